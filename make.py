@@ -1,0 +1,103 @@
+"""Set up .venv from the pinned requirements, then do one job in it.
+
+    python make.py run      the main job: test, train, inference on config/config.json
+    python make.py test     the test suite
+    python make.py check    formatting, lint, types and the layers of the house
+
+Standard library only: this runs before anything is installed.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # before anything that an older Python would stumble over
+    sys.exit("make.py: needs Python 3.11 or newer; install one and call it: python3.11 make.py")
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+
+REQUIREMENTS = {
+    "run": ("requirements.txt", "requirements-build.txt"),
+    "test": ("requirements-dev.txt",),
+    "check": ("requirements-dev.txt",),
+}
+COMMANDS = {
+    "run": [["-m", "artifact_pipeline", "run"]],
+    "test": [["-m", "pytest", "tests/"]],
+    "check": [
+        ["-m", "ruff", "check"],
+        ["-m", "ruff", "format", "--check"],
+        ["-m", "mypy"],
+        ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+    ],
+}
+
+
+def fingerprint(files: tuple[str, ...]) -> str:
+    """What an environment was made from; another Python or another pin makes it stale."""
+    made_from = [sys.version, str(ROOT), *((ROOT / f).read_text("utf-8") for f in files)]
+    made_from.append((ROOT / "pyproject.toml").read_text("utf-8"))
+    return hashlib.sha256("\0".join(made_from).encode()).hexdigest()
+
+
+def set_up(job: str) -> None:
+    """Make .venv hold the pinned requirements of `job` and the project itself, if it does not."""
+    files = REQUIREMENTS[job]
+    # A test environment holds all that a run needs, so a run after a test installs nothing.
+    stamps = {name: VENV / f"{name}.stamp" for name in REQUIREMENTS}
+    accepted = ("run", "test") if job == "run" else ("test",)
+    for name in accepted:
+        stamp = stamps[name]
+        if stamp.exists() and stamp.read_text("utf-8") == fingerprint(REQUIREMENTS[name]):
+            return
+    made_by = VENV / "python.stamp"
+    if not PYTHON.exists() or not made_by.exists() or made_by.read_text("utf-8") != sys.version:
+        say("making .venv")
+        make_venv()
+        made_by.write_text(sys.version, "utf-8")
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    say(f"installing {' and '.join(files)} (once; later calls start at once)")
+    call([*pip, "--require-hashes", *(word for f in files for word in ("-r", f))])
+    call([*pip, "--no-deps", "--no-build-isolation", "--editable", "."])
+    stamps["run" if job == "run" else "test"].write_text(fingerprint(files), "utf-8")
+
+
+def make_venv() -> None:
+    try:
+        import venv
+
+        venv.create(VENV, clear=True, with_pip=True)
+    except (ImportError, subprocess.CalledProcessError):
+        sys.exit(
+            "make.py: this Python has no working venv module; on Debian and Ubuntu: "
+            f"apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        )
+
+
+def call(command: list[str]) -> None:
+    """Run `command` in the root and end with its exit code if it fails."""
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+def say(text: str) -> None:
+    print(f"make.py: {text}", file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        sys.exit("usage: python make.py run|test|check")
+    set_up(arguments[0])
+    for command in COMMANDS[arguments[0]]:
+        call([str(PYTHON), *command])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,146 @@
+"""A scikit-learn model as one JSON file in, a sealed artifact out.
+
+    from artifact_pipeline import open_artifact, train
+
+    run = train("config/config.json")
+    model = open_artifact(run.artifact, digest=run.digest)
+    model.predict(X)
+
+The names below are all that the command line and the scripts in `src/` use. Each is loaded when
+it is first asked for: importing this package loads no numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from artifact_pipeline.artifact.manifest import Manifest
+    from artifact_pipeline.artifact.open import Predictor, Verified
+    from artifact_pipeline.catalog import (
+        artifacts,
+        diff,
+        evaluate,
+        infer,
+        open_artifact,
+        runs,
+        show,
+        verified,
+        verify,
+    )
+    from artifact_pipeline.checkout import load_model, save_model
+    from artifact_pipeline.config import load_config, schema
+    from artifact_pipeline.data import load_data
+    from artifact_pipeline.errors import (
+        ArtifactNotFound,
+        CallError,
+        ConfigError,
+        ConfigNotFound,
+        DataError,
+        GateMissed,
+        PipelineError,
+        ReproductionDiffers,
+        StoreError,
+        TestsFailed,
+        TrainerDied,
+        UntrustedPickle,
+        VerificationError,
+    )
+    from artifact_pipeline.evaluation import classification_report, evaluate_model
+    from artifact_pipeline.pipeline import run, train
+    from artifact_pipeline.plan import recipe_of
+    from artifact_pipeline.record import Run
+    from artifact_pipeline.training import train_model
+
+_MODULES = {
+    "artifact.manifest": ("Manifest",),
+    "artifact.open": ("Predictor", "Verified"),
+    "catalog": (
+        "artifacts",
+        "diff",
+        "evaluate",
+        "infer",
+        "open_artifact",
+        "runs",
+        "show",
+        "verified",
+        "verify",
+    ),
+    "checkout": ("load_model", "save_model"),
+    "config": ("load_config", "schema"),
+    "data": ("load_data",),
+    "errors": (
+        "ArtifactNotFound",
+        "CallError",
+        "ConfigError",
+        "ConfigNotFound",
+        "DataError",
+        "GateMissed",
+        "PipelineError",
+        "ReproductionDiffers",
+        "StoreError",
+        "TestsFailed",
+        "TrainerDied",
+        "UntrustedPickle",
+        "VerificationError",
+    ),
+    "evaluation": ("classification_report", "evaluate_model"),
+    "pipeline": ("run", "train"),
+    "plan": ("recipe_of",),
+    "record": ("Run",),
+    "training": ("train_model",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "ArtifactNotFound",
+    "CallError",
+    "ConfigError",
+    "ConfigNotFound",
+    "DataError",
+    "GateMissed",
+    "Manifest",
+    "PipelineError",
+    "Predictor",
+    "ReproductionDiffers",
+    "Run",
+    "StoreError",
+    "TestsFailed",
+    "TrainerDied",
+    "UntrustedPickle",
+    "VerificationError",
+    "Verified",
+    "artifacts",
+    "classification_report",
+    "diff",
+    "evaluate",
+    "evaluate_model",
+    "infer",
+    "load_config",
+    "load_data",
+    "load_model",
+    "open_artifact",
+    "recipe_of",
+    "run",
+    "runs",
+    "save_model",
+    "schema",
+    "show",
+    "train",
+    "train_model",
+    "verified",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,116 @@
+"""The model card: the artifact's README.md, with the YAML head that Hugging Face reads."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import msgspec
+
+from artifact_pipeline.artifact.manifest import Interface, Metrics, Parity, SplitSummary
+from artifact_pipeline.recipe import Recipe, title
+
+_TITLES = {
+    "accuracy": "Accuracy",
+    "f1_weighted": "F1, weighted",
+    "f1_macro": "F1, macro",
+    "precision_weighted": "Precision, weighted",
+    "recall_weighted": "Recall, weighted",
+}
+
+
+def write(
+    recipe: Recipe,
+    recipe_digest: str,
+    split: SplitSummary,
+    metrics: Metrics,
+    interface: Interface,
+    parity: Parity,
+) -> str:
+    """Return the Markdown of the card; all text that a user chose is quoted in it."""
+    dataset = recipe.data.dataset
+    name = title(recipe)
+    head = {
+        "library_name": "sklearn",
+        "pipeline_tag": "tabular-classification",
+        "tags": ["sklearn", "onnx", "artifact-pipeline"],
+        "datasets": [dataset],
+        "model-index": [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": "tabular-classification"},
+                        "dataset": {"type": dataset, "name": dataset, "split": "test"},
+                        "metrics": [
+                            {"type": "accuracy", "value": metrics.test["accuracy"]},
+                            {"type": "f1", "value": metrics.test["f1_weighted"]},
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    rows = split.rows
+    bound = f" and probabilities within {parity.bound:g}" if parity.bound else ""
+    return f"""---
+{json.dumps(head, indent=2)}
+---
+
+# {_text(name)} on {_text(dataset)}
+
+{len(interface.labels)} classes, {len(interface.features)} features, {rows.train} rows to learn \
+from and {rows.test} held out.
+
+## How good it is
+
+| metric | training rows | held-out rows |
+| --- | ---: | ---: |
+{_metric_rows(metrics)}
+
+The figures to go by are those of the held-out rows. `evaluation.json` holds the confusion
+matrix, the calibration and example rows.
+
+## How it was made
+
+Recipe `{recipe_digest}`: the same recipe gives the same bytes.
+
+| | |
+| --- | --- |
+{_recipe_rows(recipe)}
+
+## How to use it
+
+`model.onnx` is the form to use. It was proven on the {parity.rows} held-out rows to give the
+estimator's labels{bound} ({parity.form}). `model_train.pkl` is the scikit-learn
+estimator; a pickle runs code when it is opened, so open it only if you know who wrote it.
+
+    artifact-pipeline verify FOLDER --digest sha256:…
+    artifact-pipeline infer FOLDER rows.csv
+"""
+
+
+def _metric_rows(metrics: Metrics) -> str:
+    return "\n".join(
+        f"| {title} | {metrics.train[name]:.4f} | {metrics.test[name]:.4f} |"
+        for name, title in _TITLES.items()
+    )
+
+
+def _recipe_rows(recipe: Recipe) -> str:
+    lines = [("data", f"{recipe.data.dataset}, {recipe.data.digest}")]
+    for step in recipe.model.as_steps():
+        settings = ", ".join(f"{k}={json.dumps(v)}" for k, v in step.params.items())
+        lines.append(("estimator", f"{step.estimator}({settings})"))
+    split = msgspec.to_builtins(recipe.split)
+    lines.append(("split", ", ".join(f"{k}={json.dumps(v)}" for k, v in split.items())))
+    lines.append(("code", recipe.code))
+    lines.append(("numeric profile", recipe.numerics.profile))
+    lines.append(("platform", ", ".join(msgspec.to_builtins(recipe.platform).values())))
+    lines.append(("packages", ", ".join(f"{k} {v}" for k, v in recipe.packages.items())))
+    return "\n".join(f"| {name} | {_text(value)} |" for name, value in lines)
+
+
+def _text(text: str) -> str:
+    """Return `text` as Markdown shows it literally: no markup, link, HTML or line break."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&@:$])", r"\\\1", " ".join(text.split()))

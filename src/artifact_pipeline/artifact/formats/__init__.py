@@ -1,0 +1,1 @@
+"""The forms in which a fitted estimator lies in an artifact, one file a form."""

@@ -1,0 +1,193 @@
+"""The open form: an ONNX graph, which runs anywhere and holds no code of its own.
+
+float64 where converter and runtime know all of the estimator's operators, else float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from artifact_pipeline.artifact.manifest import Image, Interface, Label, Parity, Port
+from artifact_pipeline.errors import ConfigError, VerificationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+    from numpy.typing import NDArray
+
+
+class Form(NamedTuple):
+    """A precision, and how far from the estimator its probabilities may lie."""
+
+    name: str
+    dtype: str
+    bound: float
+
+
+FORMS = (Form("onnx-float64", "float64", 1e-9), Form("onnx-float32", "float32", 1e-5))
+
+
+class Outputs(NamedTuple):
+    """What a model says of rows."""
+
+    labels: NDArray[Any]
+    """(n_rows,)"""
+    probabilities: NDArray[np.floating[Any]] | None
+    """(n_rows, n_labels), or None for a model that gives none."""
+
+
+class Proof(NamedTuple):
+    """A parity that held, and the difference that was measured, which CPUs may change."""
+
+    parity: Parity
+    measured: float
+
+
+def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
+    """Yield the ONNX forms that the converter can make of a fitted classifier, best first.
+
+    The graph takes `X` and gives `label`, and `probabilities` if the estimator does.
+    """
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    gives_probabilities = hasattr(estimator, "predict_proba")
+    types = {"float64": DoubleTensorType, "float32": FloatTensorType}
+    for form in FORMS:
+        try:
+            graph = to_onnx(
+                estimator,
+                initial_types=[("X", types[form.dtype]([None, n_features]))],
+                options={"zipmap": False} if gives_probabilities else None,
+                # Left unset it is random, and an artifact's bytes must not be.
+                name="model",
+            )
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
+            continue  # an operator that the converter has not in this precision
+        if not gives_probabilities:
+            graph = _label_alone(graph)
+        yield form, graph.SerializeToString(deterministic=True)
+
+
+def _label_alone(graph: Any) -> Any:
+    """Cut the scores off: only labels are comparable where there are no probabilities."""
+    from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+
+    name = graph.graph.output[0].name
+    cut = select_model_inputs_outputs(graph, outputs=[name])
+    for node in cut.graph.node:
+        node.output[:] = ["label" if output == name else output for output in node.output]
+    cut.graph.output[0].name = "label"
+    return cut
+
+
+def interface(
+    form: Form,
+    features: list[str],
+    labels: list[Label],
+    label_names: list[str],
+    gives_probabilities: bool,
+    image: dict[str, int] | None,
+) -> Interface:
+    """Return the interface of a form: features, labels and image as the data set has them."""
+    outputs = [Port("label", "int64" if isinstance(labels[0], int) else "string", [None])]
+    if gives_probabilities:
+        outputs.append(Port("probabilities", form.dtype, [None, len(labels)]))
+    return Interface(
+        inputs=[Port("X", form.dtype, [None, len(features)])],
+        outputs=outputs,
+        features=features,
+        labels=labels,
+        label_names=label_names,
+        image=Image(**image) if image else None,
+    )
+
+
+def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
+    """Return a session on a graph whose bytes were verified.
+
+    Raises:
+        VerificationError: if onnxruntime cannot load it.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(verified, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        said = str(error).splitlines()[0]
+        raise VerificationError(f"onnxruntime does not load it: {said}", where=where) from error
+
+
+def run(
+    session: onnxruntime.InferenceSession, X: NDArray[np.float64], dtype: str, where: str
+) -> Outputs:
+    """Return the labels and probabilities of X (n_rows, n_features).
+
+    Raises:
+        VerificationError: if the graph fails on it, or gives other outputs than it should.
+    """
+    try:
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, {"X": X.astype(dtype)}), strict=True))
+        return Outputs(found["label"], found.get("probabilities"))
+    except Exception as error:
+        said = str(error).splitlines()[0]
+        raise VerificationError(f"onnxruntime does not run it: {said}", where=where) from error
+
+
+def prove(
+    candidates: Iterable[tuple[Form, bytes]], X: NDArray[np.float64], expected: Outputs
+) -> tuple[Form, bytes, Proof]:
+    """Return the first form that gives the estimator's outputs on the held-out rows X.
+
+    Raises:
+        ConfigError: if none does: a model that cannot be proven is not sealed.
+    """
+    tried = []
+    for form, data in candidates:
+        try:
+            found = run(load(data, form.name), X, form.dtype, form.name)
+        except VerificationError as error:
+            tried.append(str(error))
+            continue
+        proof = compare(form, found, expected)
+        if proof is not None:
+            return form, data, proof
+        tried.append(f"{form.name}: its outputs are not the estimator's")
+    why = "; ".join(tried) or "the converter does not know it"
+    raise ConfigError(
+        f"this estimator has no ONNX form that could be proven equal to it ({why[:200]})",
+        where="model",
+    )
+
+
+def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
+    """Return the proof that `found` is what the estimator gave, or None if it is not.
+
+    A label may differ only where the estimator's two best probabilities lie within the bound.
+    """
+    import numpy as np
+
+    equal = found.labels == expected.labels
+    if expected.probabilities is None:
+        measured, bound = 0.0, 0.0
+        holds = bool(equal.all())
+    else:
+        if found.probabilities is None or (
+            found.probabilities.shape != expected.probabilities.shape
+        ):
+            return None
+        measured = float(np.abs(found.probabilities - expected.probabilities).max())
+        bound = form.bound
+        best = np.sort(expected.probabilities, axis=1)[:, -2:]
+        tied = best[:, 1] - best[:, 0] <= bound
+        holds = bool((equal | tied).all()) and measured <= bound
+    if not holds:
+        return None
+    parity = Parity(form.name, len(equal), bool(equal.all()), bound)  # type: ignore[arg-type]
+    return Proof(parity, measured)

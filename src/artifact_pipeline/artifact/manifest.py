@@ -1,0 +1,179 @@
+"""The manifest: what an artifact says of itself, and the digest of every other file in it.
+
+Its bytes are canonical JSON, so that one artifact has one digest. `docs/artifact-format.md`
+describes every field.
+
+>>> decode(b'{"manifest_version":2}', "m")
+Traceback (most recent call last):
+    ...
+artifact_pipeline.errors.VerificationError: m: has the version 2, this reader knows 1; ...
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from artifact_pipeline import canonical
+from artifact_pipeline import recipe as recipes
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.recipe import Recipe
+
+MANIFEST = "manifest.json"
+EVALUATION = "evaluation.json"
+MODEL_ONNX = "model.onnx"
+MODEL_PICKLE = "model_train.pkl"
+CARD = "README.md"
+SIGNATURE = "model.sig"
+"""The one file that a manifest does not list: it signs the manifest."""
+
+MANIFEST_VERSION = 1
+MAX_MANIFEST = 16 << 20
+MAX_FILE = 2 << 30
+"""Bytes; protobuf, and so ONNX, goes no further."""
+
+MEDIA_TYPES = {
+    EVALUATION: "application/json",
+    MODEL_ONNX: "application/vnd.onnx",
+    MODEL_PICKLE: "application/vnd.python.pickle",
+    CARD: "text/markdown",
+}
+
+Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
+# One plain name: no folder, no `..`, no drive, no device, no Unicode twin can be said in it.
+Name: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Label: TypeAlias = "bool | int | str"
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """One file of the artifact."""
+
+    path: Name
+    sha256: Sha256
+    bytes: Annotated[int, Meta(ge=0, le=MAX_FILE)]
+    media_type: str
+
+
+class Port(Struct, frozen=True, forbid_unknown_fields=True):
+    """An input or output of the open form: name, dtype and shape, None for the rows."""
+
+    name: str
+    dtype: str
+    shape: list[int | None]
+
+
+class Image(Struct, frozen=True, forbid_unknown_fields=True):
+    """The image that a row is, in row-major order: size in pixels, smallest and largest value."""
+
+    height: int
+    width: int
+    min: float
+    max: float
+
+
+class Interface(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model takes and gives."""
+
+    inputs: list[Port]
+    outputs: list[Port]
+    features: list[str]
+    labels: list[Label]
+    """In the order of the columns of `probabilities`."""
+    label_names: list[str]
+    image: Image | None
+
+
+class Parity(Struct, frozen=True, forbid_unknown_fields=True):
+    """How near the open form was proven to lie to the estimator, on the held-out rows."""
+
+    form: Literal["onnx-float64", "onnx-float32"]
+    rows: Count
+    labels_equal: bool
+    bound: float
+    """The greatest difference of a probability; 0 for a model that gives none."""
+
+
+class Parts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How many rows are on either side of the split."""
+
+    train: Count
+    test: Count
+
+
+class SplitSummary(Struct, frozen=True, forbid_unknown_fields=True):
+    """The rows on either side, and the digest of their indices (training, then held-out)."""
+
+    rows: Parts
+    indices_digest: Sha256
+
+
+class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
+    """Metrics by the rows that they were measured on."""
+
+    train: dict[str, float]
+    test: dict[str, float]
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of `manifest.json`."""
+
+    manifest_version: int
+    recipe: Recipe
+    recipe_digest: Sha256
+    split: SplitSummary
+    metrics: Metrics
+    interface: Interface
+    parity: Parity
+    files: list[File]
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the canonical bytes of `manifest`, whose digest names the artifact."""
+    return canonical.encode(msgspec.to_builtins(manifest))
+
+
+def digest(manifest: Manifest) -> Digest:
+    """Return the artifact's digest."""
+    return canonical.digest(encode(manifest))
+
+
+def decode(data: bytes, where: str) -> Manifest:
+    """Return the manifest that `data` is, where it is one by every rule; `where` names it.
+
+    Raises:
+        VerificationError: for bytes that are not canonical JSON, a version that this reader does
+            not know, a field that is missing, unknown or of another type, a recipe that is not
+            what its digest says, and a file named twice or out of place.
+    """
+    try:
+        value = canonical.decode(data)
+        if canonical.encode(value) != data:
+            raise canonical.NotCanonical("keys out of order, spaces, or long digits")
+    except canonical.NotCanonical as error:
+        raise VerificationError(f"is not canonical JSON: {error}", where=where) from error
+    version = value.get("manifest_version") if isinstance(value, dict) else None
+    if version != MANIFEST_VERSION or type(version) is not int:
+        raise VerificationError(
+            f"has the version {str(version)[:20]}, this reader knows {MANIFEST_VERSION}; "
+            "use the release that wrote it",
+            where=where,
+        )
+    try:
+        manifest = msgspec.convert(value, Manifest)
+    except msgspec.ValidationError as error:
+        raise VerificationError(f"is not a manifest: {error}", where=where) from error
+    if recipes.digest(manifest.recipe) != manifest.recipe_digest:
+        raise VerificationError("its recipe is not what recipe_digest says", where=where)
+    names = [file.path for file in manifest.files]
+    for name in (MANIFEST, SIGNATURE):
+        if name in names:
+            raise VerificationError(f"lists {name}, which it cannot vouch for", where=where)
+    if len({name.casefold() for name in names}) < len(names):
+        raise VerificationError("lists a file twice", where=where)
+    if missing := [name for name in MEDIA_TYPES if name not in names]:
+        raise VerificationError(f"does not list {missing[0]}", where=where)
+    return manifest

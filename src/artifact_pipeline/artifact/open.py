@@ -1,0 +1,219 @@
+"""Verified before it is opened, opened from the bytes that were verified.
+
+Each file is read once, hashed, compared with the manifest, and only then parsed, from the same
+bytes in memory: what happens to the folder afterwards changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from artifact_pipeline import canonical
+from artifact_pipeline.artifact import manifest as manifests
+from artifact_pipeline.artifact.manifest import (
+    EVALUATION,
+    MANIFEST,
+    MAX_FILE,
+    MAX_MANIFEST,
+    MODEL_ONNX,
+    SIGNATURE,
+    Interface,
+    Manifest,
+)
+from artifact_pipeline.canonical import DIGEST, Digest
+from artifact_pipeline.errors import CallError, DataError, VerificationError
+from artifact_pipeline.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnxruntime
+    from numpy.typing import NDArray
+
+    from artifact_pipeline.artifact.formats import onnx
+
+
+class Verified(NamedTuple):
+    """An artifact that is what its manifest says, and the bytes that were compared."""
+
+    folder: Path
+    digest: Digest
+    manifest: Manifest
+    files: dict[str, bytes]
+
+    def evaluation(self) -> Evaluation:
+        """Return what was seen on the held-out rows when the artifact was made."""
+        try:
+            value = canonical.decode(self.files[EVALUATION])
+            return msgspec.convert(value, Evaluation)
+        except (canonical.NotCanonical, msgspec.ValidationError) as error:
+            where = str(self.folder / EVALUATION)
+            raise VerificationError(f"is no evaluation: {error}", where=where) from error
+
+
+def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Verified:
+    """Return the artifact in `folder`, if every rule of the format holds for it.
+
+    A `digest` pins the artifact; a folder that is named by 64 hex digits is held to its name.
+
+    Raises:
+        CallError: if `digest` is no digest.
+        VerificationError: naming the file and what is wrong with it: missing, changed, not
+            listed, a link or a device, a manifest that breaks a rule, another digest.
+    """
+    root = Path(folder)
+    if digest is not None and not DIGEST.fullmatch(digest):
+        raise CallError(
+            f"found {digest[:80]!r}, expected sha256: and 64 hex digits", where="digest"
+        )
+    names = _names(root)
+    if MANIFEST not in names:
+        raise VerificationError("is missing; is this an artifact?", where=str(root / MANIFEST))
+    data = _read(root, MANIFEST, MAX_MANIFEST, "the manifest may have")
+    found = canonical.digest(data)
+    by_name = f"sha256:{root.name}"
+    expected = digest or (by_name if DIGEST.fullmatch(by_name) else None)
+    if expected not in (None, found):
+        raise VerificationError(
+            f"this is not the artifact asked for: its digest is {found}, expected {expected}",
+            where=str(root / MANIFEST),
+        )
+    manifest = manifests.decode(data, str(root / MANIFEST))
+    listed = {file.path for file in manifest.files}
+    if extra := sorted(names - listed - {MANIFEST, SIGNATURE}):
+        raise VerificationError(
+            "is not listed in the manifest", where=str(root / ascii(extra[0]).strip("'"))
+        )
+    files = {}
+    for file in manifest.files:
+        where = str(root / file.path)
+        if file.path not in names:
+            raise VerificationError("is missing", where=where)
+        content = _read(root, file.path, file.bytes, "the manifest says")
+        if len(content) != file.bytes or canonical.digest(content) != file.sha256:
+            raise VerificationError(
+                f"was changed: it has {canonical.digest(content)}, the manifest says {file.sha256}",
+                where=where,
+            )
+        files[file.path] = content
+    return Verified(root, found, manifest, files)
+
+
+def _names(root: Path) -> set[str]:
+    try:
+        return {entry.name for entry in os.scandir(root)}
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise VerificationError(f"cannot be read: {said}", where=str(root)) from error
+
+
+def _read(root: Path, name: str, most: int, whose: str) -> bytes:
+    """Return a file's bytes, one more than `most` at the most; never through a link or a pipe."""
+    path = root / name
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise VerificationError(
+                "is no regular file (a link, folder or device)", where=str(path)
+            )
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise VerificationError("is no regular file", where=str(path))
+            if status.st_size > min(most, MAX_FILE):
+                raise VerificationError(
+                    f"was changed: it has {status.st_size} bytes, {whose} {most}", where=str(path)
+                )
+            return file.read(most + 1)
+    except OSError as error:
+        raise VerificationError(f"cannot be read: {error.strerror}", where=str(path)) from error
+
+
+class Predictor:
+    """A verified model: rows in, labels and probabilities out. It holds an ONNX session.
+
+    `predict` and `predict_proba` take X as (n_rows, n_features), an array or a DataFrame whose
+    columns are the features in any order.
+    """
+
+    def __init__(self, verified: Verified, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._dtype = verified.manifest.interface.inputs[0].dtype
+        self._where = str(verified.folder / MODEL_ONNX)
+        self.manifest = verified.manifest
+        self.digest = verified.digest
+
+    @property
+    def interface(self) -> Interface:
+        """What the model takes and gives."""
+        return self.manifest.interface
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the label of each row, (n_rows,).
+
+        Raises:
+            DataError: if X has another shape, names other columns, or holds a value that is no
+                finite number.
+        """
+        return self.outputs(X).labels
+
+    def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
+        """Return the probability of each of `interface.labels`, (n_rows, n_labels).
+
+        Raises:
+            DataError: as `predict`.
+            CallError: for a model that gives no probabilities.
+        """
+        probabilities = self.outputs(X).probabilities
+        if probabilities is None:
+            raise CallError("this model gives labels alone", where="predict_proba")
+        return probabilities
+
+    def outputs(self, X: Any) -> onnx.Outputs:
+        """Return labels, and probabilities where the model gives them, of one pass over X."""
+        from artifact_pipeline.artifact.formats import onnx
+
+        matrix = _matrix(X, self.interface.features)
+        return onnx.run(self._session, matrix, self._dtype, self._where)
+
+
+def open_verified(verified: Verified) -> Predictor:
+    """Return the predictor in an artifact that was verified.
+
+    Raises:
+        VerificationError: if onnxruntime cannot load its model.
+    """
+    from artifact_pipeline.artifact.formats import onnx
+
+    where = str(verified.folder / MODEL_ONNX)
+    interface = verified.manifest.interface
+    if [port.name for port in interface.inputs] != ["X"] or interface.inputs[0].dtype not in (
+        "float64",
+        "float32",
+    ):
+        raise VerificationError("its interface is not one input X of floats", where=where)
+    return Predictor(verified, onnx.load(verified.files[MODEL_ONNX], where))
+
+
+def _matrix(X: Any, features: list[str]) -> NDArray[np.float64]:
+    """Return X as a checked float64 matrix; a DataFrame's columns are taken by name."""
+    import numpy as np
+
+    from artifact_pipeline import rows
+
+    columns = getattr(X, "columns", None)
+    if columns is not None and not all(isinstance(name, (int, np.integer)) for name in columns):
+        names = [str(name) for name in columns]
+        if missing := [name for name in features if name not in names]:
+            raise DataError(f"the column {missing[0]!r} is missing", where="X")
+        X = X[features]
+    try:
+        matrix = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"is no matrix of numbers: {error}", where="X") from error
+    return rows.check(matrix, features, "X")

@@ -1,0 +1,64 @@
+"""What a training gave becomes the files of an artifact: pure, byte for byte.
+
+The bytes follow from the arguments alone: no time, no host, no path goes in.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from artifact_pipeline import canonical
+from artifact_pipeline import recipe as recipes
+from artifact_pipeline.artifact import card
+from artifact_pipeline.artifact.manifest import (
+    CARD,
+    EVALUATION,
+    MANIFEST,
+    MANIFEST_VERSION,
+    MEDIA_TYPES,
+    MODEL_ONNX,
+    MODEL_PICKLE,
+    File,
+    Interface,
+    Manifest,
+    Metrics,
+    Parity,
+    SplitSummary,
+    encode,
+)
+from artifact_pipeline.evaluation import Evaluation
+from artifact_pipeline.recipe import Recipe
+
+
+def seal(
+    recipe: Recipe,
+    split: SplitSummary,
+    metrics: Metrics,
+    interface: Interface,
+    parity: Parity,
+    evaluation: Evaluation,
+    onnx: bytes,
+    pickle: bytes,
+) -> dict[str, bytes]:
+    """Return the bytes of every file of the artifact, `manifest.json` last."""
+    recipe_digest = recipes.digest(recipe)
+    files = {
+        CARD: card.write(recipe, recipe_digest, split, metrics, interface, parity).encode(),
+        EVALUATION: canonical.encode(msgspec.to_builtins(evaluation)),
+        MODEL_ONNX: onnx,
+        MODEL_PICKLE: pickle,
+    }
+    manifest = Manifest(
+        manifest_version=MANIFEST_VERSION,
+        recipe=recipe,
+        recipe_digest=recipe_digest,
+        split=split,
+        metrics=metrics,
+        interface=interface,
+        parity=parity,
+        files=[
+            File(name, canonical.digest(data), len(data), MEDIA_TYPES[name])
+            for name, data in sorted(files.items())
+        ],
+    )
+    return {**files, MANIFEST: encode(manifest)}

@@ -1,0 +1,140 @@
+"""What this checkout of the code remembers on this machine, outside every store.
+
+Which pickles it wrote, which numeric profile the machine holds, and what a config that was
+checked before comes to. It lies in the user's state folder under the checkout's own place, and
+not in the store: a store that came from a cache or another machine brings no trusted pickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from artifact_pipeline import canonical, numerics, recipe
+from artifact_pipeline.artifact.formats import pickle
+from artifact_pipeline.canonical import DIGEST, Digest
+from artifact_pipeline.errors import ArtifactNotFound, CallError, UntrustedPickle, VerificationError
+from artifact_pipeline.store import failing, write_atomically
+
+
+def folder() -> Path:
+    """Return where this checkout's memory lies: one folder for each place of the code."""
+    place = hashlib.sha256(os.fsencode(Path(__file__).resolve().parent)).hexdigest()[:16]
+    return _state_home() / "artifact-pipeline" / place
+
+
+def trust(digest: Digest) -> None:
+    """Remember that this checkout wrote a pickle of that digest."""
+    _remember(f"pickles/{digest.removeprefix('sha256:')}", b"")
+
+
+def trusts(digest: Digest) -> bool:
+    """Return whether this checkout wrote a pickle of that digest."""
+    return _recall(f"pickles/{digest.removeprefix('sha256:')}") is not None
+
+
+def profile() -> str:
+    """Return the numeric profile that this machine holds; numpy is asked the first time."""
+    found = _recall(_profile_name())
+    if found is not None and found.decode() in (*numerics.PROFILES, numerics.NATIVE):
+        return found.decode()
+    return remember_profile(numerics.ask())
+
+
+def remember_profile(name: str) -> str:
+    """Remember and return the profile that this machine was seen to hold."""
+    _remember(_profile_name(), name.encode())
+    return name
+
+
+def recall_config(config: bytes) -> Any:
+    """Return what `remember_config` was given for these bytes, or None if it never was."""
+    found = _recall(_config_name(config))
+    return None if found is None else canonical.decode(found)
+
+
+def remember_config(config: bytes, checked: Any) -> None:
+    """Remember what the bytes of a config come to: that needs scikit-learn, this does not."""
+    _remember(_config_name(config), canonical.encode(checked))
+
+
+def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
+    """Write a fitted estimator to `path` as a pickle that `load_model` opens; return its digest.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    data = pickle.dump(model)
+    digest = canonical.digest(data)
+    trust(digest)
+    write_atomically(Path(path), data)
+    return digest
+
+
+def load_model(path: str | os.PathLike[str], digest: Digest | None = None) -> Any:
+    """Return the estimator in a pickle that this checkout wrote, or that `digest` pins.
+
+    Raises:
+        ArtifactNotFound: if there is no such file.
+        UntrustedPickle: if this checkout did not write it and no digest was given.
+        VerificationError: if it is not what `digest` says, or does not open.
+    """
+    where = os.fspath(path)
+    if digest is not None and not DIGEST.fullmatch(digest):
+        raise CallError(
+            f"found {digest[:80]!r}, expected sha256: and 64 hex digits", where="digest"
+        )
+    if not Path(path).is_file():
+        raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
+    with failing(where):
+        data = Path(path).read_bytes()
+    found = canonical.digest(data)
+    if digest is not None and found != digest:
+        raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
+    if digest is None and not trusts(found):
+        raise UntrustedPickle(
+            f"this checkout did not write this pickle ({found}), and opening one runs whatever "
+            "it holds; train it here, or pin the digest if you know where it is from: "
+            f"load_model({where!r}, digest={found!r})",
+            where=where,
+        )
+    return pickle.load(data, where)
+
+
+def _profile_name() -> str:
+    # Another interpreter may be an emulator, another numpy may bring another BLAS.
+    asked = [sys.executable, numerics.machine(), numerics.cpu_model()]
+    asked += [f"{k} {v}" for k, v in recipe.versions(("numpy", "scipy", "scikit-learn")).items()]
+    return "profiles/" + hashlib.sha256("\0".join(asked).encode()).hexdigest()[:32]
+
+
+def _config_name(config: bytes) -> str:
+    decides = [recipe.code_digest(), sys.version, *recipe.versions(("scikit-learn",)).values()]
+    head = "\0".join(decides).encode()
+    return "configs/" + hashlib.sha256(head + b"\0" + config).hexdigest()
+
+
+def _recall(name: str) -> bytes | None:
+    with failing(name):
+        try:
+            return (folder() / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def _remember(name: str, data: bytes) -> None:
+    path = folder() / name
+    with failing(str(path), "set XDG_STATE_HOME to a folder that can be written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, data)
+
+
+def _state_home() -> Path:
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

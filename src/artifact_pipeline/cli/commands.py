@@ -1,0 +1,199 @@
+"""The commands, each a call of one function of the package and a way to show its answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import artifact_pipeline as api
+from artifact_pipeline.cli import output
+from artifact_pipeline.config import DEFAULT_PATH
+from artifact_pipeline.errors import CallError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_STORE = click.option(
+    "--store",
+    metavar="FOLDER",
+    help="Where artifacts and run records lie [default: $ARTIFACT_PIPELINE_STORE or artifacts].",
+)
+_CONFIG = click.argument("config", default=DEFAULT_PATH)
+_FORCE = click.option("--force", is_flag=True, help="Train a known recipe again, and compare.")
+_DIGEST = click.option("--digest", metavar="sha256:…", help="Pin the artifact to its digest.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(api.__version__, message="%(version)s")
+def group() -> None:
+    """A scikit-learn model as one JSON file in, a sealed artifact out.
+
+    ARTIFACT is a folder, an alias such as latest, or eight or more digits of a digest.
+    """
+
+
+@group.command()
+@_CONFIG
+@click.option("--tests", metavar="PATH", help="Run pytest there first; a failure stops the rest.")
+@_FORCE
+@_STORE
+@_JSON
+def run(config: str, tests: str | None, force: bool, store: str | None, as_json: bool) -> None:
+    """Test, train, inference: the whole pipeline on CONFIG."""
+    progress = output.Progress(sys.stderr if as_json else sys.stdout)
+    try:
+        made = api.run(config, store=store, tests=tests, force=force, listener=progress)
+    except api.GateMissed as missed:
+        _show_run(missed.run, as_json=False) if not as_json else None
+        raise
+    _show_run(made, as_json)
+
+
+@group.command()
+@_CONFIG
+@_FORCE
+@_STORE
+@_JSON
+def train(config: str, force: bool, store: str | None, as_json: bool) -> None:
+    """Train the model of CONFIG into a sealed artifact."""
+    progress = output.Progress(sys.stderr if as_json else sys.stdout)
+    try:
+        made = api.train(config, store=store, force=force, listener=progress)
+    except api.GateMissed as missed:
+        _show_run(missed.run, as_json=False) if not as_json else None
+        raise
+    _show_run(made, as_json)
+
+
+@group.command()
+@click.argument("artifact")
+@click.option("--config", metavar="CONFIG", help="Judge the gates of this config.")
+@_STORE
+@_JSON
+def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool) -> None:
+    """Measure ARTIFACT anew on the held-out rows of its recipe."""
+    found = api.evaluate(artifact, config, store=store)
+    _print(found, as_json, "evaluated")
+    if missed := [verdict for verdict in found.gates if not verdict.passed]:
+        raise api.GateMissed("; ".join(map(str, missed)), where="gate")
+
+
+@group.command()
+@click.argument("artifact")
+@click.argument("rows", required=False)
+@_DIGEST
+@_STORE
+@_JSON
+def infer(
+    artifact: str, rows: str | None, digest: str | None, store: str | None, as_json: bool
+) -> None:
+    """Predict ROWS (.csv, .json or .npy; - for standard input), or the held-out rows."""
+    where = "standard input" if rows == "-" else rows or ""
+    given = None if rows is None else _read(rows)
+    found = api.infer(artifact, given, where, digest=digest, store=store)
+    _print(found, as_json, "predicted")
+
+
+@group.command()
+@click.argument("artifact")
+@_DIGEST
+@_STORE
+@_JSON
+def verify(artifact: str, digest: str | None, store: str | None, as_json: bool) -> None:
+    """Check every file of ARTIFACT against its manifest, and the manifest against a digest."""
+    found = api.verified(artifact, digest, store=store)
+    if as_json:
+        output.document({"digest": found.digest, "verified": True, "artifact": str(found.folder)})
+    else:
+        files = len(found.files) + 1
+        output.text(f"{found.digest} verified: {files} files, none missing, changed or unlisted")
+
+
+@group.command()
+@click.argument("artifact")
+@_STORE
+@_JSON
+def show(artifact: str, store: str | None, as_json: bool) -> None:
+    """Say what ARTIFACT is, what made it, and how good it is."""
+    _print(api.show(artifact, store=store), as_json, "shown")
+
+
+@group.command(name="list")
+@_STORE
+@_JSON
+def list_(store: str | None, as_json: bool) -> None:
+    """List the artifacts and the runs of a store."""
+    from artifact_pipeline.cli import render
+
+    artifacts, runs = api.artifacts(store=store), api.runs(store=store)
+    if as_json:
+        output.document({"artifacts": artifacts, "runs": runs})
+    else:
+        output.text(render.listed(artifacts, runs))
+
+
+@group.command()
+@click.argument("a")
+@click.argument("b")
+@_STORE
+@_JSON
+def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
+    """Compare recipe and metrics of two artifacts."""
+    from artifact_pipeline.cli import render
+
+    found = api.diff(a, b, store=store)
+    if as_json:
+        output.document({"a": a, "b": b, "differences": found})
+    else:
+        output.text(render.differences(found))
+
+
+@group.command()
+@_CONFIG
+@_JSON
+def recipe(config: str, as_json: bool) -> None:
+    """Print the recipe that CONFIG comes to, and its digest, without training."""
+    from artifact_pipeline.recipe import digest
+
+    made = api.recipe_of(config)
+    if as_json:
+        output.document({"recipe": made, "recipe_digest": digest(made)})
+    else:
+        output.document(made)
+        output.text(f"recipe {digest(made)}")
+
+
+@group.command()
+@click.option("--json", "as_json", is_flag=True, help="The same: a schema is JSON.")
+def schema(as_json: bool) -> None:
+    """Print the JSON Schema of a config."""
+    output.document(api.schema())
+
+
+def _show_run(made: Any, as_json: bool) -> None:
+    for warning in made.warnings:
+        output.say(f"warning: {warning}")
+    _print(made, as_json, "ran")
+
+
+def _print(found: Any, as_json: bool, view: str) -> None:
+    if as_json:
+        output.document(found)
+    else:
+        from artifact_pipeline.cli import render
+
+        output.text(getattr(render, view)(found))
+
+
+def _read(rows: str) -> bytes:
+    if rows == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(rows).read_bytes()
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise CallError(f"rows cannot be read: {said}", where=rows) from error

@@ -1,0 +1,92 @@
+"""How output reaches a person or a program: plain in pipes, coloured on a terminal, one JSON."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import IO, Any
+
+import click
+import msgspec
+
+from artifact_pipeline.errors import PipelineError, VerificationError
+from artifact_pipeline.record import Job
+
+# Control characters in a path or a label would move a terminal's cursor, or worse.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def set_up() -> None:
+    """Let no character be unprintable: a terminal without it gets a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def document(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    data = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    click.echo(data.decode())
+
+
+def text(content: str) -> None:
+    """Print for a person, on standard output."""
+    click.echo(content, color=coloured(sys.stdout))
+
+
+def say(message: str) -> None:
+    """Print a message, on standard error."""
+    click.echo(clean(message), err=True)
+
+
+def error(failure: PipelineError, as_json: bool) -> None:
+    """Print an error: one line on standard error, or a JSON document on standard output."""
+    if as_json:
+        told = {"kind": failure.kind, "message": failure.message, "where": failure.where}
+        answer = {"error": told, "exit_code": failure.exit_code}
+        if isinstance(failure, VerificationError):
+            answer["verified"] = False
+        run = getattr(failure, "run", None)
+        document({**(msgspec.to_builtins(run) if run else {}), **answer})
+    line = " ".join(clean(str(failure)).split())
+    click.echo(
+        click.style("error: ", fg="red", bold=True) + line,
+        err=True,
+        color=coloured(sys.stderr),
+    )
+
+
+def clean(content: str) -> str:
+    """Return `content` with every control character written out."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", content)
+
+
+def coloured(stream: IO[str]) -> bool:
+    """Return whether a stream is a terminal whose user has not asked for plain text."""
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def job_line(job: Job) -> str:
+    """Return what a person reads of a job."""
+    colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
+    outcome = click.style(f"{job.outcome:<8}", fg=colour)
+    seconds = f"{job.seconds:6.2f} s" if job.outcome != "running" else " " * 8
+    return f"  {job.name:<10} {outcome}{seconds}  {clean(job.note)}".rstrip()
+
+
+class Progress:
+    """Shows each job: while it runs, on a terminal alone; once it has ended, everywhere."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._live = coloured(stream)
+
+    def __call__(self, job: Job) -> None:
+        if job.outcome == "running":
+            if self._live:
+                click.echo(job_line(job), file=self._stream, nl=False, color=True)
+            return
+        begin = "\r\x1b[K" if self._live else ""
+        click.echo(begin + job_line(job), file=self._stream, color=self._live)

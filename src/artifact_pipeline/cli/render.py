@@ -1,0 +1,187 @@
+"""What a person reads: a screen for each answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from artifact_pipeline import recipe as recipes
+from artifact_pipeline.catalog import Difference, Evaluated, Listed, Prediction, Shown
+from artifact_pipeline.cli.output import clean
+from artifact_pipeline.evaluation import Verdict
+from artifact_pipeline.record import Run
+
+TITLES = {
+    "accuracy": "accuracy",
+    "f1_weighted": "weighted F1",
+    "f1_macro": "macro F1",
+    "precision_weighted": "weighted precision",
+    "recall_weighted": "weighted recall",
+}
+SAMPLES = 10
+"""How many predictions of held-out rows are shown."""
+
+
+def ran(run: Run) -> str:
+    """Return the metrics, gates and names of a run."""
+    return "\n".join(
+        [
+            "",
+            *_metrics(run.metrics.train, run.metrics.test),
+            *_gates(run.gates),
+            "",
+            _field("artifact", run.artifact),
+            _field("digest", run.digest),
+            _field("recipe", run.recipe_digest),
+        ]
+    )
+
+
+def evaluated(found: Evaluated) -> str:
+    """Return metrics that were measured anew, and gates."""
+    lines = [_field("digest", found.digest), ""]
+    lines += _metrics(found.metrics["train"], found.metrics["test"])
+    return "\n".join([*lines, *_gates(found.gates)])
+
+
+def predicted(found: Prediction) -> str:
+    """Return a line for each given row; of held-out rows the accuracy and some samples."""
+    if found.truth is None:
+        return "\n".join(_prediction(found, i) for i in range(len(found.labels)))
+    lines = [
+        f"accuracy on the {len(found.labels)} held-out rows: {found.accuracy:.4f}",
+        "",
+        "  true    predicted",
+    ]
+    for i in range(min(SAMPLES, len(found.labels))):
+        mark = "" if found.truth[i] == found.labels[i] else "   wrong"
+        lines.append(f"  {clean(str(found.truth[i])):<7} {_prediction(found, i)}{mark}")
+    return "\n".join(lines)
+
+
+def shown(found: Shown) -> str:
+    """Return all that is known of an artifact."""
+    manifest = found.manifest
+    made = manifest.recipe
+    rows = manifest.split.rows
+    parity = manifest.parity
+    bound = f", probabilities within {parity.bound:g}" if parity.bound else ""
+    classes = len(manifest.interface.labels)
+    lines = [
+        click.style(f"{recipes.title(made)} on {clean(made.data.dataset)}", bold=True),
+        f"{classes} classes, {len(manifest.interface.features)} features, "
+        f"{rows.train} training rows, {rows.test} held-out rows",
+        "",
+        *_metrics(manifest.metrics.train, manifest.metrics.test),
+        "",
+        "made from",
+        _field("data", f"{made.data.dataset}, {made.data.digest}"),
+        *(_field("estimator", _estimator(step)) for step in made.model.as_steps()),
+        _field("split", f"test_size {made.split.test_size}, random_state "
+               f"{made.split.random_state}, stratify {str(made.split.stratify).lower()}"),
+        _field("code", made.code),
+        _field("packages", ", ".join(f"{k} {v}" for k, v in made.packages.items())),
+        _field("platform", f"{made.platform.system} {made.platform.machine}, "
+               f"{made.platform.libc}, Python {made.platform.python}"),
+        _field("profile", made.numerics.profile),
+        "",
+        "checked",
+        _field("files", f"all {len(manifest.files) + 1} verified just now"),
+        _field("parity", f"{parity.form} gave the estimator's labels on {parity.rows} held-out "
+               f"rows{bound}"),
+        *_provenance(found.record),
+        "",
+        _field("artifact", found.folder),
+        _field("digest", found.digest),
+        _field("recipe", manifest.recipe_digest),
+        _field("aliases", ", ".join(found.aliases) or "none"),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
+    """Return the artifacts, then the runs, a line each."""
+    lines = [f"{len(artifacts)} artifacts"]
+    for one in artifacts:
+        name = f"  {one.digest[7:19]}  "
+        if one.metrics is None:
+            lines.append(name + click.style(f"broken: {clean(one.broken or '')}", fg="red"))
+            continue
+        aliases = f"  ({', '.join(one.aliases)})" if one.aliases else ""
+        score = one.metrics.test.get("accuracy")
+        shown_score = "" if score is None else f"held-out accuracy {score:.4f}"
+        what = clean(f"{one.estimator} on {one.dataset}")
+        lines.append(f"{name}{what:<40} {shown_score}{aliases}")
+    lines += ["", f"{len(runs)} runs, the newest first"]
+    for run in runs:
+        digest = str(run.get("artifact") or "")[7:19]
+        cached = "cached" if run.get("cached") else ""
+        what = clean(str(run.get("config", "")))
+        lines.append(
+            f"  {clean(run['run']):<34} {clean(str(run.get('outcome'))):<12} {digest:<12} "
+            f"{cached:<7} {what}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def differences(found: list[Difference]) -> str:
+    """Return a line for each field that differs."""
+    if not found:
+        return "recipe and metrics are the same"
+    width = min(max(len(one.field) for one in found), 50)
+    return "\n".join(
+        f"  {clean(one.field):<{width}}  {_value(one.a)} → {_value(one.b)}" for one in found
+    )
+
+
+def _metrics(train: dict[str, float], test: dict[str, float]) -> list[str]:
+    lines = [f"  {'':<20}{'training':>10}{'held-out':>12}"]
+    for name in [*TITLES, *sorted((train.keys() | test.keys()) - TITLES.keys())]:
+        values = (train.get(name), test.get(name))
+        left, right = ("" if value is None else f"{value:.4f}" for value in values)
+        if left or right:
+            held = click.style(f"{right:>12}", bold=True)
+            lines.append(f"  {clean(TITLES.get(name, name)):<20}{left:>10}{held}")
+    return lines
+
+
+def _gates(verdicts: list[Verdict]) -> list[str]:
+    lines = [""] if verdicts else []
+    for verdict in verdicts:
+        sign = {"min": "≥", "max": "≤"}[verdict.bound]
+        word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
+        outcome = click.style(word, fg=colour, bold=not verdict.passed)
+        rule = f"{verdict.metric} {sign} {verdict.limit:g}"
+        lines.append(f"  gate  {rule:<28} {verdict.value:.4f}  {outcome} by {verdict.margin:+.4f}")
+    return lines
+
+
+def _provenance(record: dict[str, Any] | None) -> list[str]:
+    if record is None:
+        return [_field("run", "no record of it in this store")]
+    git = record.get("git") or {}
+    commit = str(git.get("commit", "no git repository"))
+    lines = [_field("run", f"{record['run']}, {record.get('outcome')}")]
+    lines.append(_field("commit", commit + (", with changes" if git.get("dirty") else "")))
+    return lines + [_field("warning", warning) for warning in record.get("warnings") or []]
+
+
+def _prediction(found: Prediction, i: int) -> str:
+    label = clean(str(found.labels[i]))
+    if found.probabilities is None:
+        return label
+    return f"{label:<9} {max(found.probabilities[i]):.4f}"
+
+
+def _estimator(step: Any) -> str:
+    settings = ", ".join(f"{key}={_value(value)}" for key, value in step.params.items())
+    return f"{step.estimator}({settings})"
+
+
+def _field(name: str, value: str) -> str:
+    return f"  {name:<10} {clean(value)}"
+
+
+def _value(value: Any) -> str:
+    return click.style("absent", dim=True) if value is None else clean(str(value))

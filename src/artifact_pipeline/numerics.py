@@ -1,0 +1,165 @@
+"""The numeric profile: what is pinned before numpy loads, and whether it is in force.
+
+Summation order decides a model's last bits, and it follows from the number of threads and from
+the widest instruction set that BLAS and numpy find. A profile holds both at a level that every
+current machine of an architecture has, so that they all give the same bits.
+
+>>> environment("x86-64-v3", {"OMP_NUM_THREADS": "8", "PYTHONHASHSEED": "3", "HOME": "/h"})["HOME"]
+'/h'
+>>> environment("x86-64-v3", {"OMP_NUM_THREADS": "8"})["OMP_NUM_THREADS"]
+'1'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from artifact_pipeline.errors import StoreError
+
+NATIVE = "native"
+"""Whatever this machine does: promises its bytes on this machine only."""
+
+
+class Profile(NamedTuple):
+    """An instruction-set level, and the settings that hold OpenBLAS and numpy at it."""
+
+    machine: str
+    needs: tuple[str, ...]
+    """What numpy must see in the CPU."""
+    kernel: str
+    """The value of OPENBLAS_CORETYPE; threadpoolctl gives it back as `architecture`."""
+    disabled: tuple[str, ...]
+    """What numpy must leave unused (NPY_DISABLE_CPU_FEATURES)."""
+
+
+PROFILES = {
+    "x86-64-v3": Profile(
+        "x86_64", ("AVX2", "FMA3"), "Haswell", ("X86_V4", "AVX512_ICL", "AVX512_SPR")
+    ),
+    "x86-64-v2": Profile(
+        "x86_64", ("SSE42",), "Nehalem", ("X86_V3", "X86_V4", "AVX512_ICL", "AVX512_SPR")
+    ),
+    "arm64": Profile("arm64", ("ASIMD",), "ARMV8", ("ASIMDHP", "ASIMDDP", "ASIMDFHM", "SVE")),
+}
+"""From the best to the least; a machine holds the first whose needs it meets."""
+
+_ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
+# What a user has set for other programs would decide bits here.
+_DROPPED = ("OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NPY_", "SKLEARN_", "PYTHON")
+_KEPT = ("PYTHONPATH", "PYTHONHOME")
+
+
+def machine() -> str:
+    """Return the architecture, by one name on every system: `x86_64`, `arm64`."""
+    name = platform.machine().lower()
+    return {"amd64": "x86_64", "aarch64": "arm64"}.get(name, name)
+
+
+def environment(profile: str, outer: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that computes under `profile`."""
+    kept = {k: v for k, v in outer.items() if k in _KEPT or not k.startswith(_DROPPED)}
+    pinned = {**_ONE_THREAD, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    if profile in PROFILES:
+        pinned["OPENBLAS_CORETYPE"] = PROFILES[profile].kernel
+        pinned["NPY_DISABLE_CPU_FEATURES"] = " ".join(PROFILES[profile].disabled)
+    return {**kept, **pinned}
+
+
+def ask() -> str:
+    """Return the best profile that this machine can hold, by numpy's own view of its CPU.
+
+    A child process looks: the system's file is wrong under emulation, and a BLAS kernel that
+    the CPU lacks is a crash, so no profile is in force while it does.
+
+    Raises:
+        StoreError: if the child cannot run.
+    """
+    code = "import json; from artifact_pipeline.numerics import seen; print(json.dumps(seen()))"
+    outer = {**os.environ, "PYTHONPATH": import_path()}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env=environment(NATIVE, outer),
+            capture_output=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", b"") or str(error).encode()
+        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        raise StoreError(
+            f"numpy does not load: {' '.join(last)}; pip install -r requirements.txt",
+            where=sys.executable,
+        ) from error
+    return choose(json.loads(done.stdout))
+
+
+def choose(found: dict[str, Any]) -> str:
+    """Return the profile for what `seen` saw on a machine."""
+    if {library["internal_api"] for library in found["blas"]} != {"openblas"}:
+        return NATIVE
+    for name, profile in PROFILES.items():
+        if profile.machine == found["machine"] and set(profile.needs) <= set(found["features"]):
+            return name
+    return NATIVE
+
+
+def seen() -> dict[str, Any]:
+    """Return what decides bits in this very process: CPU features in use, BLAS, threads."""
+    import numpy  # noqa: F401  (loads the BLAS that threadpoolctl looks for)
+    import threadpoolctl
+    from numpy._core._multiarray_umath import __cpu_features__ as features
+
+    pools = threadpoolctl.threadpool_info()
+    keys = ("internal_api", "version", "architecture", "num_threads")
+    return {
+        "machine": machine(),
+        "features": sorted(name for name, present in features.items() if present),
+        "blas": [{k: pool.get(k) for k in keys} for pool in pools if pool["user_api"] == "blas"],
+        "openmp_threads": [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"],
+    }
+
+
+def in_force(profile: str, found: dict[str, Any]) -> bool:
+    """Return whether what `seen` saw is what `profile` asks for."""
+    if profile not in PROFILES:
+        return False
+    wanted = PROFILES[profile]
+    pools = found["blas"]
+    return (
+        found["machine"] == wanted.machine
+        and set(wanted.needs) <= set(found["features"])
+        and not set(wanted.disabled) & set(found["features"])
+        and bool(pools)
+        and all(pool["architecture"] == wanted.kernel for pool in pools)
+        and all(pool["num_threads"] == 1 for pool in pools)
+        and all(threads == 1 for threads in found["openmp_threads"])
+    )
+
+
+def import_path() -> str:
+    """Return the PYTHONPATH under which a child imports this very package."""
+    ours = str(Path(__file__).resolve().parents[1])
+    return os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH", "")]))
+
+
+def cpu_model() -> str:
+    """Return the CPU's name as the system gives it, or the architecture where it gives none."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            head = file.read(4096)
+    except OSError:
+        return platform.processor() or machine()
+    names = [line.partition(":")[2].strip() for line in head.splitlines() if "model name" in line]
+    return names[0] if names else machine()

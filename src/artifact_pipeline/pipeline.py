@@ -1,0 +1,248 @@
+"""The jobs and their order: test, train, inference; each stops the rest when it fails.
+
+    run(config)      all three
+    train(config)    the middle one, with what it needs of the first
+
+A recipe whose artifact is in the store, and still verifies, is not trained again.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from artifact_pipeline import canonical, checkout, config, provenance, recipe
+from artifact_pipeline.artifact import manifest as manifests
+from artifact_pipeline.artifact.open import Verified, open_verified, verify
+from artifact_pipeline.artifact.seal import seal
+from artifact_pipeline.config import Source
+from artifact_pipeline.errors import (
+    GateMissed,
+    PipelineError,
+    ReproductionDiffers,
+    TestsFailed,
+    VerificationError,
+)
+from artifact_pipeline.evaluation import Evaluation, judge
+from artifact_pipeline.plan import Plan, plan
+from artifact_pipeline.record import Listener, Record, Run, begin, job
+from artifact_pipeline.store import LATEST, Store, write_atomically
+from artifact_pipeline.trainer import Trainer
+
+
+def run(
+    source: Source = config.DEFAULT_PATH,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    tests: str | None = None,
+    force: bool = False,
+    listener: Listener | None = None,
+) -> Run:
+    """Check a config, train its model into a sealed artifact, and predict with it.
+
+    `tests` is a path that pytest runs on first. `force` trains a known recipe again and compares.
+
+    Raises:
+        ConfigError, DataError: if what is asked for is wrong.
+        TestsFailed, GateMissed, ReproductionDiffers: if the work ran and the answer is no.
+        StoreError: if the store or the machine fails.
+    """
+    return _execute(source, Store(store), ("test", "train", "inference"), tests, force, listener)
+
+
+def train(
+    source: Source = config.DEFAULT_PATH,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    model: str | os.PathLike[str] | None = None,
+    listener: Listener | None = None,
+) -> Run:
+    """Train the model of a config into a sealed artifact. Raises as `run`.
+
+    `model` is where to leave the estimator as a pickle that `load_model` opens: one that this
+    checkout wrote, so a store from elsewhere is not taken at its word, but trained again.
+    """
+    return _execute(source, Store(store), ("train",), None, force, listener, model)
+
+
+def _execute(
+    source: Source,
+    store: Store,
+    jobs: tuple[str, ...],
+    tests: str | None,
+    force: bool,
+    listener: Listener | None,
+    model: str | os.PathLike[str] | None = None,
+) -> Run:
+    began = time.perf_counter()
+    git = provenance.GitQuestion(Path.cwd())
+    name = "(a dict)" if isinstance(source, dict) else os.fspath(source)
+    record = begin(name)
+    made: Plan | None = None
+    try:
+        with job("test", "test" in jobs, record, listener) as note:
+            if tests is not None:
+                _pytest(tests)
+            made = plan(source)
+            record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
+            record.observed = made.observed
+            known = made.recipe.data
+            note.append(f"config and data are in order: {known.dataset}, ")
+            note.append(f"{known.schema.rows} rows of {known.schema.features} features")
+        with made.trainer or nullcontext():
+            with job("train", True, record, listener) as note:
+                verified, held_out = _train(made, store, force, record, note, model)
+            if "inference" in jobs:
+                with job("inference", True, record, listener) as note:
+                    _infer(verified, held_out, note)
+        record.outcome = "done"
+        return _summary(record, store, verified)
+    except PipelineError as error:
+        record.outcome = "gate-missed" if isinstance(error, GateMissed) else "failed"
+        record.error = {"kind": error.kind, "message": error.message, "where": error.where}
+        raise
+    finally:
+        record.git = git.answer()
+        if made is not None:  # a config that does not parse is no execution
+            record.host = provenance.host()
+            record.seconds = time.perf_counter() - began
+            store.record(msgspec.to_builtins(record))
+
+
+def _train(
+    made: Plan,
+    store: Store,
+    force: bool,
+    record: Record,
+    note: list[str],
+    model: str | os.PathLike[str] | None,
+) -> tuple[Verified, Any]:
+    """Return the artifact of the recipe, and the held-out rows if it was trained just now."""
+    known = _stored(made, store, note)
+    if known is not None and model is not None and not checkout.trusts(_pickle_digest(known)):
+        force = True
+    if known is not None and not force:
+        record.cached = True
+        verified, held_out = known, None
+        note.append("nothing to train: the artifact of this recipe is in the store, and verified")
+    else:
+        store.sweep()
+        with nullcontext(made.trainer) if made.trainer else _trainer(made) as trainer:
+            files, held_out = _make(made, trainer, record)
+        digest = store.add(files)
+        verified = verify(store.folder(digest), digest)
+        checkout.trust(_pickle_digest(verified))
+        if known is not None and known.digest != digest:
+            raise ReproductionDiffers(
+                f"the recipe gave {digest} now, and {known.digest} before; "
+                f"compare them: artifact-pipeline diff {known.digest[7:19]} {digest[7:19]}",
+                where=made.recipe_digest,
+            )
+        store.index(made.recipe_digest, digest)
+        rows = verified.manifest.split.rows.train
+        note.append(f"{recipe.title(made.recipe)} on {rows} rows")
+        note.append(", again, and identical to the byte" if known is not None else "")
+    record.artifact = verified.digest
+    record.gates = judge(msgspec.to_builtins(verified.manifest.metrics), made.config.gates)
+    if missed := [verdict for verdict in record.gates if not verdict.passed]:
+        raise GateMissed(
+            "; ".join(map(str, missed)), run=_summary(record, store, verified), where="gate"
+        )
+    store.set_alias(LATEST, verified.digest)
+    if model is not None:
+        write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
+    return verified, held_out
+
+
+def _pickle_digest(verified: Verified) -> Digest:
+    return canonical.digest(verified.files[manifests.MODEL_PICKLE])
+
+
+def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:
+    digest = store.artifact_of(made.recipe_digest)
+    if digest is None:
+        return None
+    try:
+        verified = verify(store.folder(digest), digest)
+    except VerificationError as error:
+        note.append(f"the stored artifact did not verify ({error}), so it was made again: ")
+        return None
+    # The index is no evidence: it may come from a cache that somebody else wrote.
+    return verified if verified.manifest.recipe_digest == made.recipe_digest else None
+
+
+def _trainer(made: Plan) -> Trainer:
+    trainer = Trainer(made.config, "config", made.recipe.numerics.profile)
+    trainer.resolve()
+    return trainer
+
+
+def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes], Any]:
+    """Return the files of a new artifact, and the held-out rows with the estimator's outputs."""
+    trained = trainer.train()
+    from artifact_pipeline.artifact.formats import onnx
+
+    form, graph, proof = onnx.prove(trainer.forms(), trained.X_test, trained.outputs)
+    said = trained.said
+    record.warnings = said["warnings"]
+    record.parity_measured = proof.measured
+    interface = onnx.interface(
+        form,
+        said["features"],
+        said["labels"],
+        said["label_names"],
+        trained.outputs.probabilities is not None,
+        said["image"],
+    )
+    files = seal(
+        made.recipe,
+        msgspec.convert(said["split"], manifests.SplitSummary),
+        msgspec.convert(said["metrics"], manifests.Metrics),
+        interface,
+        proof.parity,
+        msgspec.convert(said["evaluation"], Evaluation),
+        graph,
+        trained.pickle,
+    )
+    return files, trained
+
+
+def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
+    """Predict the held-out rows with the artifact as it lies in the store."""
+    rows = verified.manifest.split.rows.test
+    if held_out is None:
+        note.append(f"{rows} held-out rows were predicted when it was sealed; outcome repeated")
+        return
+    labels = open_verified(verified).predict(held_out.X_test)
+    agreed = int((labels == held_out.outputs.labels).sum())
+    note.append(f"{rows} held-out rows predicted by the verified artifact, {agreed} as trained")
+
+
+def _pytest(path: str) -> None:
+    code = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--", path], stdout=sys.stderr, check=False
+    ).returncode
+    if code:
+        raise TestsFailed(f"pytest ended with exit code {code}; nothing was trained", where=path)
+
+
+def _summary(record: Record, store: Store, verified: Verified) -> Run:
+    return Run(
+        run=record.run,
+        digest=verified.digest,
+        recipe_digest=verified.manifest.recipe_digest,
+        artifact=str(store.folder(verified.digest)),
+        cached=record.cached,
+        metrics=verified.manifest.metrics,
+        gates=record.gates,
+        warnings=record.warnings,
+        jobs=record.jobs,
+    )

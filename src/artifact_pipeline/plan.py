@@ -1,0 +1,73 @@
+"""What a config comes to: its recipe, and a process that is ready to train it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import msgspec
+
+from artifact_pipeline import canonical, checkout, config, recipe
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.config import Config, Model, Source
+from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.trainer import Trainer
+
+
+class Plan(NamedTuple):
+    """A config, checked, and the recipe that it comes to."""
+
+    config: Config
+    recipe: Recipe
+    recipe_digest: Digest
+    observed: dict[str, Any] | None
+    trainer: Trainer | None
+    """The process that checked it, ready to train; None where it was checked before."""
+
+
+def recipe_of(source: Source) -> Recipe:
+    """Return the recipe that a config comes to. Raises as `plan`."""
+    made = plan(source)
+    if made.trainer:
+        made.trainer.close()
+    return made.recipe
+
+
+def plan(source: Source) -> Plan:
+    """Return the recipe that a config comes to, without training.
+
+    What scikit-learn must check is checked by a trainer process, and remembered by the config's
+    bytes: a config that was checked before needs no scikit-learn. Close the trainer, if any.
+
+    Raises:
+        ConfigError, DataError: if the config or its rows are wrong.
+        StoreError: if this machine cannot run it.
+    """
+    if isinstance(source, dict):
+        where = "config"
+        full = config.parse(source, where)
+        data = canonical.encode(source)
+    else:
+        where = os.fspath(source)
+        data = config.read(source)
+    known = checkout.recall_config(data)
+    if known is not None:
+        full = msgspec.convert(known["config"], Config)
+        model = msgspec.convert(known["model"], Model)
+        made = recipe.make(model, full.split, full.data, checkout.profile())
+        return Plan(full, made, recipe.digest(made), None, None)
+    if not isinstance(source, dict):
+        full = config.parse_bytes(data, where)
+    profile = checkout.profile()
+    trainer = Trainer(full, where, profile)
+    try:
+        resolved = trainer.resolve()
+        if resolved.profile != profile:
+            checkout.remember_profile(resolved.profile)
+        made = recipe.make(resolved.model, full.split, full.data, resolved.profile)
+        checked = {"config": full, "model": resolved.model}
+        checkout.remember_config(data, msgspec.to_builtins(checked))
+    except BaseException:
+        trainer.close()
+        raise
+    return Plan(full, made, recipe.digest(made), resolved.observed, trainer)

@@ -1,0 +1,174 @@
+"""What decides a model's bytes, and nothing else; its digest is the cache key.
+
+>>> bayes = config.Model(estimator="sklearn.naive_bayes.GaussianNB", params={})
+>>> recipe = make(bayes, config.Split(), config.Data(dataset="iris"), "native")
+>>> title(recipe), recipe.data.dataset, recipe.numerics.profile
+('GaussianNB', 'iris', 'native')
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from artifact_pipeline import canonical, config, data, numerics
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.errors import StoreError
+
+PACKAGES = (
+    "joblib",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "protobuf",
+    "scikit-learn",
+    "scipy",
+    "skl2onnx",
+    "threadpoolctl",
+)
+"""The packages that compute: another version of one may give another model."""
+
+_ROOT = Path(__file__).resolve().parent
+_DOES_NOT_COMPUTE = (
+    "__init__.py",
+    "__main__.py",
+    "catalog.py",
+    "checkout.py",
+    "cli",
+    "errors.py",
+    "explain.py",
+    "pipeline.py",
+    "plan.py",
+    "provenance.py",
+    "record.py",
+    "rows.py",
+    "store.py",
+)
+
+
+class Split(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the rows are parted."""
+
+    method: Literal["random"]
+    test_size: float
+    random_state: int
+    stratify: bool
+
+
+class Numerics(Struct, frozen=True, forbid_unknown_fields=True):
+    """The numeric profile, and the CPU that it is bound to where it is `native`."""
+
+    profile: str
+    cpu: str | UnsetType = UNSET
+
+
+class Platform(Struct, frozen=True, forbid_unknown_fields=True):
+    """The kind of machine, and Python's minor version."""
+
+    libc: str
+    machine: str
+    python: str
+    system: str
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
+    """All that decides a model's bytes."""
+
+    recipe_version: Literal[1]
+    code: Digest
+    """Of this package's own sources that compute."""
+    data: data.Description
+    model: config.Model
+    numerics: Numerics
+    packages: dict[str, str]
+    platform: Platform
+    split: Split
+
+
+def make(model: config.Model, split: config.Split, source: config.Data, profile: str) -> Recipe:
+    """Return the recipe of a model in full form (see `training.resolve`), for this machine."""
+    return Recipe(
+        recipe_version=1,
+        code=code_digest(),
+        data=data.describe(source),
+        model=model,
+        numerics=Numerics(profile, numerics.cpu_model() if profile == numerics.NATIVE else UNSET),
+        packages=versions(PACKAGES),
+        platform=Platform(
+            libc=_libc(),
+            machine=numerics.machine(),
+            python=f"{sys.version_info[0]}.{sys.version_info[1]}",
+            system=platform.system(),
+        ),
+        split=Split("random", split.test_size, split.random_state, split.stratify),
+    )
+
+
+def digest(recipe: Recipe) -> Digest:
+    """Return the digest of the recipe's canonical JSON."""
+    return canonical.digest(canonical.encode(msgspec.to_builtins(recipe)))
+
+
+def title(recipe: Recipe) -> str:
+    """Return what a person calls a recipe's model: the names of its classes."""
+    names = (step.estimator.rpartition(".")[2] for step in recipe.model.as_steps())
+    return " → ".join(names)
+
+
+def code_digest() -> Digest:
+    """Return the digest of this package's own sources that compute, whatever their line ends."""
+    lines = []
+    for path in sorted(_ROOT.rglob("*.py"), key=lambda p: p.relative_to(_ROOT).as_posix()):
+        name = path.relative_to(_ROOT).as_posix()
+        if name.split("/")[0] not in _DOES_NOT_COMPUTE:
+            source = path.read_bytes().replace(b"\r\n", b"\n")
+            lines.append(f"{canonical.digest(source)} {name}\n")
+    return canonical.digest("".join(lines).encode())
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the installed version of each package, read from the names of dist-info folders.
+
+    importlib.metadata would say the same, and takes longer to import than this takes to run.
+
+    Raises:
+        StoreError: for a package that is not installed.
+    """
+    wanted = set(packages)
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            names = [entry.name for entry in os.scandir(folder or ".")]
+        except OSError:  # sys.path may name what is not there, or a zip file
+            continue
+        for name in names:
+            if match := re.fullmatch(r"(.+)-([^-]+)\.dist-info", name):
+                package = re.sub(r"[-_.]+", "-", match[1]).lower()
+                if package in wanted:
+                    found.setdefault(package, match[2])
+    if missing := sorted(wanted - found.keys()):
+        raise StoreError(
+            f"{missing[0]} is not installed; pip install -r requirements.txt",
+            where=sys.executable,
+        )
+    return dict(sorted(found.items()))
+
+
+def _libc() -> str:
+    """Return the kind of C library: its exp and log decide bits."""
+    system = platform.system()
+    if system != "Linux":
+        return {"Darwin": "libSystem", "Windows": "ucrt"}.get(system, "unknown")
+    try:
+        named = os.confstr("CS_GNU_LIBC_VERSION")
+    except (ValueError, OSError):
+        named = None
+    return "glibc" if named else "musl"

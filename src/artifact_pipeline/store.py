@@ -1,0 +1,257 @@
+"""Where artifacts, run records and aliases live: a folder, written so that it is always whole.
+
+artifacts/
+    <64 hex digits>/    an artifact, named by its digest
+    recipes/<hex>       which artifact a recipe gave
+    runs/<id>.json      run records
+    aliases/<name>      movable names for an artifact
+    staging/            what is being written; swept when its writer is gone
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from artifact_pipeline import canonical
+from artifact_pipeline.artifact.manifest import MANIFEST
+from artifact_pipeline.artifact.open import verify
+from artifact_pipeline.canonical import DIGEST, Digest
+from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError, VerificationError
+
+VARIABLE = "ARTIFACT_PIPELINE_STORE"
+DEFAULT = "artifacts"
+LATEST = "latest"
+
+_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_STALE = 24 * 3600
+"""Seconds after which what another machine left in staging is swept."""
+
+
+class Place(NamedTuple):
+    """Where an artifact lies, and the digest that it was asked for by, if by one."""
+
+    folder: Path
+    digest: Digest | None
+
+
+class Store:
+    """A folder of artifacts, run records and aliases."""
+
+    def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
+        self.root = Path(root or os.environ.get(VARIABLE) or DEFAULT)
+
+    def folder(self, digest: Digest) -> Path:
+        """Return where the artifact of that digest lies, or would lie."""
+        return self.root / digest.removeprefix("sha256:")
+
+    def add(self, files: dict[str, bytes]) -> Digest:
+        """Put a sealed artifact into the store, whole or not at all, and return its digest.
+
+        Raises:
+            StoreError: if it cannot be written; the store is as it was.
+        """
+        digest = canonical.digest(files[MANIFEST])
+        target = self.folder(digest)
+        with failing(str(self.root)), self._staging() as staged:
+            for name, data in files.items():
+                _write(staged / "new" / name, data)
+            _sync_folder(staged / "new")
+            try:
+                (staged / "new").rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+                try:
+                    verify(target, digest)  # the same bytes are there already
+                except VerificationError:
+                    target.rename(staged / "broken")
+                    (staged / "new").rename(target)
+            _sync_folder(self.root)
+        return digest
+
+    def find(self, reference: str | os.PathLike[str]) -> Place:
+        """Return the artifact that a folder, an alias, or eight or more hex digits name.
+
+        Raises:
+            ArtifactNotFound: if nothing has that name.
+            CallError: if the digits are the start of more than one digest.
+        """
+        text = os.fspath(reference)
+        if isinstance(reference, str) and _ALIAS.fullmatch(text) and (digest := self.alias(text)):
+            return Place(self.folder(digest), digest)
+        digits = text.removeprefix("sha256:")
+        if re.fullmatch("[0-9a-f]{8,64}", digits):
+            found = [d for d in self.artifacts() if d.startswith(f"sha256:{digits}")]
+            if len(found) > 1:
+                raise CallError(f"the start of {len(found)} digests; give more digits", where=text)
+            if found:
+                return Place(self.folder(found[0]), found[0])
+        if "\0" not in text and Path(text).is_dir():
+            return Place(Path(text), None)
+        raise ArtifactNotFound(
+            f"no such folder, and no digest or alias in the store {self.root}; "
+            "artifact-pipeline list shows what there is",
+            where=ascii(text)[1:81].strip("'") or "artifact",
+        )
+
+    def artifacts(self) -> list[Digest]:
+        """Return the digests of the artifacts, sorted."""
+        names = (path.name for path in self._entries("."))
+        return sorted(f"sha256:{name}" for name in names if re.fullmatch("[0-9a-f]{64}", name))
+
+    def artifact_of(self, recipe_digest: Digest) -> Digest | None:
+        """Return the artifact that the recipe gave, or None if it gave none here."""
+        return self._pointer(self._recipe(recipe_digest))
+
+    def index(self, recipe_digest: Digest, digest: Digest) -> None:
+        """Remember which artifact the recipe gave."""
+        self._write(self._recipe(recipe_digest), f"{digest}\n".encode())
+
+    def alias(self, name: str) -> Digest | None:
+        """Return the artifact that an alias names, or None."""
+        return self._pointer(self.root / "aliases" / name)
+
+    def set_alias(self, name: str, digest: Digest) -> None:
+        """Move an alias to an artifact, at once for every reader."""
+        self._write(self.root / "aliases" / name, f"{digest}\n".encode())
+
+    def aliases(self) -> dict[str, Digest]:
+        """Return all aliases that name an artifact."""
+        names = sorted(path.name for path in self._entries("aliases"))
+        return {name: digest for name in names if (digest := self.alias(name))}
+
+    def record(self, run: dict[str, Any]) -> Path:
+        """Write a run record, which holds its id under `run`."""
+        path = self.root / "runs" / f"{run['run']}.json"
+        self._write(path, canonical.encode(run))
+        return path
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the run records, the newest first; one that cannot be read says so."""
+        records = []
+        for path in sorted(self._entries("runs"), reverse=True):
+            if path.suffix != ".json":
+                continue
+            try:
+                record = canonical.decode(path.read_bytes())
+            except (OSError, canonical.NotCanonical):
+                record = None
+            if not isinstance(record, dict):
+                record = {"outcome": "unreadable"}
+            records.append({**record, "run": path.stem})
+        return records
+
+    def sweep(self) -> None:
+        """Remove what writers that are gone have left in staging."""
+        with failing(str(self.root)):
+            for path in self._entries("staging"):
+                if _is_left_over(path):
+                    shutil.rmtree(path, ignore_errors=True)
+
+    def _recipe(self, recipe_digest: Digest) -> Path:
+        return self.root / "recipes" / recipe_digest.removeprefix("sha256:")
+
+    def _entries(self, name: str) -> list[Path]:
+        with failing(str(self.root / name)):
+            try:
+                return list((self.root / name).iterdir())
+            except FileNotFoundError:
+                return []
+
+    def _pointer(self, path: Path) -> Digest | None:
+        with failing(str(path)):
+            try:
+                text = path.read_bytes()[:80].decode("ascii", "replace").strip()
+            except FileNotFoundError:
+                return None
+        return text if DIGEST.fullmatch(text) else None
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with failing(str(path)), self._staging() as staged:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(staged / "new", data)
+            (staged / "new").replace(path)
+            _sync_folder(path.parent)
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """Give a folder on the store's own file system that is gone afterwards."""
+        name = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(4)}"
+        path = self.root / "staging" / name
+        path.mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def failing(
+    where: str, remedy: str = "check the path, its rights and the space left"
+) -> Iterator[None]:
+    """Say an error of the operating system as a StoreError with a remedy."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise StoreError(f"{said}; {remedy}", where=str(error.filename or where)) from error
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, whole or not at all.
+
+    Raises:
+        StoreError: if it cannot be written; what was there before still is.
+    """
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with failing(str(path)):
+        try:
+            _write(staged, data)
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name != "nt":  # Windows has no handle on a folder to flush
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _is_left_over(path: Path) -> bool:
+    host, _, rest = path.name.partition("~")
+    pid = rest.partition("~")[0]
+    if host == socket.gethostname() and pid.isdigit() and os.name != "nt":
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except (PermissionError, OverflowError):
+            return False
+        return False
+    try:
+        return time.time() - path.stat().st_mtime > _STALE
+    except FileNotFoundError:  # swept by another run meanwhile
+        return False

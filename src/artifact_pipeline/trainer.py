@@ -1,0 +1,267 @@
+"""The process that trains, under the numeric profile: both ends of it.
+
+    parent                                 child (`python -m artifact_pipeline.trainer`)
+      {config, profile}          ──►
+                                 ◄──       {model in full form, profile in force, observed}
+      {recipe}                   ──►         loads, splits, fits, measures, exports
+                                 ◄──       {metrics, evaluation, …} and the arrays
+                                 ◄──       an open form of the model
+      {more: true}               ──►       … the next one, while the last was not proven
+
+A message is a line of JSON that names its blobs and their sizes, then their bytes; arrays are
+.npy, so nothing is unpickled. While the child trains, the parent loads onnxruntime.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from types import MappingProxyType
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from artifact_pipeline import config, errors, numerics
+from artifact_pipeline.errors import PipelineError, TrainerDied
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from artifact_pipeline.artifact.formats.onnx import Form, Outputs
+    from artifact_pipeline.data import Parts, Rows
+    from artifact_pipeline.training import Fitted
+
+Message: TypeAlias = "tuple[dict[str, Any], dict[str, bytes]]"
+"""What is said, and the blobs that go with it."""
+
+
+class Resolved(NamedTuple):
+    """What the trainer makes of a config."""
+
+    model: config.Model
+    """In full form; see `training.resolve`."""
+    profile: str
+    """The numeric profile that is in force, which may be less than the one asked for."""
+    observed: dict[str, Any]
+    """BLAS, CPU features and threads of the process."""
+
+
+class Trained(NamedTuple):
+    """What a training gave."""
+
+    said: dict[str, Any]
+    """`metrics`, `split`, `evaluation`, `warnings`, and what the interface says of the data:
+    `features`, `labels`, `label_names`, `image`."""
+    pickle: bytes
+    X_test: NDArray[np.float64]
+    outputs: Outputs
+    """What the estimator says of the held-out rows."""
+
+
+class Trainer:
+    """The parent's end: a running trainer process. Close it, or use it in a `with`."""
+
+    def __init__(self, full: config.Config, where: str, profile: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": numerics.import_path()}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "artifact_pipeline.trainer"],
+            env=numerics.environment(profile, environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._send({"config": config.full_form(full), "where": where, "profile": profile})
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def resolve(self) -> Resolved:
+        """Return the config in full form, checked by scikit-learn.
+
+        Raises:
+            ConfigError: if an estimator refuses it.
+            DataError: if the rows are wrong.
+            TrainerDied: if the process ended.
+        """
+        said, _ = self._receive()
+        return Resolved(
+            msgspec.convert(said["model"], config.Model), said["profile"], said["observed"]
+        )
+
+    def train(self) -> Trained:
+        """Fit the model and measure it. Raises as `resolve`."""
+        self._send({"train": True})
+        # Loaded here, it costs nothing: this process would only wait.
+        import numpy as np
+        import onnxruntime  # noqa: F401
+
+        from artifact_pipeline.artifact.formats.onnx import Outputs
+
+        said, blobs = self._receive()
+
+        def array(name: str) -> NDArray[Any]:
+            found: NDArray[Any] = np.load(io.BytesIO(blobs[name]), allow_pickle=False)
+            return found
+
+        probabilities = array("probabilities") if "probabilities" in blobs else None
+        outputs = Outputs(array("labels"), probabilities)
+        return Trained(said, blobs["pickle"], array("X_test"), outputs)
+
+    def forms(self) -> Iterator[tuple[Form, bytes]]:
+        """Yield the open forms of the trained model, best first, each exported when asked for."""
+        from artifact_pipeline.artifact.formats.onnx import FORMS
+
+        by_name = {form.name: form for form in FORMS}
+        while True:
+            said, blobs = self._receive()
+            if said["form"] is None:
+                return
+            yield by_name[said["form"]], blobs["onnx"]
+            self._send({"more": True})
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        # That it has ended shows, with a reason, when its answer is read.
+        with suppress(BrokenPipeError):
+            _write(self._process.stdin, message)
+
+    def _receive(self) -> Message:
+        assert self._process.stdout is not None
+        message = _read(self._process.stdout)
+        if message is None:
+            code = self._process.wait()
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+            raise TrainerDied(
+                f"ended {how} before it answered; was it killed, or out of memory?",
+                where="trainer process",
+            )
+        if error := message[0].get("error"):
+            kind: type[PipelineError] = getattr(errors, error["class"])
+            raise kind(error["message"], where=error["where"])
+        return message
+
+
+def main() -> None:
+    """Run the child's end on standard input and output."""
+    # Ctrl-C reaches the whole process group; the parent decides what becomes of the work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    inward = sys.stdin.buffer
+    # What an estimator prints (verbose=1) must not run into the messages.
+    outward = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        _serve(inward, outward)
+    except PipelineError as error:
+        told = {"class": type(error).__name__, "message": error.message, "where": error.where}
+        _write(outward, {"error": told})
+
+
+def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
+    first = _read(inward)
+    if first is None:
+        return
+    full = config.parse(first[0]["config"], first[0]["where"])
+
+    from artifact_pipeline import data, training
+
+    where = f"{first[0]['where']}: model"
+    model = training.resolve(full.model, full.split.random_state, where)
+    rows = data.load(full.data)
+    parts = data.split(rows, full.split)
+    seen = numerics.seen()
+    profile = first[0]["profile"]
+    in_force = profile if numerics.in_force(profile, seen) else numerics.NATIVE
+    _write(outward, {"model": msgspec.to_builtins(model), "profile": in_force, "observed": seen})
+
+    if _read(inward) is None:
+        return
+    n_jobs = training.jobs(full.model)
+    fitted = training.fit(training.build(model), parts.X_train, parts.y_train, n_jobs)
+    for message, blobs in _results(fitted, rows, parts):
+        _write(outward, message, blobs)
+        if "form" in message and _read(inward) is None:
+            return
+
+
+def _results(fitted: Fitted, rows: Rows, parts: Parts) -> Iterator[Message]:
+    from artifact_pipeline import evaluation
+    from artifact_pipeline.artifact.formats import onnx, pickle
+
+    estimator = fitted.estimator
+    labels = estimator.predict(parts.X_test)
+    blobs = {
+        "pickle": pickle.dump(estimator),
+        "X_test": _npy(parts.X_test),
+        "labels": _npy(labels),
+    }
+    if hasattr(estimator, "predict_proba"):
+        blobs["probabilities"] = _npy(estimator.predict_proba(parts.X_test))
+    seen = evaluation.observe(
+        estimator, parts.X_test, parts.y_test, parts.test_index, rows.label_names
+    )
+    metrics = {
+        "train": evaluation.evaluate(parts.y_train, estimator.predict(parts.X_train)),
+        "test": evaluation.evaluate(parts.y_test, labels),
+    }
+    said = {
+        "metrics": metrics,
+        "split": parts.summary(),
+        "evaluation": msgspec.to_builtins(seen),
+        "warnings": list(fitted.warnings),
+        "features": rows.feature_names,
+        "labels": estimator.classes_.tolist(),
+        "label_names": rows.label_names,
+        "image": rows.image,
+    }
+    yield said, blobs
+    for form, graph in onnx.export(estimator, parts.X_train.shape[1]):
+        yield {"form": form.name}, {"onnx": graph}
+    yield {"form": None}, {}
+
+
+def _npy(array: Any) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _write(
+    stream: IO[bytes], message: dict[str, Any], blobs: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    head = {"message": message, "blobs": [[name, len(data)] for name, data in blobs.items()]}
+    stream.write(json.dumps(head).encode() + b"\n")
+    for data in blobs.values():
+        stream.write(data)
+    stream.flush()
+
+
+def _read(stream: IO[bytes]) -> Message | None:
+    """Return the next message, or None where the other end is gone."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        return None
+    head = json.loads(line)
+    blobs = {name: stream.read(size) for name, size in head["blobs"]}
+    if any(len(blobs[name]) < size for name, size in head["blobs"]):
+        return None
+    return head["message"], blobs
+
+
+if __name__ == "__main__":
+    main()
