@@ -113,6 +113,9 @@ def open_artifact(
 
     Raises as `verified`.
     """
+    from artifact_pipeline.artifact.formats import onnx
+
+    onnx.preload()
     return open_verified(verified(artifact, digest, store=store))
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from artifact_pipeline import canonical, numerics, recipe
-from artifact_pipeline.artifact.formats import pickle
 from artifact_pipeline.canonical import DIGEST, Digest
 from artifact_pipeline.errors import ArtifactNotFound, CallError, UntrustedPickle, VerificationError
 from artifact_pipeline.store import failing, write_atomically
@@ -67,6 +66,8 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
     Raises:
         StoreError: if it cannot be written.
     """
+    from artifact_pipeline.artifact.formats import pickle
+
     data = pickle.dump(model)
     digest = canonical.digest(data)
     trust(digest)
@@ -82,6 +83,8 @@ def load_model(path: str | os.PathLike[str], digest: Digest | None = None) -> An
         UntrustedPickle: if this checkout did not write it and no digest was given.
         VerificationError: if it is not what `digest` says, or does not open.
     """
+    from artifact_pipeline.artifact.formats import pickle
+
     where = os.fspath(path)
     if digest is not None and not DIGEST.fullmatch(digest):
         raise CallError(

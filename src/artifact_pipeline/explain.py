@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
@@ -40,6 +39,8 @@ def show(value: Any) -> str:
 
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return the hint that names the known word next to `word`, or all of them if few."""
+    import difflib
+
     close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"

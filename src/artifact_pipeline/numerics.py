@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +85,8 @@ def ask() -> str:
     Raises:
         StoreError: if the child cannot run.
     """
+    import subprocess
+
     code = "import json; from artifact_pipeline.numerics import seen; print(json.dumps(seen()))"
     outer = {**os.environ, "PYTHONPATH": import_path()}
     try:

@@ -21,7 +21,7 @@ import msgspec
 from artifact_pipeline import canonical, checkout, config, provenance, recipe
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
-from artifact_pipeline.artifact.seal import seal
+from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
 from artifact_pipeline.errors import (
     GateMissed,
@@ -189,6 +189,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     """Return the files of a new artifact, and the held-out rows with the estimator's outputs."""
     trained = trainer.train()
     from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.artifact.seal import seal
 
     form, graph, proof = onnx.prove(trainer.forms(), trained.X_test, trained.outputs)
     said = trained.said

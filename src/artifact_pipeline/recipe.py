@@ -13,6 +13,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -123,6 +124,7 @@ def title(recipe: Recipe) -> str:
     return " → ".join(names)
 
 
+@cache
 def code_digest() -> Digest:
     """Return the digest of this package's own sources that compute, whatever their line ends."""
     lines = []
@@ -142,7 +144,18 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     Raises:
         StoreError: for a package that is not installed.
     """
-    wanted = set(packages)
+    installed = _installed()
+    wanted = sorted(packages)
+    if missing := [name for name in wanted if name not in installed]:
+        raise StoreError(
+            f"{missing[0]} is not installed; pip install -r requirements.txt",
+            where=sys.executable,
+        )
+    return {name: installed[name] for name in wanted}
+
+
+@cache
+def _installed() -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in sys.path:
         try:
@@ -151,15 +164,8 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
             continue
         for name in names:
             if match := re.fullmatch(r"(.+)-([^-]+)\.dist-info", name):
-                package = re.sub(r"[-_.]+", "-", match[1]).lower()
-                if package in wanted:
-                    found.setdefault(package, match[2])
-    if missing := sorted(wanted - found.keys()):
-        raise StoreError(
-            f"{missing[0]} is not installed; pip install -r requirements.txt",
-            where=sys.executable,
-        )
-    return dict(sorted(found.items()))
+                found.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+    return found
 
 
 def _libc() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,7 +75,7 @@ class Record(Struct):
 def begin(config: str) -> Record:
     """Return the record of a run that begins now; its id sorts by time."""
     now = datetime.now(UTC)
-    run = f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
+    run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.urandom(3).hex()}"
     return Record(run=run, started=now.isoformat(), config=config)
 
 

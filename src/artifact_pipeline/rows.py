@@ -9,7 +9,6 @@ array([[1., 2.]])
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from pathlib import PurePath
@@ -63,6 +62,8 @@ def _csv(data: bytes, features: list[str], where: str) -> list[list[float]]:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError("is not UTF-8", where=f"{where}, line {line}") from error
+    import csv
+
     rows: list[list[float]] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:

@@ -11,10 +11,8 @@ artifacts/
 from __future__ import annotations
 
 import os
+import platform
 import re
-import secrets
-import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,20 +59,22 @@ class Store:
         """
         digest = canonical.digest(files[MANIFEST])
         target = self.folder(digest)
-        with failing(str(self.root)), self._staging() as staged:
+        with self._staged() as staged:
+            staged.mkdir()
             for name, data in files.items():
-                _write(staged / "new" / name, data)
-            _sync_folder(staged / "new")
+                _write(staged / name, data)
+            _sync_folder(staged)
             try:
-                (staged / "new").rename(target)
+                staged.rename(target)
             except OSError:
                 if not target.is_dir():
                     raise
                 try:
                     verify(target, digest)  # the same bytes are there already
                 except VerificationError:
-                    target.rename(staged / "broken")
-                    (staged / "new").rename(target)
+                    with self._staged() as broken:
+                        target.rename(broken)
+                        staged.rename(target)
             _sync_folder(self.root)
         return digest
 
@@ -122,6 +122,8 @@ class Store:
 
     def set_alias(self, name: str, digest: Digest) -> None:
         """Move an alias to an artifact, at once for every reader."""
+        if self.alias(name) == digest:
+            return
         self._write(self.root / "aliases" / name, f"{digest}\n".encode())
 
     def aliases(self) -> dict[str, Digest]:
@@ -155,7 +157,7 @@ class Store:
         with failing(str(self.root)):
             for path in self._entries("staging"):
                 if _is_left_over(path):
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
 
     def _recipe(self, recipe_digest: Digest) -> Path:
         return self.root / "recipes" / recipe_digest.removeprefix("sha256:")
@@ -176,22 +178,24 @@ class Store:
         return text if DIGEST.fullmatch(text) else None
 
     def _write(self, path: Path, data: bytes) -> None:
-        with failing(str(path)), self._staging() as staged:
+        with self._staged() as staged:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(staged / "new", data)
-            (staged / "new").replace(path)
+            _write(staged, data)
+            staged.replace(path)
             _sync_folder(path.parent)
 
     @contextmanager
-    def _staging(self) -> Iterator[Path]:
-        """Give a folder on the store's own file system that is gone afterwards."""
-        name = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(4)}"
+    def _staged(self) -> Iterator[Path]:
+        """Give a free path on the store's own file system; what is left at it is removed."""
+        name = f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
         path = self.root / "staging" / name
-        path.mkdir(parents=True)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        with failing(str(self.root)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                yield path
+            finally:
+                if path.exists():
+                    _remove(path)
 
 
 @contextmanager
@@ -214,7 +218,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         StoreError: if it cannot be written; what was there before still is.
     """
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    staged = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     with failing(str(path)):
         try:
             _write(staged, data)
@@ -224,11 +228,19 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(exist_ok=True)
     with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _remove(path: Path) -> None:
+    import shutil
+
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(path: Path) -> None:
@@ -243,7 +255,7 @@ def _sync_folder(path: Path) -> None:
 def _is_left_over(path: Path) -> bool:
     host, _, rest = path.name.partition("~")
     pid = rest.partition("~")[0]
-    if host == socket.gethostname() and pid.isdigit() and os.name != "nt":
+    if host == platform.node() and pid.isdigit() and os.name != "nt":
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:

@@ -102,10 +102,10 @@ class Trainer:
         self._send({"train": True})
         # Loaded here, it costs nothing: this process would only wait.
         import numpy as np
-        import onnxruntime  # noqa: F401
 
-        from artifact_pipeline.artifact.formats.onnx import Outputs
+        from artifact_pipeline.artifact.formats.onnx import Outputs, runtime
 
+        runtime()
         said, blobs = self._receive()
 
         def array(name: str) -> NDArray[Any]:

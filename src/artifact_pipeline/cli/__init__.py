@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from artifact_pipeline.errors import CallError, PipelineError
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # The trainer computes in a process of its own; here BLAS would only start idle threads.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with exit_on_error(as_json="--json" in words):
         try:
             group.main(words, prog_name="artifact-pipeline", standalone_mode=False)

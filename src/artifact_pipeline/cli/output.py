@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from artifact_pipeline.errors import PipelineError, VerificationError
-from artifact_pipeline.record import Job
+
+if TYPE_CHECKING:
+    from artifact_pipeline.record import Job
 
 # Control characters in a path or a label would move a terminal's cursor, or worse.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -27,6 +28,8 @@ def set_up() -> None:
 
 def document(value: Any) -> None:
     """Print one JSON document on standard output."""
+    import msgspec
+
     data = msgspec.json.format(msgspec.json.encode(value), indent=2)
     click.echo(data.decode())
 
@@ -49,13 +52,20 @@ def error(failure: PipelineError, as_json: bool) -> None:
         if isinstance(failure, VerificationError):
             answer["verified"] = False
         run = getattr(failure, "run", None)
-        document({**(msgspec.to_builtins(run) if run else {}), **answer})
+        document({**(_builtins(run) if run else {}), **answer})
     line = " ".join(clean(str(failure)).split())
     click.echo(
         click.style("error: ", fg="red", bold=True) + line,
         err=True,
         color=coloured(sys.stderr),
     )
+
+
+def _builtins(value: Any) -> dict[str, Any]:
+    import msgspec
+
+    found: dict[str, Any] = msgspec.to_builtins(value)
+    return found
 
 
 def clean(content: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from artifact_pipeline import recipe as recipes
-from artifact_pipeline.catalog import Difference, Evaluated, Listed, Prediction, Shown
 from artifact_pipeline.cli.output import clean
-from artifact_pipeline.evaluation import Verdict
-from artifact_pipeline.record import Run
+
+if TYPE_CHECKING:
+    from artifact_pipeline.catalog import Difference, Evaluated, Listed, Prediction, Shown
+    from artifact_pipeline.evaluation import Verdict
+    from artifact_pipeline.record import Run
 
 TITLES = {
     "accuracy": "accuracy",
@@ -62,6 +63,8 @@ def predicted(found: Prediction) -> str:
 
 def shown(found: Shown) -> str:
     """Return all that is known of an artifact."""
+    from artifact_pipeline import recipe as recipes
+
     manifest = found.manifest
     made = manifest.recipe
     rows = manifest.split.rows

@@ -5,6 +5,8 @@ float64 where converter and runtime know all of the estimator's operators, else 
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,21 +106,37 @@ def interface(
     )
 
 
+def runtime() -> Any:
+    """Return the module onnxruntime, imported so that it reports nothing to its maker.
+
+    Its wheels send usage events, and keep them in a file in the user's cache until then, unless
+    this variable is set before it loads.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
+
+
+def preload() -> None:
+    """Begin to import onnxruntime beside other work; whoever needs it then waits for the rest."""
+    threading.Thread(target=runtime, name="import onnxruntime").start()
+
+
 def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
     """Return a session on a graph whose bytes were verified.
 
     Raises:
         VerificationError: if onnxruntime cannot load it.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    ort = runtime()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(verified, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+        return ort.InferenceSession(verified, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no other parent
         said = str(error).splitlines()[0]
         raise VerificationError(f"onnxruntime does not load it: {said}", where=where) from error
 
@@ -135,7 +153,7 @@ def run(
         names = [output.name for output in session.get_outputs()]
         found = dict(zip(names, session.run(None, {"X": X.astype(dtype)}), strict=True))
         return Outputs(found["label"], found.get("probabilities"))
-    except Exception as error:
+    except Exception as error:  # onnxruntime's errors share no other parent
         said = str(error).splitlines()[0]
         raise VerificationError(f"onnxruntime does not run it: {said}", where=where) from error
 
