@@ -104,9 +104,11 @@ def _execute(
                 with job("inference", True, record, listener) as note:
                     _infer(verified, held_out, note)
         record.outcome = "done"
-        return _summary(record, store, verified)
+        return _summary(record, store)
     except PipelineError as error:
-        record.outcome = "gate-missed" if isinstance(error, GateMissed) else "failed"
+        if isinstance(error, GateMissed):
+            record.outcome = "gate-missed"
+            error.run = _summary(record, store)
         record.error = {"kind": error.kind, "message": error.message, "where": error.where}
         raise
     finally:
@@ -150,12 +152,10 @@ def _train(
         rows = verified.manifest.split.rows.train
         note.append(f"{recipe.title(made.recipe)} on {rows} rows")
         note.append(", again, and identical to the byte" if known is not None else "")
-    record.artifact = verified.digest
-    record.gates = judge(msgspec.to_builtins(verified.manifest.metrics), made.config.gates)
+    record.artifact, record.metrics = verified.digest, verified.manifest.metrics
+    record.gates = judge(msgspec.to_builtins(record.metrics), made.config.gates)
     if missed := [verdict for verdict in record.gates if not verdict.passed]:
-        raise GateMissed(
-            "; ".join(map(str, missed)), run=_summary(record, store, verified), where="gate"
-        )
+        raise GateMissed("; ".join(map(str, missed)), where="gate")
     store.set_alias(LATEST, verified.digest)
     if model is not None:
         write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
@@ -235,14 +235,15 @@ def _pytest(path: str) -> None:
         raise TestsFailed(f"pytest ended with exit code {code}; nothing was trained", where=path)
 
 
-def _summary(record: Record, store: Store, verified: Verified) -> Run:
+def _summary(record: Record, store: Store) -> Run:
+    assert record.artifact and record.recipe_digest and record.metrics
     return Run(
         run=record.run,
-        digest=verified.digest,
-        recipe_digest=verified.manifest.recipe_digest,
-        artifact=str(store.folder(verified.digest)),
+        digest=record.artifact,
+        recipe_digest=record.recipe_digest,
+        artifact=str(store.folder(record.artifact)),
         cached=record.cached,
-        metrics=verified.manifest.metrics,
+        metrics=record.metrics,
         gates=record.gates,
         warnings=record.warnings,
         jobs=record.jobs,

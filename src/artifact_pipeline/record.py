@@ -63,6 +63,7 @@ class Record(Struct):
     recipe: Recipe | None = None
     recipe_digest: Digest | None = None
     artifact: Digest | None = None
+    metrics: Metrics | None = None
     jobs: list[Job] = []
     gates: list[Verdict] = []
     parity_measured: float | None = None

@@ -164,10 +164,13 @@ def main() -> None:
     outward = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        _serve(inward, outward)
-    except PipelineError as error:
-        told = {"class": type(error).__name__, "message": error.message, "where": error.where}
-        _write(outward, {"error": told})
+        try:
+            _serve(inward, outward)
+        except PipelineError as error:
+            told = {"class": type(error).__name__, "message": error.message, "where": error.where}
+            _write(outward, {"error": told})
+    except BrokenPipeError:  # the parent was killed: nobody is left to tell
+        os._exit(1)
 
 
 def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:

@@ -39,6 +39,9 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
     except PipelineError as error:
         output.error(error, as_json)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         output.say("interrupted; what was stored before is as it was")
         sys.exit(130)

@@ -20,6 +20,8 @@ TITLES = {
     "precision_weighted": "weighted precision",
     "recall_weighted": "weighted recall",
 }
+RUNS = 20
+"""How many runs are listed."""
 SAMPLES = 10
 """How many predictions of held-out rows are shown."""
 
@@ -117,7 +119,7 @@ def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
         what = clean(f"{one.estimator} on {one.dataset}")
         lines.append(f"{name}{what:<40} {shown_score}{aliases}")
     lines += ["", f"{len(runs)} runs, the newest first"]
-    for run in runs:
+    for run in runs[:RUNS]:
         digest = str(run.get("artifact") or "")[7:19]
         cached = "cached" if run.get("cached") else ""
         what = clean(str(run.get("config", "")))
@@ -125,6 +127,8 @@ def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
             f"  {clean(run['run']):<34} {clean(str(run.get('outcome'))):<12} {digest:<12} "
             f"{cached:<7} {what}".rstrip()
         )
+    if len(runs) > RUNS:
+        lines.append(f"  … and {len(runs) - RUNS} more, all of them with --json")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -58,13 +59,14 @@ def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
     types = {"float64": DoubleTensorType, "float32": FloatTensorType}
     for form in FORMS:
         try:
-            graph = to_onnx(
-                estimator,
-                initial_types=[("X", types[form.dtype]([None, n_features]))],
-                options={"zipmap": False} if gives_probabilities else None,
-                # Left unset it is random, and an artifact's bytes must not be.
-                name="model",
-            )
+            with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
+                graph = to_onnx(
+                    estimator,
+                    initial_types=[("X", types[form.dtype]([None, n_features]))],
+                    options={"zipmap": False} if gives_probabilities else None,
+                    # Left unset it is random, and an artifact's bytes must not be.
+                    name="model",
+                )
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
             continue  # an operator that the converter has not in this precision
         if not gives_probabilities:
@@ -78,8 +80,11 @@ def _label_alone(graph: Any) -> Any:
 
     name = graph.graph.output[0].name
     cut = select_model_inputs_outputs(graph, outputs=[name])
+    # Inside a Pipeline the converter names a result `label` and the output otherwise.
+    renamed = {name: "label", "label": "inner_label"} if name != "label" else {}
     for node in cut.graph.node:
-        node.output[:] = ["label" if output == name else output for output in node.output]
+        node.input[:] = [renamed.get(one, one) for one in node.input]
+        node.output[:] = [renamed.get(one, one) for one in node.output]
     cut.graph.output[0].name = "label"
     return cut
 
@@ -171,7 +176,7 @@ def prove(
         try:
             found = run(load(data, form.name), X, form.dtype, form.name)
         except VerificationError as error:
-            tried.append(str(error))
+            tried.append(str(error)[:150])
             continue
         proof = compare(form, found, expected)
         if proof is not None:
@@ -179,7 +184,7 @@ def prove(
         tried.append(f"{form.name}: its outputs are not the estimator's")
     why = "; ".join(tried) or "the converter does not know it"
     raise ConfigError(
-        f"this estimator has no ONNX form that could be proven equal to it ({why[:200]})",
+        f"this estimator has no ONNX form that could be proven equal to it ({why})",
         where="model",
     )
 

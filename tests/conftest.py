@@ -1,0 +1,105 @@
+"""What tests share: a scratch project, the command line as a process, and one sealed artifact."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHORT = {"C": 1.0, "solver": "lbfgs", "max_iter": 1000, "random_state": 42, "test_size": 0.2}
+# Bayes fits in no time: for what is about the pipeline and not about the model.
+QUICK = {
+    "data": {"dataset": "iris"},
+    "model": {"estimator": "sklearn.naive_bayes.GaussianNB", "params": {}},
+}
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def call(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
+    """Run `artifact-pipeline` with these words as a user would, and return what came of it."""
+    return script("-m", "artifact_pipeline", *words, cwd=cwd, env=env, stdin=stdin)
+
+
+def script(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
+    """Run Python with these words, the checkout's package on its path."""
+    outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUTF8": "1", **(env or {})}
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, env=outer, input=stdin, capture_output=True
+    )
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Keep what this checkout remembers out of the user's state folder."""
+    state = str(tmp_path_factory.mktemp("state"))
+    names = ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, state))
+    os.environ.pop("ARTIFACT_PIPELINE_STORE", None)
+    yield
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with the assignment's config, which is the working folder."""
+    (tmp_path / "config").mkdir()
+    shutil.copy(ROOT / "config" / "config.json", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(folder: Path, config: Any, name: str = "config.json") -> Path:
+    """Write a config, or the text or bytes of one, and return its path."""
+    path = folder / name
+    if isinstance(config, bytes):
+        path.write_bytes(config)
+    else:
+        path.write_text(config if isinstance(config, str) else json.dumps(config), "utf-8")
+    return path
+
+
+class Sealed(NamedTuple):
+    """A store with the digits artifact in it."""
+
+    store: Path
+    folder: Path
+    digest: str
+    run: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
+    """The artifact of config/config.json; do not write to it."""
+    folder = tmp_path_factory.mktemp("digits")
+    done = call("run", write(folder, SHORT), "--json", cwd=folder)
+    assert done.code == 0, done.err
+    return Sealed(
+        folder / "artifacts", folder / done.json["artifact"], done.json["digest"], done.json
+    )
+
+
+@pytest.fixture
+def copied(digits: Sealed, tmp_path: Path) -> Path:
+    """A copy of the digits artifact, to be broken."""
+    return Path(shutil.copytree(digits.folder, tmp_path / "artifact"))

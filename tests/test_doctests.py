@@ -1,0 +1,30 @@
+"""The examples in the docstrings run as they stand."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import artifact_pipeline
+
+MODULES = [
+    info.name
+    for info in pkgutil.walk_packages(artifact_pipeline.__path__, "artifact_pipeline.")
+    if not info.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of(name):
+    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+    assert doctest.testmod(importlib.import_module(name), optionflags=flags).failed == 0
+
+
+def test_there_are_examples():
+    found = sum(
+        doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).attempted
+        for name in MODULES
+        if name != "artifact_pipeline.artifact.manifest"
+    )
+    assert found >= 25
