@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-
 from src.train import evaluate_model, load_config, load_data, save_model, train_model
 from src.utils import load_digits_data, load_model
 

@@ -208,6 +208,7 @@ def schema() -> dict[str, Any]:
         [Config, Short], ref_template="#/$defs/{name}"
     )
     components["Model"]["oneOf"] = [{"required": ["estimator"]}, {"required": ["steps"]}]
+    components["Gate"]["minProperties"] = 1
     components["Model"]["dependentRequired"] = {"params": ["estimator"]}
     for name in ("Config", "Short"):
         components[name]["properties"]["gates"]["propertyNames"] = {"enum": list(METRICS)}

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Image(Struct, frozen=True, forbid_unknown_fields=True):
+    """The image that a row is, in row-major order: size in pixels, smallest and largest value."""
+
+    height: int
+    width: int
+    min: float
+    max: float
+
+
 class Bundled(NamedTuple):
     """What is known of one of scikit-learn's bundled sets without loading it."""
 
@@ -34,15 +43,12 @@ class Bundled(NamedTuple):
     loader: str
     rows: int
     features: int
-    image: dict[str, int] | None = None
-    """Height and width in pixels, smallest and largest value, where a row is an image."""
+    image: Image | None = None
 
 
 BUNDLED = {
     "breast_cancer": Bundled("breast_cancer.csv", "load_breast_cancer", 569, 30),
-    "digits": Bundled(
-        "digits.csv.gz", "load_digits", 1797, 64, {"height": 8, "width": 8, "min": 0, "max": 16}
-    ),
+    "digits": Bundled("digits.csv.gz", "load_digits", 1797, 64, Image(8, 8, 0.0, 16.0)),
     "iris": Bundled("iris.csv", "load_iris", 150, 4),
     "wine": Bundled("wine_data.csv", "load_wine", 178, 13),
 }
@@ -58,7 +64,7 @@ class Rows(NamedTuple):
     feature_names: list[str]
     label_names: list[str]
     """What a person calls each class, in the order of the sorted labels."""
-    image: dict[str, int] | None
+    image: Image | None
 
 
 class Parts(NamedTuple):

@@ -23,6 +23,7 @@ from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
+from artifact_pipeline.data import Image
 from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
@@ -201,7 +202,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
         said["labels"],
         said["label_names"],
         trained.outputs.probabilities is not None,
-        said["image"],
+        msgspec.convert(said["image"], Image | None),
     )
     files = seal(
         made.recipe,

@@ -228,7 +228,7 @@ def _results(fitted: Fitted, rows: Rows, parts: Parts) -> Iterator[Message]:
         "features": rows.feature_names,
         "labels": estimator.classes_.tolist(),
         "label_names": rows.label_names,
-        "image": rows.image,
+        "image": msgspec.to_builtins(rows.image),
     }
     yield said, blobs
     for form, graph in onnx.export(estimator, parts.X_train.shape[1]):

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 from artifact_pipeline import canonical
 from artifact_pipeline import recipe as recipes
 from artifact_pipeline.canonical import Digest
+from artifact_pipeline.data import Image
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.recipe import Recipe
 
@@ -64,15 +65,6 @@ class Port(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     dtype: str
     shape: list[int | None]
-
-
-class Image(Struct, frozen=True, forbid_unknown_fields=True):
-    """The image that a row is, in row-major order: size in pixels, smallest and largest value."""
-
-    height: int
-    width: int
-    min: float
-    max: float
 
 
 class Interface(Struct, frozen=True, forbid_unknown_fields=True):

@@ -118,9 +118,7 @@ def _read(root: Path, name: str, most: int, whose: str) -> bytes:
     flags |= getattr(os, "O_BINARY", 0)
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise VerificationError(
-                "is no regular file (a link, folder or device)", where=str(path)
-            )
+            raise VerificationError("is a link, folder or device", where=str(path))
         with os.fdopen(os.open(path, flags), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):

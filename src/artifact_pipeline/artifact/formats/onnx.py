@@ -11,7 +11,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline.artifact.manifest import Image, Interface, Label, Parity, Port
+from artifact_pipeline.artifact.manifest import Interface, Label, Parity, Port
+from artifact_pipeline.data import Image
 from artifact_pipeline.errors import ConfigError, VerificationError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def interface(
     labels: list[Label],
     label_names: list[str],
     gives_probabilities: bool,
-    image: dict[str, int] | None,
+    image: Image | None,
 ) -> Interface:
     """Return the interface of a form: features, labels and image as the data set has them."""
     outputs = [Port("label", "int64" if isinstance(labels[0], int) else "string", [None])]
@@ -107,7 +108,7 @@ def interface(
         features=features,
         labels=labels,
         label_names=label_names,
-        image=Image(**image) if image else None,
+        image=image,
     )
 
 

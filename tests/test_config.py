@@ -1,0 +1,232 @@
+"""The config: both forms, the schema, and every way in which a file can be wrong."""
+
+import json
+
+import jsonschema
+import pytest
+from conftest import QUICK, SHORT, call, write
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifact_pipeline import config
+from artifact_pipeline.errors import ConfigError, ConfigNotFound
+
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+FULL = {
+    "data": {"dataset": "digits"},
+    "split": {"test_size": 0.2, "random_state": 42, "stratify": True},
+    "model": {
+        "estimator": LOGISTIC,
+        "params": {"C": 1.0, "solver": "lbfgs", "max_iter": 1000, "random_state": 42},
+    },
+    "gates": {"test.accuracy": {"min": 0.95}, "test.f1_weighted": {"min": 0.95}},
+}
+PIPELINE = {
+    "data": {"dataset": "wine"},
+    "model": {
+        "steps": [
+            {"name": "scale", "estimator": "sklearn.preprocessing.StandardScaler"},
+            {"name": "model", "estimator": LOGISTIC, "params": {"C": 2}},
+        ]
+    },
+}
+
+
+def test_the_short_form_is_a_full_form_written_short():
+    gates = FULL["gates"]
+    assert config.load({**SHORT, "gates": gates}) == config.load(FULL)
+
+
+@pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
+def test_a_full_form_that_was_written_out_loads_as_itself(source):
+    full = config.load(source)
+    assert config.load(config.full_form(full)) == full
+
+
+@pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
+def test_the_schema_accepts_what_loads(source):
+    jsonschema.Draft202012Validator(config.schema()).validate(source)
+
+
+def with_(source, **changes):
+    return {**source, **changes}
+
+
+WRONG = [
+    (with_(SHORT, C=-1), "C", "found -1, expected a number > 0"),
+    (with_(SHORT, C="1"), "C", "found '1', expected a number"),
+    (with_(SHORT, C=None), "C", "found null, expected a number"),
+    (with_(SHORT, solver=3), "solver", "found 3, expected a string"),
+    (with_(SHORT, max_iter=1.5), "max_iter", "found 1.5, expected an integer"),
+    (with_(SHORT, max_iter=True), "max_iter", "found true, expected an integer"),
+    (with_(SHORT, max_iter=-1), "max_iter", "found -1, expected an integer >= 0"),
+    (with_(SHORT, random_state=None), "random_state", "found null, expected an integer"),
+    (with_(SHORT, random_state=-1), "random_state", "found -1, expected an integer >= 0"),
+    (with_(SHORT, random_state=2**32), "random_state", "expected an integer <= 4294967295"),
+    (with_(SHORT, test_size=0), "test_size", "found 0, expected a number > 0"),
+    (with_(SHORT, test_size=1.0), "test_size", "found 1.0, expected a number < 1"),
+    (with_(SHORT, test_size=[]), "test_size", "found an empty list, expected a number"),
+    (with_(SHORT, Solver="lbfgs"), None, "unknown key 'Solver'; did you mean 'solver'?"),
+    ({"C": 1.0}, None, "the key 'solver' is missing"),
+    ({}, None, "the key 'C' is missing"),
+    (with_(FULL, C=1.0), None, "'C' belongs to the short form"),
+    (with_(FULL, modle={}), None, "unknown key 'modle'; did you mean 'model'?"),
+    (with_(FULL, data={"dataset": "digit"}), "data.dataset", "did you mean 'digits'?"),
+    (with_(FULL, data={"dataset": 3}), "data.dataset", "found 3, expected a string"),
+    (with_(FULL, data={"datset": "iris"}), "data", "unknown key 'datset'; did you mean 'dataset'?"),
+    (with_(FULL, data=[]), "data", "found an empty list, expected an object"),
+    (with_(FULL, split={"test_size": 2}), "split.test_size", "found 2, expected a number < 1"),
+    (with_(FULL, split={"stratify": 1}), "split.stratify", "found 1, expected true or false"),
+    (with_(FULL, model={}), "model", "expected either 'estimator' or 'steps'"),
+    (
+        with_(FULL, model={"estimator": LOGISTIC, "steps": PIPELINE["model"]["steps"]}),
+        "model",
+        "expected either 'estimator' or 'steps'",
+    ),
+    (
+        with_(FULL, model={"steps": PIPELINE["model"]["steps"], "params": {}}),
+        "model",
+        "expected 'params' in the steps, not beside them",
+    ),
+    (with_(FULL, model={"steps": []}), "model.steps", "expected a list of length >= 1"),
+    (
+        with_(FULL, model={"steps": [{"name": "a", "estimator": LOGISTIC, "parms": {}}]}),
+        "model.steps[0]",
+        "unknown key 'parms'; did you mean 'params'?",
+    ),
+    (
+        with_(FULL, model={"steps": [{"name": "a__b", "estimator": LOGISTIC}]}),
+        "model.steps[0].name",
+        "'a__b' holds '__', expected a unique name",
+    ),
+    (
+        with_(FULL, model={"steps": [{"name": "a", "estimator": LOGISTIC}] * 2}),
+        "model.steps[1].name",
+        "'a' stands twice, expected a unique name",
+    ),
+    (
+        with_(FULL, gates={"test.acuracy": {"min": 1}}),
+        "gates.test.acuracy",
+        "unknown metric; did you mean 'test.accuracy'?",
+    ),
+    (
+        with_(FULL, gates={"test.f1_macro": {"min": 1}, "test.accuracy": {"mim": 1}}),
+        "gates.test.accuracy",
+        "unknown key 'mim'; did you mean 'min'?",
+    ),
+    (
+        with_(FULL, gates={"test.accuracy": {"min": "0.9"}}),
+        "gates.test.accuracy.min",
+        "found '0.9', expected a number",
+    ),
+    (with_(FULL, gates={"test.accuracy": {}}), "gates.test.accuracy", "found no bound"),
+    (with_(FULL, gates={"test.accuracy": 0.9}), "gates.test.accuracy", "expected an object"),
+]
+
+
+@pytest.mark.parametrize(("source", "key", "message"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_config_is_refused_by_file_key_and_remedy(source, key, message, tmp_path):
+    path = write(tmp_path, source)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert caught.value.where == (f"{path}: {key}" if key else str(path))
+    assert message in caught.value.message
+
+
+# A JSON Schema cannot say that the names in a list of objects are unique.
+@pytest.mark.parametrize("source", [wrong[0] for wrong in WRONG if "unique name" not in wrong[2]])
+def test_the_schema_refuses_what_does_not_load(source):
+    assert not jsonschema.Draft202012Validator(config.schema()).is_valid(source)
+
+
+TEXTS = [
+    (b"", "is empty"),
+    (b" \n ", "is empty"),
+    (b"\xff\xfe{\x00}\x00", "is not UTF-8: byte 0 is 0xff"),
+    (b'{"C": 1.0,\n "solver" "lbfgs"}', "line 2 column 11"),
+    (b'{"C": 1.0, "C": 2.0}', "the key 'C' stands twice"),
+    (b'{"C": NaN}', "NaN is not a JSON number"),
+    (b'{"C": Infinity}', "Infinity is not a JSON number"),
+    (b'{"C": 1e999}', "1e999 is too large"),
+    (b'{"C": ' + b"9" * 5000 + b"}", "is not a valid config"),
+    (b"[" * 100_000, "nested too deep"),
+    (b"[1, 2]", "found a list, expected an object"),
+    (b"null", "found null, expected an object"),
+    (b'{"C": "\\ud800"}', "JSON cannot say"),
+    (b"\xef\xbb\xbf{}", "BOM"),
+    (b" " * (1 << 20) + b"{}", "is over 1048576 bytes"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), TEXTS, ids=lambda value: ascii(value)[:30])
+def test_a_file_that_holds_no_json_object_is_refused(data, message, tmp_path):
+    path = write(tmp_path, data)
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert caught.value.where == str(path)
+    assert message in caught.value.message
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused_and_is_a_file_not_found_error(tmp_path):
+    with pytest.raises(ConfigNotFound, match="no such file"):
+        config.load(tmp_path / "none.json")
+    with pytest.raises(FileNotFoundError):
+        config.load_config(tmp_path / "none.json")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder"):
+        config.load(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "mkfifo"), reason="this system has no FIFOs")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="not a regular file"):
+        config.load(tmp_path / "pipe")
+
+
+def test_a_path_with_a_nul_is_refused():
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load("a\0b")
+
+
+def test_a_dict_that_json_cannot_say_is_refused():
+    with pytest.raises(ConfigError, match="JSON cannot say"):
+        config.load({**SHORT, "C": {1, 2}})
+
+
+def test_a_wrong_config_exits_2_and_stores_nothing(project):
+    done = call("run", write(project, with_(SHORT, C=-1)), cwd=project)
+    assert done.code == 2
+    assert done.err.splitlines()[-1].startswith("error: ")
+    assert "config.json: C: found -1, expected a number > 0" in done.err
+    assert not (project / "artifacts").exists()
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(st.sampled_from([SHORT, FULL, PIPELINE]), st.data())
+def test_whatever_stands_at_whatever_key_it_loads_or_is_refused(source, data):
+    changed = json.loads(json.dumps(source))
+    place = changed
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], (dict, list)) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+        else:
+            break
+    place[key] = data.draw(anything)
+    try:
+        config.load(changed)
+    except ConfigError as error:
+        assert error.where
+        assert "Traceback" not in str(error)

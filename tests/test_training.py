@@ -1,0 +1,120 @@
+"""Estimators by name: what is accepted, what is filled in, and what is refused."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from artifact_pipeline.config import Model, Step
+from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.training import build, fit, jobs, resolve, train_model
+
+LOGISTIC = "sklearn.linear_model.LogisticRegression"
+FOREST = "sklearn.ensemble.RandomForestClassifier"
+SCALER = "sklearn.preprocessing.StandardScaler"
+X = np.random.default_rng(0).normal(size=(60, 3))
+y = (X[:, 0] > 0).astype(int)
+
+
+def test_an_unset_random_state_is_filled_in_and_a_set_one_kept():
+    assert resolve(Model(estimator=FOREST), 7).params["random_state"] == 7
+    own = Model(estimator=FOREST, params={"random_state": 3})
+    assert resolve(own, 7).params["random_state"] == 3
+
+
+def test_random_states_inside_a_pipeline_are_filled_in():
+    model = Model(steps=[Step("reduce", "sklearn.decomposition.PCA"), Step("model", FOREST)])
+    assert [step.params["random_state"] for step in resolve(model, 7).steps] == [7, 7]
+
+
+def test_how_many_processes_compute_is_no_part_of_the_model():
+    model = Model(estimator=FOREST, params={"n_jobs": 2, "n_estimators": 5})
+    assert resolve(model, 7) == resolve(Model(estimator=FOREST, params={"n_estimators": 5}), 7)
+    assert jobs(model) == 2
+    assert jobs(Model(estimator=FOREST)) is None
+    assert jobs(Model(estimator=FOREST, params={"n_jobs": -1})) == -1
+
+
+def test_what_was_resolved_resolves_to_itself():
+    once = resolve(Model(steps=[Step("scale", SCALER), Step("model", LOGISTIC, {"C": 2})]), 7)
+    assert resolve(once, 9) == once
+
+
+@pytest.mark.parametrize(
+    ("model", "where", "message"),
+    [
+        ((LOGISTIC, {"C": -1}), "model.params.C", "found -1, expected a float in the range (0"),
+        ((LOGISTIC, {"C": "1"}), "model.params.C", "found 1, expected a float in the range (0"),
+        ((LOGISTIC, {"solver": "lbfs"}), "model.params.solver", "found 'lbfs', expected a str"),
+        ((LOGISTIC, {"Cc": 1}), "model.params", "has no parameter 'Cc'; did you mean 'C'?"),
+        ((LOGISTIC, {"random_state": None}), "model.params.random_state", "found null, expected"),
+        ((FOREST, {"n_jobs": "2"}), "model.params.n_jobs", "found '2', expected a number of proc"),
+        ((FOREST, {"n_jobs": 0}), "model.params.n_jobs", "found 0, expected a number of proc"),
+        (("sklearn.linear_model.Ridge", {}), "model.estimator", "is no classifier"),
+        ((SCALER, {}), "model.estimator", "is no classifier"),
+        (("sklearn.linear_model.LogisticRegresion", {}), "model.estimator", "did you mean 'Logist"),
+        (("sklearn.nope.Tree", {}), "model.estimator", "scikit-learn has no sklearn.nope"),
+        (("sklearn.base.BaseEstimator", {}), "model.estimator", "has no estimator"),
+        (("sklearn.ensemble.BaseEnsemble", {}), "model.estimator", "has no estimator"),
+        (("sklearn.ensemble.VotingClassifier", {}), "model.params", "needs the parameter 'estim"),
+        (("sklearn.pipeline.Pipeline", {"steps": "ab"}), "model.params", "refuses it"),
+        (("os.system", {}), "model.estimator", "found 'os.system', expected the public name"),
+        (("subprocess.Popen", {"args": "ls"}), "model.estimator", "expected the public name"),
+        (("sklearn", {}), "model.estimator", "expected the public name"),
+        (("sklearn.linear_model._logistic.LogisticRegression", {}), "model.estimator", "public"),
+        (("sklearn.externals.conftest.Foo", {}), "model.estimator", "expected the public name"),
+        (("sklearn..linear_model.LogisticRegression", {}), "model.estimator", "expected the publ"),
+        (("sklearn.linear_model.LogisticRegression\n", {}), "model.estimator", "expected the pub"),
+        (("", {}), "model.estimator", "expected the public name"),
+    ],
+)
+def test_a_wrong_estimator_is_refused_by_place_and_remedy(model, where, message):
+    with pytest.raises(ConfigError) as caught:
+        resolve(Model(estimator=model[0], params=model[1]), 42)
+    assert caught.value.where == where
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_step_that_cannot_transform_is_refused_by_its_number():
+    model = Model(steps=[Step("scale", SCALER), Step("a", LOGISTIC), Step("b", LOGISTIC)])
+    with pytest.raises(ConfigError, match=r"model.steps\[1\].estimator: .* cannot transform"):
+        resolve(model, 42)
+
+
+def test_a_name_from_elsewhere_is_refused_before_anything_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError):
+        resolve(Model(estimator="evil.Model"), 42)
+    assert "evil" not in sys.modules
+
+
+def test_parameters_that_do_not_go_together_are_refused_as_a_sentence():
+    model = resolve(Model(estimator=LOGISTIC, params={"penalty": "l1"}), 42)
+    with pytest.raises(ConfigError, match=r"supports only 'l2' or None penalties"):
+        fit(build(model), X, y)
+
+
+def test_a_fit_that_did_not_converge_is_said_as_a_sentence():
+    fitted = fit(build(resolve(Model(estimator=LOGISTIC, params={"max_iter": 1}), 42)), X, y)
+    assert fitted.warnings == (
+        "LogisticRegression did not converge within max_iter=1; raise max_iter, or scale the "
+        "features.",
+    )
+
+
+def test_train_model_takes_the_model_keys_of_the_short_form_alone():
+    model = train_model(X, y, {"C": 0.5, "solver": "lbfgs", "max_iter": 50})
+    assert (model.C, model.max_iter) == (0.5, 50)
+    assert model.coef_.shape == (1, 3)
+
+
+def test_train_model_takes_a_full_form():
+    config = {"data": {"dataset": "iris"}, "model": {"estimator": FOREST}}
+    assert train_model(X, y, config).random_state == 42
+
+
+def test_train_model_refuses_an_unknown_key():
+    with pytest.raises(ConfigError, match=r"unknown key 'max_iters'; did you mean 'max_iter'"):
+        train_model(X, y, {"C": 1.0, "max_iters": 5})
