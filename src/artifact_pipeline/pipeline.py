@@ -229,9 +229,10 @@ def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
 
 
 def _pytest(path: str) -> None:
-    code = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--", path], stdout=sys.stderr, check=False
-    ).returncode
+    # pytest reads options even behind `--`, so a path must not look like one.
+    place = f"./{path}" if path.startswith("-") else path
+    command = [sys.executable, "-m", "pytest", "-q", place]
+    code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     if code:
         raise TestsFailed(f"pytest ended with exit code {code}; nothing was trained", where=path)
 

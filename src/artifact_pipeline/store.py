@@ -95,7 +95,7 @@ class Store:
                 raise CallError(f"the start of {len(found)} digests; give more digits", where=text)
             if found:
                 return Place(self.folder(found[0]), found[0])
-        if "\0" not in text and Path(text).is_dir():
+        if text and "\0" not in text and Path(text).is_dir():
             return Place(Path(text), None)
         raise ArtifactNotFound(
             f"no such folder, and no digest or alias in the store {self.root}; "

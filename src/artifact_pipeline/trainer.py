@@ -163,6 +163,8 @@ def main() -> None:
     # What an estimator prints (verbose=1) must not run into the messages.
     outward = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(line_buffering=True)
     try:
         try:
             _serve(inward, outward)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -113,4 +114,5 @@ def _recipe_rows(recipe: Recipe) -> str:
 
 def _text(text: str) -> str:
     """Return `text` as Markdown shows it literally: no markup, link, HTML or line break."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&@:$])", r"\\\1", " ".join(text.split()))
+    plain = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", plain)
