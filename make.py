@@ -1,7 +1,7 @@
 """Set up .venv from the pinned requirements, then do one job in it.
 
     python make.py run      the main job: test, train, inference on config/config.json
-    python make.py test     the test suite
+    python make.py test     the test suite; with --slow all of it, and a skip is a failure
     python make.py check    formatting, lint, types and the layers of the house
 
 Standard library only: this runs before anything is installed.
@@ -92,11 +92,12 @@ def say(text: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    if len(arguments) != 1 or arguments[0] not in COMMANDS:
-        sys.exit("usage: python make.py run|test|check")
-    set_up(arguments[0])
-    for command in COMMANDS[arguments[0]]:
-        call([str(PYTHON), *command])
+    job, *options = arguments or [""]
+    if job not in COMMANDS or options not in ([], ["--slow"]) or (options and job != "test"):
+        sys.exit("usage: python make.py run | test [--slow] | check")
+    set_up(job)
+    for command in COMMANDS[job]:
+        call([str(PYTHON), *command, *options])
 
 
 if __name__ == "__main__":

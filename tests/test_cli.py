@@ -10,18 +10,8 @@ import numpy as np
 import pytest
 from conftest import QUICK, ROOT, call, write
 
-COMMANDS = [
-    "run",
-    "train",
-    "evaluate",
-    "infer",
-    "verify",
-    "show",
-    "list",
-    "diff",
-    "recipe",
-    "schema",
-]
+COMMANDS = ["run", "train", "evaluate", "infer", "verify"]
+COMMANDS += ["show", "list", "diff", "recipe", "schema"]
 
 
 @pytest.fixture

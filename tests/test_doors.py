@@ -150,6 +150,7 @@ def test_round_trip(tmp_path):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("imports", THEIRS)
 def test_other_peoples_tests_of_the_same_assignment_pass(checkout, imports):
     (checkout / "tests").mkdir()

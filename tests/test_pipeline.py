@@ -255,6 +255,7 @@ def test_two_runs_at_once_leave_one_whole_store(project):
     assert list((project / "artifacts" / "staging").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_kill_at_any_moment_leaves_a_whole_store(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
@@ -276,6 +277,7 @@ def test_a_kill_at_any_moment_leaves_a_whole_store(project, digits):
     assert list((project / "artifacts" / "staging").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no /proc and no SIGKILL")
 def test_a_trainer_that_dies_is_one_clear_error(project):
     endless = {"max_iter": 100_000, "tol": 0, "n_iter_no_change": 100_000}

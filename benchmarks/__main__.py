@@ -1,0 +1,17 @@
+"""`python -m benchmarks [ROUNDS]`: the three figures of the design, each beside its floor."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.speed import measure, table
+
+
+def main() -> None:
+    """Measure and print; a number gives the rounds, of which the medians are taken."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    print(table(measure(rounds), rounds))
+
+
+if __name__ == "__main__":
+    main()
