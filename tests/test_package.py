@@ -80,6 +80,7 @@ def test_the_installed_command_runs_the_pipeline(wheel, tmp_path):
     assert purelib in where.stdout
 
 
+@pytest.mark.slow
 def test_a_user_who_checks_types_gets_them(wheel, tmp_path):
     (tmp_path / "use.py").write_text(
         "import artifact_pipeline as ap\n"

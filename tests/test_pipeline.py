@@ -152,6 +152,7 @@ def test_another_user_gets_the_same_digest(digits, tmp_path_factory):
     assert json.loads(done.stdout)["digest"] == digits.digest
 
 
+@pytest.mark.slow
 def test_how_many_processes_compute_does_not_change_the_digest(project):
     params = FOREST["model"]["params"]
     more = {**FOREST, "model": {**FOREST["model"], "params": {**params, "n_jobs": 2}}}
@@ -212,6 +213,15 @@ def test_what_an_estimator_prints_harms_nothing(project):
     done = call("train", write(project, {**QUICK, "model": model}), "--json", cwd=project)
     assert done.code == 0 and done.json["digest"]
     assert "Iteration 1, loss" in done.err
+
+
+def test_a_config_that_was_checked_before_is_trained_under_the_profile_all_the_same(project):
+    path = write(project, QUICK)
+    assert call("recipe", path, cwd=project).code == 0
+    done = call("train", path, "--json", cwd=project)
+    record = call("list", "--json", cwd=project).json["runs"][0]
+    assert not done.json["cached"]
+    assert all(library["num_threads"] == 1 for library in record["observed"]["blas"])
 
 
 def test_the_record_names_commit_and_changes(project):

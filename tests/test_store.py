@@ -147,6 +147,7 @@ def disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_full_disk_fails_with_5_and_loses_nothing(project, disk, digits):
     shutil.copytree(digits.store, disk / "artifacts")
@@ -162,6 +163,7 @@ def test_a_full_disk_fails_with_5_and_loses_nothing(project, disk, digits):
     assert again.code == 0, again.err
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_read_only_store_fails_with_5_and_still_serves(project, disk, digits):
     shutil.copytree(digits.store, disk / "artifacts")

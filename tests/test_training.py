@@ -44,7 +44,7 @@ def test_what_was_resolved_resolves_to_itself():
     ("model", "where", "message"),
     [
         ((LOGISTIC, {"C": -1}), "model.params.C", "found -1, expected a float in the range (0"),
-        ((LOGISTIC, {"C": "1"}), "model.params.C", "found 1, expected a float in the range (0"),
+        ((LOGISTIC, {"C": "1"}), "model.params.C", "found '1', expected a float in the range (0"),
         ((LOGISTIC, {"solver": "lbfs"}), "model.params.solver", "found 'lbfs', expected a str"),
         ((LOGISTIC, {"Cc": 1}), "model.params", "has no parameter 'Cc'; did you mean 'C'?"),
         ((LOGISTIC, {"random_state": None}), "model.params.random_state", "found null, expected"),
@@ -57,7 +57,7 @@ def test_what_was_resolved_resolves_to_itself():
         (("sklearn.base.BaseEstimator", {}), "model.estimator", "has no estimator"),
         (("sklearn.ensemble.BaseEnsemble", {}), "model.estimator", "has no estimator"),
         (("sklearn.ensemble.VotingClassifier", {}), "model.params", "needs the parameter 'estim"),
-        (("sklearn.pipeline.Pipeline", {"steps": "ab"}), "model.params", "refuses it"),
+        (("sklearn.pipeline.Pipeline", {"steps": "ab"}), "model.params.steps", "found 'ab', exp"),
         (("os.system", {}), "model.estimator", "found 'os.system', expected the public name"),
         (("subprocess.Popen", {"args": "ls"}), "model.estimator", "expected the public name"),
         (("sklearn", {}), "model.estimator", "expected the public name"),

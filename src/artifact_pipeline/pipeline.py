@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, checkout, config, provenance, recipe
+from artifact_pipeline import canonical, checkout, config, numerics, provenance, recipe
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
@@ -28,6 +28,7 @@ from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
     ReproductionDiffers,
+    StoreError,
     TestsFailed,
     VerificationError,
 )
@@ -36,6 +37,11 @@ from artifact_pipeline.plan import Plan, plan
 from artifact_pipeline.record import Listener, Record, Run, begin, job
 from artifact_pipeline.store import LATEST, Store, write_atomically
 from artifact_pipeline.trainer import Trainer
+
+_NATIVE = (
+    "no numeric profile can be held on this machine (another BLAS, or an unknown CPU), so the "
+    "bytes of this artifact are promised on this machine only."
+)
 
 
 def run(
@@ -138,7 +144,7 @@ def _train(
         note.append("nothing to train: the artifact of this recipe is in the store, and verified")
     else:
         store.sweep()
-        with nullcontext(made.trainer) if made.trainer else _trainer(made) as trainer:
+        with nullcontext(made.trainer) if made.trainer else _start(made, record) as trainer:
             files, held_out = _make(made, trainer, record)
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
@@ -180,9 +186,22 @@ def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:
     return verified if verified.manifest.recipe_digest == made.recipe_digest else None
 
 
-def _trainer(made: Plan) -> Trainer:
-    trainer = Trainer(made.config, "config", made.recipe.numerics.profile)
-    trainer.resolve()
+def _start(made: Plan, record: Record) -> Trainer:
+    """Return a trainer for a config that needed none to be checked."""
+    trainer = Trainer(made.config, record.config, made.recipe.numerics.profile)
+    try:
+        resolved = trainer.resolve()
+        if resolved.profile != made.recipe.numerics.profile:
+            checkout.remember_profile(resolved.profile)
+            raise StoreError(
+                f"the numeric profile {made.recipe.numerics.profile} is in force no more, but "
+                f"{resolved.profile}; run it again, under that",
+                where="this machine",
+            )
+    except BaseException:
+        trainer.close()
+        raise
+    record.observed = resolved.observed
     return trainer
 
 
@@ -195,6 +214,8 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     form, graph, proof = onnx.prove(trainer.forms(), trained.X_test, trained.outputs)
     said = trained.said
     record.warnings = said["warnings"]
+    if made.recipe.numerics.profile == numerics.NATIVE:
+        record.warnings = [*record.warnings, _NATIVE]
     record.parity_measured = proof.measured
     interface = onnx.interface(
         form,

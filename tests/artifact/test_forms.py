@@ -155,6 +155,7 @@ class Canary:
         return (os.mkdir, (str(self.path),))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["model_train.pkl", "model.onnx", "evaluation.json", "rows.npy"])
 def test_no_command_unpickles_what_it_is_given(digits, tmp_path, place):
     """A canary in each place, under a manifest that vouches for it, as an attacker would."""
