@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         show,
         verified,
         verify,
+        write_report,
     )
     from artifact_pipeline.checkout import load_model, save_model
     from artifact_pipeline.config import load_config, schema
@@ -68,6 +69,7 @@ _MODULES = {
         "show",
         "verified",
         "verify",
+        "write_report",
     ),
     "checkout": ("load_model", "save_model"),
     "config": ("load_config", "schema"),
@@ -133,6 +135,7 @@ __all__ = [
     "train_model",
     "verified",
     "verify",
+    "write_report",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,7 @@ from artifact_pipeline.config import Source
 from artifact_pipeline.errors import CallError, DataError, VerificationError
 from artifact_pipeline.evaluation import Verdict, judge
 from artifact_pipeline.evaluation import evaluate as measure
-from artifact_pipeline.store import Store
+from artifact_pipeline.store import Store, write_atomically
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,6 +212,18 @@ def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
         aliases=[name for name, digest in place.aliases().items() if digest == found.digest],
         record=trained[0] if trained else None,
     )
+
+
+def write_report(artifact: Reference, path: Reference, *, store: Reference | None = None) -> Digest:
+    """Write the report of an artifact to `path`, one HTML file, and return the artifact's digest.
+
+    Raises as `verified`, and StoreError if it cannot be written.
+    """
+    from artifact_pipeline.report import page
+
+    found = verified(artifact, store=store)
+    write_atomically(Path(path), page.write(found).encode())
+    return found.digest
 
 
 def diff(a: Reference, b: Reference, *, store: Reference | None = None) -> list[Difference]:

@@ -1,6 +1,6 @@
 """What this checkout of the code remembers on this machine, outside every store.
 
-Which pickles it wrote, which numeric profile the machine holds, and what a config that was
+Which pickles and reports it wrote, which numeric profile the machine holds, and what a config that was
 checked before comes to. It lies in the user's state folder under the checkout's own place, and
 not in the store: a store that came from a cache or another machine brings no trusted pickles.
 """
@@ -26,13 +26,13 @@ def folder() -> Path:
 
 
 def trust(digest: Digest) -> None:
-    """Remember that this checkout wrote a pickle of that digest."""
-    _remember(f"pickles/{digest.removeprefix('sha256:')}", b"")
+    """Remember that this checkout wrote a file of that digest."""
+    _remember(f"written/{digest.removeprefix('sha256:')}", b"")
 
 
 def trusts(digest: Digest) -> bool:
-    """Return whether this checkout wrote a pickle of that digest."""
-    return _recall(f"pickles/{digest.removeprefix('sha256:')}") is not None
+    """Return whether this checkout wrote a file of that digest."""
+    return _recall(f"written/{digest.removeprefix('sha256:')}") is not None
 
 
 def profile() -> str:

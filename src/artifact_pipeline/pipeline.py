@@ -159,6 +159,7 @@ def _train(
         rows = verified.manifest.split.rows.train
         note.append(f"{recipe.title(made.recipe)} on {rows} rows")
         note.append(", again, and identical to the byte" if known is not None else "")
+    _report(verified, store)
     record.artifact, record.metrics = verified.digest, verified.manifest.metrics
     record.gates = judge(msgspec.to_builtins(record.metrics), made.config.gates)
     if missed := [verdict for verdict in record.gates if not verdict.passed]:
@@ -167,6 +168,18 @@ def _train(
     if model is not None:
         write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
     return verified, held_out
+
+
+def _report(verified: Verified, store: Store) -> None:
+    """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
+    path = store.report(verified.digest)
+    if path.is_file() and checkout.trusts(canonical.digest(path.read_bytes())):
+        return
+    from artifact_pipeline.report import page
+
+    data = page.write(verified).encode()
+    checkout.trust(canonical.digest(data))
+    write_atomically(path, data)
 
 
 def _pickle_digest(verified: Verified) -> Digest:
@@ -265,6 +278,7 @@ def _summary(record: Record, store: Store) -> Run:
         digest=record.artifact,
         recipe_digest=record.recipe_digest,
         artifact=str(store.folder(record.artifact)),
+        report=str(store.report(record.artifact)),
         cached=record.cached,
         metrics=record.metrics,
         gates=record.gates,

@@ -50,6 +50,7 @@ _DOES_NOT_COMPUTE = (
     "plan.py",
     "provenance.py",
     "record.py",
+    "report",
     "rows.py",
     "store.py",
 )

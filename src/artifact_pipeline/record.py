@@ -37,6 +37,8 @@ class Run(Struct, frozen=True):
     recipe_digest: Digest
     artifact: str
     """The artifact's folder."""
+    report: str
+    """The page that shows how good it is."""
     cached: bool
     """Whether the artifact was in the store already, so that nothing was trained."""
     metrics: Metrics

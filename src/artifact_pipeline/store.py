@@ -2,6 +2,7 @@
 
 artifacts/
     <64 hex digits>/    an artifact, named by its digest
+        <64 hex>.html       its report
     recipes/<hex>       which artifact a recipe gave
     runs/<id>.json      run records
     aliases/<name>      movable names for an artifact
@@ -77,6 +78,10 @@ class Store:
                         staged.rename(target)
             _sync_folder(self.root)
         return digest
+
+    def report(self, digest: Digest) -> Path:
+        """Return where the report of that artifact lies, or would lie: beside its folder."""
+        return self.folder(digest).with_suffix(".html")
 
     def find(self, reference: str | os.PathLike[str]) -> Place:
         """Return the artifact that a folder, an alias, or eight or more hex digits name.

@@ -122,6 +122,21 @@ def show(artifact: str, store: str | None, as_json: bool) -> None:
     _print(api.show(artifact, store=store), as_json, "shown")
 
 
+@group.command()
+@click.argument("artifact")
+@click.option("--output", "path", metavar="FILE", help="Where to write it [default: report.html].")
+@_STORE
+@_JSON
+def report(artifact: str, path: str | None, store: str | None, as_json: bool) -> None:
+    """Write the report of ARTIFACT as one HTML file that needs nothing else."""
+    place = path or "report.html"
+    digest = api.write_report(artifact, place, store=store)
+    if as_json:
+        output.document({"digest": digest, "report": place})
+    else:
+        output.text(f"{place} shows {digest}")
+
+
 @group.command(name="list")
 @_STORE
 @_JSON

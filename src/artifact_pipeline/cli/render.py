@@ -37,6 +37,7 @@ def ran(run: Run) -> str:
             _field("artifact", run.artifact),
             _field("digest", run.digest),
             _field("recipe", run.recipe_digest),
+            _field("report", run.report),
         ]
     )
 

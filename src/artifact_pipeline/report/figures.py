@@ -1,0 +1,61 @@
+"""The drawings of the report, as inline SVG: rectangles, circles and lines.
+
+Written by hand: a plotting library brings forty megabytes and random ids, and these are four kinds
+of shape. Colours are classes and attributes, since the page's policy allows no inline style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from artifact_pipeline.data import Image
+from artifact_pipeline.evaluation import Bin
+
+CELL = 10
+"""Units of the drawing that a pixel is wide and high."""
+
+
+def pixels(values: Sequence[float], image: Image, label: str) -> str:
+    """Return a row of the data set as the image that it is; `label` says it to a screen reader."""
+    span = (image.max - image.min) or 1.0
+    cells = [(value - image.min) / span for value in values]
+    return _grid(cells, image, label, ["ink"] * len(cells))
+
+
+def weights(values: Sequence[float], largest: float, image: Image, label: str) -> str:
+    """Return the weights of one class as an image: for it and against it in two colours."""
+    cells = [abs(value) / (largest or 1.0) for value in values]
+    return _grid(cells, image, label, ["for" if value >= 0 else "against" for value in values])
+
+
+def calibration(bins: Sequence[Bin]) -> str:
+    """Return how often the label was right (upward) by its probability (rightward)."""
+    most = max(one.rows for one in bins)
+    dots = "".join(
+        f'<circle class="dot" cx="{20 + 200 * one.confidence:.1f}" '
+        f'cy="{210 - 200 * one.accuracy:.1f}" r="{3 + 7 * (one.rows / most) ** 0.5:.1f}"/>'
+        for one in bins
+    )
+    label = "Calibration: the share of right labels in each bin of probability; table below"
+    return (
+        f'<svg class="plot" viewBox="0 0 232 232" role="img" aria-label="{label}">'
+        '<path class="axis" d="M20 10V210H220"/><path class="even" d="M20 210L220 10"/>'
+        '<text x="20" y="226">0</text><text x="214" y="226">1</text><text x="8" y="16">1</text>'
+        f"{dots}</svg>"
+    )
+
+
+def _grid(strength: Sequence[float], image: Image, label: str, kinds: Sequence[str]) -> str:
+    width, height = image.width * CELL, image.height * CELL
+    cells = "".join(
+        f'<rect class="{kind}" x="{i % image.width * CELL}" y="{i // image.width * CELL}" '
+        f'width="{CELL}" height="{CELL}" fill-opacity="{min(max(value, 0.0), 1.0):.3f}"/>'
+        for i, (value, kind) in enumerate(zip(strength, kinds, strict=True))
+        if value > 0
+    )
+    return (
+        f'<svg class="image" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(label)}">'
+        f'<rect class="paper" width="{width}" height="{height}"/>{cells}</svg>'
+    )
