@@ -1,11 +1,17 @@
-"""Predict with the model that `python src/train.py` left here: `python src/inference.py`."""
+"""Predict with the model that `python src/train.py` left here, or with a sealed artifact.
 
+python src/inference.py
+python src/inference.py --model FOLDER --digest sha256:…
+"""
+
+import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from artifact_pipeline import evaluate_model, load_config, load_data, load_model
+from artifact_pipeline import infer, load_config, load_data, load_model
 from artifact_pipeline.cli import exit_on_error
 
 __all__ = ["main"]
@@ -13,17 +19,33 @@ __all__ = ["main"]
 SAMPLES = 10
 
 
-def main() -> None:
-    """Print the model's accuracy on the held-out rows, and some predictions beside the truth."""
-    model = load_model("model_train.pkl")
-    _, X_test, _, y_test = load_data(load_config("config/config.json"))
-    accuracy = evaluate_model(model, X_test, y_test)["accuracy"]
-    print(f"accuracy on the {len(y_test)} held-out rows: {accuracy:.4f}\n")
+def main(model: str | None = None, digest: str | None = None) -> None:
+    """Print the model's accuracy on the held-out rows, and some predictions beside the truth.
+
+    Without arguments the model is model_train.pkl; `model` is the folder of a sealed artifact,
+    which is verified, against `digest` too, before anything in it is opened.
+    """
+    if model is None:
+        estimator = load_model("model_train.pkl", digest)
+        _, X_test, _, y_test = load_data(load_config("config/config.json"))
+        show(y_test.tolist(), estimator.predict(X_test).tolist())
+    else:
+        found = infer(Path(model), digest=digest)
+        print(f"verified {found.digest}")
+        show(found.truth or [], found.labels)
+
+
+def show(truth: list[Any], labels: list[Any]) -> None:
+    right = sum(a == b for a, b in zip(truth, labels, strict=True))
+    print(f"accuracy on the {len(truth)} held-out rows: {right / len(truth):.4f}\n")
     print("  true    predicted")
-    for truth, label in zip(y_test[:SAMPLES], model.predict(X_test[:SAMPLES]), strict=True):
-        print(f"  {truth!s:<7} {label!s:<9} {'' if truth == label else 'wrong'}".rstrip())
+    for a, b in list(zip(truth, labels, strict=True))[:SAMPLES]:
+        print(f"  {a!s:<7} {b!s:<9} {'' if a == b else 'wrong'}".rstrip())
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Predict the held-out rows.")
+    parser.add_argument("--model", metavar="FOLDER", help="a sealed artifact")
+    parser.add_argument("--digest", metavar="sha256:…", help="what the model must be")
     with exit_on_error():
-        main()
+        main(**vars(parser.parse_args()))

@@ -1,8 +1,8 @@
 """What this checkout of the code remembers on this machine, outside every store.
 
-Which pickles and reports it wrote, which numeric profile the machine holds, and what a config that was
-checked before comes to. It lies in the user's state folder under the checkout's own place, and
-not in the store: a store that came from a cache or another machine brings no trusted pickles.
+Which pickles and reports it wrote, which numeric profile the machine holds, and what a config
+that was checked before comes to. It lies in the user's state folder, by the checkout's own place,
+and not in the store: a store that came from a cache or another machine brings no trusted pickles.
 """
 
 from __future__ import annotations

@@ -123,6 +123,10 @@ class Short(Struct, frozen=True, forbid_unknown_fields=True):
     gates: dict[str, Gate] = {}
 
 
+class _Gates(Struct, frozen=True):
+    gates: dict[str, Gate]
+
+
 SHORT_KEYS = tuple(key for key in Short.__struct_fields__ if key != "gates")
 
 
@@ -194,6 +198,18 @@ def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:
     raw = _decode(read(path), os.fspath(path))
     parse(raw, os.fspath(path))
     return dict(raw)
+
+
+def load_gates(text: str, where: str) -> dict[str, Gate]:
+    """Return the gates in a JSON text, which stand in the place of a config's.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    raw = {"gates": _decode(text.encode(), where)}
+    gates = _convert(raw, _Gates, where).gates
+    _check_gates(gates, where)
+    return gates
 
 
 def full_form(config: Config) -> dict[str, Any]:

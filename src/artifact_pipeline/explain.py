@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
@@ -71,6 +72,38 @@ def explain(error: ValidationError, raw: Any, form: type[Struct], where: str) ->
         expected = re.sub(rf"\b{word}\b", plain, expected)
     expected = expected.replace(" | ", " or ")
     return ConfigError(f"found {show(value)}, expected {expected}", where=place)
+
+
+def line_of(text: str, path: str) -> int:
+    """Return the line of a JSON text on which a path such as `model.steps[0].params` begins.
+
+    Where the path itself is not there, as when a key is missing, it is the line of what holds it.
+
+    >>> line_of('{"split":\n {"test_size": 2}}', "split.test_size")
+    2
+    """
+    keys: list[str | int] = []
+    in_object: list[bool] = []
+    awaits_key = False
+    best, line = (0, 1), 1
+    for match in re.finditer(r'"(?:[^"\\]|\\.)*"|[{}\[\],]|[^\s{}\[\],"]+', text):
+        token, line = match[0], text.count("\n", 0, match.start()) + 1
+        if token in "}]" and in_object:
+            in_object.pop(), keys.pop()
+        elif token == "," and in_object:
+            awaits_key = in_object[-1]
+            keys[-1] = "" if awaits_key else int(keys[-1]) + 1
+            continue
+        elif awaits_key and token[0] == '"':
+            keys[-1], awaits_key = json.loads(token), False
+        here = _join(keys)
+        if path == here or path.startswith((f"{here}.", f"{here}[")):
+            best = max(best, (len(here), -line))
+        if token in "{[":
+            awaits_key = token == "{"
+            in_object.append(awaits_key)
+            keys.append("" if awaits_key else 0)
+    return abs(best[1])
 
 
 def _keys(path: str, raw: Any, kind: Any) -> list[str | int]:

@@ -34,7 +34,7 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.evaluation import Evaluation, judge
 from artifact_pipeline.plan import Plan, plan
-from artifact_pipeline.record import Listener, Record, Run, begin, job
+from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
 from artifact_pipeline.store import LATEST, Store, write_atomically
 from artifact_pipeline.trainer import Trainer
 
@@ -49,25 +49,29 @@ def run(
     *,
     store: str | os.PathLike[str] | None = None,
     tests: str | None = None,
+    gates: str | None = None,
     force: bool = False,
     listener: Listener | None = None,
 ) -> Run:
     """Check a config, train its model into a sealed artifact, and predict with it.
 
-    `tests` is a path that pytest runs on first. `force` trains a known recipe again and compares.
+    `tests` is a path that pytest runs on first. `gates` is JSON that stands in the place of the
+    config's gates. `force` trains a known recipe again and compares.
 
     Raises:
         ConfigError, DataError: if what is asked for is wrong.
         TestsFailed, GateMissed, ReproductionDiffers: if the work ran and the answer is no.
         StoreError: if the store or the machine fails.
     """
-    return _execute(source, Store(store), ("test", "train", "inference"), tests, force, listener)
+    jobs = ("test", "train", "inference")
+    return _execute(source, Store(store), jobs, tests, gates, force, listener)
 
 
 def train(
     source: Source = config.DEFAULT_PATH,
     *,
     store: str | os.PathLike[str] | None = None,
+    gates: str | None = None,
     force: bool = False,
     model: str | os.PathLike[str] | None = None,
     listener: Listener | None = None,
@@ -77,7 +81,7 @@ def train(
     `model` is where to leave the estimator as a pickle that `load_model` opens: one that this
     checkout wrote, so a store from elsewhere is not taken at its word, but trained again.
     """
-    return _execute(source, Store(store), ("train",), None, force, listener, model)
+    return _execute(source, Store(store), ("train",), None, gates, force, listener, model)
 
 
 def _execute(
@@ -85,6 +89,7 @@ def _execute(
     store: Store,
     jobs: tuple[str, ...],
     tests: str | None,
+    gates: str | None,
     force: bool,
     listener: Listener | None,
     model: str | os.PathLike[str] | None = None,
@@ -99,6 +104,9 @@ def _execute(
             if tests is not None:
                 _pytest(tests)
             made = plan(source)
+            if gates is not None:
+                judged_by = config.load_gates(gates, "--gates")
+                made = made._replace(config=msgspec.structs.replace(made.config, gates=judged_by))
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
             known = made.recipe.data
@@ -161,6 +169,7 @@ def _train(
         note.append(", again, and identical to the byte" if known is not None else "")
     _report(verified, store)
     record.artifact, record.metrics = verified.digest, verified.manifest.metrics
+    record.previous = _previous(verified, store)
     record.gates = judge(msgspec.to_builtins(record.metrics), made.config.gates)
     if missed := [verdict for verdict in record.gates if not verdict.passed]:
         raise GateMissed("; ".join(map(str, missed)), where="gate")
@@ -168,6 +177,23 @@ def _train(
     if model is not None:
         write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
     return verified, held_out
+
+
+def _previous(verified: Verified, store: Store) -> Previous | None:
+    """Return the latest artifact before this one, if it verifies and was measured on the same
+    rows; its metrics are all that is taken of it."""
+    digest = store.alias(LATEST)
+    if digest in (None, verified.digest):
+        return None
+    try:
+        manifest = verify(store.folder(digest), digest).manifest
+    except VerificationError:
+        return None
+    if manifest.split != verified.manifest.split:
+        return None
+    if manifest.recipe.data != verified.manifest.recipe.data:
+        return None
+    return Previous(digest, manifest.metrics)
 
 
 def _report(verified: Verified, store: Store) -> None:
@@ -279,9 +305,11 @@ def _summary(record: Record, store: Store) -> Run:
         recipe_digest=record.recipe_digest,
         artifact=str(store.folder(record.artifact)),
         report=str(store.report(record.artifact)),
+        record=str(store.root / "runs" / f"{record.run}.json"),
         cached=record.cached,
         metrics=record.metrics,
         gates=record.gates,
+        previous=record.previous,
         warnings=record.warnings,
         jobs=record.jobs,
     )

@@ -28,6 +28,13 @@ class Job(Struct, frozen=True):
     """What it did, in a sentence."""
 
 
+class Previous(Struct, frozen=True):
+    """The artifact that was the latest before, to compare metrics with."""
+
+    digest: Digest
+    metrics: Metrics
+
+
 class Run(Struct, frozen=True):
     """One execution, and which artifact came of it."""
 
@@ -39,10 +46,13 @@ class Run(Struct, frozen=True):
     """The artifact's folder."""
     report: str
     """The page that shows how good it is."""
+    record: str
+    """The file of the run record."""
     cached: bool
     """Whether the artifact was in the store already, so that nothing was trained."""
     metrics: Metrics
     gates: list[Verdict]
+    previous: Previous | None
     warnings: list[str]
     jobs: list[Job]
 
@@ -68,6 +78,7 @@ class Record(Struct):
     metrics: Metrics | None = None
     jobs: list[Job] = []
     gates: list[Verdict] = []
+    previous: Previous | None = None
     parity_measured: float | None = None
     warnings: list[str] = []
     observed: dict[str, Any] | None = None

@@ -86,12 +86,16 @@ class Store:
     def find(self, reference: str | os.PathLike[str]) -> Place:
         """Return the artifact that a folder, an alias, or eight or more hex digits name.
 
+        A path object is a folder, whether it is there or not; a string may be any of the three.
+
         Raises:
             ArtifactNotFound: if nothing has that name.
             CallError: if the digits are the start of more than one digest.
         """
         text = os.fspath(reference)
-        if isinstance(reference, str) and _ALIAS.fullmatch(text) and (digest := self.alias(text)):
+        if not isinstance(reference, str):
+            return Place(Path(reference), None)
+        if _ALIAS.fullmatch(text) and (digest := self.alias(text)):
             return Place(self.folder(digest), digest)
         digits = text.removeprefix("sha256:")
         if re.fullmatch("[0-9a-f]{8,64}", digits):

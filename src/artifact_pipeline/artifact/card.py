@@ -58,7 +58,7 @@ def write(
 {json.dumps(head, indent=2)}
 ---
 
-# {_text(name)} on {_text(dataset)}
+# {plain(name)} on {plain(dataset)}
 
 {len(interface.labels)} classes, {len(interface.features)} features, {rows.train} rows to learn \
 from and {rows.test} held out.
@@ -109,10 +109,10 @@ def _recipe_rows(recipe: Recipe) -> str:
     lines.append(("numeric profile", recipe.numerics.profile))
     lines.append(("platform", ", ".join(msgspec.to_builtins(recipe.platform).values())))
     lines.append(("packages", ", ".join(f"{k} {v}" for k, v in recipe.packages.items())))
-    return "\n".join(f"| {name} | {_text(value)} |" for name, value in lines)
+    return "\n".join(f"| {name} | {plain(value)} |" for name, value in lines)
 
 
-def _text(text: str) -> str:
+def plain(text: str) -> str:
     """Return `text` as Markdown shows it literally: no markup, link, HTML or line break."""
-    plain = html.escape(" ".join(text.split()), quote=False)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", plain)
+    escaped = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", escaped)

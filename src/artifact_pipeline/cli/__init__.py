@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from artifact_pipeline.cli import output
+from artifact_pipeline.cli import github, output
 from artifact_pipeline.cli.commands import group
 from artifact_pipeline.errors import CallError, PipelineError
 
@@ -38,6 +38,7 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
         yield
     except PipelineError as error:
         output.error(error, as_json)
+        github.annotate(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of the output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import output
+from artifact_pipeline.cli import github, output
 from artifact_pipeline.config import DEFAULT_PATH
 from artifact_pipeline.errors import CallError
 
@@ -23,6 +23,7 @@ _STORE = click.option(
     help="Where artifacts and run records lie [default: $ARTIFACT_PIPELINE_STORE or artifacts].",
 )
 _CONFIG = click.argument("config", default=DEFAULT_PATH)
+_GATES = click.option("--gates", metavar="JSON", help="Gates in the place of the config's.")
 _FORCE = click.option("--force", is_flag=True, help="Train a known recipe again, and compare.")
 _DIGEST = click.option("--digest", metavar="sha256:…", help="Pin the artifact to its digest.")
 
@@ -39,34 +40,24 @@ def group() -> None:
 @group.command()
 @_CONFIG
 @click.option("--tests", metavar="PATH", help="Run pytest there first; a failure stops the rest.")
+@_GATES
 @_FORCE
 @_STORE
 @_JSON
-def run(config: str, tests: str | None, force: bool, store: str | None, as_json: bool) -> None:
+def run(as_json: bool, **given: Any) -> None:
     """Test, train, inference: the whole pipeline on CONFIG."""
-    progress = output.Progress(sys.stderr if as_json else sys.stdout)
-    try:
-        made = api.run(config, store=store, tests=tests, force=force, listener=progress)
-    except api.GateMissed as missed:
-        _show_run(missed.run, as_json=False) if not as_json else None
-        raise
-    _show_run(made, as_json)
+    _run(api.run, as_json, given)
 
 
 @group.command()
 @_CONFIG
+@_GATES
 @_FORCE
 @_STORE
 @_JSON
-def train(config: str, force: bool, store: str | None, as_json: bool) -> None:
+def train(as_json: bool, **given: Any) -> None:
     """Train the model of CONFIG into a sealed artifact."""
-    progress = output.Progress(sys.stderr if as_json else sys.stdout)
-    try:
-        made = api.train(config, store=store, force=force, listener=progress)
-    except api.GateMissed as missed:
-        _show_run(missed.run, as_json=False) if not as_json else None
-        raise
-    _show_run(made, as_json)
+    _run(api.train, as_json, given)
 
 
 @group.command()
@@ -175,6 +166,7 @@ def recipe(config: str, as_json: bool) -> None:
     from artifact_pipeline.recipe import digest
 
     made = api.recipe_of(config)
+    github.outputs({"recipe-digest": digest(made)})
     if as_json:
         output.document({"recipe": made, "recipe_digest": digest(made)})
     else:
@@ -189,7 +181,17 @@ def schema(as_json: bool) -> None:
     output.document(api.schema())
 
 
-def _show_run(made: Any, as_json: bool) -> None:
+def _run(job: Callable[..., api.Run], as_json: bool, given: dict[str, Any]) -> None:
+    """Run the jobs, showing each, and show what came of it, though a gate was missed."""
+    progress = output.Progress(sys.stderr if as_json else sys.stdout)
+    try:
+        made = job(given.pop("config"), listener=progress, **given)
+    except api.GateMissed as missed:
+        github.tell(missed.run)
+        if not as_json:
+            _print(missed.run, as_json, "ran")
+        raise
+    github.tell(made)
     for warning in made.warnings:
         output.say(f"warning: {warning}")
     _print(made, as_json, "ran")

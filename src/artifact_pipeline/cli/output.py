@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from artifact_pipeline.record import Job
 
 # Control characters in a path or a label would move a terminal's cursor, or worse.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# What GitHub's runner would take for a command, where a user's text begins a line of the log.
+_COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
 
 def set_up() -> None:
@@ -31,17 +33,18 @@ def document(value: Any) -> None:
     import msgspec
 
     data = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    click.echo(data.decode())
+    # `##[` would be a command to GitHub's runner; in JSON it can be written otherwise.
+    click.echo(data.decode().replace("##[", "#\\u0023["))
 
 
 def text(content: str) -> None:
     """Print for a person, on standard output."""
-    click.echo(content, color=coloured(sys.stdout))
+    click.echo(harmless(content), color=coloured(sys.stdout))
 
 
 def say(message: str) -> None:
     """Print a message, on standard error."""
-    click.echo(clean(message), err=True)
+    click.echo(harmless(clean(message)), err=True)
 
 
 def error(failure: PipelineError, as_json: bool) -> None:
@@ -71,6 +74,13 @@ def _builtins(value: Any) -> dict[str, Any]:
 def clean(content: str) -> str:
     """Return `content` with every control character written out."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", content)
+
+
+def harmless(content: str) -> str:
+    """Return `content` such that no line of it is a command to GitHub's runner."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return content
+    return _COMMAND.sub(lambda found: "# " if found[0] else ".", content)
 
 
 def coloured(stream: IO[str]) -> bool:

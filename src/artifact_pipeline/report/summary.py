@@ -1,0 +1,84 @@
+"""The Markdown that a job of GitHub Actions shows: metrics, gates, the change, the confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from artifact_pipeline import recipe as recipes
+from artifact_pipeline.artifact.card import plain
+from artifact_pipeline.artifact.manifest import Metrics
+from artifact_pipeline.artifact.open import Verified
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.evaluation import Verdict
+from artifact_pipeline.report.page import TITLES
+
+
+def write(
+    artifact: Verified,
+    gates: Sequence[Verdict],
+    previous: tuple[Digest, Metrics] | None,
+    cached: bool,
+) -> str:
+    """Return the summary of a run; `previous` is the artifact to compare held-out metrics with."""
+    manifest = artifact.manifest
+    made = manifest.recipe
+    metrics = manifest.metrics
+    before = previous[1].test if previous else {}
+    head = ["metric", "training rows", "held-out rows"]
+    if previous:
+        head.append(f"change from {previous[0][7:19]}")
+    rows = []
+    for name in dict.fromkeys([*TITLES, *metrics.test]):
+        if name in metrics.test and name in metrics.train:
+            row = [
+                TITLES.get(name, name),
+                f"{metrics.train[name]:.4f}",
+                f"{metrics.test[name]:.4f}",
+            ]
+            if previous:
+                row.append(f"{metrics.test[name] - before[name]:+.4f}" if name in before else "")
+            rows.append(row)
+    names = [one.name for one in artifact.evaluation().per_class]
+    confusion = [
+        [name, *map(str, row)]
+        for name, row in zip(names, artifact.evaluation().confusion, strict=True)
+    ]
+    parts = [
+        f"## {plain(recipes.title(made))} on {plain(made.data.dataset)}",
+        "Nothing was trained: the artifact of this recipe was there, and verified."
+        if cached
+        else f"Trained on {manifest.split.rows.train} rows.",
+        _table(head, rows),
+        _gates(gates),
+        f"<details><summary>Confusion on the {manifest.split.rows.test} held-out rows</summary>\n\n"
+        f"{_table(['true, predicted', *names], confusion)}\n\n</details>",
+        _table(
+            ["", ""],
+            [["digest", artifact.digest], ["recipe", manifest.recipe_digest]],
+        ),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gates(gates: Sequence[Verdict]) -> str:
+    rows = [
+        [
+            "passed" if verdict.passed else "**missed**",
+            f"{verdict.metric} {'at least' if verdict.bound == 'min' else 'at most'} "
+            f"{verdict.limit:g}",
+            f"{verdict.value:.4f}",
+            f"{verdict.margin:+.4f}",
+        ]
+        for verdict in gates
+    ]
+    lines = [f"| {a} | {plain(b)} | {c} | {d} |" for a, b, c, d in rows]
+    head = "| gate | bound | value | margin |\n| --- | --- | ---: | ---: |"
+    return "\n".join([head, *lines]) if lines else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [list(head), ["---", *["---:"] * (len(head) - 1)]]
+    cells = [[plain(cell) for cell in row] for row in rows]
+    first = " | ".join(plain(cell) for cell in lines[0])
+    body = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join([f"| {first} |", f"| {' | '.join(lines[1])} |", *body])
