@@ -2,7 +2,7 @@
 
     python make.py run      the main job: test, train, inference on config/config.json
     python make.py test     the test suite; with --slow all of it, and a skip is a failure
-    python make.py check    formatting, lint, types and the layers of the house
+    python make.py check    formatting, lint, types, the layers of the house, the workflows
 
 Standard library only: this runs before anything is installed.
 """
@@ -22,19 +22,24 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
+WORKFLOWS = [str(path) for path in sorted((ROOT / ".github" / "workflows").glob("*.yml"))]
 REQUIREMENTS = {
     "run": ("requirements.txt", "requirements-build.txt"),
     "test": ("requirements-dev.txt",),
     "check": ("requirements-dev.txt",),
 }
 COMMANDS = {
-    "run": [["-m", "artifact_pipeline", "run"]],
-    "test": [["-m", "pytest", "tests/"]],
+    "run": [["artifact-pipeline", "run"]],
+    "test": [["python", "-m", "pytest", "tests/"]],
     "check": [
-        ["-m", "ruff", "check"],
-        ["-m", "ruff", "format", "--check"],
-        ["-m", "mypy"],
-        ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["mypy"],
+        ["lint-imports"],
+        ["zizmor", "--persona=auditor", "--offline", "--quiet", ".github", "action.yml"],
+        ["check-jsonschema", "--builtin-schema=vendor.github-workflows", *WORKFLOWS],
+        ["check-jsonschema", "--builtin-schema=vendor.github-actions", "action.yml"],
+        ["check-jsonschema", "--builtin-schema=vendor.dependabot", ".github/dependabot.yml"],
     ],
 }
 
@@ -97,7 +102,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("usage: python make.py run | test [--slow] | check")
     set_up(job)
     for command in COMMANDS[job]:
-        call([str(PYTHON), *command, *options])
+        call([str(BIN / command[0]), *command[1:], *options])
 
 
 if __name__ == "__main__":

@@ -220,8 +220,8 @@ def test_colours_and_progress_are_for_a_terminal_that_wants_them(project):
         import pty
 
         outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", **env}
-        if not env:
-            outer.pop("NO_COLOR", None)
+        for name in {"NO_COLOR", "CI"} - env.keys():
+            outer.pop(name, None)
         ours, theirs = pty.openpty()
         command = [sys.executable, "-m", "artifact_pipeline", "run", "config/config.json"]
         process = subprocess.Popen(command, cwd=project, env=outer, stdout=theirs, stderr=theirs)
@@ -239,6 +239,7 @@ def test_colours_and_progress_are_for_a_terminal_that_wants_them(project):
     assert b"\x1b[32mdone" in on_a_terminal() and b"running" in on_a_terminal()
     assert b"\x1b" not in on_a_terminal(NO_COLOR="1")
     assert b"\x1b" not in on_a_terminal(TERM="dumb")
+    assert b"\x1b" not in on_a_terminal(CI="true")
 
 
 def test_a_user_text_cannot_move_the_terminals_cursor(project):

@@ -1,6 +1,7 @@
 """The documents say what is true: their commands run, their examples load, their format reads."""
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -22,6 +23,11 @@ DOCUMENTS = [
 ]
 # The suite cannot run itself; .ci/run runs these two on a clean checkout.
 SET_UP = {"python make.py test", "python make.py check"}
+
+
+GIT = {f"GIT_{role}_{field}": "tests@localhost" for role in ("AUTHOR", "COMMITTER")
+       for field in ("NAME", "EMAIL")}  # fmt: skip
+IDENTITY = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
 
 
 def blocks(name, language):
@@ -46,12 +52,14 @@ def checkout(tmp_path_factory):
     )
     for name in ("python", "artifact-pipeline"):
         (bin_ / name).chmod(0o755)
+    for words in (["init", "-q", "-b", "main"], ["add", "config"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *IDENTITY, *words], cwd=folder, check=True)
     return folder
 
 
 def run(command, checkout):
     env = {**os.environ, "PATH": f"{checkout}/.venv/bin{os.pathsep}{os.environ['PATH']}",
-           "PYTHONPATH": str(checkout / "src")}  # fmt: skip
+           "PYTHONPATH": str(checkout / "src"), **GIT}  # fmt: skip
     return subprocess.run(command, shell=True, cwd=checkout, env=env, capture_output=True)
 
 
@@ -66,6 +74,47 @@ def test_every_command_of_a_document_runs(name, checkout):
             words = command + " 3" if command == "python -m benchmarks" else command
             done = run(words, checkout)
             assert done.returncode == 0, (command, done.stderr)
+
+
+def test_the_branches_hold_each_other_after_the_commands_of_the_page(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def git(*words):
+        return subprocess.run(["git", *IDENTITY, *words], cwd=scratch, capture_output=True,
+                              text=True, check=True).stdout  # fmt: skip
+
+    git("init", "-q", "-b", "main")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    for command in commands("docs/branches.md"):
+        done = subprocess.run(command, shell=True, cwd=scratch, env={**os.environ, **GIT},
+                              capture_output=True)  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr)
+    order = ["main", "classification", "test", "inference"]
+    for earlier, later in itertools.pairwise(order):
+        git("merge-base", "--is-ancestor", earlier, later)
+    assert git("log", "-1", "--format=%s", "inference").strip() == "Train something else"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "words"), [("requirements.txt", ""),
+                                             ("requirements-dev.txt", "--extra dev")])  # fmt: skip
+def test_the_pins_are_what_the_command_in_contributing_compiles(name, words, tmp_path):
+    """With the pins that are there as a start, it changes none, adds none and drops none."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    [command] = re.findall(rf"    (uv pip compile [^`]*?-o {name})$", page, re.M)
+    assert words in command
+    for file in ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md"):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "src").mkdir()
+    done = run(command.replace("uv pip", f"{Path(sys.executable).with_name('uv')} pip"), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    def pins(path):
+        lines = path.read_text("utf-8").splitlines()
+        return [line for line in lines if line and not line.lstrip().startswith("#")]
+
+    assert pins(tmp_path / name) == pins(ROOT / name)
 
 
 def test_the_two_commands_of_the_first_screen_are_those_of_make():

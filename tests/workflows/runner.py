@@ -74,7 +74,8 @@ class Repository:
 
     def artifacts(self) -> list[str]:
         """Return the names of what was put up."""
-        return sorted(path.name for path in (self.services / "artifacts").iterdir() if path.is_dir())
+        kept = (self.services / "artifacts").iterdir()
+        return sorted(path.name for path in kept if path.is_dir())
 
     def act(self, event: str, workflow: str, *words: str) -> Result:
         """Run a workflow as the event would."""
@@ -84,8 +85,7 @@ class Repository:
             for name, sha in sorted(self._uses())
         ]
         env = {**os.environ, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / "cache"),
-               "XDG_STATE_HOME": str(self.home / "state"), "STANDINS": str(self.services),
-               "PATH": os.environ["PATH"]}  # fmt: skip
+               "XDG_STATE_HOME": str(self.home / "state"), "CI": "true"}  # fmt: skip
         env.pop("PYTHONPATH", None)
         command = [
             find_act(), event, "-W", str(path), "-P", "ubuntu-latest=-self-hosted",

@@ -84,8 +84,9 @@ def harmless(content: str) -> str:
 
 
 def coloured(stream: IO[str]) -> bool:
-    """Return whether a stream is a terminal whose user has not asked for plain text."""
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    """Return whether a stream is a terminal, of a person who has not asked for plain text."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+    return stream.isatty() and not plain
 
 
 def job_line(job: Job) -> str:
