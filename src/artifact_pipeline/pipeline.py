@@ -18,30 +18,23 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, checkout, config, numerics, provenance, recipe
+from artifact_pipeline import canonical, checkout, config, provenance, recipe
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
-from artifact_pipeline.data import Image
 from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
     ReproductionDiffers,
-    StoreError,
     TestsFailed,
     VerificationError,
 )
-from artifact_pipeline.evaluation import Evaluation, judge
+from artifact_pipeline.evaluation import judge
+from artifact_pipeline.making import make
 from artifact_pipeline.plan import Plan, plan
 from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
 from artifact_pipeline.store import LATEST, Store, write_atomically
-from artifact_pipeline.trainer import Trainer
-
-_NATIVE = (
-    "no numeric profile can be held on this machine (another BLAS, or an unknown CPU), so the "
-    "bytes of this artifact are promised on this machine only."
-)
 
 
 def run(
@@ -103,10 +96,10 @@ def _execute(
         with job("test", "test" in jobs, record, listener) as note:
             if tests is not None:
                 _pytest(tests)
+            given = None if gates is None else config.load_gates(gates, "--gates")
             made = plan(source)
-            if gates is not None:
-                judged_by = config.load_gates(gates, "--gates")
-                made = made._replace(config=msgspec.structs.replace(made.config, gates=judged_by))
+            if given is not None:
+                made = made._replace(config=msgspec.structs.replace(made.config, gates=given))
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
             known = made.recipe.data
@@ -152,8 +145,7 @@ def _train(
         note.append("nothing to train: the artifact of this recipe is in the store, and verified")
     else:
         store.sweep()
-        with nullcontext(made.trainer) if made.trainer else _start(made, record) as trainer:
-            files, held_out = _make(made, trainer, record)
+        files, held_out = make(made, record)
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
         checkout.trust(_pickle_digest(verified))
@@ -223,58 +215,6 @@ def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:
         return None
     # The index is no evidence: it may come from a cache that somebody else wrote.
     return verified if verified.manifest.recipe_digest == made.recipe_digest else None
-
-
-def _start(made: Plan, record: Record) -> Trainer:
-    """Return a trainer for a config that needed none to be checked."""
-    trainer = Trainer(made.config, record.config, made.recipe.numerics.profile)
-    try:
-        resolved = trainer.resolve()
-        if resolved.profile != made.recipe.numerics.profile:
-            checkout.remember_profile(resolved.profile)
-            raise StoreError(
-                f"the numeric profile {made.recipe.numerics.profile} is in force no more, but "
-                f"{resolved.profile}; run it again, under that",
-                where="this machine",
-            )
-    except BaseException:
-        trainer.close()
-        raise
-    record.observed = resolved.observed
-    return trainer
-
-
-def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes], Any]:
-    """Return the files of a new artifact, and the held-out rows with the estimator's outputs."""
-    trained = trainer.train()
-    from artifact_pipeline.artifact.formats import onnx
-    from artifact_pipeline.artifact.seal import seal
-
-    form, graph, proof = onnx.prove(trainer.forms(), trained.X_test, trained.outputs)
-    said = trained.said
-    record.warnings = said["warnings"]
-    if made.recipe.numerics.profile == numerics.NATIVE:
-        record.warnings = [*record.warnings, _NATIVE]
-    record.parity_measured = proof.measured
-    interface = onnx.interface(
-        form,
-        said["features"],
-        said["labels"],
-        said["label_names"],
-        trained.outputs.probabilities is not None,
-        msgspec.convert(said["image"], Image | None),
-    )
-    files = seal(
-        made.recipe,
-        msgspec.convert(said["split"], manifests.SplitSummary),
-        msgspec.convert(said["metrics"], manifests.Metrics),
-        interface,
-        proof.parity,
-        msgspec.convert(said["evaluation"], Evaluation),
-        graph,
-        trained.pickle,
-    )
-    return files, trained
 
 
 def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:

@@ -1,0 +1,87 @@
+"""A plan becomes the files of an artifact: trained by the trainer, proven here, sealed."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import msgspec
+
+from artifact_pipeline import checkout, numerics
+from artifact_pipeline.artifact import manifest as manifests
+from artifact_pipeline.data import Image
+from artifact_pipeline.errors import StoreError
+from artifact_pipeline.evaluation import Evaluation
+from artifact_pipeline.plan import Plan
+from artifact_pipeline.record import Record
+from artifact_pipeline.trainer import Trained, Trainer
+
+_NATIVE = (
+    "no numeric profile can be held on this machine (another BLAS, or an unknown CPU), so the "
+    "bytes of this artifact are promised on this machine only."
+)
+
+
+def make(made: Plan, record: Record) -> tuple[dict[str, bytes], Trained]:
+    """Return the files of a new artifact, and what the training gave.
+
+    What was seen on the way (warnings, the measured parity, the numeric environment) goes into
+    the record.
+
+    Raises:
+        ConfigError: if the estimator cannot be fitted, or has no open form that can be proven.
+        StoreError: if the trainer dies, or the numeric profile is in force no more.
+    """
+    with nullcontext(made.trainer) if made.trainer else _start(made, record) as trainer:
+        return _make(made, trainer, record)
+
+
+def _start(made: Plan, record: Record) -> Trainer:
+    """Return a trainer for a config that needed none to be checked."""
+    trainer = Trainer(made.config, record.config, made.recipe.numerics.profile)
+    try:
+        resolved = trainer.resolve()
+        if resolved.profile != made.recipe.numerics.profile:
+            checkout.remember_profile(resolved.profile)
+            raise StoreError(
+                f"the numeric profile {made.recipe.numerics.profile} is in force no more, but "
+                f"{resolved.profile}; run it again, under that",
+                where="this machine",
+            )
+    except BaseException:
+        trainer.close()
+        raise
+    record.observed = resolved.observed
+    return trainer
+
+
+def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes], Trained]:
+    """Return the files of a new artifact, and the held-out rows with the estimator's outputs."""
+    trained = trainer.train()
+    from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.artifact.seal import seal
+
+    form, graph, proof = onnx.prove(trainer.forms(), trained.X_test, trained.outputs)
+    said = trained.said
+    record.warnings = said["warnings"]
+    if made.recipe.numerics.profile == numerics.NATIVE:
+        record.warnings = [*record.warnings, _NATIVE]
+    record.parity_measured = proof.measured
+    interface = onnx.interface(
+        form,
+        said["features"],
+        said["labels"],
+        said["label_names"],
+        trained.outputs.probabilities is not None,
+        msgspec.convert(said["image"], Image | None),
+    )
+    files = seal(
+        made.recipe,
+        msgspec.convert(said["split"], manifests.SplitSummary),
+        msgspec.convert(said["metrics"], manifests.Metrics),
+        interface,
+        proof.parity,
+        msgspec.convert(said["evaluation"], Evaluation),
+        graph,
+        trained.pickle,
+    )
+    return files, trained
