@@ -207,6 +207,34 @@ def test_a_wrong_config_exits_2_and_stores_nothing(project):
     assert not (project / "artifacts").exists()
 
 
+@pytest.mark.parametrize(
+    ("source", "where", "message"),
+    [
+        (with_(SHORT, solver="lbfs"), "solver", "found 'lbfs', expected a str among"),
+        (with_(SHORT, test_size=0.001), "test_size", "which cannot be split"),
+        (with_(SHORT, solver="liblinear"), "model", "does not support multiclass"),
+        (
+            with_(FULL, model={"estimator": LOGISTIC, "params": {"solver": "lbfs"}}),
+            "model.params.solver",
+            "found 'lbfs', expected a str among",
+        ),
+        (with_(FULL, split={"test_size": 0.001}), "split.test_size", "which cannot be split"),
+        (
+            with_(PIPELINE, model={"steps": [{"name": "a", "estimator": "os.system"}]}),
+            "model.steps[0].estimator",
+            "found 'os.system'",
+        ),
+    ],
+    ids=lambda value: str(value)[-40:],
+)
+def test_what_scikit_learn_refuses_is_named_by_the_files_own_key(project, source, where, message):
+    write(project, source)
+    done = call("train", "config.json", "--json", cwd=project)
+    assert done.code == 2
+    assert done.json["error"]["where"] == f"config.json: {where}"
+    assert message in done.json["error"]["message"]
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

@@ -1,17 +1,11 @@
 """The jobs as a user runs them: their order, the cache, gates, and the same bytes everywhere."""
 
 import json
-import os
-import random
 import shutil
-import signal
 import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-from conftest import QUICK, ROOT, SHORT, call, script, write
+from conftest import QUICK, SHORT, call, script, write
 
 import artifact_pipeline
 from artifact_pipeline.errors import ConfigError, GateMissed
@@ -90,75 +84,6 @@ def test_force_that_finds_other_bytes_exits_1_and_keeps_what_was_there(project, 
     done = call("run", "config.json", "--force", "--json", cwd=project)
     assert done.code == 1 and done.json["error"]["kind"] == "reproduction"
     assert store.artifact_of(first["recipe_digest"]) == forged
-
-
-SITE = """
-import os, pathlib, time
-pathlib.Path(__file__).with_name(f"{os.getpid()}.shifted").touch()
-for name in ("time", "time_ns"):
-    real = getattr(time, name)
-    setattr(time, name, lambda real=real: real() + (10**18 if real() > 10**15 else 10**9))
-"""
-
-
-@pytest.mark.parametrize(
-    "outer",
-    [
-        {"PYTHONHASHSEED": "1"},
-        {"USER": "somebody", "LOGNAME": "somebody"},
-        {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONUTF8": "0"},
-        {"TZ": "Asia/Kolkata"},
-        {"clock": "fifty years later"},
-        {"umask": "077"},
-        {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"},
-        {"state": "another home"},
-    ],
-    ids=lambda outer: next(iter(outer)),
-)
-def test_the_same_recipe_gives_the_same_digest(project, digits, outer):
-    env = {k: v for k, v in outer.items() if k.isupper()}
-    if "clock" in outer:
-        (project / "site").mkdir()
-        (project / "site" / "sitecustomize.py").write_text(SITE)
-        env["PYTHONPATH"] = os.pathsep.join([str(project / "site"), str(ROOT / "src")])
-    if "state" in outer:
-        env.update(dict.fromkeys(("HOME", "XDG_STATE_HOME"), str(project / "home")))
-    before = os.umask(0o077) if "umask" in outer else None
-    try:
-        done = call("train", "--json", cwd=project, env=env)
-    finally:
-        if before is not None:
-            os.umask(before)
-    assert done.code == 0, done.err
-    assert done.json["digest"] == digits.digest
-    if "clock" in outer:
-        assert len(list((project / "site").glob("*.shifted"))) >= 2  # the trainer's clock, too
-
-
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else"
-)
-def test_another_user_gets_the_same_digest(digits, tmp_path_factory):
-    """Under another user id, in a user namespace, since the interpreter may lie in root's home."""
-    folder = tmp_path_factory.mktemp("user")
-    write(folder, SHORT)
-    done = subprocess.run(
-        ["unshare", "--user", "--map-user=1000", sys.executable, "-m", "artifact_pipeline",
-         "train", "config.json", "--json"],
-        cwd=folder, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(folder)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["digest"] == digits.digest
-
-
-@pytest.mark.slow
-def test_how_many_processes_compute_does_not_change_the_digest(project):
-    params = FOREST["model"]["params"]
-    more = {**FOREST, "model": {**FOREST["model"], "params": {**params, "n_jobs": 2}}}
-    one = call("train", write(project, FOREST), "--json", "--store", "a", cwd=project)
-    two = call("train", write(project, more), "--json", "--store", "b", cwd=project)
-    assert one.json["digest"] == two.json["digest"]
 
 
 def test_a_missed_gate_exits_1_keeps_the_record_and_moves_no_alias(project, digits):
@@ -248,76 +173,6 @@ def test_a_module_in_the_working_folder_does_not_shadow_a_library(project):
         (project / f"{name}.py").write_text("raise SystemExit('shadowed')")
     done = script("-P", "-m", "artifact_pipeline", "train", write(project, QUICK), cwd=project)
     assert done.code == 0, done.err
-
-
-def test_two_runs_at_once_leave_one_whole_store(project):
-    path = write(project, QUICK)
-    command = [sys.executable, "-m", "artifact_pipeline", "run", path, "--json"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    both = [
-        subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.PIPE) for _ in range(2)
-    ]
-    answers = [json.loads(process.communicate()[0]) for process in both]
-    assert answers[0]["digest"] == answers[1]["digest"]
-    listed = call("list", "--json", cwd=project).json
-    assert len(listed["artifacts"]) == 1 and listed["artifacts"][0]["broken"] is None
-    assert len(listed["runs"]) == 2
-    assert list((project / "artifacts" / "staging").iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_kill_at_any_moment_leaves_a_whole_store(project, digits):
-    shutil.copytree(digits.store, project / "artifacts")
-    path = write(project, QUICK)
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-m", "artifact_pipeline", "run", path]
-    moments = random.Random(7)
-    for _ in range(8):
-        process = subprocess.Popen(command, cwd=project, env=env, stdout=subprocess.DEVNULL)
-        time.sleep(moments.uniform(0.05, 2.2))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        listed = call("list", "--json", cwd=project).json
-        assert [one["broken"] for one in listed["artifacts"] if one["broken"]] == []
-        assert digits.digest in [one["digest"] for one in listed["artifacts"]]
-        for digest in Store(project / "artifacts").aliases().values():
-            artifact_pipeline.verify(digest, store=project / "artifacts")
-    assert call("run", path, "--force", cwd=project).code == 0
-    assert list((project / "artifacts" / "staging").iterdir()) == []
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no /proc and no SIGKILL")
-def test_a_trainer_that_dies_is_one_clear_error(project):
-    endless = {"max_iter": 100_000, "tol": 0, "n_iter_no_change": 100_000}
-    model = {"estimator": "sklearn.neural_network.MLPClassifier", "params": endless}
-    path = write(project, {"data": {"dataset": "digits"}, "model": model})
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    process = subprocess.Popen([sys.executable, "-m", "artifact_pipeline", "train", path],
-                               cwd=project, env=env, stderr=subprocess.PIPE)  # fmt: skip
-    child = _wait_for_trainer(process.pid)
-    time.sleep(3)
-    os.kill(child, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 5
-    assert b"trainer process: ended by signal 9 before it answered" in err
-    assert b"Traceback" not in err
-
-
-def _wait_for_trainer(parent: int) -> int:
-    for _ in range(600):
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    line = (entry / "cmdline").read_bytes()
-                    ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                except OSError:
-                    continue
-                if ppid == parent and b"artifact_pipeline.trainer" in line:
-                    return int(entry.name)
-        time.sleep(0.05)
-    raise AssertionError("no trainer was started")
 
 
 def test_from_python_it_is_the_same_words(project):

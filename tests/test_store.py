@@ -181,5 +181,6 @@ def test_records_say_what_the_design_lists(digits):
         "artifact", "gates", "parity_measured", "git", "config", "observed", "warnings",
     } <= set(record)  # fmt: skip
     assert [job["name"] for job in record["jobs"]] == ["test", "train", "inference"]
+    assert {"name", "system", "libc", "python", "artifact_pipeline"} <= set(record["host"])
     assert record["artifact"] == digits.digest and record["outcome"] == "done"
     assert 0 <= record["parity_measured"] < 1e-9

@@ -187,7 +187,8 @@ def read(path: str | os.PathLike[str]) -> bytes:
             f"no such file; name a config, as in {DEFAULT_PATH}", where=where
         ) from error
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        raise ConfigError(f"cannot be read: {_reason(error)}", where=where) from error
+        said = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot be read: {said}", where=where) from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"is over {MAX_BYTES} bytes, expected a config", where=where)
     return data
@@ -198,6 +199,12 @@ def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:
     raw = _decode(read(path), os.fspath(path))
     parse(raw, os.fspath(path))
     return dict(raw)
+
+
+def is_short(data: bytes) -> bool:
+    """Return whether the bytes of a config that loads are of the short form."""
+    raw = canonical.decode(data)
+    return isinstance(raw, dict) and "model" not in raw
 
 
 def load_gates(text: str, where: str) -> dict[str, Gate]:
@@ -292,7 +299,3 @@ def _convert(raw: dict[str, Any], form: type[Form], where: str) -> Form:
         return msgspec.convert(raw, form)
     except msgspec.ValidationError as error:
         raise explain(error, raw, form, where) from error
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

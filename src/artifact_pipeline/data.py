@@ -181,8 +181,8 @@ def load_data(config: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     return parts.X_train, parts.X_test, parts.y_train, parts.y_test
 
 
-def split(rows: Rows, how: Split) -> Parts:
-    """Return `rows` parted by scikit-learn's `train_test_split`.
+def split(rows: Rows, how: Split, where: str = "split") -> Parts:
+    """Return `rows` parted by scikit-learn's `train_test_split`; `where` names the split in errors.
 
     Raises:
         ConfigError: if the split cannot be made, as where a class would have no held-out row.
@@ -201,6 +201,6 @@ def split(rows: Rows, how: Split) -> Parts:
         said = str(error).split(". ")[0]
         raise ConfigError(
             f"found {how.test_size} of {len(rows.y)} rows, which cannot be split: {said}",
-            where="split.test_size",
+            where=f"{where}.test_size",
         ) from error
     return Parts(rows.X[train], rows.X[test], rows.y[train], rows.y[test], train, test)

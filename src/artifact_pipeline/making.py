@@ -60,7 +60,9 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     from artifact_pipeline.artifact.formats import onnx
     from artifact_pipeline.artifact.seal import seal
 
-    form, graph, proof = onnx.prove(trainer.forms(), trained.X_test, trained.outputs)
+    form, graph, proof = onnx.prove(
+        trainer.forms(), trained.X_test, trained.outputs, f"{record.config}: model"
+    )
     said = trained.said
     record.warnings = said["warnings"]
     if made.recipe.numerics.profile == numerics.NATIVE:

@@ -10,6 +10,7 @@ import msgspec
 from artifact_pipeline import canonical, checkout, config, recipe
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Config, Model, Source
+from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.recipe import Recipe
 from artifact_pipeline.trainer import Trainer
 
@@ -67,6 +68,12 @@ def plan(source: Source) -> Plan:
         made = recipe.make(resolved.model, full.split, full.data, resolved.profile)
         checked = {"config": full, "model": resolved.model}
         checkout.remember_config(data, msgspec.to_builtins(checked))
+    except ConfigError as error:
+        trainer.close()
+        if error.where and config.is_short(data):  # where the same keys stand at the top
+            for inner in ("model.params", "split"):
+                error.where = error.where.replace(f": {inner}.", ": ")
+        raise
     except BaseException:
         trainer.close()
         raise

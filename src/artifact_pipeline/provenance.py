@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from artifact_pipeline import __version__
+
 
 class GitQuestion:
     """A question to git that is asked at once and answered when it is needed.
@@ -45,7 +47,7 @@ class GitQuestion:
 
 
 def host() -> dict[str, str]:
-    """Return the machine, system and Python that a run is on."""
+    """Return the machine, system, Python and release of this package that a run is on."""
     system = platform.uname()
     libc = ""
     if hasattr(os, "confstr"):
@@ -59,4 +61,5 @@ def host() -> dict[str, str]:
         "machine": system.machine,
         "libc": libc,
         "python": ".".join(map(str, sys.version_info[:3])),
+        "artifact_pipeline": __version__,
     }

@@ -183,10 +183,10 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
 
     from artifact_pipeline import data, training
 
-    where = f"{first[0]['where']}: model"
-    model = training.resolve(full.model, full.split.random_state, where)
+    where = first[0]["where"]
+    model = training.resolve(full.model, full.split.random_state, f"{where}: model")
     rows = data.load(full.data)
-    parts = data.split(rows, full.split)
+    parts = data.split(rows, full.split, f"{where}: split")
     seen = numerics.seen()
     profile = first[0]["profile"]
     in_force = profile if numerics.in_force(profile, seen) else numerics.NATIVE
@@ -194,8 +194,13 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
 
     if _read(inward) is None:
         return
-    n_jobs = training.jobs(full.model)
-    fitted = training.fit(training.build(model), parts.X_train, parts.y_train, n_jobs)
+    fitted = training.fit(
+        training.build(model),
+        parts.X_train,
+        parts.y_train,
+        training.jobs(full.model),
+        f"{where}: model",
+    )
     for message, blobs in _results(fitted, rows, parts):
         _write(outward, message, blobs)
         if "form" in message and _read(inward) is None:

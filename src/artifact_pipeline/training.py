@@ -85,7 +85,7 @@ def build(model: Model) -> Any:
     return Pipeline([(step.name, _build_step(step)) for step in model.steps])
 
 
-def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None) -> Fitted:
+def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None, where: str = "model") -> Fitted:
     """Return `estimator` fitted to X (n_rows, n_features) and y (n_rows,).
 
     Raises:
@@ -100,7 +100,7 @@ def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None) -> Fitted:
                 estimator.fit(X, y)
         except Exception as error:
             said = _sentence(str(error)) or type(error).__name__
-            raise ConfigError(f"scikit-learn cannot fit it: {said}", where="model") from error
+            raise ConfigError(f"scikit-learn cannot fit it: {said}", where=where) from error
     return Fitted(estimator, tuple(dict.fromkeys(_warning(w, estimator) for w in caught)))
 
 

@@ -80,7 +80,6 @@ def test_a_users_text_is_no_markup(digits, hostile):
     assert hostile not in page.write(known._replace(manifest=manifest))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
 @pytest.mark.parametrize("width", [360, 1440])
 @pytest.mark.parametrize("scheme", ["light", "dark"])

