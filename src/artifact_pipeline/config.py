@@ -25,7 +25,6 @@ Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
 
 DEFAULT_PATH = "config/config.json"
 MAX_BYTES = 1 << 20
-
 Form = TypeVar("Form", bound=Struct)
 
 Dataset: TypeAlias = Literal["breast_cancer", "digits", "iris", "wine"]
@@ -196,9 +195,9 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:
     """Return the values in the config file at `path` as they stand there, once checked."""
-    raw = _decode(read(path), os.fspath(path))
+    raw: dict[str, Any] = _decode(read(path), os.fspath(path))
     parse(raw, os.fspath(path))
-    return dict(raw)
+    return raw
 
 
 def is_short(data: bytes) -> bool:
@@ -221,8 +220,7 @@ def load_gates(text: str, where: str) -> dict[str, Gate]:
 
 def full_form(config: Config) -> dict[str, Any]:
     """Return `config` as the JSON value that, written to a file, gives it again."""
-    form: dict[str, Any] = msgspec.to_builtins(config)
-    return form
+    return dict(msgspec.to_builtins(config))
 
 
 def schema() -> dict[str, Any]:

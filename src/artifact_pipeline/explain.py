@@ -75,7 +75,7 @@ def explain(error: ValidationError, raw: Any, form: type[Struct], where: str) ->
 
 
 def line_of(text: str, path: str) -> int:
-    """Return the line of a JSON text on which a path such as `model.steps[0].params` begins.
+    r"""Return the line of a JSON text on which a path such as `model.steps[0].params` begins.
 
     Where the path itself is not there, as when a key is missing, it is the line of what holds it.
 
