@@ -125,6 +125,9 @@ def test_evaluate_measures_again_and_judges_the_gates_of_a_config(project, digit
     missed = call("evaluate", "latest", "--config", config, cwd=project)
     assert missed.code == 1
     assert "error: gate: test.accuracy is 0.9583, below the least of 0.97" in missed.err
+    told = call("evaluate", "latest", "--config", config, "--json", cwd=project).json
+    assert told["exit_code"] == 1 and told["gates"][0]["passed"] is False
+    assert told["metrics"] == found["metrics"]
 
 
 def test_show_says_what_made_it_and_how_good_it_is(project, digits):

@@ -34,6 +34,11 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     min: float
     max: float
 
+    @property
+    def pixels(self) -> int:
+        """How many features an image is."""
+        return self.height * self.width
+
 
 class Bundled(NamedTuple):
     """What is known of one of scikit-learn's bundled sets without loading it."""

@@ -28,7 +28,7 @@ class PipelineError(Exception):
 class GateMissed(PipelineError):
     """The model was trained and sealed, and does not reach a gate of the config.
 
-    `run` is the `Run` that `train` would have returned.
+    `run` is what would have been returned: a `Run`, or an `Evaluated`.
     """
 
     kind = "gate"

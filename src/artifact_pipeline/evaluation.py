@@ -102,6 +102,19 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
     """The wrong ones first."""
     weights: Weights | None
 
+    def fits(self, labels: int, features: int) -> bool:
+        """Return whether every table in it has the size that so many labels and features give."""
+        coef = self.weights.coef if self.weights else []
+        return (
+            labels > 0
+            and len(self.per_class) == len(self.confusion) == labels
+            and all(len(row) == labels for row in self.confusion)
+            and all(one.rows > 0 for one in self.calibration or [])
+            and all(len(one.values) == features for one in self.examples)
+            and all(len(one.probabilities or [0] * labels) == labels for one in self.examples)
+            and all(len(row) == features for row in coef)
+        )
+
 
 def evaluate(y_true: Any, y_pred: Any) -> dict[str, float]:
     """Return the metrics of predicted labels against the true ones, both (n_rows,).

@@ -151,6 +151,8 @@ def test_two_files_that_changed_places_are_refused(copied):
         (lambda m: m.update(files={}), "is not a manifest"),
         (lambda m: m.update(metrics=[]), "is not a manifest"),
         (lambda m: m["metrics"]["test"].update(accuracy="1"), "is not a manifest"),
+        (lambda m: m["metrics"]["test"].pop("accuracy"), "its metrics lack accuracy"),
+        (lambda m: m["metrics"]["train"].clear(), "its metrics lack accuracy"),
         (lambda m: m["interface"].update(labels=None), "is not a manifest"),
         (lambda m: m["parity"].update(form="pickle"), "is not a manifest"),
         (lambda m: m["recipe"].update(code="x"), "its recipe is not what recipe_digest says"),

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 import shutil
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 from conftest import QUICK, call, write
 
+from artifact_pipeline import canonical
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.report import page
 
@@ -78,6 +80,36 @@ def test_a_users_text_is_no_markup(digits, hostile):
         known.manifest, recipe=msgspec.structs.replace(recipe, data=data)
     )
     assert hostile not in page.write(known._replace(manifest=manifest))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda seen: seen["per_class"].pop(),
+        lambda seen: seen["confusion"].append([0] * 10),
+        lambda seen: seen["confusion"][3].pop(),
+        lambda seen: seen["calibration"][0].update(rows=0),
+        lambda seen: seen["examples"][0]["values"].pop(),
+        lambda seen: seen["examples"][0]["probabilities"].pop(),
+        lambda seen: seen["weights"]["coef"][0].append(0.0),
+        lambda seen: seen.update(examples=[[]]),
+        lambda seen: seen.pop("rows"),
+    ],
+)
+def test_an_evaluation_that_does_not_fit_is_refused_though_it_is_sealed(copied, change):
+    """Who makes an artifact can seal any nonsense; what reads it must not stumble."""
+    seen = json.loads((copied / "evaluation.json").read_bytes())
+    change(seen)
+    data = canonical.encode(seen)
+    (copied / "evaluation.json").write_bytes(data)
+    manifest = json.loads((copied / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        if file["path"] == "evaluation.json":
+            file.update(sha256=canonical.digest(data), bytes=len(data))
+    (copied / "manifest.json").write_bytes(canonical.encode(manifest))
+    done = call("report", copied, cwd=copied.parent)
+    assert done.code == 4 and "evaluation.json: " in done.err and "Traceback" not in done.err
+    assert not (copied.parent / "report.html").exists()
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")

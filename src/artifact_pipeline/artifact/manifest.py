@@ -36,6 +36,9 @@ MAX_MANIFEST = 16 << 20
 MAX_FILE = 2 << 30
 """Bytes; protobuf, and so ONNX, goes no further."""
 
+ALWAYS = ("accuracy", "f1_weighted")
+"""The metrics that every classifier's manifest names, of training and of held-out rows."""
+
 MEDIA_TYPES = {
     EVALUATION: "application/json",
     MODEL_ONNX: "application/vnd.onnx",
@@ -160,6 +163,9 @@ def decode(data: bytes, where: str) -> Manifest:
         raise VerificationError(f"is not a manifest: {error}", where=where) from error
     if recipes.digest(manifest.recipe) != manifest.recipe_digest:
         raise VerificationError("its recipe is not what recipe_digest says", where=where)
+    for rows in (manifest.metrics.train, manifest.metrics.test):
+        if missing := [name for name in ALWAYS if name not in rows]:
+            raise VerificationError(f"its metrics lack {missing[0]}", where=where)
     names = [file.path for file in manifest.files]
     for name in (MANIFEST, SIGNATURE):
         if name in names:

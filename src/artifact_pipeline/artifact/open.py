@@ -46,13 +46,23 @@ class Verified(NamedTuple):
     files: dict[str, bytes]
 
     def evaluation(self) -> Evaluation:
-        """Return what was seen on the held-out rows when the artifact was made."""
+        """Return what was seen on the held-out rows when the artifact was made.
+
+        Raises:
+            VerificationError: if it is of another form, or does not fit the interface.
+        """
+        where = str(self.folder / EVALUATION)
         try:
             value = canonical.decode(self.files[EVALUATION])
-            return msgspec.convert(value, Evaluation)
+            found = msgspec.convert(value, Evaluation)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
-            where = str(self.folder / EVALUATION)
             raise VerificationError(f"is no evaluation: {error}", where=where) from error
+        interface = self.manifest.interface
+        if not found.fits(len(interface.labels), len(interface.features)) or (
+            interface.image and interface.image.pixels != len(interface.features)
+        ):
+            raise VerificationError("does not fit the manifest's interface", where=where)
+        return found
 
 
 def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Verified:

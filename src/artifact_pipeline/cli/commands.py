@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -13,8 +13,6 @@ import artifact_pipeline as api
 from artifact_pipeline.cli import github, output
 from artifact_pipeline.config import DEFAULT_PATH
 from artifact_pipeline.errors import CallError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 _STORE = click.option(
@@ -68,9 +66,11 @@ def train(as_json: bool, **given: Any) -> None:
 def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool) -> None:
     """Measure ARTIFACT anew on the held-out rows of its recipe."""
     found = api.evaluate(artifact, config, store=store)
-    _print(found, as_json, "evaluated")
-    if missed := [verdict for verdict in found.gates if not verdict.passed]:
-        raise api.GateMissed("; ".join(map(str, missed)), where="gate")
+    missed = [verdict for verdict in found.gates if not verdict.passed]
+    if not (missed and as_json):  # then the error's document holds what was found
+        _print(found, as_json, "evaluated")
+    if missed:
+        raise api.GateMissed("; ".join(map(str, missed)), run=found, where="gate")
 
 
 @group.command()
