@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from artifact_pipeline import canonical
+
 ROOT = Path(__file__).resolve().parents[1]
 SHORT = {"C": 1.0, "solver": "lbfgs", "max_iter": 1000, "random_state": 42, "test_size": 0.2}
 # Bayes fits in no time: for what is about the pipeline and not about the model.
@@ -115,6 +117,20 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     return Sealed(
         folder / "artifacts", folder / done.json["artifact"], done.json["digest"], done.json
     )
+
+
+def reseal(folder: Path, name: str, data: bytes) -> str:
+    """Put other bytes into an artifact under a manifest that vouches for them, as an attacker may.
+
+    Returns the digest of what it is now.
+    """
+    (folder / name).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        if file["path"] == name:
+            file.update(sha256=canonical.digest(data), bytes=len(data))
+    (folder / "manifest.json").write_bytes(canonical.encode(manifest))
+    return canonical.digest(canonical.encode(manifest))
 
 
 @pytest.fixture

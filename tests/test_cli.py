@@ -11,7 +11,7 @@ import pytest
 from conftest import QUICK, ROOT, call, write
 
 COMMANDS = ["run", "train", "evaluate", "infer", "verify"]
-COMMANDS += ["show", "list", "diff", "recipe", "schema"]
+COMMANDS += ["show", "report", "list", "diff", "reproduce", "recipe", "schema"]
 
 
 @pytest.fixture

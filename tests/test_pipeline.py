@@ -1,11 +1,11 @@
 """The jobs as a user runs them: their order, the cache, gates, and the same bytes everywhere."""
 
-import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import QUICK, SHORT, call, script, write
+from conftest import QUICK, SHORT, call, reseal, script, write
 
 import artifact_pipeline
 from artifact_pipeline.errors import ConfigError, GateMissed
@@ -68,18 +68,11 @@ def test_force_trains_again_and_finds_the_same_bytes(project):
 
 def test_force_that_finds_other_bytes_exits_1_and_keeps_what_was_there(project, digits):
     """What stands in for another outcome is a forged artifact under the same recipe."""
-    from artifact_pipeline import canonical
-
     first = call("run", write(project, QUICK), "--json", cwd=project).json
     store = Store(project / "artifacts")
-    files = {p.name: p.read_bytes() for p in store.folder(first["digest"]).iterdir()}
-    files["model.onnx"] += b"\0"
-    manifest = json.loads(files["manifest.json"])
-    for file in manifest["files"]:
-        if file["path"] == "model.onnx":
-            data = files["model.onnx"]
-            file.update(sha256=canonical.digest(data), bytes=len(data))
-    forged = store.add({**files, "manifest.json": canonical.encode(manifest)})
+    copy = Path(shutil.copytree(store.folder(first["digest"]), project / "copy"))
+    forged = reseal(copy, "model.onnx", (copy / "model.onnx").read_bytes() + b"\0")
+    copy.rename(store.folder(forged))
     store.index(first["recipe_digest"], forged)
     done = call("run", "config.json", "--force", "--json", cwd=project)
     assert done.code == 1 and done.json["error"]["kind"] == "reproduction"

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.pipeline import run, train
     from artifact_pipeline.plan import recipe_of
     from artifact_pipeline.record import Run
+    from artifact_pipeline.reproduction import Reproduction, reproduce
     from artifact_pipeline.training import train_model
 
 _MODULES = {
@@ -93,6 +94,7 @@ _MODULES = {
     "pipeline": ("run", "train"),
     "plan": ("recipe_of",),
     "record": ("Run",),
+    "reproduction": ("Reproduction", "reproduce"),
     "training": ("train_model",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -107,6 +109,7 @@ __all__ = [
     "Manifest",
     "PipelineError",
     "Predictor",
+    "Reproduction",
     "ReproductionDiffers",
     "Run",
     "StoreError",
@@ -126,6 +129,7 @@ __all__ = [
     "load_model",
     "open_artifact",
     "recipe_of",
+    "reproduce",
     "run",
     "runs",
     "save_model",

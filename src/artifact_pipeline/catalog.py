@@ -228,7 +228,12 @@ def write_report(artifact: Reference, path: Reference, *, store: Reference | Non
 
 def diff(a: Reference, b: Reference, *, store: Reference | None = None) -> list[Difference]:
     """Return where recipe and metrics of two artifacts differ. Raises as `verified`."""
-    left, right = (_fields(verified(ref, store=store).manifest) for ref in (a, b))
+    return differences(*(verified(one, store=store).manifest for one in (a, b)))
+
+
+def differences(a: Manifest, b: Manifest) -> list[Difference]:
+    """Return where recipe and metrics of two manifests differ."""
+    left, right = _fields(a), _fields(b)
     return [
         Difference(field, left.get(field), right.get(field))
         for field in sorted(left.keys() | right.keys())

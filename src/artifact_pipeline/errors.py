@@ -25,13 +25,9 @@ class PipelineError(Exception):
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
-class GateMissed(PipelineError):
-    """The model was trained and sealed, and does not reach a gate of the config.
+class AnswerIsNo(PipelineError):
+    """The work ran and its answer is no. `run` is what would have been returned otherwise."""
 
-    `run` is what would have been returned: a `Run`, or an `Evaluated`.
-    """
-
-    kind = "gate"
     exit_code = 1
 
     def __init__(self, message: str, *, run: Any = None, where: str | None = None) -> None:
@@ -39,19 +35,23 @@ class GateMissed(PipelineError):
         self.run = run
 
 
-class TestsFailed(PipelineError):
+class GateMissed(AnswerIsNo):
+    """The model was trained and sealed, and does not reach a gate of the config."""
+
+    kind = "gate"
+
+
+class TestsFailed(AnswerIsNo):
     """The tests that were asked for before training did not pass."""
 
     __test__ = False
     kind = "tests"
-    exit_code = 1
 
 
-class ReproductionDiffers(PipelineError):
-    """The same recipe was trained again and gave other bytes."""
+class ReproductionDiffers(AnswerIsNo):
+    """The same recipe was trained again and gave another model."""
 
     kind = "reproduction"
-    exit_code = 1
 
 
 class CallError(PipelineError, ValueError):

@@ -51,6 +51,7 @@ _DOES_NOT_COMPUTE = (
     "provenance.py",
     "record.py",
     "report",
+    "reproduction.py",
     "rows.py",
     "store.py",
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import call, write
+from conftest import call, reseal, write
 
 from artifact_pipeline import open_artifact
 from artifact_pipeline.artifact.formats import onnx
@@ -159,10 +159,7 @@ class Canary:
 @pytest.mark.parametrize("place", ["model_train.pkl", "model.onnx", "evaluation.json", "rows.npy"])
 def test_no_command_unpickles_what_it_is_given(digits, tmp_path, place):
     """A canary in each place, under a manifest that vouches for it, as an attacker would."""
-    import json
     import shutil
-
-    from artifact_pipeline import canonical
 
     canary = tmp_path / "fired"
     data = pickle.dumps(Canary(canary))
@@ -171,12 +168,7 @@ def test_no_command_unpickles_what_it_is_given(digits, tmp_path, place):
     rows = tmp_path / "rows.npy"
     rows.write_bytes(data)
     if place != "rows.npy":
-        (folder / place).write_bytes(data)
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        for file in manifest["files"]:
-            if file["path"] == place:
-                file.update(sha256=canonical.digest(data), bytes=len(data))
-        (folder / "manifest.json").write_bytes(canonical.encode(manifest))
+        reseal(folder, place, data)
     for words in (["verify"], ["show"], ["infer"], ["evaluate"], ["diff", folder]):
         done = call(words[0], folder, *words[1:], cwd=tmp_path)
         assert "Traceback" not in done.err

@@ -8,7 +8,7 @@ import shutil
 
 import msgspec
 import pytest
-from conftest import QUICK, call, write
+from conftest import QUICK, call, reseal, write
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact.open import verify
@@ -100,13 +100,7 @@ def test_an_evaluation_that_does_not_fit_is_refused_though_it_is_sealed(copied, 
     """Who makes an artifact can seal any nonsense; what reads it must not stumble."""
     seen = json.loads((copied / "evaluation.json").read_bytes())
     change(seen)
-    data = canonical.encode(seen)
-    (copied / "evaluation.json").write_bytes(data)
-    manifest = json.loads((copied / "manifest.json").read_bytes())
-    for file in manifest["files"]:
-        if file["path"] == "evaluation.json":
-            file.update(sha256=canonical.digest(data), bytes=len(data))
-    (copied / "manifest.json").write_bytes(canonical.encode(manifest))
+    reseal(copied, "evaluation.json", canonical.encode(seen))
     done = call("report", copied, cwd=copied.parent)
     assert done.code == 4 and "evaluation.json: " in done.err and "Traceback" not in done.err
     assert not (copied.parent / "report.html").exists()

@@ -159,6 +159,26 @@ def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
 
 
 @group.command()
+@click.argument("artifact")
+@click.option("--strict", is_flag=True, help="Other bytes are a no, though they predict the same.")
+@click.option("--with-packages", is_flag=True, help="In a scratch environment of its packages.")
+@_STORE
+@_JSON
+def reproduce(
+    artifact: str, strict: bool, with_packages: bool, store: str | None, as_json: bool
+) -> None:
+    """Make ARTIFACT again from its recipe alone, and compare."""
+    found = api.reproduce(artifact, store=store, with_packages=with_packages)
+    refused = found.result == "differs" or (strict and found.result != "identical")
+    if not (refused and as_json):
+        _print(found, as_json, "reproduced")
+    if refused:
+        raise api.ReproductionDiffers(
+            f"{found.result}: {found.digest} was not made again", run=found, where=artifact
+        )
+
+
+@group.command()
 @_CONFIG
 @_JSON
 def recipe(config: str, as_json: bool) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.catalog import Difference, Evaluated, Listed, Prediction, Shown
     from artifact_pipeline.evaluation import Verdict
     from artifact_pipeline.record import Run
+    from artifact_pipeline.reproduction import Reproduction
 
 TITLES = {
     "accuracy": "accuracy",
@@ -141,6 +142,27 @@ def differences(found: list[Difference]) -> str:
     return "\n".join(
         f"  {clean(one.field):<{width}}  {_value(one.a)} → {_value(one.b)}" for one in found
     )
+
+
+def reproduced(found: Reproduction) -> str:
+    """Return the answer, and what may have caused another than `identical`."""
+    if found.result == "identical":
+        answer = click.style("identical", fg="green", bold=True)
+        return f"{answer}: made again from its recipe alone, to the byte\n  {found.digest}"
+    colour = "yellow" if found.result == "same-predictions" else "red"
+    lines = [
+        click.style(found.result, fg=colour, bold=True),
+        _field("then", found.digest),
+        _field("now", found.rebuilt_digest),
+        _field("files", ", ".join(found.files)),
+    ]
+    if found.rows:
+        first = ", ".join(map(str, found.rows[:10]))
+        lines.append(_field("rows", f"{len(found.rows)} predicted otherwise: {first}"))
+    lines += [_field("suspect", one) for one in found.suspects]
+    if found.install:
+        lines += ["", "  to match the packages, or with --with-packages:", f"  {found.install}"]
+    return "\n".join(lines)
 
 
 def _metrics(train: dict[str, float], test: dict[str, float]) -> list[str]:

@@ -1,0 +1,178 @@
+"""Can the artifact be made again? It is rebuilt from its recipe alone, and compared.
+
+Three answers: `identical` (the same digest), `same-predictions` (other bytes that predict the
+same), `differs` (other predictions on held-out rows).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from artifact_pipeline import catalog, numerics, pipeline
+from artifact_pipeline.artifact.open import Verified, open_verified, verify
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.catalog import Difference, Reference
+from artifact_pipeline.errors import StoreError
+from artifact_pipeline.recipe import Recipe
+
+IDENTICAL, SAME, DIFFERS = "identical", "same-predictions", "differs"
+
+# Beside the packages that compute, what this package itself needs to run.
+_OWN = ("click", "msgspec")
+
+
+class Reproduction(Struct, frozen=True):
+    """What came of making an artifact again."""
+
+    result: str
+    """`identical`, `same-predictions` or `differs`."""
+    digest: Digest
+    rebuilt_digest: Digest
+    files: list[str]
+    """The files whose bytes differ."""
+    fields: list[Difference]
+    """Where recipe and metrics differ: `a` of the artifact, `b` of what was made now."""
+    suspects: list[str]
+    """What differs here from when it was made: packages, settings, instruction sets."""
+    rows: list[int]
+    """The held-out rows, counted from 0, that are predicted otherwise."""
+    install: str | None
+    """The pip command that would match the packages, where they differ."""
+
+
+def reproduce(
+    artifact: Reference, *, store: Reference | None = None, with_packages: bool = False
+) -> Reproduction:
+    """Return what comes of making an artifact again from its recipe alone, in a scratch store.
+
+    `with_packages` does it in a scratch environment that holds the packages of the recipe.
+
+    Raises:
+        VerificationError: if the artifact does not verify.
+        ConfigError, DataError: if what the recipe names is not to be had here.
+        StoreError: if the scratch store or environment cannot be made.
+    """
+    there = catalog.verified(artifact, store=store)
+    if with_packages:
+        return _with_packages(there)
+    made_by = catalog.show(artifact, store=store).record
+    with tempfile.TemporaryDirectory() as scratch:
+        run = pipeline.train(_config(there.manifest.recipe), store=scratch)
+        here = verify(run.artifact, run.digest)
+        [now] = catalog.runs(store=scratch)
+    if here.digest == there.digest:
+        return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], None)
+    rows = _rows_that_differ(there, here)
+    return Reproduction(
+        result=DIFFERS if rows else SAME,
+        digest=there.digest,
+        rebuilt_digest=here.digest,
+        files=sorted(name for name, data in there.files.items() if here.files[name] != data),
+        fields=catalog.differences(there.manifest, here.manifest),
+        suspects=_suspects(there.manifest.recipe, here.manifest.recipe, made_by, now),
+        rows=rows,
+        install=_install(there.manifest.recipe, here.manifest.recipe),
+    )
+
+
+def _config(recipe: Recipe) -> dict[str, Any]:
+    """Return the config that comes to this recipe, where the machine is the same."""
+    split = recipe.split
+    return {
+        "data": {"dataset": recipe.data.dataset},
+        "split": {
+            "test_size": split.test_size,
+            "random_state": split.random_state,
+            "stratify": split.stratify,
+        },
+        "model": msgspec.to_builtins(recipe.model),
+    }
+
+
+def _rows_that_differ(there: Verified, here: Verified) -> list[int]:
+    """Return the held-out rows whose label, or a probability beyond the bounds, is another."""
+    import numpy as np
+
+    X, _ = catalog.held_out(there.manifest)
+    a, b = (open_verified(one).outputs(X) for one in (there, here))
+    other = a.labels != b.labels
+    if a.probabilities is not None and b.probabilities is not None:
+        bound = there.manifest.parity.bound + here.manifest.parity.bound
+        other |= np.abs(a.probabilities - b.probabilities).max(axis=1) > bound
+    found: list[int] = np.flatnonzero(other).tolist()
+    return found
+
+
+def _suspects(
+    there: Recipe, here: Recipe, then: dict[str, Any] | None, now: dict[str, Any]
+) -> list[str]:
+    """Return what of the recipe, and then of what was observed, is another here."""
+    before, after = (msgspec.to_builtins(one) for one in (there, here))
+    before |= {"observed": _observed(then)} if then else {}
+    after |= {"observed": _observed(now)} if then else {}
+    found = []
+    for part in ("data", "packages", "platform", "numerics", "code", "observed"):
+        old, new = before.get(part), after.get(part)
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            old, new = {"": old}, {"": new}
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) != new.get(name):
+                said = " ".join(filter(None, (part, name)))
+                found.append(f"{said}: {_said(old.get(name))} then, {_said(new.get(name))} now")
+    return found
+
+
+def _observed(record: dict[str, Any]) -> dict[str, Any]:
+    host, seen = record.get("host") or {}, record.get("observed") or {}
+    kept = {name: host.get(name) for name in ("libc", "python", "machine")}
+    return {**kept, "BLAS": seen.get("blas"), "CPU features": seen.get("features")}
+
+
+def _said(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _install(there: Recipe, here: Recipe) -> str | None:
+    if there.packages == here.packages:
+        return None
+    return "python -m pip install " + " ".join(_pins(there))
+
+
+def _pins(recipe: Recipe) -> list[str]:
+    return [f"{name}=={version}" for name, version in sorted(recipe.packages.items())]
+
+
+def _with_packages(there: Verified) -> Reproduction:
+    """Make it again by this code in a scratch environment with the packages of the recipe."""
+    import venv
+
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        venv.create(place / "venv", with_pip=True)
+        python = str(place / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
+        _call([python, "-m", "pip", "install", "--quiet", *_pins(there.manifest.recipe), *_OWN])
+        out = _call(
+            [python, "-P", "-m", "artifact_pipeline", "reproduce", str(there.folder.absolute()),
+             "--json"],
+            accepted=(0, 1), cwd=place,
+        )  # fmt: skip
+    return msgspec.json.decode(out, type=Reproduction)
+
+
+def _call(command: list[str], accepted: tuple[int, ...] = (0,), cwd: Path | None = None) -> bytes:
+    env = {**os.environ, "PYTHONPATH": numerics.import_path()}
+    done = subprocess.run(command, env=env, cwd=cwd, stdout=subprocess.PIPE, check=False)
+    if done.returncode not in accepted:
+        what = " ".join(command[1:4])
+        raise StoreError(
+            f"`python {what}` ended with exit code {done.returncode}", where=sys.executable
+        )
+    return done.stdout
