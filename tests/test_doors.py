@@ -37,6 +37,7 @@ def test_train_then_inference(checkout):
     assert len([line for line in inferred.out.splitlines() if line.startswith("  ")]) == 11
 
 
+@pytest.mark.slow
 def test_the_pickle_is_that_of_the_sealed_artifact_and_opens_by_pickle_and_joblib(checkout):
     import joblib
 
@@ -55,6 +56,7 @@ def test_the_config_decides_and_no_code_does(checkout):
     assert "warning: LogisticRegression did not converge within max_iter=5" in trained.out
 
 
+@pytest.mark.slow
 def test_a_second_time_nothing_is_trained(checkout):
     assert door(checkout, "src/train.py").code == 0
     assert "nothing to train" in door(checkout, "src/train.py").out

@@ -80,6 +80,7 @@ def test_the_pins_cover_all_three_systems():
     assert block.count("--hash") >= 6
 
 
+@pytest.mark.slow
 def test_no_environment_is_made_for_a_name_that_stands():
     """In an environment that make.py made, a second call installs nothing."""
     if Path(sys.prefix) != ROOT / ".venv":

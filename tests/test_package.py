@@ -51,6 +51,7 @@ def test_the_metadata_says_what_a_user_of_an_index_expects(wheel):
     assert {"click", "msgspec", "scikit-learn", "onnxruntime", "skl2onnx"} <= set(requires)
 
 
+@pytest.mark.slow
 def test_the_installed_command_runs_the_pipeline(wheel, tmp_path):
     """In an environment of its own, which borrows the libraries of this one."""
     venv.create(tmp_path / "venv", with_pip=False)

@@ -66,6 +66,7 @@ def test_what_decides_nothing_is_no_part_of_it(change, project):
     assert recipe_of({**QUICK, **change}, project) == recipe_of(QUICK, project)
 
 
+@pytest.mark.slow
 def test_n_jobs_is_no_part_of_it(project):
     forest = "sklearn.ensemble.RandomForestClassifier"
     one, two = (

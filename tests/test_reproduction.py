@@ -49,6 +49,7 @@ def test_other_bytes_that_predict_the_same_name_what_differs(copied, tmp_path):
     assert strict.err.startswith("error: ") and strict.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_another_profile_or_other_code_is_a_suspect(copied, tmp_path):
     forge(copied, lambda recipe: recipe["numerics"].update(profile="native", cpu="another"))
     found = call("reproduce", copied, "--json", cwd=tmp_path).json
@@ -56,6 +57,7 @@ def test_another_profile_or_other_code_is_a_suspect(copied, tmp_path):
     assert found["install"] is None
 
 
+@pytest.mark.slow
 def test_another_model_differs_and_names_the_rows(copied, tmp_path, digits):
     """The graph of another model, sealed under this recipe."""
     other = write(tmp_path, {**SHORT, "C": 1e-5})
@@ -75,12 +77,14 @@ def test_an_artifact_that_does_not_verify_is_not_made_again(copied, tmp_path):
     assert call("reproduce", copied, cwd=tmp_path).code == 4
 
 
+@pytest.mark.slow
 def test_data_that_is_not_to_be_had_exits_3(copied, tmp_path):
     forge(copied, lambda recipe: recipe["data"].update(digest="sha256:" + "0" * 64))
     done = call("reproduce", copied, cwd=tmp_path)
     assert done.code == 3 and "the recipe was made with sha256:0000" in done.err
 
 
+@pytest.mark.slow
 def test_data_that_this_release_does_not_know_exits_2_or_3(copied, tmp_path):
     forge(copied, lambda recipe: recipe["data"].update(dataset="housing"))
     done = call("reproduce", copied, cwd=tmp_path)

@@ -22,13 +22,13 @@ for name in ("time", "time_ns"):
     "outer",
     [
         {"PYTHONHASHSEED": "1"},
-        {"USER": "somebody", "LOGNAME": "somebody"},
+        pytest.param({"USER": "somebody", "LOGNAME": "somebody"}, marks=pytest.mark.slow),
         {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONUTF8": "0"},
-        {"TZ": "Asia/Kolkata"},
+        pytest.param({"TZ": "Asia/Kolkata"}, marks=pytest.mark.slow),
         {"clock": "fifty years later"},
-        {"umask": "077"},
+        pytest.param({"umask": "077"}, marks=pytest.mark.slow),
         {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"},
-        {"state": "another home"},
+        pytest.param({"state": "another home"}, marks=pytest.mark.slow),
     ],
     ids=lambda outer: next(iter(outer)),
 )
@@ -52,6 +52,7 @@ def test_the_same_recipe_gives_the_same_digest(project, digits, outer):
         assert len(list((project / "site").glob("*.shifted"))) >= 2  # the trainer's clock, too
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else"
 )

@@ -76,7 +76,12 @@ def test_rows_that_are_wrong_are_refused_by_row(predictor, X, message):
 @pytest.mark.parametrize(
     ("estimator", "params", "form"),
     [
-        ("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 10}, "onnx-float32"),
+        pytest.param(
+            "sklearn.ensemble.RandomForestClassifier",
+            {"n_estimators": 10},
+            "onnx-float32",
+            marks=pytest.mark.slow,
+        ),
         ("sklearn.naive_bayes.GaussianNB", {}, "onnx-float64"),
     ],
 )

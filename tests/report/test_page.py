@@ -107,7 +107,7 @@ def test_an_evaluation_that_does_not_fit_is_refused_though_it_is_sealed(copied, 
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("width", [360, pytest.param(1440, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_in_a_browser_it_fits_asks_for_nothing_and_is_accessible(digits, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
@@ -138,7 +138,10 @@ def test_in_a_browser_it_fits_asks_for_nothing_and_is_accessible(digits, width, 
         browser.close()
 
 
-@pytest.mark.parametrize("dataset", ["iris", "wine", "breast_cancer"])
+@pytest.mark.parametrize(
+    "dataset",
+    ["iris", *(pytest.param(name, marks=pytest.mark.slow) for name in ("wine", "breast_cancer"))],
+)
 def test_a_model_of_no_images_has_a_report_too(project, dataset):
     model = {"estimator": "sklearn.linear_model.RidgeClassifier"}
     done = call("train", write(project, {"data": {"dataset": dataset}, "model": model}), "--json",
