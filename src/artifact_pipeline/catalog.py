@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from artifact_pipeline import config, data, recipe, rows
 from artifact_pipeline.artifact.manifest import Manifest, Metrics
-from artifact_pipeline.artifact.open import Predictor, Verified, open_verified
+from artifact_pipeline.artifact.open import Predictor, Verified, check_pin, open_verified
 from artifact_pipeline.artifact.open import verify as verify_folder
-from artifact_pipeline.canonical import DIGEST, Digest
+from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
-from artifact_pipeline.errors import CallError, DataError, VerificationError
+from artifact_pipeline.errors import DataError, VerificationError
 from artifact_pipeline.evaluation import Verdict, judge
 from artifact_pipeline.evaluation import evaluate as measure
 from artifact_pipeline.store import Store, write_atomically
@@ -88,9 +88,7 @@ def verified(
         ArtifactNotFound, CallError: if the reference or the digest names nothing.
         VerificationError: if the artifact is not what its manifest, or `digest`, says.
     """
-    if digest is not None and not DIGEST.fullmatch(digest):
-        found = digest[:80]
-        raise CallError(f"found {found!r}, expected sha256: and 64 hex digits", where="digest")
+    check_pin(digest)
     place = Store(store).find(artifact)
     if digest and place.digest and digest != place.digest:
         raise VerificationError(
@@ -203,15 +201,20 @@ def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
     """Return all that is known of an artifact, once it is verified. Raises as `verified`."""
     place = Store(store)
     found = verified(artifact, store=store)
-    records = [r for r in place.runs() if r.get("artifact") == found.digest]
-    trained = [r for r in records if not r.get("cached")] or records
     return Shown(
         digest=found.digest,
         folder=str(found.folder),
         manifest=found.manifest,
         aliases=[name for name, digest in place.aliases().items() if digest == found.digest],
-        record=trained[0] if trained else None,
+        record=record_of(found.digest, store=store),
     )
+
+
+def record_of(digest: Digest, *, store: Reference | None = None) -> dict[str, Any] | None:
+    """Return the newest record of a run that made the artifact, or else of one that found it."""
+    records = [run for run in Store(store).runs() if run.get("artifact") == digest]
+    trained = [run for run in records if not run.get("cached")] or records
+    return trained[0] if trained else None
 
 
 def write_report(artifact: Reference, path: Reference, *, store: Reference | None = None) -> Digest:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from artifact_pipeline import canonical, numerics, recipe
-from artifact_pipeline.canonical import DIGEST, Digest
-from artifact_pipeline.errors import ArtifactNotFound, CallError, UntrustedPickle, VerificationError
+from artifact_pipeline.artifact.open import check_pin
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.errors import ArtifactNotFound, UntrustedPickle, VerificationError
 from artifact_pipeline.store import failing, write_atomically
 
 
@@ -86,10 +87,7 @@ def load_model(path: str | os.PathLike[str], digest: Digest | None = None) -> An
     from artifact_pipeline.artifact.formats import pickle
 
     where = os.fspath(path)
-    if digest is not None and not DIGEST.fullmatch(digest):
-        raise CallError(
-            f"found {digest[:80]!r}, expected sha256: and 64 hex digits", where="digest"
-        )
+    check_pin(digest)
     if not Path(path).is_file():
         raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
     with failing(where):

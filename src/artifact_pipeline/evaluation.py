@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+TITLES = {
+    "accuracy": "accuracy",
+    "f1_weighted": "weighted F1",
+    "f1_macro": "macro F1",
+    "precision_weighted": "weighted precision",
+    "recall_weighted": "weighted recall",
+}
+"""What a person calls each metric, in the order in which they are shown."""
 EXAMPLES = 100
 """How many held-out rows an evaluation shows at the most."""
 _AVERAGED = ("precision", "recall", "f1")

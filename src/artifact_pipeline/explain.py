@@ -85,11 +85,14 @@ def line_of(text: str, path: str) -> int:
     keys: list[str | int] = []
     in_object: list[bool] = []
     awaits_key = False
-    best, line = (0, 1), 1
+    best, line, at = (0, -1), 1, 0
     for match in re.finditer(r'"(?:[^"\\]|\\.)*"|[{}\[\],]|[^\s{}\[\],"]+', text):
-        token, line = match[0], text.count("\n", 0, match.start()) + 1
+        token = match[0]
+        line += text.count("\n", at, match.start())
+        at = match.start()
         if token in "}]" and in_object:
-            in_object.pop(), keys.pop()
+            in_object.pop()
+            keys.pop()
         elif token == "," and in_object:
             awaits_key = in_object[-1]
             keys[-1] = "" if awaits_key else int(keys[-1]) + 1
@@ -103,7 +106,7 @@ def line_of(text: str, path: str) -> int:
             awaits_key = token == "{"
             in_object.append(awaits_key)
             keys.append("" if awaits_key else 0)
-    return abs(best[1])
+    return -best[1]
 
 
 def _keys(path: str, raw: Any, kind: Any) -> list[str | int]:

@@ -38,18 +38,15 @@ def make(made: Plan, record: Record) -> tuple[dict[str, bytes], Trained]:
 def _start(made: Plan, record: Record) -> Trainer:
     """Return a trainer for a config that needed none to be checked."""
     trainer = Trainer(made.config, record.config, made.recipe.numerics.profile)
-    try:
-        resolved = trainer.resolve()
-        if resolved.profile != made.recipe.numerics.profile:
-            checkout.remember_profile(resolved.profile)
-            raise StoreError(
-                f"the numeric profile {made.recipe.numerics.profile} is in force no more, but "
-                f"{resolved.profile}; run it again, under that",
-                where="this machine",
-            )
-    except BaseException:
+    resolved = trainer.resolved
+    if resolved.profile != made.recipe.numerics.profile:
         trainer.close()
-        raise
+        checkout.remember_profile(resolved.profile)
+        raise StoreError(
+            f"the numeric profile {made.recipe.numerics.profile} is in force no more, but "
+            f"{resolved.profile}; run it again, under that",
+            where="this machine",
+        )
     record.observed = resolved.observed
     return trainer
 

@@ -60,21 +60,21 @@ def plan(source: Source) -> Plan:
     if not isinstance(source, dict):
         full = config.parse_bytes(data, where)
     profile = checkout.profile()
-    trainer = Trainer(full, where, profile)
     try:
-        resolved = trainer.resolve()
+        trainer = Trainer(full, where, profile)
+    except ConfigError as error:
+        if error.where and config.is_short(data):  # where the same keys stand at the top
+            for inner in ("model.params", "split"):
+                error.where = error.where.replace(f": {inner}.", ": ")
+        raise
+    resolved = trainer.resolved
+    try:
         if resolved.profile != profile:
             checkout.remember_profile(resolved.profile)
         made = recipe.make(resolved.model, full.split, full.data, resolved.profile)
         checked = {"config": full, "model": resolved.model}
         checkout.remember_config(data, msgspec.to_builtins(checked))
-    except ConfigError as error:
-        trainer.close()
-        if error.where and config.is_short(data):  # where the same keys stand at the top
-            for inner in ("model.params", "split"):
-                error.where = error.where.replace(f": {inner}.", ": ")
-        raise
-    except BaseException:
+    except BaseException:  # raised again, with no process left behind
         trainer.close()
         raise
     return Plan(full, made, recipe.digest(made), resolved.observed, trainer)

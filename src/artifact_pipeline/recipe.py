@@ -65,6 +65,12 @@ class Split(Struct, frozen=True, forbid_unknown_fields=True):
     random_state: int
     stratify: bool
 
+    def settings(self) -> str:
+        """Return the settings as a line says them."""
+        stratify = str(self.stratify).lower()
+        seed = f"random_state {self.random_state}"
+        return f"test_size {self.test_size}, {seed}, stratify {stratify}"
+
 
 class Numerics(Struct, frozen=True, forbid_unknown_fields=True):
     """The numeric profile, and the CPU that it is bound to where it is `native`."""

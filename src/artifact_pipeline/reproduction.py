@@ -63,7 +63,7 @@ def reproduce(
     there = catalog.verified(artifact, store=store)
     if with_packages:
         return _with_packages(there)
-    made_by = catalog.show(artifact, store=store).record
+    made_by = catalog.record_of(there.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
         run = pipeline.train(_config(there.manifest.recipe), store=scratch)
         here = verify(run.artifact, run.digest)

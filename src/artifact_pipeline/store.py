@@ -2,7 +2,7 @@
 
 artifacts/
     <64 hex digits>/    an artifact, named by its digest
-        <64 hex>.html       its report
+    <64 hex>.html       its report
     recipes/<hex>       which artifact a recipe gave
     runs/<id>.json      run records
     aliases/<name>      movable names for an artifact

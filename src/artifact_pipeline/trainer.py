@@ -66,7 +66,15 @@ class Trained(NamedTuple):
 
 
 class Trainer:
-    """The parent's end: a running trainer process. Close it, or use it in a `with`."""
+    """The parent's end: a process that has checked a config and is ready to train it.
+
+    `resolved` is what it made of the config. Close it, or use it in a `with`.
+
+    Raises:
+        ConfigError: if an estimator refuses the config.
+        DataError: if the rows are wrong.
+        TrainerDied: if the process ended.
+    """
 
     def __init__(self, full: config.Config, where: str, profile: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numerics.import_path()}
@@ -77,6 +85,11 @@ class Trainer:
             stdout=subprocess.PIPE,
         )
         self._send({"config": config.full_form(full), "where": where, "profile": profile})
+        try:
+            self.resolved = self._resolve()
+        except BaseException:  # raised again, with no process left behind
+            self.close()
+            raise
 
     def __enter__(self) -> Trainer:
         return self
@@ -84,21 +97,14 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def resolve(self) -> Resolved:
-        """Return the config in full form, checked by scikit-learn.
-
-        Raises:
-            ConfigError: if an estimator refuses it.
-            DataError: if the rows are wrong.
-            TrainerDied: if the process ended.
-        """
+    def _resolve(self) -> Resolved:
         said, _ = self._receive()
         return Resolved(
             msgspec.convert(said["model"], config.Model), said["profile"], said["observed"]
         )
 
     def train(self) -> Trained:
-        """Fit the model and measure it. Raises as `resolve`."""
+        """Fit the model and measure it. Raises as `Trainer` itself."""
         self._send({"train": True})
         # Loaded here, it costs nothing: this process would only wait.
         import numpy as np

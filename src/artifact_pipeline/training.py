@@ -98,7 +98,7 @@ def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None, where: str = 
         try:
             with parallel_config(n_jobs=n_jobs):
                 estimator.fit(X, y)
-        except Exception as error:
+        except Exception as error:  # an estimator may raise anything; the user is told what
             said = _sentence(str(error)) or type(error).__name__
             raise ConfigError(f"scikit-learn cannot fit it: {said}", where=where) from error
     return Fitted(estimator, tuple(dict.fromkeys(_warning(w, estimator) for w in caught)))

@@ -91,6 +91,12 @@ class Parity(Struct, frozen=True, forbid_unknown_fields=True):
     bound: float
     """The greatest difference of a probability; 0 for a model that gives none."""
 
+    def claim(self) -> str:
+        """Return what was proven, as a sentence says it."""
+        bound = f", probabilities within {self.bound:g}" if self.bound else ""
+        rows = f"{self.rows} held-out rows"
+        return f"{self.form} gave the estimator's labels on {rows}{bound}"
+
 
 class Parts(Struct, frozen=True, forbid_unknown_fields=True):
     """How many rows are on either side of the split."""

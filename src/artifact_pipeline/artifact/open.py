@@ -76,10 +76,7 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
             listed, a link or a device, a manifest that breaks a rule, another digest.
     """
     root = Path(folder)
-    if digest is not None and not DIGEST.fullmatch(digest):
-        raise CallError(
-            f"found {digest[:80]!r}, expected sha256: and 64 hex digits", where="digest"
-        )
+    check_pin(digest)
     names = _names(root)
     if MANIFEST not in names:
         raise VerificationError("is missing; is this an artifact?", where=str(root / MANIFEST))
@@ -111,6 +108,17 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
             )
         files[file.path] = content
     return Verified(root, found, manifest, files)
+
+
+def check_pin(digest: Digest | None) -> None:
+    """Do nothing if `digest` is one, or None.
+
+    Raises:
+        CallError: otherwise.
+    """
+    if digest is not None and not DIGEST.fullmatch(digest):
+        found = digest[:80]
+        raise CallError(f"found {found!r}, expected sha256: and 64 hex digits", where="digest")
 
 
 def _names(root: Path) -> set[str]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from artifact_pipeline.errors import ConfigError, GateMissed, PipelineError, StoreError
+
+if TYPE_CHECKING:
+    from artifact_pipeline.record import Run
 
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _OUTPUTS = {
@@ -26,11 +30,8 @@ _OUTPUTS = {
 """The outputs, each with the pattern that its value must have."""
 
 
-def tell(run: object) -> None:
+def tell(run: Run) -> None:
     """Append a run to the job's summary and to the step's outputs, where a workflow asks."""
-    from artifact_pipeline.record import Run
-
-    assert isinstance(run, Run)
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         from artifact_pipeline.artifact.open import verify
         from artifact_pipeline.report import summary

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from artifact_pipeline.errors import PipelineError, VerificationError
+from artifact_pipeline.errors import AnswerIsNo, PipelineError, VerificationError
 
 if TYPE_CHECKING:
     from artifact_pipeline.record import Job
@@ -54,7 +54,7 @@ def error(failure: PipelineError, as_json: bool) -> None:
         answer = {"error": told, "exit_code": failure.exit_code}
         if isinstance(failure, VerificationError):
             answer["verified"] = False
-        run = getattr(failure, "run", None)
+        run = failure.run if isinstance(failure, AnswerIsNo) else None
         document({**(_builtins(run) if run else {}), **answer})
     line = " ".join(clean(str(failure)).split())
     click.echo(

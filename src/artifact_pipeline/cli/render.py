@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artifact_pipeline.cli.output import clean
+from artifact_pipeline.evaluation import TITLES
 
 if TYPE_CHECKING:
     from artifact_pipeline.catalog import Difference, Evaluated, Listed, Prediction, Shown
@@ -14,13 +15,6 @@ if TYPE_CHECKING:
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction
 
-TITLES = {
-    "accuracy": "accuracy",
-    "f1_weighted": "weighted F1",
-    "f1_macro": "macro F1",
-    "precision_weighted": "weighted precision",
-    "recall_weighted": "weighted recall",
-}
 RUNS = 20
 """How many runs are listed."""
 SAMPLES = 10
@@ -72,8 +66,6 @@ def shown(found: Shown) -> str:
     manifest = found.manifest
     made = manifest.recipe
     rows = manifest.split.rows
-    parity = manifest.parity
-    bound = f", probabilities within {parity.bound:g}" if parity.bound else ""
     classes = len(manifest.interface.labels)
     lines = [
         click.style(f"{recipes.title(made)} on {clean(made.data.dataset)}", bold=True),
@@ -85,8 +77,7 @@ def shown(found: Shown) -> str:
         "made from",
         _field("data", f"{made.data.dataset}, {made.data.digest}"),
         *(_field("estimator", _estimator(step)) for step in made.model.as_steps()),
-        _field("split", f"test_size {made.split.test_size}, random_state "
-               f"{made.split.random_state}, stratify {str(made.split.stratify).lower()}"),
+        _field("split", made.split.settings()),
         _field("code", made.code),
         _field("packages", ", ".join(f"{k} {v}" for k, v in made.packages.items())),
         _field("platform", f"{made.platform.system} {made.platform.machine}, "
@@ -95,8 +86,7 @@ def shown(found: Shown) -> str:
         "",
         "checked",
         _field("files", f"all {len(manifest.files) + 1} verified just now"),
-        _field("parity", f"{parity.form} gave the estimator's labels on {parity.rows} held-out "
-               f"rows{bound}"),
+        _field("parity", manifest.parity.claim()),
         *_provenance(found.record),
         "",
         _field("artifact", found.folder),

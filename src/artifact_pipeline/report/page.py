@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from artifact_pipeline import evaluation
 from artifact_pipeline import recipe as recipes
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Verified
@@ -20,13 +21,7 @@ from artifact_pipeline.data import Image
 from artifact_pipeline.evaluation import Evaluation, Example
 from artifact_pipeline.report import figures
 
-TITLES = {
-    "accuracy": "Accuracy",
-    "f1_weighted": "Weighted F1",
-    "f1_macro": "Macro F1",
-    "precision_weighted": "Weighted precision",
-    "recall_weighted": "Weighted recall",
-}
+TITLES = {name: title[0].upper() + title[1:] for name, title in evaluation.TITLES.items()}
 
 
 def write(artifact: Verified) -> str:
@@ -191,12 +186,10 @@ def _recipe(manifest: Manifest) -> str:
         f"{step.estimator}({', '.join(f'{k}={json.dumps(v)}' for k, v in step.params.items())})"
         for step in made.model.as_steps()
     )
-    split = made.split
     fields = {
         "data": f"{made.data.dataset}, {made.data.digest}",
         "model": steps,
-        "split": f"test_size {split.test_size}, random_state {split.random_state}, "
-        f"stratify {str(split.stratify).lower()}",
+        "split": made.split.settings(),
         "code": made.code,
         "packages": ", ".join(f"{k} {v}" for k, v in made.packages.items()),
         "platform": f"{made.platform.system} {made.platform.machine}, {made.platform.libc}, "
@@ -207,13 +200,7 @@ def _recipe(manifest: Manifest) -> str:
 
 
 def _checks(artifact: Verified) -> str:
-    parity = artifact.manifest.parity
-    bound = f", probabilities within {parity.bound:g}" if parity.bound else ""
-    fields = {
-        "digest": artifact.digest,
-        "parity": f"{parity.form} gave the estimator's labels on {parity.rows} held-out "
-        f"rows{bound}",
-    }
+    fields = {"digest": artifact.digest, "parity": artifact.manifest.parity.claim()}
     commands = (
         f"artifact-pipeline verify FOLDER --digest {artifact.digest}\n"
         "artifact-pipeline run CONFIG --force"

@@ -38,11 +38,9 @@ def write(
             if previous:
                 row.append(f"{metrics.test[name] - before[name]:+.4f}" if name in before else "")
             rows.append(row)
-    names = [one.name for one in artifact.evaluation().per_class]
-    confusion = [
-        [name, *map(str, row)]
-        for name, row in zip(names, artifact.evaluation().confusion, strict=True)
-    ]
+    seen = artifact.evaluation()
+    names = [one.name for one in seen.per_class]
+    confusion = [[name, *map(str, row)] for name, row in zip(names, seen.confusion, strict=True)]
     parts = [
         f"## {plain(recipes.title(made))} on {plain(made.data.dataset)}",
         "Nothing was trained: the artifact of this recipe was there, and verified."
