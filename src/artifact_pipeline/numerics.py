@@ -36,16 +36,32 @@ class Profile(NamedTuple):
     """The value of OPENBLAS_CORETYPE; threadpoolctl gives it back as `architecture`."""
     disabled: tuple[str, ...]
     """What numpy must leave unused (NPY_DISABLE_CPU_FEATURES)."""
+    libm: str
+    """GLIBC_TUNABLES: glibc's exp and log give other last bits with FMA than without."""
 
 
 PROFILES = {
     "x86-64-v3": Profile(
-        "x86_64", ("AVX2", "FMA3"), "Haswell", ("X86_V4", "AVX512_ICL", "AVX512_SPR")
+        machine="x86_64",
+        needs=("AVX2", "FMA3"),
+        kernel="Haswell",
+        disabled=("X86_V4", "AVX512_ICL", "AVX512_SPR"),
+        libm="",
     ),
     "x86-64-v2": Profile(
-        "x86_64", ("SSE42",), "Nehalem", ("X86_V3", "X86_V4", "AVX512_ICL", "AVX512_SPR")
+        machine="x86_64",
+        needs=("SSE42",),
+        kernel="Nehalem",
+        disabled=("X86_V3", "X86_V4", "AVX512_ICL", "AVX512_SPR"),
+        libm="glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4",
     ),
-    "arm64": Profile("arm64", ("ASIMD",), "ARMV8", ("ASIMDHP", "ASIMDDP", "ASIMDFHM", "SVE")),
+    "arm64": Profile(
+        machine="arm64",
+        needs=("ASIMD",),
+        kernel="ARMV8",
+        disabled=("ASIMDHP", "ASIMDDP", "ASIMDFHM", "SVE"),
+        libm="",
+    ),
 }
 """From the best to the least; a machine holds the first whose needs it meets."""
 
@@ -56,7 +72,10 @@ _ONE_THREAD = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 # What a user has set for other programs would decide bits here.
-_DROPPED = ("OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NPY_", "SKLEARN_", "PYTHON")
+_DROPPED = (
+    *("OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NPY_", "SKLEARN_", "PYTHON"),
+    "GLIBC_TUNABLES",
+)
 _KEPT = ("PYTHONPATH", "PYTHONHOME")
 
 
@@ -73,6 +92,8 @@ def environment(profile: str, outer: Mapping[str, str]) -> dict[str, str]:
     if profile in PROFILES:
         pinned["OPENBLAS_CORETYPE"] = PROFILES[profile].kernel
         pinned["NPY_DISABLE_CPU_FEATURES"] = " ".join(PROFILES[profile].disabled)
+        if PROFILES[profile].libm:
+            pinned["GLIBC_TUNABLES"] = PROFILES[profile].libm
     return {**kept, **pinned}
 
 

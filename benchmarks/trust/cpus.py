@@ -1,0 +1,91 @@
+"""Other CPUs, emulated by qemu's user mode: do they make the bytes that this machine makes?"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from artifact_pipeline import numerics
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "config" / "config.json"
+EMULATOR = "qemu-x86_64"
+
+CPUS = {
+    "x86-64-v3": ("Haswell", "Skylake-Client", "EPYC-Rome"),
+    "x86-64-v2": ("Nehalem", "SandyBridge"),
+}
+"""By the profile that they hold."""
+
+
+class Made(NamedTuple):
+    """What one CPU made of `config/config.json`."""
+
+    cpu: str
+    profile: str
+    digest: str
+    features: list[str]
+    """What numpy saw of it, from inside."""
+
+
+def available() -> bool:
+    """Return whether this machine can emulate the others."""
+    return numerics.machine() == "x86_64" and shutil.which(EMULATOR) is not None
+
+
+def native(profile: str, place: Path) -> Made:
+    """Return what this machine's own CPU makes when it is held at `profile`."""
+    held = f"from artifact_pipeline import checkout; checkout.remember_profile({profile!r})"
+    python = Path(sys.executable)
+    call(python, place, "-c", held)
+    return _made("native", python, place)
+
+
+def emulated(cpu: str, place: Path) -> Made:
+    """Return what `cpu` makes."""
+    return _made(cpu, interpreter(cpu, place), place)
+
+
+def interpreter(cpu: str, place: Path) -> Path:
+    """Return a Python that runs, with all its children, on `cpu`.
+
+    It is an environment of its own beside the real one, whose `python` is the emulator: a child
+    is started by `sys.executable`, which is this very wrapper.
+    """
+    home = place / cpu
+    python = home / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", home)
+    (home / "lib").symlink_to(Path(sys.prefix) / "lib")
+    words = f'exec {EMULATOR} -cpu {cpu} -0 "$0" {sys.executable} "$@"'
+    python.write_text(f"#!/bin/sh\n{words}\n")
+    python.chmod(0o755)
+    return python
+
+
+def call(python: Path, place: Path, *words: str) -> str:
+    """Return what a Python prints, with a memory of its own in `place`."""
+    outer = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XDG_STATE_HOME")}
+    environment = {
+        **outer,
+        "PYTHONPATH": str(ROOT / "src"),
+        "XDG_STATE_HOME": str(place / f"{python.parents[1].name}-state"),
+    }
+    done = subprocess.run(
+        [python, *words], cwd=place, env=environment, check=True, capture_output=True
+    )
+    return done.stdout.decode()
+
+
+def _made(cpu: str, python: Path, place: Path) -> Made:
+    store = str(place / f"{cpu}-store")
+    words = ("-m", "artifact_pipeline", "run", str(CONFIG), "--store", store, "--json")
+    run = json.loads(call(python, place, *words))
+    record = json.loads(Path(run["record"]).read_bytes())
+    profile = record["recipe"]["numerics"]["profile"]
+    return Made(cpu, profile, run["digest"], record["observed"]["features"])
