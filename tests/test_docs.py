@@ -97,14 +97,20 @@ def test_the_branches_hold_each_other_after_the_commands_of_the_page(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "words"), [("requirements.txt", ""),
-                                             ("requirements-dev.txt", "--extra dev")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("requirements.txt", ""),
+        ("requirements-sign.txt", "--extra sign"),
+        ("requirements-dev.txt", "--extra dev"),
+    ],
+)
 def test_the_pins_are_what_the_command_in_contributing_compiles(name, words, tmp_path):
     """With the pins that are there as a start, it changes none, adds none and drops none."""
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     [command] = re.findall(rf"    (uv pip compile [^`]*?-o {name})$", page, re.M)
     assert words in command
-    for file in ("pyproject.toml", "requirements.txt", "requirements-dev.txt", "README.md"):
+    for file in ("pyproject.toml", "README.md", *(f.name for f in ROOT.glob("requirements*.txt"))):
         shutil.copy(ROOT / file, tmp_path)
     (tmp_path / "src").mkdir()
     done = run(command.replace("uv pip", f"{Path(sys.executable).with_name('uv')} pip"), tmp_path)

@@ -20,18 +20,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.manifest import Manifest
     from artifact_pipeline.artifact.open import Predictor, Verified
-    from artifact_pipeline.catalog import (
-        artifacts,
-        diff,
-        evaluate,
-        infer,
-        open_artifact,
-        runs,
-        show,
-        verified,
-        verify,
-        write_report,
+    from artifact_pipeline.artifact.signing import (
+        Certificates,
+        Identity,
+        PublicKey,
+        Signer,
+        certificates,
+        public_key,
     )
+    from artifact_pipeline.catalog import artifacts, diff, runs, show, write_report
     from artifact_pipeline.checkout import load_model, save_model
     from artifact_pipeline.config import load_config, schema
     from artifact_pipeline.data import load_data
@@ -51,8 +48,17 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from artifact_pipeline.evaluation import classification_report, evaluate_model
+    from artifact_pipeline.inference import evaluate, infer, open_artifact
     from artifact_pipeline.pipeline import run, train
     from artifact_pipeline.plan import recipe_of
+    from artifact_pipeline.policy import (
+        require_signature,
+        sign,
+        signer_of,
+        trusted,
+        verified,
+        verify,
+    )
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction, reproduce
     from artifact_pipeline.training import train_model
@@ -60,18 +66,15 @@ if TYPE_CHECKING:
 _MODULES = {
     "artifact.manifest": ("Manifest",),
     "artifact.open": ("Predictor", "Verified"),
-    "catalog": (
-        "artifacts",
-        "diff",
-        "evaluate",
-        "infer",
-        "open_artifact",
-        "runs",
-        "show",
-        "verified",
-        "verify",
-        "write_report",
+    "artifact.signing": (
+        "Certificates",
+        "Identity",
+        "PublicKey",
+        "Signer",
+        "certificates",
+        "public_key",
     ),
+    "catalog": ("artifacts", "diff", "runs", "show", "write_report"),
     "checkout": ("load_model", "save_model"),
     "config": ("load_config", "schema"),
     "data": ("load_data",),
@@ -91,8 +94,10 @@ _MODULES = {
         "VerificationError",
     ),
     "evaluation": ("classification_report", "evaluate_model"),
+    "inference": ("evaluate", "infer", "open_artifact"),
     "pipeline": ("run", "train"),
     "plan": ("recipe_of",),
+    "policy": ("require_signature", "sign", "signer_of", "trusted", "verified", "verify"),
     "record": ("Run",),
     "reproduction": ("Reproduction", "reproduce"),
     "training": ("train_model",),
@@ -102,16 +107,20 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "ArtifactNotFound",
     "CallError",
+    "Certificates",
     "ConfigError",
     "ConfigNotFound",
     "DataError",
     "GateMissed",
+    "Identity",
     "Manifest",
     "PipelineError",
     "Predictor",
+    "PublicKey",
     "Reproduction",
     "ReproductionDiffers",
     "Run",
+    "Signer",
     "StoreError",
     "TestsFailed",
     "TrainerDied",
@@ -119,6 +128,7 @@ __all__ = [
     "VerificationError",
     "Verified",
     "artifacts",
+    "certificates",
     "classification_report",
     "diff",
     "evaluate",
@@ -128,15 +138,20 @@ __all__ = [
     "load_data",
     "load_model",
     "open_artifact",
+    "public_key",
     "recipe_of",
     "reproduce",
+    "require_signature",
     "run",
     "runs",
     "save_model",
     "schema",
     "show",
+    "sign",
+    "signer_of",
     "train",
     "train_model",
+    "trusted",
     "verified",
     "verify",
     "write_report",

@@ -1,49 +1,21 @@
-"""Questions about what is in a store: is it whole, what does it predict, how good is it."""
+"""Questions about what is in a store: what is there, what made it, where do two differ."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from artifact_pipeline import config, data, recipe, rows
+from artifact_pipeline import recipe
 from artifact_pipeline.artifact.manifest import Manifest, Metrics
-from artifact_pipeline.artifact.open import Predictor, Verified, check_pin, open_verified
 from artifact_pipeline.artifact.open import verify as verify_folder
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.config import Source
-from artifact_pipeline.errors import DataError, VerificationError
-from artifact_pipeline.evaluation import Verdict, judge
-from artifact_pipeline.evaluation import evaluate as measure
-from artifact_pipeline.store import Store, write_atomically
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-Reference = str | os.PathLike[str]
-"""An artifact by its folder, its alias, or eight or more digits of its digest."""
-
-
-class Evaluated(Struct, frozen=True):
-    """What an artifact's open form reaches on the held-out rows, measured now."""
-
-    digest: Digest
-    metrics: dict[str, dict[str, float]]
-    gates: list[Verdict]
-
-
-class Prediction(Struct, frozen=True):
-    """What an artifact says of rows; truth is there for held-out rows only."""
-
-    digest: Digest
-    labels: list[Any]
-    probabilities: list[list[float]] | None
-    truth: list[Any] | None
-    accuracy: float | None
+from artifact_pipeline.disk import write_atomically
+from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.policy import Reference, verified
+from artifact_pipeline.store import Store
 
 
 class Shown(Struct, frozen=True):
@@ -74,127 +46,6 @@ class Listed(Struct, frozen=True):
     estimator: str | None
     metrics: Metrics | None
     broken: str | None
-
-
-def verified(
-    artifact: Reference,
-    digest: Digest | None = None,
-    *,
-    store: Reference | None = None,
-) -> Verified:
-    """Return the artifact that a reference names, if every rule of the format holds for it.
-
-    Raises:
-        ArtifactNotFound, CallError: if the reference or the digest names nothing.
-        VerificationError: if the artifact is not what its manifest, or `digest`, says.
-    """
-    check_pin(digest)
-    place = Store(store).find(artifact)
-    if digest and place.digest and digest != place.digest:
-        raise VerificationError(
-            f"this is not the artifact asked for: its digest is {place.digest}, expected {digest}",
-            where=str(place.folder),
-        )
-    return verify_folder(place.folder, digest or place.digest)
-
-
-def verify(
-    artifact: Reference, digest: Digest | None = None, *, store: Reference | None = None
-) -> Manifest:
-    """Return the manifest of an artifact that verifies. Raises as `verified`."""
-    return verified(artifact, digest, store=store).manifest
-
-
-def open_artifact(
-    artifact: Reference, digest: Digest | None = None, *, store: Reference | None = None
-) -> Predictor:
-    """Return the predictor of an artifact that verifies; nothing is unpickled.
-
-    Raises as `verified`.
-    """
-    from artifact_pipeline.artifact.formats import onnx
-
-    onnx.preload()
-    return open_verified(verified(artifact, digest, store=store))
-
-
-def infer(
-    artifact: Reference,
-    given: bytes | None = None,
-    where: str = "rows",
-    *,
-    digest: Digest | None = None,
-    store: Reference | None = None,
-) -> Prediction:
-    """Return what an artifact says of rows in CSV, JSON or .npy bytes, or of the held-out rows.
-
-    `where` names the rows in errors, and by its ending their format.
-
-    Raises:
-        DataError: if the rows are wrong, or the held-out rows are not those of the recipe.
-        VerificationError: as `verified`.
-    """
-    predictor = open_artifact(artifact, digest, store=store)
-    truth: NDArray[Any] | None = None
-    if given is None:
-        X, truth = held_out(predictor.manifest)
-    else:
-        X = rows.parse(given, predictor.interface.features, where)
-    outputs = predictor.outputs(X)
-    accuracy = None if truth is None else float((outputs.labels == truth).mean())
-    return Prediction(
-        digest=predictor.digest,
-        labels=outputs.labels.tolist(),
-        probabilities=None if outputs.probabilities is None else outputs.probabilities.tolist(),
-        truth=None if truth is None else truth.tolist(),
-        accuracy=accuracy,
-    )
-
-
-def evaluate(
-    artifact: Reference, source: Source | None = None, *, store: Reference | None = None
-) -> Evaluated:
-    """Return what an artifact reaches on the held-out rows of its recipe, measured anew.
-
-    The gates of a config are judged on it, where one is given. Raises as `infer`.
-    """
-    gates = config.load(source).gates if source is not None else {}
-    predictor = open_artifact(artifact, store=store)
-    X, truth = held_out(predictor.manifest)
-    metrics = {
-        "train": predictor.manifest.metrics.train,
-        "test": measure(truth, predictor.predict(X)),
-    }
-    return Evaluated(predictor.digest, metrics, judge(metrics, gates))
-
-
-def held_out(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Return the held-out rows of a recipe, loaded and split again: X and the true labels.
-
-    Raises:
-        DataError: if the data set is not the one that the recipe names by its digest.
-    """
-    made = manifest.recipe
-    try:
-        source = msgspec.convert({"dataset": made.data.dataset}, config.Data)
-    except msgspec.ValidationError as error:
-        raise DataError("this release does not know it", where=made.data.dataset) from error
-    found = data.describe(source).digest
-    if found != made.data.digest:
-        raise DataError(
-            f"has the digest {found}, the recipe was made with {made.data.digest}; "
-            "install the versions that the recipe names",
-            where=f"data set {source.dataset}",
-        )
-    split = config.Split(made.split.test_size, made.split.random_state, made.split.stratify)
-    parts = data.split(data.load(source), split)
-    if parts.summary() != msgspec.to_builtins(manifest.split):
-        raise DataError(
-            "splits into other rows than the manifest says; install the versions that the "
-            "recipe names",
-            where=f"data set {source.dataset}",
-        )
-    return parts.X_test, parts.y_test
 
 
 def show(artifact: Reference, *, store: Reference | None = None) -> Shown:

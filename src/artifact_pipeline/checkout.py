@@ -15,9 +15,12 @@ from typing import Any
 
 from artifact_pipeline import canonical, numerics, recipe
 from artifact_pipeline.artifact.open import check_pin
+from artifact_pipeline.artifact.signing import Signer
 from artifact_pipeline.canonical import Digest
+from artifact_pipeline.disk import failing, write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedPickle, VerificationError
-from artifact_pipeline.store import failing, write_atomically
+from artifact_pipeline.policy import trusted
+from artifact_pipeline.store import Store
 
 
 def folder() -> Path:
@@ -76,13 +79,18 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
     return digest
 
 
-def load_model(path: str | os.PathLike[str], digest: Digest | None = None) -> Any:
-    """Return the estimator in a pickle that this checkout wrote, or that `digest` pins.
+def load_model(
+    path: str | os.PathLike[str], digest: Digest | None = None, *, signed_by: Signer | None = None
+) -> Any:
+    """Return the estimator in a pickle that this checkout wrote, `digest` pins, or one signed.
+
+    A pickle is signed with the artifact in whose folder it lies. `signed_by`, or the signer that
+    the store in use asks for, must have signed it.
 
     Raises:
         ArtifactNotFound: if there is no such file.
         UntrustedPickle: if this checkout did not write it and no digest was given.
-        VerificationError: if it is not what `digest` says, or does not open.
+        VerificationError: if it is not what `digest` or the signature says, or does not open.
     """
     from artifact_pipeline.artifact.formats import pickle
 
@@ -90,12 +98,12 @@ def load_model(path: str | os.PathLike[str], digest: Digest | None = None) -> An
     check_pin(digest)
     if not Path(path).is_file():
         raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
-    with failing(where):
-        data = Path(path).read_bytes()
+    signer = signed_by or Store().signer()
+    data = _read(Path(path)) if signer is None else _signed(Path(path), signer)
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    if digest is None and not trusts(found):
+    if digest is None and signer is None and not trusts(found):
         raise UntrustedPickle(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "
             "it holds; train it here, or pin the digest if you know where it is from: "
@@ -103,6 +111,19 @@ def load_model(path: str | os.PathLike[str], digest: Digest | None = None) -> An
             where=where,
         )
     return pickle.load(data, where)
+
+
+def _read(path: Path) -> bytes:
+    with failing(str(path)):
+        return path.read_bytes()
+
+
+def _signed(path: Path, signer: Signer) -> bytes:
+    """Return the bytes of a file that lies in an artifact which the signer signed."""
+    found = trusted(path.absolute().parent, signed_by=signer)
+    if path.name not in found.files:
+        raise VerificationError("is no file of the artifact that was signed", where=str(path))
+    return found.files[path.name]
 
 
 def _profile_name() -> str:

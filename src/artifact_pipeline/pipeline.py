@@ -23,6 +23,7 @@ from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
+from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
@@ -34,7 +35,7 @@ from artifact_pipeline.evaluation import judge
 from artifact_pipeline.making import make
 from artifact_pipeline.plan import Plan, plan
 from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
-from artifact_pipeline.store import LATEST, Store, write_atomically
+from artifact_pipeline.store import LATEST, Store
 
 
 def run(
@@ -197,7 +198,7 @@ def _report(verified: Verified, store: Store) -> None:
 
     data = page.write(verified).encode()
     checkout.trust(canonical.digest(data))
-    write_atomically(path, data)
+    store.put_report(verified.digest, data)
 
 
 def _pickle_digest(verified: Verified) -> Digest:

@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from artifact_pipeline import catalog, numerics, pipeline
+from artifact_pipeline import catalog, inference, numerics, pipeline, policy
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.catalog import Difference, Reference
+from artifact_pipeline.catalog import Difference
 from artifact_pipeline.errors import StoreError
+from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
 
 IDENTICAL, SAME, DIFFERS = "identical", "same-predictions", "differs"
@@ -60,7 +61,7 @@ def reproduce(
         ConfigError, DataError: if what the recipe names is not to be had here.
         StoreError: if the scratch store or environment cannot be made.
     """
-    there = catalog.verified(artifact, store=store)
+    there = policy.verified(artifact, store=store)
     if with_packages:
         return _with_packages(there)
     made_by = catalog.record_of(there.digest, store=store)
@@ -101,7 +102,7 @@ def _rows_that_differ(there: Verified, here: Verified) -> list[int]:
     """Return the held-out rows whose label, or a probability beyond the bounds, is another."""
     import numpy as np
 
-    X, _ = catalog.held_out(there.manifest)
+    X, _ = inference.held_out(there.manifest)
     a, b = (open_verified(one).outputs(X) for one in (there, here))
     other = a.labels != b.labels
     if a.probabilities is not None and b.probabilities is not None:

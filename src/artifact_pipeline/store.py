@@ -6,6 +6,7 @@ artifacts/
     recipes/<hex>       which artifact a recipe gave
     runs/<id>.json      run records
     aliases/<name>      movable names for an artifact
+    trust.json          who must have signed what is opened from here, if somebody must
     staging/            what is being written; swept when its writer is gone
 """
 
@@ -18,17 +19,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline import canonical
-from artifact_pipeline.artifact.manifest import MANIFEST
+from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.canonical import DIGEST, Digest
-from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError, VerificationError
+from artifact_pipeline.disk import failing, remove, sync_folder, write_atomically, write_new
+from artifact_pipeline.errors import ArtifactNotFound, CallError, VerificationError
+
+if TYPE_CHECKING:
+    from artifact_pipeline.artifact.signing import Signer
 
 VARIABLE = "ARTIFACT_PIPELINE_STORE"
 DEFAULT = "artifacts"
 LATEST = "latest"
+TRUST = "trust.json"
 
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _STALE = 24 * 3600
@@ -63,8 +69,8 @@ class Store:
         with self._staged() as staged:
             staged.mkdir()
             for name, data in files.items():
-                _write(staged / name, data)
-            _sync_folder(staged)
+                write_new(staged / name, data)
+            sync_folder(staged)
             try:
                 staged.rename(target)
             except OSError:
@@ -76,7 +82,7 @@ class Store:
                     with self._staged() as broken:
                         target.rename(broken)
                         staged.rename(target)
-            _sync_folder(self.root)
+            sync_folder(self.root)
         return digest
 
     def report(self, digest: Digest) -> Path:
@@ -146,6 +152,38 @@ class Store:
         self._write(path, canonical.encode(run))
         return path
 
+    def put_report(self, digest: Digest, data: bytes) -> None:
+        """Write the report of an artifact beside its folder."""
+        self._write(self.report(digest), data)
+
+    def put_signature(self, folder: Path, data: bytes) -> None:
+        """Write the signature of an artifact into its folder, here or elsewhere.
+
+        It is written beside the folder first: a file that no manifest lists must never lie in it.
+        """
+        if folder.parent.absolute() == self.root.absolute():
+            self._write(folder / SIGNATURE, data)
+        else:
+            write_atomically(folder / SIGNATURE, data, staging=folder.absolute().parent)
+
+    def signer(self) -> Signer | None:
+        """Return who must have signed what is opened from here, or None if nobody must."""
+        path = self.root / TRUST
+        with failing(str(path)):
+            try:
+                data = path.read_bytes()
+            except FileNotFoundError:
+                return None
+        from artifact_pipeline.artifact import signing
+
+        return signing.decode(data, str(path))
+
+    def set_signer(self, signer: Signer) -> None:
+        """Let nothing be opened from here that this signer did not sign."""
+        from artifact_pipeline.artifact import signing
+
+        self._write(self.root / TRUST, signing.encode(signer))
+
     def runs(self) -> list[dict[str, Any]]:
         """Return the run records, the newest first; one that cannot be read says so."""
         records = []
@@ -166,7 +204,7 @@ class Store:
         with failing(str(self.root)):
             for path in self._entries("staging"):
                 if _is_left_over(path):
-                    _remove(path)
+                    remove(path)
 
     def _recipe(self, recipe_digest: Digest) -> Path:
         return self.root / "recipes" / recipe_digest.removeprefix("sha256:")
@@ -189,9 +227,9 @@ class Store:
     def _write(self, path: Path, data: bytes) -> None:
         with self._staged() as staged:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(staged, data)
+            write_new(staged, data)
             staged.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     @contextmanager
     def _staged(self) -> Iterator[Path]:
@@ -204,61 +242,7 @@ class Store:
                 yield path
             finally:
                 if path.exists():
-                    _remove(path)
-
-
-@contextmanager
-def failing(
-    where: str, remedy: str = "check the path, its rights and the space left"
-) -> Iterator[None]:
-    """Say an error of the operating system as a StoreError with a remedy."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        said = error.strerror or str(error)
-        raise StoreError(f"{said}; {remedy}", where=str(error.filename or where)) from error
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all.
-
-    Raises:
-        StoreError: if it cannot be written; what was there before still is.
-    """
-    staged = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    with failing(str(path)):
-        try:
-            _write(staged, data)
-            staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _remove(path: Path) -> None:
-    import shutil
-
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name != "nt":  # Windows has no handle on a folder to flush
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+                    remove(path)
 
 
 def _is_left_over(path: Path) -> bool:

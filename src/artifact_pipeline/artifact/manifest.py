@@ -33,6 +33,7 @@ SIGNATURE = "model.sig"
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST = 16 << 20
+MAX_SIGNATURE = 1 << 20
 MAX_FILE = 2 << 30
 """Bytes; protobuf, and so ONNX, goes no further."""
 

@@ -20,6 +20,7 @@ from artifact_pipeline.artifact.manifest import (
     MANIFEST,
     MAX_FILE,
     MAX_MANIFEST,
+    MAX_SIGNATURE,
     MODEL_ONNX,
     SIGNATURE,
     Interface,
@@ -108,6 +109,21 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
             )
         files[file.path] = content
     return Verified(root, found, manifest, files)
+
+
+def read_signature(folder: Path) -> bytes:
+    """Return the signature in an artifact's folder.
+
+    Raises:
+        VerificationError: if there is none, or what is there is no file of at most a megabyte.
+    """
+    if SIGNATURE not in _names(folder):
+        raise VerificationError(
+            "is missing, and a signature is asked for; was it removed, or never made? "
+            "artifact-pipeline sign makes one",
+            where=str(folder / SIGNATURE),
+        )
+    return _read(folder, SIGNATURE, MAX_SIGNATURE, "a signature may have")
 
 
 def check_pin(digest: Digest | None) -> None:

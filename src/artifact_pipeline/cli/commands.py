@@ -10,20 +10,8 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import github, output
-from artifact_pipeline.config import DEFAULT_PATH
+from artifact_pipeline.cli import github, options, output, trust
 from artifact_pipeline.errors import CallError
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_STORE = click.option(
-    "--store",
-    metavar="FOLDER",
-    help="Where artifacts and run records lie [default: $ARTIFACT_PIPELINE_STORE or artifacts].",
-)
-_CONFIG = click.argument("config", default=DEFAULT_PATH)
-_GATES = click.option("--gates", metavar="JSON", help="Gates in the place of the config's.")
-_FORCE = click.option("--force", is_flag=True, help="Train a known recipe again, and compare.")
-_DIGEST = click.option("--digest", metavar="sha256:…", help="Pin the artifact to its digest.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,23 +24,23 @@ def group() -> None:
 
 
 @group.command()
-@_CONFIG
+@options.CONFIG
 @click.option("--tests", metavar="PATH", help="Run pytest there first; a failure stops the rest.")
-@_GATES
-@_FORCE
-@_STORE
-@_JSON
+@options.GATES
+@options.FORCE
+@options.STORE
+@options.JSON
 def run(as_json: bool, **given: Any) -> None:
     """Test, train, inference: the whole pipeline on CONFIG."""
     _run(api.run, as_json, given)
 
 
 @group.command()
-@_CONFIG
-@_GATES
-@_FORCE
-@_STORE
-@_JSON
+@options.CONFIG
+@options.GATES
+@options.FORCE
+@options.STORE
+@options.JSON
 def train(as_json: bool, **given: Any) -> None:
     """Train the model of CONFIG into a sealed artifact."""
     _run(api.train, as_json, given)
@@ -61,8 +49,8 @@ def train(as_json: bool, **given: Any) -> None:
 @group.command()
 @click.argument("artifact")
 @click.option("--config", metavar="CONFIG", help="Judge the gates of this config.")
-@_STORE
-@_JSON
+@options.STORE
+@options.JSON
 def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool) -> None:
     """Measure ARTIFACT anew on the held-out rows of its recipe."""
     found = api.evaluate(artifact, config, store=store)
@@ -76,38 +64,21 @@ def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool
 @group.command()
 @click.argument("artifact")
 @click.argument("rows", required=False)
-@_DIGEST
-@_STORE
-@_JSON
-def infer(
-    artifact: str, rows: str | None, digest: str | None, store: str | None, as_json: bool
-) -> None:
+@options.trust_options
+@options.STORE
+@options.JSON
+def infer(artifact: str, rows: str | None, store: str | None, as_json: bool, **asked: Any) -> None:
     """Predict ROWS (.csv, .json or .npy; - for standard input), or the held-out rows."""
     where = "standard input" if rows == "-" else rows or ""
     given = None if rows is None else _read(rows)
-    found = api.infer(artifact, given, where, digest=digest, store=store)
+    found = api.infer(artifact, given, where, **options.trust(asked, store))
     _print(found, as_json, "predicted")
 
 
 @group.command()
 @click.argument("artifact")
-@_DIGEST
-@_STORE
-@_JSON
-def verify(artifact: str, digest: str | None, store: str | None, as_json: bool) -> None:
-    """Check every file of ARTIFACT against its manifest, and the manifest against a digest."""
-    found = api.verified(artifact, digest, store=store)
-    if as_json:
-        output.document({"digest": found.digest, "verified": True, "artifact": str(found.folder)})
-    else:
-        files = len(found.files) + 1
-        output.text(f"{found.digest} verified: {files} files, none missing, changed or unlisted")
-
-
-@group.command()
-@click.argument("artifact")
-@_STORE
-@_JSON
+@options.STORE
+@options.JSON
 def show(artifact: str, store: str | None, as_json: bool) -> None:
     """Say what ARTIFACT is, what made it, and how good it is."""
     _print(api.show(artifact, store=store), as_json, "shown")
@@ -116,8 +87,8 @@ def show(artifact: str, store: str | None, as_json: bool) -> None:
 @group.command()
 @click.argument("artifact")
 @click.option("--output", "path", metavar="FILE", help="Where to write it [default: report.html].")
-@_STORE
-@_JSON
+@options.STORE
+@options.JSON
 def report(artifact: str, path: str | None, store: str | None, as_json: bool) -> None:
     """Write the report of ARTIFACT as one HTML file that needs nothing else."""
     place = path or "report.html"
@@ -129,8 +100,8 @@ def report(artifact: str, path: str | None, store: str | None, as_json: bool) ->
 
 
 @group.command(name="list")
-@_STORE
-@_JSON
+@options.STORE
+@options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and the runs of a store."""
     from artifact_pipeline.cli import render
@@ -145,8 +116,8 @@ def list_(store: str | None, as_json: bool) -> None:
 @group.command()
 @click.argument("a")
 @click.argument("b")
-@_STORE
-@_JSON
+@options.STORE
+@options.JSON
 def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
     """Compare recipe and metrics of two artifacts."""
     from artifact_pipeline.cli import render
@@ -162,8 +133,8 @@ def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
 @click.argument("artifact")
 @click.option("--strict", is_flag=True, help="Other bytes are a no, though they predict the same.")
 @click.option("--with-packages", is_flag=True, help="In a scratch environment of its packages.")
-@_STORE
-@_JSON
+@options.STORE
+@options.JSON
 def reproduce(
     artifact: str, strict: bool, with_packages: bool, store: str | None, as_json: bool
 ) -> None:
@@ -179,8 +150,8 @@ def reproduce(
 
 
 @group.command()
-@_CONFIG
-@_JSON
+@options.CONFIG
+@options.JSON
 def recipe(config: str, as_json: bool) -> None:
     """Print the recipe that CONFIG comes to, and its digest, without training."""
     from artifact_pipeline.recipe import digest
@@ -234,3 +205,7 @@ def _read(rows: str) -> bytes:
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise CallError(f"rows cannot be read: {said}", where=rows) from error
+
+
+for command in (trust.verify, trust.sign, trust.trust):
+    group.add_command(command)

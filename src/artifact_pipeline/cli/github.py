@@ -95,7 +95,7 @@ def _line(file: str, key: str, message: str) -> int:
 
 
 def _append(path: str, text: str) -> None:
-    from artifact_pipeline.store import failing
+    from artifact_pipeline.disk import failing
 
     with failing(path), Path(path).open("a", encoding="utf-8") as file:
         file.write(text)

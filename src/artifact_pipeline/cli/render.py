@@ -10,8 +10,9 @@ from artifact_pipeline.cli.output import clean
 from artifact_pipeline.evaluation import TITLES
 
 if TYPE_CHECKING:
-    from artifact_pipeline.catalog import Difference, Evaluated, Listed, Prediction, Shown
+    from artifact_pipeline.catalog import Difference, Listed, Shown
     from artifact_pipeline.evaluation import Verdict
+    from artifact_pipeline.inference import Evaluated, Prediction
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction
 

@@ -1,0 +1,117 @@
+"""Which artifact is opened: one that verifies, and is signed where the caller or store asks for it.
+
+verified("latest")                                      every byte is what its manifest says
+trusted("latest", signed_by=public_key("model.pub"))    and this signer vouches for it
+require_signature(public_key("model.pub"))              and so it must be from now on, here
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from artifact_pipeline.artifact import signing
+from artifact_pipeline.artifact.manifest import Manifest
+from artifact_pipeline.artifact.open import Verified, check_pin, read_signature
+from artifact_pipeline.artifact.open import verify as verify_folder
+from artifact_pipeline.artifact.signing import PathLike, Signer
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.store import Store
+
+Reference = str | os.PathLike[str]
+"""An artifact by its folder, its alias, or eight or more digits of its digest."""
+
+
+def verified(
+    artifact: Reference,
+    digest: Digest | None = None,
+    *,
+    store: Reference | None = None,
+) -> Verified:
+    """Return the artifact that a reference names, if every rule of the format holds for it.
+
+    Raises:
+        ArtifactNotFound, CallError: if the reference or the digest names nothing.
+        VerificationError: if the artifact is not what its manifest, or `digest`, says.
+    """
+    check_pin(digest)
+    place = Store(store).find(artifact)
+    if digest and place.digest and digest != place.digest:
+        raise VerificationError(
+            f"this is not the artifact asked for: its digest is {place.digest}, expected {digest}",
+            where=str(place.folder),
+        )
+    return verify_folder(place.folder, digest or place.digest)
+
+
+def trusted(
+    artifact: Reference,
+    digest: Digest | None = None,
+    *,
+    signed_by: Signer | None = None,
+    store: Reference | None = None,
+) -> Verified:
+    """Return an artifact that verifies, and that `signed_by`, or else the store's signer, signed.
+
+    Raises:
+        VerificationError: as `verified`; if a signature is asked for and there is none, or not
+            one of this artifact by that signer.
+        StoreError: if the store's policy cannot be read.
+    """
+    signer = signed_by or signer_of(store)
+    found = verified(artifact, digest, store=store)
+    if signer is not None:
+        signing.check(found, read_signature(found.folder), signer)
+    return found
+
+
+def verify(
+    artifact: Reference,
+    digest: Digest | None = None,
+    *,
+    signed_by: Signer | None = None,
+    store: Reference | None = None,
+) -> Manifest:
+    """Return the manifest of an artifact that is to be trusted. Raises as `trusted`."""
+    return trusted(artifact, digest, signed_by=signed_by, store=store).manifest
+
+
+def sign(
+    artifact: Reference,
+    *,
+    key: PathLike | None = None,
+    certificate: PathLike | None = None,
+    chain: Sequence[PathLike] = (),
+    store: Reference | None = None,
+) -> Verified:
+    """Put a signature, `model.sig`, into an artifact that verifies, and return the artifact.
+
+    Its digest stays what it was; a signature that was there before is replaced.
+
+    Raises:
+        VerificationError: as `verified`.
+        CallError, StoreError: as `signing.sign`, and if the signature cannot be written.
+    """
+    found = verified(artifact, store=store)
+    data = signing.sign(found, key=key, certificate=certificate, chain=chain)
+    Store(store).put_signature(found.folder, data)
+    return found
+
+
+def require_signature(signer: Signer, *, store: Reference | None = None) -> None:
+    """Let a store open nothing from now on that this signer did not sign.
+
+    Raises:
+        StoreError: if the policy cannot be written.
+    """
+    Store(store).set_signer(signer)
+
+
+def signer_of(store: Reference | None = None) -> Signer | None:
+    """Return who must have signed what a store opens, or None if nobody must.
+
+    Raises:
+        StoreError: if its policy cannot be read.
+    """
+    return Store(store).signer()
