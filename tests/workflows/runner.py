@@ -13,8 +13,10 @@ from typing import NamedTuple
 from conftest import ROOT
 
 STANDINS = Path(__file__).with_name("standins")
-TRACKED = ("src", "config", "action.yml", ".github", "pyproject.toml", "requirements.txt",
-           "requirements-dev.txt", "requirements-build.txt")  # fmt: skip
+TRACKED = (
+    *("src", "config", "action.yml", ".github", "pyproject.toml"),
+    *(path.name for path in ROOT.glob("requirements*.txt")),
+)
 
 
 class Result(NamedTuple):

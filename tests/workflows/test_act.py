@@ -151,12 +151,8 @@ def test_a_wrong_config_is_annotated_at_its_line(repository):
     assert re.search(r"file=config/config\.json,line=2", done.log)
 
 
-@pytest.mark.slow
-def test_a_strangers_repository_uses_the_action_with_its_own_config(repository, tmp_path):
-    """The fifteen lines of docs/github-actions.md, with a config and gates of their own."""
-    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
-    [workflow] = re.findall(r"```yaml\n(.*?)```", page, re.S)
-    assert len(workflow.strip().splitlines()) <= 15
+def strangers(repository, tmp_path, workflow, *words):
+    """Run a workflow of docs/github-actions.md in a repository that has only a config."""
     name, ref = re.search(r"uses: (\S+/\S+)@(v\S+)", workflow).groups()
     action = tmp_path / "action"
     repository.folder.rename(action)
@@ -168,10 +164,31 @@ def test_a_strangers_repository_uses_the_action_with_its_own_config(repository, 
     repository.write(".github/workflows/mine.yml", workflow)
     repository.write("action/action.yml", (action / "action.yml").read_text("utf-8"))  # to map pins
     commit(repository.folder)
-    done = repository.act("push", "mine.yml", f"--local-repository={name}@{ref}={action}")
+    mapped = f"--local-repository={name}@{ref}={action}"
+    return repository.act("push", "mine.yml", mapped, *words)
+
+
+@pytest.mark.slow
+def test_a_strangers_repository_uses_the_action_with_its_own_config(repository, tmp_path):
+    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
+    workflow, _ = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert len(workflow.strip().splitlines()) <= 15
+    done = strangers(repository, tmp_path, workflow)
     assert done.code == 0, done.log
     assert output(done.log, "accuracy")[0] == "1.0" or float(output(done.log, "accuracy")[0]) > 0.9
     assert re.search(r"\| sha256:[0-9a-f]{64}", done.log)
+
+
+@pytest.mark.slow
+def test_signing_without_sigstore_fails_and_says_what_the_job_needs(repository, tmp_path):
+    """How far one comes without GitHub: the opt-in is taken, and Sigstore is asked."""
+    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
+    _, workflow = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert "id-token: write" in workflow and "sign: keyless" in workflow
+    offline = ("--env", "HTTPS_PROXY=http://127.0.0.1:1")
+    done = strangers(repository, tmp_path, workflow, *offline)
+    assert done.code != 0
+    assert re.search(r"error: Sigstore: .*id-token: write", done.log)
 
 
 def _remove(folder):

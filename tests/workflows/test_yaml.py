@@ -67,12 +67,20 @@ def test_no_expression_stands_in_the_shell_text_of_the_action():
 
 def test_every_input_and_output_of_the_action_is_described():
     action = load(ROOT / "action.yml")
-    assert list(action["inputs"]) == ["config", "store", "gates", "python-version"]
+    assert list(action["inputs"]) == ["config", "store", "gates", "python-version", "sign"]
     assert {"digest", "recipe-digest", "artifact-path", "accuracy", "cached"} <= set(
         action["outputs"]
     )
     described = [*action["inputs"].values(), *action["outputs"].values(), action]
     assert all(one["description"].strip().endswith(".") for one in described)
+
+
+def test_the_action_signs_only_where_it_is_asked_to_and_only_what_it_made():
+    steps = {step["name"]: step for step in load(ROOT / "action.yml")["runs"]["steps"]}
+    assert load(ROOT / "action.yml")["inputs"]["sign"]["default"] == ""
+    assert steps["Sign"]["if"] == "inputs.sign == 'keyless'"
+    assert steps["Restore the store"]["if"] == "inputs.sign == ''"
+    assert "id-token" not in "".join(path.read_text("utf-8") for path in FILES)
 
 
 def test_the_model_is_kept_for_thirty_days_and_only_after_training():
