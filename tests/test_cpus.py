@@ -36,8 +36,10 @@ def test_a_cpu_without_avx2_makes_the_bytes_of_the_profile_below(cpu, place, old
 
 
 def test_reproduce_names_the_profile_when_the_cpu_cannot_hold_it(tmp_path, digits):
+    """The fit stops a little elsewhere, so probabilities differ, but no label does."""
     python = cpus.interpreter("Nehalem", tmp_path)
     words = ("-m", "artifact_pipeline", "reproduce", str(digits.folder), "--json")
-    found = json.loads(cpus.call(python, tmp_path, *words))
-    assert found["result"] == "same-predictions"
+    found = json.loads(cpus.call(python, tmp_path, *words, accepted=(0, 1)))
+    assert found["digest"] == digits.digest
+    assert found["labels"] == 0 and 0 < found["apart"] < 0.05
     assert "numerics profile: x86-64-v3 then, x86-64-v2 now" in found["suspects"]

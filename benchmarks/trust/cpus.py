@@ -68,8 +68,12 @@ def interpreter(cpu: str, place: Path) -> Path:
     return python
 
 
-def call(python: Path, place: Path, *words: str) -> str:
-    """Return what a Python prints, with a memory of its own in `place`."""
+def call(python: Path, place: Path, *words: str, accepted: tuple[int, ...] = (0,)) -> str:
+    """Return what a Python prints, with a memory of its own in `place`.
+
+    Raises:
+        AssertionError: if it ends with another exit code than those accepted.
+    """
     outer = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XDG_STATE_HOME")}
     environment = {
         **outer,
@@ -77,8 +81,9 @@ def call(python: Path, place: Path, *words: str) -> str:
         "XDG_STATE_HOME": str(place / f"{python.parents[1].name}-state"),
     }
     done = subprocess.run(
-        [python, *words], cwd=place, env=environment, check=True, capture_output=True
+        [python, *words], cwd=place, env=environment, check=False, capture_output=True
     )
+    assert done.returncode in accepted, done.stderr.decode()
     return done.stdout.decode()
 
 

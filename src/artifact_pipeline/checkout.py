@@ -11,16 +11,18 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline import canonical, numerics, recipe
 from artifact_pipeline.artifact.open import check_pin
-from artifact_pipeline.artifact.signing import Signer
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import failing, write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedPickle, VerificationError
 from artifact_pipeline.policy import trusted
 from artifact_pipeline.store import Store
+
+if TYPE_CHECKING:
+    from artifact_pipeline.artifact.signing import Signer
 
 
 def folder() -> Path:

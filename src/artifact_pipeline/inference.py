@@ -10,7 +10,6 @@ from msgspec import Struct
 from artifact_pipeline import config, data, rows
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Predictor, open_verified
-from artifact_pipeline.artifact.signing import Signer
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
 from artifact_pipeline.errors import DataError
@@ -21,6 +20,8 @@ from artifact_pipeline.policy import Reference, trusted
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from artifact_pipeline.artifact.signing import Signer
 
 
 class Evaluated(Struct, frozen=True):

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from artifact_pipeline.artifact import signing
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Verified, check_pin, read_signature
 from artifact_pipeline.artifact.open import verify as verify_folder
-from artifact_pipeline.artifact.signing import PathLike, Signer
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.store import Store
+
+if TYPE_CHECKING:
+    from artifact_pipeline.artifact.signing import PathLike, Signer
 
 Reference = str | os.PathLike[str]
 """An artifact by its folder, its alias, or eight or more digits of its digest."""
@@ -62,6 +64,8 @@ def trusted(
     signer = signed_by or signer_of(store)
     found = verified(artifact, digest, store=store)
     if signer is not None:
+        from artifact_pipeline.artifact import signing
+
         signing.check(found, read_signature(found.folder), signer)
     return found
 
@@ -93,6 +97,8 @@ def sign(
         VerificationError: as `verified`.
         CallError, StoreError: as `signing.sign`, and if the signature cannot be written.
     """
+    from artifact_pipeline.artifact import signing
+
     found = verified(artifact, store=store)
     data = signing.sign(found, key=key, certificate=certificate, chain=chain)
     Store(store).put_signature(found.folder, data)

@@ -45,6 +45,10 @@ class Reproduction(Struct, frozen=True):
     """What differs here from when it was made: packages, settings, instruction sets."""
     rows: list[int]
     """The held-out rows, counted from 0, that are predicted otherwise."""
+    labels: int
+    """How many of them by another label, and not by other probabilities alone."""
+    apart: float | None
+    """The greatest difference of a probability, for a model that gives them."""
     install: str | None
     """The pip command that would match the packages, where they differ."""
 
@@ -70,8 +74,8 @@ def reproduce(
         here = verify(run.artifact, run.digest)
         [now] = catalog.runs(store=scratch)
     if here.digest == there.digest:
-        return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], None)
-    rows = _rows_that_differ(there, here)
+        return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], 0, None, None)
+    rows, labels, apart = _compare(there, here)
     return Reproduction(
         result=DIFFERS if rows else SAME,
         digest=there.digest,
@@ -80,6 +84,8 @@ def reproduce(
         fields=catalog.differences(there.manifest, here.manifest),
         suspects=_suspects(there.manifest.recipe, here.manifest.recipe, made_by, now),
         rows=rows,
+        labels=labels,
+        apart=apart,
         install=_install(there.manifest.recipe, here.manifest.recipe),
     )
 
@@ -98,18 +104,19 @@ def _config(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _rows_that_differ(there: Verified, here: Verified) -> list[int]:
-    """Return the held-out rows whose label, or a probability beyond the bounds, is another."""
+def _compare(there: Verified, here: Verified) -> tuple[list[int], int, float | None]:
+    """Return the held-out rows that two artifacts predict otherwise: `rows`, `labels`, `apart`."""
     import numpy as np
 
     X, _ = inference.held_out(there.manifest)
     a, b = (open_verified(one).outputs(X) for one in (there, here))
     other = a.labels != b.labels
+    labels, apart = int(other.sum()), None
     if a.probabilities is not None and b.probabilities is not None:
-        bound = there.manifest.parity.bound + here.manifest.parity.bound
-        other |= np.abs(a.probabilities - b.probabilities).max(axis=1) > bound
-    found: list[int] = np.flatnonzero(other).tolist()
-    return found
+        distance = np.abs(a.probabilities - b.probabilities).max(axis=1)
+        other |= distance > there.manifest.parity.bound + here.manifest.parity.bound
+        apart = float(distance.max())
+    return np.flatnonzero(other).tolist(), labels, apart
 
 
 def _suspects(

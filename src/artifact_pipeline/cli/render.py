@@ -150,7 +150,12 @@ def reproduced(found: Reproduction) -> str:
     if found.rows:
         first = ", ".join(map(str, found.rows[:10]))
         lines.append(_field("rows", f"{len(found.rows)} predicted otherwise: {first}"))
+        lines.append(_field("labels", f"{found.labels} of them by another label"))
+    if found.apart is not None:
+        lines.append(_field("apart", f"probabilities differ by {found.apart:.2g} at the most"))
     lines += [_field("suspect", one) for one in found.suspects]
+    if any(one.startswith(("numerics", "platform")) for one in found.suspects):
+        lines.append(_field("expected", "bytes are promised under one profile and platform only"))
     if found.install:
         lines += ["", "  to match the packages, or with --with-packages:", f"  {found.install}"]
     return "\n".join(lines)

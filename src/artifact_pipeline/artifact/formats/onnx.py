@@ -6,11 +6,14 @@ float64 where converter and runtime know all of the estimator's operators, else 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from artifact_pipeline.artifact.formats import limits
 from artifact_pipeline.artifact.manifest import Interface, Label, Parity, Port
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import ConfigError, VerificationError
@@ -116,12 +119,16 @@ def runtime() -> Any:
     """Return the module onnxruntime, imported so that it reports nothing to its maker.
 
     Its wheels send usage events, and keep them in a file in the user's cache until then, unless
-    this variable is set before it loads.
+    this variable is set before it loads. What its sessions may hold in memory is bounded.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime
+    import onnxruntime as ort
 
-    return onnxruntime
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": limits.MAX_MEMORY}))
+    return ort
 
 
 def preload() -> None:
@@ -133,18 +140,29 @@ def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
     """Return a session on a graph whose bytes were verified.
 
     Raises:
-        VerificationError: if onnxruntime cannot load it.
+        VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
+            cannot load it, or not in time.
     """
+    limits.check(verified, where)
     ort = runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return ort.InferenceSession(verified, options, providers=["CPUExecutionProvider"])
+        with _at_most(limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
+            return ort.InferenceSession(
+                verified,
+                options,
+                providers=["CPUExecutionProvider"],
+                # It would compute parts of the graph while it loads, outside all bounds.
+                disabled_optimizers=["ConstantFolding"],
+            )
     except Exception as error:  # onnxruntime's errors share no other parent
-        said = str(error).splitlines()[0]
-        raise VerificationError(f"onnxruntime does not load it: {said}", where=where) from error
+        raise VerificationError(f"onnxruntime does not load it: {_said(error)}", where=where) from (
+            error
+        )
 
 
 def run(
@@ -153,15 +171,39 @@ def run(
     """Return the labels and probabilities of X (n_rows, n_features).
 
     Raises:
-        VerificationError: if the graph fails on it, or gives other outputs than it should.
+        VerificationError: if the graph fails on it, gives other outputs than it should, or takes
+            more memory or time than a model may.
     """
+    options = runtime().RunOptions()
+    options.log_severity_level = 4
     try:
         names = [output.name for output in session.get_outputs()]
-        found = dict(zip(names, session.run(None, {"X": X.astype(dtype)}), strict=True))
+        with _at_most(limits.seconds(len(X)), lambda: setattr(options, "terminate", True)):
+            values = session.run(None, {"X": X.astype(dtype)}, options)
+        found = dict(zip(names, values, strict=True))
         return Outputs(found["label"], found.get("probabilities"))
     except Exception as error:  # onnxruntime's errors share no other parent
-        said = str(error).splitlines()[0]
-        raise VerificationError(f"onnxruntime does not run it: {said}", where=where) from error
+        raise VerificationError(f"onnxruntime does not run it: {_said(error)}", where=where) from (
+            error
+        )
+
+
+@contextmanager
+def _at_most(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """Call `end` if what is done here takes longer."""
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _said(error: Exception) -> str:
+    """Return what onnxruntime says, on one line, without where its maker's sources lay."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"/onnxruntime_src/\S+ ", "", line)[:200]
 
 
 def prove(

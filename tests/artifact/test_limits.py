@@ -1,0 +1,222 @@
+"""Hostile graphs: what reads elsewhere, calls a name, or eats memory or time is refused."""
+
+import itertools
+import os
+
+import numpy as np
+import onnx
+import pytest
+from conftest import call, reseal, script
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+from artifact_pipeline import open_artifact
+from artifact_pipeline.artifact.formats import limits
+from artifact_pipeline.errors import VerificationError
+
+ROW = np.zeros((1, 64))
+GIB = 1 << 30
+
+
+def model(nodes, tensors=(), opsets=(("", 20), ("ai.onnx.ml", 3)), **fields):
+    """Return the bytes of a model that takes X and gives `label`."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("X", T.DOUBLE, [None, 64])],
+        [helper.make_tensor_value_info("label", T.DOUBLE, None)],
+        list(tensors),
+    )
+    made = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid(*one) for one in opsets], ir_version=9, **fields
+    )
+    return made.SerializeToString()
+
+
+def node(operator, *inputs, output="label", **attributes):
+    return helper.make_node(operator, list(inputs), [output], **attributes)
+
+
+def external(place, **where):
+    tensor = T(name="k", data_type=T.DOUBLE, dims=[64], **where)
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", place
+    return tensor
+
+
+def chain(operator, count, first="X", inputs=2):
+    """Return nodes that each take the one before, twice."""
+    names = [first, *(f"a{i}" for i in range(count - 1)), "label"]
+    axis = {"axis": 0} if operator == "Concat" else {}
+    pairs = itertools.pairwise(names)
+    return [node(operator, *[a] * inputs, output=b, **axis) for a, b in pairs]
+
+
+def body(*nodes):
+    values = [helper.make_tensor_value_info(n, T.DOUBLE, None) for n in ("v", "w")]
+    return helper.make_graph(list(nodes), "b", values[:1], values[1:])
+
+
+def nested(depth):
+    inner = body(node("Neg", "v", output="w"))
+    for _ in range(depth):
+        scan = helper.make_node("Scan", ["v"], ["w"], body=inner, num_scan_inputs=1)
+        inner = body(scan)
+    return helper.make_node("Scan", ["X"], ["label"], body=inner, num_scan_inputs=1)
+
+
+def function():
+    doubled = [helper.make_node("Add", ["a", "a"], ["b"])]
+    made = helper.make_function("own", "f", ["a"], ["b"], doubled, [helper.make_opsetid("", 20)])
+    return model([node("Neg", "X")], functions=[made], opsets=(("", 20), ("own", 1)))
+
+
+REFUSED = {
+    "external data here": (model([node("Add", "X", "k")],
+                                 [external("inside", data_location=T.EXTERNAL)]), "another file"),
+    "external data above": (model([node("Add", "X", "k")],
+                                  [external("../secret", data_location=T.EXTERNAL)]), "another"),
+    "external data, not said": (model([node("Add", "X", "k")], [external("/etc/passwd")]), "anoth"),
+    "external data in a node": (model([node("Constant", value=external("inside"))]), "another"),
+    "external data in a body": (model([helper.make_node(
+        "Scan", ["X"], ["label"], num_scan_inputs=1,
+        body=body(node("Constant", value=external("x"), output="w")))]), "another file"),
+    "a custom operator": (model([node("Evil", "X", domain="evil")],
+                                opsets=(("", 20), ("evil", 1))), "'evil.Evil'"),
+    "an operator of no estimator": (model([node("Loop", "X", body=body())]), "'Loop'"),
+    "a condition": (model([node("If", "X", then_branch=body(), else_branch=body())]), "'If'"),
+    "a convolution": (model([node("Conv", "X", "X")]), "'Conv'"),
+    "a name in capitals": (model([node("ADD", "X", "X")]), "'ADD'"),
+    "an operator of the runtime's maker": (model([node("FusedGemm", "X", domain="com.microsoft")]),
+                                           "'com.microsoft.FusedGemm'"),
+    "a function": (function(), "functions"),
+    "more nodes than any estimator": (model(chain("Neg", limits.MAX_NODES + 1, inputs=1)), "nodes"),
+    "graphs within graphs": (model([nested(limits.MAX_DEPTH + 1)]), "nested more than"),
+    "a label of a megabyte": (model([node("Constant", value_strings=[b"x" * (1 << 20)])]), "text"),
+    "a text tensor of a megabyte": (model([], [numpy_helper.from_array(
+        np.array(["x" * (1 << 20)], dtype=object), "k")]), "text of more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("graph", "why"), REFUSED.values(), ids=REFUSED)
+def test_a_graph_that_holds_what_no_estimator_needs_is_not_loaded(copied, graph, why):
+    digest = reseal(copied, "model.onnx", graph)
+    with pytest.raises(VerificationError, match=why) as refused:
+        open_artifact(copied, digest)
+    assert refused.value.where == str(copied / "model.onnx")
+    assert "\n" not in str(refused.value)
+
+
+def test_nothing_beside_the_artifact_is_read(copied, tmp_path):
+    (tmp_path / "inside").write_bytes(np.arange(64.0).tobytes())
+    reseal(copied, "model.onnx", REFUSED["external data here"][0])
+    done = call("infer", copied, cwd=tmp_path)
+    assert done.code == 4 and done.err.count("\n") == 1 and "another file" in done.err
+
+
+def big():
+    shape = numpy_helper.from_array(np.array([1 << 20, 1 << 13], dtype=np.int64), "s")
+    return model([node("ConstantOfShape", "s", value=helper.make_tensor("v", T.DOUBLE, [1], [1]))],
+                 [shape])  # fmt: skip
+
+
+MEMORY = {
+    "a tensor of 64 GiB": big(),
+    "rows doubled forty times": model(chain("Concat", 40)),
+    "a constant doubled forty times": model(
+        chain("Concat", 40, "k"), [numpy_helper.from_array(np.ones((64, 64)), "k")]
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no getrusage")
+@pytest.mark.parametrize("graph", MEMORY.values(), ids=MEMORY)
+def test_a_graph_that_eats_memory_stops_at_the_bound(copied, graph, tmp_path):
+    """In a process of its own, whose greatest size is looked at; the bound is real."""
+    reseal(copied, "model.onnx", graph)
+    code = (
+        "import resource, sys\n"
+        "from artifact_pipeline.cli import main\n"
+        "try:\n    main(['infer', sys.argv[1]])\n"
+        "finally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = script("-c", code, copied, cwd=tmp_path)
+    assert done.code == 4 and "onnxruntime does not run it" in done.err, done
+    assert int(done.out.split()[-1]) * 1024 < limits.MAX_MEMORY + GIB
+
+
+def test_a_graph_that_eats_time_stops_at_the_bound(copied, monkeypatch):
+    monkeypatch.setattr(limits, "seconds", lambda rows: 1.0)
+    shape = numpy_helper.from_array(np.array([1500, 1500], dtype=np.int64), "s")
+    ones = node("ConstantOfShape", "s", output="k", value=helper.make_tensor("v", 11, [1], [1]))
+    digest = reseal(copied, "model.onnx", model([ones, *chain("MatMul", 2_000, "k")], [shape]))
+    predictor = open_artifact(copied, digest)
+    with pytest.raises(VerificationError, match=r"onnxruntime does not run it: .*terminate"):
+        predictor.predict(ROW)
+
+
+def test_a_graph_that_does_not_load_in_time_is_given_up(copied, monkeypatch):
+    monkeypatch.setattr(limits, "LOAD_SECONDS", 0.05)
+    digest = reseal(copied, "model.onnx", model(chain("Neg", 50_000, inputs=1)))
+    with pytest.raises(VerificationError, match=r"onnxruntime does not load it: .*cancel"):
+        open_artifact(copied, digest)
+
+
+@pytest.mark.slow
+def test_the_longest_graph_that_is_allowed_loads_in_time(copied):
+    digest = reseal(copied, "model.onnx", model(chain("Neg", limits.MAX_NODES, inputs=1)))
+    assert open_artifact(copied, digest)
+
+
+def test_a_tree_that_leads_to_itself_is_refused(copied):
+    tree = node("TreeEnsembleRegressor", "f", domain="ai.onnx.ml", output="label", n_targets=1,
+                nodes_treeids=[0, 0], nodes_nodeids=[0, 1], nodes_featureids=[0, 0],
+                nodes_values=[0.5, 0.0], nodes_modes=["BRANCH_LEQ", "BRANCH_LEQ"],
+                nodes_truenodeids=[1, 0], nodes_falsenodeids=[1, 0], target_treeids=[0],
+                target_nodeids=[1], target_ids=[0], target_weights=[1.0])  # fmt: skip
+    digest = reseal(copied, "model.onnx", model([node("Cast", "X", output="f", to=T.FLOAT), tree]))
+    with pytest.raises(VerificationError):
+        open_artifact(copied, digest).predict(ROW)
+
+
+GRAPH = model([node("Neg", "X")])
+HIDDEN = model([node("Evil", "X", domain="evil")])
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        GRAPH + b"\xba\x80\x80\x80\x10" + HIDDEN[-1:],  # a tag of more than 32 bits
+        GRAPH + b"\x3a\xff\xff\xff\xff\xff\x01",  # a length beyond all files
+        GRAPH + b"\x3b",  # a group
+        GRAPH + b"\x02\x00",  # the field number 0
+        GRAPH + b"\x38\x01",  # a graph that is a number
+        GRAPH[:-3],
+    ],
+    ids=["long tag", "long length", "group", "field 0", "wrong type", "cut"],
+)
+def test_protobuf_that_two_readers_might_read_otherwise_is_refused(graph):
+    limits.check(GRAPH, "model.onnx")
+    with pytest.raises(VerificationError, match="its protobuf"):
+        limits.check(graph, "model.onnx")
+
+
+def test_a_second_graph_field_is_looked_at_too():
+    """Protobuf merges the two, so what hides in the second would run."""
+    merged = onnx.ModelProto.FromString(GRAPH + HIDDEN)
+    assert [one.op_type for one in merged.graph.node] == ["Neg", "Evil"]
+    with pytest.raises(VerificationError, match=r"'evil\.Evil'"):
+        limits.check(GRAPH + HIDDEN, "model.onnx")
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats(width=32)),
+       st.lists(st.text(max_size=20)))  # fmt: skip
+def test_every_list_of_numbers_or_texts_is_stepped_over_whole(ints, floats, texts):
+    attributes = {"a": ints, "b": floats, "c": texts}
+    full = {name: values for name, values in attributes.items() if values}
+    limits.check(model([node("Identity", "X", **full)]), "model.onnx")
+    with pytest.raises(VerificationError, match="'Loop'"):
+        limits.check(model([node("Identity", "X", **full), node("Loop", "X")]), "model.onnx")
