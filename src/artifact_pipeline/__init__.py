@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.checkout import load_model, save_model
     from artifact_pipeline.config import load_config, schema
     from artifact_pipeline.data import load_data
+    from artifact_pipeline.doctor import Checkup, examine
     from artifact_pipeline.errors import (
         ArtifactNotFound,
         CallError,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         PipelineError,
         ReproductionDiffers,
         StoreError,
+        StoreUnsound,
         TestsFailed,
         TrainerDied,
         UntrustedPickle,
@@ -78,6 +80,7 @@ _MODULES = {
     "checkout": ("load_model", "save_model"),
     "config": ("load_config", "schema"),
     "data": ("load_data",),
+    "doctor": ("Checkup", "examine"),
     "errors": (
         "ArtifactNotFound",
         "CallError",
@@ -88,6 +91,7 @@ _MODULES = {
         "PipelineError",
         "ReproductionDiffers",
         "StoreError",
+        "StoreUnsound",
         "TestsFailed",
         "TrainerDied",
         "UntrustedPickle",
@@ -108,6 +112,7 @@ __all__ = [
     "ArtifactNotFound",
     "CallError",
     "Certificates",
+    "Checkup",
     "ConfigError",
     "ConfigNotFound",
     "DataError",
@@ -122,6 +127,7 @@ __all__ = [
     "Run",
     "Signer",
     "StoreError",
+    "StoreUnsound",
     "TestsFailed",
     "TrainerDied",
     "UntrustedPickle",
@@ -133,6 +139,7 @@ __all__ = [
     "diff",
     "evaluate",
     "evaluate_model",
+    "examine",
     "infer",
     "load_config",
     "load_data",

@@ -54,6 +54,12 @@ class ReproductionDiffers(AnswerIsNo):
     kind = "reproduction"
 
 
+class StoreUnsound(AnswerIsNo):
+    """A store was looked at, and something is wrong with it."""
+
+    kind = "unsound"
+
+
 class CallError(PipelineError, ValueError):
     """A command or a function was called with something that it does not take."""
 

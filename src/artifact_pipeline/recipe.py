@@ -45,6 +45,7 @@ _DOES_NOT_COMPUTE = (
     "checkout.py",
     "cli",
     "disk.py",
+    "doctor.py",
     "errors.py",
     "explain.py",
     "inference.py",

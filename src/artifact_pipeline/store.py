@@ -8,6 +8,7 @@ artifacts/
     aliases/<name>      movable names for an artifact
     trust.json          who must have signed what is opened from here, if somebody must
     staging/            what is being written; swept when its writer is gone
+    set-aside/          what was broken; nothing is opened from there
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ VARIABLE = "ARTIFACT_PIPELINE_STORE"
 DEFAULT = "artifacts"
 LATEST = "latest"
 TRUST = "trust.json"
+ASIDE = "set-aside"
+KNOWN = ("aliases", "recipes", "runs", "staging", TRUST, ASIDE)
+"""What lies in a store beside artifacts and their reports."""
 
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _STALE = 24 * 3600
@@ -120,7 +124,7 @@ class Store:
 
     def artifacts(self) -> list[Digest]:
         """Return the digests of the artifacts, sorted."""
-        names = (path.name for path in self._entries("."))
+        names = (path.name for path in self.entries("."))
         return sorted(f"sha256:{name}" for name in names if re.fullmatch("[0-9a-f]{64}", name))
 
     def artifact_of(self, recipe_digest: Digest) -> Digest | None:
@@ -143,7 +147,7 @@ class Store:
 
     def aliases(self) -> dict[str, Digest]:
         """Return all aliases that name an artifact."""
-        names = sorted(path.name for path in self._entries("aliases"))
+        names = [path.name for path in self.entries("aliases")]
         return {name: digest for name in names if (digest := self.alias(name))}
 
     def record(self, run: dict[str, Any]) -> Path:
@@ -187,7 +191,7 @@ class Store:
     def runs(self) -> list[dict[str, Any]]:
         """Return the run records, the newest first; one that cannot be read says so."""
         records = []
-        for path in sorted(self._entries("runs"), reverse=True):
+        for path in reversed(self.entries("runs")):
             if path.suffix != ".json":
                 continue
             try:
@@ -199,20 +203,36 @@ class Store:
             records.append({**record, "run": path.stem})
         return records
 
+    def left_over(self) -> list[Path]:
+        """Return what writers that are gone have left in staging."""
+        return [path for path in self.entries("staging") if _is_left_over(path)]
+
     def sweep(self) -> None:
         """Remove what writers that are gone have left in staging."""
         with failing(str(self.root)):
-            for path in self._entries("staging"):
-                if _is_left_over(path):
-                    remove(path)
+            for path in self.left_over():
+                remove(path)
+
+    def forget(self, path: Path) -> None:
+        """Remove a name, of the aliases or of the index; what it named stays."""
+        with failing(str(path)):
+            path.unlink(missing_ok=True)
+
+    def set_aside(self, path: Path) -> None:
+        """Move what is broken out of the way, to where nothing is opened from."""
+        aside = self.root / ASIDE
+        with failing(str(path)):
+            aside.mkdir(exist_ok=True)
+            path.rename(aside / f"{path.name}~{os.urandom(4).hex()}")
 
     def _recipe(self, recipe_digest: Digest) -> Path:
         return self.root / "recipes" / recipe_digest.removeprefix("sha256:")
 
-    def _entries(self, name: str) -> list[Path]:
+    def entries(self, name: str) -> list[Path]:
+        """Return what lies in a folder of the store, sorted; nothing where the folder is not."""
         with failing(str(self.root / name)):
             try:
-                return list((self.root / name).iterdir())
+                return sorted((self.root / name).iterdir())
             except FileNotFoundError:
                 return []
 

@@ -56,7 +56,7 @@ def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool
     found = api.evaluate(artifact, config, store=store)
     missed = [verdict for verdict in found.gates if not verdict.passed]
     if not (missed and as_json):  # then the error's document holds what was found
-        _print(found, as_json, "evaluated")
+        output.answer(found, as_json, "evaluated")
     if missed:
         raise api.GateMissed("; ".join(map(str, missed)), run=found, where="gate")
 
@@ -72,7 +72,7 @@ def infer(artifact: str, rows: str | None, store: str | None, as_json: bool, **a
     where = "standard input" if rows == "-" else rows or ""
     given = None if rows is None else _read(rows)
     found = api.infer(artifact, given, where, **options.trust(asked, store))
-    _print(found, as_json, "predicted")
+    output.answer(found, as_json, "predicted")
 
 
 @group.command()
@@ -81,7 +81,7 @@ def infer(artifact: str, rows: str | None, store: str | None, as_json: bool, **a
 @options.JSON
 def show(artifact: str, store: str | None, as_json: bool) -> None:
     """Say what ARTIFACT is, what made it, and how good it is."""
-    _print(api.show(artifact, store=store), as_json, "shown")
+    output.answer(api.show(artifact, store=store), as_json, "shown")
 
 
 @group.command()
@@ -142,7 +142,7 @@ def reproduce(
     found = api.reproduce(artifact, store=store, with_packages=with_packages)
     refused = found.result == "differs" or (strict and found.result != "identical")
     if not (refused and as_json):
-        _print(found, as_json, "reproduced")
+        output.answer(found, as_json, "reproduced")
     if refused:
         raise api.ReproductionDiffers(
             f"{found.result}: {found.digest} was not made again", run=found, where=artifact
@@ -180,21 +180,12 @@ def _run(job: Callable[..., api.Run], as_json: bool, given: dict[str, Any]) -> N
     except api.GateMissed as missed:
         github.tell(missed.run)
         if not as_json:
-            _print(missed.run, as_json, "ran")
+            output.answer(missed.run, as_json, "ran")
         raise
     github.tell(made)
     for warning in made.warnings:
         output.say(f"warning: {warning}")
-    _print(made, as_json, "ran")
-
-
-def _print(found: Any, as_json: bool, view: str) -> None:
-    if as_json:
-        output.document(found)
-    else:
-        from artifact_pipeline.cli import render
-
-        output.text(getattr(render, view)(found))
+    output.answer(made, as_json, "ran")
 
 
 def _read(rows: str) -> bytes:
@@ -207,5 +198,5 @@ def _read(rows: str) -> bytes:
         raise CallError(f"rows cannot be read: {said}", where=rows) from error
 
 
-for command in (trust.verify, trust.sign, trust.trust):
+for command in (trust.verify, trust.sign, trust.trust, trust.doctor):
     group.add_command(command)

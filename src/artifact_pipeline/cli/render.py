@@ -11,6 +11,7 @@ from artifact_pipeline.evaluation import TITLES
 
 if TYPE_CHECKING:
     from artifact_pipeline.catalog import Difference, Listed, Shown
+    from artifact_pipeline.doctor import Checkup
     from artifact_pipeline.evaluation import Verdict
     from artifact_pipeline.inference import Evaluated, Prediction
     from artifact_pipeline.record import Run
@@ -159,6 +160,15 @@ def reproduced(found: Reproduction) -> str:
     if found.install:
         lines += ["", "  to match the packages, or with --with-packages:", f"  {found.install}"]
     return "\n".join(lines)
+
+
+def examined(found: Checkup) -> str:
+    """Return what is wrong with a store, one finding after the other."""
+    lines = [f"{found.store}: {found.artifacts} artifacts verify"]
+    for one in found.findings:
+        done = click.style("done", fg="green") if one.repaired else click.style("to do", fg="red")
+        lines += [f"  {clean(one.path)}: {clean(one.wrong)}", f"    {done}: {one.remedy}"]
+    return "\n".join(lines if found.findings else [*lines, "  nothing is wrong"])
 
 
 def _metrics(train: dict[str, float], test: dict[str, float]) -> list[str]:

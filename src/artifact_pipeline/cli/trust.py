@@ -1,4 +1,4 @@
-"""The commands about trust: is it what it says, who signed it, who must have."""
+"""The commands about trust: is it what it says, who signed it, who must have, is all sound."""
 
 from __future__ import annotations
 
@@ -76,3 +76,18 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
         output.document({"signed_by": signed_by})
     else:
         output.text("from now on infer, verify and load_model refuse what this signer did not sign")
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended; what verifies stays.")
+@options.STORE
+@options.JSON
+def doctor(repair: bool, store: str | None, as_json: bool) -> None:
+    """Check a store, and say what is wrong with it and what is to be done."""
+    found = api.examine(store, repair=repair)
+    if found.sound or not as_json:
+        output.answer(found, as_json, "examined")
+    if not found.sound:
+        left = sum(not finding.repaired for finding in found.findings)
+        how = "" if repair else "; --repair does what it can"
+        raise api.StoreUnsound(f"{left} things are wrong{how}", run=found, where=found.store)
