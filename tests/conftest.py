@@ -59,8 +59,12 @@ def call(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes
 
 
 def script(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
-    """Run Python with these words, the checkout's package on its path."""
-    outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONUTF8": "1", **(env or {})}
+    """Run Python with these words, the checkout's package on its path.
+
+    The hook of tests/audit is there too: it ends a process that unpickles what it should not.
+    """
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests" / "audit")])
+    outer = {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", **(env or {})}
     done = subprocess.run(
         [sys.executable, *map(str, words)], cwd=cwd, env=outer, input=stdin, capture_output=True
     )

@@ -51,7 +51,8 @@ def decode(data: bytes) -> JSON:
 
     Raises:
         NotCanonical: for what is not UTF-8 or not JSON, a key that stands twice, NaN, an
-            infinity, a number that overflows, and nesting deeper than Python can follow.
+            infinity, a number that overflows, half a character (a lone surrogate), and nesting
+            deeper than Python can follow.
     """
     try:
         value: JSON = json.loads(
@@ -66,6 +67,8 @@ def decode(data: bytes) -> JSON:
         raise NotCanonical("the JSON is nested too deep") from error
     except ValueError as error:  # what json and UTF-8 raise, and integers of over 4,300 digits
         raise NotCanonical(str(error)) from error
+    if b"\\u" in data:
+        encode(value)  # an escape may say half a character, which no output can show
     return value
 
 

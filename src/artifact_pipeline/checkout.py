@@ -43,10 +43,9 @@ def trusts(digest: Digest) -> bool:
 
 def profile() -> str:
     """Return the numeric profile that this machine holds; numpy is asked the first time."""
-    found = _recall(_profile_name())
-    if found is not None and found.decode() in (*numerics.PROFILES, numerics.NATIVE):
-        return found.decode()
-    return remember_profile(numerics.ask())
+    found = (_recall(_profile_name()) or b"").decode("ascii", "replace")
+    known = found in (*numerics.PROFILES, numerics.NATIVE)
+    return found if known else remember_profile(numerics.ask())
 
 
 def remember_profile(name: str) -> str:
@@ -56,9 +55,12 @@ def remember_profile(name: str) -> str:
 
 
 def recall_config(config: bytes) -> Any:
-    """Return what `remember_config` was given for these bytes, or None if it never was."""
+    """Return what `remember_config` was given for these bytes; None if it was not, or is lost."""
     found = _recall(_config_name(config))
-    return None if found is None else canonical.decode(found)
+    try:
+        return None if found is None else canonical.decode(found)
+    except canonical.NotCanonical:  # a spoilt memory is no memory: the config is checked again
+        return None
 
 
 def remember_config(config: bytes, checked: Any) -> None:

@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from artifact_pipeline import canonical, checkout, config, recipe
 from artifact_pipeline.canonical import Digest
@@ -24,6 +25,13 @@ class Plan(NamedTuple):
     observed: dict[str, Any] | None
     trainer: Trainer | None
     """The process that checked it, ready to train; None where it was checked before."""
+
+
+class _Checked(Struct, frozen=True):
+    """What is remembered of a config: its full form, and the model as scikit-learn resolved it."""
+
+    config: Config
+    model: Model
 
 
 def recipe_of(source: Source) -> Recipe:
@@ -51,12 +59,9 @@ def plan(source: Source) -> Plan:
     else:
         where = os.fspath(source)
         data = config.read(source)
-    known = checkout.recall_config(data)
-    if known is not None:
-        full = msgspec.convert(known["config"], Config)
-        model = msgspec.convert(known["model"], Model)
-        made = recipe.make(model, full.split, full.data, checkout.profile())
-        return Plan(full, made, recipe.digest(made), None, None)
+    if (known := _recall(data)) is not None:
+        made = recipe.make(known.model, known.config.split, known.config.data, checkout.profile())
+        return Plan(known.config, made, recipe.digest(made), None, None)
     if not isinstance(source, dict):
         full = config.parse_bytes(data, where)
     profile = checkout.profile()
@@ -72,9 +77,16 @@ def plan(source: Source) -> Plan:
         if resolved.profile != profile:
             checkout.remember_profile(resolved.profile)
         made = recipe.make(resolved.model, full.split, full.data, resolved.profile)
-        checked = {"config": full, "model": resolved.model}
+        checked = _Checked(full, resolved.model)
         checkout.remember_config(data, msgspec.to_builtins(checked))
     except BaseException:  # raised again, with no process left behind
         trainer.close()
         raise
     return Plan(full, made, recipe.digest(made), resolved.observed, trainer)
+
+
+def _recall(config: bytes) -> _Checked | None:
+    try:
+        return msgspec.convert(checkout.recall_config(config), _Checked | None)
+    except msgspec.ValidationError:  # a spoilt memory is no memory: the config is checked again
+        return None

@@ -122,7 +122,7 @@ def _npy(data: bytes, features: list[str], where: str) -> NDArray[np.float64]:
             version, np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # of a tokenizer, a parser, a dtype: they share no other parent
         raise DataError(f"is not an .npy file: {show(str(error))}", where=where) from error
     if dtype.kind not in "iufb":
         raise DataError(f"holds {dtype}, expected numbers", where=where)

@@ -220,3 +220,11 @@ def test_every_list_of_numbers_or_texts_is_stepped_over_whole(ints, floats, text
     limits.check(model([node("Identity", "X", **full)]), "model.onnx")
     with pytest.raises(VerificationError, match="'Loop'"):
         limits.check(model([node("Identity", "X", **full), node("Loop", "X")]), "model.onnx")
+
+
+def test_what_the_runtime_says_of_a_broken_graph_is_not_printed(copied, capfd):
+    spoilt = model([node("Neg", "X", "X", "X")]).replace(b"label", b"\xff\xe5\xe5\xe5\xe5")
+    digest = reseal(copied, "model.onnx", spoilt)
+    with pytest.raises(VerificationError, match="onnxruntime does not load it"):
+        open_artifact(copied, digest)
+    assert capfd.readouterr() == ("", "")

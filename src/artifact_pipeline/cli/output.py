@@ -14,8 +14,8 @@ from artifact_pipeline.errors import AnswerIsNo, PipelineError, VerificationErro
 if TYPE_CHECKING:
     from artifact_pipeline.record import Job
 
-# Control characters in a path or a label would move a terminal's cursor, or worse.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters in a path or a label would move a terminal's cursor, or turn its text around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # What GitHub's runner would take for a command, where a user's text begins a line of the log.
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
@@ -83,7 +83,7 @@ def _builtins(value: Any) -> dict[str, Any]:
 
 def clean(content: str) -> str:
     """Return `content` with every control character written out."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", content)
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], content)
 
 
 def harmless(content: str) -> str:

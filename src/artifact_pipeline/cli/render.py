@@ -114,7 +114,7 @@ def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
         lines.append(f"{name}{what:<40} {shown_score}{aliases}")
     lines += ["", f"{len(runs)} runs, the newest first"]
     for run in runs[:RUNS]:
-        digest = str(run.get("artifact") or "")[7:19]
+        digest = clean(str(run.get("artifact") or "")[7:19])
         cached = "cached" if run.get("cached") else ""
         what = clean(str(run.get("config", "")))
         lines.append(

@@ -158,6 +158,7 @@ def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
                 providers=["CPUExecutionProvider"],
                 # It would compute parts of the graph while it loads, outside all bounds.
                 disabled_optimizers=["ConstantFolding"],
+                enable_fallback=0,  # it would print, and try the same again
             )
     except Exception as error:  # onnxruntime's errors share no other parent
         raise VerificationError(f"onnxruntime does not load it: {_said(error)}", where=where) from (

@@ -1,0 +1,85 @@
+"""`python -m benchmarks.trust [SHARE]`: the figures of docs/security.md; a share of 0.01 is a look.
+
+In full it takes about half an hour, and needs qemu-user for the other CPUs.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from artifact_pipeline import train
+from benchmarks.trust import cpus, fuzzing, kills, mutants
+
+SEED = 20260101
+
+
+def main() -> None:
+    """Count everything, a line each, and end with 1 if something was not as it must be."""
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    bad = False
+    for what, tried, must_be_none in figures(share):
+        wrong = {name: n for name, n in must_be_none.items() if n}
+        bad = bad or bool(wrong)
+        named = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in must_be_none.items())
+        print(f"{what:<44}{tried:>7}   {named}", flush=True)
+    sys.exit(1 if bad else 0)
+
+
+def figures(share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
+    """Yield what was tried, how often, and what must have happened never."""
+
+    def times(full: int) -> int:
+        return max(int(full * share), 2)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        artifact = Path(train(cpus.CONFIG, store=place / "store").artifact)
+        found = attack(artifact, times(12_000), SEED)
+        never = ("accepted", "tracebacks", "outside", "unpickled")
+        yield "artifacts changed", found.tried, _pick(found, never)
+        yield "  memory at the most, MiB", found.peak_mib, {}
+        fuzzed = fuzzing.configs(times(10_000), SEED, place)
+        yield "configs changed", fuzzed.tried, _pick(fuzzed, ("tracebacks", "wrong_codes"))
+        fuzzed = fuzzing.row_files(times(10_000), SEED, place, artifact)
+        yield "row files changed", fuzzed.tried, _pick(fuzzed, ("tracebacks", "wrong_codes"))
+        for at_once in (1, 2):
+            folder = place / f"kills-{at_once}"
+            folder.mkdir()
+            died = kills.count(times(200), SEED, folder, at_once)
+            name = "kills of a run" if at_once == 1 else "kills of two runs at once"
+            yield name, died.kills, _pick(died, ("broken", "lost", "failed", "left"))
+        if cpus.available():
+            yield from _cpus(place, share)
+
+
+def attack(artifact: Path, tries: int, seed: int) -> mutants.Figures:
+    """Return what comes of the mutants of an artifact, tried in a process that is watched."""
+    command = [sys.executable, "-m", "benchmarks.trust.mutants", str(artifact.absolute())]
+    done = subprocess.run(
+        [*command, str(tries), str(seed)], cwd=cpus.ROOT, check=True, stdout=subprocess.PIPE
+    )
+    return msgspec.convert(json.loads(done.stdout), mutants.Figures)
+
+
+def _pick(found: Any, names: tuple[str, ...]) -> dict[str, int]:
+    return {name: getattr(found, name) for name in names}
+
+
+def _cpus(place: Path, share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
+    for profile, names in cpus.CPUS.items():
+        native = cpus.native(profile, place)
+        chosen = names[: max(1, round(len(names) * share))]
+        differ = sum(cpus.emulated(cpu, place).digest != native.digest for cpu in chosen)
+        yield f"CPUs emulated, {profile}: {' '.join(chosen)}", len(chosen), {"disagree": differ}
+
+
+if __name__ == "__main__":
+    main()

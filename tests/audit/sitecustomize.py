@@ -1,0 +1,24 @@
+"""Loaded by every process that the tests start: it ends one that unpickles what it should not.
+
+A pickle may be opened by the trainer, which makes it, and by `load_model`, which knows its origin.
+"""
+
+import os
+import sys
+from pathlib import PurePath
+
+
+def _hook(event, arguments):
+    if event != "pickle.find_class" or any("trainer" in word for word in sys.orig_argv):
+        return
+    frame = sys._getframe()
+    while frame is not None:
+        place = PurePath(frame.f_code.co_filename).parts[-2:]
+        if frame.f_code.co_name == "load_model" and place == ("artifact_pipeline", "checkout.py"):
+            return
+        frame = frame.f_back
+    os.write(2, f"Traceback: unpickled {arguments[1:]} outside of load_model\n".encode())
+    os._exit(99)
+
+
+sys.addaudithook(_hook)
