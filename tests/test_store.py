@@ -132,48 +132,6 @@ def test_a_store_in_the_place_of_a_file_fails_with_5(project):
     assert (project / "artifacts").read_text() == "not a folder"
 
 
-needs_mounts = pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk"
-)
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """A folder on a disk of its own, to be filled or made read-only."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-@pytest.mark.slow
-@needs_mounts
-def test_a_full_disk_fails_with_5_and_loses_nothing(project, disk, digits):
-    shutil.copytree(digits.store, disk / "artifacts")
-    (disk / "filler").write_bytes(b"x" * (shutil.disk_usage(disk).free - 8192))
-    done = call("run", write(project, {**QUICK, "data": {"dataset": "digits"}}),
-                "--store", disk / "artifacts", cwd=project)  # fmt: skip
-    assert done.code == 5
-    assert "No space left on device" in done.err and "Traceback" not in done.err
-    verify(disk / "artifacts" / digits.folder.name, digits.digest)
-    assert Store(disk / "artifacts").aliases() == {"latest": digits.digest}
-    (disk / "filler").unlink()
-    again = call("run", project / "config.json", "--store", disk / "artifacts", cwd=project)
-    assert again.code == 0, again.err
-
-
-@pytest.mark.slow
-@needs_mounts
-def test_a_read_only_store_fails_with_5_and_still_serves(project, disk, digits):
-    shutil.copytree(digits.store, disk / "artifacts")
-    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    done = call("run", write(project, QUICK), "--store", disk / "artifacts", cwd=project)
-    assert done.code == 5
-    assert "Read-only file system" in done.err and "Traceback" not in done.err
-    assert call("verify", "latest", "--store", disk / "artifacts", cwd=project).code == 0
-
-
 def test_records_say_what_the_design_lists(digits):
     record = json.loads(next((digits.store / "runs").iterdir()).read_bytes())
     assert {
