@@ -54,10 +54,10 @@ def _start(made: Plan, record: Record) -> Trainer:
 def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes], Trained]:
     """Return the files of a new artifact, and the held-out rows with the estimator's outputs."""
     trained = trainer.train()
-    from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.artifact.formats import parity
     from artifact_pipeline.artifact.seal import seal
 
-    form, graph, proof = onnx.prove(
+    form, model, proof = parity.prove(
         trainer.forms(), trained.X_test, trained.outputs, f"{record.config}: model"
     )
     said = trained.said
@@ -65,7 +65,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     if made.recipe.numerics.profile == numerics.NATIVE:
         record.warnings = [*record.warnings, _NATIVE]
     record.parity_measured = proof.measured
-    interface = onnx.interface(
+    interface = parity.interface(
         form,
         said["features"],
         said["labels"],
@@ -80,7 +80,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
         interface,
         proof.parity,
         msgspec.convert(said["evaluation"], Evaluation),
-        graph,
+        model,
         trained.pickle,
     )
     return files, trained

@@ -33,6 +33,7 @@ PACKAGES = (
     "scikit-learn",
     "scipy",
     "skl2onnx",
+    "skops",
     "threadpoolctl",
 )
 """The packages that compute: another version of one may give another model."""

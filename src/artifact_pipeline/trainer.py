@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from artifact_pipeline.artifact.formats.onnx import Form, Outputs
+    from artifact_pipeline.artifact.formats.parity import Form, Outputs
     from artifact_pipeline.data import Parts, Rows
     from artifact_pipeline.training import Fitted
 
@@ -109,7 +109,8 @@ class Trainer:
         # Loaded here, it costs nothing: this process would only wait.
         import numpy as np
 
-        from artifact_pipeline.artifact.formats.onnx import Outputs, runtime
+        from artifact_pipeline.artifact.formats.onnx import runtime
+        from artifact_pipeline.artifact.formats.parity import Outputs
 
         runtime()
         said, blobs = self._receive()
@@ -124,14 +125,13 @@ class Trainer:
 
     def forms(self) -> Iterator[tuple[Form, bytes]]:
         """Yield the open forms of the trained model, best first, each exported when asked for."""
-        from artifact_pipeline.artifact.formats.onnx import FORMS
+        from artifact_pipeline.artifact.formats.parity import BY_NAME
 
-        by_name = {form.name: form for form in FORMS}
         while True:
             said, blobs = self._receive()
             if said["form"] is None:
                 return
-            yield by_name[said["form"]], blobs["onnx"]
+            yield BY_NAME[said["form"]], blobs["model"]
             self._send({"more": True})
 
     def close(self) -> None:
@@ -215,7 +215,7 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
 
 def _results(fitted: Fitted, rows: Rows, parts: Parts) -> Iterator[Message]:
     from artifact_pipeline import evaluation
-    from artifact_pipeline.artifact.formats import onnx, pickle
+    from artifact_pipeline.artifact.formats import onnx, pickle, skops
 
     estimator = fitted.estimator
     labels = estimator.predict(parts.X_test)
@@ -245,7 +245,9 @@ def _results(fitted: Fitted, rows: Rows, parts: Parts) -> Iterator[Message]:
     }
     yield said, blobs
     for form, graph in onnx.export(estimator, parts.X_train.shape[1]):
-        yield {"form": form.name}, {"onnx": graph}
+        yield {"form": form.name}, {"model": graph}
+    for form, archive in skops.export(estimator):
+        yield {"form": form.name}, {"model": archive}
     yield {"form": None}, {}
 
 

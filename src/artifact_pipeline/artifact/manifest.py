@@ -26,6 +26,7 @@ from artifact_pipeline.recipe import Recipe
 MANIFEST = "manifest.json"
 EVALUATION = "evaluation.json"
 MODEL_ONNX = "model.onnx"
+MODEL_SKOPS = "model.skops"
 MODEL_PICKLE = "model_train.pkl"
 CARD = "README.md"
 SIGNATURE = "model.sig"
@@ -43,9 +44,18 @@ ALWAYS = ("accuracy", "f1_weighted")
 MEDIA_TYPES = {
     EVALUATION: "application/json",
     MODEL_ONNX: "application/vnd.onnx",
+    MODEL_SKOPS: "application/zip",
     MODEL_PICKLE: "application/vnd.python.pickle",
     CARD: "text/markdown",
 }
+
+FormName: TypeAlias = Literal["onnx-float64", "onnx-float32", "skops"]
+MODEL_FILES: dict[FormName, str] = {
+    "onnx-float64": MODEL_ONNX,
+    "onnx-float32": MODEL_ONNX,
+    "skops": MODEL_SKOPS,
+}
+"""The file that a form lies in; an artifact has one form."""
 
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
 # One plain name: no folder, no `..`, no drive, no device, no Unicode twin can be said in it.
@@ -86,7 +96,7 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True):
 class Parity(Struct, frozen=True, forbid_unknown_fields=True):
     """How near the open form was proven to lie to the estimator, on the held-out rows."""
 
-    form: Literal["onnx-float64", "onnx-float32"]
+    form: FormName
     rows: Count
     labels_equal: bool
     bound: float
@@ -179,6 +189,10 @@ def decode(data: bytes, where: str) -> Manifest:
             raise VerificationError(f"lists {name}, which it cannot vouch for", where=where)
     if len({name.casefold() for name in names}) < len(names):
         raise VerificationError("lists a file twice", where=where)
-    if missing := [name for name in MEDIA_TYPES if name not in names]:
+    model = MODEL_FILES[manifest.parity.form]
+    always = [EVALUATION, model, MODEL_PICKLE, CARD]
+    if missing := [name for name in always if name not in names]:
         raise VerificationError(f"does not list {missing[0]}", where=where)
+    if other := [name for name in MODEL_FILES.values() if name in names and name != model]:
+        raise VerificationError(f"lists {other[0]}, and its form is {model}", where=where)
     return manifest

@@ -21,7 +21,7 @@ from artifact_pipeline.artifact.manifest import (
     MAX_FILE,
     MAX_MANIFEST,
     MAX_SIGNATURE,
-    MODEL_ONNX,
+    MODEL_FILES,
     SIGNATURE,
     Interface,
     Manifest,
@@ -32,10 +32,9 @@ from artifact_pipeline.evaluation import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnxruntime
     from numpy.typing import NDArray
 
-    from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.artifact.formats.parity import Outputs, Run
 
 
 class Verified(NamedTuple):
@@ -167,16 +166,14 @@ def _read(root: Path, name: str, most: int, whose: str) -> bytes:
 
 
 class Predictor:
-    """A verified model: rows in, labels and probabilities out. It holds an ONNX session.
+    """A verified model: rows in, labels and probabilities out.
 
     `predict` and `predict_proba` take X as (n_rows, n_features), an array or a DataFrame whose
     columns are the features in any order.
     """
 
-    def __init__(self, verified: Verified, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
-        self._dtype = verified.manifest.interface.inputs[0].dtype
-        self._where = str(verified.folder / MODEL_ONNX)
+    def __init__(self, verified: Verified, run: Run) -> None:
+        self._run = run
         self.manifest = verified.manifest
         self.digest = verified.digest
 
@@ -206,30 +203,26 @@ class Predictor:
             raise CallError("this model gives labels alone", where="predict_proba")
         return probabilities
 
-    def outputs(self, X: Any) -> onnx.Outputs:
+    def outputs(self, X: Any) -> Outputs:
         """Return labels, and probabilities where the model gives them, of one pass over X."""
-        from artifact_pipeline.artifact.formats import onnx
-
-        matrix = _matrix(X, self.interface.features)
-        return onnx.run(self._session, matrix, self._dtype, self._where)
+        return self._run(_matrix(X, self.interface.features))
 
 
 def open_verified(verified: Verified) -> Predictor:
-    """Return the predictor in an artifact that was verified.
+    """Return the predictor in an artifact that was verified; nothing is unpickled.
 
     Raises:
-        VerificationError: if onnxruntime cannot load its model.
+        VerificationError: if its model does not load.
     """
-    from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.artifact.formats import parity
 
-    where = str(verified.folder / MODEL_ONNX)
-    interface = verified.manifest.interface
-    if [port.name for port in interface.inputs] != ["X"] or interface.inputs[0].dtype not in (
-        "float64",
-        "float32",
-    ):
-        raise VerificationError("its interface is not one input X of floats", where=where)
-    return Predictor(verified, onnx.load(verified.files[MODEL_ONNX], where))
+    form = verified.manifest.parity.form
+    name = MODEL_FILES[form]
+    where = str(verified.folder / name)
+    inputs = [(port.name, port.dtype) for port in verified.manifest.interface.inputs]
+    if inputs != [("X", parity.BY_NAME[form].dtype)]:
+        raise VerificationError("its interface is not the one input X of its form", where=where)
+    return Predictor(verified, parity.load(form, verified.files[name], where))
 
 
 def _matrix(X: Any, features: list[str]) -> NDArray[np.float64]:

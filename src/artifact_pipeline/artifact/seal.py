@@ -16,7 +16,7 @@ from artifact_pipeline.artifact.manifest import (
     MANIFEST,
     MANIFEST_VERSION,
     MEDIA_TYPES,
-    MODEL_ONNX,
+    MODEL_FILES,
     MODEL_PICKLE,
     File,
     Interface,
@@ -37,7 +37,7 @@ def seal(
     interface: Interface,
     parity: Parity,
     evaluation: Evaluation,
-    onnx: bytes,
+    model: bytes,
     pickle: bytes,
 ) -> dict[str, bytes]:
     """Return the bytes of every file of the artifact, `manifest.json` last."""
@@ -45,7 +45,7 @@ def seal(
     files = {
         CARD: card.write(recipe, recipe_digest, split, metrics, interface, parity).encode(),
         EVALUATION: canonical.encode(msgspec.to_builtins(evaluation)),
-        MODEL_ONNX: onnx,
+        MODEL_FILES[parity.form]: model,
         MODEL_PICKLE: pickle,
     }
     manifest = Manifest(

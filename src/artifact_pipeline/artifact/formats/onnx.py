@@ -9,46 +9,20 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats import limits
-from artifact_pipeline.artifact.manifest import Interface, Label, Parity, Port
-from artifact_pipeline.data import Image
-from artifact_pipeline.errors import ConfigError, VerificationError
+from artifact_pipeline.artifact.formats.parity import FORMS, Form, Outputs, Run
+from artifact_pipeline.artifact.manifest import MODEL_ONNX
+from artifact_pipeline.errors import VerificationError
 
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
     from numpy.typing import NDArray
-
-
-class Form(NamedTuple):
-    """A precision, and how far from the estimator its probabilities may lie."""
-
-    name: str
-    dtype: str
-    bound: float
-
-
-FORMS = (Form("onnx-float64", "float64", 1e-9), Form("onnx-float32", "float32", 1e-5))
-
-
-class Outputs(NamedTuple):
-    """What a model says of rows."""
-
-    labels: NDArray[Any]
-    """(n_rows,)"""
-    probabilities: NDArray[np.floating[Any]] | None
-    """(n_rows, n_labels), or None for a model that gives none."""
-
-
-class Proof(NamedTuple):
-    """A parity that held, and the difference that was measured, which CPUs may change."""
-
-    parity: Parity
-    measured: float
 
 
 def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
@@ -62,6 +36,8 @@ def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
     gives_probabilities = hasattr(estimator, "predict_proba")
     types = {"float64": DoubleTensorType, "float32": FloatTensorType}
     for form in FORMS:
+        if form.file != MODEL_ONNX:
+            continue
         try:
             with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
                 graph = to_onnx(
@@ -93,28 +69,6 @@ def _label_alone(graph: Any) -> Any:
     return cut
 
 
-def interface(
-    form: Form,
-    features: list[str],
-    labels: list[Label],
-    label_names: list[str],
-    gives_probabilities: bool,
-    image: Image | None,
-) -> Interface:
-    """Return the interface of a form: features, labels and image as the data set has them."""
-    outputs = [Port("label", "int64" if isinstance(labels[0], int) else "string", [None])]
-    if gives_probabilities:
-        outputs.append(Port("probabilities", form.dtype, [None, len(labels)]))
-    return Interface(
-        inputs=[Port("X", form.dtype, [None, len(features)])],
-        outputs=outputs,
-        features=features,
-        labels=labels,
-        label_names=label_names,
-        image=image,
-    )
-
-
 def runtime() -> Any:
     """Return the module onnxruntime, imported so that it reports nothing to its maker.
 
@@ -136,8 +90,8 @@ def preload() -> None:
     threading.Thread(target=runtime, name="import onnxruntime").start()
 
 
-def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
-    """Return a session on a graph whose bytes were verified.
+def load(verified: bytes, dtype: str, where: str) -> Run:
+    """Return what runs a graph whose bytes were verified; it takes rows of `dtype`.
 
     Raises:
         VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
@@ -152,7 +106,7 @@ def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         with _at_most(limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
-            return ort.InferenceSession(
+            session = ort.InferenceSession(
                 verified,
                 options,
                 providers=["CPUExecutionProvider"],
@@ -161,13 +115,13 @@ def load(verified: bytes, where: str) -> onnxruntime.InferenceSession:
                 enable_fallback=0,  # it would print, and try the same again
             )
     except Exception as error:  # onnxruntime's errors share no other parent
-        raise VerificationError(f"onnxruntime does not load it: {_said(error)}", where=where) from (
-            error
-        )
+        said = f"onnxruntime does not load it: {_said(error)}"
+        raise VerificationError(said, where=where) from error
+    return partial(_run, session, dtype, where)
 
 
-def run(
-    session: onnxruntime.InferenceSession, X: NDArray[np.float64], dtype: str, where: str
+def _run(
+    session: onnxruntime.InferenceSession, dtype: str, where: str, X: NDArray[np.float64]
 ) -> Outputs:
     """Return the labels and probabilities of X (n_rows, n_features).
 
@@ -184,9 +138,8 @@ def run(
         found = dict(zip(names, values, strict=True))
         return Outputs(found["label"], found.get("probabilities"))
     except Exception as error:  # onnxruntime's errors share no other parent
-        raise VerificationError(f"onnxruntime does not run it: {_said(error)}", where=where) from (
-            error
-        )
+        said = f"onnxruntime does not run it: {_said(error)}"
+        raise VerificationError(said, where=where) from error
 
 
 @contextmanager
@@ -205,61 +158,3 @@ def _said(error: Exception) -> str:
     """Return what onnxruntime says, on one line, without where its maker's sources lay."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return re.sub(r"/onnxruntime_src/\S+ ", "", line)[:200]
-
-
-def prove(
-    candidates: Iterable[tuple[Form, bytes]],
-    X: NDArray[np.float64],
-    expected: Outputs,
-    where: str,
-) -> tuple[Form, bytes, Proof]:
-    """Return the first form that gives the estimator's outputs on the held-out rows X.
-
-    `where` names the model in errors.
-
-    Raises:
-        ConfigError: if none does: a model that cannot be proven is not sealed.
-    """
-    tried = []
-    for form, data in candidates:
-        try:
-            found = run(load(data, form.name), X, form.dtype, form.name)
-        except VerificationError as error:
-            tried.append(str(error)[:150])
-            continue
-        proof = compare(form, found, expected)
-        if proof is not None:
-            return form, data, proof
-        tried.append(f"{form.name}: its outputs are not the estimator's")
-    why = "; ".join(tried) or "the converter does not know it"
-    raise ConfigError(
-        f"this estimator has no ONNX form that could be proven equal to it ({why})",
-        where=where,
-    )
-
-
-def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
-    """Return the proof that `found` is what the estimator gave, or None if it is not.
-
-    A label may differ only where the estimator's two best probabilities lie within the bound.
-    """
-    import numpy as np
-
-    equal = found.labels == expected.labels
-    if expected.probabilities is None:
-        measured, bound = 0.0, 0.0
-        holds = bool(equal.all())
-    else:
-        if found.probabilities is None or (
-            found.probabilities.shape != expected.probabilities.shape
-        ):
-            return None
-        measured = float(np.abs(found.probabilities - expected.probabilities).max())
-        bound = form.bound
-        best = np.sort(expected.probabilities, axis=1)[:, -2:]
-        tied = best[:, 1] - best[:, 0] <= bound
-        holds = bool((equal | tied).all()) and measured <= bound
-    if not holds:
-        return None
-    parity = Parity(form.name, len(equal), bool(equal.all()), bound)  # type: ignore[arg-type]
-    return Proof(parity, measured)
