@@ -8,7 +8,13 @@ import re
 
 import msgspec
 
-from artifact_pipeline.artifact.manifest import Interface, Metrics, Parity, SplitSummary
+from artifact_pipeline.artifact.manifest import (
+    MODEL_FILES,
+    Interface,
+    Metrics,
+    Parity,
+    SplitSummary,
+)
 from artifact_pipeline.recipe import Recipe, title
 
 _TITLES = {
@@ -34,7 +40,7 @@ def write(
     head = {
         "library_name": "sklearn",
         "pipeline_tag": "tabular-classification",
-        "tags": ["sklearn", "onnx", "artifact-pipeline"],
+        "tags": ["sklearn", parity.form.partition("-")[0], "artifact-pipeline"],
         "datasets": [dataset],
         "model-index": [
             {
@@ -82,7 +88,7 @@ Recipe `{recipe_digest}`: the same recipe gives the same bytes.
 
 ## How to use it
 
-`model.onnx` is the form to use. It was proven on the {parity.rows} held-out rows to give the
+`{MODEL_FILES[parity.form]}` is the form to use. It was proven on the {parity.rows} held-out rows to give the
 estimator's labels{bound} ({parity.form}). `model_train.pkl` is the scikit-learn
 estimator; a pickle runs code when it is opened, so open it only if you know who wrote it.
 

@@ -1,0 +1,120 @@
+"""`python -m benchmarks.stability [NAME …]`: is every classifier trained twice to the same bytes?
+
+Twice means in two processes, with other hash seeds, thread settings and BLAS kernels in the
+environment around them. Without names all are tried, and the table goes into
+docs/reproducibility.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reproducibility.md"
+START, END = "<!-- python -m benchmarks.stability -->", "<!-- end -->"
+OUTER = (
+    {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2",
+     "OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V3"},
+)  # fmt: skip
+SMALL = ("GaussianProcessClassifier",)
+"""Those whose fit takes minutes on the digits, and are tried on iris."""
+
+
+class Row(NamedTuple):
+    """What came of one classifier."""
+
+    name: str
+    dataset: str
+    stable: str
+    form: str
+    apart: str
+    """The measured difference of a probability between the estimator and its open form."""
+
+
+def names() -> Iterator[str]:
+    """Yield the full public names of scikit-learn's classifiers that need no other estimator."""
+    import sklearn
+    from sklearn.utils import all_estimators
+
+    for name, cls in all_estimators("classifier"):
+        with warnings.catch_warnings(action="ignore"):
+            try:
+                estimator = cls()
+            except TypeError:
+                continue
+        parts = cls.__module__.split(".")
+        public = ".".join(part for part in parts if not part.startswith("_"))
+        assert sklearn and estimator
+        yield f"{public}.{name}"
+
+
+def measure(name: str) -> Row:
+    """Return what comes of training one classifier twice."""
+    short = name.rpartition(".")[2]
+    dataset = "iris" if short in SMALL else "digits"
+    config = {"data": {"dataset": dataset}, "model": {"estimator": name, "params": {}}}
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        (place / "config.json").write_text(json.dumps(config))
+        first, second = (_train(place, f"store-{i}", outer) for i, outer in enumerate(OUTER))
+    if "error" in first:
+        return Row(short, dataset, "-", "none", first["error"])
+    stable = "yes" if first["digest"] == second["digest"] else "**no**"
+    return Row(short, dataset, stable, first["form"], first["apart"])
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as Markdown."""
+    head = ["| classifier | data | same bytes | open form | probabilities apart by |",
+            "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _train(place: Path, store: str, outer: dict[str, str]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "artifact_pipeline", "train", "config.json", "--json", "--store",
+         store],
+        cwd=place,
+        env={**os.environ, **outer, "PYTHONPATH": str(ROOT / "src"),
+             "XDG_STATE_HOME": str(place / "state")},
+        capture_output=True,
+        check=False,
+    )  # fmt: skip
+    answer: dict[str, Any] = json.loads(done.stdout)
+    if done.returncode:
+        said = answer["error"]["message"]
+        refused = re.search(r"\((.*)\)$", said)
+        return {"error": (refused[1] if refused else said)[:160].replace("|", "/")}
+    manifest = json.loads((place / answer["artifact"] / "manifest.json").read_bytes())
+    record = json.loads((place / answer["record"]).read_bytes())
+    gives = len(manifest["interface"]["outputs"]) > 1
+    apart = f"{record['parity_measured']:.1e}" if gives else "labels alone"
+    return {"digest": answer["digest"], "form": manifest["parity"]["form"], "apart": apart}
+
+
+def main() -> None:
+    """Measure, print each row, and write the table where all were measured."""
+    chosen = sys.argv[1:] or list(names())
+    rows = []
+    for name in chosen:
+        rows.append(measure(name))
+        print(" | ".join(rows[-1]), flush=True)
+    if not sys.argv[1:]:
+        page = PAGE.read_text("utf-8")
+        before, _, rest = page.partition(START)
+        after = rest.partition(END)[2]
+        PAGE.write_text(f"{before}{START}\n\n{table(rows)}\n\n{END}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
