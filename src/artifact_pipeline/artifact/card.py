@@ -88,8 +88,8 @@ Recipe `{recipe_digest}`: the same recipe gives the same bytes.
 
 ## How to use it
 
-`{MODEL_FILES[parity.form]}` is the form to use. It was proven on the {parity.rows} held-out rows to give the
-estimator's labels{bound} ({parity.form}). `model_train.pkl` is the scikit-learn
+`{MODEL_FILES[parity.form]}` is the form to use. It was proven on the {parity.rows} held-out rows \
+to give the estimator's labels{bound} ({parity.form}). `model_train.pkl` is the scikit-learn
 estimator; a pickle runs code when it is opened, so open it only if you know who wrote it.
 
     artifact-pipeline verify FOLDER --digest sha256:…
