@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import call, write
 
 from artifact_pipeline.config import Model, Step
 from artifact_pipeline.errors import ConfigError
@@ -118,3 +119,13 @@ def test_train_model_takes_a_full_form():
 def test_train_model_refuses_an_unknown_key():
     with pytest.raises(ConfigError, match=r"unknown key 'max_iters'; did you mean 'max_iter'"):
         train_model(X, y, {"C": 1.0, "max_iters": 5})
+
+
+@pytest.mark.slow
+def test_an_estimator_that_fits_but_cannot_predict_is_a_wrong_config(project):
+    """Held-out rows hold categories that CategoricalNB has not seen, and its index runs out."""
+    model = {"estimator": "sklearn.naive_bayes.CategoricalNB"}
+    done = call("train", write(project, {"data": {"dataset": "digits"}, "model": model}),
+                cwd=project)  # fmt: skip
+    assert done.code == 2 and done.err.count("\n") == 1, done.err
+    assert ": model: scikit-learn cannot predict with it: index " in done.err

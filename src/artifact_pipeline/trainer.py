@@ -207,34 +207,46 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
         training.jobs(full.model),
         f"{where}: model",
     )
-    for message, blobs in _results(fitted, rows, parts):
+    for message, blobs in _results(fitted, rows, parts, f"{where}: model"):
         _write(outward, message, blobs)
         if "form" in message and _read(inward) is None:
             return
 
 
-def _results(fitted: Fitted, rows: Rows, parts: Parts) -> Iterator[Message]:
-    from artifact_pipeline import evaluation
+def _results(fitted: Fitted, rows: Rows, parts: Parts, where: str) -> Iterator[Message]:
+    from artifact_pipeline import training
     from artifact_pipeline.artifact.formats import onnx, pickle, skops
 
     estimator = fitted.estimator
-    labels = estimator.predict(parts.X_test)
-    blobs = {
-        "pickle": pickle.dump(estimator),
-        "X_test": _npy(parts.X_test),
-        "labels": _npy(labels),
-    }
+    with training.asking("predict with it", where):
+        said, arrays = _measure(fitted, rows, parts)
+    blobs = {name: _npy(array) for name, array in arrays.items()}
+    yield said, {**blobs, "pickle": pickle.dump(estimator)}
+    for form, graph in onnx.export(estimator, parts.X_train.shape[1]):
+        yield {"form": form.name}, {"model": graph}
+    for form, archive in skops.export(estimator):
+        yield {"form": form.name}, {"model": archive}
+    yield {"form": None}, {}
+
+
+def _measure(
+    fitted: Fitted, rows: Rows, parts: Parts
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return what is said of a fitted estimator (see `Trained`), and its outputs on X_test."""
+    from artifact_pipeline import evaluation
+
+    estimator = fitted.estimator
+    arrays = {"X_test": parts.X_test, "labels": estimator.predict(parts.X_test)}
     if hasattr(estimator, "predict_proba"):
-        blobs["probabilities"] = _npy(estimator.predict_proba(parts.X_test))
+        arrays["probabilities"] = estimator.predict_proba(parts.X_test)
     seen = evaluation.observe(
         estimator, parts.X_test, parts.y_test, parts.test_index, rows.label_names
     )
-    metrics = {
-        "train": evaluation.evaluate(parts.y_train, estimator.predict(parts.X_train)),
-        "test": evaluation.evaluate(parts.y_test, labels),
-    }
     said = {
-        "metrics": metrics,
+        "metrics": {
+            "train": evaluation.evaluate(parts.y_train, estimator.predict(parts.X_train)),
+            "test": evaluation.evaluate(parts.y_test, arrays["labels"]),
+        },
         "split": parts.summary(),
         "evaluation": msgspec.to_builtins(seen),
         "warnings": list(fitted.warnings),
@@ -243,12 +255,7 @@ def _results(fitted: Fitted, rows: Rows, parts: Parts) -> Iterator[Message]:
         "label_names": rows.label_names,
         "image": msgspec.to_builtins(rows.image),
     }
-    yield said, blobs
-    for form, graph in onnx.export(estimator, parts.X_train.shape[1]):
-        yield {"form": form.name}, {"model": graph}
-    for form, archive in skops.export(estimator):
-        yield {"form": form.name}, {"model": archive}
-    yield {"form": None}, {}
+    return said, arrays
 
 
 def _npy(array: Any) -> bytes:

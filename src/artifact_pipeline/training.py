@@ -16,6 +16,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.config import SHORT_KEYS, Model, Step
@@ -95,13 +96,19 @@ def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None, where: str = 
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            with parallel_config(n_jobs=n_jobs):
-                estimator.fit(X, y)
-        except Exception as error:  # an estimator may raise anything; the user is told what
-            said = _sentence(str(error)) or type(error).__name__
-            raise ConfigError(f"scikit-learn cannot fit it: {said}", where=where) from error
+        with asking("fit it", where), parallel_config(n_jobs=n_jobs):
+            estimator.fit(X, y)
     return Fitted(estimator, tuple(dict.fromkeys(_warning(w, estimator) for w in caught)))
+
+
+@contextmanager
+def asking(what: str, where: str) -> Iterator[None]:
+    """Say what an estimator raises as a ConfigError: that scikit-learn cannot do `what`."""
+    try:
+        yield
+    except Exception as error:  # an estimator may raise anything; the user is told what
+        said = _sentence(str(error)) or type(error).__name__
+        raise ConfigError(f"scikit-learn cannot {what}: {said}", where=where) from error
 
 
 def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
