@@ -51,9 +51,7 @@ def names() -> Iterator[str]:
                 cls()
             except TypeError:
                 continue
-        parts = cls.__module__.split(".")
-        public = ".".join(part for part in parts if not part.startswith("_"))
-        yield f"{public}.{name}"
+        yield f"{cls.__module__.partition('._')[0]}.{name}"
 
 
 def measure(name: str) -> Row:
