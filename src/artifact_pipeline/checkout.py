@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline import canonical, numerics, recipe
+from artifact_pipeline.artifact.manifest import MANIFEST
 from artifact_pipeline.artifact.open import check_pin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import failing, write_atomically
@@ -124,7 +125,14 @@ def _read(path: Path) -> bytes:
 
 def _signed(path: Path, signer: Signer) -> bytes:
     """Return the bytes of a file that lies in an artifact which the signer signed."""
-    found = trusted(path.absolute().parent, signed_by=signer)
+    folder = path.absolute().parent
+    if not (folder / MANIFEST).exists():
+        raise VerificationError(
+            "lies in no artifact, and a signature is asked for, which is an artifact's; open the "
+            "pickle in the artifact's own folder",
+            where=str(path),
+        )
+    found = trusted(folder, signed_by=signer)
     if path.name not in found.files:
         raise VerificationError("is no file of the artifact that was signed", where=str(path))
     return found.files[path.name]

@@ -261,7 +261,7 @@ def test_a_signature_opens_a_pickle_that_this_checkout_did_not_write(signed, key
     with pytest.raises(VerificationError, match="not listed"):
         api.load_model(signed / "loose.pkl", signed_by=signer)
     shutil.copy(signed / "loose.pkl", signed.parent)
-    with pytest.raises(VerificationError):
+    with pytest.raises(VerificationError, match="lies in no artifact"):
         api.load_model(signed.parent / "loose.pkl", signed_by=signer)
 
 
