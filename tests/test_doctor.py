@@ -47,9 +47,9 @@ SPOIL = {
         lambda s, d: next((s.root / "recipes").iterdir()).write_bytes(b""), "names no artifact"),
     "a lost index": (lambda s, d: shutil.rmtree(s.root / "recipes"), "is missing: the recipe of"),
     "a corrupt record": (
-        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"{"), "is no run record"),
+        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"{"), "is no record"),
     "a record that is a list": (
-        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"[]"), "is no run record"),
+        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"[]"), "is no record"),
     "the report of nothing": (
         lambda s, d: (s.root / ("1" * 64 + ".html")).write_text("x"), "the report of no"),
     "what a dead writer left": (

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         verified,
         verify,
     )
+    from artifact_pipeline.promotion import Promotion, promote, promotions
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction, reproduce
     from artifact_pipeline.training import train_model
@@ -102,6 +103,7 @@ _MODULES = {
     "pipeline": ("run", "train"),
     "plan": ("recipe_of",),
     "policy": ("require_signature", "sign", "signer_of", "trusted", "verified", "verify"),
+    "promotion": ("Promotion", "promote", "promotions"),
     "record": ("Run",),
     "reproduction": ("Reproduction", "reproduce"),
     "training": ("train_model",),
@@ -121,6 +123,7 @@ __all__ = [
     "Manifest",
     "PipelineError",
     "Predictor",
+    "Promotion",
     "PublicKey",
     "Reproduction",
     "ReproductionDiffers",
@@ -145,6 +148,8 @@ __all__ = [
     "load_data",
     "load_model",
     "open_artifact",
+    "promote",
+    "promotions",
     "public_key",
     "recipe_of",
     "reproduce",

@@ -15,6 +15,7 @@ from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.policy import Reference, verified
+from artifact_pipeline.promotion import Promotion, promotions
 from artifact_pipeline.store import Store
 
 
@@ -27,6 +28,8 @@ class Shown(Struct, frozen=True):
     aliases: list[str]
     record: dict[str, Any] | None
     """The record of the run that made it, where the store has one."""
+    promotions: list[Promotion]
+    """The moves of aliases to it, or away from it."""
 
 
 class Difference(Struct, frozen=True):
@@ -58,6 +61,9 @@ def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
         manifest=found.manifest,
         aliases=[name for name, digest in place.aliases().items() if digest == found.digest],
         record=record_of(found.digest, store=store),
+        promotions=[
+            one for one in promotions(store=store) if found.digest in (one.digest, one.instead_of)
+        ],
     )
 
 

@@ -142,12 +142,13 @@ def _names(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
 
 
 def _records(store: Store) -> Iterator[_Case]:
-    for path in store.entries("runs"):
+    moves = [path for one in store.entries("promotions") for path in sorted(one.glob("*.json"))]
+    for path in [*store.entries("runs"), *moves]:
         try:
             value = canonical.decode(path.read_bytes())
-            wrong = "" if isinstance(value, dict) else "is no run record"
+            wrong = "" if isinstance(value, dict) else "is no record"
         except (OSError, canonical.NotCanonical) as error:
-            wrong = f"is no run record: {error}"
+            wrong = f"is no record: {error}"
         if wrong:
             remedy = "set it aside, under set-aside/"
             yield _Case(path, wrong, remedy, partial(store.set_aside, path))

@@ -53,6 +53,7 @@ _DOES_NOT_COMPUTE = (
     "pipeline.py",
     "plan.py",
     "policy.py",
+    "promotion.py",
     "provenance.py",
     "record.py",
     "report",

@@ -6,6 +6,7 @@ artifacts/
     recipes/<hex>       which artifact a recipe gave
     runs/<id>.json      run records
     aliases/<name>      movable names for an artifact
+    promotions/<name>/  who moved an alias, when, from what
     trust.json          who must have signed what is opened from here, if somebody must
     staging/            what is being written; swept when its writer is gone
     set-aside/          what was broken; nothing is opened from there
@@ -14,11 +15,9 @@ artifacts/
 from __future__ import annotations
 
 import os
-import platform
 import re
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,8 +25,17 @@ from artifact_pipeline import canonical
 from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.canonical import DIGEST, Digest
-from artifact_pipeline.disk import failing, remove, sync_folder, write_atomically, write_new
-from artifact_pipeline.errors import ArtifactNotFound, CallError, VerificationError
+from artifact_pipeline.disk import (
+    exclusive,
+    failing,
+    is_left_over,
+    remove,
+    staged,
+    sync_folder,
+    write_atomically,
+    write_new,
+)
+from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError, VerificationError
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import Signer
@@ -37,12 +45,10 @@ DEFAULT = "artifacts"
 LATEST = "latest"
 TRUST = "trust.json"
 ASIDE = "set-aside"
-KNOWN = ("aliases", "recipes", "runs", "staging", TRUST, ASIDE)
+KNOWN = ("aliases", "promotions", "recipes", "runs", "staging", TRUST, ASIDE)
 """What lies in a store beside artifacts and their reports."""
 
-_ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_STALE = 24 * 3600
-"""Seconds after which what another machine left in staging is swept."""
+ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 class Place(NamedTuple):
@@ -70,13 +76,13 @@ class Store:
         """
         digest = canonical.digest(files[MANIFEST])
         target = self.folder(digest)
-        with self._staged() as staged:
-            staged.mkdir()
+        with self._staged() as new:
+            new.mkdir()
             for name, data in files.items():
-                write_new(staged / name, data)
-            sync_folder(staged)
+                write_new(new / name, data)
+            sync_folder(new)
             try:
-                staged.rename(target)
+                new.rename(target)
             except OSError:
                 if not target.is_dir():
                     raise
@@ -85,7 +91,7 @@ class Store:
                 except VerificationError:
                     with self._staged() as broken:
                         target.rename(broken)
-                        staged.rename(target)
+                        new.rename(target)
             sync_folder(self.root)
         return digest
 
@@ -105,7 +111,7 @@ class Store:
         text = os.fspath(reference)
         if not isinstance(reference, str):
             return Place(Path(reference), None)
-        if _ALIAS.fullmatch(text) and (digest := self.alias(text)):
+        if ALIAS.fullmatch(text) and (digest := self.alias(text)):
             return Place(self.folder(digest), digest)
         digits = text.removeprefix("sha256:")
         if re.fullmatch("[0-9a-f]{8,64}", digits):
@@ -144,6 +150,32 @@ class Store:
         if self.alias(name) == digest:
             return
         self._write(self.root / "aliases" / name, f"{digest}\n".encode())
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Let nobody else move an alias meanwhile.
+
+        Raises:
+            StoreError: if somebody does.
+        """
+        folder = self.root / "promotions" / name
+        with failing(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            with exclusive(folder / "turn", f"somebody else moves {name} at this moment"):
+                yield
+
+    def record_move(self, name: str, move: dict[str, Any]) -> None:
+        """Keep what is to be known of a move of an alias."""
+        folder = self.root / "promotions" / name
+        kept = [path for path in self.entries(f"promotions/{name}") if path.stem.isdecimal()]
+        number = int(kept[-1].stem) + 1 if kept else 1
+        self._write(folder / f"{number:06}.json", canonical.encode(move))
+
+    def moves(self) -> list[Any]:
+        """Return what was kept of all moves, by alias, the newest first, or raise StoreError."""
+        names = [path.name for path in self.entries("promotions")]
+        paths = [p for name in names for p in reversed(self.entries(f"promotions/{name}"))]
+        return [self._decoded(path) for path in paths if path.suffix == ".json"]
 
     def aliases(self) -> dict[str, Digest]:
         """Return all aliases that name an artifact."""
@@ -205,7 +237,7 @@ class Store:
 
     def left_over(self) -> list[Path]:
         """Return what writers that are gone have left in staging."""
-        return [path for path in self.entries("staging") if _is_left_over(path)]
+        return [path for path in self.entries("staging") if is_left_over(path)]
 
     def sweep(self) -> None:
         """Remove what writers that are gone have left in staging."""
@@ -244,39 +276,21 @@ class Store:
                 return None
         return text if DIGEST.fullmatch(text) else None
 
+    def _decoded(self, path: Path) -> Any:
+        with failing(str(path)):
+            data = path.read_bytes()
+        try:
+            return canonical.decode(data)
+        except canonical.NotCanonical as error:
+            said = f"is not JSON: {error}; artifact-pipeline doctor --repair sets it aside"
+            raise StoreError(said, where=str(path)) from error
+
     def _write(self, path: Path, data: bytes) -> None:
-        with self._staged() as staged:
+        with self._staged() as new:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_new(staged, data)
-            staged.replace(path)
+            write_new(new, data)
+            new.replace(path)
             sync_folder(path.parent)
 
-    @contextmanager
-    def _staged(self) -> Iterator[Path]:
-        """Give a free path on the store's own file system; what is left at it is removed."""
-        name = f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
-        path = self.root / "staging" / name
-        with failing(str(self.root)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                yield path
-            finally:
-                if path.exists():
-                    remove(path)
-
-
-def _is_left_over(path: Path) -> bool:
-    host, _, rest = path.name.partition("~")
-    pid = rest.partition("~")[0]
-    if host == platform.node() and pid.isdigit() and os.name != "nt":
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        except (PermissionError, OverflowError):
-            return False
-        return False
-    try:
-        return time.time() - path.stat().st_mtime > _STALE
-    except FileNotFoundError:  # swept by another run meanwhile
-        return False
+    def _staged(self) -> AbstractContextManager[Path]:
+        return staged(self.root / "staging")

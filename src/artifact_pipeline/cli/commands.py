@@ -198,5 +198,5 @@ def _read(rows: str) -> bytes:
         raise CallError(f"rows cannot be read: {said}", where=rows) from error
 
 
-for command in (trust.verify, trust.sign, trust.trust, trust.doctor):
+for command in (trust.verify, trust.sign, trust.trust, trust.promote, trust.doctor):
     group.add_command(command)

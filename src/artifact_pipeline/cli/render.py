@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.doctor import Checkup
     from artifact_pipeline.evaluation import Verdict
     from artifact_pipeline.inference import Evaluated, Prediction
+    from artifact_pipeline.promotion import Promotion
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction
 
@@ -95,8 +96,15 @@ def shown(found: Shown) -> str:
         _field("digest", found.digest),
         _field("recipe", manifest.recipe_digest),
         _field("aliases", ", ".join(found.aliases) or "none"),
+        *(_field(one.alias, _move(one, found.digest)) for one in found.promotions),
     ]  # fmt: skip
     return "\n".join(lines)
+
+
+def promoted(move: Promotion) -> str:
+    """Return what an alias names now, and what it named before."""
+    before = f"\n  instead of {move.instead_of}" if move.instead_of else ""
+    return f"{move.alias} is {move.digest}{before}"
 
 
 def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
@@ -191,6 +199,11 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
         rule = f"{verdict.metric} {sign} {verdict.limit:g}"
         lines.append(f"  gate  {rule:<28} {verdict.value:.4f}  {outcome} by {verdict.margin:+.4f}")
     return lines
+
+
+def _move(move: Promotion, digest: str) -> str:
+    verb = "since" if move.digest == digest else "until"
+    return f"{verb} {move.when}, by {move.by}"
 
 
 def _provenance(record: dict[str, Any] | None) -> list[str]:

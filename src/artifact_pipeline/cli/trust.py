@@ -79,6 +79,16 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
 
 
 @click.command()
+@click.argument("artifact")
+@click.option("--as", "alias", default="champion", show_default=True, help="The alias to move.")
+@options.STORE
+@options.JSON
+def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None:
+    """Move an alias to ARTIFACT, and keep who did it, when, and from what."""
+    output.answer(api.promote(artifact, alias, store=store), as_json, "promoted")
+
+
+@click.command()
 @click.option("--repair", is_flag=True, help="Mend what can be mended; what verifies stays.")
 @options.STORE
 @options.JSON
