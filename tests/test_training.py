@@ -8,7 +8,8 @@ from conftest import call, write
 
 from artifact_pipeline.config import Model, Step
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.training import build, fit, jobs, resolve, train_model
+from artifact_pipeline.estimators import build, jobs, resolve
+from artifact_pipeline.training import fit, train_model
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 FOREST = "sklearn.ensemble.RandomForestClassifier"
@@ -75,6 +76,87 @@ def test_a_wrong_estimator_is_refused_by_place_and_remedy(model, where, message)
     assert caught.value.where == where
     assert message in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def nested(name, **params):
+    return {"estimator": f"sklearn.{name}", "params": params}
+
+
+def test_a_nested_estimator_is_made_seeded_and_left_without_its_processes():
+    bagged = Model(estimator="sklearn.ensemble.BaggingClassifier", params={
+        "n_estimators": 3, "n_jobs": 2,
+        "estimator": nested("ensemble.RandomForestClassifier", n_estimators=2, n_jobs=3),
+    })  # fmt: skip
+    once = resolve(bagged, 7)
+    assert once.params["random_state"] == 7
+    assert once.params["estimator"]["params"] == {"n_estimators": 2, "random_state": 7}
+    assert jobs(bagged) == 3
+    assert resolve(once, 9) == once
+    assert build(once).estimator.n_estimators == 2
+    assert fit(build(once), X, y).estimator.predict(X).shape == (60,)
+
+
+def test_named_estimators_in_a_list_vote_and_are_stacked():
+    members = [
+        ["tree", nested("tree.DecisionTreeClassifier")],
+        ["bayes", nested("naive_bayes.GaussianNB")],
+    ]
+    for name in ("VotingClassifier", "StackingClassifier"):
+        model = resolve(
+            Model(estimator=f"sklearn.ensemble.{name}", params={"estimators": members}), 7
+        )
+        assert model.params["estimators"][0][1]["params"] == {"random_state": 7}
+        assert fit(build(model), X, y).estimator.predict(X).shape == (60,)
+    inner = {"estimator": "sklearn.pipeline.Pipeline", "params": {"steps": [["scale", nested(
+        "preprocessing.StandardScaler")], ["model", nested("svm.SVC", C=2)]]}}  # fmt: skip
+    model = resolve(Model(estimator="sklearn.multiclass.OneVsRestClassifier",
+                          params={"estimator": inner}), 7)  # fmt: skip
+    assert fit(build(model), X, y).estimator.predict(X).shape == (60,)
+
+
+def test_a_kernel_is_nested_like_an_estimator():
+    kernel = nested("gaussian_process.kernels.Sum",
+                    k1=nested("gaussian_process.kernels.RBF", length_scale=2.0),
+                    k2=nested("gaussian_process.kernels.WhiteKernel"))  # fmt: skip
+    name = "sklearn.gaussian_process.GaussianProcessClassifier"
+    built = build(resolve(Model(estimator=name, params={"kernel": kernel}), 7))
+    assert str(built.kernel) == "RBF(length_scale=2) + WhiteKernel(noise_level=1)"
+
+
+def test_lists_become_tuples_and_pairs_become_a_dict_where_the_estimator_wants_them():
+    scaled = Model(steps=[
+        Step("scale", "sklearn.preprocessing.MinMaxScaler", {"feature_range": [0, 2]}),
+        Step("model", FOREST, {"class_weight": [[0, 1], [1, 5]]}),
+    ])  # fmt: skip
+    built = build(resolve(scaled, 7))
+    assert built[0].feature_range == (0, 2)
+    assert built[1].class_weight == {0: 1, 1: 5}
+    assert fit(built, X, y).estimator.predict(X).shape == (60,)
+    layers = Model(estimator="sklearn.neural_network.MLPClassifier",
+                   params={"hidden_layer_sizes": [5, 3]})  # fmt: skip
+    assert list(build(resolve(layers, 7)).hidden_layer_sizes) == [5, 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "message"),
+    [
+        (nested("svm.SVC", C=-1), "model.params.estimator.params.C", "found -1, expected"),
+        (nested("svm.SVC", Cc=1), "model.params.estimator.params", "no parameter 'Cc'"),
+        (nested("svm.SVX"), "model.params.estimator.estimator", "did you mean 'SV"),
+        ({"estimator": "os.system"}, "model.params.estimator.estimator", "the public name"),
+        ({"estimator": "sklearn.svm.SVC", "parms": {}}, "model.params.estimator", "did you mean"),
+        ({"estimator": "sklearn.svm.SVC", "params": []}, "model.params.estimator.params", "an obj"),
+        (nested("svm.SVC", random_state=None), "model.params.estimator.params.random_state",
+         "found null"),
+        (nested("gaussian_process.kernels.Kernel"), "model.params.estimator.estimator", "no est"),
+        ("svc", "model.params.estimator", "found 'svc', expected"),
+    ],
+)  # fmt: skip
+def test_a_wrong_nested_estimator_is_refused_by_its_place(value, where, message):
+    model = Model(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": value})
+    with pytest.raises(ConfigError) as caught:
+        resolve(model, 42)
+    assert caught.value.where == where and message in caught.value.message
 
 
 def test_a_step_that_cannot_transform_is_refused_by_its_number():

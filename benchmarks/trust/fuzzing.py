@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from artifact_pipeline import config, data, rows, training
+from artifact_pipeline import config, data, estimators, rows
 from artifact_pipeline.errors import PipelineError
 from benchmarks.trust import nasty
 
@@ -67,7 +67,7 @@ def configs(count: int, seed: int, folder: Path) -> Figures:
 
     def take() -> None:
         full = config.load(path)
-        training.resolve(full.model, full.split.random_state, f"{path}: model")
+        estimators.resolve(full.model, full.split.random_state, f"{path}: model")
         data.split(data.load(full.data), full.split, f"{path}: split")
 
     figures = Figures()

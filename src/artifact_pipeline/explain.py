@@ -38,6 +38,11 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def sentence(text: str) -> str:
+    """Return the first paragraph of `text` on one line."""
+    return " ".join(text.strip().split("\n\n")[0].split())
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return the hint that names the known word next to `word`, or all of them if few."""
     import difflib

@@ -109,7 +109,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def make(model: config.Model, split: config.Split, source: config.Data, profile: str) -> Recipe:
-    """Return the recipe of a model in full form (see `training.resolve`), for this machine."""
+    """Return the recipe of a model in full form (see `estimators.resolve`), for this machine."""
     return Recipe(
         recipe_version=1,
         code=code_digest(),

@@ -46,7 +46,7 @@ class Resolved(NamedTuple):
     """What the trainer makes of a config."""
 
     model: config.Model
-    """In full form; see `training.resolve`."""
+    """In full form; see `estimators.resolve`."""
     profile: str
     """The numeric profile that is in force, which may be less than the one asked for."""
     observed: dict[str, Any]
@@ -187,10 +187,10 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
         return
     full = config.parse(first[0]["config"], first[0]["where"])
 
-    from artifact_pipeline import data, training
+    from artifact_pipeline import data, estimators, training
 
     where = first[0]["where"]
-    model = training.resolve(full.model, full.split.random_state, f"{where}: model")
+    model = estimators.resolve(full.model, full.split.random_state, f"{where}: model")
     rows = data.load(full.data)
     parts = data.split(rows, full.split, f"{where}: split")
     seen = numerics.seen()
@@ -201,10 +201,10 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
     if _read(inward) is None:
         return
     fitted = training.fit(
-        training.build(model),
+        estimators.build(model),
         parts.X_train,
         parts.y_train,
-        training.jobs(full.model),
+        estimators.jobs(full.model),
         f"{where}: model",
     )
     for message, blobs in _results(fitted, rows, parts, f"{where}: model"):

@@ -1,0 +1,254 @@
+"""scikit-learn's estimators by their public names: checked, seeded, and made.
+
+>>> from artifact_pipeline.config import Model
+>>> tree = Model(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 2})
+>>> resolve(tree, random_state=7).params
+{'max_depth': 2, 'random_state': 7}
+>>> inner = {"estimator": "sklearn.svm.SVC", "params": {"C": 2}}
+>>> bagged = Model(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": inner})
+>>> build(resolve(bagged, random_state=7)).estimator
+SVC(C=2, random_state=7)
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from artifact_pipeline.config import Model, Step
+from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.explain import nearest, sentence, show
+
+# Public names alone: `sklearn.package.Class`, no part of it private.
+_NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
+_CLOSED = ("sklearn.externals", "sklearn.tests", "sklearn.conftest", "sklearn.experimental")
+
+
+def resolve(model: Model, random_state: int, where: str = "model") -> Model:
+    """Return `model` as a recipe says it: every random state filled in, checked by scikit-learn.
+
+    `n_jobs` is left out: how many processes compute decides no result (see `jobs`).
+
+    Raises:
+        ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
+            have, a value that it refuses, or a last step that is no classifier.
+    """
+    places = [where]
+    if isinstance(model.steps, list):
+        places = [f"{where}.steps[{index}]" for index in range(len(model.steps))]
+    steps = [
+        Step(step.name, step.estimator, _resolve(step.estimator, step.params, random_state, place))
+        for step, place in zip(model.as_steps(), places, strict=True)
+    ]
+    for step, place in zip(steps[:-1], places, strict=False):
+        if not hasattr(_class(step.estimator, place), "transform"):
+            raise ConfigError(
+                f"{step.estimator} cannot transform rows; only the last step predicts",
+                where=f"{place}.estimator",
+            )
+    if not _is_classifier(_make(steps[-1].estimator, steps[-1].params)):
+        raise ConfigError(
+            f"{steps[-1].estimator} is no classifier, and the target is a class",
+            where=f"{places[-1]}.estimator",
+        )
+    if isinstance(model.steps, list):
+        return Model(steps=steps)
+    return Model(estimator=steps[0].estimator, params=steps[0].params)
+
+
+def jobs(model: Model) -> int | None:
+    """Return the most `n_jobs` that the config asks for, or None if it asks for none."""
+    asked = [n for step in model.as_steps() for n in _asked(step.params)]
+    return -1 if -1 in asked else max(asked, default=None)
+
+
+def build(model: Model) -> Any:
+    """Return the unfitted estimator, or Pipeline, that a recipe's `model` describes."""
+    if not isinstance(model.steps, list):
+        [step] = model.as_steps()
+        return _make(step.estimator, step.params)
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([(step.name, _make(step.estimator, step.params)) for step in model.steps])
+
+
+def _asked(params: Any) -> Iterator[int]:
+    """Yield each `n_jobs` in parameters, those of nested estimators as well."""
+    if isinstance(params, dict):
+        for key, value in params.items():
+            if key == "n_jobs" and value is not None:
+                yield value
+            yield from _asked(value)
+    elif isinstance(params, list):
+        for value in params:
+            yield from _asked(value)
+
+
+def _resolve(
+    name: str, params: dict[str, Any], random_state: int, where: str, nested: bool = False
+) -> dict[str, Any]:
+    """Return the parameters of an estimator with every random state in them, checked."""
+    cls = _class(name, f"{where}.estimator", nested)
+    own = {
+        key: _resolve_value(value, random_state, f"{where}.params.{key}")
+        for key, value in params.items()
+        if key != "n_jobs"
+    }
+    if missing := [key for key in _required(cls) if key not in own]:
+        raise ConfigError(f"{name} needs the parameter {missing[0]!r}", where=f"{where}.params")
+    given = {k: v for k, v in own.items() if k in _required(cls) or isinstance(v, (dict, list))}
+    try:
+        known = cls(**_values(cls, {k: v for k, v in given.items() if "__" not in k})).get_params()
+    except (ValueError, TypeError, AttributeError) as error:  # no such key, or no estimators
+        known = _known(cls)
+        if known is None or set(own) <= set(known):
+            said = f"{name} refuses it: {sentence(str(error))}"
+            raise ConfigError(said, where=f"{where}.params") from error
+    _check_keys(name, params, known, where)
+    unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
+    filled = {**dict.fromkeys(unset, random_state), **own}
+    _ask_the_estimator(cls(**_values(cls, filled)), where)
+    return dict(sorted(filled.items()))
+
+
+def _resolve_value(value: Any, random_state: int, where: str) -> Any:
+    """Return a parameter's value, where estimators that are nested in it are resolved."""
+    if isinstance(value, list):
+        return [
+            _resolve_value(one, random_state, f"{where}[{index}]")
+            for index, one in enumerate(value)
+        ]
+    if not _is_nested(value):
+        return value
+    if extra := [key for key in value if key not in ("estimator", "params")]:
+        hint = nearest(extra[0], ["estimator", "params"])
+        raise ConfigError(f"unknown key {show(extra[0])}; {hint}", where=where)
+    params = value.get("params", {})
+    if not isinstance(params, dict):
+        raise ConfigError(f"found {show(params)}, expected an object", where=f"{where}.params")
+    name = value["estimator"]
+    return {"estimator": name, "params": _resolve(name, params, random_state, where, True)}
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("estimator"), str)
+
+
+def _check_keys(name: str, params: dict[str, Any], known: dict[str, Any], where: str) -> None:
+    for key, value in params.items():
+        if key not in known:
+            names = sorted(known)
+            raise ConfigError(
+                f"{name} has no parameter {show(key)}; {nearest(key, names)}",
+                where=f"{where}.params",
+            )
+        if key == "n_jobs" and not (value is None or (type(value) is int and value)):
+            raise ConfigError(
+                f"found {show(value)}, expected a number of processes, or -1 for all",
+                where=f"{where}.params.n_jobs",
+            )
+        if key.rpartition("__")[2] == "random_state" and value is None:
+            raise ConfigError(
+                "found null, expected an integer: a model without a seed cannot be made again",
+                where=f"{where}.params.{key}",
+            )
+
+
+def _known(cls: type[Any]) -> dict[str, Any] | None:
+    """Return the parameters of a class that is made without any, or None if it is not."""
+    return None if _required(cls) else dict(cls().get_params())
+
+
+def _make(name: str, params: dict[str, Any]) -> Any:
+    """Return the unfitted estimator of that name with resolved parameters."""
+    cls = _class(name, "model.estimator", nested=True)
+    return cls(**_values(cls, params))
+
+
+def _values(cls: type[Any], params: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters as the class wants them: estimators made, tuples and dicts as such."""
+    constraints = getattr(cls, "_parameter_constraints", {})
+    return {key: _value(value, constraints.get(key)) for key, value in params.items()}
+
+
+def _value(value: Any, constraints: Any) -> Any:
+    if _is_nested(value):
+        return _make(value["estimator"], value.get("params", {}))
+    if not isinstance(value, list):
+        return value
+    kinds = constraints if isinstance(constraints, list) else []
+    if dict in kinds and value and all(_is_pair(one) for one in value):
+        return {key: _value(one, None) for key, one in value}  # JSON's own keys are all strings
+    made = [_value(one, None) for one in value]
+    if any(_is_nested(one) for one in value):
+        return tuple(made)  # a name and its estimator, or its columns too
+    return tuple(made) if tuple in kinds and list not in kinds else made
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and not isinstance(value[0], (dict, list))
+
+
+def _ask_the_estimator(estimator: Any, where: str) -> None:
+    ask = getattr(estimator, "_validate_params", None)  # what its own fit calls first
+    if ask is None:  # a kernel
+        return
+    try:
+        ask()
+    except ValueError as error:
+        said = sentence(str(error))
+        found = re.match(r"The '(\w+)' parameter of \w+ must be (.*?)\. Got (.*) instead", said)
+        if found:
+            key, expected, got = found.groups()
+            raise ConfigError(
+                f"found {got[:60]}, expected {expected}", where=f"{where}.params.{key}"
+            ) from error
+        raise ConfigError(said, where=f"{where}.params") from error
+
+
+def _class(name: str, where: str, nested: bool = False) -> type[Any]:
+    """Return scikit-learn's class of that name; nothing is imported for any other name.
+
+    A nested one may be a kernel, too: what has parameters and no fit.
+    """
+    if not _NAME.fullmatch(name) or name.startswith(_CLOSED):
+        raise ConfigError(
+            f"found {show(name)}, expected the public name of a scikit-learn class, such as "
+            "sklearn.linear_model.LogisticRegression",
+            where=where,
+        )
+    package, _, cls = name.rpartition(".")
+    try:
+        module = importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(f"scikit-learn has no {package}", where=where) from error
+    from sklearn.base import BaseEstimator
+    from sklearn.gaussian_process.kernels import Kernel
+
+    found = getattr(module, cls, None)
+    kinds = (BaseEstimator, Kernel) if nested else (BaseEstimator,)
+    if (
+        not (isinstance(found, type) and issubclass(found, kinds))
+        or inspect.isabstract(found)
+        or not (hasattr(found, "fit") or issubclass(found, Kernel))
+    ):
+        public = [n for n in getattr(module, "__all__", ()) if n[:1].isupper()]
+        hint = nearest(cls, public) if public else "it holds none"
+        raise ConfigError(f"{package} has no estimator {cls!r}; {hint}", where=where)
+    return found
+
+
+def _required(cls: type[Any]) -> list[str]:
+    """Return the constructor's arguments that have no default."""
+    arguments = inspect.signature(cls).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [a.name for a in arguments if a.default is a.empty and a.kind in kinds]
+
+
+def _is_classifier(estimator: Any) -> bool:
+    from sklearn.base import is_classifier
+
+    return bool(is_classifier(estimator))
