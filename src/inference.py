@@ -28,19 +28,27 @@ def main(model: str | None = None, digest: str | None = None) -> None:
     if model is None:
         estimator = load_model("model_train.pkl", digest)
         _, X_test, _, y_test = load_data(load_config("config/config.json"))
-        show(y_test.tolist(), estimator.predict(X_test).tolist())
+        show(
+            y_test.tolist(), estimator.predict(X_test).tolist(), not hasattr(estimator, "classes_")
+        )
     else:
         found = infer(Path(model), digest=digest)
         print(f"verified {found.digest}")
-        show(found.truth or [], found.labels)
+        show(found.truth or [], found.labels or found.predictions or [], found.labels is None)
 
 
-def show(truth: list[Any], labels: list[Any]) -> None:
-    right = sum(a == b for a, b in zip(truth, labels, strict=True))
-    print(f"accuracy on the {len(truth)} held-out rows: {right / len(truth):.4f}\n")
+def show(truth: list[Any], predicted: list[Any], numbers: bool = False) -> None:
+    pairs = list(zip(truth, predicted, strict=True))
+    if numbers:
+        error = sum(abs(a - b) for a, b in pairs) / len(pairs)
+        print(f"mean absolute error on the {len(pairs)} held-out rows: {error:.4f}\n")
+    else:
+        right = sum(a == b for a, b in pairs)
+        print(f"accuracy on the {len(pairs)} held-out rows: {right / len(pairs):.4f}\n")
     print("  true    predicted")
-    for a, b in list(zip(truth, labels, strict=True))[:SAMPLES]:
-        print(f"  {a!s:<7} {b!s:<9} {'' if a == b else 'wrong'}".rstrip())
+    for a, b in pairs[:SAMPLES]:
+        said = f"{b:.4f}" if numbers else f"{b!s:<9} {'' if a == b else 'wrong'}"
+        print(f"  {a!s:<7} {said}".rstrip())
 
 
 if __name__ == "__main__":

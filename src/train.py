@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 MODEL = "model_train.pkl"
+TITLES = {"accuracy": "accuracy", "f1_weighted": "weighted F1", "r2": "R²", "mae": "MAE"}
 
 
 def main() -> None:
@@ -28,10 +29,12 @@ def main() -> None:
     for warning in run.warnings:
         print(f"warning: {warning}")
     print(f"{'':<14}{'training rows':>16}{'held-out rows':>16}")
-    for name, title in (("accuracy", "accuracy"), ("f1_weighted", "weighted F1")):
-        print(f"{title:<14}{run.metrics.train[name]:>16.4f}{run.metrics.test[name]:>16.4f}")
-    print("\nclassification report, held-out rows\n")
-    print(artifact_pipeline.classification_report(artifact.evaluation(), run.metrics.test))
+    for name, title in TITLES.items():
+        if name in run.metrics.test:
+            print(f"{title:<14}{run.metrics.train[name]:>16.4f}{run.metrics.test[name]:>16.4f}")
+    if artifact.manifest.interface.labels:
+        print("\nclassification report, held-out rows\n")
+        print(artifact_pipeline.classification_report(artifact.evaluation(), run.metrics.test))
     done = "nothing to train, the artifact is in the store" if run.cached else "trained"
     print(f"\n{done}; the model is in {MODEL}, the sealed artifact in {run.artifact}")
 

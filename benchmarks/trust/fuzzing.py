@@ -41,6 +41,14 @@ CONFIGS: tuple[dict[str, Any], ...] = (
         "gates": {"test.accuracy": {"min": 0.5, "max": 1.0}},
     },
     {"data": {"dataset": "wine"}, "model": {"steps": SCALED}},
+    {
+        "data": {"dataset": "diabetes"},
+        "model": {
+            "estimator": "sklearn.ensemble.BaggingRegressor",
+            "params": {"estimator": {"estimator": "sklearn.svm.SVR", "params": {"C": 2.0}}},
+        },
+        "gates": {"test.r2": {"min": 0.1}},
+    },
 )
 TOKENS = tuple(b'{ } [ ] " : , null NaN 1e999 -0 \\ud800 \\u0000 // \xef\xbb\xbf \xff'.split())
 TOKENS += (b"{}" * 50, b"[" * 2000, b"9" * 5000)
@@ -67,7 +75,9 @@ def configs(count: int, seed: int, folder: Path) -> Figures:
 
     def take() -> None:
         full = config.load(path)
-        estimators.resolve(full.model, full.split.random_state, f"{path}: model")
+        estimators.resolve(
+            full.model, full.split.random_state, f"{path}: model", data.target(full.data)
+        )
         data.split(data.load(full.data), full.split, f"{path}: split")
 
     figures = Figures()

@@ -49,8 +49,9 @@ if TYPE_CHECKING:
         UntrustedPickle,
         VerificationError,
     )
-    from artifact_pipeline.evaluation import classification_report, evaluate_model
+    from artifact_pipeline.evaluation import evaluate_model
     from artifact_pipeline.inference import evaluate, infer, open_artifact
+    from artifact_pipeline.observation import classification_report
     from artifact_pipeline.pipeline import run, train
     from artifact_pipeline.plan import recipe_of
     from artifact_pipeline.policy import (
@@ -98,8 +99,9 @@ _MODULES = {
         "UntrustedPickle",
         "VerificationError",
     ),
-    "evaluation": ("classification_report", "evaluate_model"),
+    "evaluation": ("evaluate_model",),
     "inference": ("evaluate", "infer", "open_artifact"),
+    "observation": ("classification_report",),
     "pipeline": ("run", "train"),
     "plan": ("recipe_of",),
     "policy": ("require_signature", "sign", "signer_of", "trusted", "verified", "verify"),

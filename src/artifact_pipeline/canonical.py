@@ -68,7 +68,10 @@ def decode(data: bytes) -> JSON:
     except ValueError as error:  # what json and UTF-8 raise, and integers of over 4,300 digits
         raise NotCanonical(str(error)) from error
     if b"\\u" in data:
-        encode(value)  # an escape may say half a character, which no output can show
+        try:
+            encode(value)
+        except NotCanonical as error:
+            raise NotCanonical("an escape says half a character, a lone surrogate") from error
     return value
 
 

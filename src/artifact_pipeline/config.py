@@ -27,15 +27,13 @@ DEFAULT_PATH = "config/config.json"
 MAX_BYTES = 1 << 20
 Form = TypeVar("Form", bound=Struct)
 
-Dataset: TypeAlias = Literal["breast_cancer", "digits", "iris", "wine"]
+Dataset: TypeAlias = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
 Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 
-METRICS = tuple(
-    f"{rows}.{name}"
-    for rows in ("train", "test")
-    for name in ("accuracy", "f1_weighted", "f1_macro", "precision_weighted", "recall_weighted")
-)
+_OF_CLASSES = ("accuracy", "f1_weighted", "f1_macro", "precision_weighted", "recall_weighted")
+_OF_NUMBERS = ("r2", "mae", "rmse")
+METRICS = tuple(f"{rows}.{n}" for rows in ("train", "test") for n in (*_OF_CLASSES, *_OF_NUMBERS))
 
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +50,9 @@ class Split(Struct, frozen=True, forbid_unknown_fields=True):
         Seed, Meta(description="Seeds the split, and each estimator that leaves its own unset.")
     ] = 42
     stratify: Annotated[
-        bool, Meta(description="Whether each class keeps its share on both sides.")
-    ] = True
+        bool | UnsetType,
+        Meta(description="Whether each class keeps its share on both sides; so it is for classes."),
+    ] = UNSET
 
 
 class Step(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +68,7 @@ class Model(Struct, frozen=True, forbid_unknown_fields=True):
 
     estimator: Annotated[
         str | UnsetType,
-        Meta(description="A classifier, such as sklearn.linear_model.LogisticRegression."),
+        Meta(description="Such as sklearn.linear_model.LogisticRegression."),
     ] = UNSET
     params: Annotated[
         dict[str, Any] | UnsetType, Meta(description="The arguments of its constructor.")

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.config import Data, Split, parse
@@ -24,6 +24,9 @@ from artifact_pipeline.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+Target: TypeAlias = Literal["class", "number"]
 
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,19 +46,23 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
 class Bundled(NamedTuple):
     """What is known of one of scikit-learn's bundled sets without loading it."""
 
-    file: str
-    """Its file in `sklearn/datasets/data`."""
+    files: tuple[str, ...]
+    """In `sklearn/datasets/data`."""
     loader: str
     rows: int
     features: int
+    target: Target = "class"
     image: Image | None = None
 
 
 BUNDLED = {
-    "breast_cancer": Bundled("breast_cancer.csv", "load_breast_cancer", 569, 30),
-    "digits": Bundled("digits.csv.gz", "load_digits", 1797, 64, Image(8, 8, 0.0, 16.0)),
-    "iris": Bundled("iris.csv", "load_iris", 150, 4),
-    "wine": Bundled("wine_data.csv", "load_wine", 178, 13),
+    "breast_cancer": Bundled(("breast_cancer.csv",), "load_breast_cancer", 569, 30),
+    "diabetes": Bundled(
+        ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"), "load_diabetes", 442, 10, "number"
+    ),
+    "digits": Bundled(("digits.csv.gz",), "load_digits", 1797, 64, image=Image(8, 8, 0.0, 16.0)),
+    "iris": Bundled(("iris.csv",), "load_iris", 150, 4),
+    "wine": Bundled(("wine_data.csv",), "load_wine", 178, 13),
 }
 
 
@@ -65,11 +72,12 @@ class Rows(NamedTuple):
     X: NDArray[np.float64]
     """(n_rows, n_features) float64."""
     y: NDArray[Any]
-    """(n_rows,) class labels."""
+    """(n_rows,) class labels, or float64 numbers."""
     feature_names: list[str]
     label_names: list[str]
-    """What a person calls each class, in the order of the sorted labels."""
+    """What a person calls each class, in the order of the sorted labels; none for numbers."""
     image: Image | None
+    target: Target
 
 
 class Parts(NamedTuple):
@@ -95,21 +103,31 @@ class Parts(NamedTuple):
         return {"rows": rows, "indices_digest": canonical.digest(indices)}
 
 
-def locate(data: Data) -> Path:
-    """Return the file that holds the rows, found without importing scikit-learn.
+def locate(data: Data) -> list[Path]:
+    """Return the files that hold the rows, found without importing scikit-learn.
 
     Raises:
-        DataError: if it is not installed.
+        DataError: if they are not installed.
     """
     spec = PathFinder.find_spec("sklearn")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder, "datasets", "data", BUNDLED[data.dataset].file)
-        if path.is_file():
-            return path
+        paths = [Path(folder, "datasets", "data", name) for name in BUNDLED[data.dataset].files]
+        if all(path.is_file() for path in paths):
+            return paths
     raise DataError(
         "scikit-learn's data file is not installed; pip install -r requirements.txt",
         where=f"data set {data.dataset}",
     )
+
+
+def target(data: Data) -> Target:
+    """Return what is to be learned: a class or a number."""
+    return BUNDLED[data.dataset].target
+
+
+def is_stratified(split: Split, of: Target) -> bool:
+    """Return whether each class keeps its share: as the config says, or else for classes."""
+    return of == "class" if isinstance(split.stratify, UnsetType) else split.stratify
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +136,7 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     dtype: str
     features: int
     rows: int
-    target: str
+    target: Target
 
 
 class Description(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,13 +149,15 @@ class Description(Struct, frozen=True, forbid_unknown_fields=True):
 
 def describe(data: Data) -> Description:
     """Return what a recipe says of the rows: their name, digest and schema, never their place."""
-    path = locate(data)
-    try:
-        digest = canonical.digest(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    digests = []
+    for path in locate(data):
+        try:
+            digests.append(canonical.digest(path.read_bytes()))
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    [digest] = digests if len(digests) == 1 else [canonical.digest(canonical.encode(digests))]
     known = BUNDLED[data.dataset]
-    schema = Schema("float64", known.features, known.rows, "class")
+    schema = Schema("float64", known.features, known.rows, known.target)
     return Description(data.dataset, digest, schema)
 
 
@@ -168,15 +188,16 @@ def load(data: Data) -> Rows:
         X,
         np.ascontiguousarray(bunch.target),
         [str(name) for name in bunch.feature_names],
-        [str(name) for name in bunch.target_names],
+        [str(name) for name in bunch.get("target_names", ())],
         known.image,
+        known.target,
     )
 
 
 def load_data(config: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Return X_train, X_test, y_train, y_test of a config's values.
 
-    X are (n_rows, n_features) float64, y are (n_rows,) int64.
+    X are (n_rows, n_features) float64, y are (n_rows,) int64, or float64 numbers.
 
     Raises:
         ConfigError, DataError: as `load` and `split`, and for a config that is wrong.
@@ -195,12 +216,18 @@ def split(rows: Rows, how: Split, where: str = "split") -> Parts:
     import numpy as np
     from sklearn.model_selection import train_test_split
 
+    stratified = is_stratified(how, rows.target)
+    if stratified and rows.target == "number":
+        raise ConfigError(
+            "found true, and numbers have no classes to keep the share of",
+            where=f"{where}.stratify",
+        )
     try:
         train, test = train_test_split(
             np.arange(len(rows.y)),
             test_size=how.test_size,
             random_state=how.random_state,
-            stratify=rows.y if how.stratify else None,
+            stratify=rows.y if stratified else None,
         )
     except ValueError as error:
         said = str(error).split(". ")[0]

@@ -16,25 +16,30 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.config import Model, Step
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest, sentence, show
+
+if TYPE_CHECKING:
+    from artifact_pipeline.data import Target
 
 # Public names alone: `sklearn.package.Class`, no part of it private.
 _NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
 _CLOSED = ("sklearn.externals", "sklearn.tests", "sklearn.conftest", "sklearn.experimental")
 
 
-def resolve(model: Model, random_state: int, where: str = "model") -> Model:
+def resolve(
+    model: Model, random_state: int, where: str = "model", target: Target = "class"
+) -> Model:
     """Return `model` as a recipe says it: every random state filled in, checked by scikit-learn.
 
     `n_jobs` is left out: how many processes compute decides no result (see `jobs`).
 
     Raises:
         ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
-            have, a value that it refuses, or a last step that is no classifier.
+            have, a value that it refuses, or a last step that does not predict the target.
     """
     places = [where]
     if isinstance(model.steps, list):
@@ -49,9 +54,10 @@ def resolve(model: Model, random_state: int, where: str = "model") -> Model:
                 f"{step.estimator} cannot transform rows; only the last step predicts",
                 where=f"{place}.estimator",
             )
-    if not _is_classifier(_make(steps[-1].estimator, steps[-1].params)):
+    if not _predicts(_make(steps[-1].estimator, steps[-1].params), target):
+        kind = {"class": "classifier", "number": "regressor"}[target]
         raise ConfigError(
-            f"{steps[-1].estimator} is no classifier, and the target is a class",
+            f"{steps[-1].estimator} is no {kind}, and the target is a {target}",
             where=f"{places[-1]}.estimator",
         )
     if isinstance(model.steps, list):
@@ -248,7 +254,7 @@ def _required(cls: type[Any]) -> list[str]:
     return [a.name for a in arguments if a.default is a.empty and a.kind in kinds]
 
 
-def _is_classifier(estimator: Any) -> bool:
-    from sklearn.base import is_classifier
+def _predicts(estimator: Any, target: Target) -> bool:
+    from sklearn.base import is_classifier, is_regressor
 
-    return bool(is_classifier(estimator))
+    return bool(is_classifier(estimator) if target == "class" else is_regressor(estimator))

@@ -36,10 +36,15 @@ class Prediction(Struct, frozen=True):
     """What an artifact says of rows; truth is there for held-out rows only."""
 
     digest: Digest
-    labels: list[Any]
+    labels: list[Any] | None
+    predictions: list[float] | None
+    """The numbers of a regressor, in the place of labels."""
     probabilities: list[list[float]] | None
     truth: list[Any] | None
     accuracy: float | None
+    """The share of right labels."""
+    mae: float | None
+    """The mean absolute error of numbers."""
 
 
 def open_artifact(
@@ -83,13 +88,17 @@ def infer(
     else:
         X = rows.parse(given, predictor.interface.features, where)
     outputs = predictor.outputs(X)
-    accuracy = None if truth is None else float((outputs.labels == truth).mean())
+    said, of_labels = outputs.predicted, bool(predictor.interface.labels)
+    right = None if truth is None or not of_labels else float((said == truth).mean())
+    wrong = None if truth is None or of_labels else float(abs(said - truth).mean())
     return Prediction(
         digest=predictor.digest,
-        labels=outputs.labels.tolist(),
+        labels=said.tolist() if of_labels else None,
+        predictions=None if of_labels else said.tolist(),
         probabilities=None if outputs.probabilities is None else outputs.probabilities.tolist(),
         truth=None if truth is None else truth.tolist(),
-        accuracy=accuracy,
+        accuracy=right,
+        mae=wrong,
     )
 
 
@@ -105,7 +114,7 @@ def evaluate(
     X, truth = held_out(predictor.manifest)
     metrics = {
         "train": predictor.manifest.metrics.train,
-        "test": measure(truth, predictor.predict(X)),
+        "test": measure(truth, predictor.predict(X), predictor.manifest.recipe.data.schema.target),
     }
     return Evaluated(predictor.digest, metrics, judge(metrics, gates))
 

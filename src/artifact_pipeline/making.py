@@ -10,7 +10,7 @@ from artifact_pipeline import checkout, numerics
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import StoreError
-from artifact_pipeline.evaluation import Evaluation
+from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.plan import Plan
 from artifact_pipeline.record import Record
 from artifact_pipeline.trainer import Trained, Trainer

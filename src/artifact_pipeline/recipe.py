@@ -123,7 +123,12 @@ def make(model: config.Model, split: config.Split, source: config.Data, profile:
             python=f"{sys.version_info[0]}.{sys.version_info[1]}",
             system=platform.system(),
         ),
-        split=Split("random", split.test_size, split.random_state, split.stratify),
+        split=Split(
+            method="random",
+            test_size=split.test_size,
+            random_state=split.random_state,
+            stratify=data.is_stratified(split, data.target(source)),
+        ),
     )
 
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline import catalog, inference, numerics, pipeline, policy
+from artifact_pipeline.artifact.formats import parity
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.catalog import Difference
@@ -48,7 +49,7 @@ class Reproduction(Struct, frozen=True):
     labels: int
     """How many of them by another label, and not by other probabilities alone."""
     apart: float | None
-    """The greatest difference of a probability, for a model that gives them."""
+    """The greatest difference of a probability, or of a number as a share of their spread."""
     install: str | None
     """The pip command that would match the packages, where they differ."""
 
@@ -110,11 +111,14 @@ def _compare(there: Verified, here: Verified) -> tuple[list[int], int, float | N
 
     X, _ = inference.held_out(there.manifest)
     a, b = (open_verified(one).outputs(X) for one in (there, here))
-    other = a.labels != b.labels
+    bound = there.manifest.parity.bound + here.manifest.parity.bound
+    other = parity.differ(a, b, bound)
+    if a.predicted.dtype.kind == "f":
+        return np.flatnonzero(other).tolist(), 0, float(parity.apart(a, b).max())
     labels, apart = int(other.sum()), None
     if a.probabilities is not None and b.probabilities is not None:
         distance = np.abs(a.probabilities - b.probabilities).max(axis=1)
-        other |= distance > there.manifest.parity.bound + here.manifest.parity.bound
+        other |= distance > bound
         apart = float(distance.max())
     return np.flatnonzero(other).tolist(), labels, apart
 

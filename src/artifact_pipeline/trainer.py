@@ -120,7 +120,7 @@ class Trainer:
             return found
 
         probabilities = array("probabilities") if "probabilities" in blobs else None
-        outputs = Outputs(array("labels"), probabilities)
+        outputs = Outputs(array("predicted"), probabilities)
         return Trained(said, blobs["pickle"], array("X_test"), outputs)
 
     def forms(self) -> Iterator[tuple[Form, bytes]]:
@@ -190,7 +190,9 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
     from artifact_pipeline import data, estimators, training
 
     where = first[0]["where"]
-    model = estimators.resolve(full.model, full.split.random_state, f"{where}: model")
+    model = estimators.resolve(
+        full.model, full.split.random_state, f"{where}: model", data.target(full.data)
+    )
     rows = data.load(full.data)
     parts = data.split(rows, full.split, f"{where}: split")
     seen = numerics.seen()
@@ -233,25 +235,27 @@ def _measure(
     fitted: Fitted, rows: Rows, parts: Parts
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return what is said of a fitted estimator (see `Trained`), and its outputs on X_test."""
-    from artifact_pipeline import evaluation
+    from artifact_pipeline.evaluation import evaluate
+    from artifact_pipeline.observation import observe
 
     estimator = fitted.estimator
-    arrays = {"X_test": parts.X_test, "labels": estimator.predict(parts.X_test)}
+    arrays = {"X_test": parts.X_test, "predicted": estimator.predict(parts.X_test)}
     if hasattr(estimator, "predict_proba"):
         arrays["probabilities"] = estimator.predict_proba(parts.X_test)
-    seen = evaluation.observe(
-        estimator, parts.X_test, parts.y_test, parts.test_index, rows.label_names
+    seen = observe(
+        estimator, parts.X_test, parts.y_test, parts.test_index, rows.label_names, rows.target
     )
+    trained_on = estimator.predict(parts.X_train)
     said = {
         "metrics": {
-            "train": evaluation.evaluate(parts.y_train, estimator.predict(parts.X_train)),
-            "test": evaluation.evaluate(parts.y_test, arrays["labels"]),
+            "train": evaluate(parts.y_train, trained_on, rows.target),
+            "test": evaluate(parts.y_test, arrays["predicted"], rows.target),
         },
         "split": parts.summary(),
         "evaluation": msgspec.to_builtins(seen),
         "warnings": list(fitted.warnings),
         "features": rows.feature_names,
-        "labels": estimator.classes_.tolist(),
+        "labels": estimator.classes_.tolist() if rows.target == "class" else [],
         "label_names": rows.label_names,
         "image": msgspec.to_builtins(rows.image),
     }

@@ -63,9 +63,10 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
     """
     if "model" in config:
         from artifact_pipeline.config import parse
+        from artifact_pipeline.data import target
 
         full = parse(config, "config")
-        resolved = resolve(full.model, full.split.random_state)
+        resolved = resolve(full.model, full.split.random_state, target=target(full.data))
     else:
         for key in config:
             if key not in (*SHORT_KEYS, "gates"):

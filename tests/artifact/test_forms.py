@@ -105,7 +105,7 @@ def test_a_pipeline_without_probabilities_gives_labels_alone(project):
     assert done.code == 0, done.err
     predictor = open_artifact("latest", store=project / "artifacts")
     assert [port.name for port in predictor.interface.outputs] == ["label"]
-    with pytest.raises(CallError, match="gives labels alone"):
+    with pytest.raises(CallError, match="gives no probabilities"):
         predictor.predict_proba([[5.0, 3.0, 1.0, 0.2]])
     answer = call("infer", "latest", "-", "--json", cwd=project, stdin=b"5,3,1,0.2").json
     assert answer["probabilities"] is None and answer["labels"] == [0]

@@ -11,7 +11,7 @@ from artifact_pipeline import canonical
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.artifact.seal import seal
 from artifact_pipeline.config import Model, Step
-from artifact_pipeline.evaluation import Evaluation
+from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.store import Store
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -36,8 +36,13 @@ def boosted(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def archive():
-    return exported(HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=4).fit(X, y))
+def model():
+    return HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=4).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def archive(model):
+    return exported(model)
 
 
 def exported(estimator):
@@ -76,10 +81,9 @@ def test_it_is_made_again_to_the_byte_by_another_process(boosted):
     assert call("report", "latest", cwd=folder).code == 0
 
 
-def test_a_model_says_the_same_after_it_was_opened(archive):
-    model = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=4).fit(X, y)
+def test_a_model_says_the_same_after_it_was_opened(model, archive):
     outputs = form.load(archive, "m")(X)
-    assert (outputs.labels == model.predict(X)).all()
+    assert (outputs.predicted == model.predict(X)).all()
     assert (outputs.probabilities == model.predict_proba(X)).all()
 
 

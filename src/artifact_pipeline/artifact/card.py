@@ -23,7 +23,12 @@ _TITLES = {
     "f1_macro": "F1, macro",
     "precision_weighted": "Precision, weighted",
     "recall_weighted": "Recall, weighted",
+    "r2": "R²",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
 }
+# What Hugging Face calls them.
+_TYPES = {"accuracy": "accuracy", "f1_weighted": "f1", "r2": "r_squared", "mae": "mae"}
 
 
 def write(
@@ -37,9 +42,10 @@ def write(
     """Return the Markdown of the card; all text that a user chose is quoted in it."""
     dataset = recipe.data.dataset
     name = title(recipe)
+    task = "tabular-classification" if interface.labels else "tabular-regression"
     head = {
         "library_name": "sklearn",
-        "pipeline_tag": "tabular-classification",
+        "pipeline_tag": task,
         "tags": ["sklearn", parity.form.partition("-")[0], "artifact-pipeline"],
         "datasets": [dataset],
         "model-index": [
@@ -47,11 +53,12 @@ def write(
                 "name": name,
                 "results": [
                     {
-                        "task": {"type": "tabular-classification"},
+                        "task": {"type": task},
                         "dataset": {"type": dataset, "name": dataset, "split": "test"},
                         "metrics": [
-                            {"type": "accuracy", "value": metrics.test["accuracy"]},
-                            {"type": "f1", "value": metrics.test["f1_weighted"]},
+                            {"type": kind, "value": metrics.test[name]}
+                            for name, kind in _TYPES.items()
+                            if name in metrics.test
                         ],
                     }
                 ],
@@ -59,14 +66,13 @@ def write(
         ],
     }
     rows = split.rows
-    bound = f" and probabilities within {parity.bound:g}" if parity.bound else ""
     return f"""---
 {json.dumps(head, indent=2)}
 ---
 
 # {plain(name)} on {plain(dataset)}
 
-{len(interface.labels)} classes, {len(interface.features)} features, {rows.train} rows to learn \
+{interface.target()}, {len(interface.features)} features, {rows.train} rows to learn \
 from and {rows.test} held out.
 
 ## How good it is
@@ -75,8 +81,8 @@ from and {rows.test} held out.
 | --- | ---: | ---: |
 {_metric_rows(metrics)}
 
-The figures to go by are those of the held-out rows. `evaluation.json` holds the confusion
-matrix, the calibration and example rows.
+The figures to go by are those of the held-out rows. `evaluation.json` holds more of what was
+seen on them, and example rows.
 
 ## How it was made
 
@@ -88,9 +94,10 @@ Recipe `{recipe_digest}`: the same recipe gives the same bytes.
 
 ## How to use it
 
-`{MODEL_FILES[parity.form]}` is the form to use. It was proven on the {parity.rows} held-out rows \
-to give the estimator's labels{bound} ({parity.form}). `model_train.pkl` is the scikit-learn
-estimator; a pickle runs code when it is opened, so open it only if you know who wrote it.
+`{MODEL_FILES[parity.form]}` is the form to use, and proven: \
+{parity.claim(bool(interface.labels))}.
+`model_train.pkl` is the scikit-learn estimator; a pickle runs code when it is opened, so open it
+only if you know who wrote it.
 
     artifact-pipeline verify FOLDER --digest sha256:…
     artifact-pipeline infer FOLDER rows.csv
@@ -101,6 +108,7 @@ def _metric_rows(metrics: Metrics) -> str:
     return "\n".join(
         f"| {title} | {metrics.train[name]:.4f} | {metrics.test[name]:.4f} |"
         for name, title in _TITLES.items()
+        if name in metrics.train and name in metrics.test
     )
 
 

@@ -38,8 +38,8 @@ MAX_SIGNATURE = 1 << 20
 MAX_FILE = 2 << 30
 """Bytes; protobuf, and so ONNX, goes no further."""
 
-ALWAYS = ("accuracy", "f1_weighted")
-"""The metrics that every classifier's manifest names, of training and of held-out rows."""
+ALWAYS = {"class": ("accuracy", "f1_weighted"), "number": ("r2", "mae", "rmse")}
+"""The metrics that every manifest names, of training and of held-out rows, by its target."""
 
 MEDIA_TYPES = {
     EVALUATION: "application/json",
@@ -92,6 +92,10 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True):
     label_names: list[str]
     image: Image | None
 
+    def target(self) -> str:
+        """Return what is predicted, as a sentence says it."""
+        return f"{len(self.labels)} classes" if self.labels else "A number to predict"
+
 
 class Parity(Struct, frozen=True, forbid_unknown_fields=True):
     """How near the open form was proven to lie to the estimator, on the held-out rows."""
@@ -102,11 +106,14 @@ class Parity(Struct, frozen=True, forbid_unknown_fields=True):
     bound: float
     """The greatest difference of a probability; 0 for a model that gives none."""
 
-    def claim(self) -> str:
-        """Return what was proven, as a sentence says it."""
+    def claim(self, labels: bool) -> str:
+        """Return what was proven, of labels or else of numbers, as a sentence says it."""
+        rows = f"on {self.rows} held-out rows"
+        if not labels:
+            of = "of their spread"
+            return f"{self.form} gave the estimator's numbers {rows} within {self.bound:g} {of}"
         bound = f", probabilities within {self.bound:g}" if self.bound else ""
-        rows = f"{self.rows} held-out rows"
-        return f"{self.form} gave the estimator's labels on {rows}{bound}"
+        return f"{self.form} gave the estimator's labels {rows}{bound}"
 
 
 class Parts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -180,9 +187,12 @@ def decode(data: bytes, where: str) -> Manifest:
         raise VerificationError(f"is not a manifest: {error}", where=where) from error
     if recipes.digest(manifest.recipe) != manifest.recipe_digest:
         raise VerificationError("its recipe is not what recipe_digest says", where=where)
+    target = manifest.recipe.data.schema.target
     for rows in (manifest.metrics.train, manifest.metrics.test):
-        if missing := [name for name in ALWAYS if name not in rows]:
+        if missing := [name for name in ALWAYS[target] if name not in rows]:
             raise VerificationError(f"its metrics lack {missing[0]}", where=where)
+    if (target == "class") != bool(manifest.interface.labels):
+        raise VerificationError(f"its labels do not go with a target of a {target}", where=where)
     names = [file.path for file in manifest.files]
     for name in (MANIFEST, SIGNATURE):
         if name in names:

@@ -28,7 +28,7 @@ from artifact_pipeline.artifact.manifest import (
 )
 from artifact_pipeline.canonical import DIGEST, Digest
 from artifact_pipeline.errors import CallError, DataError, VerificationError
-from artifact_pipeline.evaluation import Evaluation
+from artifact_pipeline.observation import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,13 +183,13 @@ class Predictor:
         return self.manifest.interface
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the label of each row, (n_rows,).
+        """Return the label of each row, or the number, (n_rows,).
 
         Raises:
             DataError: if X has another shape, names other columns, or holds a value that is no
                 finite number.
         """
-        return self.outputs(X).labels
+        return self.outputs(X).predicted
 
     def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
         """Return the probability of each of `interface.labels`, (n_rows, n_labels).
@@ -200,7 +200,7 @@ class Predictor:
         """
         probabilities = self.outputs(X).probabilities
         if probabilities is None:
-            raise CallError("this model gives labels alone", where="predict_proba")
+            raise CallError("this model gives no probabilities", where="predict_proba")
         return probabilities
 
     def outputs(self, X: Any) -> Outputs:

@@ -26,7 +26,7 @@ from artifact_pipeline.artifact.manifest import (
     SplitSummary,
     encode,
 )
-from artifact_pipeline.evaluation import Evaluation
+from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.recipe import Recipe
 
 

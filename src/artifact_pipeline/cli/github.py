@@ -46,10 +46,11 @@ def tell(run: Run) -> None:
             "artifact-path": run.artifact,
             "report-path": run.report,
             "record-path": run.record,
-            "accuracy": repr(run.metrics.test["accuracy"]),
             "cached": str(run.cached).lower(),
         }
     )
+    if (accuracy := run.metrics.test.get("accuracy")) is not None:
+        outputs({"accuracy": repr(accuracy)})
 
 
 def outputs(values: dict[str, str]) -> None:

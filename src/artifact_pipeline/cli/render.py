@@ -48,17 +48,18 @@ def evaluated(found: Evaluated) -> str:
 
 
 def predicted(found: Prediction) -> str:
-    """Return a line for each given row; of held-out rows the accuracy and some samples."""
+    """Return a line for each given row; of held-out rows how good they are, and some samples."""
+    rows = len(found.labels if found.labels is not None else found.predictions or [])
     if found.truth is None:
-        return "\n".join(_prediction(found, i) for i in range(len(found.labels)))
-    lines = [
-        f"accuracy on the {len(found.labels)} held-out rows: {found.accuracy:.4f}",
-        "",
-        "  true    predicted",
-    ]
-    for i in range(min(SAMPLES, len(found.labels))):
-        mark = "" if found.truth[i] == found.labels[i] else "   wrong"
-        lines.append(f"  {clean(str(found.truth[i])):<7} {_prediction(found, i)}{mark}")
+        return "\n".join(_prediction(found, i) for i in range(rows))
+    name, value = (
+        ("accuracy", found.accuracy) if found.labels else ("mean absolute error", found.mae)
+    )
+    lines = [f"{name} on the {rows} held-out rows: {value:.4f}", "", "  true    predicted"]
+    for i in range(min(SAMPLES, rows)):
+        right = found.labels is None or found.truth[i] == found.labels[i]
+        line = f"  {clean(str(found.truth[i])):<7} {_prediction(found, i)}"
+        lines.append(line if right else f"{line}   wrong")
     return "\n".join(lines)
 
 
@@ -69,10 +70,9 @@ def shown(found: Shown) -> str:
     manifest = found.manifest
     made = manifest.recipe
     rows = manifest.split.rows
-    classes = len(manifest.interface.labels)
     lines = [
         click.style(f"{recipes.title(made)} on {clean(made.data.dataset)}", bold=True),
-        f"{classes} classes, {len(manifest.interface.features)} features, "
+        f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{rows.train} training rows, {rows.test} held-out rows",
         "",
         *_metrics(manifest.metrics.train, manifest.metrics.test),
@@ -89,7 +89,7 @@ def shown(found: Shown) -> str:
         "",
         "checked",
         _field("files", f"all {len(manifest.files) + 1} verified just now"),
-        _field("parity", manifest.parity.claim()),
+        _field("parity", manifest.parity.claim(bool(manifest.interface.labels))),
         *_provenance(found.record),
         "",
         _field("artifact", found.folder),
@@ -116,8 +116,8 @@ def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
             lines.append(name + click.style(f"broken: {clean(one.broken or '')}", fg="red"))
             continue
         aliases = f"  ({', '.join(one.aliases)})" if one.aliases else ""
-        score = one.metrics.test.get("accuracy")
-        shown_score = "" if score is None else f"held-out accuracy {score:.4f}"
+        best = "accuracy" if "accuracy" in one.metrics.test else "r2"
+        shown_score = f"held-out {TITLES[best]} {one.metrics.test[best]:.4f}"
         what = clean(f"{one.estimator} on {one.dataset}")
         lines.append(f"{name}{what:<40} {shown_score}{aliases}")
     lines += ["", f"{len(runs)} runs, the newest first"]
@@ -217,7 +217,9 @@ def _provenance(record: dict[str, Any] | None) -> list[str]:
 
 
 def _prediction(found: Prediction, i: int) -> str:
-    label = clean(str(found.labels[i]))
+    if found.predictions is not None:
+        return f"{found.predictions[i]:.6g}"
+    label = clean(str((found.labels or [])[i]))
     if found.probabilities is None:
         return label
     return f"{label:<9} {max(found.probabilities[i]):.4f}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from artifact_pipeline.data import Image
-from artifact_pipeline.evaluation import Bin
+from artifact_pipeline.observation import Bin
 
 CELL = 10
 """Units of the drawing that a pixel is wide and high."""
@@ -43,6 +43,24 @@ def calibration(bins: Sequence[Bin]) -> str:
         '<path class="axis" d="M20 10V210H220"/><path class="even" d="M20 210L220 10"/>'
         '<text x="20" y="226">0</text><text x="214" y="226">1</text><text x="8" y="16">1</text>'
         f"{dots}</svg>"
+    )
+
+
+def scatter(points: Sequence[tuple[float, float]]) -> str:
+    """Return the predicted numbers (upward) by the true ones (rightward), on one scale."""
+    values = [value for point in points for value in point] or [0.0]
+    low, high = min(values), max(values)
+    scale = 200 / ((high - low) or 1.0)
+    dots = "".join(
+        f'<circle class="dot" cx="{20 + (truth - low) * scale:.1f}" '
+        f'cy="{210 - (predicted - low) * scale:.1f}" r="3"/>'
+        for truth, predicted in points
+    )
+    label = f"Predicted by true numbers of {len(points)} rows, from {low:.4g} to {high:.4g}"
+    return (
+        f'<svg class="plot" viewBox="0 0 232 232" role="img" aria-label="{label}">'
+        '<path class="axis" d="M20 10V210H220"/><path class="even" d="M20 210L220 10"/>'
+        f'<text x="20" y="226">{low:.4g}</text><text x="190" y="226">{high:.4g}</text>{dots}</svg>'
     )
 
 

@@ -18,7 +18,7 @@ from artifact_pipeline import recipe as recipes
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Verified
 from artifact_pipeline.data import Image
-from artifact_pipeline.evaluation import Evaluation, Example
+from artifact_pipeline.observation import QUANTILES, Evaluation, Example, Value
 from artifact_pipeline.report import figures
 
 TITLES = {name: title[0].upper() + title[1:] for name, title in evaluation.TITLES.items()}
@@ -49,10 +49,7 @@ def write(artifact: Verified) -> str:
 <h1>{escape(title)}</h1>
 {_head(manifest)}
 {_metrics(manifest)}
-{_classes(seen)}
-{_confusion(seen)}
-{_mistakes(seen, manifest)}
-{_calibration(seen)}
+{_of_classes(seen, manifest) if manifest.interface.labels else _of_numbers(seen)}
 {_weights(seen, manifest)}
 {_recipe(manifest)}
 {_checks(artifact)}
@@ -64,16 +61,20 @@ def write(artifact: Verified) -> str:
 
 def _head(manifest: Manifest) -> str:
     rows = manifest.split.rows
-    cards = [("Held-out accuracy", manifest.metrics.test.get("accuracy"))]
-    cards.append(("Held-out weighted F1", manifest.metrics.test.get("f1_weighted")))
-    cards.append(("Training accuracy", manifest.metrics.train.get("accuracy")))
+    test, train = manifest.metrics.test, manifest.metrics.train
+    first, second = ("accuracy", "f1_weighted") if manifest.interface.labels else ("r2", "mae")
+    cards = [
+        (f"Held-out {evaluation.TITLES[first]}", test.get(first)),
+        (f"Held-out {evaluation.TITLES[second]}", test.get(second)),
+        (f"Training {evaluation.TITLES[first]}", train.get(first)),
+    ]
     items = "".join(
         f"<li><strong>{value:.4f}</strong> {name}</li>"
         for name, value in cards
         if value is not None
     )
     return (
-        f'<p class="soft">{len(manifest.interface.labels)} classes, '
+        f'<p class="soft">{manifest.interface.target()}, '
         f"{len(manifest.interface.features)} features, {rows.train} rows to learn from, "
         f'{rows.test} held out.</p>\n<ul class="cards">{items}</ul>'
     )
@@ -88,6 +89,30 @@ def _metrics(manifest: Manifest) -> str:
     ]
     head = ["Metric", "Training rows", "Held-out rows"]
     return _section("How good it is", _table("Metrics, by the rows they are of", head, rows))
+
+
+def _of_classes(seen: Evaluation, manifest: Manifest) -> str:
+    parts = (_classes(seen), _confusion(seen), _mistakes(seen, manifest), _calibration(seen))
+    return "\n".join(parts)
+
+
+def _of_numbers(seen: Evaluation) -> str:
+    errors = seen.errors if isinstance(seen.errors, list) else []
+    head = ["Share of the rows", "Predicted minus true, at most"]
+    rows = [[f"{share:.0%}", _number(e)] for share, e in zip(QUANTILES, errors, strict=True)]
+    table = _table("Errors on the held-out rows", head, rows)
+    examples = [(float(one.truth), float(one.label)) for one in seen.examples]
+    text = (
+        "<p>Points on the dashed line are predicted right; shown are the held-out rows that are "
+        "kept, those farthest from it first.</p>"
+    )
+    head = ["Row", "True", "Predicted"]
+    worst = [
+        [str(one.row), _number(float(one.truth)), _number(float(one.label))]
+        for one in seen.examples[:10]
+    ]
+    far = _table("The ten that are farthest from the truth", head, worst)
+    return _section("Errors", text + figures.scatter(examples) + table + far)
 
 
 def _classes(seen: Evaluation) -> str:
@@ -123,7 +148,7 @@ def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
     wrong = [example for example in seen.examples if example.truth != example.label]
     if not wrong:
         return _section("Mistakes", "<p>Every held-out row that is kept was predicted right.</p>")
-    names = {one.label: one.name for one in seen.per_class}
+    names: dict[Value, str] = {one.label: one.name for one in seen.per_class}
     image = manifest.interface.image
     if image is not None:
         items = "".join(_mistake(one, image, names) for one in wrong)
@@ -138,7 +163,7 @@ def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
     return _section(f"Mistakes: {len(wrong)}", table)
 
 
-def _mistake(one: Example, image: Image, names: dict[bool | int | str, str]) -> str:
+def _mistake(one: Example, image: Image, names: dict[Value, str]) -> str:
     truth, label = (str(names.get(value, value)) for value in (one.truth, one.label))
     sure = f" ({max(one.probabilities):.2f})" if one.probabilities else ""
     drawn = figures.pixels(one.values, image, f"Row {one.row}, which is {truth}")
@@ -200,7 +225,10 @@ def _recipe(manifest: Manifest) -> str:
 
 
 def _checks(artifact: Verified) -> str:
-    fields = {"digest": artifact.digest, "parity": artifact.manifest.parity.claim()}
+    fields = {
+        "digest": artifact.digest,
+        "parity": artifact.manifest.parity.claim(bool(artifact.manifest.interface.labels)),
+    }
     commands = (
         f"artifact-pipeline verify FOLDER --digest {artifact.digest}\n"
         "artifact-pipeline run CONFIG --force"

@@ -49,7 +49,9 @@ def write(
         _table(head, rows),
         _gates(gates),
         f"<details><summary>Confusion on the {manifest.split.rows.test} held-out rows</summary>\n\n"
-        f"{_table(['true, predicted', *names], confusion)}\n\n</details>",
+        f"{_table(['true, predicted', *names], confusion)}\n\n</details>"
+        if names
+        else "",
         _table(
             ["", ""],
             [["digest", artifact.digest], ["recipe", manifest.recipe_digest]],

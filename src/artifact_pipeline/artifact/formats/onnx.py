@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 
 def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
-    """Yield the ONNX forms that the converter can make of a fitted classifier, best first.
+    """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
-    The graph takes `X` and gives `label`, and `probabilities` if the estimator does.
+    The graph takes `X` and gives `label`, and `probabilities` if the estimator does; that of a
+    regressor gives `prediction`.
     """
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+    from sklearn.base import is_regressor
 
     gives_probabilities = hasattr(estimator, "predict_proba")
     types = {"float64": DoubleTensorType, "float32": FloatTensorType}
@@ -50,22 +52,22 @@ def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
             continue  # an operator that the converter has not in this precision
         if not gives_probabilities:
-            graph = _label_alone(graph)
+            graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
         yield form, graph.SerializeToString(deterministic=True)
 
 
-def _label_alone(graph: Any) -> Any:
-    """Cut the scores off: only labels are comparable where there are no probabilities."""
+def _first_alone(graph: Any, wanted: str) -> Any:
+    """Name the first output as wanted, and cut the scores off, which are not comparable."""
     from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
     name = graph.graph.output[0].name
     cut = select_model_inputs_outputs(graph, outputs=[name])
     # Inside a Pipeline the converter names a result `label` and the output otherwise.
-    renamed = {name: "label", "label": "inner_label"} if name != "label" else {}
+    renamed = {name: wanted, wanted: f"inner_{wanted}"} if name != wanted else {}
     for node in cut.graph.node:
         node.input[:] = [renamed.get(one, one) for one in node.input]
         node.output[:] = [renamed.get(one, one) for one in node.output]
-    cut.graph.output[0].name = "label"
+    cut.graph.output[0].name = wanted
     return cut
 
 
@@ -136,6 +138,8 @@ def _run(
         with _at_most(limits.seconds(len(X)), lambda: setattr(options, "terminate", True)):
             values = session.run(None, {"X": X.astype(dtype)}, options)
         found = dict(zip(names, values, strict=True))
+        if "prediction" in found:
+            return Outputs(found["prediction"].reshape(len(X)), None)
         return Outputs(found["label"], found.get("probabilities"))
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"

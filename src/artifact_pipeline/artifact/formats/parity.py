@@ -46,8 +46,8 @@ BY_NAME = {form.name: form for form in FORMS}
 class Outputs(NamedTuple):
     """What a model says of rows."""
 
-    labels: NDArray[Any]
-    """(n_rows,)"""
+    predicted: NDArray[Any]
+    """(n_rows,) labels, or floats: the numbers of a regressor."""
     probabilities: NDArray[np.floating[Any]] | None
     """(n_rows, n_labels), or None for a model that gives none."""
 
@@ -88,7 +88,11 @@ def interface(
     image: Image | None,
 ) -> Interface:
     """Return the interface of a form: features, labels and image as the data set has them."""
-    outputs = [Port("label", "int64" if isinstance(labels[0], int) else "string", [None])]
+    if labels:
+        kind = "int64" if isinstance(labels[0], int) else "string"
+        outputs = [Port("label", kind, [None])]
+    else:
+        outputs = [Port("prediction", form.dtype, [None, 1])]
     if gives_probabilities:
         outputs.append(Port("probabilities", form.dtype, [None, len(labels)]))
     return Interface(
@@ -135,11 +139,19 @@ def prove(
 def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
     """Return the proof that `found` is what the estimator gave, or None if it is not.
 
-    A label may differ only where the estimator's two best probabilities lie within the bound.
+    A label may differ only where the estimator's two best probabilities lie within the bound;
+    numbers must lie within it as shares of their spread.
     """
     import numpy as np
 
-    equal = found.labels == expected.labels
+    if found.predicted.shape != expected.predicted.shape:
+        return None
+    if expected.predicted.dtype.kind == "f":
+        measured = float(np.max(apart(found, expected)))
+        if not measured <= form.bound:  # nor where it is no number
+            return None
+        return Proof(Parity(form.name, len(expected.predicted), True, form.bound), measured)
+    equal = found.predicted == expected.predicted
     if expected.probabilities is None:
         measured, bound = 0.0, 0.0
         holds = bool(equal.all())
@@ -157,3 +169,20 @@ def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
         return None
     parity = Parity(form.name, len(equal), bool(equal.all()), bound)
     return Proof(parity, measured)
+
+
+def apart(a: Outputs, b: Outputs) -> NDArray[np.float64]:
+    """Return how far apart numbers are predicted, (n_rows,), as shares of the spread of b's."""
+    import numpy as np
+
+    spread = float(np.ptp(b.predicted)) or 1.0
+    distance: NDArray[np.float64] = np.abs(a.predicted - b.predicted) / spread
+    return distance
+
+
+def differ(a: Outputs, b: Outputs, bound: float) -> NDArray[np.bool_]:
+    """Return the rows, (n_rows,), that get other labels, or numbers beyond the bound."""
+    if b.predicted.dtype.kind == "f":
+        return apart(a, b) > bound
+    other: NDArray[np.bool_] = a.predicted != b.predicted
+    return other

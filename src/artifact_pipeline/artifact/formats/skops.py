@@ -76,7 +76,8 @@ def load(verified: bytes, where: str) -> Run:
     def run(X: NDArray[np.float64]) -> Outputs:
         try:
             gives = hasattr(estimator, "predict_proba")
-            return Outputs(estimator.predict(X), estimator.predict_proba(X) if gives else None)
+            predicted = estimator.predict(X).reshape(len(X))
+            return Outputs(predicted, estimator.predict_proba(X) if gives else None)
         except Exception as error:  # as above
             said = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise VerificationError(f"it does not predict: {said}", where=where) from error
