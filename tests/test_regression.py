@@ -7,7 +7,8 @@ import pytest
 from conftest import call, write
 
 import artifact_pipeline as api
-from artifact_pipeline.artifact.formats.parity import FORMS, Outputs, compare
+from artifact_pipeline.artifact.formats.form import FORMS, Outputs
+from artifact_pipeline.artifact.formats.parity import compare
 from artifact_pipeline.errors import CallError, ConfigError, VerificationError
 
 RIDGE = {

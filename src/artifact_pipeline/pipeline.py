@@ -20,7 +20,7 @@ import msgspec
 
 from artifact_pipeline import canonical, checkout, config, provenance, recipe
 from artifact_pipeline.artifact import manifest as manifests
-from artifact_pipeline.artifact.formats import parity
+from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
@@ -226,7 +226,7 @@ def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
         note.append(f"{rows} held-out rows were predicted when it was sealed; outcome repeated")
         return
     outputs = open_verified(verified).outputs(held_out.X_test)
-    other = parity.differ(outputs, held_out.outputs, verified.manifest.parity.bound)
+    other = form.differ(outputs, held_out.outputs, verified.manifest.parity.bound)
     agreed = rows - int(other.sum())
     note.append(f"{rows} held-out rows predicted by the verified artifact, {agreed} as trained")
 

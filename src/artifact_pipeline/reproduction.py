@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline import catalog, inference, numerics, pipeline, policy
-from artifact_pipeline.artifact.formats import parity
+from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.catalog import Difference
@@ -112,9 +112,9 @@ def _compare(there: Verified, here: Verified) -> tuple[list[int], int, float | N
     X, _ = inference.held_out(there.manifest)
     a, b = (open_verified(one).outputs(X) for one in (there, here))
     bound = there.manifest.parity.bound + here.manifest.parity.bound
-    other = parity.differ(a, b, bound)
+    other = form.differ(a, b, bound)
     if a.predicted.dtype.kind == "f":
-        return np.flatnonzero(other).tolist(), 0, float(parity.apart(a, b).max())
+        return np.flatnonzero(other).tolist(), 0, float(form.apart(a, b).max())
     labels, apart = int(other.sum()), None
     if a.probabilities is not None and b.probabilities is not None:
         distance = np.abs(a.probabilities - b.probabilities).max(axis=1)

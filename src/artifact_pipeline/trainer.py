@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from artifact_pipeline.artifact.formats.parity import Form, Outputs
+    from artifact_pipeline.artifact.formats.form import Form, Outputs
     from artifact_pipeline.data import Parts, Rows
     from artifact_pipeline.training import Fitted
 
@@ -109,8 +109,8 @@ class Trainer:
         # Loaded here, it costs nothing: this process would only wait.
         import numpy as np
 
+        from artifact_pipeline.artifact.formats.form import Outputs
         from artifact_pipeline.artifact.formats.onnx import runtime
-        from artifact_pipeline.artifact.formats.parity import Outputs
 
         runtime()
         said, blobs = self._receive()
@@ -125,7 +125,7 @@ class Trainer:
 
     def forms(self) -> Iterator[tuple[Form, bytes]]:
         """Yield the open forms of the trained model, best first, each exported when asked for."""
-        from artifact_pipeline.artifact.formats.parity import BY_NAME
+        from artifact_pipeline.artifact.formats.form import BY_NAME
 
         while True:
             said, blobs = self._receive()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from artifact_pipeline.artifact.formats.parity import Outputs, Run
+    from artifact_pipeline.artifact.formats.form import Outputs, Run
 
 
 class Verified(NamedTuple):
@@ -214,15 +214,15 @@ def open_verified(verified: Verified) -> Predictor:
     Raises:
         VerificationError: if its model does not load.
     """
-    from artifact_pipeline.artifact.formats import parity
+    from artifact_pipeline.artifact.formats import form, parity
 
-    form = verified.manifest.parity.form
-    name = MODEL_FILES[form]
+    kind = verified.manifest.parity.form
+    name = MODEL_FILES[kind]
     where = str(verified.folder / name)
     inputs = [(port.name, port.dtype) for port in verified.manifest.interface.inputs]
-    if inputs != [("X", parity.BY_NAME[form].dtype)]:
+    if inputs != [("X", form.BY_NAME[kind].dtype)]:
         raise VerificationError("its interface is not the one input X of its form", where=where)
-    return Predictor(verified, parity.load(form, verified.files[name], where))
+    return Predictor(verified, parity.load(kind, verified.files[name], where))
 
 
 def _matrix(X: Any, features: list[str]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import github, options, output, trust
+from artifact_pipeline.cli import github, options, output, render, trust
 from artifact_pipeline.errors import CallError
 
 
@@ -56,7 +56,7 @@ def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool
     found = api.evaluate(artifact, config, store=store)
     missed = [verdict for verdict in found.gates if not verdict.passed]
     if not (missed and as_json):  # then the error's document holds what was found
-        output.answer(found, as_json, "evaluated")
+        render.answer(found, as_json, render.evaluated)
     if missed:
         raise api.GateMissed("; ".join(map(str, missed)), run=found, where="gate")
 
@@ -72,7 +72,7 @@ def infer(artifact: str, rows: str | None, store: str | None, as_json: bool, **a
     where = "standard input" if rows == "-" else rows or ""
     given = None if rows is None else _read(rows)
     found = api.infer(artifact, given, where, **options.trust(asked, store))
-    output.answer(found, as_json, "predicted")
+    render.answer(found, as_json, render.predicted)
 
 
 @group.command()
@@ -81,7 +81,7 @@ def infer(artifact: str, rows: str | None, store: str | None, as_json: bool, **a
 @options.JSON
 def show(artifact: str, store: str | None, as_json: bool) -> None:
     """Say what ARTIFACT is, what made it, and how good it is."""
-    output.answer(api.show(artifact, store=store), as_json, "shown")
+    render.answer(api.show(artifact, store=store), as_json, render.shown)
 
 
 @group.command()
@@ -104,8 +104,6 @@ def report(artifact: str, path: str | None, store: str | None, as_json: bool) ->
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and the runs of a store."""
-    from artifact_pipeline.cli import render
-
     artifacts, runs = api.artifacts(store=store), api.runs(store=store)
     if as_json:
         output.document({"artifacts": artifacts, "runs": runs})
@@ -120,8 +118,6 @@ def list_(store: str | None, as_json: bool) -> None:
 @options.JSON
 def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
     """Compare recipe and metrics of two artifacts."""
-    from artifact_pipeline.cli import render
-
     found = api.diff(a, b, store=store)
     if as_json:
         output.document({"a": a, "b": b, "differences": found})
@@ -142,7 +138,7 @@ def reproduce(
     found = api.reproduce(artifact, store=store, with_packages=with_packages)
     refused = found.result == "differs" or (strict and found.result != "identical")
     if not (refused and as_json):
-        output.answer(found, as_json, "reproduced")
+        render.answer(found, as_json, render.reproduced)
     if refused:
         raise api.ReproductionDiffers(
             f"{found.result}: {found.digest} was not made again", run=found, where=artifact
@@ -180,12 +176,12 @@ def _run(job: Callable[..., api.Run], as_json: bool, given: dict[str, Any]) -> N
     except api.GateMissed as missed:
         github.tell(missed.run)
         if not as_json:
-            output.answer(missed.run, as_json, "ran")
+            render.answer(missed.run, as_json, render.ran)
         raise
     github.tell(made)
     for warning in made.warnings:
         output.say(f"warning: {warning}")
-    output.answer(made, as_json, "ran")
+    render.answer(made, as_json, render.ran)
 
 
 def _read(rows: str) -> bytes:

@@ -37,16 +37,6 @@ def document(value: Any) -> None:
     click.echo(data.decode().replace("##[", "#\\u0023["))
 
 
-def answer(found: Any, as_json: bool, view: str) -> None:
-    """Print what a function found, as JSON or by the view of `render` for a person."""
-    if as_json:
-        document(found)
-    else:
-        from artifact_pipeline.cli import render
-
-        text(getattr(render, view)(found))
-
-
 def text(content: str) -> None:
     """Print for a person, on standard output."""
     click.echo(harmless(content), color=coloured(sys.stdout))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from artifact_pipeline.cli import output
 from artifact_pipeline.cli.output import clean
 from artifact_pipeline.evaluation import TITLES
 
@@ -22,6 +24,14 @@ RUNS = 20
 """How many runs are listed."""
 SAMPLES = 10
 """How many predictions of held-out rows are shown."""
+
+
+def answer(found: Any, as_json: bool, view: Callable[[Any], str]) -> None:
+    """Print what a function found, as JSON, or by a view below for a person."""
+    if as_json:
+        output.document(found)
+    else:
+        output.text(view(found))
 
 
 def ran(run: Run) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import options, output
+from artifact_pipeline.cli import options, output, render
 from artifact_pipeline.errors import CallError
 
 
@@ -85,7 +85,7 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
 @options.JSON
 def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None:
     """Move an alias to ARTIFACT, and keep who did it, when, and from what."""
-    output.answer(api.promote(artifact, alias, store=store), as_json, "promoted")
+    render.answer(api.promote(artifact, alias, store=store), as_json, render.promoted)
 
 
 @click.command()
@@ -96,7 +96,7 @@ def doctor(repair: bool, store: str | None, as_json: bool) -> None:
     """Check a store, and say what is wrong with it and what is to be done."""
     found = api.examine(store, repair=repair)
     if found.sound or not as_json:
-        output.answer(found, as_json, "examined")
+        render.answer(found, as_json, render.examined)
     if not found.sound:
         left = sum(not finding.repaired for finding in found.findings)
         how = "" if repair else "; --repair does what it can"

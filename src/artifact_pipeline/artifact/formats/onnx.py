@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats import limits
-from artifact_pipeline.artifact.formats.parity import FORMS, Form, Outputs, Run
+from artifact_pipeline.artifact.formats.form import FORMS, Form, Outputs, Run
 from artifact_pipeline.artifact.manifest import MODEL_ONNX
 from artifact_pipeline.errors import VerificationError
 

@@ -1,16 +1,16 @@
-"""The open forms of a model, from the best to the least, and the proof that one is the model.
+"""The proof that an open form is the model: it gives the estimator's outputs on the held-out rows.
 
-A form is sealed only if it gives the estimator's outputs on the held-out rows.
+A form is sealed only if it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
+from artifact_pipeline.artifact.formats.form import BY_NAME, Form, Outputs, Run, apart
 from artifact_pipeline.artifact.manifest import (
     MODEL_ONNX,
-    MODEL_SKOPS,
     FormName,
     Interface,
     Label,
@@ -25,42 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Form(NamedTuple):
-    """A form and precision, and how far from the estimator its probabilities may lie."""
-
-    name: FormName
-    file: str
-    dtype: str
-    bound: float
-
-
-FORMS = (
-    Form("onnx-float64", MODEL_ONNX, "float64", 1e-9),
-    Form("onnx-float32", MODEL_ONNX, "float32", 1e-5),
-    Form("skops", MODEL_SKOPS, "float64", 1e-9),
-)
-"""From the best to the least."""
-BY_NAME = {form.name: form for form in FORMS}
-
-
-class Outputs(NamedTuple):
-    """What a model says of rows."""
-
-    predicted: NDArray[Any]
-    """(n_rows,) labels, or floats: the numbers of a regressor."""
-    probabilities: NDArray[np.floating[Any]] | None
-    """(n_rows, n_labels), or None for a model that gives none."""
-
-
 class Proof(NamedTuple):
     """A parity that held, and the difference that was measured, which CPUs may change."""
 
     parity: Parity
     measured: float
-
-
-Run: TypeAlias = "Callable[[NDArray[np.float64]], Outputs]"
-"""An opened model: it takes rows (n_rows, n_features) and gives what it says of them."""
 
 
 def load(name: FormName, verified: bytes, where: str) -> Run:
@@ -169,20 +138,3 @@ def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
         return None
     parity = Parity(form.name, len(equal), bool(equal.all()), bound)
     return Proof(parity, measured)
-
-
-def apart(a: Outputs, b: Outputs) -> NDArray[np.float64]:
-    """Return how far apart numbers are predicted, (n_rows,), as shares of the spread of b's."""
-    import numpy as np
-
-    spread = float(np.ptp(b.predicted)) or 1.0
-    distance: NDArray[np.float64] = np.abs(a.predicted - b.predicted) / spread
-    return distance
-
-
-def differ(a: Outputs, b: Outputs, bound: float) -> NDArray[np.bool_]:
-    """Return the rows, (n_rows,), that get other labels, or numbers beyond the bound."""
-    if b.predicted.dtype.kind == "f":
-        return apart(a, b) > bound
-    other: NDArray[np.bool_] = a.predicted != b.predicted
-    return other

@@ -17,7 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.artifact.formats.parity import BY_NAME, Form, Outputs, Run
+from artifact_pipeline.artifact.formats.form import BY_NAME, Form, Outputs, Run
 from artifact_pipeline.errors import VerificationError
 
 if TYPE_CHECKING:
