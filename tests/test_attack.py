@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import threading
 from random import Random
 
@@ -31,15 +32,15 @@ def test_no_changed_artifact_is_accepted_and_nothing_else_is_opened(digits):
 
 
 def test_a_changed_config_is_taken_or_refused_in_one_line(tmp_path):
-    found = fuzzing.configs(600, 6, tmp_path)
+    found = fuzzing.configs(400, 6, tmp_path)
     assert (found.examples, found.tracebacks, found.wrong_codes) == ([], 0, 0)
-    assert found.taken > 10 and found.refused > 100 and found.by_command == 3
+    assert found.taken > 10 and found.refused > 100 and found.by_command == 2
 
 
 def test_a_changed_file_of_rows_is_taken_or_refused_in_one_line(tmp_path, digits):
-    found = fuzzing.row_files(1000, 7, tmp_path, digits.folder)
+    found = fuzzing.row_files(600, 7, tmp_path, digits.folder)
     assert (found.examples, found.tracebacks, found.wrong_codes) == ([], 0, 0)
-    assert found.taken > 10 and found.refused > 100 and found.by_command == 5
+    assert found.taken > 10 and found.refused > 100 and found.by_command == 3
 
 
 @pytest.mark.slow
@@ -158,5 +159,10 @@ def test_a_mutated_manifest_is_refused_by_the_digest_and_never_breaks_the_reader
 
 
 def test_the_figures_are_printed_by_one_command():
-    text = (ROOT / "docs" / "security.md").read_text("utf-8")
-    assert "python -m benchmarks.trust" in text
+    """And docs/security.md quotes them as they are printed: a look is the same, with less tried."""
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    code = (ROOT / "benchmarks" / "trust" / "__main__.py").read_text("utf-8")
+    [figures] = re.findall(r"```text\n(artifacts changed .*?)```", page, re.S)
+    for line in figures.strip().splitlines():
+        what = re.split(r" {2,}\d|, x86", line.strip())[0]
+        assert what in code and not re.search(r"[1-9]\d* (accepted|tracebacks|broken|lost)", line)

@@ -118,6 +118,7 @@ def test_infer_holds_the_artifact_to_a_digest(project):
     assert done.code == 4 and "this is not the artifact asked for" in done.err
 
 
+@pytest.mark.slow
 def test_evaluate_measures_again_and_judges_the_gates_of_a_config(project, digits):
     found = call("evaluate", "latest", "--json", cwd=project).json
     assert found["metrics"] == digits.run["metrics"]
@@ -250,6 +251,7 @@ def test_a_user_text_cannot_move_the_terminals_cursor(project):
     assert done.code == 2 and "\x1b" not in done.err and "\\x1b[2J.json" in done.err
 
 
+@pytest.mark.slow
 def test_a_locale_without_the_signs_fails_nothing(project):
     env = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     path = write(project, {**QUICK, "gates": {"test.accuracy": {"min": 0.5}}})

@@ -62,6 +62,7 @@ def test_a_second_time_nothing_is_trained(checkout):
     assert "nothing to train" in door(checkout, "src/train.py").out
 
 
+@pytest.mark.slow
 def test_a_store_from_elsewhere_is_trained_again_so_that_the_pickle_is_ours(checkout, digits):
     shutil.copytree(digits.store, checkout / "artifacts")
     trained = door(checkout, "src/train.py")

@@ -65,6 +65,7 @@ def test_the_summary_shows_metrics_gates_change_and_confusion(project, digits):
     assert run["artifact"] in text
 
 
+@pytest.mark.slow
 def test_a_model_of_other_rows_is_not_compared(project):
     assert call("run", write(project, QUICK), cwd=project).code == 0
     wine = {**QUICK, "data": {"dataset": "wine"}}

@@ -48,6 +48,7 @@ def test_a_stored_artifact_that_does_not_verify_is_made_again(project, digits):
     assert call("verify", "latest", cwd=project).code == 0
 
 
+@pytest.mark.slow
 def test_an_index_that_names_another_artifact_is_not_believed(project, digits):
     """A store from a cache that somebody else wrote: the recipe's digest points at their model."""
     assert call("train", write(project, QUICK), cwd=project).code == 0
@@ -66,6 +67,7 @@ def test_force_trains_again_and_finds_the_same_bytes(project):
     assert first.json["digest"] in again.out
 
 
+@pytest.mark.slow
 def test_force_that_finds_other_bytes_exits_1_and_keeps_what_was_there(project, digits):
     """What stands in for another outcome is a forged artifact under the same recipe."""
     first = call("run", write(project, QUICK), "--json", cwd=project).json
@@ -142,6 +144,7 @@ def test_a_config_that_was_checked_before_is_trained_under_the_profile_all_the_s
     assert all(library["num_threads"] == 1 for library in record["observed"]["blas"])
 
 
+@pytest.mark.slow
 def test_the_record_names_commit_and_changes(project):
     def git(*words):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words],
@@ -168,6 +171,7 @@ def test_a_module_in_the_working_folder_does_not_shadow_a_library(project):
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_from_python_it_is_the_same_words(project):
     run = artifact_pipeline.train(QUICK)
     assert artifact_pipeline.verify(run.artifact, run.digest).metrics == run.metrics

@@ -56,6 +56,7 @@ def test_it_predicts_numbers_on_the_command_line_and_from_python(ridge):
     assert "mean absolute error on the 89 held-out rows: 46.1389" in held_out.out
 
 
+@pytest.mark.slow
 def test_everything_that_looks_at_an_artifact_looks_at_it(ridge):
     folder, run = ridge
     for words in (("show", "latest"), ("list",), ("evaluate", "latest"), ("report", "latest"),
@@ -70,6 +71,7 @@ def test_everything_that_looks_at_an_artifact_looks_at_it(ridge):
     assert "tabular-regression" in card and "| R² |" in card
 
 
+@pytest.mark.slow
 def test_it_is_made_again_to_the_byte(ridge):
     folder, _ = ridge
     done = call("reproduce", "latest", "--strict", "--json", cwd=folder)

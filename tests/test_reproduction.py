@@ -31,6 +31,7 @@ def test_an_artifact_is_made_again_to_the_byte_from_its_folder_alone(digits, cop
     assert "identical: made again" in call("reproduce", copied, cwd=tmp_path).out
 
 
+@pytest.mark.slow
 def test_other_bytes_that_predict_the_same_name_what_differs(copied, tmp_path):
     digest = forge(copied, lambda recipe: recipe["packages"].update(numpy="2.0.1"))
     done = call("reproduce", copied, "--json", cwd=tmp_path)

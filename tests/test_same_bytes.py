@@ -23,7 +23,9 @@ for name in ("time", "time_ns"):
     [
         {"PYTHONHASHSEED": "1"},
         pytest.param({"USER": "somebody", "LOGNAME": "somebody"}, marks=pytest.mark.slow),
-        {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONUTF8": "0"},
+        pytest.param(
+            {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONUTF8": "0"}, marks=pytest.mark.slow
+        ),
         pytest.param({"TZ": "Asia/Kolkata"}, marks=pytest.mark.slow),
         {"clock": "fifty years later"},
         pytest.param({"umask": "077"}, marks=pytest.mark.slow),

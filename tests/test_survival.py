@@ -16,6 +16,7 @@ from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.store import Store
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_leave_one_whole_store(project):
     path = write(project, QUICK)
     command = [sys.executable, "-m", "artifact_pipeline", "run", path, "--json"]
@@ -99,6 +100,7 @@ time.time = lambda: real() - 10**9
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_was_set_back_changes_nothing_but_the_times(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     (project / "site").mkdir()
@@ -112,7 +114,14 @@ def test_a_clock_that_was_set_back_changes_nothing_but_the_times(project, digits
     assert call("doctor", cwd=project).code == 0
 
 
-@pytest.mark.parametrize("index", [b"", b"sha256:12", b"\xff" * 80])
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"",
+        pytest.param(b"sha256:12", marks=pytest.mark.slow),
+        pytest.param(b"\xff" * 80, marks=pytest.mark.slow, id="binary"),
+    ],
+)
 def test_a_truncated_index_costs_a_training_and_no_more(project, digits, index):
     shutil.copytree(digits.store, project / "artifacts")
     [path] = (project / "artifacts" / "recipes").iterdir()

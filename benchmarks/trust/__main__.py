@@ -29,7 +29,7 @@ def main() -> None:
         wrong = {name: n for name, n in must_be_none.items() if n}
         bad = bad or bool(wrong)
         named = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in must_be_none.items())
-        print(f"{what:<44}{tried:>7}   {named}", flush=True)
+        print(f"{what:<28}{tried:>7}   {named}".rstrip(), flush=True)
     sys.exit(1 if bad else 0)
 
 
@@ -78,7 +78,7 @@ def _cpus(place: Path, share: float) -> Iterator[tuple[str, int, dict[str, int]]
         native = cpus.native(profile, place)
         chosen = names[: max(1, round(len(names) * share))]
         differ = sum(cpus.emulated(cpu, place).digest != native.digest for cpu in chosen)
-        yield f"CPUs emulated, {profile}: {' '.join(chosen)}", len(chosen), {"disagree": differ}
+        yield f"CPUs emulated, {profile}", len(chosen), {"disagree": differ}
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def test_a_pipeline_without_probabilities_gives_labels_alone(project):
     assert answer["probabilities"] is None and answer["labels"] == [0]
 
 
+@pytest.mark.slow
 def test_an_estimator_without_an_open_form_is_refused_and_nothing_is_stored(project):
     """Its graph gives other labels, and its tree is compiled code that trusts its arrays."""
     model = {"estimator": "sklearn.neighbors.RadiusNeighborsClassifier"}

@@ -74,6 +74,7 @@ def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(boosted):
     assert predicted.json["labels"] == [0, 2]
 
 
+@pytest.mark.slow
 def test_it_is_made_again_to_the_byte_by_another_process(boosted):
     folder, run = boosted
     done = call("reproduce", run["artifact"], "--strict", cwd=folder, env={"PYTHONHASHSEED": "5"})
