@@ -60,7 +60,8 @@ def scatter(points: Sequence[tuple[float, float]]) -> str:
     return (
         f'<svg class="plot" viewBox="0 0 232 232" role="img" aria-label="{label}">'
         '<path class="axis" d="M20 10V210H220"/><path class="even" d="M20 210L220 10"/>'
-        f'<text x="20" y="226">{low:.4g}</text><text x="190" y="226">{high:.4g}</text>{dots}</svg>'
+        f'<text x="20" y="226">{low:.4g}</text><text x="190" y="226">{high:.4g}</text>'
+        f'<text x="110" y="226">true</text><text x="26" y="18">predicted</text>{dots}</svg>'
     )
 
 
