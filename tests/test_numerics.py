@@ -77,6 +77,7 @@ def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
         "PYTHONHASHSEED": "7",
         "PYTHONOPTIMIZE": "2",
         "SKLEARN_ASSUME_FINITE": "1",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2",
         "PATH": "/bin",
     }
     inner = numerics.environment("x86-64-v3", outer)
@@ -85,6 +86,9 @@ def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
     assert inner["PYTHONHASHSEED"] == "0"
     assert "PYTHONOPTIMIZE" not in inner and "SKLEARN_ASSUME_FINITE" not in inner
     assert inner["PATH"] == "/bin"
+    assert "GLIBC_TUNABLES" not in inner
+    below = numerics.environment("x86-64-v2", outer)
+    assert below["GLIBC_TUNABLES"] == "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4"
 
 
 def test_the_run_record_says_what_was_observed(project):

@@ -31,6 +31,7 @@ for name in ("time", "time_ns"):
         pytest.param({"umask": "077"}, marks=pytest.mark.slow),
         {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"},
         pytest.param({"state": "another home"}, marks=pytest.mark.slow),
+        pytest.param({"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA"}, marks=pytest.mark.slow),
     ],
     ids=lambda outer: next(iter(outer)),
 )
