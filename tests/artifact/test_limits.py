@@ -184,12 +184,13 @@ def test_a_tree_that_leads_to_itself_is_refused(copied):
 
 GRAPH = model([node("Neg", "X")])
 HIDDEN = model([node("Evil", "X", domain="evil")])
+EVIL = onnx.ModelProto.FromString(HIDDEN).graph.SerializeToString()
 
 
 @pytest.mark.parametrize(
     "graph",
     [
-        GRAPH + b"\xba\x80\x80\x80\x10" + HIDDEN[-1:],  # a tag of more than 32 bits
+        GRAPH + b"\xba\x80\x80\x80\x10" + bytes([len(EVIL)]) + EVIL,  # a tag beyond 32 bits
         GRAPH + b"\x3a\xff\xff\xff\xff\xff\x01",  # a length beyond all files
         GRAPH + b"\x3b",  # a group
         GRAPH + b"\x02\x00",  # the field number 0
