@@ -141,3 +141,26 @@ def reseal(folder: Path, name: str, data: bytes) -> str:
 def copied(digits: Sealed, tmp_path: Path) -> Path:
     """A copy of the digits artifact, to be broken."""
     return Path(shutil.copytree(digits.folder, tmp_path / "artifact"))
+
+
+def pair(folder: Path, name: str, key: Any = None, lock: Any = None) -> Any:
+    """Write a private and a public key, an elliptic one unless one is given, and return it."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    pem, lock = serialization.Encoding.PEM, lock or serialization.NoEncryption()
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, lock)
+    (folder / f"{name}.pem").write_bytes(private)
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (folder / f"{name}.pub").write_bytes(public)
+    return key
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the key pairs `ours` and `other`."""
+    folder = tmp_path_factory.mktemp("keys")
+    pair(folder, "ours")
+    pair(folder, "other")
+    return folder

@@ -8,34 +8,16 @@ import subprocess
 import sys
 
 import pytest
-from conftest import QUICK, ROOT, call, write
+from conftest import QUICK, call, pair, write
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import artifact_pipeline as api
-from artifact_pipeline.errors import CallError, StoreError, UntrustedPickle, VerificationError
+from artifact_pipeline.errors import CallError, StoreError, VerificationError
 
 PEM, NO = serialization.Encoding.PEM, serialization.NoEncryption()
 OFFLINE = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
-
-
-def pair(folder, name, key=None, lock=NO):
-    """Write a private and a public key, and return the private one."""
-    key = key or ec.generate_private_key(ec.SECP256R1())
-    private = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, lock)
-    (folder / f"{name}.pem").write_bytes(private)
-    public = key.public_key().public_bytes(PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    (folder / f"{name}.pub").write_bytes(public)
-    return key
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("keys")
-    pair(folder, "ours")
-    pair(folder, "other")
-    return folder
 
 
 @pytest.fixture
@@ -202,67 +184,6 @@ def test_half_a_signer_or_two_exit_2(signed, keys, tmp_path):
     ):
         done = call(*words, cwd=tmp_path)
         assert done.code == 2 and done.err.count("\n") == 1, (words, done)
-
-
-@pytest.fixture
-def store(digits, tmp_path, keys):
-    """A copy of the store, whose policy asks for our signature."""
-    shutil.copytree(digits.store, tmp_path / "artifacts")
-    done = call("trust", "--public-key", keys / "ours.pub", cwd=tmp_path)
-    assert done.code == 0, done.err
-    return tmp_path / "artifacts"
-
-
-@pytest.mark.slow
-def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, digits, monkeypatch):
-    monkeypatch.chdir(store.parent)
-    pickle = store / digits.digest.removeprefix("sha256:") / "model_train.pkl"
-
-    def each():
-        return [call(*words, cwd=store.parent).code for words in (
-            ("infer", "latest"), ("verify", "latest"), ("evaluate", "latest"),
-            ("infer", digits.folder), ("infer", "latest", "--digest", digits.digest),
-        )]  # fmt: skip
-
-    assert each() == [4] * 5
-    for digest in (None, api.verified(pickle.parent).manifest.files[-1].sha256):
-        with pytest.raises(VerificationError, match="a signature is asked for"):
-            api.load_model(pickle, digest)
-    api.sign("latest", key=keys / "other.pem")
-    assert each() == [4] * 5
-    api.sign("latest", key=keys / "ours.pem")
-    assert each() == [0, 0, 0, 4, 0]
-    assert call("infer", "latest", "--require-signature", cwd=store.parent).code == 0
-    assert api.load_model(pickle).predict([[0.0] * 64]).shape == (1,)
-    assert call("run", ROOT / "config" / "config.json", cwd=store.parent).code == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("policy", [b"", b"{}", b'{"by":"nobody"}', b'{"by":"key"}', b"[1]"])
-def test_a_policy_that_cannot_be_read_is_not_taken_for_none(store, policy):
-    (store / "trust.json").write_bytes(policy)
-    done = call("infer", "latest", cwd=store.parent)
-    assert done.code == 5 and "is no policy" in done.err and done.err.count("\n") == 1
-
-
-def test_a_policy_that_was_removed_is_noticed_where_the_call_insists(store, digits):
-    (store / "trust.json").unlink()
-    done = call("infer", "latest", "--require-signature", cwd=store.parent)
-    assert done.code == 2 and "by whom?" in done.err
-
-
-def test_a_signature_opens_a_pickle_that_this_checkout_did_not_write(signed, keys, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(signed.parent / "another"))
-    with pytest.raises(UntrustedPickle):
-        api.load_model(signed / "model_train.pkl")
-    signer = api.public_key(keys / "ours.pub")
-    assert api.load_model(signed / "model_train.pkl", signed_by=signer).n_features_in_ == 64
-    (signed / "loose.pkl").write_bytes((signed / "model_train.pkl").read_bytes())
-    with pytest.raises(VerificationError, match="not listed"):
-        api.load_model(signed / "loose.pkl", signed_by=signer)
-    shutil.copy(signed / "loose.pkl", signed.parent)
-    with pytest.raises(VerificationError, match="lies in no artifact"):
-        api.load_model(signed.parent / "loose.pkl", signed_by=signer)
 
 
 def certificate(name, key, issuer=None, issuer_key=None, signs=True):
