@@ -1,7 +1,10 @@
 """What a checkout remembers: the pickles that it wrote, and no others."""
 
+import os
 import pickle
+import platform
 import shutil
+import subprocess
 
 import pytest
 from conftest import ROOT, call, script
@@ -124,3 +127,17 @@ def test_a_config_is_checked_by_scikit_learn_once(project):
         (project / "config" / "config.json").read_text().replace('"lbfgs"', '"nope"')
     )
     assert call("recipe", cwd=project).code == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a writer's death is told by its signal")
+def test_what_a_dead_writer_left_in_the_memory_is_swept_and_a_living_ones_kept():
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    staging = checkout.folder() / "staging"
+    staging.mkdir(parents=True, exist_ok=True)
+    left, living = (staging / f"{platform.node()}~{pid}~00" for pid in (dead.pid, os.getpid()))
+    for path in (left, living):
+        path.write_bytes(b"half")
+    checkout.sweep()
+    assert living.exists() and not left.exists()
+    living.unlink()

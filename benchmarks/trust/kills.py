@@ -39,7 +39,7 @@ class Figures(msgspec.Struct):
     failed: int = 0
     """Next runs that did not succeed."""
     left: int = 0
-    """What was left in staging after the next run."""
+    """What was left in staging, of the store or of the user's state, after the next run."""
     examples: list[str] = []
 
 
@@ -93,6 +93,7 @@ def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
         _examine(figures, store, known)
         known = _known(store)
         left = [path.name for path in store.entries("staging")]
+        left += [path.name for path in (place / "state").rglob("staging/*")]
         figures.left += len(left)
         figures.examples += left
     return figures

@@ -17,7 +17,14 @@ from artifact_pipeline import canonical, numerics, recipe
 from artifact_pipeline.artifact.manifest import MANIFEST
 from artifact_pipeline.artifact.open import check_pin
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.disk import failing, write_atomically
+from artifact_pipeline.disk import (
+    failing,
+    is_left_over,
+    remove,
+    staged,
+    write_atomically,
+    write_new,
+)
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedPickle, VerificationError
 from artifact_pipeline.policy import trusted
 from artifact_pipeline.store import Store
@@ -53,6 +60,15 @@ def remember_profile(name: str) -> str:
     """Remember and return the profile that this machine was seen to hold."""
     _remember(_profile_name(), name.encode())
     return name
+
+
+def sweep() -> None:
+    """Remove what writers that are gone have left half written here."""
+    staging = folder() / "staging"
+    with failing(str(staging)):
+        for path in staging.iterdir() if staging.is_dir() else ():
+            if is_left_over(path):
+                remove(path)
 
 
 def recall_config(config: bytes) -> Any:
@@ -163,7 +179,9 @@ def _remember(name: str, data: bytes) -> None:
     path = folder() / name
     with failing(str(path), "set XDG_STATE_HOME to a folder that can be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, data)
+        with staged(folder() / "staging") as new:
+            write_new(new, data)
+            new.replace(path)
 
 
 def _state_home() -> Path:

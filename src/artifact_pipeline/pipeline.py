@@ -147,6 +147,7 @@ def _train(
         note.append("nothing to train: the artifact of this recipe is in the store, and verified")
     else:
         store.sweep()
+        checkout.sweep()
         files, held_out = make(made, record)
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
