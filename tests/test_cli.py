@@ -84,6 +84,7 @@ def test_infer_predicts_rows_of_each_form(project, digits, rows, form, source):
     assert [line.split()[0] for line in plain.out.splitlines()] == [str(label) for label in y]
 
 
+@pytest.mark.slow
 def test_infer_without_rows_predicts_the_held_out_ones(project):
     answer = call("infer", "latest", "--json", cwd=project).json
     assert len(answer["labels"]) == len(answer["truth"]) == 360
@@ -164,6 +165,7 @@ def test_list_gives_artifacts_and_runs(project, digits):
     assert "1 artifacts" in out and digits.digest[7:19] in out
 
 
+@pytest.mark.slow
 def test_diff_names_what_differs_in_recipe_and_metrics(project):
     other = {**json.loads((project / "config" / "config.json").read_bytes()), "C": 0.1}
     assert call("train", write(project, other), cwd=project).code == 0

@@ -48,6 +48,7 @@ def test_the_pickle_is_that_of_the_sealed_artifact_and_opens_by_pickle_and_jobli
     assert pickle.loads(data).C == joblib.load(checkout / "model_train.pkl").C == 1.0
 
 
+@pytest.mark.slow
 def test_the_config_decides_and_no_code_does(checkout):
     path = checkout / "config" / "config.json"
     path.write_text(path.read_text().replace("1000", "5"))

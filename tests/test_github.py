@@ -100,6 +100,7 @@ def test_a_config_that_is_no_json_is_shown_at_its_line(project):
     assert ",file=config.json,line=3::" in done.err
 
 
+@pytest.mark.slow
 def test_a_missed_gate_is_shown_with_metric_bound_and_value(project):
     config = {**QUICK, "gates": {"test.accuracy": {"min": 0.999}}}
     done = call("run", write(project, config), cwd=project, env=ACTIONS)

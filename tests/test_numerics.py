@@ -91,6 +91,7 @@ def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
     assert below["GLIBC_TUNABLES"] == "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4"
 
 
+@pytest.mark.slow
 def test_the_run_record_says_what_was_observed(project):
     assert call("train", write(project, QUICK), cwd=project).code == 0
     record = call("list", "--json", cwd=project).json["runs"][0]

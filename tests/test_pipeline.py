@@ -96,6 +96,7 @@ def test_a_missed_gate_exits_1_keeps_the_record_and_moves_no_alias(project, digi
     assert "MISSED by -0.0323" in call("run", "config.json", cwd=project).out
 
 
+@pytest.mark.slow
 def test_gates_are_judged_anew_on_a_stored_artifact(project):
     gate = {"test.accuracy": {"min": 0.999}}
     assert call("run", write(project, {**QUICK, "gates": gate}), cwd=project).code == 1
@@ -118,6 +119,7 @@ def test_a_path_of_tests_that_looks_like_an_option_is_a_path(project):
     assert done.code == 1 and "nothing was trained" in done.err
 
 
+@pytest.mark.slow
 def test_a_warning_is_a_sentence_on_the_terminal_and_in_the_record(project):
     done = call("run", write(project, {**SHORT, "max_iter": 3}), cwd=project)
     sentence = "LogisticRegression did not converge within max_iter=3; raise max_iter, or scale"
@@ -127,6 +129,7 @@ def test_a_warning_is_a_sentence_on_the_terminal_and_in_the_record(project):
     assert record["warnings"][0].startswith(sentence)
 
 
+@pytest.mark.slow
 def test_what_an_estimator_prints_harms_nothing(project):
     model = {"estimator": "sklearn.neural_network.MLPClassifier",
              "params": {"verbose": True, "max_iter": 20}}  # fmt: skip
@@ -135,6 +138,7 @@ def test_what_an_estimator_prints_harms_nothing(project):
     assert "Iteration 1, loss" in done.err
 
 
+@pytest.mark.slow
 def test_a_config_that_was_checked_before_is_trained_under_the_profile_all_the_same(project):
     path = write(project, QUICK)
     assert call("recipe", path, cwd=project).code == 0
@@ -164,6 +168,7 @@ def test_the_record_names_commit_and_changes(project):
     assert old["config"] == "config.json"
 
 
+@pytest.mark.slow
 def test_a_module_in_the_working_folder_does_not_shadow_a_library(project):
     for name in ("random", "numpy", "train", "sklearn"):
         (project / f"{name}.py").write_text("raise SystemExit('shadowed')")

@@ -27,7 +27,7 @@ for name in ("time", "time_ns"):
             {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "PYTHONUTF8": "0"}, marks=pytest.mark.slow
         ),
         pytest.param({"TZ": "Asia/Kolkata"}, marks=pytest.mark.slow),
-        {"clock": "fifty years later"},
+        pytest.param({"clock": "fifty years later"}, marks=pytest.mark.slow),
         pytest.param({"umask": "077"}, marks=pytest.mark.slow),
         {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"},
         pytest.param({"state": "another home"}, marks=pytest.mark.slow),

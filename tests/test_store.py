@@ -114,6 +114,7 @@ def test_a_broken_artifact_is_listed_as_broken(store, digits):
     assert "broken" in call("list", cwd=store.root.parent).out
 
 
+@pytest.mark.slow
 def test_the_variable_names_the_store_and_the_option_beats_it(project):
     path = write(project, QUICK)
     assert call("train", path, cwd=project, env={"ARTIFACT_PIPELINE_STORE": "mine"}).code == 0

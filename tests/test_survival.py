@@ -53,7 +53,7 @@ def one_line(done):
 
 @pytest.mark.slow
 @needs_mounts
-@pytest.mark.parametrize("free", [0, 4096, 8192, 65536, 131072])
+@pytest.mark.parametrize("free", [0, 8192, 131072])
 def test_a_full_disk_fails_with_5_and_loses_nothing(project, disk, digits, free):
     shutil.copytree(digits.store, disk / "artifacts")
     (disk / "filler").write_bytes(b"x" * (shutil.disk_usage(disk).free - free))
@@ -114,6 +114,7 @@ def test_a_clock_that_was_set_back_changes_nothing_but_the_times(project, digits
     assert call("doctor", cwd=project).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "index",
     [

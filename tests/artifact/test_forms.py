@@ -96,6 +96,7 @@ def test_the_best_form_that_can_be_proven_is_sealed(project, estimator, params, 
     assert predictor.interface.inputs[0].dtype == form.removeprefix("onnx-")
 
 
+@pytest.mark.slow
 def test_a_pipeline_without_probabilities_gives_labels_alone(project):
     steps = [
         {"name": "scale", "estimator": "sklearn.preprocessing.StandardScaler"},

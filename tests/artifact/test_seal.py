@@ -22,6 +22,7 @@ known_scores = dict.fromkeys(
 scores = st.dictionaries(texts, st.floats(0, 1), max_size=2).map(lambda more: known_scores | more)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(onnx=st.binary(), pickle=st.binary(), train=scores, test=scores, params=params)
 def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, train, test, params):

@@ -62,6 +62,7 @@ def packed(files, compression=zipfile.ZIP_STORED):
     return target.getvalue()
 
 
+@pytest.mark.slow
 def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(boosted):
     folder, run = boosted
     manifest = verify(folder / run["artifact"], run["digest"])
@@ -200,6 +201,7 @@ def test_changed_schemas_are_refused_or_harmless(archive, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+@pytest.mark.slow
 def test_an_artifact_may_not_say_one_form_and_bring_the_other(boosted, tmp_path, digits):
     import shutil
 

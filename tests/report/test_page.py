@@ -45,6 +45,7 @@ def test_a_page_that_somebody_changed_is_written_again(project, digits, html):
     assert place.read_text("utf-8") == html
 
 
+@pytest.mark.slow
 def test_a_missed_gate_leaves_the_report(project):
     gates = {"test.accuracy": {"min": 0.999}}
     done = call("run", write(project, {**QUICK, "gates": gates}), "--json", cwd=project)
@@ -108,7 +109,7 @@ def test_an_evaluation_that_does_not_fit_is_refused_though_it_is_sealed(copied, 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
 @pytest.mark.parametrize("width", [360, pytest.param(1440, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_in_a_browser_it_fits_asks_for_nothing_and_is_accessible(digits, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright

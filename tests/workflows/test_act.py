@@ -57,6 +57,7 @@ def test_inference_goes_from_test_to_train_to_a_verified_prediction(repository):
     assert output(again.log, "digest")[0] == digest
 
 
+@pytest.mark.slow
 def test_train_and_test_are_green_on_their_own(repository):
     done = repository.act("push", "test.yml")
     assert done.code == 0 and "1 passed" in done.log
