@@ -50,6 +50,17 @@ def test_the_stock_command_accepts_what_we_sign(signed, keys):
     assert stock(*words, keys / "other.pub").returncode != 0
 
 
+def test_the_manifest_is_signed_as_it_lies_there_whoever_wrote_it(copied, keys):
+    """Another writer may write a float as an integer; the bytes are what counts."""
+    path = copied / "manifest.json"
+    assert b'"max":16.0' in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b'"max":16.0', b'"max":16'))
+    api.sign(copied, key=keys / "ours.pem")
+    assert api.verify(copied, signed_by=api.public_key(keys / "ours.pub"))
+    words = ("verify", "key", copied, "--signature", copied / "model.sig", "--public_key")
+    assert stock(*words, keys / "ours.pub").returncode == 0
+
+
 @pytest.mark.parametrize("place", ["inside", "beside"])
 def test_we_accept_what_the_stock_command_signs(copied, keys, place, tmp_path):
     path = copied / "model.sig" if place == "inside" else tmp_path / "x.sig"

@@ -44,6 +44,9 @@ class Verified(NamedTuple):
     digest: Digest
     manifest: Manifest
     files: dict[str, bytes]
+    """What the manifest lists."""
+    sealed: bytes
+    """The manifest's own bytes, whose digest it is."""
 
     def evaluation(self) -> Evaluation:
         """Return what was seen on the held-out rows when the artifact was made.
@@ -107,7 +110,7 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
                 where=where,
             )
         files[file.path] = content
-    return Verified(root, found, manifest, files)
+    return Verified(root, found, manifest, files, data)
 
 
 def read_signature(folder: Path) -> bytes:

@@ -21,7 +21,6 @@ from msgspec import Struct
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
-from artifact_pipeline.artifact.manifest import encode as encode_manifest
 from artifact_pipeline.artifact.open import Verified
 from artifact_pipeline.disk import failing
 from artifact_pipeline.errors import CallError, StoreError, VerificationError
@@ -158,7 +157,7 @@ def _checker(signer: Signer, scratch: Path) -> Any:
             return config.use_elliptic_key_verifier(public_key=scratch)
         return config.use_certificate_verifier(certificate_chain=[scratch])
     except Exception as error:  # the library's errors share no other parent
-        raise _unusable(error, None if isinstance(signer, Identity) else "the signer's") from error
+        raise _unusable(error, None if isinstance(signer, Identity) else "the signer") from error
 
 
 def _refusal(config: Any, folder: Path, signature: Path) -> str | None:
@@ -179,8 +178,8 @@ def _unusable(error: Exception, key: str | None) -> CallError | StoreError:
             where="Sigstore",
         )
     return CallError(
-        f"is no key or certificate to sign with ({said}); expected PEM, an elliptic curve P-256, "
-        "P-384 or P-521, and no password",
+        f"is no key or certificate that can be used ({said}); expected PEM, an elliptic curve "
+        "P-256, P-384 or P-521, and no password",
         where=key,
     )
 
@@ -193,7 +192,7 @@ def _copy(verified: Verified) -> Iterator[Path]:
     with failing("scratch folder"), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / verified.digest.removeprefix("sha256:")
         folder.mkdir()
-        (folder / MANIFEST).write_bytes(encode_manifest(verified.manifest))
+        (folder / MANIFEST).write_bytes(verified.sealed)
         for name, data in verified.files.items():
             (folder / name).write_bytes(data)
         yield folder
