@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import settings
 
+import artifact_pipeline
 from artifact_pipeline import canonical
 
 # A law holds however long the machine takes to try it.
@@ -169,3 +170,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair(folder, "ours")
     pair(folder, "other")
     return folder
+
+
+@pytest.fixture
+def signed(copied: Path, keys: Path) -> Path:
+    """A copy of the digits artifact, signed by `ours`."""
+    artifact_pipeline.sign(copied, key=keys / "ours.pem")
+    return copied

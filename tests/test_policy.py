@@ -10,13 +10,6 @@ from artifact_pipeline.errors import UntrustedPickle, VerificationError
 
 
 @pytest.fixture
-def signed(copied, keys):
-    """A signed copy of the digits artifact."""
-    api.sign(copied, key=keys / "ours.pem")
-    return copied
-
-
-@pytest.fixture
 def store(digits, tmp_path, keys):
     """A copy of the store, whose policy asks for our signature."""
     shutil.copytree(digits.store, tmp_path / "artifacts")

@@ -13,14 +13,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline import canonical, numerics, recipe
+from artifact_pipeline import canonical, disk, numerics, recipe
 from artifact_pipeline.artifact.manifest import MANIFEST
 from artifact_pipeline.artifact.open import check_pin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import (
     failing,
-    is_left_over,
-    remove,
     staged,
     write_atomically,
     write_new,
@@ -64,11 +62,7 @@ def remember_profile(name: str) -> str:
 
 def sweep() -> None:
     """Remove what writers that are gone have left half written here."""
-    staging = folder() / "staging"
-    with failing(str(staging)):
-        for path in staging.iterdir() if staging.is_dir() else ():
-            if is_left_over(path):
-                remove(path)
+    disk.sweep(folder() / "staging")
 
 
 def recall_config(config: bytes) -> Any:

@@ -48,7 +48,7 @@ def write_atomically(path: Path, data: bytes, staging: Path | None = None) -> No
 def staged(folder: Path) -> Iterator[Path]:
     """Give a free path in a folder of what is being written; what is left at it is removed.
 
-    The name says who writes, so that what a dead writer left can be told: see `is_left_over`.
+    The name says who writes, so that what a dead writer left can be told: see `left_over`.
     """
     path = folder / f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
     with failing(str(folder)):
@@ -60,7 +60,7 @@ def staged(folder: Path) -> Iterator[Path]:
                 remove(path)
 
 
-def is_left_over(path: Path) -> bool:
+def _is_left_over(path: Path) -> bool:
     """Return whether who wrote at this path is gone; of another machine, after a day."""
     host, _, rest = path.name.partition("~")
     pid = rest.partition("~")[0]
@@ -76,6 +76,22 @@ def is_left_over(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > _STALE
     except FileNotFoundError:  # swept by another run meanwhile
         return False
+
+
+def left_over(folder: Path) -> list[Path]:
+    """Return what writers that are gone have left in a folder of what is being written."""
+    try:
+        paths = sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    return [path for path in paths if _is_left_over(path)]
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that are gone have left in a folder of what is being written."""
+    with failing(str(folder)):
+        for path in left_over(folder):
+            remove(path)
 
 
 def write_new(path: Path, data: bytes) -> None:

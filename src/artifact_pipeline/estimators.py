@@ -105,9 +105,13 @@ def _resolve(
     }
     if missing := [key for key in _required(cls) if key not in own]:
         raise ConfigError(f"{name} needs the parameter {missing[0]!r}", where=f"{where}.params")
-    given = {k: v for k, v in own.items() if k in _required(cls) or isinstance(v, (dict, list))}
+    given = {
+        key: value
+        for key, value in own.items()
+        if (key in _required(cls) or isinstance(value, (dict, list))) and "__" not in key
+    }
     try:
-        known = cls(**_values(cls, {k: v for k, v in given.items() if "__" not in k})).get_params()
+        known = cls(**_values(cls, given)).get_params()
     except (ValueError, TypeError, AttributeError) as error:  # no such key, or no estimators
         known = _known(cls)
         if known is None or set(own) <= set(known):

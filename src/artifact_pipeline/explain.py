@@ -43,6 +43,11 @@ def sentence(text: str) -> str:
     return " ".join(text.strip().split("\n\n")[0].split())
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or else its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """Return the hint that names the known word next to `word`, or all of them if few."""
     import difflib

@@ -21,15 +21,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline import canonical
+from artifact_pipeline import canonical, disk
 from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.canonical import DIGEST, Digest
 from artifact_pipeline.disk import (
     exclusive,
     failing,
-    is_left_over,
-    remove,
     staged,
     sync_folder,
     write_atomically,
@@ -237,13 +235,12 @@ class Store:
 
     def left_over(self) -> list[Path]:
         """Return what writers that are gone have left in staging."""
-        return [path for path in self.entries("staging") if is_left_over(path)]
+        with failing(str(self.root)):
+            return disk.left_over(self.root / "staging")
 
     def sweep(self) -> None:
         """Remove what writers that are gone have left in staging."""
-        with failing(str(self.root)):
-            for path in self.left_over():
-                remove(path)
+        disk.sweep(self.root / "staging")
 
     def forget(self, path: Path) -> None:
         """Remove a name, of the aliases or of the index; what it named stays."""

@@ -20,13 +20,6 @@ PEM, NO = serialization.Encoding.PEM, serialization.NoEncryption()
 OFFLINE = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
 
 
-@pytest.fixture
-def signed(copied, keys):
-    """A signed copy of the digits artifact."""
-    api.sign(copied, key=keys / "ours.pem")
-    return copied
-
-
 def stock(*words):
     """Call the library's own command."""
     return subprocess.run([sys.executable, "-m", "model_signing", *map(str, words)],

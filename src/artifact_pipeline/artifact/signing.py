@@ -24,6 +24,7 @@ from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
 from artifact_pipeline.artifact.open import Verified
 from artifact_pipeline.disk import failing
 from artifact_pipeline.errors import CallError, StoreError, VerificationError
+from artifact_pipeline.explain import first_line
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
@@ -165,13 +166,12 @@ def _refusal(config: Any, folder: Path, signature: Path) -> str | None:
     try:
         config.verify(folder, signature)
     except Exception as error:  # noqa: BLE001  (a hostile signature may make it raise anything)
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return ascii(lines[0])[1:161].rstrip("'\"")
+        return ascii(first_line(error))[1:161].rstrip("'\"")
     return None
 
 
 def _unusable(error: Exception, key: str | None) -> CallError | StoreError:
-    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    said = first_line(error)
     if key is None:
         return StoreError(
             f"{said}; a CI job needs the permission id-token: write, and the network",

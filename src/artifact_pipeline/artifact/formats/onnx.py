@@ -11,13 +11,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats import limits
 from artifact_pipeline.artifact.formats.form import FORMS, Form, Outputs, Run
 from artifact_pipeline.artifact.manifest import MODEL_ONNX
 from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +72,7 @@ def _first_alone(graph: Any, wanted: str) -> Any:
     return cut
 
 
+@cache
 def runtime() -> Any:
     """Return the module onnxruntime, imported so that it reports nothing to its maker.
 
@@ -160,5 +162,4 @@ def _at_most(seconds: float, end: Callable[[], None]) -> Iterator[None]:
 
 def _said(error: Exception) -> str:
     """Return what onnxruntime says, on one line, without where its maker's sources lay."""
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"/onnxruntime_src/\S+ ", "", line)[:200]
+    return re.sub(r"/onnxruntime_src/\S+ ", "", first_line(error))[:200]

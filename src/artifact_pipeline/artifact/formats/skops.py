@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats.form import BY_NAME, Form, Outputs, Run
 from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,11 +68,9 @@ def load(verified: bytes, where: str) -> Run:
         _check(verified)
         estimator = skops.io.loads(verified, trusted=list(TRUSTED))
         _check_trees(estimator)
-    except VerificationError:
-        raise
     except Exception as error:  # a hostile archive may make it raise anything
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise VerificationError(f"skops does not load it: {said}", where=where) from error
+        said = f"skops does not load it: {first_line(error)[:200]}"
+        raise VerificationError(said, where=where) from error
 
     def run(X: NDArray[np.float64]) -> Outputs:
         try:
@@ -79,8 +78,8 @@ def load(verified: bytes, where: str) -> Run:
             predicted = estimator.predict(X).reshape(len(X))
             return Outputs(predicted, estimator.predict_proba(X) if gives else None)
         except Exception as error:  # as above
-            said = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            raise VerificationError(f"it does not predict: {said}", where=where) from error
+            said = f"it does not predict: {first_line(error)[:200]}"
+            raise VerificationError(said, where=where) from error
 
     return run
 
