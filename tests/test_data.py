@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from artifact_pipeline import data
-from artifact_pipeline.config import Data, Split
+from artifact_pipeline.settings import Data, Split
 from artifact_pipeline.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_pipeline import classification_report, config, data, training
-from artifact_pipeline.config import Gate
+from artifact_pipeline.settings import Gate
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.evaluation import evaluate, judge
 from artifact_pipeline.observation import observe

@@ -9,16 +9,18 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.errors import ConfigError, ConfigNotFound
 from artifact_pipeline.explain import explain, nearest, show
+from artifact_pipeline.settings import Config, Data, Gate, Model, Short, Split
 
 Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
 """A config as a path or as the dict that its file would hold."""
@@ -27,104 +29,26 @@ DEFAULT_PATH = "config/config.json"
 MAX_BYTES = 1 << 20
 Form = TypeVar("Form", bound=Struct)
 
-Dataset: TypeAlias = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
-Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Fraction: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
-
-_OF_CLASSES = ("accuracy", "f1_weighted", "f1_macro", "precision_weighted", "recall_weighted")
+_OF_CLASSES = (
+    *("accuracy", "balanced_accuracy", "f1_weighted", "f1_macro", "precision_weighted"),
+    *("recall_weighted", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"),
+)
 _OF_NUMBERS = ("r2", "mae", "rmse")
 METRICS = tuple(f"{rows}.{n}" for rows in ("train", "test") for n in (*_OF_CLASSES, *_OF_NUMBERS))
-
-
-class Data(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the rows come from."""
-
-    dataset: Annotated[Dataset, Meta(description="One of scikit-learn's bundled data sets.")]
-
-
-class Split(Struct, frozen=True, forbid_unknown_fields=True):
-    """How the rows are parted into training and held-out rows."""
-
-    test_size: Annotated[Fraction, Meta(description="The share of rows held out.")] = 0.2
-    random_state: Annotated[
-        Seed, Meta(description="Seeds the split, and each estimator that leaves its own unset.")
-    ] = 42
-    stratify: Annotated[
-        bool | UnsetType,
-        Meta(description="Whether each class keeps its share on both sides; so it is for classes."),
-    ] = UNSET
-
-
-class Step(Struct, frozen=True, forbid_unknown_fields=True):
-    """One named step of a scikit-learn Pipeline."""
-
-    name: Annotated[str, Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$", description="Unique; no `__`.")]
-    estimator: Annotated[str, Meta(description="The public name of a scikit-learn class.")]
-    params: Annotated[dict[str, Any], Meta(description="The arguments of its constructor.")] = {}
-
-
-class Model(Struct, frozen=True, forbid_unknown_fields=True):
-    """One estimator with its parameters, or a list of steps that ends in one."""
-
-    estimator: Annotated[
-        str | UnsetType,
-        Meta(description="Such as sklearn.linear_model.LogisticRegression."),
-    ] = UNSET
-    params: Annotated[
-        dict[str, Any] | UnsetType, Meta(description="The arguments of its constructor.")
-    ] = UNSET
-    steps: Annotated[
-        Annotated[list[Step], Meta(min_length=1)] | UnsetType,
-        Meta(description="The steps of a Pipeline, in place of both."),
-    ] = UNSET
-
-    def __post_init__(self) -> None:
-        if (self.estimator is UNSET) == (self.steps is UNSET):
-            raise ValueError("Expected either 'estimator' or 'steps'")
-        if self.steps is not UNSET and self.params is not UNSET:
-            raise ValueError("Expected 'params' in the steps, not beside them")
-
-    def as_steps(self) -> list[Step]:
-        """Return the steps, or the one estimator as the only step."""
-        if isinstance(self.steps, list):
-            return self.steps
-        assert isinstance(self.estimator, str)
-        return [Step("model", self.estimator, self.params or {})]
-
-
-class Gate(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The bounds within which a metric must lie, both inclusive."""
-
-    min: float | UnsetType = UNSET
-    max: float | UnsetType = UNSET
-
-
-class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to train: the full form."""
-
-    data: Data
-    model: Model
-    split: Split = Split()
-    gates: Annotated[
-        dict[str, Gate], Meta(description="Bounds on metrics, named like `test.accuracy`.")
-    ] = {}
-
-
-class Short(Struct, frozen=True, forbid_unknown_fields=True):
-    """What to train: the short form, LogisticRegression on the digits."""
-
-    C: Annotated[float, Meta(gt=0, description="Inverse strength of regularisation.")]
-    solver: Annotated[str, Meta(description="The optimiser, such as lbfgs.")]
-    max_iter: Annotated[int, Meta(ge=0, description="The most iterations that it may take.")]
-    random_state: Annotated[Seed, Meta(description="Seeds the estimator and the split.")]
-    test_size: Annotated[Fraction, Meta(description="The share of rows held out.")]
-    gates: dict[str, Gate] = {}
+_SLICED = re.compile(r"(test\.[a-z0-9_]+)\[(.+)\]")
 
 
 class _Gates(Struct, frozen=True):
     gates: dict[str, Gate]
 
 
+_EITHER = {
+    "Data": ("dataset", "path"),
+    "Model": ("estimator", "steps"),
+    "Step": ("estimator", "branches"),
+    "Branch": ("estimator", "steps"),
+}
+"""What stands in the place of what."""
 SHORT_KEYS = tuple(key for key in Short.__struct_fields__ if key != "gates")
 
 
@@ -162,7 +86,8 @@ def parse(raw: Any, where: str) -> Config:
     else:
         config = _full(_convert(raw, Short, where))
     _check_model(config.model, where)
-    _check_gates(config.gates, where)
+    _check_data(config, where)
+    _check_gates(config.gates, where, _slices(config))
     return config
 
 
@@ -213,7 +138,7 @@ def load_gates(text: str, where: str) -> dict[str, Gate]:
     """
     raw = {"gates": _decode(text.encode(), where)}
     gates = _convert(raw, _Gates, where).gates
-    _check_gates(gates, where)
+    _check_gates(gates, where, None)
     return gates
 
 
@@ -227,11 +152,24 @@ def schema() -> dict[str, Any]:
     forms, components = msgspec.json.schema_components(
         [Config, Short], ref_template="#/$defs/{name}"
     )
-    components["Model"]["oneOf"] = [{"required": ["estimator"]}, {"required": ["steps"]}]
-    components["Gate"]["minProperties"] = 1
-    components["Model"]["dependentRequired"] = {"params": ["estimator"]}
+    for name, (one, other) in _EITHER.items():
+        components[name]["oneOf"] = [{"required": [one]}, {"required": [other]}]
+    components["Branch"]["allOf"] = [
+        {"oneOf": [{"required": ["columns"]}, {"required": ["column"]}]}
+    ]
+    for name in ("Model", "Step", "Branch"):
+        components[name]["dependentRequired"] = {"params": ["estimator"]}
+    components["Model"]["dependentRequired"]["preprocess"] = ["estimator"]
+    components["Step"]["dependentRequired"]["remainder"] = ["branches"]
+    components["Data"]["dependentRequired"] = {"path": ["target"]} | dict.fromkeys(
+        ("target", "id", "drop", "columns", "csv"), ["path"]
+    )
+    bounds = [{"required": [key]} for key in ("min", "max", "not_worse_than")]
+    components["Gate"]["anyOf"] = bounds
+    components["Gate"]["dependentRequired"] = {"tolerance": ["not_worse_than"]}
+    known = {"anyOf": [{"enum": list(METRICS)}, {"pattern": f"^{_SLICED.pattern}$"}]}
     for name in ("Config", "Short"):
-        components[name]["properties"]["gates"]["propertyNames"] = {"enum": list(METRICS)}
+        components[name]["properties"]["gates"]["propertyNames"] = known
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A config of artifact-pipeline",
@@ -272,23 +210,65 @@ def _full(short: Short) -> Config:
 
 
 def _check_model(model: Model, where: str) -> None:
-    names = [step.name for step in model.as_steps()]
+    _check_names([step.name for step in model.as_steps()], f"{where}: model.steps")
+    for index, step in enumerate(model.as_steps()):
+        if isinstance(step.branches, list):
+            place = f"{where}: model.steps[{index}].branches"
+            _check_names([branch.name for branch in step.branches], place)
+
+
+def _check_names(names: list[str], place: str) -> None:
     for index, name in enumerate(names):
         if name in names[:index] or "__" in name:
             why = "stands twice" if name in names[:index] else "holds '__'"
             raise ConfigError(
                 f"{name!r} {why}, expected a unique name without '__'",
-                where=f"{where}: model.steps[{index}].name",
+                where=f"{place}[{index}].name",
             )
 
 
-def _check_gates(gates: dict[str, Gate], where: str) -> None:
+def _check_data(config: Config, where: str) -> None:
+    """Refuse what speaks of columns where the rows have none, and of one column twice."""
+    data, split = config.data, config.split
+    if isinstance(data.path, UnsetType):
+        if not isinstance(split.column, UnsetType):
+            raise ConfigError(
+                "a bundled data set has no such column; expected the method random",
+                where=f"{where}: split.column",
+            )
+        return
+    special = {"target": data.target, "id": data.id, "split.column": split.column}
+    names = [name for name in special.values() if isinstance(name, str)]
+    for key, name in special.items():
+        if isinstance(name, str) and names.count(name) > 1 and key != "target":
+            place = key if "." in key else f"data.{key}"
+            raise ConfigError(f"{show(name)} has another part already", where=f"{where}: {place}")
+    for index, name in enumerate(data.drop or []):
+        if name in names:
+            place = f"{where}: data.drop[{index}]"
+            raise ConfigError(f"{show(name)} is needed: it is no feature anyway", where=place)
+
+
+def _slices(config: Config) -> list[str]:
+    return [] if isinstance(config.evaluation, UnsetType) else list(config.evaluation.slices or {})
+
+
+def _check_gates(gates: dict[str, Gate], where: str, slices: list[str] | None) -> None:
     for name, gate in gates.items():
         place = f"{where}: gates.{name}"
-        if name not in METRICS:
-            raise ConfigError(f"unknown metric; {nearest(name, METRICS)}", where=place)
-        if gate.min is UNSET and gate.max is UNSET:
-            raise ConfigError("found no bound, expected 'min', 'max' or both", where=place)
+        sliced = _SLICED.fullmatch(name)
+        if sliced and slices is not None and sliced[2] not in slices:
+            hint = nearest(sliced[2], slices) if slices else "evaluation.slices names none"
+            raise ConfigError(f"unknown slice {show(sliced[2])}; {hint}", where=place)
+        metric = sliced[1] if sliced else name
+        if metric not in METRICS:
+            raise ConfigError(f"unknown metric; {nearest(metric, METRICS)}", where=place)
+        if gate.min is UNSET and gate.max is UNSET and gate.not_worse_than is UNSET:
+            raise ConfigError(
+                "found no bound, expected 'min', 'max' or 'not_worse_than'", where=place
+            )
+        if gate.tolerance is not UNSET and gate.not_worse_than is UNSET:
+            raise ConfigError("found 'tolerance' without 'not_worse_than'", where=place)
 
 
 def _convert(raw: dict[str, Any], form: type[Form], where: str) -> Form:

@@ -1,6 +1,6 @@
 """scikit-learn's estimators by their public names: checked, seeded, and made.
 
->>> from artifact_pipeline.config import Model
+>>> from artifact_pipeline.settings import Model
 >>> tree = Model(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 2})
 >>> resolve(tree, random_state=7).params
 {'max_depth': 2, 'random_state': 7}
@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.config import Model, Step
+from artifact_pipeline.settings import Model, Step
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest, sentence, show
 

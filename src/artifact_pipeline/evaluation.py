@@ -2,7 +2,7 @@
 
 >>> evaluate([0, 0, 1, 1], [0, 0, 1, 0])["accuracy"]
 0.75
->>> from artifact_pipeline.config import Gate
+>>> from artifact_pipeline.settings import Gate
 >>> [verdict] = judge({"test": {"accuracy": 0.75}}, {"test.accuracy": Gate(min=0.9)})
 >>> verdict.passed, str(verdict)
 (False, 'test.accuracy is 0.7500, below the least of 0.9')
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from artifact_pipeline.config import Gate
+from artifact_pipeline.settings import Gate
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest
 

@@ -1,6 +1,6 @@
 """Rows and an estimator make a fitted estimator.
 
->>> from artifact_pipeline.config import Model
+>>> from artifact_pipeline.settings import Model
 >>> from artifact_pipeline.estimators import build
 >>> tree = build(Model(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 2}))
 >>> fitted = fit(tree, [[0], [1], [2]], [0, 0, 1])

@@ -13,7 +13,7 @@ from artifact_pipeline import open_artifact
 from artifact_pipeline.artifact.formats import onnx
 from artifact_pipeline.artifact.formats.form import FORMS, Outputs
 from artifact_pipeline.artifact.formats.parity import compare
-from artifact_pipeline.config import Data, Split
+from artifact_pipeline.settings import Data, Split
 from artifact_pipeline.data import load, split
 from artifact_pipeline.errors import CallError, DataError, VerificationError
 
