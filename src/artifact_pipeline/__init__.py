@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from artifact_pipeline.catalog import artifacts, diff, runs, show, write_report
     from artifact_pipeline.checkout import load_model, save_model
     from artifact_pipeline.config import load_config, schema
-    from artifact_pipeline.data import load_data
     from artifact_pipeline.doctor import Checkup, examine
     from artifact_pipeline.errors import (
         ArtifactNotFound,
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from artifact_pipeline.evaluation import evaluate_model
-    from artifact_pipeline.inference import evaluate, infer, open_artifact
+    from artifact_pipeline.inference import evaluate, infer, open_artifact, write_predictions
     from artifact_pipeline.observation import classification_report
     from artifact_pipeline.pipeline import run, train
     from artifact_pipeline.plan import recipe_of
@@ -65,7 +64,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.promotion import Promotion, promote, promotions
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction, reproduce
-    from artifact_pipeline.training import train_model
+    from artifact_pipeline.training import load_data, train_model
 
 _MODULES = {
     "artifact.manifest": ("Manifest",),
@@ -81,7 +80,6 @@ _MODULES = {
     "catalog": ("artifacts", "diff", "runs", "show", "write_report"),
     "checkout": ("load_model", "save_model"),
     "config": ("load_config", "schema"),
-    "data": ("load_data",),
     "doctor": ("Checkup", "examine"),
     "errors": (
         "ArtifactNotFound",
@@ -100,7 +98,7 @@ _MODULES = {
         "VerificationError",
     ),
     "evaluation": ("evaluate_model",),
-    "inference": ("evaluate", "infer", "open_artifact"),
+    "inference": ("evaluate", "infer", "open_artifact", "write_predictions"),
     "observation": ("classification_report",),
     "pipeline": ("run", "train"),
     "plan": ("recipe_of",),
@@ -108,7 +106,7 @@ _MODULES = {
     "promotion": ("Promotion", "promote", "promotions"),
     "record": ("Run",),
     "reproduction": ("Reproduction", "reproduce"),
-    "training": ("train_model",),
+    "training": ("load_data", "train_model"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -168,6 +166,7 @@ __all__ = [
     "trusted",
     "verified",
     "verify",
+    "write_predictions",
     "write_report",
 ]
 

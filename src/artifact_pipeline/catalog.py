@@ -120,7 +120,7 @@ def artifacts(*, store: Reference | None = None) -> list[Listed]:
         else:
             made = manifest.recipe
             name = recipe.title(made)
-            found.append(Listed(digest, aliases, made.data.dataset, name, manifest.metrics, None))
+            found.append(Listed(digest, aliases, made.data.title, name, manifest.metrics, None))
     return found
 
 

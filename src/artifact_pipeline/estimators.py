@@ -1,12 +1,10 @@
 """scikit-learn's estimators by their public names: checked, seeded, and made.
 
->>> from artifact_pipeline.settings import Model
->>> tree = Model(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 2})
->>> resolve(tree, random_state=7).params
+>>> arguments("sklearn.tree.DecisionTreeClassifier", {"max_depth": 2}, 7, "model")
 {'max_depth': 2, 'random_state': 7}
 >>> inner = {"estimator": "sklearn.svm.SVC", "params": {"C": 2}}
->>> bagged = Model(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": inner})
->>> build(resolve(bagged, random_state=7)).estimator
+>>> bagging = "sklearn.ensemble.BaggingClassifier"
+>>> make(bagging, arguments(bagging, {"estimator": inner}, 7, "model")).estimator
 SVC(C=2, random_state=7)
 """
 
@@ -16,88 +14,28 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from artifact_pipeline.settings import Model, Step
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest, sentence, show
-
-if TYPE_CHECKING:
-    from artifact_pipeline.data import Target
 
 # Public names alone: `sklearn.package.Class`, no part of it private.
 _NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
 _CLOSED = ("sklearn.externals", "sklearn.tests", "sklearn.conftest", "sklearn.experimental")
 
 
-def resolve(
-    model: Model, random_state: int, where: str = "model", target: Target = "class"
-) -> Model:
-    """Return `model` as a recipe says it: every random state filled in, checked by scikit-learn.
+def arguments(
+    name: str, params: dict[str, Any], random_state: int, where: str, nested: bool = False
+) -> dict[str, Any]:
+    """Return the parameters of an estimator as a recipe says them: every random state filled in.
 
-    `n_jobs` is left out: how many processes compute decides no result (see `jobs`).
+    `n_jobs` is left out: how many processes compute decides no result.
 
     Raises:
         ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
-            have, a value that it refuses, or a last step that does not predict the target.
+            have, or a value that it refuses.
     """
-    places = [where]
-    if isinstance(model.steps, list):
-        places = [f"{where}.steps[{index}]" for index in range(len(model.steps))]
-    steps = [
-        Step(step.name, step.estimator, _resolve(step.estimator, step.params, random_state, place))
-        for step, place in zip(model.as_steps(), places, strict=True)
-    ]
-    for step, place in zip(steps[:-1], places, strict=False):
-        if not hasattr(_class(step.estimator, place), "transform"):
-            raise ConfigError(
-                f"{step.estimator} cannot transform rows; only the last step predicts",
-                where=f"{place}.estimator",
-            )
-    if not _predicts(_make(steps[-1].estimator, steps[-1].params), target):
-        kind = {"class": "classifier", "number": "regressor"}[target]
-        raise ConfigError(
-            f"{steps[-1].estimator} is no {kind}, and the target is a {target}",
-            where=f"{places[-1]}.estimator",
-        )
-    if isinstance(model.steps, list):
-        return Model(steps=steps)
-    return Model(estimator=steps[0].estimator, params=steps[0].params)
-
-
-def jobs(model: Model) -> int | None:
-    """Return the most `n_jobs` that the config asks for, or None if it asks for none."""
-    asked = [n for step in model.as_steps() for n in _asked(step.params)]
-    return -1 if -1 in asked else max(asked, default=None)
-
-
-def build(model: Model) -> Any:
-    """Return the unfitted estimator, or Pipeline, that a recipe's `model` describes."""
-    if not isinstance(model.steps, list):
-        [step] = model.as_steps()
-        return _make(step.estimator, step.params)
-    from sklearn.pipeline import Pipeline
-
-    return Pipeline([(step.name, _make(step.estimator, step.params)) for step in model.steps])
-
-
-def _asked(params: Any) -> Iterator[int]:
-    """Yield each `n_jobs` in parameters, those of nested estimators as well."""
-    if isinstance(params, dict):
-        for key, value in params.items():
-            if key == "n_jobs" and value is not None:
-                yield value
-            yield from _asked(value)
-    elif isinstance(params, list):
-        for value in params:
-            yield from _asked(value)
-
-
-def _resolve(
-    name: str, params: dict[str, Any], random_state: int, where: str, nested: bool = False
-) -> dict[str, Any]:
-    """Return the parameters of an estimator with every random state in them, checked."""
-    cls = _class(name, f"{where}.estimator", nested)
+    cls = class_of(name, f"{where}.estimator", nested)
     own = {
         key: _resolve_value(value, random_state, f"{where}.params.{key}")
         for key, value in params.items()
@@ -140,7 +78,7 @@ def _resolve_value(value: Any, random_state: int, where: str) -> Any:
     if not isinstance(params, dict):
         raise ConfigError(f"found {show(params)}, expected an object", where=f"{where}.params")
     name = value["estimator"]
-    return {"estimator": name, "params": _resolve(name, params, random_state, where, True)}
+    return {"estimator": name, "params": arguments(name, params, random_state, where, True)}
 
 
 def _is_nested(value: Any) -> bool:
@@ -172,27 +110,27 @@ def _known(cls: type[Any]) -> dict[str, Any] | None:
     return None if _required(cls) else dict(cls().get_params())
 
 
-def _make(name: str, params: dict[str, Any]) -> Any:
-    """Return the unfitted estimator of that name with resolved parameters."""
-    cls = _class(name, "model.estimator", nested=True)
+def make(name: str, params: dict[str, Any]) -> Any:
+    """Return the unfitted estimator of that name with parameters as `arguments` gives them."""
+    cls = class_of(name, "model.estimator", nested=True)
     return cls(**_values(cls, params))
 
 
 def _values(cls: type[Any], params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as the class wants them: estimators made, tuples and dicts as such."""
     constraints = getattr(cls, "_parameter_constraints", {})
-    return {key: _value(value, constraints.get(key)) for key, value in params.items()}
+    return {key: value_of(value, constraints.get(key)) for key, value in params.items()}
 
 
-def _value(value: Any, constraints: Any) -> Any:
+def value_of(value: Any, constraints: Any) -> Any:
     if _is_nested(value):
-        return _make(value["estimator"], value.get("params", {}))
+        return make(value["estimator"], value.get("params", {}))
     if not isinstance(value, list):
         return value
     kinds = constraints if isinstance(constraints, list) else []
     if dict in kinds and value and all(_is_pair(one) for one in value):
-        return {key: _value(one, None) for key, one in value}  # JSON's own keys are all strings
-    made = [_value(one, None) for one in value]
+        return {key: value_of(one, None) for key, one in value}  # JSON's own keys are all strings
+    made = [value_of(one, None) for one in value]
     if any(_is_nested(one) for one in value):
         return tuple(made)  # a name and its estimator, or its columns too
     return tuple(made) if tuple in kinds and list not in kinds else made
@@ -219,7 +157,7 @@ def _ask_the_estimator(estimator: Any, where: str) -> None:
         raise ConfigError(said, where=f"{where}.params") from error
 
 
-def _class(name: str, where: str, nested: bool = False) -> type[Any]:
+def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
     """Return scikit-learn's class of that name; nothing is imported for any other name.
 
     A nested one may be a kernel, too: what has parameters and no fit.
@@ -258,7 +196,32 @@ def _required(cls: type[Any]) -> list[str]:
     return [a.name for a in arguments if a.default is a.empty and a.kind in kinds]
 
 
-def _predicts(estimator: Any, target: Target) -> bool:
-    from sklearn.base import is_classifier, is_regressor
+def forget_addresses(estimator: Any) -> None:
+    """Remove what a fitted estimator holds of places in memory: they are others in each process.
 
-    return bool(is_classifier(estimator) if target == "class" else is_regressor(estimator))
+    The id of a vectorizer's stop words tells it that it has looked at them; it looks again.
+    """
+    for part in parts_of(estimator):
+        vars(part).pop("_stop_words_id", None)
+
+
+def parts_of(estimator: Any) -> Iterator[Any]:
+    """Yield an estimator and those that it holds, however deep."""
+    from sklearn.base import BaseEstimator
+
+    seen: set[int] = set()
+    waiting = [estimator]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, BaseEstimator):
+            yield one
+            waiting += vars(one).values()
+        elif isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, (list, tuple, set)):
+            waiting += one
+        elif getattr(getattr(one, "dtype", None), "kind", "") == "O":
+            waiting += one.ravel().tolist()

@@ -10,24 +10,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from artifact_pipeline.settings import Gate
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest
+from artifact_pipeline.settings import Gate, Value
 
 if TYPE_CHECKING:
     from artifact_pipeline.data import Target
 
 TITLES = {
     "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
     "f1_weighted": "weighted F1",
     "f1_macro": "macro F1",
     "precision_weighted": "weighted precision",
     "recall_weighted": "weighted recall",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
     "r2": "R²",
     "mae": "MAE",
     "rmse": "RMSE",
@@ -35,77 +43,196 @@ TITLES = {
 """What a person calls each metric, in the order in which they are shown."""
 
 
+LOWER_IS_BETTER = ("log_loss", "brier", "mae", "rmse")
+
+
+class Rival(NamedTuple):
+    """What an alias names, to compare with."""
+
+    digest: str | None
+    """None where it names nothing yet."""
+    metrics: Mapping[str, Any]
+    """`test` and `slices`, as a manifest has them."""
+    why_not: str | None
+    """Why it cannot be compared with, if so."""
+
+
 class Verdict(Struct, frozen=True):
     """What a gate says of one metric and one bound."""
 
     metric: str
     bound: str
-    """`min` or `max`."""
-    limit: float
+    """`min`, `max` or `not_worse_than`."""
+    limit: float | None
+    """None where there was nothing to compare with."""
     value: float
     passed: bool
     margin: float
     """How far inside the bound the value lies; negative where it lies outside."""
+    alias: str | None = None
+    """Of a comparison: the name of the other artifact."""
+    against: str | None = None
+    """Its digest."""
+    note: str | None = None
 
     def __str__(self) -> str:
+        if self.note:
+            return f"{self.metric} is {self.value:.4f}: {self.note}"
+        limit = self.limit or 0.0
+        if self.bound == "not_worse_than":
+            way = "within" if self.passed else "worse than"
+            return f"{self.metric} is {self.value:.4f}, {way} the {limit:.4f} asked by {self.alias}"
         side = {"min": ("above", "below", "least"), "max": ("under", "above", "most")}[self.bound]
         if self.passed:
             return f"{self.metric} is {self.value:.4f}, {self.margin:.4f} {side[0]} the {side[2]}"
-        return f"{self.metric} is {self.value:.4f}, {side[1]} the {side[2]} of {self.limit:g}"
+        return f"{self.metric} is {self.value:.4f}, {side[1]} the {side[2]} of {limit:g}"
 
 
-def evaluate(y_true: Any, y_pred: Any, target: Target = "class") -> dict[str, float]:
+def evaluate(
+    y_true: Any,
+    y_pred: Any,
+    target: Target = "class",
+    probabilities: Any = None,
+    labels: Sequence[Any] = (),
+    positive: Value | UnsetType = UNSET,
+) -> dict[str, float]:
     """Return the metrics of predicted labels, or numbers, against the true ones, both (n_rows,).
 
-    All are scikit-learn's; in the averages a class never predicted counts as 0.
+    `probabilities` are (n_rows, n_labels) in the order of `labels`; `positive` is the one of two
+    labels that precision, recall and F1 speak of. All are scikit-learn's; in the averages a class
+    never predicted counts as 0, and the ROC AUC of more than two is that of each against the
+    rest, weighted. One that is not defined on these rows is left out.
     """
-    if target == "number":
-        from sklearn import metrics
+    from sklearn import metrics
 
+    if target == "number":
         return {
             "r2": float(metrics.r2_score(y_true, y_pred)),
             "mae": float(metrics.mean_absolute_error(y_true, y_pred)),
             "rmse": float(metrics.root_mean_squared_error(y_true, y_pred)),
         }
-    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-    def averages(average: str) -> tuple[float, float, float]:
-        found = precision_recall_fscore_support(y_true, y_pred, average=average, zero_division=0.0)
+    def averages(average: str, **of: Any) -> tuple[float, float, float]:
+        found = metrics.precision_recall_fscore_support(
+            y_true, y_pred, average=average, zero_division=0.0, **of
+        )
         return float(found[0]), float(found[1]), float(found[2])
 
     precision, recall, f1 = averages("weighted")
-    return {
-        "accuracy": float(accuracy_score(y_true, y_pred)),
+    found = {
+        "accuracy": float(metrics.accuracy_score(y_true, y_pred)),
+        "balanced_accuracy": _balanced(y_true, y_pred),
         "f1_weighted": f1,
         "f1_macro": averages("macro")[2],
         "precision_weighted": precision,
         "recall_weighted": recall,
     }
+    if positive is not UNSET:
+        of = averages("binary", pos_label=positive)
+        found |= dict(zip(("precision", "recall", "f1"), of, strict=True))
+    if probabilities is not None:
+        found |= _of_probabilities(y_true, probabilities, labels)
+    return found
+
+
+def _balanced(y_true: Any, y_pred: Any) -> float:
+    """The mean over the true classes of the share of their rows that was found."""
+    from sklearn.metrics import recall_score
+
+    present = sorted(set(y_true.tolist() if hasattr(y_true, "tolist") else y_true))
+    return float(recall_score(y_true, y_pred, labels=present, average="macro", zero_division=0.0))
+
+
+def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) -> dict[str, float]:
+    import numpy as np
+    from sklearn import metrics
+
+    truth = np.asarray(y_true)[:, None] == np.asarray(labels)[None, :]
+    proba = np.asarray(probabilities, dtype=np.float64)
+    proba = proba / proba.sum(axis=1, keepdims=True)
+    found = {
+        "log_loss": float(metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))),
+        "brier": float(((proba - truth) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)),
+    }
+    if truth.any(axis=0).all():
+        if len(labels) == 2:
+            found["roc_auc"] = float(metrics.roc_auc_score(truth[:, 1], proba[:, 1]))
+        else:
+            found["roc_auc"] = float(metrics.roc_auc_score(truth, proba, average="weighted"))
+    return found
 
 
 def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:
     """Return the metrics of a fitted estimator on X (n_rows, n_features) and y (n_rows,)."""
     from sklearn.base import is_regressor
 
-    return evaluate(y, model.predict(X), "number" if is_regressor(model) else "class")
+    if is_regressor(model):
+        return evaluate(y, model.predict(X), "number")
+    proba = model.predict_proba(X) if hasattr(model, "predict_proba") else None
+    return evaluate(y, model.predict(X), "class", proba, model.classes_.tolist())
 
 
-def judge(metrics: Mapping[str, Mapping[str, float]], gates: Mapping[str, Gate]) -> list[Verdict]:
-    """Return what each bound of each gate says of `metrics` (`train` and `test`).
+def judge(
+    metrics: Mapping[str, Any],
+    gates: Mapping[str, Gate],
+    rivals: Mapping[str, Rival] = MappingProxyType({}),
+) -> list[Verdict]:
+    """Return what each bound of each gate says of `metrics` (`train`, `test` and `slices`).
+
+    `rivals` are what the aliases of comparisons name.
 
     Raises:
         ConfigError: for a gate on a metric that the model does not have.
     """
     verdicts = []
     for name, gate in gates.items():
-        rows, _, metric = name.partition(".")
-        if metric not in metrics[rows]:
-            hint = nearest(metric, sorted(metrics[rows]))
-            raise ConfigError(f"this model has no such metric; {hint}", where=f"gates.{name}")
-        value = metrics[rows][metric]
+        value = _value(metrics, name)
         for bound, sign in (("min", 1), ("max", -1)):
             limit = getattr(gate, bound)
             if isinstance(limit, float):
                 margin = sign * (value - limit)
                 verdicts.append(Verdict(name, bound, limit, value, margin >= 0, margin))
+        if isinstance(gate.not_worse_than, str):
+            rival = rivals[gate.not_worse_than]
+            verdicts.append(_compare(name, value, gate.not_worse_than, gate.tolerance, rival))
     return verdicts
+
+
+def _value(metrics: Mapping[str, Any], name: str) -> float:
+    """Return a metric by the name that a gate calls it, such as `test.accuracy[pune]`."""
+    rows, _, rest = name.partition(".")
+    metric, _, within = rest.partition("[")
+    found = metrics[rows]
+    if within:
+        slices = metrics.get("slices") or {}
+        if within[:-1] not in slices:
+            hint = nearest(within[:-1], sorted(slices)) if slices else "it has none"
+            raise ConfigError(f"this model has no such slice; {hint}", where=f"gates.{name}")
+        found = slices[within[:-1]]["metrics"]
+    if metric not in found:
+        hint = nearest(metric, sorted(found))
+        raise ConfigError(f"this model has no such metric; {hint}", where=f"gates.{name}")
+    return float(found[metric])
+
+
+def _compare(
+    name: str, value: float, alias: str, tolerance: float | UnsetType, rival: Rival
+) -> Verdict:
+    bound = "not_worse_than"
+    if rival.digest is None:
+        note = f"there is no {alias} yet to compare with"
+        return Verdict(name, bound, None, value, True, 0.0, alias, None, note)
+    why = rival.why_not
+    if why is None:
+        try:
+            other = _value(rival.metrics, name)
+        except ConfigError:
+            why = "it was not measured by that"
+    if why is not None:
+        note = f"not comparable with {alias}: {why}"
+        return Verdict(name, bound, None, value, False, 0.0, alias, rival.digest, note)
+    allowed = 0.0 if isinstance(tolerance, UnsetType) else tolerance
+    lower = name.partition(".")[2].partition("[")[0] in LOWER_IS_BETTER
+    limit = other + allowed if lower else other - allowed
+    margin = limit - value if lower else value - limit
+    return Verdict(name, bound, limit, value, margin >= 0, margin, alias, rival.digest)

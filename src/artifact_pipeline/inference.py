@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 
-from artifact_pipeline import config, data, rows
+from artifact_pipeline import config, held_out, rivals, rows
+from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Predictor, open_verified
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.evaluation import Verdict, judge
 from artifact_pipeline.evaluation import evaluate as measure
 from artifact_pipeline.policy import Reference, trusted
+from artifact_pipeline.settings import Csv
+from artifact_pipeline.tables import checking
+from artifact_pipeline.tables.files import FORMATS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from artifact_pipeline.artifact.formats.form import Batch
     from artifact_pipeline.artifact.signing import Signer
 
 
@@ -28,7 +33,7 @@ class Evaluated(Struct, frozen=True):
     """What an artifact's open form reaches on the held-out rows, measured now."""
 
     digest: Digest
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, Any]
     gates: list[Verdict]
 
 
@@ -45,6 +50,14 @@ class Prediction(Struct, frozen=True):
     """The share of right labels."""
     mae: float | None
     """The mean absolute error of numbers."""
+    classes: list[Any] = []
+    """The labels in the order of the probabilities."""
+    ids: list[str] | None = None
+    """What the id column of a table says of each row."""
+    extra: list[str] = []
+    """Columns that the model does not take."""
+    unseen: dict[str, int] = {}
+    """How many rows hold a text that the model did not learn from, by column."""
 
 
 def open_artifact(
@@ -72,10 +85,13 @@ def infer(
     digest: Digest | None = None,
     signed_by: Signer | None = None,
     store: Reference | None = None,
+    data: Reference | None = None,
 ) -> Prediction:
-    """Return what an artifact says of rows in CSV, JSON or .npy bytes, or of the held-out rows.
+    """Return what an artifact says of rows in bytes, or of the held-out rows.
 
-    `where` names the rows in errors, and by its ending their format.
+    `where` names the rows in errors, and by its ending their format: CSV, JSON or .npy, of a
+    table CSV, Parquet or JSON lines. The held-out rows of a table are in the files of `data`, or
+    else where the run that made it found them.
 
     Raises:
         DataError: if the rows are wrong, or the held-out rows are not those of the recipe.
@@ -83,11 +99,16 @@ def infer(
     """
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None
+    table = checking.Given([], None, [], {})
+    batch: Batch
+    columns = predictor.interface.columns
     if given is None:
-        X, truth = held_out(predictor.manifest)
+        batch, truth = held_out.rows_of(predictor.manifest, predictor.digest, data, store)
+    elif isinstance(columns, UnsetType):
+        batch = rows.parse(given, predictor.interface.features, where)
     else:
-        X = rows.parse(given, predictor.interface.features, where)
-    outputs = predictor.outputs(X)
+        batch = (table := _table(given, where, predictor.manifest, columns)).columns
+    outputs = predictor.run(batch)
     said, of_labels = outputs.predicted, bool(predictor.interface.labels)
     right = None if truth is None or not of_labels else float((said == truth).mean())
     wrong = None if truth is None or of_labels else float(abs(said - truth).mean())
@@ -99,11 +120,57 @@ def infer(
         truth=None if truth is None else truth.tolist(),
         accuracy=right,
         mae=wrong,
+        classes=predictor.interface.labels,
+        ids=table.ids,
+        extra=table.extra,
+        unseen=table.unseen,
     )
 
 
+def write_predictions(found: Prediction, path: Reference) -> None:
+    """Write predictions as a table, .csv, .parquet or .jsonl: the id or row, what was predicted,
+    and a column of probabilities for each class.
+
+    Raises:
+        CallError: for another ending.
+        StoreError: if it cannot be written.
+    """
+    from artifact_pipeline.tables import writing
+
+    said = found.labels if found.labels is not None else found.predictions or []
+    ids = found.ids or list(range(1, len(said) + 1))
+    columns: dict[str, list[Any]] = {"id" if found.ids else "row": ids}
+    columns["label" if found.labels is not None else "prediction"] = said
+    for index, label in enumerate(found.classes if found.probabilities else ()):
+        columns[f"probability_{label}"] = [row[index] for row in found.probabilities or ()]
+    write_atomically(Path(path), writing.write(columns, str(path)))
+
+
+def _table(
+    given: bytes, where: str, manifest: Manifest, columns: list[manifests.Column]
+) -> checking.Given:
+    """Return rows of a table, read as the one was that the model learned from."""
+    made = manifest.recipe.data
+    how = Csv()
+    if not isinstance(made.table, UnsetType) and not isinstance(made.table.csv, UnsetType):
+        how = made.table.csv
+    form = FORMATS.get(PurePath(where).suffix.lower()) or _guess(given)
+    ids = made.schema.named("id")
+    return checking.read(given, where, form, how, columns, ids[0] if ids else None)
+
+
+def _guess(data: bytes) -> str:
+    if data.startswith(b"PAR1"):
+        return "parquet"
+    return "jsonl" if data.lstrip()[:1] == b"{" else "csv"
+
+
 def evaluate(
-    artifact: Reference, source: Source | None = None, *, store: Reference | None = None
+    artifact: Reference,
+    source: Source | None = None,
+    *,
+    store: Reference | None = None,
+    data: Reference | None = None,
 ) -> Evaluated:
     """Return what an artifact reaches on the held-out rows of its recipe, measured anew.
 
@@ -111,38 +178,11 @@ def evaluate(
     """
     gates = config.load(source).gates if source is not None else {}
     predictor = open_artifact(artifact, store=store)
-    X, truth = held_out(predictor.manifest)
-    metrics = {
-        "train": predictor.manifest.metrics.train,
-        "test": measure(truth, predictor.predict(X), predictor.manifest.recipe.data.schema.target),
-    }
-    return Evaluated(predictor.digest, metrics, judge(metrics, gates))
-
-
-def held_out(manifest: Manifest) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    """Return the held-out rows of a recipe, loaded and split again: X and the true labels.
-
-    Raises:
-        DataError: if the data set is not the one that the recipe names by its digest.
-    """
-    made = manifest.recipe
-    try:
-        source = msgspec.convert({"dataset": made.data.dataset}, config.Data)
-    except msgspec.ValidationError as error:
-        raise DataError("this release does not know it", where=made.data.dataset) from error
-    found = data.describe(source).digest
-    if found != made.data.digest:
-        raise DataError(
-            f"has the digest {found}, the recipe was made with {made.data.digest}; "
-            "install the versions that the recipe names",
-            where=f"data set {source.dataset}",
-        )
-    split = config.Split(made.split.test_size, made.split.random_state, made.split.stratify)
-    parts = data.split(data.load(source), split)
-    if parts.summary() != msgspec.to_builtins(manifest.split):
-        raise DataError(
-            "splits into other rows than the manifest says; install the versions that the "
-            "recipe names",
-            where=f"data set {source.dataset}",
-        )
-    return parts.X_test, parts.y_test
+    made, labels = predictor.manifest, predictor.interface.labels
+    batch, truth = held_out.rows_of(made, predictor.digest, data, store)
+    found = predictor.run(batch)
+    target, positive = made.recipe.data.schema.target, made.recipe.data.positive
+    test = measure(truth, found.predicted, target, found.probabilities, labels, positive)
+    metrics = {**msgspec.to_builtins(made.metrics), "test": test}
+    against = rivals.of(gates, made, store)
+    return Evaluated(predictor.digest, metrics, judge(metrics, gates, against))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import msgspec
+from msgspec import UNSET
 
 from artifact_pipeline import checkout, numerics
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.data import Image
-from artifact_pipeline.errors import StoreError
+from artifact_pipeline.errors import DataError, StoreError
 from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.plan import Plan
 from artifact_pipeline.record import Record
@@ -37,7 +38,7 @@ def make(made: Plan, record: Record) -> tuple[dict[str, bytes], Trained]:
 
 def _start(made: Plan, record: Record) -> Trainer:
     """Return a trainer for a config that needed none to be checked."""
-    trainer = Trainer(made.config, record.config, made.recipe.numerics.profile)
+    trainer = Trainer(made.config, record.config, made.recipe.numerics.profile, made.base)
     resolved = trainer.resolved
     if resolved.profile != made.recipe.numerics.profile:
         trainer.close()
@@ -47,6 +48,9 @@ def _start(made: Plan, record: Record) -> Trainer:
             f"{resolved.profile}; run it again, under that",
             where="this machine",
         )
+    if resolved.data != made.recipe.data:
+        trainer.close()
+        raise DataError("changed while it was read; run it again", where=made.recipe.data.title)
     record.observed = resolved.observed
     return trainer
 
@@ -57,9 +61,10 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     from artifact_pipeline.artifact.formats import parity
     from artifact_pipeline.artifact.seal import seal
 
-    form, model, proof = parity.prove(
-        trainer.forms(), trained.X_test, trained.outputs, f"{record.config}: model"
-    )
+    checks = [(trained.rows, trained.outputs)]
+    if trained.edges is not None and trained.at_edges is not None:
+        checks.append((trained.edges, trained.at_edges))
+    form, model, proof = parity.prove(trainer.forms(), checks, f"{record.config}: model")
     said = trained.said
     record.warnings = said["warnings"]
     if made.recipe.numerics.profile == numerics.NATIVE:
@@ -67,11 +72,13 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     record.parity_measured = proof.measured
     interface = parity.interface(
         form,
+        trained.rows,
         said["features"],
         said["labels"],
         said["label_names"],
-        trained.outputs.probabilities is not None,
+        trained.outputs,
         msgspec.convert(said["image"], Image | None),
+        msgspec.convert(said["columns"], list[manifests.Column]) if "columns" in said else UNSET,
     )
     files = seal(
         made.recipe,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
+
+from artifact_pipeline.searching import Searched
+from artifact_pipeline.settings import Value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +23,6 @@ BINS = 10
 """How many bins of confidence the calibration has."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 """Of the errors of predicted numbers."""
-Value: TypeAlias = "bool | int | float | str"
-"""A class label, or a number."""
 
 
 class ClassScores(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +57,8 @@ class Example(Struct, frozen=True, forbid_unknown_fields=True):
     label: Value
     """What was predicted: a label, or a number."""
     probabilities: list[float] | None
-    values: list[float]
+    values: list[float | str | None]
+    """None where a number is missing."""
 
 
 class Weights(Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +81,10 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
     weights: Weights | None
     errors: list[float] | UnsetType = UNSET
     """Of numbers: the `QUANTILES` of predicted minus true."""
+    search: Searched | UnsetType = UNSET
+    """What was tried, and how good it was over folds of the training rows."""
+    leaks: list[str] | UnsetType = UNSET
+    """What in the rows may give the answer away, a sentence each."""
 
     def fits(self, labels: int, features: int) -> bool:
         """Return whether every table in it has the size that so many labels and features give."""
@@ -101,16 +107,17 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
 
 def observe(
     estimator: Any,
-    X: NDArray[np.float64],
+    X: Any,
     y: NDArray[Any],
     index: NDArray[np.int64],
     label_names: list[str],
     target: Target = "class",
+    most: int = EXAMPLES,
 ) -> Evaluation:
     """Return what is seen of an estimator on the held-out rows.
 
-    X is (n_rows, n_features) float64, y (n_rows,), and `index` says where in the data set each
-    row stands.
+    X is (n_rows, n_features) float64 or a DataFrame, y (n_rows,), and `index` says where in the
+    data set each row stands. `most` example rows are kept.
     """
     import numpy as np
 
@@ -123,9 +130,9 @@ def observe(
             truth=y[i].item(),
             label=predicted[i].item(),
             probabilities=None if proba is None else proba[i].tolist(),
-            values=X[i].tolist(),
+            values=_values(X, i),
         )
-        for i in np.argsort(-worst, kind="stable")[:EXAMPLES]
+        for i in np.argsort(-worst, kind="stable")[:most]
     ]
     weights = _weights(estimator, X.shape[1])
     if target == "number":
@@ -168,6 +175,12 @@ def classification_report(evaluation: Evaluation, metrics: Mapping[str, float]) 
             numbers.format("weighted avg", *weighted, rows),
         ]
     )
+
+
+def _values(X: Any, row: int) -> list[float | str | None]:
+    if not hasattr(X, "iloc"):
+        return list(X[row].tolist())
+    return [None if value != value else value for value in X.iloc[row].tolist()]
 
 
 def _calibration(proba: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, checkout, config, provenance, recipe
+from artifact_pipeline import canonical, checkout, config, provenance, recipe, rivals
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
@@ -104,8 +104,10 @@ def _execute(
                 made = made._replace(config=msgspec.structs.replace(made.config, gates=given))
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
+            if isinstance(made.config.data.path, str):
+                record.data = str(Path(made.base, made.config.data.path).absolute())
             known = made.recipe.data
-            note.append(f"config and data are in order: {known.dataset}, ")
+            note.append(f"config and data are in order: {known.title}, ")
             note.append(f"{known.schema.rows} rows of {known.schema.features} features")
         with made.trainer or nullcontext():
             with job("train", True, record, listener) as note:
@@ -165,7 +167,9 @@ def _train(
     _report(verified, store)
     record.artifact, record.metrics = verified.digest, verified.manifest.metrics
     record.previous = _previous(verified, store)
-    record.gates = judge(msgspec.to_builtins(record.metrics), made.config.gates)
+    gates = made.config.gates
+    against = rivals.of(gates, verified.manifest, store.root)
+    record.gates = judge(msgspec.to_builtins(record.metrics), gates, against)
     if missed := [verdict for verdict in record.gates if not verdict.passed]:
         raise GateMissed("; ".join(map(str, missed)), where="gate")
     store.set_alias(LATEST, verified.digest)
@@ -226,7 +230,7 @@ def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
     if held_out is None:
         note.append(f"{rows} held-out rows were predicted when it was sealed; outcome repeated")
         return
-    outputs = open_verified(verified).outputs(held_out.X_test)
+    outputs = open_verified(verified).run(held_out.rows)
     other = form.differ(outputs, held_out.outputs, verified.manifest.parity.bound)
     agreed = rows - int(other.sum())
     note.append(f"{rows} held-out rows predicted by the verified artifact, {agreed} as trained")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from artifact_pipeline import canonical, checkout, config, recipe
+from artifact_pipeline import bundled, canonical, checkout, config, recipe
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.config import Config, Model, Source
+from artifact_pipeline.config import Source
+from artifact_pipeline.data import Description
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.settings import Config, Model
+from artifact_pipeline.tables import files
 from artifact_pipeline.trainer import Trainer
 
 
@@ -22,16 +26,20 @@ class Plan(NamedTuple):
     config: Config
     recipe: Recipe
     recipe_digest: Digest
+    base: str
+    """What its paths are relative to."""
     observed: dict[str, Any] | None
     trainer: Trainer | None
     """The process that checked it, ready to train; None where it was checked before."""
 
 
 class _Checked(Struct, frozen=True):
-    """What is remembered of a config: its full form, and the model as scikit-learn resolved it."""
+    """What is remembered of a config: its full form, the model as scikit-learn resolved it, and
+    of a table what it is."""
 
     config: Config
     model: Model
+    data: Description | None
 
 
 def recipe_of(source: Source) -> Recipe:
@@ -53,20 +61,23 @@ def plan(source: Source) -> Plan:
         StoreError: if this machine cannot run it.
     """
     if isinstance(source, dict):
-        where = "config"
+        where, base = "config", ""
         full = config.parse(source, where)
         data = canonical.encode(source)
     else:
-        where = os.fspath(source)
+        where, base = os.fspath(source), str(Path(source).parent)
         data = config.read(source)
-    if (known := _recall(data)) is not None:
-        made = recipe.make(known.model, known.config.split, known.config.data, checkout.profile())
-        return Plan(known.config, made, recipe.digest(made), None, None)
+    if (known := _recall(data, base)) is not None:
+        rows = known.data or bundled.describe(known.config.data)
+        made = recipe.make(known.model, known.config, rows, checkout.profile())
+        return Plan(known.config, made, recipe.digest(made), base, None, None)
     if not isinstance(source, dict):
         full = config.parse_bytes(data, where)
     profile = checkout.profile()
+    # Before the files are read: what changes while they are is another table the next time.
+    fingerprint = _fingerprint(full, base)
     try:
-        trainer = Trainer(full, where, profile)
+        trainer = Trainer(full, where, profile, base)
     except ConfigError as error:
         if error.where and config.is_short(data):  # where the same keys stand at the top
             for inner in ("model.params", "split"):
@@ -76,17 +87,40 @@ def plan(source: Source) -> Plan:
     try:
         if resolved.profile != profile:
             checkout.remember_profile(resolved.profile)
-        made = recipe.make(resolved.model, full.split, full.data, resolved.profile)
-        checked = _Checked(full, resolved.model)
-        checkout.remember_config(data, msgspec.to_builtins(checked))
+        made = recipe.make(resolved.model, full, resolved.data, resolved.profile)
+        of_table = isinstance(full.data.path, str)
+        if not of_table or fingerprint:
+            rows = resolved.data if of_table else None
+            checked = msgspec.to_builtins(_Checked(full, resolved.model, rows))
+            checkout.remember_config(data, checked)
+            if of_table:
+                checkout.remember_config(_key(data, fingerprint), checked)
     except BaseException:  # raised again, with no process left behind
         trainer.close()
         raise
-    return Plan(full, made, recipe.digest(made), resolved.observed, trainer)
+    return Plan(full, made, recipe.digest(made), base, resolved.observed, trainer)
 
 
-def _recall(config: bytes) -> _Checked | None:
+def _recall(data: bytes, base: str) -> _Checked | None:
+    """Return what is remembered of a config; of a table, while its files are what they were."""
+    found = _remembered(data)
+    if found is None or not isinstance(found.config.data.path, str):
+        return found
+    fingerprint = _fingerprint(found.config, base)
+    return _remembered(_key(data, fingerprint)) if fingerprint else None
+
+
+def _remembered(key: bytes) -> _Checked | None:
     try:
-        return msgspec.convert(checkout.recall_config(config), _Checked | None)
+        return msgspec.convert(checkout.recall_config(key), _Checked | None)
     except msgspec.ValidationError:  # a spoilt memory is no memory: the config is checked again
         return None
+
+
+def _fingerprint(full: Config, base: str) -> Any:
+    path = full.data.path
+    return files.fingerprint(files.locate(path, base)) if isinstance(path, str) else None
+
+
+def _key(data: bytes, fingerprint: Any) -> bytes:
+    return data + canonical.encode(fingerprint)

@@ -1,13 +1,16 @@
 """What decides a model's bytes, and nothing else; its digest is the cache key.
 
->>> bayes = config.Model(estimator="sklearn.naive_bayes.GaussianNB", params={})
->>> recipe = make(bayes, config.Split(), config.Data(dataset="iris"), "native")
+>>> from artifact_pipeline import bundled
+>>> bayes = settings.Model(estimator="sklearn.naive_bayes.GaussianNB", params={})
+>>> iris = settings.Data(dataset="iris")
+>>> recipe = make(bayes, settings.Config(iris, bayes), bundled.describe(iris), "native")
 >>> title(recipe), recipe.data.dataset, recipe.numerics.profile
 ('GaussianNB', 'iris', 'native')
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -20,9 +23,10 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from artifact_pipeline import canonical, config, data, numerics
+from artifact_pipeline import canonical, data, numerics, settings
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import StoreError
+from artifact_pipeline.splitting import is_stratified
 
 PACKAGES = (
     "joblib",
@@ -37,6 +41,8 @@ PACKAGES = (
     "threadpoolctl",
 )
 """The packages that compute: another version of one may give another model."""
+OF_TABLES = ("pandas", "pyarrow")
+"""Those that compute where the rows are a table."""
 
 _ROOT = Path(__file__).resolve().parent
 _DOES_NOT_COMPUTE = (
@@ -66,16 +72,22 @@ _DOES_NOT_COMPUTE = (
 class Split(Struct, frozen=True, forbid_unknown_fields=True):
     """How the rows are parted."""
 
-    method: Literal["random"]
-    test_size: float
+    method: settings.Method
     random_state: int
-    stratify: bool
+    column: str | UnsetType = UNSET
+    test_size: float | UnsetType = UNSET
+    stratify: bool | UnsetType = UNSET
 
     def settings(self) -> str:
         """Return the settings as a line says them."""
-        stratify = str(self.stratify).lower()
-        seed = f"random_state {self.random_state}"
-        return f"test_size {self.test_size}, {seed}, stratify {stratify}"
+        known = {
+            "test_size": self.test_size,
+            "random_state": self.random_state,
+            "stratify": self.stratify,
+        }
+        said = [f"{k} {json.dumps(v)}" for k, v in known.items() if v is not UNSET]
+        how = [] if self.method == "random" else [f"by the {self.method} in {self.column}"]
+        return ", ".join(how + said)
 
 
 class Numerics(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,22 +113,31 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     code: Digest
     """Of this package's own sources that compute."""
     data: data.Description
-    model: config.Model
+    model: settings.Model
     numerics: Numerics
     packages: dict[str, str]
     platform: Platform
     split: Split
+    search: settings.Search | UnsetType = UNSET
+    evaluation: settings.Evaluation | UnsetType = UNSET
 
 
-def make(model: config.Model, split: config.Split, source: config.Data, profile: str) -> Recipe:
-    """Return the recipe of a model in full form (see `estimators.resolve`), for this machine."""
+def make(
+    model: settings.Model, full: settings.Config, rows: data.Description, profile: str
+) -> Recipe:
+    """Return the recipe of a config on this machine.
+
+    `model` is the config's own in full form (see `assembly.resolve`), `rows` what its data are.
+    """
+    split, random = full.split, full.split.method == "random"
+    table = rows.dataset is UNSET
     return Recipe(
         recipe_version=1,
         code=code_digest(),
-        data=data.describe(source),
+        data=rows,
         model=model,
         numerics=Numerics(profile, numerics.cpu_model() if profile == numerics.NATIVE else UNSET),
-        packages=versions(PACKAGES),
+        packages=versions((*PACKAGES, *OF_TABLES) if table else PACKAGES),
         platform=Platform(
             libc=_libc(),
             machine=numerics.machine(),
@@ -124,11 +145,14 @@ def make(model: config.Model, split: config.Split, source: config.Data, profile:
             system=platform.system(),
         ),
         split=Split(
-            method="random",
-            test_size=split.test_size,
+            method=split.method,
             random_state=split.random_state,
-            stratify=data.is_stratified(split, data.target(source)),
+            column=split.column,
+            test_size=UNSET if split.method == "column" else split.share(),
+            stratify=is_stratified(split, rows.schema.target) if random else UNSET,
         ),
+        search=full.search,
+        evaluation=full.evaluation,
     )
 
 
@@ -139,8 +163,29 @@ def digest(recipe: Recipe) -> Digest:
 
 def title(recipe: Recipe) -> str:
     """Return what a person calls a recipe's model: the names of its classes."""
-    names = (step.estimator.rpartition(".")[2] for step in recipe.model.as_steps())
-    return " → ".join(names)
+    return " → ".join(
+        step.estimator.rpartition(".")[2]
+        if isinstance(step.estimator, str)
+        else "ColumnTransformer"
+        for step in recipe.model.as_steps()
+    )
+
+
+def estimators(recipe: Recipe) -> list[str]:
+    """Return a recipe's steps, one line each, branches as lines of their own."""
+    lines = []
+    for step in recipe.model.as_steps():
+        for branch in step.branches or ():
+            inner = " → ".join(_call(one) for one in branch.as_steps())
+            lines.append(f"{branch.name} [{', '.join(branch.names())}]: {inner}")
+        if isinstance(step.estimator, str):
+            lines.append(_call(step))
+    return lines
+
+
+def _call(step: settings.Step | settings.Inner) -> str:
+    params = ", ".join(f"{k}={json.dumps(v)}" for k, v in (step.params or {}).items())
+    return f"{step.estimator}({params})"
 
 
 @cache

@@ -67,6 +67,8 @@ class Record(Struct):
     run: str
     started: str
     config: str
+    data: str | None = None
+    """Where the table lies, if it is one: here and never in an artifact."""
     seconds: float = 0.0
     outcome: str = "failed"
     """`done`, `gate-missed` or `failed`."""

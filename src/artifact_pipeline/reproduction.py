@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from artifact_pipeline import catalog, inference, numerics, pipeline, policy
+from artifact_pipeline import catalog, held_out, numerics, pipeline, policy
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
@@ -55,11 +55,16 @@ class Reproduction(Struct, frozen=True):
 
 
 def reproduce(
-    artifact: Reference, *, store: Reference | None = None, with_packages: bool = False
+    artifact: Reference,
+    *,
+    store: Reference | None = None,
+    with_packages: bool = False,
+    data: Reference | None = None,
 ) -> Reproduction:
     """Return what comes of making an artifact again from its recipe alone, in a scratch store.
 
-    `with_packages` does it in a scratch environment that holds the packages of the recipe.
+    `with_packages` does it in a scratch environment that holds the packages of the recipe. A
+    table lies at `data`, or else where the run that made the artifact found it.
 
     Raises:
         VerificationError: if the artifact does not verify.
@@ -67,16 +72,17 @@ def reproduce(
         StoreError: if the scratch store or environment cannot be made.
     """
     there = policy.verified(artifact, store=store)
+    source = held_out.source(there.manifest.recipe, there.digest, data, store)
     if with_packages:
-        return _with_packages(there)
+        return _with_packages(there, source.get("path"))
     made_by = catalog.record_of(there.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
-        run = pipeline.train(_config(there.manifest.recipe), store=scratch)
+        run = pipeline.train(_config(there.manifest.recipe, source), store=scratch)
         here = verify(run.artifact, run.digest)
         [now] = catalog.runs(store=scratch)
     if here.digest == there.digest:
         return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], 0, None, None)
-    rows, labels, apart = _compare(there, here)
+    rows, labels, apart = _compare(there, here, source.get("path"))
     return Reproduction(
         result=DIFFERS if rows else SAME,
         digest=there.digest,
@@ -91,26 +97,21 @@ def reproduce(
     )
 
 
-def _config(recipe: Recipe) -> dict[str, Any]:
+def _config(recipe: Recipe, data: dict[str, Any]) -> dict[str, Any]:
     """Return the config that comes to this recipe, where the machine is the same."""
-    split = recipe.split
-    return {
-        "data": {"dataset": recipe.data.dataset},
-        "split": {
-            "test_size": split.test_size,
-            "random_state": split.random_state,
-            "stratify": split.stratify,
-        },
-        "model": msgspec.to_builtins(recipe.model),
-    }
+    made = msgspec.to_builtins(recipe)
+    found = {"data": data, "split": made["split"], "model": made["model"]}
+    return found | {key: made[key] for key in ("search", "evaluation") if key in made}
 
 
-def _compare(there: Verified, here: Verified) -> tuple[list[int], int, float | None]:
+def _compare(
+    there: Verified, here: Verified, data: str | None
+) -> tuple[list[int], int, float | None]:
     """Return the held-out rows that two artifacts predict otherwise: `rows`, `labels`, `apart`."""
     import numpy as np
 
-    X, _ = inference.held_out(there.manifest)
-    a, b = (open_verified(one).outputs(X) for one in (there, here))
+    batch, _ = held_out.rows_of(there.manifest, there.digest, data)
+    a, b = (open_verified(one).run(batch) for one in (there, here))
     bound = there.manifest.parity.bound + here.manifest.parity.bound
     other = form.differ(a, b, bound)
     if a.predicted.dtype.kind == "f":
@@ -162,7 +163,7 @@ def _pins(recipe: Recipe) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(recipe.packages.items())]
 
 
-def _with_packages(there: Verified) -> Reproduction:
+def _with_packages(there: Verified, data: str | None) -> Reproduction:
     """Make it again by this code in a scratch environment with the packages of the recipe."""
     import venv
 
@@ -173,7 +174,7 @@ def _with_packages(there: Verified) -> Reproduction:
         _call([python, "-m", "pip", "install", "--quiet", *_pins(there.manifest.recipe), *_OWN])
         out = _call(
             [python, "-P", "-m", "artifact_pipeline", "reproduce", str(there.folder.absolute()),
-             "--json"],
+             "--json", *(["--data", str(Path(data).absolute())] if data else [])],
             accepted=(0, 1), cwd=place,
         )  # fmt: skip
     return msgspec.json.decode(out, type=Reproduction)

@@ -16,7 +16,7 @@ Method: TypeAlias = Literal["random", "group", "time", "column"]
 Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 Folds: TypeAlias = Annotated[int, Meta(ge=2, le=100)]
-Value: TypeAlias = "bool | int | float | str"
+Value: TypeAlias = bool | int | float | str
 """A class label, or a number."""
 
 TEST_SIZE = 0.2
@@ -71,7 +71,9 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
         UNSET
     )
     columns: (
-        Annotated[dict[str, Kind], Meta(description="What a column is, where it is not as it looks.")]
+        Annotated[
+            dict[str, Kind], Meta(description="What a column is, where it is not as it looks.")
+        ]
         | UnsetType
     ) = UNSET
     csv: Csv | UnsetType = UNSET

@@ -1,9 +1,9 @@
 """The process that trains, under the numeric profile: both ends of it.
 
     parent                                 child (`python -m artifact_pipeline.trainer`)
-      {config, profile}          ──►
-                                 ◄──       {model in full form, profile in force, observed}
-      {recipe}                   ──►         loads, splits, fits, measures, exports
+      {config, profile}          ──►         loads, checks, splits
+                                 ◄──       {model in full form, data, profile in force, observed}
+      {train: true}              ──►         fits, measures, exports
                                  ◄──       {metrics, evaluation, …} and the arrays
                                  ◄──       an open form of the model
       {more: true}               ──►       … the next one, while the last was not proven
@@ -27,16 +27,14 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from artifact_pipeline import config, errors, numerics
+from artifact_pipeline import config, errors, numerics, wire
+from artifact_pipeline.data import Description
 from artifact_pipeline.errors import PipelineError, TrainerDied
+from artifact_pipeline.settings import Config, Model
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from artifact_pipeline.artifact.formats.form import Form, Outputs
-    from artifact_pipeline.data import Parts, Rows
-    from artifact_pipeline.training import Fitted
+    from artifact_pipeline.artifact.formats.form import Batch, Form, Outputs
+    from artifact_pipeline.learning import Learned
 
 Message: TypeAlias = "tuple[dict[str, Any], dict[str, bytes]]"
 """What is said, and the blobs that go with it."""
@@ -45,8 +43,10 @@ Message: TypeAlias = "tuple[dict[str, Any], dict[str, bytes]]"
 class Resolved(NamedTuple):
     """What the trainer makes of a config."""
 
-    model: config.Model
-    """In full form; see `estimators.resolve`."""
+    model: Model
+    """In full form; see `assembly.resolve`."""
+    data: Description
+    """What the rows are that it holds."""
     profile: str
     """The numeric profile that is in force, which may be less than the one asked for."""
     observed: dict[str, Any]
@@ -57,18 +57,22 @@ class Trained(NamedTuple):
     """What a training gave."""
 
     said: dict[str, Any]
-    """`metrics`, `split`, `evaluation`, `warnings`, and what the interface says of the data:
-    `features`, `labels`, `label_names`, `image`."""
+    """See `measuring.measure`."""
     pickle: bytes
-    X_test: NDArray[np.float64]
+    rows: Batch
     outputs: Outputs
     """What the estimator says of the held-out rows."""
+    edges: Batch | None
+    """Rows of a table that miss a value, or have one that was never seen."""
+    at_edges: Outputs | None
+    """What the estimator says of them."""
 
 
 class Trainer:
     """The parent's end: a process that has checked a config and is ready to train it.
 
-    `resolved` is what it made of the config. Close it, or use it in a `with`.
+    `base` is what paths in the config are relative to. `resolved` is what it made of the config.
+    Close it, or use it in a `with`.
 
     Raises:
         ConfigError: if an estimator refuses the config.
@@ -76,7 +80,7 @@ class Trainer:
         TrainerDied: if the process ended.
     """
 
-    def __init__(self, full: config.Config, where: str, profile: str) -> None:
+    def __init__(self, full: Config, where: str, profile: str, base: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numerics.import_path()}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artifact_pipeline.trainer"],
@@ -84,9 +88,17 @@ class Trainer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self._send({"config": config.full_form(full), "where": where, "profile": profile})
+        self._send(
+            {"config": config.full_form(full), "where": where, "profile": profile, "base": base}
+        )
         try:
-            self.resolved = self._resolve()
+            said, _ = self._receive()
+            self.resolved = Resolved(
+                msgspec.convert(said["model"], Model),
+                msgspec.convert(said["data"], Description),
+                said["profile"],
+                said["observed"],
+            )
         except BaseException:  # raised again, with no process left behind
             self.close()
             raise
@@ -97,31 +109,22 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _resolve(self) -> Resolved:
-        said, _ = self._receive()
-        return Resolved(
-            msgspec.convert(said["model"], config.Model), said["profile"], said["observed"]
-        )
-
     def train(self) -> Trained:
         """Fit the model and measure it. Raises as `Trainer` itself."""
         self._send({"train": True})
         # Loaded here, it costs nothing: this process would only wait.
-        import numpy as np
-
-        from artifact_pipeline.artifact.formats.form import Outputs
         from artifact_pipeline.artifact.formats.onnx import runtime
 
         runtime()
         said, blobs = self._receive()
-
-        def array(name: str) -> NDArray[Any]:
-            found: NDArray[Any] = np.load(io.BytesIO(blobs[name]), allow_pickle=False)
-            return found
-
-        probabilities = array("probabilities") if "probabilities" in blobs else None
-        outputs = Outputs(array("predicted"), probabilities)
-        return Trained(said, blobs["pickle"], array("X_test"), outputs)
+        return Trained(
+            said,
+            blobs["pickle"],
+            wire.batch(blobs, "held_out"),
+            wire.outputs(blobs, "held_out"),
+            wire.batch(blobs, "edges") if "edges" in said else None,
+            wire.outputs(blobs, "edges") if "edges" in said else None,
+        )
 
     def forms(self) -> Iterator[tuple[Form, bytes]]:
         """Yield the open forms of the trained model, best first, each exported when asked for."""
@@ -185,89 +188,58 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
     first = _read(inward)
     if first is None:
         return
-    full = config.parse(first[0]["config"], first[0]["where"])
+    where, base = first[0]["where"], first[0]["base"]
+    full = config.parse(first[0]["config"], where)
 
-    from artifact_pipeline import data, estimators, training
+    from artifact_pipeline import assembly, learning, loading
 
-    where = first[0]["where"]
-    model = estimators.resolve(
-        full.model, full.split.random_state, f"{where}: model", data.target(full.data)
+    rows = loading.load(
+        full.data,
+        full.split,
+        assembly.predicts(full.model, f"{where}: model"),
+        learning.columns_of(full.evaluation),
+        base,
+        where,
     )
-    rows = data.load(full.data)
-    parts = data.split(rows, full.split, f"{where}: split")
+    model = assembly.resolve(
+        full.model, full.split.random_state, f"{where}: model", rows.target, rows.columns()
+    )
+    prepared = learning.prepare(full, model, rows, where)
     seen = numerics.seen()
     profile = first[0]["profile"]
     in_force = profile if numerics.in_force(profile, seen) else numerics.NATIVE
-    _write(outward, {"model": msgspec.to_builtins(model), "profile": in_force, "observed": seen})
+    answer = {
+        "model": msgspec.to_builtins(model),
+        "data": msgspec.to_builtins(rows.description),
+        "profile": in_force,
+        "observed": seen,
+    }
+    _write(outward, answer)
 
     if _read(inward) is None:
         return
-    fitted = training.fit(
-        estimators.build(model),
-        parts.X_train,
-        parts.y_train,
-        estimators.jobs(full.model),
-        f"{where}: model",
-    )
-    for message, blobs in _results(fitted, rows, parts, f"{where}: model"):
+    for message, blobs in _results(learning.learn(prepared), where):
         _write(outward, message, blobs)
         if "form" in message and _read(inward) is None:
             return
 
 
-def _results(fitted: Fitted, rows: Rows, parts: Parts, where: str) -> Iterator[Message]:
-    from artifact_pipeline import training
+def _results(learned: Learned, where: str) -> Iterator[Message]:
+    from artifact_pipeline import measuring, training
     from artifact_pipeline.artifact.formats import onnx, pickle, skops
 
-    estimator = fitted.estimator
-    with training.asking("predict with it", where):
-        said, arrays = _measure(fitted, rows, parts)
-    blobs = {name: _npy(array) for name, array in arrays.items()}
-    yield said, {**blobs, "pickle": pickle.dump(estimator)}
-    for form, graph in onnx.export(estimator, parts.X_train.shape[1]):
+    estimator = learned.fitted.estimator
+    with training.asking("predict with it", f"{where}: model"):
+        said, batches = measuring.measure(learned)
+    blobs = {"pickle": pickle.dump(estimator)}
+    for name, (batch, outputs) in batches.items():
+        blobs |= wire.blobs(name, batch, outputs)
+    yield said, blobs
+    for form, graph in onnx.export(estimator, batches["held_out"][0]):
         yield {"form": form.name}, {"model": graph}
     for form, archive in skops.export(estimator):
         yield {"form": form.name}, {"model": archive}
     yield {"form": None}, {}
-
-
-def _measure(
-    fitted: Fitted, rows: Rows, parts: Parts
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return what is said of a fitted estimator (see `Trained`), and its outputs on X_test."""
-    from artifact_pipeline.evaluation import evaluate
-    from artifact_pipeline.observation import observe
-
-    estimator = fitted.estimator
-    arrays = {"X_test": parts.X_test, "predicted": estimator.predict(parts.X_test)}
-    if hasattr(estimator, "predict_proba"):
-        arrays["probabilities"] = estimator.predict_proba(parts.X_test)
-    seen = observe(
-        estimator, parts.X_test, parts.y_test, parts.test_index, rows.label_names, rows.target
-    )
-    trained_on = estimator.predict(parts.X_train)
-    said = {
-        "metrics": {
-            "train": evaluate(parts.y_train, trained_on, rows.target),
-            "test": evaluate(parts.y_test, arrays["predicted"], rows.target),
-        },
-        "split": parts.summary(),
-        "evaluation": msgspec.to_builtins(seen),
-        "warnings": list(fitted.warnings),
-        "features": rows.feature_names,
-        "labels": estimator.classes_.tolist() if rows.target == "class" else [],
-        "label_names": rows.label_names,
-        "image": msgspec.to_builtins(rows.image),
-    }
-    return said, arrays
-
-
-def _npy(array: Any) -> bytes:
-    import numpy as np
-
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=False)
-    return stream.getvalue()
 
 
 def _write(

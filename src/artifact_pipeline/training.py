@@ -1,7 +1,7 @@
 """Rows and an estimator make a fitted estimator.
 
+>>> from artifact_pipeline.assembly import build
 >>> from artifact_pipeline.settings import Model
->>> from artifact_pipeline.estimators import build
 >>> tree = build(Model(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 2}))
 >>> fitted = fit(tree, [[0], [1], [2]], [0, 0, 1])
 >>> fitted.estimator.predict([[2]]), fitted.warnings
@@ -15,10 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline.config import SHORT_KEYS, Model
+from artifact_pipeline import config as configs
+from artifact_pipeline.assembly import build, predicts, resolve
+from artifact_pipeline.config import SHORT_KEYS
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.estimators import build, resolve
 from artifact_pipeline.explain import nearest, sentence, show
+from artifact_pipeline.loading import load
+from artifact_pipeline.settings import Model
+from artifact_pipeline.splitting import split
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -32,7 +36,7 @@ class Fitted(NamedTuple):
 
 
 def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None, where: str = "model") -> Fitted:
-    """Return `estimator` fitted to X (n_rows, n_features) and y (n_rows,).
+    """Return `estimator` fitted to X (n_rows, n_features), array or DataFrame, and y (n_rows,).
 
     Raises:
         ConfigError: if the estimator refuses its parameters together, or these rows.
@@ -62,11 +66,11 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
     A short form gives a LogisticRegression; keys that the fit does not need may be missing.
     """
     if "model" in config:
-        from artifact_pipeline.config import parse
-        from artifact_pipeline.data import target
-
-        full = parse(config, "config")
-        resolved = resolve(full.model, full.split.random_state, target=target(full.data))
+        full = configs.parse(config, "config")
+        rows = load(full.data, full.split, predicts(full.model))
+        resolved = resolve(
+            full.model, full.split.random_state, target=rows.target, columns=rows.columns()
+        )
     else:
         for key in config:
             if key not in (*SHORT_KEYS, "gates"):
@@ -76,6 +80,20 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
         model = Model(estimator="sklearn.linear_model.LogisticRegression", params=params)
         resolved = resolve(model, params.get("random_state", 0))
     return fit(build(resolved), X, y).estimator
+
+
+def load_data(config: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """Return X_train, X_test, y_train, y_test of a config's values.
+
+    X are (n_rows, n_features) float64, of a table DataFrames; y are (n_rows,) labels, or float64
+    numbers. A path is relative to the working folder.
+
+    Raises:
+        ConfigError, DataError: as `load` and `split`, and for a config that is wrong.
+    """
+    full = configs.parse(config, "config")
+    parts = split(load(full.data, full.split, predicts(full.model)), full.split)
+    return parts.X_train, parts.X_test, parts.y_train, parts.y_test
 
 
 def _warning(caught: warnings.WarningMessage, estimator: Any) -> str:

@@ -15,7 +15,7 @@ from artifact_pipeline.artifact.manifest import (
     Parity,
     SplitSummary,
 )
-from artifact_pipeline.recipe import Recipe, title
+from artifact_pipeline.recipe import Recipe, estimators, title
 
 _TITLES = {
     "accuracy": "Accuracy",
@@ -40,7 +40,7 @@ def write(
     parity: Parity,
 ) -> str:
     """Return the Markdown of the card; all text that a user chose is quoted in it."""
-    dataset = recipe.data.dataset
+    dataset = recipe.data.title
     name = title(recipe)
     task = "tabular-classification" if interface.labels else "tabular-regression"
     head = {
@@ -113,12 +113,9 @@ def _metric_rows(metrics: Metrics) -> str:
 
 
 def _recipe_rows(recipe: Recipe) -> str:
-    lines = [("data", f"{recipe.data.dataset}, {recipe.data.digest}")]
-    for step in recipe.model.as_steps():
-        settings = ", ".join(f"{k}={json.dumps(v)}" for k, v in step.params.items())
-        lines.append(("estimator", f"{step.estimator}({settings})"))
-    split = msgspec.to_builtins(recipe.split)
-    lines.append(("split", ", ".join(f"{k}={json.dumps(v)}" for k, v in split.items())))
+    lines = [("data", f"{recipe.data.title}, {recipe.data.digest}")]
+    lines += [("estimator", line) for line in estimators(recipe)]
+    lines.append(("split", recipe.split.settings()))
     lines.append(("code", recipe.code))
     lines.append(("numeric profile", recipe.numerics.profile))
     lines.append(("platform", ", ".join(msgspec.to_builtins(recipe.platform).values())))

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline import recipe as recipes
@@ -22,6 +22,7 @@ from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.settings import Kind
 
 MANIFEST = "manifest.json"
 EVALUATION = "evaluation.json"
@@ -48,6 +49,9 @@ MEDIA_TYPES = {
     MODEL_PICKLE: "application/vnd.python.pickle",
     CARD: "text/markdown",
 }
+
+MAX_CATEGORIES = 100
+"""How many texts of a column an interface lists."""
 
 FormName: TypeAlias = Literal["onnx-float64", "onnx-float32", "skops"]
 MODEL_FILES: dict[FormName, str] = {
@@ -81,6 +85,19 @@ class Port(Struct, frozen=True, forbid_unknown_fields=True):
     shape: list[int | None]
 
 
+class Column(Struct, frozen=True, forbid_unknown_fields=True):
+    """A feature of a table: what goes into the input of the same place (`c0`, `c1`, …)."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+    """Whether the model takes a row that misses a number here; a missing text is empty."""
+    unseen: bool
+    """Whether the model takes a text that it did not learn from."""
+    categories: list[str] | None
+    """The texts that it learned from, where they are at most `MAX_CATEGORIES`."""
+
+
 class Interface(Struct, frozen=True, forbid_unknown_fields=True):
     """What the model takes and gives."""
 
@@ -91,6 +108,8 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True):
     """In the order of the columns of `probabilities`."""
     label_names: list[str]
     image: Image | None
+    columns: list[Column] | UnsetType = UNSET
+    """Of a table, in the order of `features`."""
 
     def target(self) -> str:
         """Return what is predicted, as a sentence says it."""
@@ -130,11 +149,29 @@ class SplitSummary(Struct, frozen=True, forbid_unknown_fields=True):
     indices_digest: Sha256
 
 
+class Slice(Struct, frozen=True, forbid_unknown_fields=True):
+    """Metrics of some of the held-out rows."""
+
+    rows: Count
+    metrics: dict[str, float]
+
+
+class Spread(Struct, frozen=True, forbid_unknown_fields=True):
+    """A metric over the folds of a cross-validation."""
+
+    mean: float
+    std: float
+    folds: list[float]
+
+
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
     """Metrics by the rows that they were measured on."""
 
     train: dict[str, float]
     test: dict[str, float]
+    slices: dict[str, Slice] | UnsetType = UNSET
+    cv: dict[str, Spread] | UnsetType = UNSET
+    """On the training rows."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,6 +230,9 @@ def decode(data: bytes, where: str) -> Manifest:
             raise VerificationError(f"its metrics lack {missing[0]}", where=where)
     if (target == "class") != bool(manifest.interface.labels):
         raise VerificationError(f"its labels do not go with a target of a {target}", where=where)
+    columns = [column.name for column in manifest.interface.columns or ()]
+    if columns and columns != manifest.interface.features:
+        raise VerificationError("its columns are not its features", where=where)
     names = [file.path for file in manifest.files]
     for name in (MANIFEST, SIGNATURE):
         if name in names:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec import UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact import manifest as manifests
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from artifact_pipeline.artifact.formats.form import Outputs, Run
+    from artifact_pipeline.artifact.formats.form import Batch, Outputs, Run
+
+FLOATS, TEXTS = ("float64", "float32"), ("string",)
+"""The dtypes of inputs."""
 
 
 class Verified(NamedTuple):
@@ -171,8 +175,9 @@ def _read(root: Path, name: str, most: int, whose: str) -> bytes:
 class Predictor:
     """A verified model: rows in, labels and probabilities out.
 
-    `predict` and `predict_proba` take X as (n_rows, n_features), an array or a DataFrame whose
-    columns are the features in any order.
+    `predict` and `predict_proba` take X as (n_rows, n_features): an array, or a DataFrame whose
+    columns are the features in any order. Of a model of a table X is a DataFrame, or an object
+    whose items are its columns by name.
     """
 
     def __init__(self, verified: Verified, run: Run) -> None:
@@ -190,7 +195,7 @@ class Predictor:
 
         Raises:
             DataError: if X has another shape, names other columns, or holds a value that is no
-                finite number.
+                finite number, or that the model does not take.
         """
         return self.outputs(X).predicted
 
@@ -208,23 +213,46 @@ class Predictor:
 
     def outputs(self, X: Any) -> Outputs:
         """Return labels, and probabilities where the model gives them, of one pass over X."""
-        return self._run(_matrix(X, self.interface.features))
+        columns = self.interface.columns
+        if isinstance(columns, UnsetType):
+            return self.run(_matrix(X, self.interface.features))
+        from artifact_pipeline.tables import checking
+
+        wanted = [(one.name, one.kind) for one in columns]
+        given = checking.columns_of(X, wanted)
+        checking.check(given, columns, lambda row: f"X, row {row + 1}")
+        return self.run(given)
+
+    def run(self, rows: Batch) -> Outputs:
+        """Return what the model says of rows that were checked already."""
+        found = self._run(rows)
+        if any(isinstance(label, bool) for label in self.interface.labels):  # ONNX gives 0 and 1
+            return found._replace(predicted=found.predicted.astype(bool))
+        return found
 
 
 def open_verified(verified: Verified) -> Predictor:
     """Return the predictor in an artifact that was verified; nothing is unpickled.
 
     Raises:
-        VerificationError: if its model does not load.
+        VerificationError: if its model does not load, or its interface is none.
     """
-    from artifact_pipeline.artifact.formats import form, parity
+    from artifact_pipeline.artifact.formats import parity
 
     kind = verified.manifest.parity.form
     name = MODEL_FILES[kind]
     where = str(verified.folder / name)
-    inputs = [(port.name, port.dtype) for port in verified.manifest.interface.inputs]
-    if inputs != [("X", form.BY_NAME[kind].dtype)]:
-        raise VerificationError("its interface is not the one input X of its form", where=where)
+    interface = verified.manifest.interface
+    if isinstance(interface.columns, UnsetType):
+        names, dtypes = ["X"], [FLOATS]
+    else:
+        names = [f"c{index}" for index in range(len(interface.columns))]
+        dtypes = [TEXTS if one.kind == "text" else FLOATS for one in interface.columns]
+    ports = interface.inputs
+    if [one.name for one in ports] != names or not all(
+        one.dtype in dtype for one, dtype in zip(ports, dtypes, strict=True)
+    ):
+        raise VerificationError("its interface is not that of its form", where=where)
     return Predictor(verified, parity.load(kind, verified.files[name], where))
 
 

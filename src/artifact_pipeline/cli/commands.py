@@ -11,6 +11,7 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.cli import github, options, output, render, trust
+from artifact_pipeline.cli.output import say, text
 from artifact_pipeline.errors import CallError
 
 
@@ -49,11 +50,14 @@ def train(as_json: bool, **given: Any) -> None:
 @group.command()
 @click.argument("artifact")
 @click.option("--config", metavar="CONFIG", help="Judge the gates of this config.")
+@options.DATA
 @options.STORE
 @options.JSON
-def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool) -> None:
+def evaluate(
+    artifact: str, config: str | None, data: str | None, store: str | None, as_json: bool
+) -> None:
     """Measure ARTIFACT anew on the held-out rows of its recipe."""
-    found = api.evaluate(artifact, config, store=store)
+    found = api.evaluate(artifact, config, store=store, data=data)
     missed = [verdict for verdict in found.gates if not verdict.passed]
     if not (missed and as_json):  # then the error's document holds what was found
         render.answer(found, as_json, render.evaluated)
@@ -64,15 +68,35 @@ def evaluate(artifact: str, config: str | None, store: str | None, as_json: bool
 @group.command()
 @click.argument("artifact")
 @click.argument("rows", required=False)
+@click.option("--output", metavar="FILE", help="Write a table: .csv, .parquet or .jsonl.")
+@options.DATA
 @options.trust_options
 @options.STORE
 @options.JSON
-def infer(artifact: str, rows: str | None, store: str | None, as_json: bool, **asked: Any) -> None:
-    """Predict ROWS (.csv, .json or .npy; - for standard input), or the held-out rows."""
+def infer(
+    artifact: str,
+    rows: str | None,
+    output: str | None,
+    data: str | None,
+    store: str | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Predict ROWS (a file; - for standard input), or the held-out rows.
+
+    ROWS are .csv, .json or .npy, and of a table .csv, .parquet or .jsonl.
+    """
     where = "standard input" if rows == "-" else rows or ""
     given = None if rows is None else _read(rows)
-    found = api.infer(artifact, given, where, **options.trust(asked, store))
-    render.answer(found, as_json, render.predicted)
+    found = api.infer(artifact, given, where, data=data, **options.trust(asked, store))
+    for said in render.remarks(found):
+        say(said)
+    if output is not None:
+        api.write_predictions(found, output)
+    if as_json or output is None:
+        render.answer(found, as_json, render.predicted)
+    else:
+        text(render.written(found, output))
 
 
 @group.command()
@@ -129,13 +153,19 @@ def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
 @click.argument("artifact")
 @click.option("--strict", is_flag=True, help="Other bytes are a no, though they predict the same.")
 @click.option("--with-packages", is_flag=True, help="In a scratch environment of its packages.")
+@options.DATA
 @options.STORE
 @options.JSON
 def reproduce(
-    artifact: str, strict: bool, with_packages: bool, store: str | None, as_json: bool
+    artifact: str,
+    strict: bool,
+    with_packages: bool,
+    data: str | None,
+    store: str | None,
+    as_json: bool,
 ) -> None:
     """Make ARTIFACT again from its recipe alone, and compare."""
-    found = api.reproduce(artifact, store=store, with_packages=with_packages)
+    found = api.reproduce(artifact, store=store, with_packages=with_packages, data=data)
     refused = found.result == "differs" or (strict and found.result != "identical")
     if not (refused and as_json):
         render.answer(found, as_json, render.reproduced)

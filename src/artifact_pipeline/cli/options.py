@@ -22,6 +22,7 @@ STORE = click.option(
 CONFIG = click.argument("config", default=DEFAULT_PATH)
 GATES = click.option("--gates", metavar="JSON", help="Gates in the place of the config's.")
 FORCE = click.option("--force", is_flag=True, help="Train a known recipe again, and compare.")
+DATA = click.option("--data", metavar="PATH", help="Where the table lies that it was made from.")
 ROOTS = click.option(
     "--certificate-chain", metavar="FILE", multiple=True, help="Certificates up to a root."
 )

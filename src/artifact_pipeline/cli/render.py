@@ -73,6 +73,20 @@ def predicted(found: Prediction) -> str:
     return "\n".join(lines)
 
 
+def remarks(found: Prediction) -> list[str]:
+    """Return what is to be said of given rows beside their predictions."""
+    said = [f"not taken by the model: {', '.join(map(clean, found.extra))}"] if found.extra else []
+    for name, rows in found.unseen.items():
+        said.append(f"column {clean(name)}: {rows} rows with a text that the model never saw")
+    return said
+
+
+def written(found: Prediction, path: str) -> str:
+    """Return what was written where."""
+    rows = len(found.labels if found.labels is not None else found.predictions or [])
+    return f"{rows} predictions in {clean(path)}, by {found.digest}"
+
+
 def shown(found: Shown) -> str:
     """Return all that is known of an artifact."""
     from artifact_pipeline import recipe as recipes
@@ -81,15 +95,15 @@ def shown(found: Shown) -> str:
     made = manifest.recipe
     rows = manifest.split.rows
     lines = [
-        click.style(f"{recipes.title(made)} on {clean(made.data.dataset)}", bold=True),
+        click.style(f"{recipes.title(made)} on {clean(made.data.title)}", bold=True),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{rows.train} training rows, {rows.test} held-out rows",
         "",
         *_metrics(manifest.metrics.train, manifest.metrics.test),
         "",
         "made from",
-        _field("data", f"{made.data.dataset}, {made.data.digest}"),
-        *(_field("estimator", _estimator(step)) for step in made.model.as_steps()),
+        _field("data", f"{made.data.title}, {made.data.digest}"),
+        *(_field("estimator", line) for line in recipes.estimators(made)),
         _field("split", made.split.settings()),
         _field("code", made.code),
         _field("packages", ", ".join(f"{k} {v}" for k, v in made.packages.items())),
@@ -203,12 +217,19 @@ def _metrics(train: dict[str, float], test: dict[str, float]) -> list[str]:
 def _gates(verdicts: list[Verdict]) -> list[str]:
     lines = [""] if verdicts else []
     for verdict in verdicts:
-        sign = {"min": "≥", "max": "≤"}[verdict.bound]
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
         outcome = click.style(word, fg=colour, bold=not verdict.passed)
-        rule = f"{verdict.metric} {sign} {verdict.limit:g}"
-        lines.append(f"  gate  {rule:<28} {verdict.value:.4f}  {outcome} by {verdict.margin:+.4f}")
+        by = verdict.note or f"by {verdict.margin:+.4f}"
+        lines.append(f"  gate  {rule(verdict):<28} {verdict.value:.4f}  {outcome} {clean(by)}")
     return lines
+
+
+def rule(verdict: Verdict) -> str:
+    """Return what a gate asks for."""
+    if verdict.bound == "not_worse_than":
+        return f"{verdict.metric} not worse than {verdict.alias}"
+    sign = {"min": "≥", "max": "≤"}[verdict.bound]
+    return f"{verdict.metric} {sign} {verdict.limit:g}"
 
 
 def _move(move: Promotion, digest: str) -> str:
@@ -233,11 +254,6 @@ def _prediction(found: Prediction, i: int) -> str:
     if found.probabilities is None:
         return label
     return f"{label:<9} {max(found.probabilities[i]):.4f}"
-
-
-def _estimator(step: Any) -> str:
-    settings = ", ".join(f"{key}={_value(value)}" for key, value in step.params.items())
-    return f"{step.estimator}({settings})"
 
 
 def _field(name: str, value: str) -> str:

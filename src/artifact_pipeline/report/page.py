@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -33,7 +32,7 @@ def write(artifact: Verified) -> str:
     style = Path(__file__).with_name("style.css").read_text("utf-8")
     seal = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     manifest, seen = artifact.manifest, artifact.evaluation()
-    title = f"{recipes.title(manifest.recipe)} on {manifest.recipe.data.dataset}"
+    title = f"{recipes.title(manifest.recipe)} on {manifest.recipe.data.title}"
     policy = f"default-src 'none'; style-src 'sha256-{seal}'; base-uri 'none'; form-action 'none'"
     return f"""<!doctype html>
 <html lang="en">
@@ -207,13 +206,9 @@ def _weights(seen: Evaluation, manifest: Manifest) -> str:
 
 def _recipe(manifest: Manifest) -> str:
     made = manifest.recipe
-    steps = "; ".join(
-        f"{step.estimator}({', '.join(f'{k}={json.dumps(v)}' for k, v in step.params.items())})"
-        for step in made.model.as_steps()
-    )
     fields = {
-        "data": f"{made.data.dataset}, {made.data.digest}",
-        "model": steps,
+        "data": f"{made.data.title}, {made.data.digest}",
+        "model": "; ".join(recipes.estimators(made)),
         "split": made.split.settings(),
         "code": made.code,
         "packages": ", ".join(f"{k} {v}" for k, v in made.packages.items()),

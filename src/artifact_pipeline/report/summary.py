@@ -42,7 +42,7 @@ def write(
     names = [one.name for one in seen.per_class]
     confusion = [[name, *map(str, row)] for name, row in zip(names, seen.confusion, strict=True)]
     parts = [
-        f"## {plain(recipes.title(made))} on {plain(made.data.dataset)}",
+        f"## {plain(recipes.title(made))} on {plain(made.data.title)}",
         "Nothing was trained: the artifact of this recipe was there, and verified."
         if cached
         else f"Trained on {manifest.split.rows.train} rows.",
@@ -64,16 +64,22 @@ def _gates(gates: Sequence[Verdict]) -> str:
     rows = [
         [
             "passed" if verdict.passed else "**missed**",
-            f"{verdict.metric} {'at least' if verdict.bound == 'min' else 'at most'} "
-            f"{verdict.limit:g}",
+            _rule(verdict),
             f"{verdict.value:.4f}",
-            f"{verdict.margin:+.4f}",
+            verdict.note or f"{verdict.margin:+.4f}",
         ]
         for verdict in gates
     ]
-    lines = [f"| {a} | {plain(b)} | {c} | {d} |" for a, b, c, d in rows]
+    lines = [f"| {a} | {plain(b)} | {c} | {plain(d)} |" for a, b, c, d in rows]
     head = "| gate | bound | value | margin |\n| --- | --- | ---: | ---: |"
     return "\n".join([head, *lines]) if lines else ""
+
+
+def _rule(verdict: Verdict) -> str:
+    if verdict.bound == "not_worse_than":
+        return f"{verdict.metric} not worse than {verdict.alias}"
+    words = {"min": "at least", "max": "at most"}
+    return f"{verdict.metric} {words[verdict.bound]} {verdict.limit:g}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -57,7 +57,9 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
         raise DataError(f"{why}; data.path is relative to the config", where=str(place))
     for file in files:
         if file.suffix.lower() not in FORMATS:
-            raise DataError(f"is no table; expected a name in {', '.join(FORMATS)}", where=str(file))
+            raise DataError(
+                f"is no table; expected a name in {', '.join(FORMATS)}", where=str(file)
+            )
     if len({form(file) for file in files}) > 1:
         raise DataError("holds tables of several formats, expected one", where=str(place))
     return files

@@ -39,8 +39,15 @@ class Outputs(NamedTuple):
     """(n_rows, n_labels), or None for a model that gives none."""
 
 
-Run: TypeAlias = "Callable[[NDArray[np.float64]], Outputs]"
-"""An opened model: it takes rows (n_rows, n_features) and gives what it says of them."""
+Batch: TypeAlias = "NDArray[np.float64] | list[NDArray[Any]]"
+"""Rows: a matrix (n_rows, n_features), or of a table its columns, each (n_rows,) float64 or str."""
+Run: TypeAlias = "Callable[[Batch], Outputs]"
+"""An opened model: it takes rows and gives what it says of them."""
+
+
+def names_of(rows: Batch) -> list[str]:
+    """Return what the inputs are called that take rows."""
+    return [f"c{index}" for index in range(len(rows))] if isinstance(rows, list) else ["X"]
 
 
 def apart(a: Outputs, b: Outputs) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ float64 where converter and runtime know all of the estimator's operators, else 
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import threading
@@ -14,47 +15,115 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.artifact.formats import limits
-from artifact_pipeline.artifact.formats.form import FORMS, Form, Outputs, Run
-from artifact_pipeline.artifact.manifest import MODEL_ONNX
+from artifact_pipeline.artifact.formats import converters, limits
+from artifact_pipeline.artifact.formats.form import BY_NAME, Batch, Form, Outputs, Run, names_of
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnxruntime
     from numpy.typing import NDArray
 
 
-def export(estimator: Any, n_features: int) -> Iterator[tuple[Form, bytes]]:
+def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes]]:
     """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
-    The graph takes `X` and gives `label`, and `probabilities` if the estimator does; that of a
-    regressor gives `prediction`.
+    `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
+    `c1`, …. It gives `label`, and `probabilities` if the estimator does; that of a regressor gives
+    `prediction`. A graph in float64 is held to the bound of float32, too: trees compute in that.
     """
+    for dtype, forms in (
+        ("float64", ("onnx-float64", "onnx-float32")),
+        ("float32", ("onnx-float32",)),
+    ):
+        graph = _convert(estimator, rows, dtype)
+        if graph is not None:
+            for name in forms:
+                yield BY_NAME[name], graph
+
+
+def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
     from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
     from sklearn.base import is_regressor
 
+    converters.register()
     gives_probabilities = hasattr(estimator, "predict_proba")
-    types = {"float64": DoubleTensorType, "float32": FloatTensorType}
-    for form in FORMS:
-        if form.file != MODEL_ONNX:
-            continue
-        try:
-            with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
-                graph = to_onnx(
-                    estimator,
-                    initial_types=[("X", types[form.dtype]([None, n_features]))],
-                    options={"zipmap": False} if gives_probabilities else None,
-                    # Left unset it is random, and an artifact's bytes must not be.
-                    name="model",
-                )
-        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError):
-            continue  # an operator that the converter has not in this precision
-        if not gives_probabilities:
-            graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
-        yield form, graph.SerializeToString(deterministic=True)
+    try:
+        inputs, source = _inputs(estimator, rows, dtype)
+        with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
+            graph = to_onnx(
+                source,
+                initial_types=inputs,
+                options={"zipmap": False} if gives_probabilities else None,
+                # Left unset it is random, and an artifact's bytes must not be.
+                name="model",
+            )
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError):
+        return None  # an operator that the converter has not in this precision
+    if not gives_probabilities:
+        graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
+    converters.mend(graph)
+    if isinstance(rows, list) and len(inputs) == 1:
+        _join(graph, inputs[0][1], len(rows))
+    data: bytes = graph.SerializeToString(deterministic=True)
+    return data
+
+
+def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
+    """Return the inputs of the graph, and the estimator as the converter takes it.
+
+    An estimator that begins with branches takes its columns one by one, and by their numbers:
+    the converter would change their names. Any other takes them as one matrix.
+    """
+    from skl2onnx.common import data_types as types
+
+    number = {"float64": types.DoubleTensorType, "float32": types.FloatTensorType}[dtype]
+    if not isinstance(rows, list):
+        return [("X", number([None, rows.shape[1]]))], estimator
+    texts = [one.dtype.kind == "O" for one in rows]
+    if _begins_with_branches(estimator):
+        inputs = [
+            (f"c{i}", (types.StringTensorType if text else number)([None, 1]))
+            for i, text in enumerate(texts)
+        ]
+        return inputs, _numbered(estimator)
+    if any(texts) and not all(texts):
+        raise TypeError("a matrix of numbers and text")
+    return [("X", (types.StringTensorType if any(texts) else number)([None, len(rows)]))], estimator
+
+
+def _begins_with_branches(estimator: Any) -> bool:
+    return hasattr(getattr(estimator, "steps", [(None, estimator)])[0][1], "transformers_")
+
+
+def _numbered(estimator: Any) -> Any:
+    """Return a copy whose branches name their columns by number."""
+    found = copy.deepcopy(estimator)
+    branches = found.steps[0][1] if hasattr(found, "steps") else found
+    numbers = {name: index for index, name in enumerate(branches.feature_names_in_)}
+
+    def number(columns: Any) -> Any:
+        if isinstance(columns, str):
+            return numbers[columns]
+        return [numbers.get(one, one) for one in columns]
+
+    branches.transformers_ = [
+        (n, one, number(columns)) for n, one, columns in branches.transformers_
+    ]
+    return found
+
+
+def _join(graph: Any, kind: Any, count: int) -> None:
+    """Let a graph of a matrix take its columns one by one, in place."""
+    from onnx import helper
+
+    names = [f"c{index}" for index in range(count)]
+    element = kind.to_onnx_type().tensor_type.elem_type
+    del graph.graph.input[:]
+    graph.graph.input.extend(
+        helper.make_tensor_value_info(name, element, [None, 1]) for name in names
+    )
+    graph.graph.node.insert(0, helper.make_node("Concat", names, ["X"], name="columns", axis=1))
 
 
 def _first_alone(graph: Any, wanted: str) -> Any:
@@ -94,7 +163,7 @@ def preload() -> None:
     threading.Thread(target=runtime, name="import onnxruntime").start()
 
 
-def load(verified: bytes, dtype: str, where: str) -> Run:
+def load(verified: bytes, where: str) -> Run:
     """Return what runs a graph whose bytes were verified; it takes rows of `dtype`.
 
     Raises:
@@ -121,31 +190,41 @@ def load(verified: bytes, dtype: str, where: str) -> Run:
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not load it: {_said(error)}"
         raise VerificationError(said, where=where) from error
-    return partial(_run, session, dtype, where)
+    return partial(_run, session, where)
 
 
-def _run(
-    session: onnxruntime.InferenceSession, dtype: str, where: str, X: NDArray[np.float64]
-) -> Outputs:
-    """Return the labels and probabilities of X (n_rows, n_features).
+def _run(session: onnxruntime.InferenceSession, where: str, rows: Batch) -> Outputs:
+    """Return the labels and probabilities of rows.
 
     Raises:
-        VerificationError: if the graph fails on it, gives other outputs than it should, or takes
-            more memory or time than a model may.
+        VerificationError: if the graph fails on it, takes or gives other things than it should,
+            or takes more memory or time than a model may.
     """
     options = runtime().RunOptions()
     options.log_severity_level = 4
+    columns = rows if isinstance(rows, list) else [rows]
     try:
+        given = {
+            name: one.reshape(len(one), -1)
+            for name, one in zip(names_of(rows), columns, strict=True)
+        }
+        # A column that no step takes is none of the graph's inputs.
+        feed = {one.name: _as(given[one.name], one.type) for one in session.get_inputs()}
         names = [output.name for output in session.get_outputs()]
-        with _at_most(limits.seconds(len(X)), lambda: setattr(options, "terminate", True)):
-            values = session.run(None, {"X": X.astype(dtype)}, options)
+        with _at_most(limits.seconds(len(columns[0])), lambda: setattr(options, "terminate", True)):
+            values = session.run(None, feed, options)
         found = dict(zip(names, values, strict=True))
         if "prediction" in found:
-            return Outputs(found["prediction"].reshape(len(X)), None)
+            return Outputs(found["prediction"].reshape(len(columns[0])), None)
         return Outputs(found["label"], found.get("probabilities"))
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
         raise VerificationError(said, where=where) from error
+
+
+def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
+    dtypes = {"tensor(double)": "float64", "tensor(float)": "float32", "tensor(string)": object}
+    return column.astype(dtypes[kind], copy=False)
 
 
 @contextmanager

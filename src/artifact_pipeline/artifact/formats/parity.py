@@ -5,12 +5,23 @@ A form is sealed only if it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from artifact_pipeline.artifact.formats.form import BY_NAME, Form, Outputs, Run, apart
+from msgspec import UNSET, UnsetType
+
+from artifact_pipeline.artifact.formats.form import (
+    BY_NAME,
+    Batch,
+    Form,
+    Outputs,
+    Run,
+    apart,
+    names_of,
+)
 from artifact_pipeline.artifact.manifest import (
     MODEL_ONNX,
+    Column,
     FormName,
     Interface,
     Label,
@@ -19,10 +30,6 @@ from artifact_pipeline.artifact.manifest import (
 )
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import ConfigError, VerificationError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class Proof(NamedTuple):
@@ -42,7 +49,7 @@ def load(name: FormName, verified: bytes, where: str) -> Run:
     if form.file == MODEL_ONNX:
         from artifact_pipeline.artifact.formats import onnx
 
-        return onnx.load(verified, form.dtype, where)
+        return onnx.load(verified, where)
     from artifact_pipeline.artifact.formats import skops
 
     return skops.load(verified, where)
@@ -50,59 +57,77 @@ def load(name: FormName, verified: bytes, where: str) -> Run:
 
 def interface(
     form: Form,
+    rows: Batch,
     features: list[str],
     labels: list[Label],
     label_names: list[str],
-    gives_probabilities: bool,
+    found: Outputs,
     image: Image | None,
+    columns: list[Column] | UnsetType = UNSET,
 ) -> Interface:
-    """Return the interface of a form: features, labels and image as the data set has them."""
+    """Return the interface of a form: what it takes, as `rows` are, and what it gave of them."""
+    dtype = form.dtype
+    taken = rows if isinstance(rows, list) else [rows]
+    inputs = [
+        Port(
+            name,
+            "string" if one.dtype.kind == "O" else dtype,
+            [None, 1 if isinstance(rows, list) else len(features)],
+        )
+        for name, one in zip(names_of(rows), taken, strict=True)
+    ]
     if labels:
         kind = "int64" if isinstance(labels[0], int) else "string"
         outputs = [Port("label", kind, [None])]
     else:
-        outputs = [Port("prediction", form.dtype, [None, 1])]
-    if gives_probabilities:
-        outputs.append(Port("probabilities", form.dtype, [None, len(labels)]))
-    return Interface(
-        inputs=[Port("X", form.dtype, [None, len(features)])],
-        outputs=outputs,
-        features=features,
-        labels=labels,
-        label_names=label_names,
-        image=image,
-    )
+        outputs = [Port("prediction", dtype, [None, 1])]
+    if found.probabilities is not None:
+        outputs.append(Port("probabilities", dtype, [None, len(labels)]))
+    return Interface(inputs, outputs, features, labels, label_names, image, columns)
 
 
 def prove(
     candidates: Iterable[tuple[Form, bytes]],
-    X: NDArray[np.float64],
-    expected: Outputs,
+    checks: Sequence[tuple[Batch, Outputs]],
     where: str,
 ) -> tuple[Form, bytes, Proof]:
-    """Return the first form that gives the estimator's outputs on the held-out rows X.
+    """Return the first form that gives what the estimator gave, and the proof on the first rows.
 
-    `where` names the model in errors.
+    `checks` are the held-out rows and what the estimator says of them, and then others on which
+    it must be the same. `where` names the model in errors.
 
     Raises:
         ConfigError: if none does: a model that cannot be proven is not sealed.
     """
-    tried = []
+    tried: list[str] = []
+    outputs: dict[bytes, list[Outputs] | str] = {}
     for form, data in candidates:
-        try:
-            found = load(form.name, data, form.name)(X)
-        except VerificationError as error:
-            tried.append(str(error)[:150])
+        if data not in outputs:
+            outputs[data] = _say(form, data, [rows for rows, _ in checks])
+        found = outputs[data]
+        if isinstance(found, str):
+            tried.append(found)
             continue
-        proof = compare(form, found, expected)
-        if proof is not None:
-            return form, data, proof
+        proofs = [
+            compare(form, said, expected) for said, (_, expected) in zip(found, checks, strict=True)
+        ]
+        if proofs[0] is not None and all(proof is not None for proof in proofs):
+            return form, data, proofs[0]
         tried.append(f"{form.name}: its outputs are not the estimator's")
-    why = "; ".join(tried) or "no converter knows it"
+    why = "; ".join(dict.fromkeys(tried)) or "no converter knows it"
     raise ConfigError(
         f"this estimator has no open form that could be proven equal to it ({why})",
         where=where,
     )
+
+
+def _say(form: Form, data: bytes, batches: Iterable[Batch]) -> list[Outputs] | str:
+    """Return what a form says of rows, or why it does not."""
+    try:
+        run = load(form.name, data, form.name)
+        return [run(rows) for rows in batches]
+    except VerificationError as error:
+        return str(error)[:150]
 
 
 def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:

@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.estimators import forget_addresses
 
 PROTOCOL = 5
 """Named, so that another Python writes the same bytes."""
@@ -14,6 +15,7 @@ PROTOCOL = 5
 
 def dump(estimator: Any) -> bytes:
     """Return the pickle of a fitted estimator."""
+    forget_addresses(estimator)
     return pickle.dumps(estimator, protocol=PROTOCOL)
 
 

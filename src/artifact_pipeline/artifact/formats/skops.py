@@ -17,12 +17,12 @@ import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.artifact.formats.form import BY_NAME, Form, Outputs, Run
+from artifact_pipeline.artifact.formats.form import BY_NAME, Batch, Form, Outputs, Run
 from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.estimators import forget_addresses, parts_of
 from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 KERNELS = "sklearn.gaussian_process.kernels"
@@ -48,6 +48,7 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
     """Yield the skops form of a fitted estimator, if skops can say it."""
     import skops.io
 
+    forget_addresses(estimator)
     try:
         archive = skops.io.dumps(estimator)
     except Exception:  # noqa: BLE001  (what skops raises of an object that it cannot say)
@@ -72,8 +73,9 @@ def load(verified: bytes, where: str) -> Run:
         said = f"skops does not load it: {first_line(error)[:200]}"
         raise VerificationError(said, where=where) from error
 
-    def run(X: NDArray[np.float64]) -> Outputs:
+    def run(rows: Batch) -> Outputs:
         try:
+            X = _framed(rows, estimator) if isinstance(rows, list) else rows
             gives = hasattr(estimator, "predict_proba")
             predicted = estimator.predict(X).reshape(len(X))
             return Outputs(predicted, estimator.predict_proba(X) if gives else None)
@@ -82,6 +84,12 @@ def load(verified: bytes, where: str) -> Run:
             raise VerificationError(said, where=where) from error
 
     return run
+
+
+def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:
+    from artifact_pipeline.loading import frame
+
+    return frame(dict(zip(estimator.feature_names_in_, columns, strict=True)))
 
 
 def _numbered(archive: bytes) -> bytes:
@@ -125,7 +133,7 @@ def _check(archive: bytes) -> None:
 
 def _check_trees(estimator: Any) -> None:
     """Refuse trees that lead out of themselves: compiled code follows them without looking."""
-    for part in _parts(estimator):
+    for part in parts_of(estimator):
         for trees in getattr(part, "_predictors", None) or ():
             for tree in trees:
                 _check_tree(tree, part.n_features_in_)
@@ -151,25 +159,3 @@ def _check_tree(tree: Any, n_features: int) -> None:
     )
     if not inside:
         raise ValueError("a tree leads out of itself")
-
-
-def _parts(estimator: Any) -> Iterator[Any]:
-    """Yield an estimator and those that it holds, however deep."""
-    from sklearn.base import BaseEstimator
-
-    seen: set[int] = set()
-    waiting = [estimator]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        if isinstance(one, BaseEstimator):
-            yield one
-            waiting += vars(one).values()
-        elif isinstance(one, dict):
-            waiting += one.values()
-        elif isinstance(one, (list, tuple, set)):
-            waiting += one
-        elif getattr(getattr(one, "dtype", None), "kind", "") == "O":
-            waiting += one.ravel().tolist()

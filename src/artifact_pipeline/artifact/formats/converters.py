@@ -1,0 +1,180 @@
+"""What skl2onnx cannot convert, or converts into something else than the estimator, mended.
+
+- Trees and support vector machines compute in float32 in onnxruntime, and scikit-learn's trees
+  compare float32 inputs with thresholds: so in a float64 graph their inputs are cast, and the
+  thresholds are the ones that skl2onnx rounds towards minus infinity for float32. Without it a
+  scaler before a forest moved rows to other leaves.
+- The attributes of HistGradientBoosting are numpy's scalars, which onnx refuses
+  (skl2onnx 1.20 with onnx 1.23).
+- onnxruntime has no Imputer in float64.
+- Columns that are joined get the widest of their types, not that of the first.
+- The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+TREES_AND_KERNELS = (
+    *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
+    *("ExtraTreeRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"),
+    *("GradientBoostingClassifier", "GradientBoostingRegressor"),
+    *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
+    *("RandomForestClassifier", "RandomForestRegressor", "SVC", "SVR"),
+)
+Convert = Callable[[Any, Any, Any], None]
+
+# scikit-learn's default is (?u)\b\w\w+\b; the locale must be one that systems have.
+_WORDS = {"tokenexp": rb"[\pL\pN_]+", "mincharnum": 2}
+_ASCII = b"[a-zA-Z0-9_]+"
+_LOCALE = "C.UTF-8"
+
+
+class _Float32:
+    """An operator with other variables than its own, which belong to the graph already."""
+
+    def __init__(self, operator: Any, inputs: list[Any], outputs: list[Any]) -> None:
+        self._operator, self.inputs, self.outputs = operator, inputs, outputs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
+
+    @property
+    def input_full_names(self) -> list[str]:
+        return [one.full_name for one in self.inputs]
+
+    @property
+    def output_full_names(self) -> list[str]:
+        return [one.full_name for one in self.outputs]
+
+
+class _Plain:
+    """A container whose nodes get Python's own numbers as attributes."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *words: Any, **attributes: Any) -> Any:
+        return self._container.add_node(*words, **{k: _plain(v) for k, v in attributes.items()})
+
+
+@cache
+def register() -> None:
+    """Put the mended converters in the place of skl2onnx's."""
+    from skl2onnx.common._registration import (
+        get_converter,
+        get_shape_calculator,
+        register_converter,
+        register_shape_calculator,
+    )
+
+    def replace(name: str, mended: Callable[[Convert, Any, Any, Any], None]) -> None:
+        before = get_converter(f"Sklearn{name}")
+
+        def convert(scope: Any, operator: Any, container: Any) -> None:
+            mended(before._fct, scope, operator, container)
+
+        register_converter(
+            f"Sklearn{name}", convert, overwrite=True, options=before.get_allowed_options()
+        )
+
+    for name in TREES_AND_KERNELS:
+        replace(name, _in_float32)
+    replace("SimpleImputer", _impute)
+    shape = get_shape_calculator("SklearnConcat")
+
+    def widest(operator: Any) -> None:
+        shape(operator)
+        _widen(operator)
+
+    register_shape_calculator("SklearnConcat", widest, overwrite=True)
+
+
+def mend(graph: Any) -> None:
+    """Let tokenizers find the words that scikit-learn finds, in place."""
+    from onnx import helper
+
+    for node in graph.graph.node:
+        if node.op_type == "StringNormalizer":
+            kept = [one for one in node.attribute if one.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("locale", _LOCALE)])
+        if node.op_type == "Tokenizer":
+            found = {one.name: one for one in node.attribute}
+            if "tokenexp" in found and found["tokenexp"].s == _ASCII:
+                found["tokenexp"].s = _WORDS["tokenexp"]
+                found["mincharnum"].i = _WORDS["mincharnum"]
+
+
+def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    plain = _Plain(container)
+    [wide] = operator.inputs
+    if not isinstance(wide.type, DoubleTensorType):
+        convert(scope, operator, plain)
+        return
+
+    def cast(source: Any, target: Any, to: int) -> None:
+        name = scope.get_unique_operator_name("Cast")
+        plain.add_node("Cast", [source.full_name], [target.full_name], to=to, name=name)
+
+    def narrow(variable: Any) -> Any:
+        if not isinstance(variable.type, DoubleTensorType):
+            return variable
+        return scope.declare_local_variable("narrow", FloatTensorType(variable.type.shape))
+
+    inward, outward = narrow(wide), [narrow(one) for one in operator.outputs]
+    cast(wide, inward, TensorProto.FLOAT)
+    convert(scope, _Float32(operator, [inward], outward), plain)
+    for one, variable in zip(outward, operator.outputs, strict=True):
+        if one is not variable:
+            cast(one, variable, TensorProto.DOUBLE)
+
+
+def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    import numpy as np
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    imputer, inputs = operator.raw_operator, operator.inputs
+    if not isinstance(inputs[0].type, DoubleTensorType):
+        convert(scope, operator, container)
+        return
+    fill = np.asarray(imputer.statistics_, dtype=np.float64)
+    missing = imputer.missing_values
+    if len(inputs) > 1 or imputer.add_indicator or missing == missing or np.isnan(fill).any():
+        raise NotImplementedError("an imputer that is none of NaN alone")
+    values, mask = (scope.get_unique_variable_name(name) for name in ("fill", "missing"))
+    container.add_initializer(values, TensorProto.DOUBLE, [1, len(fill)], fill.tolist())
+    source, target = inputs[0].full_name, operator.outputs[0].full_name
+    for kind, words, out in (("IsNaN", [source], mask), ("Where", [mask, values, source], target)):
+        name = scope.get_unique_operator_name(kind)
+        container.add_node(kind, words, [out], name=name)
+
+
+def _widen(operator: Any) -> None:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
+
+    order = (Int64TensorType, FloatTensorType, DoubleTensorType)
+    kinds = [type(one.type) for one in operator.inputs]
+    if all(kind in order for kind in kinds):
+        output = operator.outputs[0]
+        output.type = max(kinds, key=order.index)(output.type.shape)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as onnx takes it."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [int(one) if isinstance(one, bool | np.bool_) else _plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,140 @@
+"""The held-out rows of an artifact, loaded and split again from what its recipe names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from artifact_pipeline import bundled, canonical, loading, splitting
+from artifact_pipeline.artifact.manifest import Manifest
+from artifact_pipeline.canonical import Digest
+from artifact_pipeline.data import Description, Rows
+from artifact_pipeline.errors import DataError
+from artifact_pipeline.policy import Reference
+from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.settings import Data, Split
+from artifact_pipeline.store import Store
+from artifact_pipeline.tables import files
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artifact_pipeline.artifact.formats.form import Batch
+
+
+def rows_of(
+    manifest: Manifest,
+    digest: Digest,
+    data: Reference | None = None,
+    store: Reference | None = None,
+) -> tuple[Batch, NDArray[Any]]:
+    """Return the held-out rows of an artifact, and their true labels or numbers.
+
+    Raises:
+        DataError: if the data are not there, are not those that the recipe names by their
+            digest, or split into other rows.
+    """
+    made = manifest.recipe
+    where = f"data set {made.data.title}"
+    rows = _load(made, source(made, digest, data, store), where)
+    parts = splitting.split(rows, split_of(made))
+    if parts.summary() != msgspec.to_builtins(manifest.split):
+        raise DataError(
+            "splits into other rows than the manifest says; install the versions that the "
+            "recipe names",
+            where=where,
+        )
+    X = parts.X_test
+    batch = [X[name].to_numpy() for name in X.columns] if hasattr(X, "columns") else X
+    return batch, parts.y_test
+
+
+def source(
+    recipe: Recipe, digest: Digest, data: Reference | None, store: Reference | None
+) -> dict[str, Any]:
+    """Return the `data` of a config that means the rows of a recipe, wherever they lie now.
+
+    Raises:
+        DataError: for a table that nobody says the place of.
+    """
+    known = recipe.data
+    if isinstance(known.dataset, str):
+        found: dict[str, Any] = {"dataset": known.dataset}
+        return (
+            found if isinstance(known.examples, UnsetType) else found | {"examples": known.examples}
+        )
+    place = data or place_of(digest, store)
+    if place is None:
+        raise DataError(
+            "no run record says where it lies; name it with --data", where=f"data {known.title}"
+        )
+    schema = known.schema
+    found = {
+        "path": str(place),
+        "target": schema.named("target")[0],
+        "drop": schema.named("unused"),
+        "columns": {
+            one.name: one.kind
+            for one in schema.columns or ()
+            if not isinstance(one.kind, UnsetType)
+        },
+        "examples": known.examples,
+    }
+    if ids := schema.named("id"):
+        found["id"] = ids[0]
+    if known.positive is not UNSET:
+        found["positive"] = known.positive
+    if not isinstance(known.table, UnsetType) and not isinstance(known.table.csv, UnsetType):
+        found["csv"] = msgspec.to_builtins(known.table.csv)
+    return found
+
+
+def place_of(digest: Digest, store: Reference | None) -> str | None:
+    """Return where the newest run that has the artifact found its table."""
+    for run in Store(store).runs():
+        if run.get("artifact") == digest and run.get("data"):
+            return str(run["data"])
+    return None
+
+
+def split_of(recipe: Recipe) -> Split:
+    """Return the split of a config that parts rows as the recipe does."""
+    how = recipe.split
+    return Split(
+        method=how.method,
+        column=how.column,
+        test_size=how.test_size,
+        random_state=how.random_state,
+        stratify=how.stratify,
+    )
+
+
+def _load(made: Recipe, data: dict[str, Any], where: str) -> Rows:
+    try:
+        config = msgspec.convert(data, Data)
+    except msgspec.ValidationError as error:
+        raise DataError(f"this release does not know it: {error}", where=where) from error
+    # Before it is read: another table may not even have the columns.
+    found = _digest(config)
+    if found != made.data.digest:
+        raise DataError(
+            f"has the digest {found}, the recipe was made with {made.data.digest}; "
+            + _remedy(made.data),
+            where=where,
+        )
+    return loading.load(config, split_of(made), made.data.schema.target)
+
+
+def _digest(data: Data) -> Digest:
+    if isinstance(data.path, UnsetType):
+        return bundled.describe(data).digest
+    paths = files.locate(data.path, "")
+    return files.digest([canonical.digest(files.read(path)) for path in paths])
+
+
+def _remedy(data: Description) -> str:
+    if data.dataset is UNSET:
+        return "name the files it was made from with --data"
+    return "install the versions that the recipe names"

@@ -1,0 +1,123 @@
+"""What a trainer does with a config and its rows: split, search or fit, cross-validate."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from msgspec import UNSET, UnsetType
+
+from artifact_pipeline import assembly, leaks, searching, splitting, training
+from artifact_pipeline.data import Rows, take
+from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.evaluation import evaluate
+from artifact_pipeline.searching import Searched
+from artifact_pipeline.settings import Config, Evaluation, Model, Search
+from artifact_pipeline.splitting import Parts
+from artifact_pipeline.training import Fitted
+
+SCORING = {"class": "f1_weighted", "number": "r2"}
+"""What a search goes by unless told otherwise."""
+
+
+class Prepared(NamedTuple):
+    """A config that was checked, and its rows, parted."""
+
+    config: Config
+    model: Model
+    rows: Rows
+    parts: Parts
+    estimator: Any
+    """Not fitted yet; a search where the config asks for one."""
+    where: str
+
+
+class Learned(NamedTuple):
+    """What came of it."""
+
+    prepared: Prepared
+    fitted: Fitted
+    leaks: list[str]
+    search: Searched | UnsetType
+    cv: dict[str, list[float]] | UnsetType
+    """Each metric over the folds."""
+
+
+def columns_of(evaluation: Evaluation | UnsetType) -> list[str]:
+    """Return the columns that slices speak of."""
+    if isinstance(evaluation, UnsetType) or isinstance(evaluation.slices, UnsetType):
+        return []
+    return list(dict.fromkeys(name for one in evaluation.slices.values() for name in one))
+
+
+def prepare(full: Config, model: Model, rows: Rows, where: str) -> Prepared:
+    """Return rows parted and an estimator ready to fit. Raises as `splitting.split`, and
+    ConfigError for a search or folds that cannot be."""
+    if columns_of(full.evaluation) and not hasattr(rows.X, "columns"):
+        raise ConfigError(
+            "a bundled data set has no such columns", where=f"{where}: evaluation.slices"
+        )
+    parts = splitting.split(rows, full.split, f"{where}: split")
+    estimator = assembly.build(model)
+    if isinstance(full.search, Search):
+        folds = _folds(full, full.search.cv, rows, parts, f"{where}: search.cv")
+        place, seed = f"{where}: search", full.split.random_state
+        scoring = _scoring(full.search, rows)
+        estimator = searching.searcher(estimator, full.search, folds, scoring, seed, place)
+    if isinstance(full.evaluation, Evaluation) and not isinstance(full.evaluation.cv, UnsetType):
+        _folds(full, full.evaluation.cv, rows, parts, f"{where}: evaluation.cv")
+    return Prepared(full, model, rows, parts, estimator, where)
+
+
+def learn(prepared: Prepared) -> Learned:
+    """Return the fitted estimator, the best one where a search was asked for.
+
+    Raises:
+        ConfigError: if an estimator refuses the rows or its parameters together.
+    """
+    full, rows, parts = prepared.config, prepared.rows, prepared.parts
+    where, jobs = f"{prepared.where}: model", assembly.jobs(full.model)
+    fitted = training.fit(prepared.estimator, parts.X_train, parts.y_train, jobs, where)
+    search: Searched | UnsetType = UNSET
+    if isinstance(full.search, Search):
+        search = searching.searched(fitted.estimator, full.search, _scoring(full.search, rows))
+        fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
+    cv = UNSET
+    if isinstance(full.evaluation, Evaluation) and not isinstance(full.evaluation.cv, UnsetType):
+        cv = _cross_validate(fitted.estimator, prepared, full.evaluation.cv, jobs)
+    return Learned(prepared, fitted, leaks.find(rows, parts), search, cv)
+
+
+def outputs(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return what an estimator predicts of X, and its probabilities or None."""
+    gives = hasattr(estimator, "predict_proba")
+    return estimator.predict(X), estimator.predict_proba(X) if gives else None
+
+
+def _scoring(search: Search, rows: Rows) -> str:
+    return SCORING[rows.target] if isinstance(search.scoring, UnsetType) else search.scoring
+
+
+def _folds(full: Config, count: int, rows: Rows, parts: Parts, where: str) -> list[tuple[Any, Any]]:
+    try:
+        return splitting.folds(parts, rows, full.split, count)
+    except ValueError as error:
+        raise ConfigError(f"{count} folds cannot be made: {error}", where=where) from error
+
+
+def _cross_validate(
+    estimator: Any, prepared: Prepared, count: int, jobs: int | None
+) -> dict[str, list[float]]:
+    from sklearn.base import clone
+
+    rows, parts = prepared.rows, prepared.parts
+    found: list[dict[str, float]] = []
+    where = f"{prepared.where}: evaluation.cv"
+    for learned, held in _folds(prepared.config, count, rows, parts, where):
+        X, y = take(parts.X_train, learned), parts.y_train[learned]
+        fold = training.fit(clone(estimator), X, y, jobs, where).estimator
+        predicted, proba = outputs(fold, take(parts.X_train, held))
+        labels = fold.classes_.tolist() if rows.target == "class" else ()
+        positive = rows.description.positive
+        found.append(evaluate(parts.y_train[held], predicted, rows.target, proba, labels, positive))
+    everywhere = [name for name in found[0] if all(name in one for one in found)]
+    return {name: [one[name] for one in found] for name in everywhere}

@@ -1,0 +1,224 @@
+"""A config's data becomes rows: of a bundled set, or of a table whose columns have their parts.
+
+>>> load(Data(dataset="iris")).X.shape
+(150, 4)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, UnsetType
+
+from artifact_pipeline import bundled, canonical
+from artifact_pipeline.data import Column, Description, Role, Rows, Schema, Table, Target
+from artifact_pipeline.errors import ConfigError, DataError
+from artifact_pipeline.explain import nearest, show
+from artifact_pipeline.settings import Csv, Data, Split
+from artifact_pipeline.tables import files, kinds, reading
+from artifact_pipeline.tables.reading import Raw
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+SIDES = ("train", "test")
+"""What a column that splits may say."""
+
+
+def load(
+    data: Data,
+    split: Split = Split(),  # noqa: B008  (frozen)
+    target: Target | None = None,
+    keep: Collection[str] = (),
+    base: str | os.PathLike[str] = "",
+    where: str = "config",
+) -> Rows:
+    """Return the rows of a config.
+
+    `target` says whether the column to predict holds classes, where it could be either. The
+    columns in `keep` are kept apart, features or not. A path is relative to `base`, and `where`
+    names the config in errors.
+
+    Raises:
+        DataError: if the rows are wrong, named by file, row and column.
+        ConfigError: if the config says of them what is not so.
+    """
+    if isinstance(data.path, UnsetType):
+        return bundled.load(data)
+    paths = files.locate(data.path, base)
+    contents = [(path.name, files.read(path)) for path in paths]
+    form = files.form(paths[0])
+    if form != "csv" and data.csv is not UNSET:
+        raise ConfigError(f"found it, and the data is {form}", where=f"{where}: data.csv")
+    how = Csv() if isinstance(data.csv, UnsetType) else data.csv
+    raw = reading.read(contents, form, how)
+    digest = files.digest([canonical.digest(content) for _, content in contents])
+    return _rows(raw, digest, data, split, target, keep, where)
+
+
+def frame(columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
+    """Return the DataFrame that an estimator learns from: text stays Python's own."""
+    import pandas as pd
+
+    dtypes = {"O": object}
+    return pd.DataFrame(
+        {name: pd.Series(one, dtype=dtypes.get(one.dtype.kind)) for name, one in columns.items()}
+    )
+
+
+def _rows(
+    raw: Raw,
+    digest: str,
+    data: Data,
+    split: Split,
+    target: Target | None,
+    keep: Collection[str],
+    where: str,
+) -> Rows:
+    roles = _roles(raw, data, split)
+    told = {} if isinstance(data.columns, UnsetType) else data.columns
+    found = {
+        name: kinds.column(raw, name, told.get(name))
+        for name, role in roles.items()
+        if role not in ("unused", "id") or name in keep or name in told
+    }
+    for name in keep:
+        _check_known(raw, name, "evaluation.slices")
+    features = [name for name, role in roles.items() if role == "feature"]
+    if not features:
+        raise DataError("has no features: every column has another part", where=raw.where())
+    [aim] = [name for name, role in roles.items() if role == "target"]
+    y, kind = _target(raw, aim, found[aim], target)
+    labels = _labels(y, data, where) if kind == "class" else []
+    if len(set(y.tolist())) < 2:
+        raise DataError(
+            f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
+            where=f"{raw.where()}, column {show(aim)}",
+        )
+    texts = any(found[name].kind == "text" for name in features)
+    columns = [
+        Column(name, role, found[name].kind if name in found else UNSET)
+        for name, role in roles.items()
+    ]
+    description = Description(
+        digest=digest,
+        schema=Schema(
+            "mixed" if texts else "float64", len(features), raw.table.num_rows, kind, columns
+        ),
+        table=Table(raw.form, raw.how if raw.form == "csv" else UNSET),  # type: ignore[arg-type]
+        positive=data.positive,
+        examples=0 if isinstance(data.examples, UnsetType) else data.examples,
+    )
+    return Rows(
+        X=frame({name: found[name].values for name in features}),
+        y=y,
+        feature_names=features,
+        label_names=[str(label) for label in labels],
+        image=None,
+        target=kind,
+        description=description,
+        by=_by(raw, split, found),
+        kept={name: found[name].values for name in keep},
+        places=partial(_place, raw, aim),
+    )
+
+
+def _place(raw: Raw, aim: str, row: int) -> str:
+    return f"{raw.place(row)}, column {show(aim)}"
+
+
+def _roles(raw: Raw, data: Data, split: Split) -> dict[str, Role]:
+    named: list[tuple[str, Any, Role]] = [
+        ("data.target", data.target, "target"),
+        ("data.id", data.id, "id"),
+        ("split.column", split.column, "split"),
+        *(("data.drop", name, "unused") for name in data.drop or []),
+    ]
+    roles: dict[str, Role] = dict.fromkeys(raw.table.column_names, "feature")
+    for key, name, role in named:
+        if isinstance(name, str):
+            _check_known(raw, name, key)
+            roles[name] = role
+    for name in data.columns or ():
+        _check_known(raw, name, "data.columns")
+    return roles
+
+
+def _check_known(raw: Raw, name: str, key: str) -> None:
+    if name not in raw.table.column_names:
+        hint = nearest(name, raw.table.column_names)
+        raise DataError(f"has no column {show(name)}, which {key} names; {hint}", where=raw.where())
+
+
+def _target(
+    raw: Raw, name: str, found: kinds.Column, target: Target | None
+) -> tuple[NDArray[Any], Target]:
+    """Return the true labels, or numbers, and which of both they are."""
+    import numpy as np
+
+    if found.missing.any() or (found.values != found.values).any():
+        row = int(np.flatnonzero(found.missing | (found.values != found.values))[0])
+        raise DataError("is missing: every row needs a target", where=_place(raw, name, row))
+    if found.kind == "text":
+        return found.values.astype(str), "class"
+    if found.kind == "boolean":
+        return found.values.astype(bool), "class"
+    whole = found.values == np.floor(found.values)
+    if target == "class" and not whole.all():
+        row = int(np.flatnonzero(~whole)[0])
+        raise DataError(
+            f"found {found.values[row]}, and a classifier learns labels: text, true and false, or "
+            "integers; a regressor predicts numbers",
+            where=_place(raw, name, row),
+        )
+    if target == "class":
+        return found.values.astype(np.int64), "class"
+    return found.values, "number"
+
+
+def _labels(y: NDArray[Any], data: Data, where: str) -> list[Any]:
+    import numpy as np
+
+    labels = np.unique(y).tolist()
+    if data.positive is UNSET:
+        return labels
+    if len(labels) != 2:
+        raise ConfigError(
+            f"there are {len(labels)} classes, and one of two can be positive",
+            where=f"{where}: data.positive",
+        )
+    if not any(data.positive == label and type(data.positive) is type(label) for label in labels):
+        known = ", ".join(show(label) for label in labels)
+        raise ConfigError(
+            f"found {show(data.positive)}, expected one of: {known}",
+            where=f"{where}: data.positive",
+        )
+    return labels
+
+
+def _by(raw: Raw, split: Split, found: dict[str, kinds.Column]) -> NDArray[Any] | None:
+    """Return the column that splits, once it says in each row what it should."""
+    import numpy as np
+
+    if isinstance(split.column, UnsetType):
+        return None
+    column = found[split.column]
+    wrong = column.missing | (column.values != column.values)
+    expected = f"each row needs its {split.method}"
+    if split.method == "column":
+        wrong = ~np.isin(column.values.astype(str), SIDES)
+        expected = f"expected {SIDES[0]} or {SIDES[1]}"
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        value = "a missing value" if column.missing[row] else show(column.values[row])
+        raise DataError(f"found {value}, {expected}", where=_place(raw, split.column, row))
+    if split.method == "time" and column.kind == "text":
+        raise DataError(
+            f"holds text, such as {show(column.values[0])}; expected dates or numbers",
+            where=f"{raw.where()}, column {show(split.column)}",
+        )
+    return column.values

@@ -1,0 +1,149 @@
+"""Rows of a table to predict, checked against what a model takes before anything is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from artifact_pipeline.errors import DataError
+from artifact_pipeline.explain import show
+from artifact_pipeline.settings import Csv, Kind
+from artifact_pipeline.tables import kinds, reading
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MISSING = "is missing, and the model takes no row without it"
+
+
+class Takes(Protocol):
+    """What a model takes in one column; see `manifest.Column`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def nullable(self) -> bool: ...
+    @property
+    def unseen(self) -> bool: ...
+    @property
+    def categories(self) -> list[str] | None: ...
+
+
+class Given(NamedTuple):
+    """Rows that somebody wants predicted."""
+
+    columns: list[NDArray[Any]]
+    """A model's features in its order: each (n_rows,) float64, or str as objects."""
+    ids: list[str] | None
+    """What the id column says, where there is one."""
+    extra: list[str]
+    """Columns that the model does not take."""
+    unseen: dict[str, int]
+    """How many rows of a column hold a text that the model did not learn from."""
+
+
+def read(
+    data: bytes, name: str, form: str, how: Csv, takes: Sequence[Takes], id_column: str | None
+) -> Given:
+    """Return the rows in the bytes of a table, its columns by their names, in any order.
+
+    Raises:
+        DataError: as `reading.read`, and for a column that is missing, a value of another kind,
+            and one that the model does not take; named by file, row and column.
+    """
+    raw = reading.read([(name, data)], form, how)
+    here = raw.table.column_names
+    names = [one.name for one in takes]
+    if missing := [one for one in names if one not in here]:
+        raise DataError(f"the column {show(missing[0])} is missing", where=name)
+    columns = [kinds.column(raw, one.name, one.kind).values for one in takes]
+    ids = None
+    if id_column in here:
+        ids = kinds.column(raw, id_column, "text").values.tolist()
+    unseen = check(columns, takes, raw.place)
+    extra = [one for one in here if one not in names and one != id_column]
+    return Given(columns, ids, extra, unseen)
+
+
+def check(
+    columns: Sequence[NDArray[Any]], takes: Sequence[Takes], place: Callable[[int], str]
+) -> dict[str, int]:
+    """Return how many rows of each column hold an unseen text, if the model takes them all.
+
+    Raises:
+        DataError: for a value that it does not take, at the place of its row.
+    """
+    import numpy as np
+
+    found = {}
+    for values, one in zip(columns, takes, strict=True):
+        if one.kind != "text":
+            if np.isinf(values).any():
+                row = int(np.flatnonzero(np.isinf(values))[0])
+                raise _wrong(f"is {values[row]}, expected a finite number", one, place(row))
+            if not one.nullable and np.isnan(values).any():
+                raise _wrong(MISSING, one, place(int(np.flatnonzero(np.isnan(values))[0])))
+            continue
+        if one.categories is None:
+            continue
+        new = np.array([value not in set(one.categories) for value in values], dtype=bool)
+        if not new.any():
+            continue
+        refused = new & ((values != "") | (not one.nullable)) & (not one.unseen | (values == ""))
+        if refused.any():
+            row = int(np.flatnonzero(refused)[0])
+            if values[row] == "":
+                raise _wrong(MISSING, one, place(row))
+            known = ", ".join(show(value) for value in one.categories[:5])
+            raise _wrong(f"is {show(values[row])}, and the model knows {known}", one, place(row))
+        found[one.name] = int(new.sum())
+    return found
+
+
+def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]:
+    """Return the columns of a DataFrame, or of an object of lists by name, as a model takes them.
+
+    Raises:
+        DataError: for one that is missing or of another kind.
+    """
+    import numpy as np
+
+    found = []
+    here = list(X.columns) if hasattr(X, "columns") else list(X) if hasattr(X, "keys") else None
+    if here is None:
+        raise DataError("expected a DataFrame, or lists by the names of columns", where="X")
+    for name, kind in wanted:
+        if name not in here:
+            raise DataError(f"the column {show(name)} is missing", where="X")
+        values = np.asarray(X[name])
+        if kind == "text":
+            if not all(isinstance(one, str) or _is_null(one) for one in values.tolist()):
+                raise DataError(f"the column {show(name)} holds no text", where="X")
+            texts = ["" if _is_null(one) else one for one in values.tolist()]
+            found.append(np.array(texts, dtype=object))
+            continue
+        try:
+            if values.dtype.kind == "M":
+                days = values.astype("datetime64[us]").astype(np.float64) / kinds.MICROSECONDS
+                found.append(np.where(np.isnat(values), np.nan, days))
+            else:
+                found.append(values.astype(np.float64))
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"the column {show(name)} holds no numbers: {error}", where="X"
+            ) from error
+    if len({len(one) for one in found}) > 1:
+        raise DataError("its columns are of different lengths", where="X")
+    if not len(found[0]):
+        raise DataError("holds no rows to predict", where="X")
+    return found
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or value != value
+
+
+def _wrong(what: str, one: Takes, place: str) -> DataError:
+    return DataError(what, where=f"{place}, column {show(one.name)}")

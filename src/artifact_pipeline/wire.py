@@ -1,0 +1,63 @@
+"""How rows and what a model says of them cross between processes: .npy and JSON, no pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from artifact_pipeline.artifact.formats.form import Batch, Outputs
+
+
+def blobs(name: str, batch: Batch, outputs: Outputs) -> dict[str, bytes]:
+    """Return named bytes that `batch` and `outputs` read again."""
+    columns = batch if isinstance(batch, list) else [batch]
+    found = {
+        f"{name}.{index}": json.dumps(one.tolist()).encode() if one.dtype.kind == "O" else _npy(one)
+        for index, one in enumerate(columns)
+    }
+    if not isinstance(batch, list):
+        found = {f"{name}.X": found[f"{name}.0"]}
+    found[f"{name}.predicted"] = _npy(outputs.predicted)
+    if outputs.probabilities is not None:
+        found[f"{name}.probabilities"] = _npy(outputs.probabilities)
+    return found
+
+
+def batch(blobs: Mapping[str, bytes], name: str) -> Batch:
+    """Return the rows that were sent under a name: a matrix, or a column for each feature."""
+    if f"{name}.X" in blobs:
+        return _array(blobs[f"{name}.X"])
+    columns: list[Any] = []
+    while (data := blobs.get(f"{name}.{len(columns)}")) is not None:
+        columns.append(_array(data))
+    return columns
+
+
+def outputs(blobs: Mapping[str, bytes], name: str) -> Outputs:
+    """Return what was sent of rows under a name."""
+    from artifact_pipeline.artifact.formats.form import Outputs
+
+    probabilities = blobs.get(f"{name}.probabilities")
+    return Outputs(
+        _array(blobs[f"{name}.predicted"]),
+        None if probabilities is None else _array(probabilities),
+    )
+
+
+def _array(data: bytes) -> Any:
+    import numpy as np
+
+    if data.startswith(b"["):
+        return np.array(json.loads(data), dtype=object)
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def _npy(array: Any) -> bytes:
+    import numpy as np
+
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
