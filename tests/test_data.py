@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from artifact_pipeline import data
+from artifact_pipeline import bundled, loading, splitting
+from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.settings import Data, Split
-from artifact_pipeline.errors import ConfigError
 
 
-@pytest.mark.parametrize("name", sorted(data.BUNDLED))
+@pytest.mark.parametrize("name", sorted(bundled.BUNDLED))
 def test_a_set_is_what_its_description_says(name):
-    schema = data.describe(Data(name)).schema
-    rows = data.load(Data(name))
+    schema = bundled.describe(Data(name)).schema
+    rows = loading.load(Data(name))
     assert rows.X.shape == (schema.rows, schema.features)
     assert rows.X.dtype == np.float64
     assert len(rows.feature_names) == schema.features
@@ -20,16 +20,16 @@ def test_a_set_is_what_its_description_says(name):
 
 
 def test_a_description_says_nothing_of_the_place():
-    assert "/" not in str(data.describe(Data("iris")))
+    assert "/" not in str(bundled.describe(Data("iris")))
 
 
 def test_sets_have_different_digests():
-    assert len({data.describe(Data(name)).digest for name in data.BUNDLED}) == 5
+    assert len({bundled.describe(Data(name)).digest for name in bundled.BUNDLED}) == 5
 
 
 def test_no_row_is_on_both_sides_and_none_is_lost():
-    rows = data.load(Data("iris"))
-    parts = data.split(rows, Split())
+    rows = loading.load(Data("iris"))
+    parts = splitting.split(rows, Split())
     both = np.concatenate([parts.train_index, parts.test_index])
     assert sorted(both) == list(range(150))
     np.testing.assert_array_equal(rows.X[parts.test_index], parts.X_test)
@@ -37,28 +37,28 @@ def test_no_row_is_on_both_sides_and_none_is_lost():
 
 
 def test_a_stratified_split_keeps_the_share_of_each_class():
-    parts = data.split(data.load(Data("iris")), Split(stratify=True))
+    parts = splitting.split(loading.load(Data("iris")), Split(stratify=True))
     assert np.bincount(parts.y_test).tolist() == [10, 10, 10]
 
 
 def test_an_unstratified_split_does_not_look_at_the_classes():
-    parts = data.split(data.load(Data("iris")), Split(stratify=False))
+    parts = splitting.split(loading.load(Data("iris")), Split(stratify=False))
     assert np.bincount(parts.y_test).tolist() != [10, 10, 10]
 
 
 def test_another_seed_is_another_split_with_another_digest():
-    rows = data.load(Data("iris"))
-    one, two = (data.split(rows, Split(random_state=seed)).summary() for seed in (1, 2))
+    rows = loading.load(Data("iris"))
+    one, two = (splitting.split(rows, Split(random_state=seed)).summary() for seed in (1, 2))
     assert one["rows"] == two["rows"] == {"train": 120, "test": 30}
     assert one["indices_digest"] != two["indices_digest"]
 
 
 def test_a_split_without_a_held_out_row_of_each_class_is_refused():
     with pytest.raises(ConfigError, match=r"split.test_size: found 0.001 of 178 rows"):
-        data.split(data.load(Data("wine")), Split(test_size=0.001))
+        splitting.split(loading.load(Data("wine")), Split(test_size=0.001))
 
 
 def test_a_data_file_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr("sys.path", [])
-    with pytest.raises(data.DataError, match=r"pip install -r requirements.txt"):
-        data.describe(Data("iris"))
+    with pytest.raises(DataError, match=r"pip install -r requirements.txt"):
+        bundled.describe(Data("iris"))

@@ -6,19 +6,19 @@ from conftest import SHORT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_pipeline import classification_report, config, data, training
-from artifact_pipeline.settings import Gate
+from artifact_pipeline import assembly, classification_report, config, loading, splitting, training
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.evaluation import evaluate, judge
 from artifact_pipeline.observation import observe
+from artifact_pipeline.settings import Gate
 
 
 @pytest.fixture(scope="module")
 def observed():
     full = config.load(SHORT)
-    rows = data.load(full.data)
-    parts = data.split(rows, full.split)
-    model = training.fit(training.build(full.model), parts.X_train, parts.y_train).estimator
+    rows = loading.load(full.data)
+    parts = splitting.split(rows, full.split)
+    model = training.fit(assembly.build(full.model), parts.X_train, parts.y_train).estimator
     seen = observe(model, parts.X_test, parts.y_test, parts.test_index, rows.label_names)
     return seen, model, parts
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import call, write
 
-from artifact_pipeline.settings import Model, Step
+from artifact_pipeline.assembly import build, jobs, resolve
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.estimators import build, jobs, resolve
+from artifact_pipeline.settings import Model, Step
 from artifact_pipeline.training import fit, train_model
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from artifact_pipeline import config, data, estimators, rows
+from artifact_pipeline import assembly, config, loading, rows, splitting
 from artifact_pipeline.errors import PipelineError
 from benchmarks.trust import nasty
 
@@ -75,10 +75,12 @@ def configs(count: int, seed: int, folder: Path) -> Figures:
 
     def take() -> None:
         full = config.load(path)
-        estimators.resolve(
-            full.model, full.split.random_state, f"{path}: model", data.target(full.data)
-        )
-        data.split(data.load(full.data), full.split, f"{path}: split")
+        where = f"{path}: model"
+        target = assembly.predicts(full.model, where)
+        found = loading.load(full.data, full.split, target, base=folder, where=str(path))
+        seed = full.split.random_state
+        assembly.resolve(full.model, seed, where, found.target, found.columns())
+        splitting.split(found, full.split, f"{path}: split")
 
     figures = Figures()
     for index in range(count):

@@ -161,9 +161,10 @@ def schema() -> dict[str, Any]:
         components[name]["dependentRequired"] = {"params": ["estimator"]}
     components["Model"]["dependentRequired"]["preprocess"] = ["estimator"]
     components["Step"]["dependentRequired"]["remainder"] = ["branches"]
-    components["Data"]["dependentRequired"] = {"path": ["target"]} | dict.fromkeys(
-        ("target", "id", "drop", "columns", "csv"), ["path"]
-    )
+    components["Data"]["dependentRequired"] = {
+        "path": ["target"],
+        **{key: ["path"] for key in ("target", "id", "drop", "columns", "csv")},
+    }
     bounds = [{"required": [key]} for key in ("min", "max", "not_worse_than")]
     components["Gate"]["anyOf"] = bounds
     components["Gate"]["dependentRequired"] = {"tolerance": ["not_worse_than"]}
@@ -237,6 +238,14 @@ def _check_data(config: Config, where: str) -> None:
                 where=f"{where}: split.column",
             )
         return
+    if not isinstance(data.csv, UnsetType):
+        try:
+            "".encode(data.csv.encoding)
+        except LookupError as error:
+            raise ConfigError(
+                f"found {show(data.csv.encoding)}, expected an encoding, such as latin-1",
+                where=f"{where}: data.csv.encoding",
+            ) from error
     special = {"target": data.target, "id": data.id, "split.column": split.column}
     names = [name for name in special.values() if isinstance(name, str)]
     for key, name in special.items():

@@ -75,7 +75,7 @@ def explain(error: ValidationError, raw: Any, form: type[Struct], where: str) ->
     if match := re.search(r"missing required field `(.*)`", said):
         return ConfigError(f"the key {match[1]!r} is missing", where=place)
     if "enum value" in said:
-        hint = nearest(str(value), sorted(get_args(kind)))
+        hint = nearest(str(value), sorted(_choices(kind)))
         return ConfigError(f"found {show(value)}; {hint}", where=place)
     expected = said.partition(", got ")[0].removeprefix("Expected ").replace("`", "")
     for word, plain in _WORDS.items():
@@ -138,6 +138,13 @@ def _keys(path: str, raw: Any, kind: Any) -> list[str | int]:
         keys.append(key)
         raw, kind = raw[key], _inner(kind, key)
     return keys
+
+
+def _choices(kind: Any) -> list[str]:
+    """Return the values of a Literal, alone or beside others in a union."""
+    inside = get_args(kind)
+    texts = [one for one in inside if isinstance(one, str)]
+    return texts + [choice for one in inside for choice in _choices(one)]
 
 
 def _inner(kind: Any, key: str | int) -> Any:

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline import bundled, canonical, loading, splitting
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.data import Description, Rows
+from artifact_pipeline.data import Description
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
@@ -37,14 +37,14 @@ def rows_of(
             digest, or split into other rows.
     """
     made = manifest.recipe
-    where = f"data set {made.data.title}"
-    rows = _load(made, source(made, digest, data, store), where)
+    found = _data(source(made, digest, data, store))
+    rows = loading.load(found, split_of(made), made.data.schema.target)
     parts = splitting.split(rows, split_of(made))
     if parts.summary() != msgspec.to_builtins(manifest.split):
         raise DataError(
             "splits into other rows than the manifest says; install the versions that the "
             "recipe names",
-            where=where,
+            where=f"data {made.data.title}",
         )
     X = parts.X_test
     batch = [X[name].to_numpy() for name in X.columns] if hasattr(X, "columns") else X
@@ -88,6 +88,7 @@ def source(
         found["positive"] = known.positive
     if not isinstance(known.table, UnsetType) and not isinstance(known.table.csv, UnsetType):
         found["csv"] = msgspec.to_builtins(known.table.csv)
+    _check(known, _data(found))
     return found
 
 
@@ -111,20 +112,24 @@ def split_of(recipe: Recipe) -> Split:
     )
 
 
-def _load(made: Recipe, data: dict[str, Any], where: str) -> Rows:
+def _data(found: dict[str, Any]) -> Data:
     try:
-        config = msgspec.convert(data, Data)
+        return msgspec.convert(found, Data)
     except msgspec.ValidationError as error:
-        raise DataError(f"this release does not know it: {error}", where=where) from error
-    # Before it is read: another table may not even have the columns.
-    found = _digest(config)
-    if found != made.data.digest:
+        raise DataError(f"this release does not know it: {error}", where="data") from error
+
+
+def _check(known: Description, data: Data) -> None:
+    """Refuse other rows before they are read: they may not even have the columns."""
+    digest = _digest(data)
+    if digest != known.digest:
+        remedy = "install the versions that the recipe names"
+        if known.dataset is UNSET:
+            remedy = "name the files that it was made from with --data"
         raise DataError(
-            f"has the digest {found}, the recipe was made with {made.data.digest}; "
-            + _remedy(made.data),
-            where=where,
+            f"has the digest {digest}, the recipe was made with {known.digest}; {remedy}",
+            where=f"data {known.title}",
         )
-    return loading.load(config, split_of(made), made.data.schema.target)
 
 
 def _digest(data: Data) -> Digest:
@@ -132,9 +137,3 @@ def _digest(data: Data) -> Digest:
         return bundled.describe(data).digest
     paths = files.locate(data.path, "")
     return files.digest([canonical.digest(files.read(path)) for path in paths])
-
-
-def _remedy(data: Description) -> str:
-    if data.dataset is UNSET:
-        return "name the files it was made from with --data"
-    return "install the versions that the recipe names"

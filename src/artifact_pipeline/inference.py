@@ -138,7 +138,7 @@ def write_predictions(found: Prediction, path: Reference) -> None:
     from artifact_pipeline.tables import writing
 
     said = found.labels if found.labels is not None else found.predictions or []
-    ids = found.ids or list(range(1, len(said) + 1))
+    ids: list[Any] = found.ids or [*range(1, len(said) + 1)]
     columns: dict[str, list[Any]] = {"id" if found.ids else "row": ids}
     columns["label" if found.labels is not None else "prediction"] = said
     for index, label in enumerate(found.classes if found.probabilities else ()):

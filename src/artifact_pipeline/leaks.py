@@ -52,7 +52,7 @@ def _is_id(values: NDArray[Any]) -> bool:
         return len(set(values)) == len(values) and not any(" " in one for one in values)
     if np.isnan(values).any() or (values != np.floor(values)).any():
         return False
-    return len(np.unique(values)) == len(values) == values.max() - values.min() + 1
+    return bool(len(np.unique(values)) == len(values) == values.max() - values.min() + 1)
 
 
 def _gives(values: NDArray[Any], y: NDArray[Any], target: Target) -> bool:

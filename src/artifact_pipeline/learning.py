@@ -81,7 +81,7 @@ def learn(prepared: Prepared) -> Learned:
     if isinstance(full.search, Search):
         search = searching.searched(fitted.estimator, full.search, _scoring(full.search, rows))
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
-    cv = UNSET
+    cv: dict[str, list[float]] | UnsetType = UNSET
     if isinstance(full.evaluation, Evaluation) and not isinstance(full.evaluation.cv, UnsetType):
         cv = _cross_validate(fitted.estimator, prepared, full.evaluation.cv, jobs)
     return Learned(prepared, fitted, leaks.find(rows, parts), search, cv)

@@ -183,7 +183,7 @@ def _target(
 def _labels(y: NDArray[Any], data: Data, where: str) -> list[Any]:
     import numpy as np
 
-    labels = np.unique(y).tolist()
+    labels: list[Any] = np.unique(y).tolist()
     if data.positive is UNSET:
         return labels
     if len(labels) != 2:

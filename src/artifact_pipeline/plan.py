@@ -68,8 +68,8 @@ def plan(source: Source) -> Plan:
         where, base = os.fspath(source), str(Path(source).parent)
         data = config.read(source)
     if (known := _recall(data, base)) is not None:
-        rows = known.data or bundled.describe(known.config.data)
-        made = recipe.make(known.model, known.config, rows, checkout.profile())
+        table = known.data or bundled.describe(known.config.data)
+        made = recipe.make(known.model, known.config, table, checkout.profile())
         return Plan(known.config, made, recipe.digest(made), base, None, None)
     if not isinstance(source, dict):
         full = config.parse_bytes(data, where)

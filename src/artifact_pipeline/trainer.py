@@ -134,7 +134,7 @@ class Trainer:
             said, blobs = self._receive()
             if said["form"] is None:
                 return
-            yield BY_NAME[said["form"]], blobs["model"]
+            yield BY_NAME[said["form"]]._replace(dtype=said["dtype"]), blobs["model"]
             self._send({"more": True})
 
     def close(self) -> None:
@@ -236,10 +236,14 @@ def _results(learned: Learned, where: str) -> Iterator[Message]:
         blobs |= wire.blobs(name, batch, outputs)
     yield said, blobs
     for form, graph in onnx.export(estimator, batches["held_out"][0]):
-        yield {"form": form.name}, {"model": graph}
+        yield _named(form), {"model": graph}
     for form, archive in skops.export(estimator):
-        yield {"form": form.name}, {"model": archive}
+        yield _named(form), {"model": archive}
     yield {"form": None}, {}
+
+
+def _named(form: Form) -> dict[str, Any]:
+    return {"form": form.name, "dtype": form.dtype}
 
 
 def _write(

@@ -29,7 +29,8 @@ def blobs(name: str, batch: Batch, outputs: Outputs) -> dict[str, bytes]:
 def batch(blobs: Mapping[str, bytes], name: str) -> Batch:
     """Return the rows that were sent under a name: a matrix, or a column for each feature."""
     if f"{name}.X" in blobs:
-        return _array(blobs[f"{name}.X"])
+        matrix: Batch = _array(blobs[f"{name}.X"])
+        return matrix
     columns: list[Any] = []
     while (data := blobs.get(f"{name}.{len(columns)}")) is not None:
         columns.append(_array(data))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.artifact.seal import seal
-from artifact_pipeline.settings import Model, Step
 from artifact_pipeline.observation import Evaluation
+from artifact_pipeline.settings import Model, Step
 from artifact_pipeline.store import Store
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

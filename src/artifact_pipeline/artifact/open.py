@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from artifact_pipeline.artifact.formats.form import Batch, Outputs, Run
 
-FLOATS, TEXTS = ("float64", "float32"), ("string",)
+FLOATS: tuple[str, ...] = ("float64", "float32")
+TEXTS: tuple[str, ...] = ("string",)
 """The dtypes of inputs."""
 
 

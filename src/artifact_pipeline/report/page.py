@@ -17,8 +17,9 @@ from artifact_pipeline import recipe as recipes
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Verified
 from artifact_pipeline.data import Image
-from artifact_pipeline.observation import QUANTILES, Evaluation, Example, Value
+from artifact_pipeline.observation import QUANTILES, Evaluation, Example
 from artifact_pipeline.report import figures
+from artifact_pipeline.settings import Value
 
 TITLES = {name: title[0].upper() + title[1:] for name, title in evaluation.TITLES.items()}
 
@@ -165,7 +166,9 @@ def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
 def _mistake(one: Example, image: Image, names: dict[Value, str]) -> str:
     truth, label = (str(names.get(value, value)) for value in (one.truth, one.label))
     sure = f" ({max(one.probabilities):.2f})" if one.probabilities else ""
-    drawn = figures.pixels(one.values, image, f"Row {one.row}, which is {truth}")
+    drawn = figures.pixels(
+        [float(value or 0) for value in one.values], image, f"Row {one.row}, which is {truth}"
+    )
     return (
         f"<li>{drawn}true <strong>{escape(truth)}</strong><br>"
         f"predicted <strong>{escape(label)}</strong>{sure}<br>"

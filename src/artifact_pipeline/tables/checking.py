@@ -60,7 +60,7 @@ def read(
         raise DataError(f"the column {show(missing[0])} is missing", where=name)
     columns = [kinds.column(raw, one.name, one.kind).values for one in takes]
     ids = None
-    if id_column in here:
+    if id_column is not None and id_column in here:
         ids = kinds.column(raw, id_column, "text").values.tolist()
     unseen = check(columns, takes, raw.place)
     extra = [one for one in here if one not in names and one != id_column]

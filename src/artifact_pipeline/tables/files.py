@@ -45,8 +45,9 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
         elif place.is_file() or not glob.has_magic(path):
             files = [place]
         else:
-            found_names = sorted(glob.glob(str(place), recursive=True))
-            files = [Path(name) for name in found_names if Path(name).is_file()]
+            # A pattern may be absolute, which pathlib's glob does not take.
+            names = sorted(glob.glob(str(place), recursive=True))  # noqa: PTH207
+            files = [Path(name) for name in names if Path(name).is_file()]
         missing = not files or not all(file.is_file() for file in files)
     except (OSError, ValueError) as error:  # a path with a NUL, or too long
         said = getattr(error, "strerror", None) or str(error)

@@ -196,13 +196,13 @@ def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[A
             where=f"{raw.place(row)}, column {show(name)}",
         )
     integers = t.is_integer(numbers.type) or written is not None
-    for row in np.flatnonzero(np.abs(values) >= EXACT) if integers else ():
-        value = str((numbers if written is None else written)[int(row)].as_py()).strip()
+    for row in np.flatnonzero(np.abs(values) >= EXACT).tolist() if integers else ():
+        value = str((numbers if written is None else written)[row].as_py()).strip()
         if value.lstrip("+-").isdigit() and abs(int(value)) > EXACT:
             raise DataError(
                 f"found {value}, beyond the integers that a float64 holds (2^53); is it a name? "
                 f'Then say data.columns: {{"{name}": "text"}}',
-                where=f"{raw.place(int(row))}, column {show(name)}",
+                where=f"{raw.place(row)}, column {show(name)}",
             )
     return values
 

@@ -50,7 +50,8 @@ def read(files: Iterable[tuple[str, bytes]], form: str, how: Csv) -> Raw:
     """
     import pyarrow as pa
 
-    tables, parts = [], []
+    tables: list[Any] = []
+    parts: list[tuple[str, int]] = []
     for name, data in files:
         found = _READ[form](data, name, how)
         _check_names(found.column_names, name)

@@ -18,6 +18,7 @@ class Form(NamedTuple):
     name: FormName
     file: str
     dtype: str
+    """Of its numbers; a graph may take float64 and be as precise as float32, as that of a tree."""
     bound: float
 
 

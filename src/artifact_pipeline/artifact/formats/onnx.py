@@ -16,7 +16,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats import converters, limits
-from artifact_pipeline.artifact.formats.form import BY_NAME, Batch, Form, Outputs, Run, names_of
+from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.explain import first_line
 
@@ -32,14 +32,11 @@ def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes]]:
     `c1`, …. It gives `label`, and `probabilities` if the estimator does; that of a regressor gives
     `prediction`. A graph in float64 is held to the bound of float32, too: trees compute in that.
     """
-    for dtype, forms in (
-        ("float64", ("onnx-float64", "onnx-float32")),
-        ("float32", ("onnx-float32",)),
-    ):
+    for dtype, first in (("float64", 0), ("float32", 1)):
         graph = _convert(estimator, rows, dtype)
         if graph is not None:
-            for name in forms:
-                yield BY_NAME[name], graph
+            for form in FORMS[first:2]:
+                yield form._replace(dtype=dtype), graph
 
 
 def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
@@ -223,8 +220,10 @@ def _run(session: onnxruntime.InferenceSession, where: str, rows: Batch) -> Outp
 
 
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
-    dtypes = {"tensor(double)": "float64", "tensor(float)": "float32", "tensor(string)": object}
-    return column.astype(dtypes[kind], copy=False)
+    if kind == "tensor(string)":
+        return column
+    found: NDArray[Any] = column.astype("float32" if kind == "tensor(float)" else "float64")
+    return found
 
 
 @contextmanager
