@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.checkout import load_model, save_model
     from artifact_pipeline.config import load_config, schema
     from artifact_pipeline.doctor import Checkup, examine
+    from artifact_pipeline.drafting import Draft, draft, write_config
     from artifact_pipeline.errors import (
         ArtifactNotFound,
         CallError,
@@ -81,6 +82,7 @@ _MODULES = {
     "checkout": ("load_model", "save_model"),
     "config": ("load_config", "schema"),
     "doctor": ("Checkup", "examine"),
+    "drafting": ("Draft", "draft", "write_config"),
     "errors": (
         "ArtifactNotFound",
         "CallError",
@@ -140,6 +142,7 @@ __all__ = [
     "certificates",
     "classification_report",
     "diff",
+    "draft",
     "evaluate",
     "evaluate_model",
     "examine",
@@ -166,6 +169,7 @@ __all__ = [
     "trusted",
     "verified",
     "verify",
+    "write_config",
     "write_predictions",
     "write_report",
 ]

@@ -26,7 +26,7 @@ def find(rows: Rows, parts: Parts) -> list[str]:
     if len(rows.y) >= LEAST:
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
-            if _is_id(values):
+            if is_id(values):
                 said.append(
                     f"the feature {show(name)} has another value in each row, like an id; name it "
                     "in data.id or data.drop unless it means something"
@@ -44,7 +44,7 @@ def find(rows: Rows, parts: Parts) -> list[str]:
     return said
 
 
-def _is_id(values: NDArray[Any]) -> bool:
+def is_id(values: NDArray[Any]) -> bool:
     """Texts without a space that never repeat, or integers that count without a gap."""
     import numpy as np
 

@@ -53,6 +53,7 @@ _DOES_NOT_COMPUTE = (
     "cli",
     "disk.py",
     "doctor.py",
+    "drafting.py",
     "held_out.py",
     "errors.py",
     "explain.py",

@@ -16,7 +16,10 @@ from artifact_pipeline.settings import Csv
 from artifact_pipeline.tables import kinds, reading, writing
 
 
-def columns(data, form="csv", how=Csv(), **told):
+PLAIN = Csv()
+
+
+def columns(data, form="csv", how=PLAIN, **told):
     parts = data if isinstance(data, list) else [data]
     raw = reading.read([(f"part{i}.{form}", one) for i, one in enumerate(parts)], form, how)
     found = {name: kinds.column(raw, name, told.get(name)) for name in raw.table.column_names}

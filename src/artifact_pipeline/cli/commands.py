@@ -12,6 +12,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.cli import github, options, output, render, trust
 from artifact_pipeline.cli.output import say, text
+from artifact_pipeline.config import DEFAULT_PATH
 from artifact_pipeline.errors import CallError
 
 
@@ -189,6 +190,25 @@ def recipe(config: str, as_json: bool) -> None:
     else:
         output.document(made)
         output.text(f"recipe {digest(made)}")
+
+
+@group.command()
+@click.argument("data")
+@click.option("--target", metavar="COLUMN", required=True, help="The column to predict.")
+@click.option(
+    "--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True, help="The config."
+)
+@options.JSON
+def init(data: str, target: str, path: str, as_json: bool) -> None:
+    """Write a config for the table DATA that was looked at, and say why it is what it is."""
+    place = Path(path).parent
+    found = api.draft(data, target, place)
+    place.mkdir(parents=True, exist_ok=True)
+    api.write_config(found, path)
+    if as_json:
+        output.document({"config": path, "choices": found.choices})
+    else:
+        output.text(render.drafted(found, path))
 
 
 @group.command()

@@ -14,6 +14,7 @@ from artifact_pipeline.evaluation import TITLES
 if TYPE_CHECKING:
     from artifact_pipeline.catalog import Difference, Listed, Shown
     from artifact_pipeline.doctor import Checkup
+    from artifact_pipeline.drafting import Draft
     from artifact_pipeline.evaluation import Verdict
     from artifact_pipeline.inference import Evaluated, Prediction
     from artifact_pipeline.promotion import Promotion
@@ -79,6 +80,12 @@ def remarks(found: Prediction) -> list[str]:
     for name, rows in found.unseen.items():
         said.append(f"column {clean(name)}: {rows} rows with a text that the model never saw")
     return said
+
+
+def drafted(found: Draft, path: str) -> str:
+    """Return each choice of a config, and what to do with it."""
+    lines = [f"  · {clean(one)}" for one in found.choices]
+    return "\n".join([*lines, "", f"{clean(path)} is written; artifact-pipeline run {clean(path)}"])
 
 
 def written(found: Prediction, path: str) -> str:
