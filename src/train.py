@@ -31,7 +31,8 @@ def main() -> None:
     print(f"{'':<14}{'training rows':>16}{'held-out rows':>16}")
     for name, title in TITLES.items():
         if name in run.metrics.test:
-            print(f"{title:<14}{run.metrics.train[name]:>16.4f}{run.metrics.test[name]:>16.4f}")
+            figures = (rows[name] for rows in (run.metrics.train or {}, run.metrics.test))
+            print(f"{title:<14}" + "".join(f"{figure:>16.4f}" for figure in figures))
     if artifact.manifest.interface.labels:
         print("\nclassification report, held-out rows\n")
         print(artifact_pipeline.classification_report(artifact.evaluation(), run.metrics.test))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         certificates,
         public_key,
     )
+    from artifact_pipeline.bringing import Sealed, seal, seal_pickle
     from artifact_pipeline.catalog import artifacts, diff, runs, show, write_report
     from artifact_pipeline.checkout import load_model, save_model
     from artifact_pipeline.config import load_config, schema
@@ -78,6 +79,7 @@ _MODULES = {
         "certificates",
         "public_key",
     ),
+    "bringing": ("Sealed", "seal", "seal_pickle"),
     "catalog": ("artifacts", "diff", "runs", "show", "write_report"),
     "checkout": ("load_model", "save_model"),
     "config": ("load_config", "schema"),
@@ -120,6 +122,7 @@ __all__ = [
     "ConfigError",
     "ConfigNotFound",
     "DataError",
+    "Draft",
     "GateMissed",
     "Identity",
     "Manifest",
@@ -130,6 +133,7 @@ __all__ = [
     "Reproduction",
     "ReproductionDiffers",
     "Run",
+    "Sealed",
     "Signer",
     "StoreError",
     "StoreUnsound",
@@ -161,6 +165,8 @@ __all__ = [
     "runs",
     "save_model",
     "schema",
+    "seal",
+    "seal_pickle",
     "show",
     "sign",
     "signer_of",

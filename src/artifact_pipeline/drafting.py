@@ -95,7 +95,7 @@ def _csv(contents: list[tuple[str, bytes]], say: Callable[[str], None]) -> Csv:
             content.decode(encoding)
     except UnicodeDecodeError:
         encoding = "latin-1"
-        say("the files are not UTF-8; latin-1 reads any bytes, so look whether its letters are right")
+        say("the files are not UTF-8; latin-1 reads any bytes, so look whether letters are right")
     head = data.decode(encoding).lstrip("\ufeff").partition("\n")[0]
     delimiter = max(DELIMITERS, key=head.count)
     if delimiter == "," or name.lower().endswith(".tsv") or delimiter not in head:
@@ -193,10 +193,11 @@ def _classes(
     if aim.kind != "text" and not (whole and len(values) <= LABELS):
         say(f"{show(target)} is a number to predict: {len(values)} different values")
         return None
+    rows: list[int] = counts.tolist()
     labels = [show(one) for one in values.tolist()]
     if len(labels) != 2:
         say(f"{show(target)} has {len(labels)} classes")
-        return counts.tolist()
+        return rows
     known: list[Any] = values.tolist()
     if aim.kind != "text":
         known = [bool(one) if aim.kind == "boolean" else int(one) for one in known]
@@ -205,7 +206,7 @@ def _classes(
     section["positive"] = positive
     share = counts[known.index(positive)] / counts.sum()
     say(f"of two classes {show(positive)} is the positive one, {share:.0%} of the rows")
-    return counts.tolist()
+    return rows
 
 
 def _parts(
@@ -218,9 +219,7 @@ def _parts(
     """Give each column its part; what is left in `found` are the features."""
     split: dict[str, Any] = {"method": "random", "test_size": 0.2, "random_state": 42}
     unread = [
-        name
-        for name in raw.table.column_names
-        if name not in found and name != section["target"]
+        name for name in raw.table.column_names if name not in found and name != section["target"]
     ]
     drop = list(unread)
     for name in unread:
@@ -237,9 +236,14 @@ def _parts(
         elif is_id(column.values):
             drop.append(name)
             say(f"{show(name)} is dropped: another value in each row, and nothing to learn of it")
-        elif named and distinct > LABELS and split["method"] == "random" and not column.missing.any():
+        elif (
+            named and distinct > LABELS and split["method"] == "random" and not column.missing.any()
+        ):
             split |= {"method": "group", "column": name}
             say(f"rows of one {show(name)} stay on one side of the split: they belong together")
+        elif column.kind == "text" and 2 * distinct > len(column.values) and not _is_prose(column):
+            drop.append(name)
+            say(f"{show(name)} is dropped: its texts hardly repeat, so nothing is learned of one")
         else:
             continue
         del found[name]
@@ -278,8 +282,8 @@ def _model(
                          "params": {"handle_unknown": "ignore"}})  # fmt: skip
     for index, one in enumerate(free):
         say(f"{show(one)} is prose: its words are counted (TfidfVectorizer)")
-        branches.append({"name": f"prose-{index + 1}", "column": one,
-                         "estimator": "sklearn.feature_extraction.text.TfidfVectorizer"})  # fmt: skip
+        counter = "sklearn.feature_extraction.text.TfidfVectorizer"
+        branches.append({"name": f"prose-{index + 1}", "column": one, "estimator": counter})
     last = {"name": "model", "estimator": name, "params": params}
     return {"steps": [{"name": "prep", "branches": branches}, last]}
 

@@ -202,7 +202,7 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
     """Return a metric by the name that a gate calls it, such as `test.accuracy[pune]`."""
     rows, _, rest = name.partition(".")
     metric, _, within = rest.partition("[")
-    found = metrics[rows]
+    found = metrics.get(rows) or {}
     if within:
         slices = metrics.get("slices") or {}
         if within[:-1] not in slices:

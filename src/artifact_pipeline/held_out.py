@@ -60,6 +60,12 @@ def source(
         DataError: for a table that nobody says the place of.
     """
     known = recipe.data
+    if recipe.brought is not UNSET:
+        raise DataError(
+            "was fitted elsewhere, and the rows that measured it were not kept; name rows to "
+            "predict",
+            where=digest,
+        )
     if isinstance(known.dataset, str):
         found: dict[str, Any] = {"dataset": known.dataset}
         return (
@@ -102,14 +108,7 @@ def place_of(digest: Digest, store: Reference | None) -> str | None:
 
 def split_of(recipe: Recipe) -> Split:
     """Return the split of a config that parts rows as the recipe does."""
-    how = recipe.split
-    return Split(
-        method=how.method,
-        column=how.column,
-        test_size=how.test_size,
-        random_state=how.random_state,
-        stratify=how.stratify,
-    )
+    return msgspec.convert(msgspec.to_builtins(recipe.split), Split)
 
 
 def _data(found: dict[str, Any]) -> Data:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import checkout, numerics
 from artifact_pipeline.artifact import manifest as manifests
@@ -13,6 +13,7 @@ from artifact_pipeline.data import Image
 from artifact_pipeline.errors import DataError, StoreError
 from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.plan import Plan
+from artifact_pipeline.probing import Edge
 from artifact_pipeline.record import Record
 from artifact_pipeline.trainer import Trained, Trainer
 
@@ -61,11 +62,16 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     from artifact_pipeline.artifact.formats import parity
     from artifact_pipeline.artifact.seal import seal
 
-    checks = [(trained.rows, trained.outputs)]
+    said, edges = trained.said, None
     if trained.edges is not None and trained.at_edges is not None:
-        checks.append((trained.edges, trained.at_edges))
-    form, model, proof = parity.prove(trainer.forms(), checks, f"{record.config}: model")
-    said = trained.said
+        marks = msgspec.convert(said["edges"], list[Edge])
+        edges = parity.Edges(marks, trained.edges, trained.at_edges)
+    where = f"{record.config}: model"
+    form, model, proof = parity.prove(trainer.forms(), trained.rows, trained.outputs, where, edges)
+    columns: list[manifests.Column] | UnsetType = UNSET
+    if "columns" in said:
+        known = msgspec.convert(said["columns"], list[manifests.Column])
+        columns = parity.taken(known, proof, edges)
     record.warnings = said["warnings"]
     if made.recipe.numerics.profile == numerics.NATIVE:
         record.warnings = [*record.warnings, _NATIVE]
@@ -78,7 +84,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
         said["label_names"],
         trained.outputs,
         msgspec.convert(said["image"], Image | None),
-        msgspec.convert(said["columns"], list[manifests.Column]) if "columns" in said else UNSET,
+        columns,
     )
     files = seal(
         made.recipe,

@@ -16,8 +16,8 @@ from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.explain import show
 from artifact_pipeline.learning import Learned, outputs
 from artifact_pipeline.observation import EXAMPLES, observe
-from artifact_pipeline.probing import Probe, probe
-from artifact_pipeline.settings import Evaluation
+from artifact_pipeline.probing import probe
+from artifact_pipeline.settings import Evaluation, Kind
 from artifact_pipeline.splitting import Parts
 
 
@@ -79,11 +79,11 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     }
     batches = {"held_out": (batch(parts.X_test), held_out)}
     if columns := rows.columns():
-        probed = probe(estimator, parts.X_test, list(columns.values()))
-        said["columns"] = msgspec.to_builtins(_columns(rows, parts, probed))
-        if len(probed.edges):
-            said["edges"] = True
-            batches["edges"] = (batch(probed.edges), Outputs(*outputs(estimator, probed.edges)))
+        probed = probe(estimator, parts.X_test, list(columns.values()), parts.X_train)
+        said["columns"] = msgspec.to_builtins(_columns(columns, parts))
+        if probed.edges:
+            said["edges"] = probed.edges
+            batches["edges"] = (batch(probed.rows), Outputs(*outputs(estimator, probed.rows)))
     return said, batches
 
 
@@ -118,14 +118,13 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
     }
 
 
-def _columns(rows: Rows, parts: Parts, probed: Probe) -> list[Column]:
+def _columns(columns: dict[str, Kind], parts: Parts) -> list[Column]:
+    """Return what was learned from; what is taken beside it, parity says."""
     import numpy as np
 
     found = []
-    for index, (name, kind) in enumerate((rows.columns() or {}).items()):
+    for name, kind in columns.items():
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
-        found.append(
-            Column(name, kind, probed.nullable[index], probed.unseen[index], texts if few else None)
-        )
+        found.append(Column(name, kind, False, False, texts if few else None))
     return found

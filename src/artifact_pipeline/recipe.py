@@ -75,8 +75,9 @@ _DOES_NOT_COMPUTE = (
 class Split(Struct, frozen=True, forbid_unknown_fields=True):
     """How the rows are parted."""
 
-    method: settings.Method
-    random_state: int
+    method: Literal[settings.Method, "given"]
+    """`given`: all rows are held out, since the model was fitted elsewhere."""
+    random_state: int | UnsetType = UNSET
     column: str | UnsetType = UNSET
     test_size: float | UnsetType = UNSET
     stratify: bool | UnsetType = UNSET
@@ -89,6 +90,8 @@ class Split(Struct, frozen=True, forbid_unknown_fields=True):
             "stratify": self.stratify,
         }
         said = [f"{k} {json.dumps(v)}" for k, v in known.items() if v is not UNSET]
+        if self.method == "given":
+            return "none: the rows were given to measure it"
         how = [] if self.method == "random" else [f"by the {self.method} in {self.column}"]
         return ", ".join(how + said)
 
@@ -109,6 +112,13 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
     system: str
 
 
+class Brought(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model came here that was not trained here: what sealed it, and its pickle's digest."""
+
+    by: str
+    pickle: Digest
+
+
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """All that decides a model's bytes."""
 
@@ -123,6 +133,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     split: Split
     search: settings.Search | UnsetType = UNSET
     evaluation: settings.Evaluation | UnsetType = UNSET
+    brought: Brought | UnsetType = UNSET
 
 
 def make(
@@ -133,6 +144,24 @@ def make(
     `model` is the config's own in full form (see `assembly.resolve`), `rows` what its data are.
     """
     split, random = full.split, full.split.method == "random"
+    how = Split(
+        method=split.method,
+        random_state=split.random_state,
+        column=split.column,
+        test_size=UNSET if split.method == "column" else split.share(),
+        stratify=is_stratified(split, rows.schema.target) if random else UNSET,
+    )
+    return msgspec.structs.replace(
+        _here(model, rows, profile, how), search=full.search, evaluation=full.evaluation
+    )
+
+
+def brought(model: settings.Model, rows: data.Description, profile: str, how: Brought) -> Recipe:
+    """Return the recipe of a model that was fitted elsewhere, and measured on rows here."""
+    return msgspec.structs.replace(_here(model, rows, profile, Split("given")), brought=how)
+
+
+def _here(model: settings.Model, rows: data.Description, profile: str, how: Split) -> Recipe:
     table = rows.dataset is UNSET
     return Recipe(
         recipe_version=1,
@@ -147,15 +176,7 @@ def make(
             python=f"{sys.version_info[0]}.{sys.version_info[1]}",
             system=platform.system(),
         ),
-        split=Split(
-            method=split.method,
-            random_state=split.random_state,
-            column=split.column,
-            test_size=UNSET if split.method == "column" else split.share(),
-            stratify=is_stratified(split, rows.schema.target) if random else UNSET,
-        ),
-        search=full.search,
-        evaluation=full.evaluation,
+        split=how,
     )
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from artifact_pipeline import catalog, held_out, numerics, pipeline, policy
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.catalog import Difference
-from artifact_pipeline.errors import StoreError
+from artifact_pipeline.errors import ReproductionDiffers, StoreError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
 
@@ -72,6 +72,10 @@ def reproduce(
         StoreError: if the scratch store or environment cannot be made.
     """
     there = policy.verified(artifact, store=store)
+    if there.manifest.recipe.brought is not UNSET:
+        raise ReproductionDiffers(
+            "was fitted elsewhere and brought here, so it cannot be made again", where=there.digest
+        )
     source = held_out.source(there.manifest.recipe, there.digest, data, store)
     if with_packages:
         return _with_packages(there, source.get("path"))

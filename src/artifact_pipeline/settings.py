@@ -13,6 +13,7 @@ Dataset: TypeAlias = Literal["breast_cancer", "diabetes", "digits", "iris", "win
 Kind: TypeAlias = Literal["number", "boolean", "date", "text"]
 """What the values of a column are."""
 Method: TypeAlias = Literal["random", "group", "time", "column"]
+"""By chance, groups kept together, the latest held out, or as a column says."""
 Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
 Folds: TypeAlias = Annotated[int, Meta(ge=2, le=100)]
@@ -31,6 +32,7 @@ Alias = Annotated[
         description="That of an artifact that was measured on the same held-out rows.",
     ),
 ]
+Tries = Annotated[int, Meta(ge=1, description="Of a random search; 10 unless given.")]
 Params = Annotated[
     dict[str, Any] | UnsetType, Meta(description="The arguments of its constructor.")
 ]
@@ -96,10 +98,7 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
 class Split(Struct, frozen=True, forbid_unknown_fields=True):
     """How the rows are parted into training and held-out rows."""
 
-    method: Annotated[
-        Method,
-        Meta(description="By chance, groups kept together, the latest, or as a column says."),
-    ] = "random"
+    method: Method = "random"
     column: Annotated[
         str | UnsetType, Meta(description="The group, the time, or train and test; no feature.")
     ] = UNSET
@@ -239,10 +238,7 @@ class Search(Struct, frozen=True, forbid_unknown_fields=True):
     method: Annotated[
         Literal["grid", "random"], Meta(description="All combinations, or some of them.")
     ] = "grid"
-    n_iter: Annotated[
-        Annotated[int, Meta(ge=1)] | UnsetType,
-        Meta(description="How many combinations a random search tries; 10 unless given."),
-    ] = UNSET
+    n_iter: Tries | UnsetType = UNSET
     cv: Annotated[Folds, Meta(description="How many folds of the training rows.")] = 5
     scoring: Annotated[
         str | UnsetType,

@@ -15,7 +15,6 @@ from artifact_pipeline.errors import DataError
 from artifact_pipeline.settings import Csv
 from artifact_pipeline.tables import kinds, reading, writing
 
-
 PLAIN = Csv()
 
 

@@ -19,10 +19,17 @@ from artifact_pipeline.recipe import Recipe, estimators, title
 
 _TITLES = {
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Accuracy, balanced",
     "f1_weighted": "F1, weighted",
     "f1_macro": "F1, macro",
     "precision_weighted": "Precision, weighted",
     "recall_weighted": "Recall, weighted",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
     "r2": "R²",
     "mae": "Mean absolute error",
     "rmse": "Root mean squared error",
@@ -65,15 +72,13 @@ def write(
             }
         ],
     }
-    rows = split.rows
     return f"""---
 {json.dumps(head, indent=2)}
 ---
 
 # {plain(name)} on {plain(dataset)}
 
-{interface.target()}, {len(interface.features)} features, {rows.train} rows to learn \
-from and {rows.test} held out.
+{interface.target()}, {len(interface.features)} features, {split.said()}.
 
 ## How good it is
 
@@ -105,11 +110,16 @@ only if you know who wrote it.
 
 
 def _metric_rows(metrics: Metrics) -> str:
+    train = metrics.train or {}
     return "\n".join(
-        f"| {title} | {metrics.train[name]:.4f} | {metrics.test[name]:.4f} |"
+        f"| {title} | {_figure(train, name)} | {metrics.test[name]:.4f} |"
         for name, title in _TITLES.items()
-        if name in metrics.train and name in metrics.test
+        if name in metrics.test
     )
+
+
+def _figure(metrics: dict[str, float], name: str) -> str:
+    return f"{metrics[name]:.4f}" if name in metrics else ""
 
 
 def _recipe_rows(recipe: Recipe) -> str:

@@ -148,6 +148,12 @@ class SplitSummary(Struct, frozen=True, forbid_unknown_fields=True):
     rows: Parts
     indices_digest: Sha256
 
+    def said(self) -> str:
+        """Return how many rows there are, as a sentence says it."""
+        if not self.rows.train:
+            return f"fitted elsewhere, {self.rows.test} rows to measure it"
+        return f"{self.rows.train} rows to learn from, {self.rows.test} held out"
+
 
 class Slice(Struct, frozen=True, forbid_unknown_fields=True):
     """Metrics of some of the held-out rows."""
@@ -167,8 +173,9 @@ class Spread(Struct, frozen=True, forbid_unknown_fields=True):
 class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
     """Metrics by the rows that they were measured on."""
 
-    train: dict[str, float]
     test: dict[str, float]
+    train: dict[str, float] | UnsetType = UNSET
+    """Absent of a model that was trained elsewhere."""
     slices: dict[str, Slice] | UnsetType = UNSET
     cv: dict[str, Spread] | UnsetType = UNSET
     """On the training rows."""
@@ -226,6 +233,8 @@ def decode(data: bytes, where: str) -> Manifest:
         raise VerificationError("its recipe is not what recipe_digest says", where=where)
     target = manifest.recipe.data.schema.target
     for rows in (manifest.metrics.train, manifest.metrics.test):
+        if isinstance(rows, UnsetType):
+            continue
         if missing := [name for name in ALWAYS[target] if name not in rows]:
             raise VerificationError(f"its metrics lack {missing[0]}", where=where)
     if (target == "class") != bool(manifest.interface.labels):

@@ -193,6 +193,29 @@ def recipe(config: str, as_json: bool) -> None:
 
 
 @group.command()
+@click.option("--pickle", "path", metavar="FILE", required=True, help="A fitted estimator.")
+@click.option("--digest", metavar="sha256:…", required=True, help="Of that file: it is opened.")
+@click.option("--data", metavar="PATH", required=True, help="The table to measure it on.")
+@click.option("--target", metavar="COLUMN", required=True, help="The column of the truth.")
+@click.option("--positive", metavar="LABEL", help="Of two labels the positive one.")
+@options.STORE
+@options.JSON
+def seal(
+    path: str,
+    digest: str,
+    data: str,
+    target: str,
+    positive: str | None,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Seal a scikit-learn estimator that was fitted elsewhere."""
+    of = {} if positive is None else {"positive": positive}
+    found = api.seal_pickle(path, digest, data, target, store=store, **of)
+    render.answer(found, as_json, render.sealed)
+
+
+@group.command()
 @click.argument("data")
 @click.option("--target", metavar="COLUMN", required=True, help="The column to predict.")
 @click.option(

@@ -12,6 +12,7 @@ from artifact_pipeline.cli.output import clean
 from artifact_pipeline.evaluation import TITLES
 
 if TYPE_CHECKING:
+    from artifact_pipeline.bringing import Sealed
     from artifact_pipeline.catalog import Difference, Listed, Shown
     from artifact_pipeline.doctor import Checkup
     from artifact_pipeline.drafting import Draft
@@ -40,7 +41,7 @@ def ran(run: Run) -> str:
     return "\n".join(
         [
             "",
-            *_metrics(run.metrics.train, run.metrics.test),
+            *_metrics(run.metrics.train or {}, run.metrics.test),
             *_gates(run.gates),
             "",
             _field("artifact", run.artifact),
@@ -54,7 +55,7 @@ def ran(run: Run) -> str:
 def evaluated(found: Evaluated) -> str:
     """Return metrics that were measured anew, and gates."""
     lines = [_field("digest", found.digest), ""]
-    lines += _metrics(found.metrics["train"], found.metrics["test"])
+    lines += _metrics(found.metrics.get("train") or {}, found.metrics["test"])
     return "\n".join([*lines, *_gates(found.gates)])
 
 
@@ -82,6 +83,13 @@ def remarks(found: Prediction) -> list[str]:
     return said
 
 
+def sealed(found: Sealed) -> str:
+    """Return the metrics and names of a model that was brought."""
+    names = ("artifact", "digest", "report")
+    fields = (_field(name, str(getattr(found, name))) for name in names)
+    return "\n".join([*_metrics({}, found.metrics.test), "", *fields])
+
+
 def drafted(found: Draft, path: str) -> str:
     """Return each choice of a config, and what to do with it."""
     lines = [f"  · {clean(one)}" for one in found.choices]
@@ -100,13 +108,12 @@ def shown(found: Shown) -> str:
 
     manifest = found.manifest
     made = manifest.recipe
-    rows = manifest.split.rows
     lines = [
         click.style(f"{recipes.title(made)} on {clean(made.data.title)}", bold=True),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
-        f"{rows.train} training rows, {rows.test} held-out rows",
+        f"{manifest.split.said()}",
         "",
-        *_metrics(manifest.metrics.train, manifest.metrics.test),
+        *_metrics(manifest.metrics.train or {}, manifest.metrics.test),
         "",
         "made from",
         _field("data", f"{made.data.title}, {made.data.digest}"),

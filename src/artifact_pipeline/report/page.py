@@ -60,8 +60,7 @@ def write(artifact: Verified) -> str:
 
 
 def _head(manifest: Manifest) -> str:
-    rows = manifest.split.rows
-    test, train = manifest.metrics.test, manifest.metrics.train
+    test, train = manifest.metrics.test, manifest.metrics.train or {}
     first, second = ("accuracy", "f1_weighted") if manifest.interface.labels else ("r2", "mae")
     cards = [
         (f"Held-out {evaluation.TITLES[first]}", test.get(first)),
@@ -75,13 +74,13 @@ def _head(manifest: Manifest) -> str:
     )
     return (
         f'<p class="soft">{manifest.interface.target()}, '
-        f"{len(manifest.interface.features)} features, {rows.train} rows to learn from, "
-        f'{rows.test} held out.</p>\n<ul class="cards">{items}</ul>'
+        f"{len(manifest.interface.features)} features, {manifest.split.said()}."
+        f'</p>\n<ul class="cards">{items}</ul>'
     )
 
 
 def _metrics(manifest: Manifest) -> str:
-    train, test = manifest.metrics.train, manifest.metrics.test
+    train, test = manifest.metrics.train or {}, manifest.metrics.test
     rows = [
         [TITLES.get(name, name), _number(train.get(name)), _number(test.get(name))]
         for name in dict.fromkeys([*TITLES, *test, *train])

@@ -22,17 +22,17 @@ def write(
     """Return the summary of a run; `previous` is the artifact to compare held-out metrics with."""
     manifest = artifact.manifest
     made = manifest.recipe
-    metrics = manifest.metrics
+    metrics, train = manifest.metrics, manifest.metrics.train or {}
     before = previous[1].test if previous else {}
     head = ["metric", "training rows", "held-out rows"]
     if previous:
         head.append(f"change from {previous[0][7:19]}")
     rows = []
     for name in dict.fromkeys([*TITLES, *metrics.test]):
-        if name in metrics.test and name in metrics.train:
+        if name in metrics.test:
             row = [
                 TITLES.get(name, name),
-                f"{metrics.train[name]:.4f}",
+                f"{train[name]:.4f}" if name in train else "",
                 f"{metrics.test[name]:.4f}",
             ]
             if previous:

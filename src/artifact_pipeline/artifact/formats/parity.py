@@ -6,9 +6,9 @@ A form is sealed only if it does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from artifact_pipeline.artifact.formats.form import (
     BY_NAME,
@@ -30,6 +30,10 @@ from artifact_pipeline.artifact.manifest import (
 )
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import ConfigError, VerificationError
+from artifact_pipeline.probing import Edge
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Proof(NamedTuple):
@@ -37,6 +41,8 @@ class Proof(NamedTuple):
 
     parity: Parity
     measured: float
+    edges: tuple[bool, ...] = ()
+    """At which of the edges it holds, too."""
 
 
 def load(name: FormName, verified: bytes, where: str) -> Run:
@@ -86,15 +92,25 @@ def interface(
     return Interface(inputs, outputs, features, labels, label_names, image, columns)
 
 
+class Edges(NamedTuple):
+    """Rows at the edge of what an estimator takes, what each tries, and what it says of them."""
+
+    marks: Sequence[Edge]
+    rows: Batch
+    outputs: Outputs
+
+
 def prove(
     candidates: Iterable[tuple[Form, bytes]],
-    checks: Sequence[tuple[Batch, Outputs]],
+    rows: Batch,
+    expected: Outputs,
     where: str,
+    edges: Edges | None = None,
 ) -> tuple[Form, bytes, Proof]:
-    """Return the first form that gives what the estimator gave, and the proof on the first rows.
+    """Return the first form that gives the estimator's outputs on the held-out rows.
 
-    `checks` are the held-out rows and what the estimator says of them, and then others on which
-    it must be the same. `where` names the model in errors.
+    At the edges that the estimator learned from it must agree, too; the proof says at which of the
+    others it does. `where` names the model in errors.
 
     Raises:
         ConfigError: if none does: a model that cannot be proven is not sealed.
@@ -103,22 +119,31 @@ def prove(
     outputs: dict[bytes, list[Outputs] | str] = {}
     for form, data in candidates:
         if data not in outputs:
-            outputs[data] = _say(form, data, [rows for rows, _ in checks])
+            outputs[data] = _say(form, data, [rows, *([edges.rows] if edges else [])])
         found = outputs[data]
         if isinstance(found, str):
             tried.append(found)
             continue
-        proofs = [
-            compare(form, said, expected) for said, (_, expected) in zip(found, checks, strict=True)
-        ]
-        if proofs[0] is not None and all(proof is not None for proof in proofs):
-            return form, data, proofs[0]
+        proof = compare(form, found[0], expected)
+        if proof is not None and edges is not None:
+            proof = _at_edges(form, proof, found[1], edges, expected)
+        if proof is not None:
+            return form, data, proof
         tried.append(f"{form.name}: its outputs are not the estimator's")
     why = "; ".join(dict.fromkeys(tried)) or "no converter knows it"
     raise ConfigError(
         f"this estimator has no open form that could be proven equal to it ({why})",
         where=where,
     )
+
+
+def taken(columns: Sequence[Column], proof: Proof, edges: Edges | None) -> list[Column]:
+    """Return columns with what the proven form takes in each."""
+    found = list(columns)
+    for edge, holds in zip(edges.marks if edges else (), proof.edges, strict=True):
+        if holds:
+            found[edge.column] = structs.replace(found[edge.column], **{edge.what: True})
+    return found
 
 
 def _say(form: Form, data: bytes, batches: Iterable[Batch]) -> list[Outputs] | str:
@@ -128,6 +153,35 @@ def _say(form: Form, data: bytes, batches: Iterable[Batch]) -> list[Outputs] | s
         return [run(rows) for rows in batches]
     except VerificationError as error:
         return str(error)[:150]
+
+
+def _at_edges(
+    form: Form, proof: Proof, found: Outputs, edges: Edges, spread_of: Outputs
+) -> Proof | None:
+    """Return the proof with the edges where it holds, or None if one is not among them."""
+    import numpy as np
+
+    expected = edges.outputs
+    if expected.predicted.dtype.kind == "f":
+        spread = float(np.ptp(spread_of.predicted)) or 1.0
+        holds = np.abs(found.predicted - expected.predicted) / spread <= form.bound
+    else:
+        holds = found.predicted == expected.predicted
+        if expected.probabilities is not None and found.probabilities is not None:
+            apart = np.abs(found.probabilities - expected.probabilities).max(axis=1)
+            holds = (holds | _tied(expected.probabilities, form.bound)) & (apart <= form.bound)
+    if any(edge.needed and not one for edge, one in zip(edges.marks, holds, strict=True)):
+        return None
+    return proof._replace(edges=tuple(bool(one) for one in holds))
+
+
+def _tied(probabilities: NDArray[Any], bound: float) -> NDArray[Any]:
+    """Return where the two best lie within the bound, (n_rows,)."""
+    import numpy as np
+
+    best = np.sort(probabilities, axis=1)[:, -2:]
+    tied: NDArray[Any] = best[:, 1] - best[:, 0] <= bound
+    return tied
 
 
 def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
@@ -156,8 +210,7 @@ def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
             return None
         measured = float(np.abs(found.probabilities - expected.probabilities).max())
         bound = form.bound
-        best = np.sort(expected.probabilities, axis=1)[:, -2:]
-        tied = best[:, 1] - best[:, 0] <= bound
+        tied = _tied(expected.probabilities, bound)
         holds = bool((equal | tied).all()) and measured <= bound
     if not holds:
         return None
