@@ -43,6 +43,8 @@ TITLES = {
 """What a person calls each metric, in the order in which they are shown."""
 
 
+FIRST = ("accuracy", "f1_weighted", "r2", "mae")
+"""The metrics that are shown where there is room for few."""
 LOWER_IS_BETTER = ("log_loss", "brier", "mae", "rmse")
 
 

@@ -85,7 +85,7 @@ def write(
 | metric | training rows | held-out rows |
 | --- | ---: | ---: |
 {_metric_rows(metrics)}
-
+{_more(metrics)}
 The figures to go by are those of the held-out rows. `evaluation.json` holds more of what was
 seen on them, and example rows.
 
@@ -116,6 +116,24 @@ def _metric_rows(metrics: Metrics) -> str:
         for name, title in _TITLES.items()
         if name in metrics.test
     )
+
+
+def _more(metrics: Metrics) -> str:
+    """Return the tables of folds and slices, where there are any."""
+    lines = []
+    if cv := metrics.cv or {}:
+        folds = len(next(iter(cv.values())).folds)
+        lines += ["", f"| over {folds} folds of the training rows | mean | spread |"]
+        lines += ["| --- | ---: | ---: |"]
+        lines += [
+            f"| {title} | {cv[name].mean:.4f} | {cv[name].std:.4f} |"
+            for name, title in _TITLES.items()
+            if name in cv
+        ]
+    for name, one in (metrics.slices or {}).items():
+        lines += ["", f"| slice {plain(name)}, {one.rows} held-out rows | |", "| --- | ---: |"]
+        lines += [f"| {_TITLES[k]} | {v:.4f} |" for k, v in one.metrics.items() if k in _TITLES]
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def _figure(metrics: dict[str, float], name: str) -> str:

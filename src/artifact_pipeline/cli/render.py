@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
+from artifact_pipeline.artifact.manifest import Metrics
 from artifact_pipeline.cli import output
 from artifact_pipeline.cli.output import clean
-from artifact_pipeline.evaluation import TITLES
+from artifact_pipeline.evaluation import FIRST, TITLES
 
 if TYPE_CHECKING:
     from artifact_pipeline.bringing import Sealed
@@ -41,7 +43,7 @@ def ran(run: Run) -> str:
     return "\n".join(
         [
             "",
-            *_metrics(run.metrics.train or {}, run.metrics.test),
+            *_metrics(run.metrics),
             *_gates(run.gates),
             "",
             _field("artifact", run.artifact),
@@ -55,7 +57,7 @@ def ran(run: Run) -> str:
 def evaluated(found: Evaluated) -> str:
     """Return metrics that were measured anew, and gates."""
     lines = [_field("digest", found.digest), ""]
-    lines += _metrics(found.metrics.get("train") or {}, found.metrics["test"])
+    lines += _metrics(msgspec.convert(found.metrics, Metrics))
     return "\n".join([*lines, *_gates(found.gates)])
 
 
@@ -87,7 +89,7 @@ def sealed(found: Sealed) -> str:
     """Return the metrics and names of a model that was brought."""
     names = ("artifact", "digest", "report")
     fields = (_field(name, str(getattr(found, name))) for name in names)
-    return "\n".join([*_metrics({}, found.metrics.test), "", *fields])
+    return "\n".join([*_metrics(found.metrics), "", *fields])
 
 
 def drafted(found: Draft, path: str) -> str:
@@ -113,7 +115,7 @@ def shown(found: Shown) -> str:
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.said()}",
         "",
-        *_metrics(manifest.metrics.train or {}, manifest.metrics.test),
+        *_metrics(manifest.metrics),
         "",
         "made from",
         _field("data", f"{made.data.title}, {made.data.digest}"),
@@ -217,14 +219,22 @@ def examined(found: Checkup) -> str:
     return "\n".join(lines if found.findings else [*lines, "  nothing is wrong"])
 
 
-def _metrics(train: dict[str, float], test: dict[str, float]) -> list[str]:
-    lines = [f"  {'':<20}{'training':>10}{'held-out':>12}"]
+def _metrics(metrics: Metrics) -> list[str]:
+    train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
+    folds = len(next(iter(cv.values())).folds) if cv else 0
+    last = f"{f'{folds} folds':>20}" if cv else ""
+    lines = [f"  {'':<20}{'training':>10}{'held-out':>12}{last}"]
     for name in [*TITLES, *sorted((train.keys() | test.keys()) - TITLES.keys())]:
         values = (train.get(name), test.get(name))
         left, right = ("" if value is None else f"{value:.4f}" for value in values)
         if left or right:
             held = click.style(f"{right:>12}", bold=True)
-            lines.append(f"  {clean(TITLES.get(name, name)):<20}{left:>10}{held}")
+            over = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
+            line = f"  {clean(TITLES.get(name, name)):<20}{left:>10}{held}{over:>20}"
+            lines.append(line if over else line.rstrip())
+    for name, one in (metrics.slices or {}).items():
+        said = [f"{TITLES[key]} {one.metrics[key]:.4f}" for key in FIRST if key in one.metrics]
+        lines.append(f"  slice {clean(name)}, {one.rows} held-out rows: {', '.join(said)}")
     return lines
 
 

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+import json
 from html import escape
 from pathlib import Path
 
+from msgspec import UnsetType
+
 from artifact_pipeline import evaluation
 from artifact_pipeline import recipe as recipes
-from artifact_pipeline.artifact.manifest import Manifest
+from artifact_pipeline.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.artifact.open import Verified
 from artifact_pipeline.data import Image
 from artifact_pipeline.observation import QUANTILES, Evaluation, Example
-from artifact_pipeline.report import figures
+from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.settings import Value
 
+CANDIDATES = 20
+"""How many candidates of a search are shown."""
 TITLES = {name: title[0].upper() + title[1:] for name, title in evaluation.TITLES.items()}
 
 
@@ -48,7 +52,9 @@ def write(artifact: Verified) -> str:
 <main>
 <h1>{escape(title)}</h1>
 {_head(manifest)}
+{_warnings(seen)}
 {_metrics(manifest)}
+{_search(seen)}
 {_of_classes(seen, manifest) if manifest.interface.labels else _of_numbers(seen)}
 {_weights(seen, manifest)}
 {_recipe(manifest)}
@@ -80,14 +86,57 @@ def _head(manifest: Manifest) -> str:
 
 
 def _metrics(manifest: Manifest) -> str:
-    train, test = manifest.metrics.train or {}, manifest.metrics.test
-    rows = [
-        [TITLES.get(name, name), _number(train.get(name)), _number(test.get(name))]
-        for name in dict.fromkeys([*TITLES, *test, *train])
-        if name in train or name in test
-    ]
+    metrics = manifest.metrics
+    train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
     head = ["Metric", "Training rows", "Held-out rows"]
-    return _section("How good it is", _table("Metrics, by the rows they are of", head, rows))
+    if cv:
+        head.append(f"Over {len(next(iter(cv.values())).folds)} folds")
+    rows = []
+    for name in dict.fromkeys([*TITLES, *test, *train]):
+        if name in train or name in test:
+            row = [
+                TITLES.get(name, name),
+                blocks.number(train.get(name)),
+                blocks.number(test.get(name)),
+            ]
+            over = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
+            rows.append([*row, over] if cv else row)
+    table = blocks.table("Metrics, by the rows they are of", head, rows)
+    return blocks.section("How good it is", table + _slices(metrics))
+
+
+def _slices(metrics: Metrics) -> str:
+    slices = metrics.slices or {}
+    if not slices:
+        return ""
+    names = [name for name in TITLES if any(name in one.metrics for one in slices.values())]
+    rows = [
+        [name, str(one.rows), *(blocks.number(one.metrics.get(metric)) for metric in names)]
+        for name, one in slices.items()
+    ]
+    head = ["Slice", "Rows", *(TITLES[name] for name in names)]
+    return blocks.table("Held-out rows, by slice", head, rows)
+
+
+def _warnings(seen: Evaluation) -> str:
+    if not seen.leaks:
+        return ""
+    items = "".join(f"<li>{escape(one)}</li>" for one in seen.leaks)
+    return blocks.section("Look at this first", f"<ul>{items}</ul>")
+
+
+def _search(seen: Evaluation) -> str:
+    if isinstance(seen.search, UnsetType):
+        return ""
+    best = sorted(seen.search.candidates, key=lambda one: one.rank)
+    rows = [
+        [str(one.rank), json.dumps(one.params), f"{one.mean:.4f} ± {one.std:.4f}"]
+        for one in best[:CANDIDATES]
+    ]
+    text = f"<p>{len(best)} candidates were tried; the best one was fitted again and sealed.</p>"
+    head = ["Rank", "Settings", escape(seen.search.scoring)]
+    table = blocks.table("Candidates, by their mean over folds of the training rows", head, rows)
+    return blocks.section("Search", text + table)
 
 
 def _of_classes(seen: Evaluation, manifest: Manifest) -> str:
@@ -98,8 +147,8 @@ def _of_classes(seen: Evaluation, manifest: Manifest) -> str:
 def _of_numbers(seen: Evaluation) -> str:
     errors = seen.errors if isinstance(seen.errors, list) else []
     head = ["Share of the rows", "Predicted minus true, at most"]
-    rows = [[f"{share:.0%}", _number(e)] for share, e in zip(QUANTILES, errors, strict=True)]
-    table = _table("Errors on the held-out rows", head, rows)
+    rows = [[f"{share:.0%}", blocks.number(e)] for share, e in zip(QUANTILES, errors, strict=True)]
+    table = blocks.table("Errors on the held-out rows", head, rows)
     examples = [(float(one.truth), float(one.label)) for one in seen.examples]
     text = (
         "<p>Points on the dashed line are predicted right; shown are the held-out rows that are "
@@ -107,20 +156,28 @@ def _of_numbers(seen: Evaluation) -> str:
     )
     head = ["Row", "True", "Predicted"]
     worst = [
-        [str(one.row), _number(float(one.truth)), _number(float(one.label))]
+        [str(one.row), blocks.number(float(one.truth)), blocks.number(float(one.label))]
         for one in seen.examples[:10]
     ]
-    far = _table("The ten that are farthest from the truth", head, worst)
-    return _section("Errors", text + figures.scatter(examples) + table + far)
+    far = blocks.table("The ten that are farthest from the truth", head, worst)
+    return blocks.section("Errors", text + figures.scatter(examples) + table + far)
 
 
 def _classes(seen: Evaluation) -> str:
     rows = [
-        [one.name, _number(one.precision), _number(one.recall), _number(one.f1), str(one.support)]
+        [
+            one.name,
+            blocks.number(one.precision),
+            blocks.number(one.recall),
+            blocks.number(one.f1),
+            str(one.support),
+        ]
         for one in seen.per_class
     ]
     head = ["Class", "Precision", "Recall", "F1", "Rows"]
-    return _section("By class", _table("Held-out rows, by their true class", head, rows))
+    return blocks.section(
+        "By class", blocks.table("Held-out rows, by their true class", head, rows)
+    )
 
 
 def _confusion(seen: Evaluation) -> str:
@@ -140,26 +197,28 @@ def _confusion(seen: Evaluation) -> str:
         f'<thead><tr><th scope="col">True</th>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
-    return _section("Confusion", _scroll("Confusion table", table))
+    return blocks.section("Confusion", blocks.scroll("Confusion table", table))
 
 
 def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
     wrong = [example for example in seen.examples if example.truth != example.label]
     if not wrong:
-        return _section("Mistakes", "<p>Every held-out row that is kept was predicted right.</p>")
+        return blocks.section(
+            "Mistakes", "<p>Every held-out row that is kept was predicted right.</p>"
+        )
     names: dict[Value, str] = {one.label: one.name for one in seen.per_class}
     image = manifest.interface.image
     if image is not None:
         items = "".join(_mistake(one, image, names) for one in wrong)
-        return _section(f"Mistakes: {len(wrong)}", f'<ul class="gallery">{items}</ul>')
+        return blocks.section(f"Mistakes: {len(wrong)}", f'<ul class="gallery">{items}</ul>')
     head = ["Row", "True", "Predicted", "Probability"]
     rows = [
         [str(one.row), str(names.get(one.truth, one.truth)), str(names.get(one.label, one.label)),
-         _number(max(one.probabilities) if one.probabilities else None)]
+         blocks.number(max(one.probabilities) if one.probabilities else None)]
         for one in wrong
     ]  # fmt: skip
-    table = _table("Held-out rows with a wrong label", head, rows)
-    return _section(f"Mistakes: {len(wrong)}", table)
+    table = blocks.table("Held-out rows with a wrong label", head, rows)
+    return blocks.section(f"Mistakes: {len(wrong)}", table)
 
 
 def _mistake(one: Example, image: Image, names: dict[Value, str]) -> str:
@@ -180,16 +239,16 @@ def _calibration(seen: Evaluation) -> str:
         return ""
     head = ["Probability", "Rows", "Mean probability", "Share right"]
     rows = [
-        [f"{one.low:.1f} to {one.high:.1f}", str(one.rows), _number(one.confidence),
-         _number(one.accuracy)]
+        [f"{one.low:.1f} to {one.high:.1f}", str(one.rows), blocks.number(one.confidence),
+         blocks.number(one.accuracy)]
         for one in seen.calibration
     ]  # fmt: skip
     text = (
         "<p>Of the rows whose label had a probability of 0.8, about 0.8 should be right: points "
         "on the dashed line. A larger point stands for more rows.</p>"
     )
-    table = _table("The most probable label, by its probability", head, rows)
-    return _section("Calibration", text + figures.calibration(seen.calibration) + table)
+    table = blocks.table("The most probable label, by its probability", head, rows)
+    return blocks.section("Calibration", text + figures.calibration(seen.calibration) + table)
 
 
 def _weights(seen: Evaluation, manifest: Manifest) -> str:
@@ -203,7 +262,7 @@ def _weights(seen: Evaluation, manifest: Manifest) -> str:
         for row, one in zip(seen.weights.coef, seen.per_class, strict=True)
     )
     text = "<p>Ink in a blue pixel speaks for the class, in a red one against it.</p>"
-    return _section("What it looks at", f'{text}<ul class="gallery">{items}</ul>')
+    return blocks.section("What it looks at", f'{text}<ul class="gallery">{items}</ul>')
 
 
 def _recipe(manifest: Manifest) -> str:
@@ -218,7 +277,7 @@ def _recipe(manifest: Manifest) -> str:
         f"Python {made.platform.python}, profile {made.numerics.profile}",
         "recipe": manifest.recipe_digest,
     }
-    return _section("Recipe", _list(fields))
+    return blocks.section("Recipe", blocks.listing(fields))
 
 
 def _checks(artifact: Verified) -> str:
@@ -232,40 +291,6 @@ def _checks(artifact: Verified) -> str:
     )
     pre = f"<pre><code>{escape(commands)}</code></pre>"
     text = "<p>To check that this is the artifact, and to make it again from its config:</p>"
-    return _section("Check it", f"{_list(fields)}{text}{_scroll('Commands', pre)}")
-
-
-def _section(title: str, content: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
-
-
-def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(value)}</td>" for value in others)
-        + "</tr>"
-        for first, *others in rows
+    return blocks.section(
+        "Check it", f"{blocks.listing(fields)}{text}{blocks.scroll('Commands', pre)}"
     )
-    table = (
-        f"<table><caption>{escape(caption)}</caption><thead><tr>{columns}</tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
-    return _scroll(caption, table)
-
-
-def _scroll(label: str, table: str) -> str:
-    """A wide table scrolls in itself, and by keyboard, so that the page does not."""
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{table}</div>'
-    )
-
-
-def _list(fields: dict[str, str]) -> str:
-    pairs = ((name, escape(value)) for name, value in fields.items())
-    items = "".join(f"<dt>{name}</dt><dd><code>{value}</code></dd>" for name, value in pairs)
-    return f"<dl>{items}</dl>"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -1,0 +1,42 @@
+"""What a page is built of: sections, tables and lists, all text in them escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+
+def section(title: str, content: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(value)}</td>" for value in others)
+        + "</tr>"
+        for first, *others in rows
+    )
+    table = (
+        f"<table><caption>{escape(caption)}</caption><thead><tr>{columns}</tr></thead>"
+        f"<tbody>{body}</tbody></table>"
+    )
+    return scroll(caption, table)
+
+
+def scroll(label: str, table: str) -> str:
+    """A wide table scrolls in itself, and by keyboard, so that the page does not."""
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{table}</div>'
+    )
+
+
+def listing(fields: dict[str, str]) -> str:
+    pairs = ((name, escape(value)) for name, value in fields.items())
+    items = "".join(f"<dt>{name}</dt><dd><code>{value}</code></dd>" for name, value in pairs)
+    return f"<dl>{items}</dl>"
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
