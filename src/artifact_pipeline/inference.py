@@ -52,8 +52,10 @@ class Prediction(Struct, frozen=True):
     """The mean absolute error of numbers."""
     classes: list[Any] = []
     """The labels in the order of the probabilities."""
+    id: str | None = None
+    """The id column of a table, where the rows have it."""
     ids: list[str] | None = None
-    """What the id column of a table says of each row."""
+    """What it says of each row."""
     extra: list[str] = []
     """Columns that the model does not take."""
     unseen: dict[str, int] = {}
@@ -99,7 +101,7 @@ def infer(
     """
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None
-    table = checking.Given([], None, [], {})
+    table = checking.Given([], None, None, [], {})
     batch: Batch
     columns = predictor.interface.columns
     if given is None:
@@ -121,6 +123,7 @@ def infer(
         accuracy=right,
         mae=wrong,
         classes=predictor.interface.labels,
+        id=table.id,
         ids=table.ids,
         extra=table.extra,
         unseen=table.unseen,
@@ -139,7 +142,7 @@ def write_predictions(found: Prediction, path: Reference) -> None:
 
     said = found.labels if found.labels is not None else found.predictions or []
     ids: list[Any] = found.ids or [*range(1, len(said) + 1)]
-    columns: dict[str, list[Any]] = {"id" if found.ids else "row": ids}
+    columns: dict[str, list[Any]] = {found.id or "row": ids}
     columns["label" if found.labels is not None else "prediction"] = said
     for index, label in enumerate(found.classes if found.probabilities else ()):
         columns[f"probability_{label}"] = [row[index] for row in found.probabilities or ()]

@@ -93,12 +93,12 @@ def _rows(
         raise DataError("has no features: every column has another part", where=raw.where())
     [aim] = [name for name, role in roles.items() if role == "target"]
     y, kind = _target(raw, aim, found[aim], target)
-    labels = _labels(y, data, where) if kind == "class" else []
     if len(set(y.tolist())) < 2:
         raise DataError(
             f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
             where=f"{raw.where()}, column {show(aim)}",
         )
+    labels = _labels(y, data, where) if kind == "class" else []
     texts = any(found[name].kind == "text" for name in features)
     columns = [
         Column(name, role, found[name].kind if name in found else UNSET)

@@ -36,8 +36,10 @@ class Given(NamedTuple):
 
     columns: list[NDArray[Any]]
     """A model's features in its order: each (n_rows,) float64, or str as objects."""
+    id: str | None
+    """The id column, where there is one."""
     ids: list[str] | None
-    """What the id column says, where there is one."""
+    """What it says."""
     extra: list[str]
     """Columns that the model does not take."""
     unseen: dict[str, int]
@@ -64,7 +66,7 @@ def read(
         ids = kinds.column(raw, id_column, "text").values.tolist()
     unseen = check(columns, takes, raw.place)
     extra = [one for one in here if one not in names and one != id_column]
-    return Given(columns, ids, extra, unseen)
+    return Given(columns, None if ids is None else id_column, ids, extra, unseen)
 
 
 def check(

@@ -25,7 +25,7 @@ _NUMBER = r"^\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))\s*
 _PADDED = r"^\s*[+-]?0\d"
 _DATE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?\s*$"
 _ZONE = r":.*(Z|[+-]\d{2}:?\d{2})$"
-_BOOLEANS = ["true", "false"]
+_BOOLEAN = r"^\s*(?i:true|false)\s*$"
 
 
 class Column(NamedTuple):
@@ -51,7 +51,7 @@ def column(raw: Raw, name: str, kind: Kind | None = None) -> Column:
     found = raw.table.column(name)
     if t.is_dictionary(found.type):
         found = found.cast(found.type.value_type)
-    missing = found.is_null().to_numpy()
+    missing = buffer(found.is_null().cast(pa.uint8()), "uint8").astype(bool)
     type_ = found.type
     if t.is_null(type_):
         found, type_ = found.cast(pa.string()), pa.string()
@@ -93,7 +93,7 @@ def _infer(strings: Any, raw: Raw, name: str) -> Kind:
     padded = _count(pc.match_substring_regex(strings, _PADDED)) > 0
     if not known or (padded and not pc.all(pc.match_substring_regex(strings, _DATE)).as_py()):
         return "text"
-    if _count(pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(strings)), _booleans())) == known:
+    if _count(pc.match_substring_regex(strings, _BOOLEAN)) == known:
         return "boolean"
     looks: tuple[tuple[Kind, str], ...] = (("number", _NUMBER), ("date", _DATE))
     for kind, pattern in looks:
@@ -123,8 +123,11 @@ def _pointed(strings: Any, raw: Raw) -> Any:
 
 
 def _text(strings: Any, _: Raw, __: str) -> NDArray[Any]:
-    values: NDArray[Any] = strings.fill_null("").to_numpy(zero_copy_only=False)
-    return values.astype(object)
+    import numpy as np
+
+    values = np.empty(len(strings), dtype=object)
+    values[:] = ["" if one is None else one for one in strings.to_pylist()]
+    return values
 
 
 def _numbers(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
@@ -141,11 +144,8 @@ def _truths(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    bare = pc.utf8_lower(pc.utf8_trim_whitespace(strings))
-    known = pc.if_else(pc.is_null(bare), None, pc.is_in(bare, _booleans()))
-    _refuse(strings, known, raw, name, "true or false")
-    values: NDArray[Any] = pc.equal(bare, "true").cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return values
+    _refuse(strings, pc.match_substring_regex(strings, _BOOLEAN), raw, name, "true or false")
+    return _floats(pc.match_substring_regex(strings, r"(?i:true)").cast(pa.float64()))
 
 
 def _dates(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
@@ -156,7 +156,7 @@ def _dates(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
     what = "a date, such as 2026-01-31 or 2026-01-31T12:00"
     _refuse(strings, pc.match_substring_regex(bare, _DATE), raw, name, what)
     zoned = pc.match_substring_regex(bare, _ZONE)
-    moments = pc.if_else(zoned, bare, pc.binary_join_element_wise(bare, "Z", ""))
+    moments = pc.if_else(zoned, bare, pc.replace_substring_regex(bare, r"^(.*)$", r"\1Z"))
     # A bare date has no time that a zone could follow.
     moments = pc.replace_substring_regex(moments, r"^(\S{10})Z$", r"\1T00:00:00Z")
     try:
@@ -178,8 +178,7 @@ def _days(moments: Any) -> NDArray[Any]:
 
     zone = getattr(moments.type, "tz", None)
     moved = moments.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-    values: NDArray[Any] = moved.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return values / MICROSECONDS
+    return _floats(moved.cast(pa.float64(), safe=False)) / MICROSECONDS
 
 
 def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[Any]:
@@ -188,7 +187,7 @@ def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[A
     import pyarrow as pa
     import pyarrow.types as t
 
-    values: NDArray[Any] = numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    values = _floats(numbers.cast(pa.float64(), safe=False))
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise DataError(
@@ -205,6 +204,29 @@ def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[A
                 where=f"{raw.place(row)}, column {show(name)}",
             )
     return values
+
+
+def buffer(column: Any, dtype: str) -> NDArray[Any]:
+    """Return a column as an array, anything where it is null.
+
+    Arrow's own conversions, those of a single Python value as well, would import pandas.
+    """
+    import numpy as np
+
+    parts = [
+        np.frombuffer(one.buffers()[1], dtype=dtype, count=len(one), offset=one.offset * size)
+        for one in column.chunks
+        if (size := np.dtype(dtype).itemsize) and len(one)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+
+
+def _floats(column: Any) -> NDArray[Any]:
+    import numpy as np
+    import pyarrow as pa
+
+    missing = buffer(column.is_null().cast(pa.uint8()), "uint8").astype(bool)
+    return np.where(missing, np.nan, buffer(column, "float64"))
 
 
 def _refuse(strings: Any, good: Any, raw: Raw, name: str, expected: str) -> None:
@@ -227,12 +249,6 @@ def _count(mask: Any) -> int:
     import pyarrow.compute as pc
 
     return int(pc.sum(mask).as_py() or 0)
-
-
-def _booleans() -> Any:
-    import pyarrow as pa
-
-    return pa.array(_BOOLEANS)
 
 
 _PARSE = {"number": _numbers, "boolean": _truths, "date": _dates, "text": _text}

@@ -7,6 +7,7 @@
 - The attributes of HistGradientBoosting are numpy's scalars, which onnx refuses
   (skl2onnx 1.20 with onnx 1.23).
 - onnxruntime has no Imputer in float64.
+- LinearSVC behind another step is asked for an option that it does not have (skl2onnx 1.20).
 - Columns that are joined get the widest of their types, not that of the first.
 - The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
 """
@@ -86,6 +87,10 @@ def register() -> None:
     for name in TREES_AND_KERNELS:
         replace(name, _in_float32)
     replace("SimpleImputer", _impute)
+    # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
+    svc = get_converter("SklearnLinearSVC")
+    options = {**(svc.get_allowed_options() or {}), "zipmap": [True, False, "columns"]}
+    register_converter("SklearnLinearSVC", svc._fct, overwrite=True, options=options)
     shape = get_shape_calculator("SklearnConcat")
 
     def widest(operator: Any) -> None:

@@ -55,7 +55,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
                 # Left unset it is random, and an artifact's bytes must not be.
                 name="model",
             )
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError):
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError):
         return None  # an operator that the converter has not in this precision
     if not gives_probabilities:
         graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KERNELS = "sklearn.gaussian_process.kernels"
 TRUSTED = (
+    "numpy.dtype",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
     "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
     *(
