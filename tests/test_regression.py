@@ -109,7 +109,7 @@ def test_a_gate_on_a_metric_of_classes_names_those_that_there_are(ridge):
     ("name", "form"),
     [
         ("ensemble.RandomForestRegressor", "onnx-float32"),
-        ("ensemble.HistGradientBoostingRegressor", "skops"),
+        ("ensemble.HistGradientBoostingRegressor", "onnx-float32"),
         ("svm.SVR", "onnx-float32"),
         ("dummy.DummyRegressor", "skops"),
     ],

@@ -254,6 +254,7 @@ def _keep(
 
     digest = store.add(files)
     verified = verify(store.folder(digest), digest)
+    store.index(verified.manifest.recipe_digest, digest)
     checkout.trust(pickled)
     report = page.write(verified).encode()
     checkout.trust(canonical.digest(report))

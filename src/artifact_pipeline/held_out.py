@@ -68,9 +68,9 @@ def source(
         )
     if isinstance(known.dataset, str):
         found: dict[str, Any] = {"dataset": known.dataset}
-        return (
-            found if isinstance(known.examples, UnsetType) else found | {"examples": known.examples}
-        )
+        found |= {} if isinstance(known.examples, UnsetType) else {"examples": known.examples}
+        _check(known, _data(found))
+        return found
     place = data or place_of(digest, store)
     if place is None:
         raise DataError(

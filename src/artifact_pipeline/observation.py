@@ -180,7 +180,8 @@ def classification_report(evaluation: Evaluation, metrics: Mapping[str, float]) 
 def _values(X: Any, row: int) -> list[float | str | None]:
     if not hasattr(X, "iloc"):
         return list(X[row].tolist())
-    return [None if value != value else value for value in X.iloc[row].tolist()]
+    values = (value.item() if hasattr(value, "item") else value for value in X.iloc[row])
+    return [None if value != value else value for value in values]
 
 
 def _calibration(proba: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:

@@ -19,17 +19,14 @@ from artifact_pipeline.errors import VerificationError
 
 CONFIG = {
     "data": {"dataset": "iris"},
-    "model": {
-        "estimator": "sklearn.ensemble.HistGradientBoostingClassifier",
-        "params": {"max_iter": 3},
-    },
+    "model": {"estimator": "sklearn.semi_supervised.LabelPropagation"},
 }
 X, y = load_iris(return_X_y=True)
 
 
 @pytest.fixture(scope="module")
-def boosted(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("boosted")
+def spread(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spread")
     done = call("run", write(folder, CONFIG), "--json", cwd=folder)
     assert done.code == 0, done.err
     return folder, done.json
@@ -63,8 +60,8 @@ def packed(files, compression=zipfile.ZIP_STORED):
 
 
 @pytest.mark.slow
-def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(boosted):
-    folder, run = boosted
+def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(spread):
+    folder, run = spread
     manifest = verify(folder / run["artifact"], run["digest"])
     assert manifest.parity.form == "skops" and manifest.parity.labels_equal
     assert [file.path for file in manifest.files if file.path.startswith("model")] == [
@@ -76,8 +73,8 @@ def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(boosted):
 
 
 @pytest.mark.slow
-def test_it_is_made_again_to_the_byte_by_another_process(boosted):
-    folder, run = boosted
+def test_it_is_made_again_to_the_byte_by_another_process(spread):
+    folder, run = spread
     done = call("reproduce", run["artifact"], "--strict", cwd=folder, env={"PYTHONHASHSEED": "5"})
     assert done.code == 0, done.out + done.err
     assert call("report", "latest", cwd=folder).code == 0
@@ -202,10 +199,10 @@ def test_changed_schemas_are_refused_or_harmless(archive, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_artifact_may_not_say_one_form_and_bring_the_other(boosted, tmp_path, digits):
+def test_an_artifact_may_not_say_one_form_and_bring_the_other(spread, tmp_path, digits):
     import shutil
 
-    folder, run = boosted
+    folder, run = spread
     copy = shutil.copytree(folder / run["artifact"], tmp_path / "artifact")
     manifest = json.loads((copy / "manifest.json").read_bytes())
     manifest["parity"]["form"] = "onnx-float64"

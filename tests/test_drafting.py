@@ -1,0 +1,102 @@
+"""`init`: a config for a table that was looked at, and why it is what it is."""
+
+import json
+
+import pytest
+from conftest import call, write
+
+import artifact_pipeline as api
+from artifact_pipeline.errors import CallError, DataError
+
+
+def table(folder, header, row, count=60, name="t.csv"):
+    lines = [header, *(row(i) for i in range(count))]
+    return write(folder, "\n".join(lines) + "\n", name)
+
+
+def said(draft):
+    return " | ".join(draft.choices)
+
+
+def test_each_column_gets_a_part_with_a_reason(tmp_path):
+    path = table(
+        tmp_path,
+        "cid;same;price;city;token;won",
+        lambda i: f"C{i};x;{i % 7},5;{'AB'[i % 2]};k{i};{'yes' if i % 3 else 'no'}",
+    )
+    draft = api.draft(path, "won", tmp_path)
+    data = draft.config["data"]
+    csv = {"delimiter": ";", "decimal": ","}
+    assert data == {"path": "t.csv", "target": "won", "positive": "yes", "id": "cid",
+                    "drop": ["same", "token"], "csv": csv}  # fmt: skip
+    assert draft.config["model"]["preprocess"] == "auto"
+    assert draft.config["split"]["stratify"] is True and draft.config["evaluation"] == {"cv": 5}
+    for reason in ("parted by ';'", "decimal comma", "'yes' is the positive one", "names the rows",
+                   "says the same in every row", "no gates yet"):  # fmt: skip
+        assert reason in said(draft)
+
+
+def test_words_for_a_missing_number_are_found_and_other_words_make_it_text(tmp_path):
+    path = table(
+        tmp_path,
+        "n,m,won",
+        lambda i: f"{'NA' if i % 5 == 0 else i},{'soon' if i == 3 else i},{i % 2}",
+    )
+    draft = api.draft(path, "won", tmp_path)
+    assert draft.config["data"]["csv"] == {"null_values": ["NA"]}
+    assert draft.config["data"]["columns"] == {"m": "text"}
+    assert draft.config["data"]["positive"] == 1
+
+
+def test_rows_of_one_customer_stay_together_and_prose_is_counted(tmp_path):
+    path = table(
+        tmp_path,
+        "customer_id,review,won",
+        lambda i: f"c{i % 30},it was {i} times good for me,{i % 2}",
+    )
+    draft = api.draft(path, "won", tmp_path)
+    assert draft.config["split"]["column"] == "customer_id"
+    assert "TfidfVectorizer" in json.dumps(draft.config["model"])
+
+
+def test_many_numbers_are_a_regression(tmp_path):
+    path = table(tmp_path, "a,price", lambda i: f"{i % 9},{i * 1.5}")
+    draft = api.draft(path, "price", tmp_path)
+    assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
+    assert "positive" not in draft.config["data"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "has no column 'won'"),
+        ("a,won\n", "holds no rows"),
+        ("won\n1\n2\n", "has no features"),
+        ("", "is empty"),
+    ],
+)
+def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        api.draft(write(tmp_path, text, "t.csv"), "won", tmp_path)
+
+
+def test_a_config_that_is_there_is_not_overwritten(tmp_path):
+    draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", tmp_path)
+    api.write_config(draft, tmp_path / "c.json")
+    with pytest.raises(CallError, match="is there already"):
+        api.write_config(draft, tmp_path / "c.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_what_init_writes_runs_at_once(tmp_path, encoding):
+    lines = ["id,ort,alter,ja", *(f"{i},{'Köln' if i % 2 else 'Ulm'},{i % 50},{i % 3 == 0}"
+                                  for i in range(200))]  # fmt: skip
+    (tmp_path / "t.csv").write_bytes("\n".join(lines).encode(encoding))
+    done = call("init", "t.csv", "--target", "ja", cwd=tmp_path)
+    assert done.code == 0 and "config/config.json is written" in done.out, done.err
+    done = call("run", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    manifest = api.verify(tmp_path / done.json["artifact"], done.json["digest"])
+    assert manifest.recipe.data.positive is True
+    assert call("init", "t.csv", "--target", "ja", cwd=tmp_path).code == 2
