@@ -70,7 +70,8 @@ def test_everything_that_looks_at_an_artifact_looks_at_it(fitted, keys, tmp_path
     api.seal(fitted, X[1::2], y[1::2], store=store)
     for words in (("show", "latest"), ("list",), ("report", "latest"), ("diff", "latest", "latest"),
                   ("promote", "latest"), ("sign", "latest", "--key", keys / "ours.pem"),
-                  ("verify", "latest", "--public-key", keys / "ours.pub"), ("doctor",)):  # fmt: skip
+                  ("verify", "latest", "--public-key", keys / "ours.pub"),
+                  ("doctor",)):  # fmt: skip
         done = call(*words, "--store", store, cwd=tmp_path)
         assert done.code == 0, (words, done.err)
     assert "fitted elsewhere" in (tmp_path / "report.html").read_text("utf-8")

@@ -19,7 +19,8 @@ from artifact_pipeline import config
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
-    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+    *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md"))),
+    *(f"examples/{p.parent.name}/README.md" for p in sorted(ROOT.glob("examples/*/README.md"))),
 ]
 # The suite cannot run itself; .ci/run runs these two on a clean checkout.
 SET_UP = {"python make.py test", "python make.py check"}
@@ -61,6 +62,21 @@ def run(command, checkout):
     env = {**os.environ, "PATH": f"{checkout}/.venv/bin{os.pathsep}{os.environ['PATH']}",
            "PYTHONPATH": str(checkout / "src"), **GIT}  # fmt: skip
     return subprocess.run(command, shell=True, cwd=checkout, env=env, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["customers", "diabetes"])
+def test_what_an_example_prints_is_what_its_page_says(name, checkout):
+    if name == "customers":
+        assert run(f"python examples/{name}/make_data.py", checkout).returncode == 0
+    store = checkout.parent / f"store-{name}"
+    done = run(f"artifact-pipeline run examples/{name}/config.json --store {store}", checkout)
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "examples" / name / "README.md").read_text("utf-8")
+    printed = [line.strip() for line in re.findall(r"^    (.*)$", page, re.M)]
+    assert len(printed) >= 2
+    for line in printed:
+        assert line in done.stdout.decode()
 
 
 @pytest.mark.slow

@@ -243,8 +243,8 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
     for verdict in verdicts:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
         outcome = click.style(word, fg=colour, bold=not verdict.passed)
-        by = verdict.note or f"by {verdict.margin:+.4f}"
-        lines.append(f"  gate  {rule(verdict):<28} {verdict.value:.4f}  {outcome} {clean(by)}")
+        by = f": {verdict.note}" if verdict.note else f" by {verdict.margin:+.4f}"
+        lines.append(f"  gate  {rule(verdict):<28} {verdict.value:.4f}  {outcome}{clean(by)}")
     return lines
 
 
