@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from artifact_pipeline.settings import Csv, Kind, Value
+from artifact_pipeline.settings import Csv, Kind, Split, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,6 +111,13 @@ class Rows(NamedTuple):
             for one in columns
             if one.role == "feature" and not isinstance(one.kind, UnsetType)
         }
+
+
+def is_stratified(split: Split, of: Target) -> bool:
+    """Return whether each class keeps its share: as the config says, or else for classes."""
+    if isinstance(split.stratify, UnsetType):
+        return of == "class" and split.method == "random"
+    return split.stratify
 
 
 def take(X: Any, index: Any) -> Any:

@@ -59,6 +59,23 @@ class Rival(NamedTuple):
     """Why it cannot be compared with, if so."""
 
 
+class Candidate(Struct, frozen=True, forbid_unknown_fields=True):
+    """One combination of settings, and its score over the folds."""
+
+    params: dict[str, Any]
+    mean: float
+    std: float
+    rank: int
+
+
+class Searched(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a search found; the candidates in the order in which they were tried."""
+
+    scoring: str
+    best: dict[str, Any]
+    candidates: list[Candidate]
+
+
 class Verdict(Struct, frozen=True):
     """What a gate says of one metric and one bound."""
 

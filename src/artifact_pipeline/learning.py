@@ -9,8 +9,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline import assembly, leaks, searching, splitting, training
 from artifact_pipeline.data import Rows, take
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.evaluation import evaluate
-from artifact_pipeline.searching import Searched
+from artifact_pipeline.evaluation import Searched, evaluate
 from artifact_pipeline.settings import Config, Evaluation, Model, Search
 from artifact_pipeline.splitting import Parts
 from artifact_pipeline.training import Fitted

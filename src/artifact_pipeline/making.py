@@ -13,7 +13,6 @@ from artifact_pipeline.data import Image
 from artifact_pipeline.errors import DataError, StoreError
 from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.plan import Plan
-from artifact_pipeline.probing import Edge
 from artifact_pipeline.record import Record
 from artifact_pipeline.trainer import Trained, Trainer
 
@@ -61,6 +60,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     trained = trainer.train()
     from artifact_pipeline.artifact.formats import parity
     from artifact_pipeline.artifact.seal import seal
+    from artifact_pipeline.probing import Edge
 
     said, edges = trained.said, None
     if trained.edges is not None and trained.at_edges is not None:

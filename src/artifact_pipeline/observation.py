@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from artifact_pipeline.searching import Searched
+from artifact_pipeline.evaluation import Searched
 from artifact_pipeline.settings import Value
 
 if TYPE_CHECKING:

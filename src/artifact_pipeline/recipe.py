@@ -8,8 +8,6 @@
 ('GaussianNB', 'iris', 'native')
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform
@@ -26,7 +24,6 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline import canonical, data, numerics, settings
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import StoreError
-from artifact_pipeline.splitting import is_stratified
 
 PACKAGES = (
     "joblib",
@@ -149,7 +146,7 @@ def make(
         random_state=split.random_state,
         column=split.column,
         test_size=UNSET if split.method == "column" else split.share(),
-        stratify=is_stratified(split, rows.schema.target) if random else UNSET,
+        stratify=data.is_stratified(split, rows.schema.target) if random else UNSET,
     )
     return msgspec.structs.replace(
         _here(model, rows, profile, how), search=full.search, evaluation=full.evaluation

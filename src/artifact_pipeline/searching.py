@@ -6,33 +6,17 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import Struct, UnsetType
+from msgspec import UnsetType
 
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.estimators import value_of
+from artifact_pipeline.evaluation import Candidate, Searched
 from artifact_pipeline.explain import nearest, show
 from artifact_pipeline.settings import Search
 
 DISTRIBUTIONS = ("uniform", "loguniform", "randint")
 """Of scipy.stats, each between its two bounds."""
 N_ITER = 10
-
-
-class Candidate(Struct, frozen=True, forbid_unknown_fields=True):
-    """One combination of settings, and its score over the folds."""
-
-    params: dict[str, Any]
-    mean: float
-    std: float
-    rank: int
-
-
-class Searched(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a search found; the candidates in the order in which they were tried."""
-
-    scoring: str
-    best: dict[str, Any]
-    candidates: list[Candidate]
 
 
 def searcher(

@@ -3,8 +3,6 @@
 `config.py` reads a file into them, and says what is wrong with one.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType

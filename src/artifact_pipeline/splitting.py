@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from artifact_pipeline import canonical
-from artifact_pipeline.data import Rows, Target, take
+from artifact_pipeline.data import Rows, is_stratified, take
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.explain import show
 from artifact_pipeline.loading import SIDES
@@ -47,13 +47,6 @@ class Parts(NamedTuple):
         )
         rows = {"train": len(self.train_index), "test": len(self.test_index)}
         return {"rows": rows, "indices_digest": canonical.digest(indices)}
-
-
-def is_stratified(split: Split, of: Target) -> bool:
-    """Return whether each class keeps its share: as the config says, or else for classes."""
-    if isinstance(split.stratify, UnsetType):
-        return of == "class" and split.method == "random"
-    return split.stratify
 
 
 def split(rows: Rows, how: Split, where: str = "split") -> Parts:

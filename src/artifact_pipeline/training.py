@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from artifact_pipeline import config as configs
 from artifact_pipeline.assembly import build, predicts, resolve
 from artifact_pipeline.config import SHORT_KEYS
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, PipelineError
 from artifact_pipeline.explain import nearest, sentence, show
 from artifact_pipeline.loading import load
 from artifact_pipeline.settings import Model
@@ -55,6 +55,8 @@ def asking(what: str, where: str) -> Iterator[None]:
     """Say what an estimator raises as a ConfigError: that scikit-learn cannot do `what`."""
     try:
         yield
+    except PipelineError:  # which says what it is
+        raise
     except Exception as error:  # an estimator may raise anything; the user is told what
         said = sentence(str(error)) or type(error).__name__
         raise ConfigError(f"scikit-learn cannot {what}: {said}", where=where) from error

@@ -40,6 +40,7 @@ def test_the_best_candidate_is_sealed_and_all_of_them_are_shown(config, tmp_path
     assert api.reproduce(run.artifact, store=tmp_path / "store").result == "identical"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
@@ -151,6 +152,7 @@ def test_what_follows_a_scaler_is_proven_equal_on_each_row(tmp_path, estimator, 
     assert columns["age"].nullable  # rows without it were learned from
 
 
+@pytest.mark.slow
 def test_branches_need_a_table_and_columns_that_are_features(tmp_path):
     table(tmp_path / "churn.csv", count=60)
     with pytest.raises(ConfigError, match="a bundled data set is one matrix"):

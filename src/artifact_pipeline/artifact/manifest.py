@@ -9,8 +9,6 @@ Traceback (most recent call last):
 artifact_pipeline.errors.VerificationError: m: has the version 2, this reader knows 1; ...
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec

@@ -114,29 +114,49 @@ HEADER = "age;since;a b/€;label;zip;review\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "said"),
+    ("text", "extra", "unseen"),
     [
-        (HEADER + "41;2020-01-01;3,5;Pune;00501;a b\n", 0, ""),
-        ("review;zip;label;a b/€;since;age;more\nx;1;Rome;1;2020-01-01;3;9\n", 0,
-         "not taken by the model: more"),
-        (HEADER + ";2020-01-01;;;;\n", 0, ""),
-        (HEADER + "41;2020-01-01;3,5;Paris;00501;a b\n", 0,
-         "column label: 1 rows with a text that the model never saw"),
-        ("age;since;label;zip;review\n1;2020-01-01;Pune;1;x\n", 3, "is missing"),
-        (HEADER + "x;2020-01-01;3,5;Pune;1;a\n", 3, "row 1, column 'age': found 'x', expected"),
-        (HEADER + "1;soon;3,5;Pune;1;a\n", 3, "row 1, column 'since': found 'soon', expected"),
-        (HEADER + "1;2020-01-01;inf;Pune;1;a\n", 3, ": found inf, expected a finite number"),
-        (HEADER, 3, "holds no rows"),
-        ("", 3, "is empty"),
-        (HEADER + "1;2\n", 3, "row 1: found 2 cells, expected 6"),
+        (HEADER + "41;2020-01-01;3,5;Pune;00501;a b\n", [], {}),
+        ("review;zip;label;a b/€;since;age;more\nx;1;Rome;1;2020-01-01;3;9\n", ["more"], {}),
+        (HEADER + ";2020-01-01;;;;\n", [], {}),
+        (HEADER + "41;2020-01-01;3,5;Paris;00501;a b\n", [], {"label": 1}),
     ],
-)  # fmt: skip
-def test_rows_are_checked_before_anything_is_predicted(churn, tmp_path, text, code, said):
+)
+def test_rows_are_taken_by_the_names_of_their_columns(churn, text, extra, unseen):
     folder, run = churn
-    path = write(tmp_path, text, "rows.csv")
+    found = api.infer(folder / run["artifact"], text.encode(), "rows.csv")
+    assert len(found.labels) == 1
+    assert (found.extra, found.unseen) == (extra, unseen)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age;since;label;zip;review\n1;2020-01-01;Pune;1;x\n", "rows.csv: the column 'a b/"),
+        (HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "row 1, column 'age': found 'x', expected a numb"),
+        (HEADER + "1;soon;3,5;Pune;1;a\n", "row 1, column 'since': found 'soon', expected a date"),
+        (HEADER + "1;2020-01-01;inf;Pune;1;a\n", ": found inf, expected a finite number"),
+        (HEADER, "holds no rows"),
+        ("", "is empty"),
+        (HEADER + "1;2\n", "row 1: found 2 cells, expected 6"),
+    ],
+)
+def test_rows_are_checked_before_anything_is_predicted(churn, text, said):
+    folder, run = churn
+    with pytest.raises(DataError) as caught:
+        api.infer(folder / run["artifact"], text.encode(), "rows.csv")
+    assert said in str(caught.value)
+
+
+def test_wrong_rows_end_with_3_and_others_are_remarked_upon(churn, tmp_path):
+    folder, run = churn
+    path = write(tmp_path, HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "rows.csv")
     done = call("infer", folder / run["artifact"], path, cwd=tmp_path)
-    assert done.code == code, done.err
-    assert said in done.err and "Traceback" not in done.err
+    assert done.code == 3 and "column 'age': found 'x'" in done.err
+    write(tmp_path, HEADER + "1;2020-01-01;3,5;Paris;1;a\n", "rows.csv")
+    done = call("infer", folder / run["artifact"], path, cwd=tmp_path)
+    assert done.code == 0
+    assert "column label: 1 rows with a text that the model never saw" in done.err
 
 
 def test_a_category_that_the_estimator_refuses_is_refused_with_those_it_knows(tmp_path):
@@ -226,19 +246,26 @@ def test_a_run_with_nothing_changed_reads_no_table_and_a_changed_one_is_seen(tmp
          "row 1, column 'home': found a missing value, each row needs its group"),
         (None, quick(split={"method": "column", "column": "home"}), "expected train or test"),
         (None, quick(split={"method": "time", "column": "home"}), "holds text, such as 'h"),
-        (None, {**quick(), "model": {"preprocess": "auto",
-                                     "estimator": "sklearn.linear_model.Ridge"}},
-         "is no regressor, and the target is a class"),
-        (None, quick(evaluation={"slices": {"x": {"label": "Nowhere"}}}), "no held-out row"),
     ],
 )  # fmt: skip
-def test_wrong_data_is_refused_in_one_line(tmp_path, change, config, said):
+def test_wrong_data_is_refused_in_one_line(tmp_path, monkeypatch, change, config, said):
     table(tmp_path / "churn.csv", change, count=60)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((DataError, ConfigError)) as caught:
-        api.train(write(tmp_path, config), store=tmp_path / "store")
-    if "is no regressor" not in said:
-        assert said in str(caught.value) and "\n" not in str(caught.value)
-    assert not list((tmp_path / "store").glob("artifacts/*"))
+        api.load_data(config)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_wrong_data_ends_with_3_and_leaves_nothing(tmp_path):
+    table(tmp_path / "churn.csv", lambda i, r: {**r, "churn": "" if i == 3 else r["churn"]}, 60)
+    done = call("run", write(tmp_path, quick()), cwd=tmp_path)
+    assert done.code == 3 and "churn.csv, row 4, column 'churn': is missing" in done.err
+    assert "Traceback" not in done.err and not list(tmp_path.glob("artifacts/*/manifest.json"))
+    table(tmp_path / "churn.csv", count=60)
+    slices = {"slices": {"x": {"label": "Nowhere"}}}
+    done = call("run", write(tmp_path, quick(evaluation=slices)), cwd=tmp_path)
+    assert done.code == 3 and "no held-out row is in it: 'label' is 'Nowhere'" in done.err
 
 
 def test_a_class_with_one_row_is_named_in_a_stratified_split(tmp_path):
