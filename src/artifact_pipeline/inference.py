@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, UnsetType
 
-from artifact_pipeline import config, held_out, rivals, rows
+from artifact_pipeline import config, rows
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import Predictor, open_verified
@@ -19,14 +19,13 @@ from artifact_pipeline.evaluation import Verdict, judge
 from artifact_pipeline.evaluation import evaluate as measure
 from artifact_pipeline.policy import Reference, trusted
 from artifact_pipeline.settings import Csv
-from artifact_pipeline.tables import checking
-from artifact_pipeline.tables.files import FORMATS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.artifact.formats.form import Batch
     from artifact_pipeline.artifact.signing import Signer
+    from artifact_pipeline.tables.checking import Given
 
 
 class Evaluated(Struct, frozen=True):
@@ -101,10 +100,12 @@ def infer(
     """
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None
-    table = checking.Given([], None, None, [], {})
+    table: Given | None = None
     batch: Batch
     columns = predictor.interface.columns
     if given is None:
+        from artifact_pipeline import held_out
+
         batch, truth = held_out.rows_of(predictor.manifest, predictor.digest, data, store)
     elif isinstance(columns, UnsetType):
         batch = rows.parse(given, predictor.interface.features, where)
@@ -123,10 +124,10 @@ def infer(
         accuracy=right,
         mae=wrong,
         classes=predictor.interface.labels,
-        id=table.id,
-        ids=table.ids,
-        extra=table.extra,
-        unseen=table.unseen,
+        id=table.id if table else None,
+        ids=table.ids if table else None,
+        extra=table.extra if table else [],
+        unseen=table.unseen if table else {},
     )
 
 
@@ -149,10 +150,11 @@ def write_predictions(found: Prediction, path: Reference) -> None:
     write_atomically(Path(path), writing.write(columns, str(path)))
 
 
-def _table(
-    given: bytes, where: str, manifest: Manifest, columns: list[manifests.Column]
-) -> checking.Given:
+def _table(given: bytes, where: str, manifest: Manifest, columns: list[manifests.Column]) -> Given:
     """Return rows of a table, read as the one was that the model learned from."""
+    from artifact_pipeline.tables import checking
+    from artifact_pipeline.tables.files import FORMATS
+
     made = manifest.recipe.data
     how = Csv()
     if not isinstance(made.table, UnsetType) and not isinstance(made.table.csv, UnsetType):
@@ -179,6 +181,8 @@ def evaluate(
 
     The gates of a config are judged on it, where one is given. Raises as `infer`.
     """
+    from artifact_pipeline import held_out, rivals
+
     gates = config.load(source).gates if source is not None else {}
     predictor = open_artifact(artifact, store=store)
     made, labels = predictor.manifest, predictor.interface.labels
