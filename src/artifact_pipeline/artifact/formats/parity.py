@@ -30,10 +30,11 @@ from artifact_pipeline.artifact.manifest import (
 )
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import ConfigError, VerificationError
-from artifact_pipeline.probing import Edge
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from artifact_pipeline.probing import Edge
 
 
 class Proof(NamedTuple):
