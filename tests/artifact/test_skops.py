@@ -12,6 +12,7 @@ from conftest import call, reseal, script, write
 from sklearn.datasets import load_iris
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import RadiusNeighborsClassifier
 
 from artifact_pipeline import open_artifact, verify
 from artifact_pipeline.artifact.formats import skops as form
@@ -70,6 +71,15 @@ def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(spread):
     predicted = call("infer", "latest", "-", "--json", cwd=folder, stdin=b"5,3,1,0.2\n7,3,6,2.1\n")
     assert predicted.code == 0, predicted.err
     assert predicted.json["labels"] == [0, 2]
+
+
+def test_neighbours_are_sealed_without_their_tree_and_found_all_the_same():
+    fitted = RadiusNeighborsClassifier().fit(X, y)
+    assert fitted._fit_method == "kd_tree"
+    said = form.load(exported(fitted), "m")(X)
+    np.testing.assert_array_equal(said.predicted, fitted.predict(X))
+    np.testing.assert_array_equal(said.probabilities, fitted.predict_proba(X))
+    assert fitted._tree is not None
 
 
 @pytest.mark.slow
