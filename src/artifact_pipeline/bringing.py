@@ -20,11 +20,10 @@ from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import Label
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.data import Column, Description, Schema, Target
+from artifact_pipeline.data import Column, Description, Schema, Target, batch
 from artifact_pipeline.errors import CallError, DataError
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.learning import outputs
-from artifact_pipeline.measuring import batch
 from artifact_pipeline.observation import observe
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.probing import probe

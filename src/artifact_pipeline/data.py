@@ -120,6 +120,11 @@ def is_stratified(split: Split, of: Target) -> bool:
     return split.stratify
 
 
+def batch(X: Any) -> Any:
+    """Return X as a model takes it: an array as it is, of a DataFrame the list of its columns."""
+    return [X[name].to_numpy() for name in X.columns] if hasattr(X, "columns") else X
+
+
 def take(X: Any, index: Any) -> Any:
     """Return some rows of X, an array or a DataFrame."""
     return X.iloc[index] if hasattr(X, "iloc") else X[index]

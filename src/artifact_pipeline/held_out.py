@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline import bundled, canonical, loading, splitting
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.data import Description
+from artifact_pipeline.data import Description, batch
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
@@ -46,9 +46,7 @@ def rows_of(
             "recipe names",
             where=f"data {made.data.title}",
         )
-    X = parts.X_test
-    batch = [X[name].to_numpy() for name in X.columns] if hasattr(X, "columns") else X
-    return batch, parts.y_test
+    return batch(parts.X_test), parts.y_test
 
 
 def source(

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import MAX_CATEGORIES, Column, Metrics, Slice, Spread
-from artifact_pipeline.data import Rows, take
+from artifact_pipeline.data import Rows, batch, take
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.explain import show
@@ -85,11 +85,6 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
             said["edges"] = probed.edges
             batches["edges"] = (batch(probed.rows), Outputs(*outputs(estimator, probed.rows)))
     return said, batches
-
-
-def batch(X: Any) -> Batch:
-    """Return X as a model takes it: an array as it is, of a DataFrame its columns."""
-    return [X[name].to_numpy() for name in X.columns] if hasattr(X, "columns") else X
 
 
 def inside(rows: Rows, parts: Parts, conditions: dict[str, Any], where: str) -> Any:

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import io
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -184,3 +185,45 @@ def test_what_is_written_as_a_table_is_read_as_it_was(rows, form):
     found = columns(data, form, number="number", word="text")
     assert np.array_equal(found["number"][1], numbers)
     assert found["word"][1] == words
+
+
+SEEDS = {
+    "csv": b'a,b,c,d\n1,x,2020-01-01,true\n2.5,"y\nz",2021-01-01T12:00Z,false\n',
+    "jsonl": b'{"a": 1, "b": "x", "d": "2020-01-01"}\n{"a": 2.5, "b": null, "c": "z"}\n',
+    "parquet": parquet(
+        i=[1, None, 3], t=["x", None, "é"], d=pa.array(["a", "b", "a"]).dictionary_encode()
+    ),
+}
+JUNK = [
+    b"\xff",
+    b"\0",
+    b'"',
+    b",",
+    b"\n",
+    b"1e999",
+    b"0001",
+    b"9" * 400,
+    b"[",
+    b"2020-13-45",
+    b"\r",
+]
+
+
+@pytest.mark.parametrize("form", SEEDS)
+def test_whatever_bytes_come_they_are_a_table_or_wrong_data(form, capfd):
+    chance = Random(4)
+    outcomes = set()
+    for _ in range(1500):
+        data = bytearray(SEEDS[form])
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data) + 1)
+            change = chance.choice([bytes([chance.randrange(256)]), chance.choice(JUNK), b""])
+            data[at : at + chance.randint(0, 3)] = change
+        try:
+            columns(bytes(data), form)
+            outcomes.add("table")
+        except DataError as error:
+            assert "\n" not in str(error)
+            outcomes.add("wrong")
+    assert outcomes == {"table", "wrong"}
+    assert capfd.readouterr() == ("", "")

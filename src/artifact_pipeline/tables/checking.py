@@ -90,7 +90,8 @@ def check(
             continue
         if one.categories is None:
             continue
-        new = np.array([value not in set(one.categories) for value in values], dtype=bool)
+        learned = set(one.categories)
+        new = np.array([value not in learned for value in values], dtype=bool)
         if not new.any():
             continue
         refused = new & ((values != "") | (not one.nullable)) & (not one.unseen | (values == ""))

@@ -121,6 +121,7 @@ def _csv(data: bytes, where: str, how: Csv) -> pa.Table:
     delimiter = "\t" if where.lower().endswith(".tsv") and how.delimiter == "," else how.delimiter
     names = _header(data, where, how.encoding, delimiter)
     _check_names(names, where)
+    _check_encoding(data, where, how.encoding)
     uneven: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -140,8 +141,7 @@ def _csv(data: bytes, where: str, how: Csv) -> pa.Table:
                 strings_can_be_null=True,
             ),
         )
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        _check_encoding(data, where, how.encoding)
+    except pa.ArrowException as error:
         if uneven:
             one = uneven[0]
             place = where if one.number is None else f"{where}, row {one.number - 1}"
@@ -180,8 +180,11 @@ def _parquet(data: bytes, where: str, _: Csv) -> pa.Table:
     import pyarrow.parquet as arrow
 
     try:
-        return arrow.ParquetFile(pa.BufferReader(data)).read()
-    except (pa.ArrowException, OSError) as error:
+        table = arrow.ParquetFile(pa.BufferReader(data)).read()
+        # Text that is not UTF-8 and indices that lead nowhere show only when they are looked at.
+        table.validate(full=True)
+        return table
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"is no Parquet file: {first_line(error)[:160]}", where=where) from error
 
 
