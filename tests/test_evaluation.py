@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from artifact_pipeline import assembly, classification_report, config, loading, splitting, training
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.evaluation import evaluate, judge
+from artifact_pipeline.evaluation import Rival, evaluate, judge
 from artifact_pipeline.observation import observe
 from artifact_pipeline.settings import Gate
 
@@ -81,3 +81,41 @@ def test_a_missed_gate_names_metric_bound_and_value():
 def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
     with pytest.raises(ConfigError, match=r"gates.test.f1_macro: this model has no such metric"):
         judge({"test": {"accuracy": 1.0}}, {"test.f1_macro": Gate(min=0.5)})
+
+
+@pytest.mark.parametrize(
+    ("metric", "ours", "theirs", "tolerance", "passed"),
+    [
+        ("accuracy", 0.9, 0.9, 0.0, True),
+        ("accuracy", 0.89, 0.9, 0.0, False),
+        ("accuracy", 0.89, 0.9, 0.02, True),
+        ("mae", 3.0, 4.0, 0.0, True),
+        ("mae", 4.5, 4.0, 0.0, False),
+        ("mae", 4.5, 4.0, 1.0, True),
+        ("log_loss", 0.4, 0.3, 0.0, False),
+    ],
+)
+def test_worse_is_lower_of_a_share_and_higher_of_an_error(metric, ours, theirs, tolerance, passed):
+    gate = Gate(not_worse_than="champion", tolerance=tolerance)
+    rival = Rival("sha256:1", {"test": {metric: theirs}}, None)
+    found = {"test": {metric: ours}}
+    [verdict] = judge(found, {f"test.{metric}": gate}, {"champion": rival})
+    assert verdict.passed is passed and verdict.against == "sha256:1"
+    assert (verdict.margin >= 0) is passed
+
+
+def test_metrics_of_probabilities_are_those_of_scikit_learn():
+    import numpy as np
+
+    truth = np.array(["a", "b", "a", "b", "b"])
+    proba = np.array([[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8], [0.6, 0.4]])
+    said = np.where(proba[:, 0] > 0.5, "a", "b")
+    found = evaluate(truth, said, "class", proba, ["a", "b"], "b")
+    sk = sklearn.metrics
+    assert found["roc_auc"] == sk.roc_auc_score(truth == "b", proba[:, 1])
+    assert found["log_loss"] == pytest.approx(sk.log_loss(truth, proba))
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(truth == "b", proba[:, 1]))
+    assert found["balanced_accuracy"] == sk.balanced_accuracy_score(truth, said)
+    assert found["f1"] == sk.f1_score(truth, said, pos_label="b")
+    alone = evaluate(truth[:1], said[:1], "class", proba[:1], ["a", "b"])
+    assert "roc_auc" not in alone and "log_loss" in alone
