@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -86,8 +86,12 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
     leaks: list[str] | UnsetType = UNSET
     """What in the rows may give the answer away, a sentence each."""
 
-    def fits(self, labels: int, features: int) -> bool:
-        """Return whether every table in it has the size that so many labels and features give."""
+    def fits(self, labels: int, texts: Sequence[bool]) -> bool:
+        """Return whether every table in it has the size that labels and features give.
+
+        `texts` says of each feature whether it is text, and no number.
+        """
+        features = len(texts)
         coef = self.weights.coef if self.weights else []
         of_numbers = (
             isinstance(self.errors, list)
@@ -99,7 +103,10 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
             and len(self.per_class) == len(self.confusion) == labels
             and all(len(row) == labels for row in self.confusion)
             and all(one.rows > 0 for one in self.calibration or [])
-            and all(len(one.values) == features for one in self.examples)
+            and all(
+                [isinstance(value, str) for value in one.values] == list(texts)
+                for one in self.examples
+            )
             and all(len(one.probabilities or [0] * labels) == labels for one in self.examples)
             and all(len(row) == features for row in coef)
         )

@@ -66,7 +66,8 @@ class Verified(NamedTuple):
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
             raise VerificationError(f"is no evaluation: {error}", where=where) from error
         interface = self.manifest.interface
-        if not found.fits(len(interface.labels), len(interface.features)) or (
+        texts = [one.kind == "text" for one in interface.columns or ()]
+        if not found.fits(len(interface.labels), texts or [False] * len(interface.features)) or (
             interface.image and interface.image.pixels != len(interface.features)
         ):
             raise VerificationError("does not fit the manifest's interface", where=where)
