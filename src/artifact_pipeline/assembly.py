@@ -78,16 +78,11 @@ def resolve(
 
 def predicts(model: Model, where: str = "model") -> Target | None:
     """Return what the last step predicts, or None where it predicts neither or cannot be made."""
-    from sklearn.base import is_classifier, is_regressor
-
     last = model.as_steps()[-1]
     if not isinstance(last.estimator, str):
         return None
     place = f"{where}.steps[{len(model.as_steps()) - 1}]" if model.steps is not UNSET else where
-    made = make(last.estimator, arguments(last.estimator, last.params or {}, 0, place))
-    if is_classifier(made):
-        return "class"
-    return "number" if is_regressor(made) else None
+    return _kind(make(last.estimator, arguments(last.estimator, last.params or {}, 0, place)))
 
 
 def build(model: Model) -> Any:
@@ -135,12 +130,20 @@ def _named(step: Step) -> str:
 def _check_last(last: Step, where: str, target: Target) -> None:
     if not isinstance(last.estimator, str):
         raise ConfigError("the last step predicts, and branches do not", where=f"{where}.branches")
-    if predicts(Model(estimator=last.estimator, params=last.params), where) != target:
+    if _kind(make(last.estimator, last.params or {})) != target:
         kind = {"class": "classifier", "number": "regressor"}[target]
         raise ConfigError(
             f"{last.estimator} is no {kind}, and the target is a {target}",
             where=f"{where}.estimator",
         )
+
+
+def _kind(estimator: Any) -> Target | None:
+    from sklearn.base import is_classifier, is_regressor
+
+    if is_classifier(estimator):
+        return "class"
+    return "number" if is_regressor(estimator) else None
 
 
 def _automatic(model: Model, columns: Mapping[str, Kind] | None) -> Model:

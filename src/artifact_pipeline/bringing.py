@@ -15,15 +15,15 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline import __version__, canonical, checkout, loading, numerics, recipe
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact import seal as sealing
-from artifact_pipeline.artifact.formats import onnx, parity, pickle, skops
+from artifact_pipeline.artifact.formats import parity, pickle
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import Label
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
 from artifact_pipeline.errors import CallError, DataError
+from artifact_pipeline.estimators import outputs
 from artifact_pipeline.evaluation import evaluate
-from artifact_pipeline.learning import outputs
 from artifact_pipeline.observation import observe
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.probing import probe
@@ -86,7 +86,7 @@ def seal(
     proven = batch(rows)
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(estimator, rows, list(kinds.values()))
-    candidates = (one for export in (_onnx, _skops) for one in export(estimator, proven))
+    candidates = parity.candidates(estimator, proven)
     form, model, proof = parity.prove(candidates, proven, found, "estimator", edges)
     # What it learned from is not known here, so no categories are listed.
     plain = [manifests.Column(name, kind, False, False, None) for name, kind in kinds.items()]
@@ -203,14 +203,6 @@ def _edges(estimator: Any, rows: Any, kinds: list[Kind]) -> parity.Edges | None:
     with asking("predict with it", "estimator"):
         said = Outputs(*outputs(estimator, found.rows))
     return parity.Edges(found.edges, batch(found.rows), said)
-
-
-def _onnx(estimator: Any, rows: Batch) -> Any:
-    return onnx.export(estimator, rows)
-
-
-def _skops(estimator: Any, _: Batch) -> Any:
-    return skops.export(estimator)
 
 
 def _description(

@@ -196,6 +196,12 @@ def _required(cls: type[Any]) -> list[str]:
     return [a.name for a in arguments if a.default is a.empty and a.kind in kinds]
 
 
+def outputs(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return what a fitted estimator predicts of X, and its probabilities or None."""
+    gives = hasattr(estimator, "predict_proba")
+    return estimator.predict(X), estimator.predict_proba(X) if gives else None
+
+
 def forget_addresses(estimator: Any) -> None:
     """Remove what a fitted estimator holds of places in memory: they are others in each process.
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline import bundled, canonical, loading, splitting
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.data import Description, batch
+from artifact_pipeline.data import batch
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
@@ -38,7 +38,7 @@ def rows_of(
     """
     made = manifest.recipe
     found = _data(source(made, digest, data, store))
-    rows = loading.load(found, split_of(made), made.data.schema.target)
+    rows = loading.load(found, split_of(made), made.data.schema.target, known=made.data)
     parts = splitting.split(rows, split_of(made))
     if parts.summary() != msgspec.to_builtins(manifest.split):
         raise DataError(
@@ -67,7 +67,6 @@ def source(
     if isinstance(known.dataset, str):
         found: dict[str, Any] = {"dataset": known.dataset}
         found |= {} if isinstance(known.examples, UnsetType) else {"examples": known.examples}
-        _check(known, _data(found))
         return found
     place = data or place_of(digest, store)
     if place is None:
@@ -92,7 +91,6 @@ def source(
         found["positive"] = known.positive
     if not isinstance(known.table, UnsetType) and not isinstance(known.table.csv, UnsetType):
         found["csv"] = msgspec.to_builtins(known.table.csv)
-    _check(known, _data(found))
     return found
 
 
@@ -116,21 +114,16 @@ def _data(found: dict[str, Any]) -> Data:
         raise DataError(f"this release does not know it: {error}", where="data") from error
 
 
-def _check(known: Description, data: Data) -> None:
-    """Refuse other rows before they are read: they may not even have the columns."""
-    digest = _digest(data)
-    if digest != known.digest:
-        remedy = "install the versions that the recipe names"
-        if known.dataset is UNSET:
-            remedy = "name the files that it was made from with --data"
-        raise DataError(
-            f"has the digest {digest}, the recipe was made with {known.digest}; {remedy}",
-            where=f"data {known.title}",
-        )
+def check(recipe: Recipe, found: dict[str, Any]) -> None:
+    """Do nothing if `source` means the rows of the recipe, as they lie there now.
 
-
-def _digest(data: Data) -> Digest:
+    Raises:
+        DataError: otherwise.
+    """
+    data = _data(found)
     if isinstance(data.path, UnsetType):
-        return bundled.describe(data).digest
-    paths = files.locate(data.path, "")
-    return files.digest([canonical.digest(files.read(path)) for path in paths])
+        digest = bundled.describe(data).digest
+    else:
+        paths = files.locate(data.path, "")
+        digest = files.digest([canonical.digest(files.read(path)) for path in paths])
+    loading.check(digest, recipe.data)

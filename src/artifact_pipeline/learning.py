@@ -9,9 +9,10 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline import assembly, leaks, searching, splitting, training
 from artifact_pipeline.data import Rows, take
 from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.estimators import outputs
 from artifact_pipeline.evaluation import Searched, evaluate
 from artifact_pipeline.settings import Config, Evaluation, Model, Search
-from artifact_pipeline.splitting import Parts
+from artifact_pipeline.splitting import Fold, Parts
 from artifact_pipeline.training import Fitted
 
 SCORING = {"class": "f1_weighted", "number": "r2"}
@@ -22,11 +23,12 @@ class Prepared(NamedTuple):
     """A config that was checked, and its rows, parted."""
 
     config: Config
-    model: Model
     rows: Rows
     parts: Parts
     estimator: Any
     """Not fitted yet; a search where the config asks for one."""
+    cv: list[Fold] | None
+    """The folds to cross-validate over, where the config asks for it."""
     where: str
 
 
@@ -62,9 +64,10 @@ def prepare(full: Config, model: Model, rows: Rows, where: str) -> Prepared:
         place, seed = f"{where}: search", full.split.random_state
         scoring = _scoring(full.search, rows)
         estimator = searching.searcher(estimator, full.search, folds, scoring, seed, place)
+    cv = None
     if isinstance(full.evaluation, Evaluation) and not isinstance(full.evaluation.cv, UnsetType):
-        _folds(full, full.evaluation.cv, rows, parts, f"{where}: evaluation.cv")
-    return Prepared(full, model, rows, parts, estimator, where)
+        cv = _folds(full, full.evaluation.cv, rows, parts, f"{where}: evaluation.cv")
+    return Prepared(full, rows, parts, estimator, cv, where)
 
 
 def learn(prepared: Prepared) -> Learned:
@@ -81,22 +84,16 @@ def learn(prepared: Prepared) -> Learned:
         search = searching.searched(fitted.estimator, full.search, _scoring(full.search, rows))
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
     cv: dict[str, list[float]] | UnsetType = UNSET
-    if isinstance(full.evaluation, Evaluation) and not isinstance(full.evaluation.cv, UnsetType):
-        cv = _cross_validate(fitted.estimator, prepared, full.evaluation.cv, jobs)
+    if prepared.cv is not None:
+        cv = _cross_validate(fitted.estimator, prepared, prepared.cv, jobs)
     return Learned(prepared, fitted, leaks.find(rows, parts), search, cv)
-
-
-def outputs(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what an estimator predicts of X, and its probabilities or None."""
-    gives = hasattr(estimator, "predict_proba")
-    return estimator.predict(X), estimator.predict_proba(X) if gives else None
 
 
 def _scoring(search: Search, rows: Rows) -> str:
     return SCORING[rows.target] if isinstance(search.scoring, UnsetType) else search.scoring
 
 
-def _folds(full: Config, count: int, rows: Rows, parts: Parts, where: str) -> list[tuple[Any, Any]]:
+def _folds(full: Config, count: int, rows: Rows, parts: Parts, where: str) -> list[Fold]:
     try:
         return splitting.folds(parts, rows, full.split, count)
     except ValueError as error:
@@ -104,14 +101,14 @@ def _folds(full: Config, count: int, rows: Rows, parts: Parts, where: str) -> li
 
 
 def _cross_validate(
-    estimator: Any, prepared: Prepared, count: int, jobs: int | None
+    estimator: Any, prepared: Prepared, folds: list[Fold], jobs: int | None
 ) -> dict[str, list[float]]:
     from sklearn.base import clone
 
     rows, parts = prepared.rows, prepared.parts
     found: list[dict[str, float]] = []
     where = f"{prepared.where}: evaluation.cv"
-    for learned, held in _folds(prepared.config, count, rows, parts, where):
+    for learned, held in folds:
         X, y = take(parts.X_train, learned), parts.y_train[learned]
         fold = training.fit(clone(estimator), X, y, jobs, where).estimator
         predicted, proba = outputs(fold, take(parts.X_train, held))

@@ -36,28 +36,49 @@ def load(
     keep: Collection[str] = (),
     base: str | os.PathLike[str] = "",
     where: str = "config",
+    known: Description | None = None,
 ) -> Rows:
     """Return the rows of a config.
 
     `target` says whether the column to predict holds classes, where it could be either. The
     columns in `keep` are kept apart, features or not. A path is relative to `base`, and `where`
-    names the config in errors.
+    names the config in errors. `known` is what the rows must be, compared before they are parsed.
 
     Raises:
-        DataError: if the rows are wrong, named by file, row and column.
+        DataError: if the rows are wrong, named by file, row and column, or are not the known ones.
         ConfigError: if the config says of them what is not so.
     """
     if isinstance(data.path, UnsetType):
+        if known is not None:
+            check(bundled.describe(data).digest, known)
         return bundled.load(data)
     paths = files.locate(data.path, base)
     contents = [(path.name, files.read(path)) for path in paths]
+    digest = files.digest([canonical.digest(content) for _, content in contents])
+    if known is not None:
+        check(digest, known)
     form = files.form(paths[0])
     if form != "csv" and data.csv is not UNSET:
         raise ConfigError(f"found it, and the data is {form}", where=f"{where}: data.csv")
     how = Csv() if isinstance(data.csv, UnsetType) else data.csv
     raw = reading.read(contents, form, how)
-    digest = files.digest([canonical.digest(content) for _, content in contents])
     return _rows(raw, digest, data, split, target, keep, where)
+
+
+def check(digest: str, known: Description) -> None:
+    """Do nothing if rows of that digest are the known ones.
+
+    Raises:
+        DataError: otherwise.
+    """
+    if digest != known.digest:
+        remedy = "install the versions that the recipe names"
+        if known.dataset is UNSET:
+            remedy = "name the files that it was made from with --data"
+        raise DataError(
+            f"has the digest {digest}, the recipe was made with {known.digest}; {remedy}",
+            where=f"data {known.title}",
+        )
 
 
 def frame(columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
@@ -123,12 +144,8 @@ def _rows(
         description=description,
         by=_by(raw, split, found),
         kept={name: found[name].values for name in keep},
-        places=partial(_place, raw, aim),
+        places=partial(raw.cell, column=aim),
     )
-
-
-def _place(raw: Raw, aim: str, row: int) -> str:
-    return f"{raw.place(row)}, column {show(aim)}"
 
 
 def _roles(raw: Raw, data: Data, split: Split) -> dict[str, Role]:
@@ -162,7 +179,7 @@ def _target(
 
     if found.missing.any() or (found.values != found.values).any():
         row = int(np.flatnonzero(found.missing | (found.values != found.values))[0])
-        raise DataError("is missing: every row needs a target", where=_place(raw, name, row))
+        raise DataError("is missing: every row needs a target", where=raw.cell(row, name))
     if found.kind == "text":
         return found.values.astype(str), "class"
     if found.kind == "boolean":
@@ -173,7 +190,7 @@ def _target(
         raise DataError(
             f"found {found.values[row]}, and a classifier learns labels: text, true and false, or "
             "integers; a regressor predicts numbers",
-            where=_place(raw, name, row),
+            where=raw.cell(row, name),
         )
     if target == "class":
         return found.values.astype(np.int64), "class"
@@ -215,7 +232,7 @@ def _by(raw: Raw, split: Split, found: dict[str, kinds.Column]) -> NDArray[Any] 
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         value = "a missing value" if column.missing[row] else show(column.values[row])
-        raise DataError(f"found {value}, {expected}", where=_place(raw, split.column, row))
+        raise DataError(f"found {value}, {expected}", where=raw.cell(row, split.column))
     if split.method == "time" and column.kind == "text":
         raise DataError(
             f"holds text, such as {show(column.values[0])}; expected dates or numbers",

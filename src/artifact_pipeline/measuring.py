@@ -12,9 +12,10 @@ from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import MAX_CATEGORIES, Column, Metrics, Slice, Spread
 from artifact_pipeline.data import Rows, batch, take
 from artifact_pipeline.errors import DataError
+from artifact_pipeline.estimators import outputs
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.explain import show
-from artifact_pipeline.learning import Learned, outputs
+from artifact_pipeline.learning import Learned
 from artifact_pipeline.observation import EXAMPLES, observe
 from artifact_pipeline.probing import probe
 from artifact_pipeline.settings import Evaluation, Kind

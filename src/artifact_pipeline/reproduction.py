@@ -77,6 +77,7 @@ def reproduce(
             "was fitted elsewhere and brought here, so it cannot be made again", where=there.digest
         )
     source = held_out.source(there.manifest.recipe, there.digest, data, store)
+    held_out.check(there.manifest.recipe, source)
     if with_packages:
         return _with_packages(there, source.get("path"))
     made_by = catalog.record_of(there.digest, store=store)

@@ -22,7 +22,7 @@ N_ITER = 10
 def searcher(
     estimator: Any,
     search: Search,
-    folds: list[tuple[Any, Any]],
+    folds: list[Any],
     scoring: str,
     seed: int,
     where: str,

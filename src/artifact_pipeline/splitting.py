@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from msgspec import UNSET
 
@@ -24,6 +24,10 @@ from artifact_pipeline.settings import Split
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+Fold: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64]]"
+"""Which training rows are learned from, and which are held out of them."""
 
 
 class Parts(NamedTuple):
@@ -68,7 +72,7 @@ def split(rows: Rows, how: Split, where: str = "split") -> Parts:
     return Parts(take(rows.X, train), take(rows.X, test), rows.y[train], rows.y[test], train, test)
 
 
-def folds(parts: Parts, rows: Rows, how: Split, count: int) -> list[tuple[Any, Any]]:
+def folds(parts: Parts, rows: Rows, how: Split, count: int) -> list[Fold]:
     """Return the folds of the training rows, as pairs of indices into them.
 
     They follow the split: stratified or not, by group, or each later than what it learned from.

@@ -226,7 +226,7 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
 
 def _results(learned: Learned, where: str) -> Iterator[Message]:
     from artifact_pipeline import measuring, training
-    from artifact_pipeline.artifact.formats import onnx, pickle, skops
+    from artifact_pipeline.artifact.formats import parity, pickle
 
     estimator = learned.fitted.estimator
     with training.asking("predict with it", f"{where}: model"):
@@ -235,15 +235,9 @@ def _results(learned: Learned, where: str) -> Iterator[Message]:
     for name, (batch, outputs) in batches.items():
         blobs |= wire.blobs(name, batch, outputs)
     yield said, blobs
-    for form, graph in onnx.export(estimator, batches["held_out"][0]):
-        yield _named(form), {"model": graph}
-    for form, archive in skops.export(estimator):
-        yield _named(form), {"model": archive}
+    for form, data in parity.candidates(estimator, batches["held_out"][0]):
+        yield {"form": form.name, "dtype": form.dtype}, {"model": data}
     yield {"form": None}, {}
-
-
-def _named(form: Form) -> dict[str, Any]:
-    return {"form": form.name, "dtype": form.dtype}
 
 
 def _write(

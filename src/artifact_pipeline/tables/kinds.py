@@ -51,7 +51,7 @@ def column(raw: Raw, name: str, kind: Kind | None = None) -> Column:
     found = raw.table.column(name)
     if t.is_dictionary(found.type):
         found = found.cast(found.type.value_type)
-    missing = buffer(found.is_null().cast(pa.uint8()), "uint8").astype(bool)
+    missing = _nulls(found)
     type_ = found.type
     if t.is_null(type_):
         found, type_ = found.cast(pa.string()), pa.string()
@@ -107,7 +107,7 @@ def _infer(strings: Any, raw: Raw, name: str) -> Kind:
             raise DataError(
                 f"found {show(value)} among {kind}s; is it missing? Then name it in "
                 f'data.csv.null_values. Is it text? Then say data.columns: {{"{name}": "text"}}',
-                where=f"{raw.place(row)}, column {show(name)}",
+                where=raw.cell(row, name),
             )
     return "text"
 
@@ -168,7 +168,7 @@ def _dates(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
             except pa.ArrowInvalid as error:
                 raise DataError(
                     f"found {show(strings[row].as_py())}, which is no day or time that there is",
-                    where=f"{raw.place(row)}, column {show(name)}",
+                    where=raw.cell(row, name),
                 ) from error
         raise
 
@@ -192,7 +192,7 @@ def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[A
         row = int(np.flatnonzero(np.isinf(values))[0])
         raise DataError(
             f"found {values[row]}, expected a finite number",
-            where=f"{raw.place(row)}, column {show(name)}",
+            where=raw.cell(row, name),
         )
     integers = t.is_integer(numbers.type) or written is not None
     for row in np.flatnonzero(np.abs(values) >= EXACT).tolist() if integers else ():
@@ -201,12 +201,12 @@ def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[A
             raise DataError(
                 f"found {value}, beyond the integers that a float64 holds (2^53); is it a name? "
                 f'Then say data.columns: {{"{name}": "text"}}',
-                where=f"{raw.place(row)}, column {show(name)}",
+                where=raw.cell(row, name),
             )
     return values
 
 
-def buffer(column: Any, dtype: str) -> NDArray[Any]:
+def _buffer(column: Any, dtype: str) -> NDArray[Any]:
     """Return a column as an array, anything where it is null.
 
     Arrow's own conversions, those of a single Python value as well, would import pandas.
@@ -221,12 +221,16 @@ def buffer(column: Any, dtype: str) -> NDArray[Any]:
     return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
 
 
-def _floats(column: Any) -> NDArray[Any]:
-    import numpy as np
+def _nulls(column: Any) -> NDArray[Any]:
     import pyarrow as pa
 
-    missing = buffer(column.is_null().cast(pa.uint8()), "uint8").astype(bool)
-    return np.where(missing, np.nan, buffer(column, "float64"))
+    return _buffer(column.is_null().cast(pa.uint8()), "uint8").astype(bool)
+
+
+def _floats(column: Any) -> NDArray[Any]:
+    import numpy as np
+
+    return np.where(_nulls(column), np.nan, _buffer(column, "float64"))
 
 
 def _refuse(strings: Any, good: Any, raw: Raw, name: str, expected: str) -> None:
@@ -234,7 +238,7 @@ def _refuse(strings: Any, good: Any, raw: Raw, name: str, expected: str) -> None
 
     if pc.all(good).as_py() is False:
         row, value = _first(strings, pc.invert(good))
-        place = f"{raw.place(row)}, column {show(name)}"
+        place = raw.cell(row, name)
         raise DataError(f"found {show(value)}, expected {expected}", where=place)
 
 

@@ -35,6 +35,10 @@ class Raw(NamedTuple):
             row -= rows
         raise IndexError(row)
 
+    def cell(self, row: int, column: str) -> str:
+        """Return the place of a row, and the column in it."""
+        return f"{self.place(row)}, column {show(column)}"
+
     def where(self) -> str:
         """Return what the table is called in a message."""
         first = self.parts[0][0]

@@ -155,7 +155,7 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     fill = np.asarray(imputer.statistics_, dtype=np.float64)
     missing = imputer.missing_values
     if len(inputs) > 1 or imputer.add_indicator or missing == missing or np.isnan(fill).any():
-        raise NotImplementedError("an imputer that is none of NaN alone")
+        raise RuntimeError("an imputer that is none of NaN alone")
     values, mask = (scope.get_unique_variable_name(name) for name in ("fill", "missing"))
     container.add_initializer(values, TensorProto.DOUBLE, [1, len(fill)], fill.tolist())
     source, target = inputs[0].full_name, operator.outputs[0].full_name

@@ -51,11 +51,12 @@ def names_of(rows: Batch) -> list[str]:
     return [f"c{index}" for index in range(len(rows))] if isinstance(rows, list) else ["X"]
 
 
-def apart(a: Outputs, b: Outputs) -> NDArray[np.float64]:
-    """Return how far apart numbers are predicted, (n_rows,), as shares of the spread of b's."""
+def apart(a: Outputs, b: Outputs, spread_of: Outputs | None = None) -> NDArray[np.float64]:
+    """Return how far apart numbers are predicted, (n_rows,), as shares of a spread, b's own
+    unless another's is given."""
     import numpy as np
 
-    spread = float(np.ptp(b.predicted)) or 1.0
+    spread = float(np.ptp((spread_of or b).predicted)) or 1.0
     distance: NDArray[np.float64] = np.abs(a.predicted - b.predicted) / spread
     return distance
 

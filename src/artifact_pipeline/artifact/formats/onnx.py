@@ -61,7 +61,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
         graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
     converters.mend(graph)
     if isinstance(rows, list) and len(inputs) == 1:
-        _join(graph, inputs[0][1], len(rows))
+        _join(graph, inputs[0][1], names_of(rows))
     data: bytes = graph.SerializeToString(deterministic=True)
     return data
 
@@ -80,8 +80,8 @@ def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, An
     texts = [one.dtype.kind == "O" for one in rows]
     if _begins_with_branches(estimator):
         inputs = [
-            (f"c{i}", (types.StringTensorType if text else number)([None, 1]))
-            for i, text in enumerate(texts)
+            (name, (types.StringTensorType if text else number)([None, 1]))
+            for name, text in zip(names_of(rows), texts, strict=True)
         ]
         return inputs, _numbered(estimator)
     if any(texts) and not all(texts):
@@ -110,11 +110,10 @@ def _numbered(estimator: Any) -> Any:
     return found
 
 
-def _join(graph: Any, kind: Any, count: int) -> None:
+def _join(graph: Any, kind: Any, names: list[str]) -> None:
     """Let a graph of a matrix take its columns one by one, in place."""
     from onnx import helper
 
-    names = [f"c{index}" for index in range(count)]
     element = kind.to_onnx_type().tensor_type.elem_type
     del graph.graph.input[:]
     graph.graph.input.extend(
@@ -161,7 +160,7 @@ def preload() -> None:
 
 
 def load(verified: bytes, where: str) -> Run:
-    """Return what runs a graph whose bytes were verified; it takes rows of `dtype`.
+    """Return what runs a graph whose bytes were verified.
 
     Raises:
         VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
@@ -205,7 +204,6 @@ def _run(session: onnxruntime.InferenceSession, where: str, rows: Batch) -> Outp
             name: one.reshape(len(one), -1)
             for name, one in zip(names_of(rows), columns, strict=True)
         }
-        # A column that no step takes is none of the graph's inputs.
         feed = {one.name: _as(given[one.name], one.type) for one in session.get_inputs()}
         names = [output.name for output in session.get_outputs()]
         with _at_most(limits.seconds(len(columns[0])), lambda: setattr(options, "terminate", True)):

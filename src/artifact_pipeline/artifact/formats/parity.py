@@ -5,7 +5,7 @@ A form is sealed only if it does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET, UnsetType, structs
@@ -60,6 +60,14 @@ def load(name: FormName, verified: bytes, where: str) -> Run:
     from artifact_pipeline.artifact.formats import skops
 
     return skops.load(verified, where)
+
+
+def candidates(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes]]:
+    """Yield the open forms of a fitted estimator, best first, each made when it is asked for."""
+    from artifact_pipeline.artifact.formats import onnx, skops
+
+    yield from onnx.export(estimator, rows)
+    yield from skops.export(estimator)
 
 
 def interface(
@@ -164,13 +172,12 @@ def _at_edges(
 
     expected = edges.outputs
     if expected.predicted.dtype.kind == "f":
-        spread = float(np.ptp(spread_of.predicted)) or 1.0
-        holds = np.abs(found.predicted - expected.predicted) / spread <= form.bound
+        holds = apart(found, expected, spread_of) <= form.bound
     else:
         holds = found.predicted == expected.predicted
         if expected.probabilities is not None and found.probabilities is not None:
-            apart = np.abs(found.probabilities - expected.probabilities).max(axis=1)
-            holds = (holds | _tied(expected.probabilities, form.bound)) & (apart <= form.bound)
+            distance = np.abs(found.probabilities - expected.probabilities).max(axis=1)
+            holds = (holds | _tied(expected.probabilities, form.bound)) & (distance <= form.bound)
     if any(edge.needed and not one for edge, one in zip(edges.marks, holds, strict=True)):
         return None
     return proof._replace(edges=tuple(bool(one) for one in holds))

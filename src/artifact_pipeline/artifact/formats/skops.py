@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats.form import BY_NAME, Batch, Form, Outputs, Run
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.estimators import forget_addresses, parts_of
+from artifact_pipeline.estimators import forget_addresses, outputs, parts_of
 from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ def load(verified: bytes, where: str) -> Run:
     def run(rows: Batch) -> Outputs:
         try:
             X = _framed(rows, estimator) if isinstance(rows, list) else rows
-            gives = hasattr(estimator, "predict_proba")
-            predicted = estimator.predict(X).reshape(len(X))
-            return Outputs(predicted, estimator.predict_proba(X) if gives else None)
+            predicted, probabilities = outputs(estimator, X)
+            return Outputs(predicted.reshape(len(X)), probabilities)
         except Exception as error:  # as above
             said = f"it does not predict: {first_line(error)[:200]}"
             raise VerificationError(said, where=where) from error
