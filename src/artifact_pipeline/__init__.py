@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from artifact_pipeline.promotion import Promotion, promote, promotions
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction, reproduce
+    from artifact_pipeline.serving.options import Asked, ServerOptions
+    from artifact_pipeline.serving.server import serve
     from artifact_pipeline.training import load_data, train_model
 
 _MODULES = {
@@ -110,12 +112,15 @@ _MODULES = {
     "promotion": ("Promotion", "promote", "promotions"),
     "record": ("Run",),
     "reproduction": ("Reproduction", "reproduce"),
+    "serving.options": ("Asked", "ServerOptions"),
+    "serving.server": ("serve",),
     "training": ("load_data", "train_model"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ArtifactNotFound",
+    "Asked",
     "CallError",
     "Certificates",
     "Checkup",
@@ -134,6 +139,7 @@ __all__ = [
     "ReproductionDiffers",
     "Run",
     "Sealed",
+    "ServerOptions",
     "Signer",
     "StoreError",
     "StoreUnsound",
@@ -167,6 +173,7 @@ __all__ = [
     "schema",
     "seal",
     "seal_pickle",
+    "serve",
     "show",
     "sign",
     "signer_of",

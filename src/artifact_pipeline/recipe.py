@@ -65,6 +65,7 @@ _DOES_NOT_COMPUTE = (
     "reproduction.py",
     "rivals.py",
     "rows.py",
+    "serving",
     "store.py",
 )
 

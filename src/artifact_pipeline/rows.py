@@ -93,6 +93,16 @@ def _json(data: bytes, features: list[str], where: str) -> list[list[float]]:
         value = canonical.decode(data)
     except canonical.NotCanonical as error:
         raise DataError(f"is not JSON: {error}", where=where) from error
+    return of_json(value, features, where)
+
+
+def of_json(value: Any, features: list[str], where: str) -> list[list[float]]:
+    """Return the rows in decoded JSON, which are lists, or records in any order.
+
+    Raises:
+        DataError: for a row of the wrong length, a column that is missing or unknown, and a value
+            that is no number; named by row.
+    """
     if not isinstance(value, list) or not all(isinstance(row, (list, dict)) for row in value):
         raise DataError("expected a list of rows: [[1, 2, …], …] or [{…}, …]", where=where)
     rows = []

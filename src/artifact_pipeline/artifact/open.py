@@ -186,6 +186,7 @@ class Predictor:
         self._run = run
         self.manifest = verified.manifest
         self.digest = verified.digest
+        self._of_booleans = any(isinstance(label, bool) for label in self.interface.labels)
 
     @property
     def interface(self) -> Interface:
@@ -225,10 +226,14 @@ class Predictor:
         checking.check(given, columns, lambda row: f"X, row {row + 1}")
         return self.run(given)
 
-    def run(self, rows: Batch) -> Outputs:
-        """Return what the model says of rows that were checked already."""
-        found = self._run(rows)
-        if any(isinstance(label, bool) for label in self.interface.labels):  # ONNX gives 0 and 1
+    def run(self, rows: Batch, seconds: float | None = None) -> Outputs:
+        """Return what the model says of rows that were checked already, within `seconds`.
+
+        Raises:
+            VerificationError: if it fails on them, or takes longer; only a graph can be ended.
+        """
+        found = self._run(rows, seconds)
+        if self._of_booleans:  # ONNX gives 0 and 1
             return found._replace(predicted=found.predicted.astype(bool))
         return found
 

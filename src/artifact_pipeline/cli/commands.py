@@ -12,6 +12,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.cli import github, options, output, render, trust
 from artifact_pipeline.cli.output import say, text
+from artifact_pipeline.cli.serving import serve
 from artifact_pipeline.config import DEFAULT_PATH
 from artifact_pipeline.errors import CallError
 
@@ -267,5 +268,5 @@ def _read(rows: str) -> bytes:
         raise CallError(f"rows cannot be read: {said}", where=rows) from error
 
 
-for command in (trust.verify, trust.sign, trust.trust, trust.promote, trust.doctor):
+for command in (serve, trust.verify, trust.sign, trust.trust, trust.promote, trust.doctor):
     group.add_command(command)

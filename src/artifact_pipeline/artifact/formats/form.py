@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from artifact_pipeline.artifact.manifest import MODEL_ONNX, MODEL_SKOPS, FormName
 
@@ -42,8 +41,15 @@ class Outputs(NamedTuple):
 
 Batch: TypeAlias = "NDArray[np.float64] | list[NDArray[Any]]"
 """Rows: a matrix (n_rows, n_features), or of a table its columns, each (n_rows,) float64 or str."""
-Run: TypeAlias = "Callable[[Batch], Outputs]"
-"""An opened model: it takes rows and gives what it says of them."""
+
+
+class Run(Protocol):
+    """An opened model: it takes rows and gives what it says of them.
+
+    A graph is ended after `seconds`, or else when no prediction of so many rows takes that long.
+    """
+
+    def __call__(self, rows: Batch, seconds: float | None = None) -> Outputs: ...
 
 
 def names_of(rows: Batch) -> list[str]:

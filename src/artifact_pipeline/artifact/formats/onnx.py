@@ -10,12 +10,12 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats import converters, limits
+from artifact_pipeline.artifact.formats.deadline import at_most
 from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.explain import first_line
@@ -174,7 +174,7 @@ def load(verified: bytes, where: str) -> Run:
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        with _at_most(limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
+        with at_most(limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
             session = ort.InferenceSession(
                 verified,
                 options,
@@ -186,10 +186,19 @@ def load(verified: bytes, where: str) -> Run:
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not load it: {_said(error)}"
         raise VerificationError(said, where=where) from error
-    return partial(_run, session, where)
+    inputs = [(one.name, one.type) for one in session.get_inputs()]
+    outputs = [one.name for one in session.get_outputs()]
+    return partial(_run, session, inputs, outputs, where)
 
 
-def _run(session: onnxruntime.InferenceSession, where: str, rows: Batch) -> Outputs:
+def _run(
+    session: onnxruntime.InferenceSession,
+    inputs: list[tuple[str, str]],
+    outputs: list[str],
+    where: str,
+    rows: Batch,
+    seconds: float | None = None,
+) -> Outputs:
     """Return the labels and probabilities of rows.
 
     Raises:
@@ -199,18 +208,21 @@ def _run(session: onnxruntime.InferenceSession, where: str, rows: Batch) -> Outp
     options = runtime().RunOptions()
     options.log_severity_level = 4
     columns = rows if isinstance(rows, list) else [rows]
+    count = len(columns[0])
     try:
         given = {
-            name: one.reshape(len(one), -1)
-            for name, one in zip(names_of(rows), columns, strict=True)
+            name: one.reshape(count, -1) for name, one in zip(names_of(rows), columns, strict=True)
         }
-        feed = {one.name: _as(given[one.name], one.type) for one in session.get_inputs()}
-        names = [output.name for output in session.get_outputs()]
-        with _at_most(limits.seconds(len(columns[0])), lambda: setattr(options, "terminate", True)):
+        feed = {name: _as(given[name], kind) for name, kind in inputs}
+        most = limits.seconds(count)
+        with at_most(
+            most if seconds is None else min(most, seconds),
+            lambda: setattr(options, "terminate", True),
+        ):
             values = session.run(None, feed, options)
-        found = dict(zip(names, values, strict=True))
+        found = dict(zip(outputs, values, strict=True))
         if "prediction" in found:
-            return Outputs(found["prediction"].reshape(len(columns[0])), None)
+            return Outputs(found["prediction"].reshape(count), None)
         return Outputs(found["label"], found.get("probabilities"))
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
@@ -220,20 +232,10 @@ def _run(session: onnxruntime.InferenceSession, where: str, rows: Batch) -> Outp
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     if kind == "tensor(string)":
         return column
-    found: NDArray[Any] = column.astype("float32" if kind == "tensor(float)" else "float64")
+    found: NDArray[Any] = column.astype(
+        "float32" if kind == "tensor(float)" else "float64", copy=False
+    )
     return found
-
-
-@contextmanager
-def _at_most(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` if what is done here takes longer."""
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _said(error: Exception) -> str:

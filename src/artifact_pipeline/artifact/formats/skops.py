@@ -76,7 +76,7 @@ def load(verified: bytes, where: str) -> Run:
         said = f"skops does not load it: {first_line(error)[:200]}"
         raise VerificationError(said, where=where) from error
 
-    def run(rows: Batch) -> Outputs:
+    def run(rows: Batch, seconds: float | None = None) -> Outputs:
         try:
             X = _framed(rows, estimator) if isinstance(rows, list) else rows
             predicted, probabilities = outputs(estimator, X)

@@ -1,0 +1,56 @@
+"""An end to what takes too long, from one thread for all: a thread for each prediction would cost
+more than most predictions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_TICK = 0.1
+"""Seconds by which an end may come late."""
+
+
+class _Watch:
+    """Calls each end whose time has come. Its thread starts with the first."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, seconds: float, end: Callable[[], None]) -> int:
+        number = id(end)
+        self._ends[number] = (time.monotonic() + seconds, end)
+        if self._thread is None or not self._thread.is_alive():  # as it is not after a fork
+            with self._lock:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._look, name="ends", daemon=True)
+                    self._thread.start()
+        return number
+
+    def done(self, number: int) -> None:
+        self._ends.pop(number, None)
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(_TICK)
+            now = time.monotonic()
+            for number, (when, end) in list(self._ends.items()):
+                if now >= when:
+                    self.done(number)
+                    end()
+
+
+_watch = _Watch()
+
+
+@contextmanager
+def at_most(seconds: float, end: Callable[[], None]) -> Iterator[None]:
+    """Call `end` if what is done here takes longer than `seconds`."""
+    number = _watch.begin(seconds, end)
+    try:
+        yield
+    finally:
+        _watch.done(number)

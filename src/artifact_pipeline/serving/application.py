@@ -1,0 +1,273 @@
+"""A request in, an answer out: the ASGI application of one worker.
+
+It is raw ASGI, and one function reads as the whole of it (`_answer`): who asks, what for, the
+body, the prediction, the answer. A framework between would cost more than the checks do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from artifact_pipeline.serving import body, guard, openapi, plain, protocol, refusals
+from artifact_pipeline.serving.computing import Computer
+from artifact_pipeline.serving.metrics import MEDIA_TYPE, Metrics
+from artifact_pipeline.serving.models import Model, Shelf
+from artifact_pipeline.serving.options import ServerOptions
+from artifact_pipeline.serving.refusals import Refused
+
+LOOK = 1.0
+"""Seconds between two looks at the aliases."""
+
+_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
+_PREDICT = re.compile(r"/predict(?:/([^/]+))?")
+_JSON = b"application/json"
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+]
+_OPEN = ("/v2/health/live", "/v2/health/ready")
+"""What answers without a token."""
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Answer(NamedTuple):
+    """What a client gets."""
+
+    status: int
+    content: bytes
+    media_type: bytes = _JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    model: str = ""
+    rows: int = 0
+
+
+class Application:
+    """One worker's models, its thread, and its row of the metrics."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        names = [one.name for one in options.models]
+        self.metrics = Metrics(options.shared, names, options.workers)
+        self._options = options
+        self._shelf = Shelf(options.models, options.shared)
+        self._guard = guard.Guard(options)
+        self._computer = Computer(options.deadline)
+        self._looking: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: dict[str, Any], receive: body.Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        start = time.perf_counter()
+        self.metrics.begin()
+        found = Answer(500, b"")
+        try:
+            found = await self._answer(scope, receive)
+        except Refused as error:
+            content = refusals.document(error.message)
+            model = self._model_in(scope["path"])
+            found = Answer(error.status, content, _JSON, error.headers, model)
+        except body.Disconnected:
+            found = Answer(408, b"", model=self._model_in(scope["path"]))
+            return
+        except Exception:  # a traceback is for the log, and a sentence for the client
+            logging.getLogger(__name__).exception("a request failed")
+            found = Answer(500, refusals.document("the server failed on this request"))
+        finally:
+            seconds = time.perf_counter() - start
+            self.metrics.end(found.model, found.status, seconds, found.rows)
+            if self._options.access_log:
+                _log(scope, found, seconds)
+        headers = [
+            (b"content-type", found.media_type),
+            (b"content-length", b"%d" % len(found.content)),
+            *_ALWAYS,
+            *found.headers,
+        ]
+        await send({"type": "http.response.start", "status": found.status, "headers": headers})
+        content = b"" if scope["method"] == "HEAD" else found.content
+        await send({"type": "http.response.body", "body": content})
+
+    async def _answer(self, scope: dict[str, Any], receive: body.Receive) -> Answer:
+        """Return the answer to a request.
+
+        Raises:
+            Refused: for any reason why there is none.
+            Disconnected: if nobody waits for it.
+        """
+        path = scope["path"]
+        headers = guard.headers_of(scope["headers"])
+        self._guard.check(headers)
+        if path not in _OPEN:
+            self._guard.authorize(headers)
+        if path.startswith("/v2/models/"):
+            found = _MODEL.fullmatch(path)
+            if found is None:
+                raise _unknown(path)
+            model = self._model(found[1], found[2])
+            if found[3] == "/infer":
+                _allow(scope, "POST")
+                return await self._infer(model, headers, receive)
+            _allow(scope, "GET", "HEAD")
+            ready = {"name": model.name, "ready": True}
+            said = ready if found[3] else protocol.model_metadata(model)
+            return _json(said, model)
+        if predict := _PREDICT.fullmatch(path):
+            _allow(scope, "POST")
+            return await self._predict(self._model(predict[1]), headers, receive)
+        return self._said(path, scope, headers)
+
+    def _said(self, path: str, scope: dict[str, Any], headers: dict[bytes, bytes]) -> Answer:
+        """Return what the server says of itself."""
+        pages: dict[str, Callable[[], Answer]] = {
+            "/v2": lambda: _json(protocol.metadata()),
+            "/v2/health/live": lambda: _json({"live": True}),
+            "/v2/health/ready": lambda: _json(self._ready(headers)),
+            "/metrics": lambda: Answer(200, self.metrics.text(self._digests()), MEDIA_TYPE),
+            "/openapi.json": lambda: _json(openapi.document([*self._shelf.models])),
+        }
+        if path not in pages:
+            raise _unknown(path)
+        _allow(scope, "GET", "HEAD")
+        return pages[path]()
+
+    async def _infer(
+        self, model: Model, headers: dict[bytes, bytes], receive: body.Receive
+    ) -> Answer:
+        length = headers.get(b"inference-header-content-length")
+        if length is None:
+            _check_json(headers)
+        data = await self._body(headers, receive)
+        call = protocol.read(data, length, model, self._options.max_rows)
+        outputs = await self._computer.run(model, call.batch, call.rows)
+        content, json_length = protocol.answer(model, call, outputs)
+        extra = [(b"artifact-digest", model.digest.encode())]
+        if json_length is None:
+            return Answer(200, content, _JSON, tuple(extra), model.name, call.rows)
+        extra.append((b"inference-header-content-length", b"%d" % json_length))
+        kind = b"application/octet-stream"
+        return Answer(200, content, kind, tuple(extra), model.name, call.rows)
+
+    async def _predict(
+        self, model: Model, headers: dict[bytes, bytes], receive: body.Receive
+    ) -> Answer:
+        _check_json(headers)
+        data = await self._body(headers, receive)
+        batch, rows = plain.read(data, model, self._options.max_rows)
+        outputs = await self._computer.run(model, batch, rows)
+        content = plain.answer(model, outputs)
+        extra = ((b"artifact-digest", model.digest.encode()),)
+        return Answer(200, content, _JSON, extra, model.name, rows)
+
+    async def _body(self, headers: dict[bytes, bytes], receive: body.Receive) -> bytes:
+        if self.metrics.in_flight() > self._options.queue:
+            raise Refused(
+                503,
+                f"{self._options.queue} requests are in hand; ask again",
+                (b"retry-after", b"1"),
+            )
+        return await body.read(receive, headers, self._options.max_body)
+
+    def _model(self, name: str | None, version: str | None = None) -> Model:
+        models = self._shelf.models
+        if name is None:
+            if len(models) > 1:
+                raise Refused(404, f"which model? There is /predict/{'|'.join(models)}")
+            [name] = models
+        model = models.get(name)
+        if model is None:
+            raise Refused(404, f"no model has that name; there is {', '.join(models)}")
+        if version is not None and version.removeprefix("sha256:") != model.digest[7:]:
+            raise Refused(404, f"that version is not served; {name} is {model.digest}")
+        return model
+
+    def _model_in(self, path: str) -> str:
+        found = _MODEL.fullmatch(path) or _PREDICT.fullmatch(path)
+        name = found[1] if found else None
+        if found and name is None and len(self._shelf.models) == 1:
+            [name] = self._shelf.models
+        return name if name in self._shelf.models else ""
+
+    def _digests(self) -> dict[str, str]:
+        return {name: model.digest for name, model in self._shelf.models.items()}
+
+    def _ready(self, headers: dict[bytes, bytes]) -> dict[str, Any]:
+        """Return that this worker is ready, and to whom may know it, with what."""
+        with suppress(Refused):
+            self._guard.authorize(headers)
+            refused = {
+                name: {"artifact": one.digest, "why": one.why}
+                for name, one in self._shelf.refused.items()
+            }
+            return {"ready": True, "models": self._digests(), "refused": refused}
+        return {"ready": True}
+
+    async def _live(self, receive: body.Receive, send: Send) -> None:
+        """Follow the aliases from when the server starts until it ends."""
+        await receive()
+        self._looking = asyncio.create_task(self._look())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._looking.cancel()
+        self._computer.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK)
+            # Verifying reads and hashes files: meanwhile others are answered.
+            await loop.run_in_executor(None, self._shelf.look)
+            for name in self._shelf.models:
+                self.metrics.refused(name, name in self._shelf.refused)
+
+
+def _json(said: Any, model: Model | None = None) -> Answer:
+    content = msgspec.json.encode(said)
+    if model is None:
+        return Answer(200, content)
+    headers = ((b"artifact-digest", model.digest.encode()),)
+    return Answer(200, content, _JSON, headers, model.name)
+
+
+def _allow(scope: dict[str, Any], *methods: str) -> None:
+    if scope["method"] not in methods:
+        allowed = ", ".join(methods)
+        raise Refused(405, f"expected the method {methods[0]}", (b"allow", allowed.encode()))
+
+
+def _check_json(headers: dict[bytes, bytes]) -> None:
+    kind = headers.get(b"content-type", b"")
+    if kind.partition(b";")[0].strip().lower() != _JSON:
+        raise Refused(415, "expected the content-type application/json")
+
+
+def _unknown(path: str) -> Refused:
+    return Refused(404, f"nothing is at {path[:80]!a}; /openapi.json says what there is")
+
+
+def _log(scope: dict[str, Any], found: Answer, seconds: float) -> None:
+    client = scope["client"][0] if scope["client"] else None
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "client": client,
+        "method": scope["method"],
+        "path": scope["path"][:200],
+        "status": found.status,
+        "model": found.model or None,
+        "rows": found.rows,
+        "bytes": len(found.content),
+        "seconds": round(seconds, 6),
+    }
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,69 @@
+"""The body of a request: whole, decompressed, and never larger than allowed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from artifact_pipeline.serving.refusals import Refused
+
+Receive = Callable[[], Awaitable[Any]]
+
+_WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
+"""What tells zlib which of its forms it gets."""
+
+
+class Disconnected(Exception):
+    """The client has gone, or was too slow and was told so."""
+
+
+async def read(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        Refused: if it has more than `most` bytes, as it is sent or after decompression, is
+            encoded otherwise than by gzip or deflate, or is not what it is encoded as.
+        Disconnected: if it never came.
+    """
+    encoding = headers.get(b"content-encoding", b"").strip().lower()
+    if encoding not in (b"", b"identity") and encoding not in _WINDOWS:
+        raise Refused(415, "the content-encoding is unknown; expected gzip, deflate or none")
+    length = headers.get(b"content-length")
+    if length is not None and int(length) > most:
+        raise _too_large(most)
+    message = await receive()
+    if message["type"] != "http.request":
+        raise Disconnected
+    body: bytes = message["body"]
+    if message["more_body"]:
+        parts, size = [body], len(body)
+        while message["more_body"]:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise Disconnected
+            parts.append(message["body"])
+            size += len(message["body"])
+            if size > most:
+                raise _too_large(most)
+        body = b"".join(parts)
+    if len(body) > most:
+        raise _too_large(most)
+    return _decompressed(body, encoding, most) if encoding in _WINDOWS else body
+
+
+def _decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
+    unpacker = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        found = unpacker.decompress(body, most + 1)
+    except zlib.error as error:
+        raise Refused(400, f"the body is not {encoding.decode()}") from error
+    if len(found) > most:
+        raise _too_large(most)
+    if not unpacker.eof or unpacker.unused_data:
+        raise Refused(400, f"the body is not one whole {encoding.decode()} stream")
+    return found
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, f"the body has more than {most} bytes; send fewer rows at once")

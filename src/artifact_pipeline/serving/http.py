@@ -1,0 +1,98 @@
+"""HTTP/1.1 as uvicorn speaks it, with an end to headers without end and to slow requests.
+
+What is whole when it comes, as nearly every request is, costs nothing here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from artifact_pipeline.serving import refusals
+
+if TYPE_CHECKING:
+    from artifact_pipeline.serving.application import Application
+
+MAX_HEADERS = 16 << 10
+"""Bytes of a request line and its headers."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection."""
+
+    deadline = 30.0
+    """Seconds that a request may take to arrive."""
+
+    def __init__(self, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._head = 0
+        self._in_head = True
+        self._whole = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head += len(data)
+            # Of one piece of data only what is before the body is headers, and llhttp tells it.
+            if self._head > MAX_HEADERS and b"\r\n\r\n" not in data[: MAX_HEADERS + 4]:
+                self._refuse(431, f"the headers have more than {MAX_HEADERS} bytes")
+                return
+        self._whole = False
+        super().data_received(data)
+        if self._whole:
+            if self._timer is not None:
+                self._disarm()
+        elif self._timer is None and not self.transport.is_closing():
+            self._arm()
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._whole = True, False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head, self._head = False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._whole = True, True
+        super().on_message_complete()
+
+    def _arm(self) -> None:
+        self._timer = self.loop.call_later(self.deadline, self._late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        self._timer = None
+        began = self.cycle is not None and not self.cycle.response_complete
+        self._refuse(408, f"the request did not arrive within {self.deadline:g} s", counted=began)
+
+    def _refuse(self, status: int, message: str, counted: bool = False) -> None:
+        """Answer in the place of the application and close."""
+        if self.transport.is_closing():
+            return
+        app: Application = self.app
+        if not counted:  # else the application counts the request that ends
+            app.metrics.begin()
+            app.metrics.end("", status, 0.0, 0)
+        said = refusals.document(message)
+        head = (
+            f"HTTP/1.1 {status} {refusals.KINDS[status]}\r\ncontent-type: application/json\r\n"
+            f"content-length: {len(said)}\r\nconnection: close\r\n\r\n"
+        )
+        if self.cycle is None or not self.cycle.response_started:
+            self.transport.write(head.encode() + said)
+        self.transport.close()

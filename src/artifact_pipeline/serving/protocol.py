@@ -1,0 +1,315 @@
+"""Requests and answers of the Open Inference Protocol, version 2.
+
+Format: the Open Inference Protocol's REST API, with its binary tensor data extension: a header
+tells how long the JSON is, and tensors that say `binary_data_size` follow it in their order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, Raw, Struct, UnsetType
+from numpy.typing import NDArray
+
+from artifact_pipeline import __version__, canonical, rows
+from artifact_pipeline.artifact.formats.form import Batch, Outputs
+from artifact_pipeline.artifact.manifest import Column, Port
+from artifact_pipeline.errors import DataError
+from artifact_pipeline.explain import show
+from artifact_pipeline.serving import tensors
+from artifact_pipeline.serving.models import Model
+from artifact_pipeline.serving.refusals import Refused
+from artifact_pipeline.tables import checking
+
+NAME = "artifact-pipeline"
+Parameters = dict[str, Any] | UnsetType
+
+
+class Input(Struct, forbid_unknown_fields=True):
+    """A tensor that is given."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: Raw | UnsetType = UNSET
+    parameters: Parameters = UNSET
+
+
+class Wanted(Struct, forbid_unknown_fields=True):
+    """A tensor that is asked for."""
+
+    name: str
+    parameters: Parameters = UNSET
+
+
+class Request(Struct, forbid_unknown_fields=True):
+    """A request for an inference."""
+
+    inputs: list[Input]
+    id: str | UnsetType = UNSET
+    outputs: list[Wanted] | UnsetType = UNSET
+    parameters: Parameters = UNSET
+
+
+class Call(NamedTuple):
+    """A request that was read and checked."""
+
+    batch: Batch
+    rows: int
+    id: str | UnsetType
+    binary: dict[str, bool]
+    """The outputs that are asked for, in their order, and whether in binary form."""
+
+
+_REQUEST = msgspec.json.Decoder(Request)
+_NUMBERS = msgspec.json.Decoder(list[float])
+_NULLABLE = msgspec.json.Decoder(list[float | None])
+_TEXTS = msgspec.json.Decoder(list[str])
+_ANY = msgspec.json.Decoder(list[Any])
+_ENCODER = msgspec.json.Encoder()
+
+
+def metadata() -> dict[str, Any]:
+    """Return what the server says of itself."""
+    return {"name": NAME, "version": __version__, "extensions": ["binary_tensor_data"]}
+
+
+def model_metadata(model: Model) -> dict[str, Any]:
+    """Return what the server says of a model: its inputs and outputs."""
+    interface = model.interface
+    return {
+        "name": model.name,
+        "versions": [model.digest],
+        "platform": model.predictor.manifest.parity.form,
+        "inputs": [_port(one) for one in interface.inputs],
+        "outputs": [_port(one) for one in interface.outputs],
+    }
+
+
+def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Call:
+    """Return the call that a body makes; `header` is its Inference-Header-Content-Length.
+
+    Raises:
+        Refused: for anything that is not as the protocol and the model's interface have it.
+    """
+    text, tail = _parted(body, header)
+    request = decode(text)
+    ports = model.interface.inputs
+    given = _by_name(request.inputs, ports)
+    values, at = [], 0
+    for port, one in zip(ports, given, strict=True):
+        _check_port(one, port)
+    order = {id(one): index for index, one in enumerate(request.inputs)}
+    parts: dict[int, bytes] = {}
+    for one in request.inputs:
+        size = _binary_size(one)
+        if size is not None:
+            parts[order[id(one)]] = tail[at : at + size]
+            at += size
+    if at != len(tail):
+        raise Refused(400, f"{len(tail)} bytes of tensors follow the JSON, its inputs say {at}")
+    count = given[0].shape[0]
+    if count > most_rows:
+        raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
+    columns = model.interface.columns
+    for index, (port, one) in enumerate(zip(ports, given, strict=True)):
+        if one.shape[0] != count:
+            raise Refused(400, f"{one.name}: has {one.shape[0]} rows, {given[0].name} has {count}")
+        column = None if isinstance(columns, UnsetType) else columns[index]
+        values.append(_values(one, port, parts.get(order[id(one)]), column))
+    batch = _checked(values, ports, count, model)
+    return Call(batch, count, request.id, _outputs(request, model.interface.outputs))
+
+
+def answer(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and how long its JSON is where tensors follow it."""
+    found, tail = [], []
+    for port in model.interface.outputs:
+        if port.name not in call.binary:
+            continue
+        values = outputs.probabilities if port.name == "probabilities" else outputs.predicted
+        assert values is not None
+        shape = [call.rows, *(size for size in port.shape[1:] if size is not None)]
+        datatype = _datatype(port, values)
+        one: dict[str, Any] = {"name": port.name, "datatype": datatype, "shape": shape}
+        if call.binary[port.name]:
+            tail.append(tensors.encode(values, datatype))
+            one["parameters"] = {"binary_data_size": len(tail[-1])}
+        else:
+            one["data"] = values.ravel().tolist()
+        found.append(one)
+    said: dict[str, Any] = {"model_name": model.name, "model_version": model.digest}
+    if not isinstance(call.id, UnsetType):
+        said["id"] = call.id
+    said["outputs"] = found
+    text = _ENCODER.encode(said)
+    return (b"".join([text, *tail]), len(text)) if tail else (text, None)
+
+
+def decode(text: bytes) -> Request:
+    """Return the request that a JSON text is.
+
+    Raises:
+        Refused: if it is none, is not UTF-8, or says a key twice.
+    """
+    try:
+        if not text.isascii():
+            text.decode()
+        request = _REQUEST.decode(text)
+    except UnicodeDecodeError as error:
+        raise Refused(400, "the body is not UTF-8") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(400, f"the body is no inference request: {str(error)[:200]}") from error
+    # Each key has its colon. Are there more, some are in texts, or a key stands twice.
+    if text.count(b":") != _keys(request):
+        try:
+            canonical.decode(text)
+        except canonical.NotCanonical as error:
+            raise Refused(400, f"the body is no inference request: {error}") from error
+    return request
+
+
+def _keys(request: Request) -> int:
+    found = 1 + (request.id is not UNSET)
+    for one in request.inputs:
+        found += 3 + (one.data is not UNSET)
+        if one.parameters is not UNSET:
+            found += 1 + len(one.parameters)
+    if not isinstance(request.outputs, UnsetType):
+        found += 1 + len(request.outputs)
+        for wanted in request.outputs:
+            if not isinstance(wanted.parameters, UnsetType):
+                found += 1 + len(wanted.parameters)
+    if not isinstance(request.parameters, UnsetType):
+        found += 1 + len(request.parameters)
+    return found
+
+
+def _parted(body: bytes, header: bytes | None) -> tuple[bytes, bytes]:
+    if header is None:
+        return body, b""
+    if not header.isdigit() or int(header) > len(body):
+        raise Refused(400, "inference-header-content-length is no length within the body")
+    return body[: int(header)], body[int(header) :]
+
+
+def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
+    if len(inputs) == len(ports) == 1 and inputs[0].name == ports[0].name:
+        return inputs
+    given = {one.name: one for one in inputs}
+    if len(given) < len(inputs):
+        raise Refused(400, "inputs: one name stands twice")
+    known = [port.name for port in ports]
+    if missing := [name for name in known if name not in given]:
+        raise Refused(400, f"inputs: {missing[0]} is missing")
+    if unknown := [name for name in given if name not in known]:
+        raise Refused(
+            400, f"inputs: {show(unknown[0])} is unknown, expected {', '.join(known[:8])}"
+        )
+    return [given[name] for name in known]
+
+
+def _check_port(one: Input, port: Port) -> None:
+    expected = tensors.DATATYPES[port.dtype]
+    if one.datatype != expected:
+        raise Refused(400, f"{one.name}: is {show(one.datatype)}, expected {expected}")
+    rest = [size for size in port.shape[1:] if size is not None]
+    fits = one.shape[1:] == rest or (rest == [1] and len(one.shape) == 1)
+    if not one.shape or not fits:
+        said = ", ".join(map(str, ["rows", *rest]))
+        raise Refused(400, f"{one.name}: has the shape {one.shape[:8]}, expected [{said}]")
+    if one.shape[0] < 1:
+        raise Refused(400, f"{one.name}: holds no rows to predict")
+
+
+def _binary_size(one: Input) -> int | None:
+    size = None if one.parameters is UNSET else one.parameters.get("binary_data_size")
+    if size is None:
+        return None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise Refused(400, f"{one.name}: binary_data_size is no count of bytes")
+    return size
+
+
+def _values(one: Input, port: Port, binary: bytes | None, column: Column | None) -> NDArray[Any]:
+    """Return the elements of an input, flat."""
+    count = one.shape[0] * (port.shape[1] or 1)
+    if isinstance(one.data, UnsetType):
+        if binary is None:
+            raise Refused(400, f"{one.name}: has neither data nor binary_data_size")
+        return tensors.decode(binary, one.datatype, count, one.name)
+    if binary is not None:
+        raise Refused(400, f"{one.name}: has both data and binary_data_size")
+    try:
+        found = _listed(bytes(one.data), port.dtype, column)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(400, f"{one.name}: {str(error)[:160]}") from error
+    if len(found) != count:
+        raise Refused(400, f"{one.name}: has {len(found)} elements, its shape makes {count}")
+    return found
+
+
+def _listed(data: bytes, dtype: str, column: Column | None) -> NDArray[Any]:
+    """Return the elements of a JSON list, which may be nested by rows."""
+    if data[1:].lstrip()[:1] == b"[":
+        flat: list[Any] = []
+        for row in _ANY.decode(data):
+            flat += row if isinstance(row, list) else [row]
+        data = _ENCODER.encode(flat)
+    if dtype == "string":
+        return np.array(_TEXTS.decode(data), dtype=object)
+    if column is not None and column.nullable:
+        return np.array(_NULLABLE.decode(data), dtype=np.float64)
+    return np.array(_NUMBERS.decode(data), dtype=np.float64)
+
+
+def _checked(values: list[NDArray[Any]], ports: list[Port], count: int, model: Model) -> Batch:
+    """Return values as a batch, if the model takes each of them."""
+    interface = model.interface
+    for port, one in zip(ports, values, strict=True):
+        if port.dtype == "float32":
+            lost = np.isfinite(one) & ~tensors.finite32(one)
+            if lost.any():
+                at = int(np.flatnonzero(lost)[0])
+                raise Refused(400, f"{port.name}, element {at + 1}: is too large for an FP32")
+    try:
+        if isinstance(interface.columns, UnsetType):
+            matrix = values[0].reshape(count, -1).astype(np.float64, copy=False)
+            return rows.check(matrix, interface.features, ports[0].name)
+        columns = [
+            one if one.dtype == object else one.astype(np.float64, copy=False) for one in values
+        ]
+        checking.check(columns, interface.columns, lambda row: f"row {row + 1}")
+        return columns
+    except DataError as error:
+        raise Refused(400, str(error)) from error
+
+
+def _outputs(request: Request, ports: list[Port]) -> dict[str, bool]:
+    parameters = {} if isinstance(request.parameters, UnsetType) else request.parameters
+    always = parameters.get("binary_data_output") is True
+    if isinstance(request.outputs, UnsetType) or not request.outputs:
+        return {port.name: always for port in ports}
+    found: dict[str, bool] = {}
+    known = [port.name for port in ports]
+    for one in request.outputs:
+        if one.name not in known or one.name in found:
+            said = "unknown" if one.name not in known else "asked for twice"
+            raise Refused(400, f"outputs: {show(one.name)} is {said}, there is {', '.join(known)}")
+        asked = {} if isinstance(one.parameters, UnsetType) else one.parameters
+        if "classification" in asked:
+            raise Refused(400, "outputs: the extension classification is not known here")
+        found[one.name] = asked.get("binary_data", always) is True
+    return found
+
+
+def _port(port: Port) -> dict[str, Any]:
+    shape = [-1 if size is None else size for size in port.shape]
+    return {"name": port.name, "datatype": tensors.DATATYPES[port.dtype], "shape": shape}
+
+
+def _datatype(port: Port, values: NDArray[Any]) -> str:
+    # A graph gives booleans as 0 and 1, and its interface says so; the predictor gives booleans.
+    return "BOOL" if values.dtype == bool else tensors.DATATYPES[port.dtype]
