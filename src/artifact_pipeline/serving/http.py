@@ -30,6 +30,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head = 0
         self._in_head = True
         self._whole = True
+        self._refused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,6 +42,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head += len(data)
             # Of one piece of data only what is before the body is headers, and llhttp tells it.
@@ -77,6 +80,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._timer = None
+        if self._refused:
+            self.transport.close()
+            return
         began = self.cycle is not None and not self.cycle.response_complete
         self._refuse(408, f"the request did not arrive within {self.deadline:g} s", counted=began)
 
@@ -95,4 +101,11 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         if self.cycle is None or not self.cycle.response_started:
             self.transport.write(head.encode() + said)
-        self.transport.close()
+        if status == 408 or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # A client that still sends would not read an answer before a reset: it is heard out.
+        self._refused = True
+        self.transport.write_eof()
+        if self._timer is None:
+            self._arm()

@@ -33,13 +33,9 @@ class Model(NamedTuple):
     name: str
     digest: str
     predictor: Predictor
+    interface: Interface
     quick: int
     """Rows that are predicted in no time."""
-
-    @property
-    def interface(self) -> Interface:
-        """What it takes and gives."""
-        return self.predictor.interface
 
 
 class Refusal(NamedTuple):
@@ -58,7 +54,7 @@ def load(asked: Asked) -> Model:
     """
     found = trusted(asked.artifact, asked.digest, signed_by=asked.signed_by, store=asked.store)
     predictor = open_verified(found)
-    return Model(asked.name, found.digest, predictor, _quick(predictor))
+    return Model(asked.name, found.digest, predictor, predictor.interface, _quick(predictor))
 
 
 def batch_of(interface: Interface, rows: int) -> Batch:

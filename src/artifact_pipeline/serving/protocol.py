@@ -98,27 +98,19 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
     request = decode(text)
     ports = model.interface.inputs
     given = _by_name(request.inputs, ports)
-    values, at = [], 0
     for port, one in zip(ports, given, strict=True):
         _check_port(one, port)
-    order = {id(one): index for index, one in enumerate(request.inputs)}
-    parts: dict[int, bytes] = {}
-    for one in request.inputs:
-        size = _binary_size(one)
-        if size is not None:
-            parts[order[id(one)]] = tail[at : at + size]
-            at += size
-    if at != len(tail):
-        raise Refused(400, f"{len(tail)} bytes of tensors follow the JSON, its inputs say {at}")
+    parts = _parts(request.inputs, tail)
     count = given[0].shape[0]
     if count > most_rows:
         raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
     columns = model.interface.columns
+    values = []
     for index, (port, one) in enumerate(zip(ports, given, strict=True)):
         if one.shape[0] != count:
             raise Refused(400, f"{one.name}: has {one.shape[0]} rows, {given[0].name} has {count}")
         column = None if isinstance(columns, UnsetType) else columns[index]
-        values.append(_values(one, port, parts.get(order[id(one)]), column))
+        values.append(_values(one, port, parts.get(one.name), column))
     batch = _checked(values, ports, count, model)
     return Call(batch, count, request.id, _outputs(request, model.interface.outputs))
 
@@ -224,6 +216,22 @@ def _check_port(one: Input, port: Port) -> None:
         raise Refused(400, f"{one.name}: holds no rows to predict")
 
 
+def _parts(inputs: list[Input], tail: bytes) -> dict[str, bytes]:
+    """Return the bytes of the inputs that follow the JSON."""
+    parts: dict[str, bytes] = {}
+    at = 0
+    for one in inputs:
+        if one.parameters is UNSET:
+            continue
+        size = _binary_size(one)
+        if size is not None:
+            parts[one.name] = tail[at : at + size]
+            at += size
+    if at != len(tail):
+        raise Refused(400, f"{len(tail)} bytes of tensors follow the JSON, its inputs say {at}")
+    return parts
+
+
 def _binary_size(one: Input) -> int | None:
     size = None if one.parameters is UNSET else one.parameters.get("binary_data_size")
     if size is None:
@@ -243,7 +251,7 @@ def _values(one: Input, port: Port, binary: bytes | None, column: Column | None)
     if binary is not None:
         raise Refused(400, f"{one.name}: has both data and binary_data_size")
     try:
-        found = _listed(bytes(one.data), port.dtype, column)
+        found = _listed(one.data, port.dtype, column)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Refused(400, f"{one.name}: {str(error)[:160]}") from error
     if len(found) != count:
@@ -251,18 +259,18 @@ def _values(one: Input, port: Port, binary: bytes | None, column: Column | None)
     return found
 
 
-def _listed(data: bytes, dtype: str, column: Column | None) -> NDArray[Any]:
+def _listed(data: Raw, dtype: str, column: Column | None) -> NDArray[Any]:
     """Return the elements of a JSON list, which may be nested by rows."""
-    if data[1:].lstrip()[:1] == b"[":
-        flat: list[Any] = []
-        for row in _ANY.decode(data):
-            flat += row if isinstance(row, list) else [row]
-        data = _ENCODER.encode(flat)
-    if dtype == "string":
-        return np.array(_TEXTS.decode(data), dtype=object)
-    if column is not None and column.nullable:
-        return np.array(_NULLABLE.decode(data), dtype=np.float64)
-    return np.array(_NUMBERS.decode(data), dtype=np.float64)
+    nullable = column is not None and column.nullable
+    decoder = _TEXTS if dtype == "string" else _NULLABLE if nullable else _NUMBERS
+    try:
+        found = decoder.decode(data)
+    except msgspec.ValidationError:
+        nested = _ANY.decode(data)
+        if not all(isinstance(row, list) for row in nested):
+            raise
+        found = decoder.decode(_ENCODER.encode([one for row in nested for one in row]))
+    return np.array(found, dtype=object if dtype == "string" else np.float64)
 
 
 def _checked(values: list[NDArray[Any]], ports: list[Port], count: int, model: Model) -> Batch:

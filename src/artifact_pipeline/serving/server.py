@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Callable
@@ -83,6 +84,14 @@ def _check(options: ServerOptions) -> None:
         raise CallError(said, where="--token-file")
     if (options.certificate is None) != (options.key is None):
         raise CallError("expected both --tls-cert and --tls-key", where="serve")
+    if options.certificate is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                options.certificate, options.key
+            )
+        except OSError as error:
+            said = f"is no certificate with its key: {error.strerror or error}"
+            raise CallError(said, where="--tls-cert") from error
 
 
 def _bound(options: ServerOptions) -> socket.socket:
@@ -102,6 +111,7 @@ def _run(options: ServerOptions, bound: socket.socket, ready: Callable[[str], No
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
+    onnx.runtime()  # to the end: numpy does not bear to be imported by two threads at once
     from artifact_pipeline.serving import metrics
     from artifact_pipeline.serving.models import Shelf
 
@@ -131,22 +141,19 @@ def _config(options: ServerOptions, app: object) -> uvicorn.Config:
 
     LimitedProtocol.deadline = options.deadline
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    try:
-        return uvicorn.Config(
-            app,  # type: ignore[arg-type]
-            factory=isinstance(app, partial),
-            workers=options.workers,
-            http=LimitedProtocol,
-            ws="none",
-            lifespan="on",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=int(2 * options.deadline) + 1,
-            ssl_certfile=options.certificate,
-            ssl_keyfile=options.key,
-        )
-    except OSError as error:
-        raise CallError(f"cannot be read: {error}", where="--tls-cert") from error
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        factory=isinstance(app, partial),
+        workers=options.workers,
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(2 * options.deadline) + 1,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.key,
+    )

@@ -94,7 +94,8 @@ def check(
         new = np.array([value not in learned for value in values], dtype=bool)
         if not new.any():
             continue
-        refused = new & ((values != "") | (not one.nullable)) & (not one.unseen | (values == ""))
+        strange = (values == "") if one.unseen else np.ones(len(values), dtype=bool)
+        refused = new & strange & ((values != "") | (not one.nullable))
         if refused.any():
             row = int(np.flatnonzero(refused)[0])
             if values[row] == "":

@@ -12,7 +12,7 @@ _TICK = 0.1
 """Seconds by which an end may come late."""
 
 
-class _Watch:
+class Watch:
     """Calls each end whose time has come. Its thread starts with the first."""
 
     def __init__(self) -> None:
@@ -21,6 +21,7 @@ class _Watch:
         self._lock = threading.Lock()
 
     def begin(self, seconds: float, end: Callable[[], None]) -> int:
+        """Let `end` be called in so many seconds, and return the number of that."""
         number = id(end)
         self._ends[number] = (time.monotonic() + seconds, end)
         if self._thread is None or not self._thread.is_alive():  # as it is not after a fork
@@ -31,6 +32,7 @@ class _Watch:
         return number
 
     def done(self, number: int) -> None:
+        """Let an end not be called any more."""
         self._ends.pop(number, None)
 
     def _look(self) -> None:
@@ -43,14 +45,14 @@ class _Watch:
                     end()
 
 
-_watch = _Watch()
+watch = Watch()
 
 
 @contextmanager
 def at_most(seconds: float, end: Callable[[], None]) -> Iterator[None]:
     """Call `end` if what is done here takes longer than `seconds`."""
-    number = _watch.begin(seconds, end)
+    number = watch.begin(seconds, end)
     try:
         yield
     finally:
-        _watch.done(number)
+        watch.done(number)

@@ -15,7 +15,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats import converters, limits
-from artifact_pipeline.artifact.formats.deadline import at_most
+from artifact_pipeline.artifact.formats.deadline import at_most, watch
 from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.explain import first_line
@@ -207,19 +207,13 @@ def _run(
     """
     options = runtime().RunOptions()
     options.log_severity_level = 4
-    columns = rows if isinstance(rows, list) else [rows]
-    count = len(columns[0])
+    count = len(rows[0]) if isinstance(rows, list) else len(rows)
+    most = limits.seconds(count)
+    end = watch.begin(
+        most if seconds is None else min(most, seconds), lambda: setattr(options, "terminate", True)
+    )
     try:
-        given = {
-            name: one.reshape(count, -1) for name, one in zip(names_of(rows), columns, strict=True)
-        }
-        feed = {name: _as(given[name], kind) for name, kind in inputs}
-        most = limits.seconds(count)
-        with at_most(
-            most if seconds is None else min(most, seconds),
-            lambda: setattr(options, "terminate", True),
-        ):
-            values = session.run(None, feed, options)
+        values = session.run(outputs, _feed(inputs, rows, count), options)
         found = dict(zip(outputs, values, strict=True))
         if "prediction" in found:
             return Outputs(found["prediction"].reshape(count), None)
@@ -227,6 +221,14 @@ def _run(
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
         raise VerificationError(said, where=where) from error
+    finally:
+        watch.done(end)
+
+
+def _feed(inputs: list[tuple[str, str]], rows: Batch, count: int) -> dict[str, NDArray[Any]]:
+    columns = rows if isinstance(rows, list) else [rows]
+    given = dict(zip(names_of(rows), columns, strict=True))
+    return {name: _as(given[name].reshape(count, -1), kind) for name, kind in inputs}
 
 
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:

@@ -1,0 +1,284 @@
+"""The Open Inference Protocol over real HTTP: as tritonclient speaks it, and as anybody may."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import tritonclient.http as triton
+from conftest import QUICK, call, write
+from running import serving, tensor
+from tritonclient.utils import InferenceServerException
+
+from artifact_pipeline import infer, open_artifact
+
+INFER = "/v2/models/model/infer"
+ROW = [float(i % 17) for i in range(64)]
+
+
+@pytest.fixture(scope="module")
+def server(digits, tmp_path_factory):
+    with serving(digits.folder, cwd=tmp_path_factory.mktemp("serve")) as found:
+        yield found
+
+
+def test_it_says_what_it_is_and_what_the_model_takes(server, digits):
+    assert server.get("/v2").json["extensions"] == ["binary_tensor_data"]
+    assert server.get("/v2/health/live").json == {"live": True}
+    ready = server.get("/v2/health/ready").json
+    assert ready == {"ready": True, "models": {"model": digits.digest}, "refused": {}}
+    found = server.get("/v2/models/model")
+    assert found.headers["artifact-digest"] == digits.digest
+    assert found.json["versions"] == [digits.digest]
+    assert found.json["inputs"] == [{"name": "X", "datatype": "FP64", "shape": [-1, 64]}]
+    assert [one["name"] for one in found.json["outputs"]] == ["label", "probabilities"]
+    for version in (digits.digest, digits.digest.removeprefix("sha256:")):
+        assert server.get(f"/v2/models/model/versions/{version}/ready").json["ready"] is True
+
+
+def test_an_answer_is_what_the_artifact_predicts_to_the_bit(server, digits):
+    model = open_artifact(digits.folder)
+    rows = np.arange(64 * 5.0).reshape(5, 64) % 17
+    found = server.post(INFER, {"id": "a: 1", "inputs": [tensor(rows.tolist())]})
+    assert (found.status, found.headers["artifact-digest"]) == (200, digits.digest)
+    said = found.json
+    assert (said["id"], said["model_name"], said["model_version"]) == (
+        "a: 1", "model", digits.digest,
+    )  # fmt: skip
+    label, probabilities = said["outputs"]
+    assert (label["datatype"], label["shape"]) == ("INT64", [5])
+    assert label["data"] == model.predict(rows).tolist()
+    assert (probabilities["datatype"], probabilities["shape"]) == ("FP64", [5, 10])
+    assert probabilities["data"] == model.predict_proba(rows).ravel().tolist()
+
+
+def test_rows_may_be_nested_and_outputs_asked_for(server):
+    nested = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": [ROW]}
+    one = server.post(INFER, {"inputs": [nested], "outputs": [{"name": "probabilities"}]})
+    other = server.post(INFER, {"inputs": [tensor([ROW])]})
+    assert one.json["outputs"] == other.json["outputs"][1:]
+
+
+@pytest.mark.parametrize("binary_in", [True, False])
+@pytest.mark.parametrize("binary_out", [True, False])
+@pytest.mark.parametrize("packed", [None, "gzip", "deflate"])
+def test_tritonclient_gets_the_same(server, digits, binary_in, binary_out, packed):
+    rows = np.arange(64 * 3.0).reshape(3, 64) % 17
+    given = triton.InferInput("X", [3, 64], "FP64")
+    given.set_data_from_numpy(rows, binary_data=binary_in)
+    wanted = [
+        triton.InferRequestedOutput(name, binary_data=binary_out)
+        for name in ("probabilities", "label")
+    ]
+    with triton.InferenceServerClient(server.address) as client:
+        assert client.is_server_live() and client.is_server_ready()
+        assert client.is_model_ready("model")
+        assert client.get_model_metadata("model")["versions"] == [digits.digest]
+        assert client.get_server_metadata()["name"] == "artifact-pipeline"
+        found = client.infer(
+            "model", [given], outputs=wanted, request_id="7", model_version=digits.digest,
+            request_compression_algorithm=packed,
+        )  # fmt: skip
+        defaults = client.infer("model", [given])
+    model = open_artifact(digits.folder)
+    for one in (found, defaults):
+        assert (one.as_numpy("label") == model.predict(rows)).all()
+        assert one.as_numpy("probabilities").tobytes() == model.predict_proba(rows).tobytes()
+    assert found.get_response()["id"] == "7"
+
+
+def test_tritonclient_understands_an_error(server):
+    given = triton.InferInput("X", [1, 3], "FP64")
+    given.set_data_from_numpy(np.zeros((1, 3)))
+    with triton.InferenceServerClient(server.address) as client:
+        with pytest.raises(InferenceServerException, match=r"has the shape \[1, 3\]") as caught:
+            client.infer("model", [given])
+        with pytest.raises(InferenceServerException, match="no model has that name"):
+            client.infer("other", [given])
+    assert caught.value.status() == "400"
+
+
+def test_texts_and_missing_numbers_of_a_table(tmp_path):
+    """A table takes a tensor for each column; tritonclient sends text as BYTES."""
+    lines = ["city,age,bought"]
+    for index in range(300):
+        age = "" if index % 7 == 0 else str(20 + index % 40)
+        lines.append(f"{'Rome' if index % 3 else 'Ōsaka'},{age},{index % 3 > 0}")
+    (tmp_path / "t.csv").write_text("\n".join(lines), "utf-8")
+    config = {
+        "data": {"path": "t.csv", "target": "bought"},
+        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
+    }
+    done = call("train", write(tmp_path, config), "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    rows = tmp_path / "rows.csv"
+    rows.write_text("city,age\nRome,30\nŌsaka,\nParis,50\n", "utf-8")
+    expected = infer(tmp_path / done.json["artifact"], rows.read_bytes(), "rows.csv")
+    with serving(f"shop={done.json['artifact']}", cwd=tmp_path) as server:
+        meta = server.get("/v2/models/shop").json
+        datatypes = {one["name"]: one["datatype"] for one in meta["inputs"]}
+        assert sorted(datatypes.values()) in (["BYTES", "FP32"], ["BYTES", "FP64"])
+        texts = next(name for name, kind in datatypes.items() if kind == "BYTES")
+        numbers = next(name for name, kind in datatypes.items() if kind != "BYTES")
+        kind = {"FP64": np.float64, "FP32": np.float32}[datatypes[numbers]]
+        city = triton.InferInput(texts, [3], "BYTES")
+        city.set_data_from_numpy(np.array(["Rome", "Ōsaka", "Paris"], dtype=object))
+        age = triton.InferInput(numbers, [3, 1], datatypes[numbers])
+        age.set_data_from_numpy(np.array([[30], [np.nan], [50]], dtype=kind))
+        with triton.InferenceServerClient(server.address) as client:
+            found = client.infer("shop", [age, city])
+        assert found.as_numpy("label").tolist() == expected.labels
+        assert found.as_numpy("probabilities").tolist() == expected.probabilities
+        plain = [{"age": 30, "city": "Rome"}, ["Ōsaka", None], {"city": "Paris", "age": 50}]
+        said = server.post("/predict", {"rows": plain}).json
+        assert said["labels"] == expected.labels
+        assert said["probabilities"] == expected.probabilities
+        wrong = {"rows": [{"city": "Rome", "age": "old"}]}
+        assert "row 1, column 'age'" in server.post("/predict", wrong).json["error"]
+        extra = {"rows": [{"city": "Rome", "age": 1, "x": 1}]}
+        assert "the column 'x' is unknown" in server.post("/predict", extra).json["error"]
+        cut = json.dumps({
+            "inputs": [
+                {"name": texts, "shape": [1], "datatype": "BYTES",
+                 "parameters": {"binary_data_size": 6}},
+                {"name": numbers, "shape": [1], "datatype": datatypes[numbers], "data": [None]},
+            ]
+        }).encode()  # fmt: skip
+        for tail, said in (
+            (struct.pack("<I", 900) + b"Ro", "leads beyond"),
+            (struct.pack("<I", 2) + b"\xff\xfe", "is not UTF-8"),
+        ):
+            size = str(len(cut))
+            refused = server.ask("POST", "/v2/models/shop/infer", cut + tail,
+                                 inference_header_content_length=size)  # fmt: skip
+            assert refused.status == 400 and said in refused.json["error"]
+
+
+def test_numbers_of_a_regressor(tmp_path):
+    config = {
+        "data": {"dataset": "diabetes"},
+        "model": {"estimator": "sklearn.linear_model.Ridge", "params": {}},
+    }
+    done = call("train", write(tmp_path, config), "--json", cwd=tmp_path)
+    rows = [[0.01] * 10, [0.02] * 10]
+    with serving("latest", cwd=tmp_path) as server:
+        said = server.post(INFER, {"inputs": [tensor(rows)]}).json
+        assert said["outputs"][0]["shape"] == [2, 1]
+        expected = open_artifact(tmp_path / done.json["artifact"]).predict(np.array(rows))
+        assert said["outputs"][0]["data"] == expected.tolist()
+        assert server.post("/predict", {"rows": rows}).json["predictions"] == expected.tolist()
+
+
+def test_several_models_by_name(digits, tmp_path):
+    iris = call("train", write(tmp_path, QUICK), "--json", cwd=tmp_path).json["artifact"]
+    with serving(f"digits={digits.folder}", f"iris={iris}", cwd=tmp_path) as server:
+        assert server.post("/predict/iris", {"rows": [[5.1, 3.5, 1.4, 0.2]]}).json["labels"] == [0]
+        assert server.post("/predict/digits", {"rows": [ROW]}).json["digest"] == digits.digest
+        which = server.post("/predict", {"rows": [ROW]})
+        assert which.status == 404 and "/predict/digits|iris" in which.json["error"]
+
+
+def test_the_description_names_every_path_and_is_one(server):
+    said = server.get("/openapi.json").json
+    assert said["openapi"].startswith("3.1")
+    for path in ("/v2", "/metrics", "/predict", "/v2/models/{model}/infer"):
+        assert path in said["paths"]
+    for path, methods in said["paths"].items():
+        real = path.replace("{model}", "model").replace("/versions/{version}", "")
+        for method in methods.keys() & {"get", "post"}:
+            status = server.ask(method.upper(), real).status
+            assert status == (200 if method == "get" else 400), real
+
+
+NOT = [
+    (b"", "no inference request"),
+    (b"[]", "no inference request"),
+    (b'{"inputs": []}', "X is missing"),
+    (b'{"inputs": [], "inputs": []}', "stands twice"),
+    (b'{"inputs": [], "imputs": []}', "unknown field"),
+    (b'{"inputs": [], "id": "\xff"}', "not UTF-8"),
+    (b'{"inputs": [], "id": "\\ud800"}', "no inference request"),
+    (b"[" * 100_000, "no inference request"),
+    ({"inputs": [tensor([ROW]), tensor([ROW])]}, "stands twice"),
+    ({"inputs": [tensor([ROW], name="Y")]}, "X is missing"),
+    ({"inputs": [tensor([ROW]), tensor([ROW], name="Y")]}, "'Y' is unknown"),
+    ({"inputs": [tensor([ROW], datatype="FP32")]}, "is 'FP32', expected FP64"),
+    ({"inputs": [tensor([ROW], datatype="BYTES")]}, "expected FP64"),
+    ({"inputs": [tensor([ROW], shape=[64])]}, "has the shape"),
+    ({"inputs": [tensor([ROW], shape=[])]}, "has the shape"),
+    ({"inputs": [tensor([ROW], shape=[0, 64])]}, "no rows"),
+    ({"inputs": [tensor([ROW], shape=[-1, 64])]}, "no rows"),
+    ({"inputs": [tensor([ROW], shape=[2, 64])]}, "has 64 elements, its shape makes 128"),
+    ({"inputs": [tensor([ROW], data=[True] * 64)]}, "Expected `float`"),
+    ({"inputs": [tensor([ROW], data=["1"] * 64)]}, "Expected `float`"),
+    ({"inputs": [tensor([ROW], data=[None] * 64)]}, "Expected `float`"),
+    ({"inputs": [tensor([ROW], data={"a": 1})]}, "Expected `array`"),
+    ({"inputs": [{"name": "X", "shape": [1, 64], "datatype": "FP64"}]}, "neither data nor"),
+    ({"inputs": [tensor([ROW], parameters={"binary_data_size": 512})]}, "its inputs say 512"),
+    ({"inputs": [tensor([ROW], parameters={"binary_data_size": -1})]}, "no count of bytes"),
+    ({"inputs": [tensor([ROW])], "outputs": [{"name": "nope"}]}, "'nope' is unknown"),
+    ({"inputs": [tensor([ROW])], "outputs": [{"name": "label"}] * 2}, "asked for twice"),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), NOT, ids=range(len(NOT)))
+def test_a_wrong_request_gets_a_sentence(server, body, said):
+    found = server.post(INFER, body)
+    assert found.status == 400 and list(found.json) == ["error"]
+    assert said in found.json["error"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "nul"])
+def test_a_number_that_is_not_finite_is_refused(server, number):
+    body = json.dumps({"inputs": [tensor([ROW])]}).replace("16.0", number, 1).encode()
+    assert server.post(INFER, body).status == 400
+
+
+def test_a_value_that_is_not_finite_in_bytes_is_named(server):
+    rows = np.array([ROW])
+    rows[0, 5] = np.nan
+    given = triton.InferInput("X", [1, 64], "FP64")
+    given.set_data_from_numpy(rows)
+    with (
+        triton.InferenceServerClient(server.address) as client,
+        pytest.raises(InferenceServerException, match="X, row 1: pixel_0_5 is nan"),
+    ):
+        client.infer("model", [given])
+
+
+@pytest.mark.parametrize("length", ["99999", "-1", "x", "", "3"])
+def test_a_wrong_length_of_the_json_is_refused(server, length):
+    found = server.post(INFER, {"inputs": []}, inference_header_content_length=length)
+    assert found.status == 400
+
+
+PLAIN = [
+    (b"{", "not JSON"),
+    (b'{"rows": [], "rows": []}', "stands twice"),
+    ({"rows": []}, "no rows"),
+    ({"rows": 1}, "expected"),
+    ({"row": [ROW]}, "expected"),
+    ({"rows": [ROW[:3]]}, "row 1: found 3 values, expected 64"),
+    ({"rows": [ROW, [*ROW[:63], "x"]]}, "row 2"),
+    ({"rows": [{"pixel_0_0": 1}]}, "is missing"),
+    ({"rows": [3]}, "expected a list of rows"),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), PLAIN, ids=range(len(PLAIN)))
+def test_wrong_plain_rows_get_a_sentence(server, body, said):
+    found = server.post("/predict", body)
+    assert found.status == 400 and said in found.json["error"]
+
+
+def test_wrong_ways_to_ask(server, digits):
+    other = "sha256:" + "0" * 64
+    assert server.get("/v2/models/nope").status == 404
+    assert server.get(f"/v2/models/model/versions/{other}").status == 404
+    assert server.get("/nope").status == 404
+    assert server.get("/v2/models/model/nope").status == 404
+    wrong = server.get(INFER)
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
+    assert server.post("/v2", {}).status == 405
+    assert server.ask("POST", INFER, b"{}", content_type="text/plain").status == 415
+    assert server.ask("POST", INFER, b"{}").status == 400  # tritonclient names no type
