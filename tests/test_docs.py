@@ -118,6 +118,7 @@ def test_the_branches_hold_each_other_after_the_commands_of_the_page(tmp_path):
     [
         ("requirements.txt", ""),
         ("requirements-sign.txt", "--extra sign"),
+        ("requirements-serve.txt", "--extra serve"),
         ("requirements-dev.txt", "--extra dev"),
     ],
 )

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-REQUIREMENTS = tuple(f"requirements{kind}.txt" for kind in ("", "-build", "-sign", "-dev"))
+REQUIREMENTS = tuple(
+    f"requirements{kind}.txt" for kind in ("", "-build", "-sign", "-serve", "-dev")
+)
 
 
 def test_it_is_short_and_uses_the_standard_library_alone():
@@ -70,6 +72,8 @@ def test_the_test_environment_pins_what_the_run_environment_pins():
         return {line.rstrip(" \\") for line in lines if line and not line.startswith((" ", "#"))}
 
     assert pins("requirements.txt") <= pins("requirements-sign.txt")
+    assert pins("requirements.txt") <= pins("requirements-serve.txt")
+    assert pins("requirements-serve.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-sign.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-build.txt") <= pins("requirements-dev.txt")
 
