@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,10 +32,8 @@ LOOK = 1.0
 _MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 _PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 _JSON = b"application/json"
-_ALWAYS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-]
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 """What answers without a token."""
 
@@ -91,9 +90,11 @@ class Application:
         headers = [
             (b"content-type", found.media_type),
             (b"content-length", b"%d" % len(found.content)),
-            *_ALWAYS,
+            _NO_SNIFF,
             *found.headers,
         ]
+        if scope["method"] != "POST":  # whose answers nobody keeps
+            headers.append(_NO_STORE)
         await send({"type": "http.response.start", "status": found.status, "headers": headers})
         content = b"" if scope["method"] == "HEAD" else found.content
         await send({"type": "http.response.body", "body": content})
@@ -111,16 +112,14 @@ class Application:
         if path not in _OPEN:
             self._guard.authorize(headers)
         if path.startswith("/v2/models/"):
-            found = _MODEL.fullmatch(path)
-            if found is None:
-                raise _unknown(path)
-            model = self._model(found[1], found[2])
-            if found[3] == "/infer":
+            name, version, what = _route(path)
+            model = self._model(name, version)
+            if what == "/infer":
                 _allow(scope, "POST")
                 return await self._infer(model, headers, receive)
             _allow(scope, "GET", "HEAD")
             ready = {"name": model.name, "ready": True}
-            said = ready if found[3] else protocol.model_metadata(model)
+            said = ready if what else protocol.model_metadata(model)
             return _json(said, model)
         if predict := _PREDICT.fullmatch(path):
             _allow(scope, "POST")
@@ -230,6 +229,15 @@ class Application:
             await loop.run_in_executor(None, self._shelf.look)
             for name in self._shelf.models:
                 self.metrics.refused(name, name in self._shelf.refused)
+
+
+@lru_cache(256)
+def _route(path: str) -> tuple[str, str | None, str | None]:
+    """Return the model, its version, and what of it a path is."""
+    found = _MODEL.fullmatch(path)
+    if found is None:
+        raise _unknown(path)
+    return found[1], found[2], found[3]
 
 
 def _json(said: Any, model: Model | None = None) -> Answer:

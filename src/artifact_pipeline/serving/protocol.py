@@ -123,7 +123,7 @@ def answer(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | Non
             continue
         values = outputs.probabilities if port.name == "probabilities" else outputs.predicted
         assert values is not None
-        shape = [call.rows, *(size for size in port.shape[1:] if size is not None)]
+        shape = [call.rows, *port.shape[1:]]
         datatype = _datatype(port, values)
         one: dict[str, Any] = {"name": port.name, "datatype": datatype, "shape": shape}
         if call.binary[port.name]:
@@ -207,11 +207,10 @@ def _check_port(one: Input, port: Port) -> None:
     expected = tensors.DATATYPES[port.dtype]
     if one.datatype != expected:
         raise Refused(400, f"{one.name}: is {show(one.datatype)}, expected {expected}")
-    rest = [size for size in port.shape[1:] if size is not None]
-    fits = one.shape[1:] == rest or (rest == [1] and len(one.shape) == 1)
-    if not one.shape or not fits:
-        said = ", ".join(map(str, ["rows", *rest]))
-        raise Refused(400, f"{one.name}: has the shape {one.shape[:8]}, expected [{said}]")
+    width = port.shape[1]
+    if one.shape[1:] != [width] and not (width == 1 and len(one.shape) == 1):
+        said = f"expected [rows, {width}]"
+        raise Refused(400, f"{one.name}: has the shape {one.shape[:8]}, {said}")
     if one.shape[0] < 1:
         raise Refused(400, f"{one.name}: holds no rows to predict")
 

@@ -1,0 +1,48 @@
+"""The floor: the same server and runtime, the same outputs, and no check of anything."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import msgspec
+import numpy as np
+import onnxruntime
+
+_options = onnxruntime.SessionOptions()
+_options.intra_op_num_threads = 1
+_options.inter_op_num_threads = 1
+_session = onnxruntime.InferenceSession(os.environ["MODEL"], _options)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answer any request as an inference of one input."""
+    if scope["type"] != "http":
+        return
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message["body"])
+        if not message["more_body"]:
+            break
+    [given] = _decode(b"".join(parts))["inputs"]
+    X = np.array(given["data"], dtype=np.float64).reshape(given["shape"])
+    label, probabilities = _session.run(None, {"X": X})
+    outputs = [
+        {"name": name, "datatype": datatype, "shape": one.shape, "data": one.ravel().tolist()}
+        for name, datatype, one in (
+            ("label", "INT64", label),
+            ("probabilities", "FP64", probabilities),
+        )
+    ]
+    body = _encode({"model_name": "model", "outputs": outputs})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,172 @@
+"""The servers that are compared: ours, the bare floor, and the peers in scratch environments."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+_VALUES = [float(i % 17) for i in range(64)]
+
+
+class Server(NamedTuple):
+    """How a server is started, and what it is asked."""
+
+    command: list[str]
+    """`PORT` stands for the port."""
+    path: str
+    environment: dict[str, str]
+    body: Callable[[int], bytes]
+
+
+class Running(NamedTuple):
+    """A server that answers."""
+
+    url: str
+
+
+def trained(place: Path) -> Path:
+    """Return the digits artifact, trained into a scratch store."""
+    words = ["-m", "artifact_pipeline", "run", str(ROOT / "config" / "config.json"), "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=place, env=environment, check=True, capture_output=True
+    )
+    return place / str(json.loads(done.stdout)["artifact"])
+
+
+@contextlib.contextmanager
+def started(server: Server) -> Iterator[Running]:
+    """Start a server, wait until it answers, and end it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [word.replace("PORT", str(port)) for word in server.command]
+    environment = {
+        **os.environ,
+        **{name: value.replace("PORT", str(port)) for name, value in server.environment.items()},
+    }
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}{server.path}"
+    try:
+        _wait(url, server.body(1), process)
+        yield Running(url)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(url: str, body: bytes, process: subprocess.Popen[bytes]) -> None:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    end = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (OSError, urllib.error.URLError):
+            if time.monotonic() > end or process.poll() is not None:
+                raise
+            time.sleep(0.1)
+
+
+def _tensor(rows: int) -> bytes:
+    given = {"name": "X", "shape": [rows, 64], "datatype": "FP64", "data": _VALUES * rows}
+    return json.dumps({"inputs": [given]}).encode()
+
+
+def _ours(place: Path, artifact: Path) -> Server:
+    command = [sys.executable, "-m", "artifact_pipeline", "serve", str(artifact), "--port", "PORT"]
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    return Server(command, "/v2/models/model/infer", environment, _tensor)
+
+
+def _bare(place: Path, artifact: Path) -> Server:
+    command = [sys.executable, "-m", "uvicorn", "benchmarks.serving.bare:app", "--port", "PORT"]
+    command += ["--no-access-log", "--log-level", "critical", "--lifespan", "off"]
+    environment = {"PYTHONPATH": str(ROOT), "MODEL": str(artifact / "model.onnx")}
+    return Server(command, "/v2/models/model/infer", environment, _tensor)
+
+
+def _environment(place: Path, name: str, *packages: str) -> Path:
+    """Return the Python of a scratch environment with these packages."""
+    home = place / name
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    words = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*words, *packages], check=True, capture_output=True)
+    return python
+
+
+def _mlserver(place: Path, artifact: Path) -> Server:
+    python = _environment(place, "mlserver", "mlserver", "mlserver-sklearn", "scikit-learn")
+    model = place / "mlserver-model"
+    model.mkdir()
+    fit = (
+        "import joblib; from sklearn.datasets import load_digits; "
+        "from sklearn.linear_model import LogisticRegression; "
+        "X, y = load_digits(return_X_y=True); "
+        "joblib.dump(LogisticRegression(max_iter=1000).fit(X, y), 'model.joblib')"
+    )
+    subprocess.run([str(python), "-c", fit], cwd=model, check=True, capture_output=True)
+    settings = {
+        "name": "model",
+        "implementation": "mlserver_sklearn.SKLearnModel",
+        "parameters": {"uri": "./model.joblib"},
+    }
+    (model / "model-settings.json").write_text(json.dumps(settings))
+    environment = {
+        "MLSERVER_HTTP_PORT": "PORT",
+        "MLSERVER_GRPC_PORT": "0",
+        "MLSERVER_METRICS_PORT": "0",
+        "MLSERVER_PARALLEL_WORKERS": "0",
+        "MLSERVER_DEBUG": "false",
+    }
+    command = [str(python.with_name("mlserver")), "start", str(model)]
+    return Server(command, "/v2/models/model/infer", environment, _tensor)
+
+
+def _mlflow(place: Path, artifact: Path) -> Server:
+    python = _environment(place, "mlflow", "mlflow", "scikit-learn")
+    fit = (
+        "import mlflow.sklearn; from sklearn.datasets import load_digits; "
+        "from sklearn.linear_model import LogisticRegression; "
+        "X, y = load_digits(return_X_y=True); "
+        "mlflow.sklearn.save_model(LogisticRegression(max_iter=1000).fit(X, y), 'mlflow-model')"
+    )
+    subprocess.run([str(python), "-c", fit], cwd=place, check=True, capture_output=True)
+    command = [
+        str(python.with_name("mlflow")),
+        "models",
+        "serve",
+        "-m",
+        str(place / "mlflow-model"),
+    ]
+    command += ["--env-manager", "local", "--port", "PORT", "--workers", "1"]
+    environment = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+    return Server(
+        command,
+        "/invocations",
+        environment,
+        lambda rows: json.dumps({"inputs": [_VALUES] * rows}).encode(),
+    )
+
+
+SERVERS: dict[str, Callable[[Path, Path], Server]] = {
+    "ours": _ours,
+    "bare": _bare,
+    "MLServer": _mlserver,
+    "MLflow": _mlflow,
+}
