@@ -22,6 +22,7 @@ from artifact_pipeline.errors import CallError
 @click.option("--allow-host", metavar="NAME", multiple=True, help="A name that clients may use.")
 @click.option("--tls-cert", metavar="FILE", help="Its certificate, and those above it.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate.")
+@click.option("--show-examples", is_flag=True, help="Show held-out rows beyond this machine.")
 @click.option("--access-log", is_flag=True, help="Print a line of JSON for each request.")
 @click.option("--max-body", metavar="MIB", type=click.IntRange(1, 2048), default=16,
               show_default=True)  # fmt: skip
@@ -46,7 +47,16 @@ def serve(
 
     A model is called by NAME, or else model. An alias is followed when it moves.
     """
-    names = ("host", "port", "workers", "access_log", "max_rows", "deadline", "queue")
+    names = (
+        "host",
+        "port",
+        "workers",
+        "access_log",
+        "show_examples",
+        "max_rows",
+        "deadline",
+        "queue",
+    )
     rest = {name: given.pop(name) for name in names}
     trusted = options.trust(given, store)
     if trusted["digest"] and len(models) > 1:

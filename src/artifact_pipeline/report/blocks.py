@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
+
+
+def style() -> str:
+    """Return the style sheet of reports."""
+    return Path(__file__).with_name("style.css").read_text("utf-8")
+
+
+def hashes(*texts: str) -> str:
+    """Return what a content policy calls these styles or scripts by."""
+    digests = (hashlib.sha256(text.encode()).digest() for text in texts)
+    return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
 
 
 def section(title: str, content: str) -> str:

@@ -1,18 +1,14 @@
 """The report: one HTML file that asks nobody for anything.
 
-No script, no request, one style sheet under a content policy that names its hash. All text that
-a user chose is escaped.
+No script, no request, one style sheet under a policy that names its hash; users' text is escaped.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from html import escape
-from pathlib import Path
 
-from msgspec import UnsetType
+from msgspec import UnsetType, structs
 
 from artifact_pipeline import evaluation
 from artifact_pipeline import recipe as recipes
@@ -28,17 +24,22 @@ CANDIDATES = 20
 TITLES = {name: title[0].upper() + title[1:] for name, title in evaluation.TITLES.items()}
 
 
-def write(artifact: Verified) -> str:
+def write(artifact: Verified, *, examples: bool = True) -> str:
     """Return the report of a verified artifact as HTML; the same artifact gives the same text.
+
+    Without `examples` no held-out row is shown.
 
     Raises:
         VerificationError: if its evaluation is none.
     """
-    style = Path(__file__).with_name("style.css").read_text("utf-8")
-    seal = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = blocks.style()
     manifest, seen = artifact.manifest, artifact.evaluation()
+    if not examples:
+        seen = structs.replace(seen, examples=[])
     title = f"{recipes.title(manifest.recipe)} on {manifest.recipe.data.title}"
-    policy = f"default-src 'none'; style-src 'sha256-{seal}'; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src {blocks.hashes(style)}; base-uri 'none'; form-action 'none'"
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -202,6 +203,8 @@ def _confusion(seen: Evaluation) -> str:
 
 def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
     wrong = [example for example in seen.examples if example.truth != example.label]
+    if not seen.examples:
+        return blocks.section("Mistakes", "<p>No held-out row is shown.</p>")
     if not wrong:
         return blocks.section(
             "Mistakes", "<p>Every held-out row that is kept was predicted right.</p>"

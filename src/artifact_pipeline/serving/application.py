@@ -7,48 +7,36 @@ body, the prediction, the answer. A framework between would cost more than the c
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from artifact_pipeline.serving import body, guard, openapi, plain, protocol, refusals
+from artifact_pipeline.serving import body, guard, openapi, pages, plain, protocol, refusals
+from artifact_pipeline.serving.answers import JSON, Answer, log
 from artifact_pipeline.serving.computing import Computer
 from artifact_pipeline.serving.metrics import MEDIA_TYPE, Metrics
 from artifact_pipeline.serving.models import Model, Shelf
-from artifact_pipeline.serving.options import ServerOptions
+from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.refusals import Refused
 
 LOOK = 1.0
 """Seconds between two looks at the aliases."""
 
 _MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
+_ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 _PREDICT = re.compile(r"/predict(?:/([^/]+))?")
-_JSON = b"application/json"
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
-_OPEN = ("/v2/health/live", "/v2/health/ready")
-"""What answers without a token."""
+_OPEN = ("/v2/health/live", "/v2/health/ready", "/")
+"""What answers without a token; the page shows nothing until it has one."""
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class Answer(NamedTuple):
-    """What a client gets."""
-
-    status: int
-    content: bytes
-    media_type: bytes = _JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    model: str = ""
-    rows: int = 0
 
 
 class Application:
@@ -75,7 +63,7 @@ class Application:
         except Refused as error:
             content = refusals.document(error.message)
             model = self._model_in(scope["path"])
-            found = Answer(error.status, content, _JSON, error.headers, model)
+            found = Answer(error.status, content, JSON, error.headers, model)
         except body.Disconnected:
             found = Answer(408, b"", model=self._model_in(scope["path"]))
             return
@@ -86,7 +74,7 @@ class Application:
             seconds = time.perf_counter() - start
             self.metrics.end(found.model, found.status, seconds, found.rows)
             if self._options.access_log:
-                _log(scope, found, seconds)
+                log(scope, found, seconds)
         headers = [
             (b"content-type", found.media_type),
             (b"content-length", b"%d" % len(found.content)),
@@ -109,7 +97,7 @@ class Application:
         path = scope["path"]
         headers = guard.headers_of(scope["headers"])
         self._guard.check(headers)
-        if path not in _OPEN:
+        if path not in _OPEN and not path.startswith("/try/"):
             self._guard.authorize(headers)
         if path.startswith("/v2/models/"):
             name, version, what = _route(path)
@@ -124,11 +112,28 @@ class Application:
         if predict := _PREDICT.fullmatch(path):
             _allow(scope, "POST")
             return await self._predict(self._model(predict[1]), headers, receive)
+        if about := _ABOUT.fullmatch(path):
+            _allow(scope, "GET", "HEAD")
+            return self._about(about[1], about[2])
         return self._said(path, scope, headers)
+
+    def _about(self, what: str, name: str | None) -> Answer:
+        """Return what a person is shown of a model."""
+        if what == "try":
+            content, headers = pages.page()
+            return Answer(200, content, pages.HTML, headers)
+        models = self._shelf.models
+        model = self._model(name or next(iter(models)))
+        examples = self._options.show_examples or is_local(self._options.host)
+        if what == "page":
+            return _json(pages.of_model(model, [*models], examples), model)
+        content, headers = pages.report_of(model, examples)
+        return Answer(200, content, pages.HTML, headers, model.name)
 
     def _said(self, path: str, scope: dict[str, Any], headers: dict[bytes, bytes]) -> Answer:
         """Return what the server says of itself."""
         pages: dict[str, Callable[[], Answer]] = {
+            "/": lambda: self._about("try", None),
             "/v2": lambda: _json(protocol.metadata()),
             "/v2/health/live": lambda: _json({"live": True}),
             "/v2/health/ready": lambda: _json(self._ready(headers)),
@@ -152,7 +157,7 @@ class Application:
         content, json_length = protocol.answer(model, call, outputs)
         extra = [(b"artifact-digest", model.digest.encode())]
         if json_length is None:
-            return Answer(200, content, _JSON, tuple(extra), model.name, call.rows)
+            return Answer(200, content, JSON, tuple(extra), model.name, call.rows)
         extra.append((b"inference-header-content-length", b"%d" % json_length))
         kind = b"application/octet-stream"
         return Answer(200, content, kind, tuple(extra), model.name, call.rows)
@@ -166,7 +171,7 @@ class Application:
         outputs = await self._computer.run(model, batch, rows)
         content = plain.answer(model, outputs)
         extra = ((b"artifact-digest", model.digest.encode()),)
-        return Answer(200, content, _JSON, extra, model.name, rows)
+        return Answer(200, content, JSON, extra, model.name, rows)
 
     async def _body(self, headers: dict[bytes, bytes], receive: body.Receive) -> bytes:
         if self.metrics.in_flight() > self._options.queue:
@@ -245,7 +250,7 @@ def _json(said: Any, model: Model | None = None) -> Answer:
     if model is None:
         return Answer(200, content)
     headers = ((b"artifact-digest", model.digest.encode()),)
-    return Answer(200, content, _JSON, headers, model.name)
+    return Answer(200, content, JSON, headers, model.name)
 
 
 def _allow(scope: dict[str, Any], *methods: str) -> None:
@@ -256,27 +261,10 @@ def _allow(scope: dict[str, Any], *methods: str) -> None:
 
 def _check_json(headers: dict[bytes, bytes]) -> None:
     # A page of another site can send other types without asking; tritonclient says none.
-    kind = headers.get(b"content-type", _JSON)
-    if kind.partition(b";")[0].strip().lower() != _JSON:
+    kind = headers.get(b"content-type", JSON)
+    if kind.partition(b";")[0].strip().lower() != JSON:
         raise Refused(415, "expected the content-type application/json")
 
 
 def _unknown(path: str) -> Refused:
     return Refused(404, f"nothing is at {path[:80]!a}; /openapi.json says what there is")
-
-
-def _log(scope: dict[str, Any], found: Answer, seconds: float) -> None:
-    client = scope["client"][0] if scope["client"] else None
-    line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "client": client,
-        "method": scope["method"],
-        "path": scope["path"][:200],
-        "status": found.status,
-        "model": found.model or None,
-        "rows": found.rows,
-        "bytes": len(found.content),
-        "seconds": round(seconds, 6),
-    }
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()

@@ -13,8 +13,8 @@ import numpy as np
 from msgspec import UnsetType
 
 from artifact_pipeline.artifact.formats.form import Batch
-from artifact_pipeline.artifact.manifest import Interface
-from artifact_pipeline.artifact.open import Predictor, open_verified
+from artifact_pipeline.artifact.manifest import EVALUATION, Interface
+from artifact_pipeline.artifact.open import Predictor, Verified, open_verified
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, PipelineError
 from artifact_pipeline.policy import trusted
@@ -36,6 +36,8 @@ class Model(NamedTuple):
     interface: Interface
     quick: int
     """Rows that are predicted in no time."""
+    verified: Verified
+    """What the page and the report show: the evaluation alone, of its files."""
 
 
 class Refusal(NamedTuple):
@@ -54,7 +56,9 @@ def load(asked: Asked) -> Model:
     """
     found = trusted(asked.artifact, asked.digest, signed_by=asked.signed_by, store=asked.store)
     predictor = open_verified(found)
-    return Model(asked.name, found.digest, predictor, predictor.interface, _quick(predictor))
+    shown = found._replace(files={EVALUATION: found.files[EVALUATION]})
+    quick = _quick(predictor)
+    return Model(asked.name, found.digest, predictor, predictor.interface, quick, shown)
 
 
 def batch_of(interface: Interface, rows: int) -> Batch:

@@ -82,6 +82,8 @@ def document(models: list[str]) -> dict[str, Any]:
     infer = _post("Predict tensors", "InferenceRequest", "InferenceResponse")
     predict = _post("Predict rows", "Rows", "Predictions")
     paths: dict[str, Any] = {
+        "/": _get("A page to try a model on", "text/html"),
+        "/report/{model}": {**_get("How good it is", "text/html"), "parameters": [name]},
         "/v2": _get("What this server is"),
         "/v2/health/live": _get("Whether it lives"),
         "/v2/health/ready": _get("Whether it answers, and which artifacts it keeps or refuses"),

@@ -34,6 +34,8 @@ class ServerOptions(NamedTuple):
     certificate: str | None = None
     key: str | None = None
     access_log: bool = False
+    show_examples: bool = False
+    """Whether held-out rows are shown to others than this machine."""
     max_body: int = 16 << 20
     """Bytes of a request, after decompression."""
     max_rows: int = 10_000

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, UnsetType
 from numpy.typing import NDArray
 
-from artifact_pipeline import __version__, canonical, rows
+from artifact_pipeline import __version__, rows
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import Column, Port
 from artifact_pipeline.errors import DataError
@@ -21,36 +21,10 @@ from artifact_pipeline.explain import show
 from artifact_pipeline.serving import tensors
 from artifact_pipeline.serving.models import Model
 from artifact_pipeline.serving.refusals import Refused
+from artifact_pipeline.serving.requests import Input, Request, decode, parted, parts_of
 from artifact_pipeline.tables import checking
 
 NAME = "artifact-pipeline"
-Parameters = dict[str, Any] | UnsetType
-
-
-class Input(Struct, forbid_unknown_fields=True):
-    """A tensor that is given."""
-
-    name: str
-    shape: list[int]
-    datatype: str
-    data: Raw | UnsetType = UNSET
-    parameters: Parameters = UNSET
-
-
-class Wanted(Struct, forbid_unknown_fields=True):
-    """A tensor that is asked for."""
-
-    name: str
-    parameters: Parameters = UNSET
-
-
-class Request(Struct, forbid_unknown_fields=True):
-    """A request for an inference."""
-
-    inputs: list[Input]
-    id: str | UnsetType = UNSET
-    outputs: list[Wanted] | UnsetType = UNSET
-    parameters: Parameters = UNSET
 
 
 class Call(NamedTuple):
@@ -63,7 +37,6 @@ class Call(NamedTuple):
     """The outputs that are asked for, in their order, and whether in binary form."""
 
 
-_REQUEST = msgspec.json.Decoder(Request)
 _NUMBERS = msgspec.json.Decoder(list[float])
 _NULLABLE = msgspec.json.Decoder(list[float | None])
 _TEXTS = msgspec.json.Decoder(list[str])
@@ -94,13 +67,13 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
     Raises:
         Refused: for anything that is not as the protocol and the model's interface have it.
     """
-    text, tail = _parted(body, header)
+    text, tail = parted(body, header)
     request = decode(text)
     ports = model.interface.inputs
     given = _by_name(request.inputs, ports)
     for port, one in zip(ports, given, strict=True):
         _check_port(one, port)
-    parts = _parts(request.inputs, tail)
+    parts = parts_of(request.inputs, tail)
     count = given[0].shape[0]
     if count > most_rows:
         raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
@@ -140,53 +113,6 @@ def answer(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | Non
     return (b"".join([text, *tail]), len(text)) if tail else (text, None)
 
 
-def decode(text: bytes) -> Request:
-    """Return the request that a JSON text is.
-
-    Raises:
-        Refused: if it is none, is not UTF-8, or says a key twice.
-    """
-    try:
-        if not text.isascii():
-            text.decode()
-        request = _REQUEST.decode(text)
-    except UnicodeDecodeError as error:
-        raise Refused(400, "the body is not UTF-8") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(400, f"the body is no inference request: {str(error)[:200]}") from error
-    # Each key has its colon. Are there more, some are in texts, or a key stands twice.
-    if text.count(b":") != _keys(request):
-        try:
-            canonical.decode(text)
-        except canonical.NotCanonical as error:
-            raise Refused(400, f"the body is no inference request: {error}") from error
-    return request
-
-
-def _keys(request: Request) -> int:
-    found = 1 + (request.id is not UNSET)
-    for one in request.inputs:
-        found += 3 + (one.data is not UNSET)
-        if one.parameters is not UNSET:
-            found += 1 + len(one.parameters)
-    if not isinstance(request.outputs, UnsetType):
-        found += 1 + len(request.outputs)
-        for wanted in request.outputs:
-            if not isinstance(wanted.parameters, UnsetType):
-                found += 1 + len(wanted.parameters)
-    if not isinstance(request.parameters, UnsetType):
-        found += 1 + len(request.parameters)
-    return found
-
-
-def _parted(body: bytes, header: bytes | None) -> tuple[bytes, bytes]:
-    if header is None:
-        return body, b""
-    if not header.isdigit() or int(header) > len(body):
-        raise Refused(400, "inference-header-content-length is no length within the body")
-    return body[: int(header)], body[int(header) :]
-
-
 def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
     if len(inputs) == len(ports) == 1 and inputs[0].name == ports[0].name:
         return inputs
@@ -213,31 +139,6 @@ def _check_port(one: Input, port: Port) -> None:
         raise Refused(400, f"{one.name}: has the shape {one.shape[:8]}, {said}")
     if one.shape[0] < 1:
         raise Refused(400, f"{one.name}: holds no rows to predict")
-
-
-def _parts(inputs: list[Input], tail: bytes) -> dict[str, bytes]:
-    """Return the bytes of the inputs that follow the JSON."""
-    parts: dict[str, bytes] = {}
-    at = 0
-    for one in inputs:
-        if one.parameters is UNSET:
-            continue
-        size = _binary_size(one)
-        if size is not None:
-            parts[one.name] = tail[at : at + size]
-            at += size
-    if at != len(tail):
-        raise Refused(400, f"{len(tail)} bytes of tensors follow the JSON, its inputs say {at}")
-    return parts
-
-
-def _binary_size(one: Input) -> int | None:
-    size = None if one.parameters is UNSET else one.parameters.get("binary_data_size")
-    if size is None:
-        return None
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise Refused(400, f"{one.name}: binary_data_size is no count of bytes")
-    return size
 
 
 def _values(one: Input, port: Port, binary: bytes | None, column: Column | None) -> NDArray[Any]:

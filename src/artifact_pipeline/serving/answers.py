@@ -1,0 +1,39 @@
+"""What a client gets, and the line of the access log about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, NamedTuple
+
+JSON = b"application/json"
+
+
+class Answer(NamedTuple):
+    """What a client gets."""
+
+    status: int
+    content: bytes
+    media_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    model: str = ""
+    rows: int = 0
+
+
+def log(scope: dict[str, Any], found: Answer, seconds: float) -> None:
+    """Print a line of JSON about a request; of its query and its rows nothing."""
+    client = scope["client"][0] if scope["client"] else None
+    line = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "client": client,
+        "method": scope["method"],
+        "path": scope["path"][:200],
+        "status": found.status,
+        "model": found.model or None,
+        "rows": found.rows,
+        "bytes": len(found.content),
+        "seconds": round(seconds, 6),
+    }
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

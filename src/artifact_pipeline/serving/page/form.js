@@ -1,0 +1,72 @@
+// A form for one row, a field for each feature, of the kind that the model takes.
+
+class RowForm extends HTMLElement {
+  start(fields, values) {
+    this.fields = fields;
+    const form = document.createElement("form");
+    form.className = "fields";
+    form.addEventListener("submit", (event) => event.preventDefault());
+    this.inputs = fields.map((field, index) => {
+      const label = document.createElement("label");
+      label.textContent = field.name + (field.nullable ? " (may be empty)" : "");
+      const input = this.input(field, index);
+      label.append(input);
+      form.append(label);
+      return input;
+    });
+    form.addEventListener("input", () => this.tell());
+    this.replaceChildren(form);
+    this.set(values);
+  }
+
+  input(field, index) {
+    if (field.kind === "boolean") {
+      const select = document.createElement("select");
+      for (const [value, text] of [["", ""], ["1", "true"], ["0", "false"]]) select.add(new Option(text, value));
+      return select;
+    }
+    const input = document.createElement("input");
+    if (field.kind === "number") input.inputMode = "decimal";
+    if (field.kind === "date") input.placeholder = "2026-01-31";
+    if (field.categories) {
+      const list = document.createElement("datalist");
+      list.id = `known-${index}`;
+      for (const one of field.categories) list.append(new Option(one));
+      input.setAttribute("list", list.id);
+      this.ownerDocument.body.append(list);
+    }
+    return input;
+  }
+
+  set(values) {
+    this.inputs.forEach((input, index) => {
+      const value = values[index];
+      const field = this.fields[index];
+      input.value = value === null ? "" : field.kind === "date" ? day(value) : String(value);
+    });
+    this.tell();
+  }
+
+  // What is no number stays text: the server says what is wrong with it.
+  values() {
+    return this.inputs.map((input, index) => {
+      const { kind } = this.fields[index];
+      const text = input.value.trim();
+      if (kind === "text") return input.value;
+      if (text === "") return null;
+      if (kind === "boolean") return text === "1";
+      return kind === "number" && Number.isFinite(Number(text)) ? Number(text) : text;
+    });
+  }
+
+  tell() {
+    this.dispatchEvent(new CustomEvent("given", { bubbles: true, detail: this.values() }));
+  }
+}
+
+// A date is its days since 1970-01-01.
+function day(value) {
+  return new Date(value * 86_400_000).toISOString().replace(/T00:00:00\.000Z$/, "");
+}
+
+customElements.define("row-form", RowForm);
