@@ -55,10 +55,11 @@ def served(browser: Browser, artifact: Path) -> None:
     assert process.stdout is not None
     try:
         address = process.stdout.readline().rpartition(" ")[2].strip()
-        tab = browser.new_page(viewport={"width": 960, "height": 640}, color_scheme="light")
+        tab = browser.new_page(viewport={"width": 1000, "height": 720}, color_scheme="light")
         tab.goto(address)
         tab.locator(".best").wait_for()
         tab.get_by_role("button", name="Clear").click()
+        tab.evaluate("scrollTo(0, 0)")
         box = tab.locator("canvas.drawing").bounding_box()
         assert box
         for points in json.loads(DRAWN.read_text("utf-8"))[3]["strokes"]:

@@ -101,6 +101,9 @@ def test_what_it_shows_is_what_the_server_says(tab, server, digits):
     answer = server.post("/predict/model", body.encode()).json
     values = [float(one) for one in page.locator(".bars .value").all_inner_texts()]
     assert values == [round(one, 4) for one in answer["probabilities"][0]]
+    width = "one => one.getBoundingClientRect().width / one.parentElement.clientWidth"
+    drawn = [one.evaluate(width) for one in page.locator(".bar").all()]
+    assert drawn == pytest.approx(answer["probabilities"][0], abs=0.01)
     spoken = page.locator("[role=status]").inner_text()
     assert spoken == f"0, probability {max(answer['probabilities'][0]):.2f}"
     seen = json.loads(body)["rows"][0]
