@@ -64,6 +64,8 @@ def test_headers_without_end(server):
         found = server.raw(line + many + b"\r\n\r\n")
         assert b" 431 " in found.splitlines()[0] and b'"error"' in found
     assert b" 431 " in server.raw(b"GET /" + b"a" * 20_000).splitlines()[0]
+    almost = b"X: " + b"a" * ((16 << 10) - len(line) - 30)
+    assert server.raw(line + almost + b"\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
     assert server.counted('errors_total{model="",kind="headers"}') >= 4
 
 
@@ -76,6 +78,27 @@ def test_a_request_that_does_not_arrive(server):
         assert b" 408 " in found.splitlines()[0] and b'"error"' in found
         assert 1.0 < time.monotonic() - start < 10.0
     assert server.post(INFER, ONE).status == 200
+
+
+def test_a_request_in_pieces_is_one(server):
+    body = json.dumps(ONE).encode() + b" " * 30_000
+    head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    at = whole.index(b"\r\n\r\n") + 3
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        for piece in (whole[:1], whole[1:at], whole[at:]):
+            sock.sendall(piece)
+            time.sleep(0.1)
+        assert sock.recv(2000).startswith(b"HTTP/1.1 200")
+
+
+def test_a_connection_that_asks_nothing_is_closed_without_a_word(server):
+    assert server.raw(b"") == b""
+
+
+def test_the_head_alone(server):
+    found = server.ask("HEAD", "/v2")
+    assert (found.status, found.body) == (200, b"") and int(found.headers["content-length"]) > 10
 
 
 def test_a_full_queue_says_when_to_ask_again(server):

@@ -28,6 +28,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *words: Any, **named: Any) -> None:
         super().__init__(*words, **named)
         self._head = 0
+        self._last = b""
         self._in_head = True
         self._whole = True
         self._refused = False
@@ -45,9 +46,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         if self._in_head:
-            self._head += len(data)
-            # Of one piece of data only what is before the body is headers, and llhttp tells it.
-            if self._head > MAX_HEADERS and b"\r\n\r\n" not in data[: MAX_HEADERS + 4]:
+            end = (self._last + data).find(b"\r\n\r\n")
+            self._head += len(data) if end < 0 else end - len(self._last)
+            self._last = data[-3:] if end < 0 else b""
+            if self._head > MAX_HEADERS:
                 self._refuse(431, f"the headers have more than {MAX_HEADERS} bytes")
                 return
         self._whole = False
@@ -80,8 +82,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self._refused:
-            self.transport.close()
+        answered = self.cycle is not None and self.cycle.response_complete and not self._in_head
+        if self._refused or answered or (self.cycle is None and not self._head):
+            self.transport.close()  # it was answered, or nothing was asked
             return
         began = self.cycle is not None and not self.cycle.response_complete
         self._refuse(408, f"the request did not arrive within {self.deadline:g} s", counted=began)

@@ -42,8 +42,13 @@ _HELP = {
 
 def create(folder: str, models: int, workers: int) -> None:
     """Make the file that the workers of a server share."""
-    size = 8 * workers * (1 + _WIDTH * (models + 1))
+    size = 8 * _spare(workers) * (1 + _WIDTH * (models + 1))
     (Path(folder) / "metrics").write_bytes(b"\0" * size)
+
+
+def _spare(workers: int) -> int:
+    """Return how many rows there are: a worker may start before the one that it replaces ends."""
+    return workers + 1
 
 
 class Metrics:
@@ -121,7 +126,7 @@ class Metrics:
 
     def _take(self, folder: str, workers: int) -> int:
         """Return the number of a row that no living worker has, and hold it."""
-        for number in range(workers):
+        for number in range(_spare(workers)):
             try:
                 self._held.enter_context(exclusive(Path(folder) / f"worker-{number}", "taken"))
             except StoreError:
