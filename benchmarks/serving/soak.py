@@ -1,0 +1,220 @@
+"""`python -m benchmarks.serving.soak [SECONDS]`: full load, and everything that may go wrong.
+
+Bad requests are mixed in, the alias moves every few seconds, and a worker is killed now and then.
+Each answer is compared with what the artifact that it names predicts of the row alone, to the bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artifact_pipeline import open_artifact
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENTS, WORKERS, ROWS = 8, 2, 50
+SWAP, KILL = 3.0, 8.0
+"""Seconds between two moves of the alias, and between two killed workers."""
+GRACE = 3.0
+"""Seconds after a kill in which a connection may break: it was that worker's."""
+BAD: list[tuple[bytes, dict[str, str], int]] = [
+    (b"", {}, 400),
+    (b"{", {}, 400),
+    (b'{"inputs": [], "inputs": []}', {}, 400),
+    (b'{"inputs": [{"name": "X", "shape": [1, 2], "datatype": "FP64", "data": [1, 2]}]}', {}, 400),
+    (b"\x1f\x8b nothing", {"Content-Encoding": "gzip"}, 400),
+    (b"{}", {"Content-Encoding": "br"}, 415),
+    (b"{}", {"Content-Type": "text/plain"}, 415),
+    (b"{}", {"Host": "evil.example"}, 421),
+    (b"{}", {"Inference-Header-Content-Length": "99"}, 400),
+]
+
+
+class Soak:
+    """What was counted, by all clients together."""
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.refusals = 0
+        self.broken = 0
+        """Connections that ended within `GRACE` of a kill."""
+        self.wrong: list[str] = []
+        """Answers that were not what their artifact predicts, or not the refusal expected."""
+        self.lost: list[str] = []
+        """Requests without an answer that no kill explains."""
+        self.digests: set[str] = set()
+        self.kills = 0
+        self.mib: list[float] = []
+        """Memory of a worker, the largest of them, every second."""
+        self.killed_at = 0.0
+        self.ends = threading.Event()
+
+
+def soak(seconds: float, place: Path) -> Soak:
+    """Run it in a folder, and return what was counted."""
+    digests = [_train(place, change) for change in ({}, {"C": 0.01})]
+    alias = place / "artifacts" / "aliases" / "champion"
+    _move(alias, digests[0])
+    rows = np.random.default_rng(1).integers(0, 17, (ROWS, 64)).astype(float)
+    expected = {digest: _predicted(place, digest, rows) for digest in digests}
+    found = Soak()
+    with _served(place) as (process, port):
+        threads = [
+            threading.Thread(target=_ask, args=(found, port, rows, expected, seed))
+            for seed in range(CLIENTS)
+        ]
+        threads.append(threading.Thread(target=_disturb, args=(found, process.pid, alias, digests)))
+        for thread in threads:
+            thread.start()
+        time.sleep(seconds)
+        found.ends.set()
+        for thread in threads:
+            thread.join()
+    return found
+
+
+def _train(place: Path, change: dict[str, float]) -> str:
+    config = json.loads((ROOT / "config" / "config.json").read_bytes()) | change
+    (place / "config.json").write_text(json.dumps(config))
+    words = [sys.executable, "-m", "artifact_pipeline", "train", "config.json", "--json"]
+    done = subprocess.run(words, cwd=place, env=_environment(), check=True, capture_output=True)
+    return str(json.loads(done.stdout)["digest"])
+
+
+def _predicted(place: Path, digest: str, rows: Any) -> list[list[Any]]:
+    model = open_artifact(place / "artifacts" / digest.removeprefix("sha256:"))
+    return [
+        [model.predict(row[None]).tolist(), model.predict_proba(row[None]).ravel().tolist()]
+        for row in rows
+    ]
+
+
+def _move(alias: Path, digest: str) -> None:
+    new = alias.with_name("champion.new")
+    new.write_text(f"{digest}\n")
+    new.replace(alias)
+
+
+def _ask(found: Soak, port: int, rows: Any, expected: dict[str, Any], seed: int) -> None:
+    made = random.Random(seed)
+    path = "/v2/models/model/infer"
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    while not found.ends.is_set():
+        index = made.randrange(ROWS)
+        tensor = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": rows[index].tolist()}
+        body, status = json.dumps({"inputs": [tensor]}).encode(), 200
+        headers: dict[str, str] = {}
+        if made.random() < 0.1:
+            body, headers, status = made.choice(BAD)
+        try:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if time.monotonic() - found.killed_at < GRACE:
+                found.broken += 1
+            else:
+                found.lost.append(repr(error))
+            continue
+        if answer.status != status:
+            found.wrong.append(f"{answer.status} in the place of {status}: {content[:200]!r}")
+        elif status == 200:
+            digest = answer.headers["artifact-digest"]
+            said = [one["data"] for one in json.loads(content)["outputs"]]
+            found.digests.add(digest)
+            found.answers += 1
+            if said != expected[digest][index]:
+                found.wrong.append(f"row {index} by {digest}: {said}")
+        else:
+            found.refusals += 1
+    connection.close()
+
+
+def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
+    """Move the alias, kill workers, and look at their memory."""
+    start = time.monotonic()
+    swaps = 0
+    while not found.ends.wait(1.0):
+        now = time.monotonic() - start
+        workers = _workers(server)
+        found.mib.append(max((_mib(pid) for pid in workers), default=0.0))
+        if now > SWAP * (swaps + 1):
+            swaps += 1
+            _move(alias, digests[swaps % 2])
+        if now > KILL * (found.kills + 1) and len(workers) == WORKERS:
+            found.kills += 1
+            found.killed_at = time.monotonic()
+            os.kill(random.Random(found.kills).choice(workers), signal.SIGKILL)
+
+
+def _workers(server: int) -> list[int]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == server and b"spawn_main" in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
+    return found
+
+
+def _mib(pid: int) -> float:
+    with contextlib.suppress(OSError, IndexError):
+        [line] = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in x]
+        return int(line.split()[1]) / 1024
+    return 0.0
+
+
+@contextlib.contextmanager
+def _served(place: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    words = [sys.executable, "-m", "artifact_pipeline", "serve", "champion", "--port", "0"]
+    process = subprocess.Popen(
+        [*words, "--workers", str(WORKERS)],
+        cwd=place, env=_environment(), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield process, int(process.stdout.readline().rpartition(":")[2])
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+
+def main() -> None:
+    """Run it and print what was counted."""
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
+    with tempfile.TemporaryDirectory() as folder:
+        found = soak(seconds, Path(folder))
+    print(
+        f"{seconds:.0f} s: {found.answers} answers, {len(found.wrong)} wrong, "
+        f"{found.refusals} refusals, {len(found.lost)} lost, {found.kills} workers killed "
+        f"({found.broken} connections with them), {len(found.digests)} artifacts"
+    )
+    third = len(found.mib) // 3 or 1
+    print(
+        f"memory of a worker: {max(found.mib[:third]):.0f} MiB, {max(found.mib[-third:]):.0f} MiB"
+    )
+    for said in [*found.wrong, *found.lost][:10]:
+        print(said)
+
+
+if __name__ == "__main__":
+    main()
