@@ -84,7 +84,7 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
             raise Refused(400, f"{one.name}: has {one.shape[0]} rows, {given[0].name} has {count}")
         column = None if isinstance(columns, UnsetType) else columns[index]
         values.append(_values(one, port, parts.get(one.name), column))
-    batch = _checked(values, ports, count, model)
+    batch = _checked(values, ports, count, model, from_json=not parts)
     return Call(batch, count, request.id, _outputs(request, model.interface.outputs))
 
 
@@ -173,7 +173,9 @@ def _listed(data: Raw, dtype: str, column: Column | None) -> NDArray[Any]:
     return np.array(found, dtype=object if dtype == "string" else np.float64)
 
 
-def _checked(values: list[NDArray[Any]], ports: list[Port], count: int, model: Model) -> Batch:
+def _checked(
+    values: list[NDArray[Any]], ports: list[Port], count: int, model: Model, from_json: bool
+) -> Batch:
     """Return values as a batch, if the model takes each of them."""
     interface = model.interface
     for port, one in zip(ports, values, strict=True):
@@ -184,7 +186,10 @@ def _checked(values: list[NDArray[Any]], ports: list[Port], count: int, model: M
                 raise Refused(400, f"{port.name}, element {at + 1}: is too large for an FP32")
     try:
         if isinstance(interface.columns, UnsetType):
-            matrix = values[0].reshape(count, -1).astype(np.float64, copy=False)
+            matrix = values[0].reshape(count, -1)
+            if from_json:  # which has no word for what is not finite
+                return matrix
+            matrix = matrix.astype(np.float64, copy=False)
             return rows.check(matrix, interface.features, ports[0].name)
         columns = [
             one if one.dtype == object else one.astype(np.float64, copy=False) for one in values

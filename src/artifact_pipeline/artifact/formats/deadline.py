@@ -3,6 +3,7 @@ more than most predictions."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,18 +18,18 @@ class Watch:
 
     def __init__(self) -> None:
         self._ends: dict[int, tuple[float, Callable[[], None]]] = {}
-        self._thread: threading.Thread | None = None
+        self._process = 0
         self._lock = threading.Lock()
 
     def begin(self, seconds: float, end: Callable[[], None]) -> int:
         """Let `end` be called in so many seconds, and return the number of that."""
         number = id(end)
         self._ends[number] = (time.monotonic() + seconds, end)
-        if self._thread is None or not self._thread.is_alive():  # as it is not after a fork
+        if self._process != os.getpid():  # a thread does not live on in a fork
             with self._lock:
-                if self._thread is None or not self._thread.is_alive():
-                    self._thread = threading.Thread(target=self._look, name="ends", daemon=True)
-                    self._thread.start()
+                if self._process != os.getpid():
+                    threading.Thread(target=self._look, name="ends", daemon=True).start()
+                    self._process = os.getpid()
         return number
 
     def done(self, number: int) -> None:
