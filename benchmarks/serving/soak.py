@@ -151,7 +151,7 @@ def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
     swaps = 0
     while not found.ends.wait(1.0):
         now = time.monotonic() - start
-        workers = _workers(server)
+        workers = workers_of(server)
         found.mib.append(max((_mib(pid) for pid in workers), default=0.0))
         if now > SWAP * (swaps + 1):
             swaps += 1
@@ -162,7 +162,8 @@ def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
             os.kill(random.Random(found.kills).choice(workers), signal.SIGKILL)
 
 
-def _workers(server: int) -> list[int]:
+def workers_of(server: int) -> list[int]:
+    """Return the processes that a server started and that serve."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

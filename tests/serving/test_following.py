@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from benchmarks.serving.soak import workers_of
 from conftest import SHORT, call, write
 from running import serving, tensor
 
@@ -49,19 +50,6 @@ def until(condition, seconds=15.0):
         assert time.monotonic() - start < seconds
         time.sleep(0.05)
     return time.monotonic() - start
-
-
-def workers_of(pid):
-    """Return the processes that a server started and that serve."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((place / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
-            if parent == pid and b"spawn_main" in (place / "cmdline").read_bytes():
-                found.append(int(place.name))
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
 
 
 def test_an_alias_that_moves_is_followed(store):
