@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any, NamedTuple
 
-from conftest import ROOT
+from conftest import ROOT, call, write
 
 
 class Reply(NamedTuple):
@@ -89,6 +89,29 @@ def serving(*words, cwd):
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+def shop(folder, *columns):
+    """Train on a table whose columns are functions of a row's number; return the artifact's place.
+
+    It learns whether `bought`, which two of three rows did.
+    """
+    lines = [",".join([*(name for name, _ in columns), "bought"])]
+    for index in range(300):
+        lines.append(",".join([*(value(index) for _, value in columns), str(index % 3 > 0)]))
+    (folder / "t.csv").write_text("\n".join(lines), "utf-8")
+    config = {
+        "data": {"path": "t.csv", "target": "bought"},
+        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
+    }
+    done = call("train", write(folder, config), "--json", cwd=folder)
+    assert done.code == 0, done.err
+    return done.json["artifact"]
+
+
+def city(index):
+    """Return the city that goes with `bought`."""
+    return "Rome" if index % 3 else "Ōsaka"
 
 
 def tensor(values, **more):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from conftest import QUICK, call, write
-from running import serving, tensor
+from running import city, serving, shop, tensor
 from tritonclient.utils import InferenceServerException
 
 from artifact_pipeline import infer, open_artifact
@@ -100,33 +100,24 @@ def test_tritonclient_understands_an_error(server):
 
 def test_texts_and_missing_numbers_of_a_table(tmp_path):
     """A table takes a tensor for each column; tritonclient sends text as BYTES."""
-    lines = ["city,age,bought"]
-    for index in range(300):
-        age = "" if index % 7 == 0 else str(20 + index % 40)
-        lines.append(f"{'Rome' if index % 3 else 'Ōsaka'},{age},{index % 3 > 0}")
-    (tmp_path / "t.csv").write_text("\n".join(lines), "utf-8")
-    config = {
-        "data": {"path": "t.csv", "target": "bought"},
-        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
-    }
-    done = call("train", write(tmp_path, config), "--json", cwd=tmp_path)
-    assert done.code == 0, done.err
+    age_of = ("age", lambda index: "" if index % 7 == 0 else str(20 + index % 40))
+    artifact = shop(tmp_path, ("city", city), age_of)
     rows = tmp_path / "rows.csv"
     rows.write_text("city,age\nRome,30\nŌsaka,\nParis,50\n", "utf-8")
-    expected = infer(tmp_path / done.json["artifact"], rows.read_bytes(), "rows.csv")
-    with serving(f"shop={done.json['artifact']}", cwd=tmp_path) as server:
+    expected = infer(tmp_path / artifact, rows.read_bytes(), "rows.csv")
+    with serving(f"shop={artifact}", cwd=tmp_path) as server:
         meta = server.get("/v2/models/shop").json
         datatypes = {one["name"]: one["datatype"] for one in meta["inputs"]}
         assert sorted(datatypes.values()) in (["BYTES", "FP32"], ["BYTES", "FP64"])
         texts = next(name for name, kind in datatypes.items() if kind == "BYTES")
         numbers = next(name for name, kind in datatypes.items() if kind != "BYTES")
         kind = {"FP64": np.float64, "FP32": np.float32}[datatypes[numbers]]
-        city = triton.InferInput(texts, [3], "BYTES")
-        city.set_data_from_numpy(np.array(["Rome", "Ōsaka", "Paris"], dtype=object))
+        where = triton.InferInput(texts, [3], "BYTES")
+        where.set_data_from_numpy(np.array(["Rome", "Ōsaka", "Paris"], dtype=object))
         age = triton.InferInput(numbers, [3, 1], datatypes[numbers])
         age.set_data_from_numpy(np.array([[30], [np.nan], [50]], dtype=kind))
         with triton.InferenceServerClient(server.address) as client:
-            found = client.infer("shop", [age, city])
+            found = client.infer("shop", [age, where])
         assert found.as_numpy("label").tolist() == expected.labels
         assert found.as_numpy("probabilities").tolist() == expected.probabilities
         plain = [{"age": 30, "city": "Rome"}, ["Ōsaka", None], {"city": "Paris", "age": 50}]

@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import call, write
-from running import serving
+from running import city, serving, shop
 
 pytestmark = [
     pytest.mark.slow,
@@ -168,17 +167,8 @@ def test_it_fits_and_is_accessible(browser, server, scheme, width):
 
 
 def test_the_page_of_a_table_is_a_form_and_errors_are_sentences(browser, tmp_path):
-    lines = ["city,age,since,bought"]
-    for index in range(300):
-        city, day = "Rome" if index % 3 else "Ōsaka", f"2024-01-{index % 28 + 1:02}"
-        lines.append(f"{city},{20 + index % 40},{day},{index % 3 > 0}")
-    (tmp_path / "t.csv").write_text("\n".join(lines), "utf-8")
-    config = {
-        "data": {"path": "t.csv", "target": "bought"},
-        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
-    }
-    done = call("train", write(tmp_path, config), "--json", cwd=tmp_path)
-    assert done.code == 0, done.err
+    age = ("age", lambda index: str(20 + index % 40))
+    shop(tmp_path, ("city", city), age, ("since", lambda index: f"2024-01-{index % 28 + 1:02}"))
     with serving("latest", cwd=tmp_path) as server:
         tab = Tab(browser, f"http://{server.address}/")
         page = tab.page
