@@ -30,7 +30,7 @@ REQUIREMENTS = {
 }
 COMMANDS = {
     "run": [["artifact-pipeline", "run"]],
-    "test": [["python", "-m", "pytest", "tests/"]],
+    "test": [["python", "-m", "pytest", "tests/", "-n2", "--dist=loadfile"]],
     "check": [
         ["ruff", "check"],
         ["ruff", "format", "--check"],

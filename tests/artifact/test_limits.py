@@ -161,7 +161,7 @@ def test_a_graph_that_eats_time_stops_at_the_bound(copied, monkeypatch):
 def test_a_graph_that_does_not_load_in_time_is_given_up(copied, monkeypatch):
     monkeypatch.setattr(limits, "LOAD_SECONDS", 0.05)
     digest = reseal(copied, "model.onnx", model(chain("Neg", 50_000, inputs=1)))
-    with pytest.raises(VerificationError, match=r"onnxruntime does not load it: .*cancel"):
+    with pytest.raises(VerificationError, match=r"(?i)onnxruntime does not load it: .*cancel"):
         open_artifact(copied, digest)
 
 
