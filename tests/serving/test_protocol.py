@@ -128,6 +128,22 @@ def test_texts_and_missing_numbers_of_a_table(tmp_path):
         assert "row 1, column 'age'" in server.post("/predict", wrong).json["error"]
         extra = {"rows": [{"city": "Rome", "age": 1, "x": 1}]}
         assert "the column 'x' is unknown" in server.post("/predict", extra).json["error"]
+        for city_of, age_of, said in (
+            ([3], [1], "element 1: is 3.0, expected a text"),
+            ([None], [1], "element 1: is null, expected a text"),
+            (["Rome"], ["1"], "element 1: is '1', expected a number or null"),
+            ([["Rome"]], [["old"]], "element 1: is 'old', expected a number or null"),
+            (["Rome"], [[1], 2], "has rows and elements side by side"),
+            ([True], [1], "Expected"),
+        ):
+            mixed = {
+                "inputs": [
+                    {"name": texts, "shape": [1], "datatype": "BYTES", "data": city_of},
+                    {"name": numbers, "shape": [1], "datatype": datatypes[numbers], "data": age_of},
+                ]
+            }
+            refused = server.post("/v2/models/shop/infer", mixed)
+            assert refused.status == 400 and said in refused.json["error"]
         cut = json.dumps({
             "inputs": [
                 {"name": texts, "shape": [1], "datatype": "BYTES",
@@ -200,9 +216,12 @@ NOT = [
     ({"inputs": [tensor([ROW], shape=[0, 64])]}, "no rows"),
     ({"inputs": [tensor([ROW], shape=[-1, 64])]}, "no rows"),
     ({"inputs": [tensor([ROW], shape=[2, 64])]}, "has 64 elements, its shape makes 128"),
-    ({"inputs": [tensor([ROW], data=[True] * 64)]}, "Expected `float`"),
-    ({"inputs": [tensor([ROW], data=["1"] * 64)]}, "Expected `float`"),
-    ({"inputs": [tensor([ROW], data=[None] * 64)]}, "Expected `float`"),
+    ({"inputs": [tensor([ROW], data=[True] * 64)]}, "Expected `float | array`"),
+    ({"inputs": [tensor([ROW], data=["1"] * 64)]}, "Expected `float | array`"),
+    ({"inputs": [tensor([ROW], data=[None] * 64)]}, "Expected `float | array`"),
+    ({"inputs": [tensor([ROW], data=[ROW, 1])]}, "rows and elements side by side"),
+    ({"inputs": [tensor([ROW], data=[*ROW[:63], [1]])]}, "rows and elements side by side"),
+    ({"inputs": [tensor([ROW], data=[[ROW]])]}, "Expected `float`"),
     ({"inputs": [tensor([ROW], data={"a": 1})]}, "Expected `array`"),
     ({"inputs": [{"name": "X", "shape": [1, 64], "datatype": "FP64"}]}, "neither data nor"),
     ({"inputs": [tensor([ROW], parameters={"binary_data_size": 512})]}, "its inputs say 512"),

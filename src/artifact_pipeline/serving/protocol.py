@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import Raw, UnsetType
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from artifact_pipeline import __version__, rows
@@ -37,10 +37,6 @@ class Call(NamedTuple):
     """The outputs that are asked for, in their order, and whether in binary form."""
 
 
-_NUMBERS = msgspec.json.Decoder(list[float])
-_NULLABLE = msgspec.json.Decoder(list[float | None])
-_TEXTS = msgspec.json.Decoder(list[str])
-_ANY = msgspec.json.Decoder(list[Any])
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -68,7 +64,8 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
         Refused: for anything that is not as the protocol and the model's interface have it.
     """
     text, tail = parted(body, header)
-    request = decode(text)
+    columns = model.interface.columns
+    request = decode(text, of_numbers=columns is UNSET)
     ports = model.interface.inputs
     given = _by_name(request.inputs, ports)
     for port, one in zip(ports, given, strict=True):
@@ -77,7 +74,6 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
     count = given[0].shape[0]
     if count > most_rows:
         raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
-    columns = model.interface.columns
     values = []
     for index, (port, one) in enumerate(zip(ports, given, strict=True)):
         if one.shape[0] != count:
@@ -113,7 +109,7 @@ def answer(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | Non
     return (b"".join([text, *tail]), len(text)) if tail else (text, None)
 
 
-def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
+def _by_name(inputs: list[Input[Any]], ports: list[Port]) -> list[Input[Any]]:
     if len(inputs) == len(ports) == 1 and inputs[0].name == ports[0].name:
         return inputs
     given = {one.name: one for one in inputs}
@@ -129,7 +125,7 @@ def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
     return [given[name] for name in known]
 
 
-def _check_port(one: Input, port: Port) -> None:
+def _check_port(one: Input[Any], port: Port) -> None:
     expected = tensors.DATATYPES[port.dtype]
     if one.datatype != expected:
         raise Refused(400, f"{one.name}: is {show(one.datatype)}, expected {expected}")
@@ -141,7 +137,9 @@ def _check_port(one: Input, port: Port) -> None:
         raise Refused(400, f"{one.name}: holds no rows to predict")
 
 
-def _values(one: Input, port: Port, binary: bytes | None, column: Column | None) -> NDArray[Any]:
+def _values(
+    one: Input[Any], port: Port, binary: bytes | None, column: Column | None
+) -> NDArray[Any]:
     """Return the elements of an input, flat."""
     count = one.shape[0] * (port.shape[1] or 1)
     if isinstance(one.data, UnsetType):
@@ -150,27 +148,34 @@ def _values(one: Input, port: Port, binary: bytes | None, column: Column | None)
         return tensors.decode(binary, one.datatype, count, one.name)
     if binary is not None:
         raise Refused(400, f"{one.name}: has both data and binary_data_size")
+    data = one.data
+    if data and isinstance(data[0], list):
+        if not all(isinstance(row, list) for row in data):
+            raise Refused(400, f"{one.name}: has rows and elements side by side")
+        data = [element for row in data for element in row]
+    if len(data) != count:
+        raise Refused(400, f"{one.name}: has {len(data)} elements, its shape makes {count}")
+    if column is not None:
+        _check_kinds(data, one.name, column)
+        if column.kind == "text":
+            return np.array(data, dtype=object)
+        return np.array(data, dtype=np.float64)
     try:
-        found = _listed(one.data, port.dtype, column)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(400, f"{one.name}: {str(error)[:160]}") from error
-    if len(found) != count:
-        raise Refused(400, f"{one.name}: has {len(found)} elements, its shape makes {count}")
-    return found
+        return np.fromiter(data, np.float64, count)
+    except (TypeError, ValueError) as error:
+        raise Refused(400, f"{one.name}: has rows and elements side by side") from error
 
 
-def _listed(data: Raw, dtype: str, column: Column | None) -> NDArray[Any]:
-    """Return the elements of a JSON list, which may be nested by rows."""
-    nullable = column is not None and column.nullable
-    decoder = _TEXTS if dtype == "string" else _NULLABLE if nullable else _NUMBERS
-    try:
-        found = decoder.decode(data)
-    except msgspec.ValidationError:
-        nested = _ANY.decode(data)
-        if not all(isinstance(row, list) for row in nested):
-            raise
-        found = decoder.decode(_ENCODER.encode([one for row in nested for one in row]))
-    return np.array(found, dtype=object if dtype == "string" else np.float64)
+def _check_kinds(data: list[Any], place: str, column: Column) -> None:
+    if column.kind == "text":
+        expected, said = {str}, "a text"
+    elif column.nullable:
+        expected, said = {float, type(None)}, "a number or null"
+    else:
+        expected, said = {float}, "a number"
+    if not set(map(type, data)) <= expected:
+        at = next(i for i, element in enumerate(data) if type(element) not in expected)
+        raise Refused(400, f"{place}, element {at + 1}: is {show(data[at])}, expected {said}")
 
 
 def _checked(
@@ -200,7 +205,7 @@ def _checked(
         raise Refused(400, str(error)) from error
 
 
-def _outputs(request: Request, ports: list[Port]) -> dict[str, bool]:
+def _outputs(request: Request[Any], ports: list[Port]) -> dict[str, bool]:
     parameters = {} if isinstance(request.parameters, UnsetType) else request.parameters
     always = parameters.get("binary_data_output") is True
     if isinstance(request.outputs, UnsetType) or not request.outputs:

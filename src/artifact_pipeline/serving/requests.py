@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.serving.refusals import Refused
@@ -13,13 +13,18 @@ from artifact_pipeline.serving.refusals import Refused
 Parameters = dict[str, Any] | UnsetType
 
 
-class Input(Struct, forbid_unknown_fields=True):
+Element = float | str | None
+E = TypeVar("E")
+
+
+class Input(Struct, Generic[E], forbid_unknown_fields=True):
     """A tensor that is given."""
 
     name: str
     shape: list[int]
     datatype: str
-    data: Raw | UnsetType = UNSET
+    data: list[E | list[E]] | UnsetType = UNSET
+    """Its elements, flat or nested by rows."""
     parameters: Parameters = UNSET
 
 
@@ -30,20 +35,21 @@ class Wanted(Struct, forbid_unknown_fields=True):
     parameters: Parameters = UNSET
 
 
-class Request(Struct, forbid_unknown_fields=True):
+class Request(Struct, Generic[E], forbid_unknown_fields=True):
     """A request for an inference."""
 
-    inputs: list[Input]
+    inputs: list[Input[E]]
     id: str | UnsetType = UNSET
     outputs: list[Wanted] | UnsetType = UNSET
     parameters: Parameters = UNSET
 
 
-_REQUEST = msgspec.json.Decoder(Request)
+_OF_NUMBERS = msgspec.json.Decoder(Request[float])
+_OF_ANY = msgspec.json.Decoder(Request[Element])
 
 
-def decode(text: bytes) -> Request:
-    """Return the request that a JSON text is.
+def decode(text: bytes, of_numbers: bool) -> Request[Any]:
+    """Return the request that a JSON text is; `of_numbers` if all that is given are numbers.
 
     Raises:
         Refused: if it is none, is not UTF-8, or says a key twice.
@@ -51,7 +57,7 @@ def decode(text: bytes) -> Request:
     try:
         if not text.isascii():
             text.decode()
-        request = _REQUEST.decode(text)
+        request: Request[Any] = (_OF_NUMBERS if of_numbers else _OF_ANY).decode(text)
     except UnicodeDecodeError as error:
         raise Refused(400, "the body is not UTF-8") from error
     except (msgspec.DecodeError, RecursionError) as error:
@@ -78,7 +84,7 @@ def parted(body: bytes, header: bytes | None) -> tuple[bytes, bytes]:
     return body[: int(header)], body[int(header) :]
 
 
-def parts_of(inputs: list[Input], tail: bytes) -> dict[str, bytes]:
+def parts_of(inputs: list[Input[Any]], tail: bytes) -> dict[str, bytes]:
     """Return the bytes of the inputs that follow the JSON, by name.
 
     Raises:
@@ -98,7 +104,7 @@ def parts_of(inputs: list[Input], tail: bytes) -> dict[str, bytes]:
     return parts
 
 
-def _keys(request: Request) -> int:
+def _keys(request: Request[Any]) -> int:
     found = 1 + (request.id is not UNSET)
     for one in request.inputs:
         found += 3 + (one.data is not UNSET)
@@ -114,7 +120,7 @@ def _keys(request: Request) -> int:
     return found
 
 
-def _binary_size(one: Input) -> int | None:
+def _binary_size(one: Input[Any]) -> int | None:
     size = None if one.parameters is UNSET else one.parameters.get("binary_data_size")
     if size is None:
         return None

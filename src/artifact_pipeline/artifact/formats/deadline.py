@@ -18,23 +18,29 @@ class Watch:
 
     def __init__(self) -> None:
         self._ends: dict[int, tuple[float, Callable[[], None]]] = {}
-        self._process = 0
+        self._looks = False
         self._lock = threading.Lock()
+        if hasattr(os, "register_at_fork"):  # a thread does not live on in a fork
+            os.register_at_fork(after_in_child=self._forked)
 
     def begin(self, seconds: float, end: Callable[[], None]) -> int:
         """Let `end` be called in so many seconds, and return the number of that."""
         number = id(end)
         self._ends[number] = (time.monotonic() + seconds, end)
-        if self._process != os.getpid():  # a thread does not live on in a fork
+        if not self._looks:
             with self._lock:
-                if self._process != os.getpid():
+                if not self._looks:
                     threading.Thread(target=self._look, name="ends", daemon=True).start()
-                    self._process = os.getpid()
+                    self._looks = True
         return number
 
     def done(self, number: int) -> None:
         """Let an end not be called any more."""
         self._ends.pop(number, None)
+
+    def _forked(self) -> None:
+        self._ends.clear()
+        self._looks, self._lock = False, threading.Lock()
 
     def _look(self) -> None:
         while True:

@@ -226,18 +226,18 @@ def _run(
 
 
 def _feed(inputs: list[tuple[str, str]], rows: Batch, count: int) -> dict[str, NDArray[Any]]:
-    columns = rows if isinstance(rows, list) else [rows]
-    given = dict(zip(names_of(rows), columns, strict=True))
-    return {name: _as(given[name].reshape(count, -1), kind) for name, kind in inputs}
+    if not isinstance(rows, list):
+        [(name, kind)] = inputs
+        return {name: _as(rows, kind)}
+    given = dict(zip(names_of(rows), rows, strict=True))
+    return {name: _as(given[name].reshape(count, 1), kind) for name, kind in inputs}
 
 
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     if kind == "tensor(string)":
         return column
-    found: NDArray[Any] = column.astype(
-        "float32" if kind == "tensor(float)" else "float64", copy=False
-    )
-    return found
+    dtype = "float32" if kind == "tensor(float)" else "float64"
+    return column if column.dtype == dtype else column.astype(dtype)
 
 
 def _said(error: Exception) -> str:
