@@ -172,3 +172,13 @@ def test_what_was_accepted_is_finished_before_the_end(store, workers):
             sock.sendall(body[20:])
             assert sock.recv(2000).startswith(b"HTTP/1.1 200")
         assert server.process.wait(20) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_with_the_address_ends_the_server(store, workers, wanted):
+    folder, _ = store
+    with serving("champion", "--workers", workers, cwd=folder) as server:
+        server.process.send_signal(wanted)
+        assert server.process.wait(20) == 0

@@ -124,14 +124,18 @@ def _run(options: ServerOptions, bound: socket.socket, ready: Callable[[str], No
         config = _config(options, partial(application, options))
     host = f"[{options.host}]" if ":" in options.host else options.host
     scheme = "http" if options.certificate is None else "https"
-    ready(f"{scheme}://{host}:{bound.getsockname()[1]}")
+    address = f"{scheme}://{host}:{bound.getsockname()[1]}"
+    # Whoever reads the address may send a signal at once: it is listened to before.
     if options.workers > 1:
-        Multiprocess(config, sockets=[bound]).run()
+        workers = Multiprocess(config, sockets=[bound])
+        ready(address)
+        workers.run()
         return
-    # uvicorn raises the signal that ended it once more, when all is done.
+    server = uvicorn.Server(config)
     for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[bound])
+        signal.signal(one, server.handle_exit)
+    ready(address)
+    server.run(sockets=[bound])
 
 
 def _config(options: ServerOptions, app: object) -> uvicorn.Config:
