@@ -33,6 +33,7 @@ _ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 _PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
+_FAILED = Answer(500, b"")
 _OPEN = ("/v2/health/live", "/v2/health/ready", "/")
 """What answers without a token; the page shows nothing until it has one."""
 
@@ -57,7 +58,7 @@ class Application:
             return
         start = time.perf_counter()
         self.metrics.begin()
-        found = Answer(500, b"")
+        found = _FAILED
         try:
             found = await self._answer(scope, receive)
         except Refused as error:
@@ -151,7 +152,8 @@ class Application:
         length = headers.get(b"inference-header-content-length")
         if length is None:
             _check_json(headers)
-        data = await self._body(headers, receive)
+        self._admit()
+        data = await body.read(receive, headers, self._options.max_body)
         call = protocol.read(data, length, model, self._options.max_rows)
         outputs = await self._computer.run(model, call.batch, call.rows)
         content, json_length = protocol.answer(model, call, outputs)
@@ -166,21 +168,21 @@ class Application:
         self, model: Model, headers: dict[bytes, bytes], receive: body.Receive
     ) -> Answer:
         _check_json(headers)
-        data = await self._body(headers, receive)
+        self._admit()
+        data = await body.read(receive, headers, self._options.max_body)
         batch, rows = plain.read(data, model, self._options.max_rows)
         outputs = await self._computer.run(model, batch, rows)
         content = plain.answer(model, outputs)
         extra = ((b"artifact-digest", model.digest.encode()),)
         return Answer(200, content, JSON, extra, model.name, rows)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: body.Receive) -> bytes:
+    def _admit(self) -> None:
         if self.metrics.in_flight() > self._options.queue:
             raise Refused(
                 503,
                 f"{self._options.queue} requests are in hand; ask again",
                 (b"retry-after", b"1"),
             )
-        return await body.read(receive, headers, self._options.max_body)
 
     def _model(self, name: str | None, version: str | None = None) -> Model:
         models = self._shelf.models

@@ -68,14 +68,13 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
     request = decode(text, of_numbers=columns is UNSET)
     ports = model.interface.inputs
     given = _by_name(request.inputs, ports)
-    for port, one in zip(ports, given, strict=True):
-        _check_port(one, port)
     parts = parts_of(request.inputs, tail)
-    count = given[0].shape[0]
+    count = given[0].shape[0] if given[0].shape else 0
     if count > most_rows:
         raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
     values = []
     for index, (port, one) in enumerate(zip(ports, given, strict=True)):
+        _check_port(one, port)
         if one.shape[0] != count:
             raise Refused(400, f"{one.name}: has {one.shape[0]} rows, {given[0].name} has {count}")
         column = None if isinstance(columns, UnsetType) else columns[index]
@@ -167,6 +166,7 @@ def _values(
 
 
 def _check_kinds(data: list[Any], place: str, column: Column) -> None:
+    expected: set[type]
     if column.kind == "text":
         expected, said = {str}, "a text"
     elif column.nullable:

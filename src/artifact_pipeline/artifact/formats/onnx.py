@@ -187,7 +187,10 @@ def load(verified: bytes, where: str) -> Run:
         said = f"onnxruntime does not load it: {_said(error)}"
         raise VerificationError(said, where=where) from error
     inputs = [(one.name, one.type) for one in session.get_inputs()]
-    outputs = [one.name for one in session.get_outputs()]
+    given = {one.name for one in session.get_outputs()}
+    outputs = ["label", "probabilities"] if "probabilities" in given else ["label"]
+    if "prediction" in given:
+        outputs = ["prediction"]
     return partial(_run, session, inputs, outputs, where)
 
 
@@ -214,10 +217,8 @@ def _run(
     )
     try:
         values = session.run(outputs, _feed(inputs, rows, count), options)
-        found = dict(zip(outputs, values, strict=True))
-        if "prediction" in found:
-            return Outputs(found["prediction"].reshape(count), None)
-        return Outputs(found["label"], found.get("probabilities"))
+        predicted = values[0].reshape(count)
+        return Outputs(predicted, values[1] if len(values) > 1 else None)
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
         raise VerificationError(said, where=where) from error
