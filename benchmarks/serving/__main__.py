@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.serving.lasting import growth, readiness
 from benchmarks.serving.servers import SERVERS, Running, Server, started, trained
 
 ROUNDS = 3
@@ -30,12 +31,18 @@ class Rate(NamedTuple):
     """Milliseconds."""
 
 
-def measure(server: Running, body: bytes, seconds: float, place: Path) -> Rate:
-    """Return what a server reaches."""
+def script_of(body: bytes, place: Path) -> Path:
+    """Return what tells wrk the request."""
     script = place / "post.lua"
     said = json.dumps(body.decode())  # Lua reads the escapes that this text has as JSON does
     lines = ['wrk.method = "POST"', 'wrk.headers["Content-Type"] = "application/json"']
     script.write_text("\n".join([*lines, f"wrk.body = {said}"]))
+    return script
+
+
+def measure(server: Running, body: bytes, seconds: float, place: Path) -> Rate:
+    """Return what a server reaches."""
+    script = script_of(body, place)
     words = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
     out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in out and "Socket errors" not in out, out
@@ -66,6 +73,9 @@ def main() -> None:
                     with started(server) as running:
                         found[name].append(measure(running, server.body(rows), seconds, place))
             print(table(rows, found))
+        print(readiness(artifact, 2 * ROUNDS + 1))
+        ours = made["ours"]
+        print(growth(ours, script_of(ours.body(1), place)))
 
 
 def table(rows: int, found: dict[str, list[Rate]]) -> str:

@@ -34,6 +34,7 @@ class Running(NamedTuple):
     """A server that answers."""
 
     url: str
+    pid: int
 
 
 def trained(place: Path) -> Path:
@@ -62,7 +63,7 @@ def started(server: Server) -> Iterator[Running]:
     url = f"http://127.0.0.1:{port}{server.path}"
     try:
         _wait(url, server.body(1), process)
-        yield Running(url)
+        yield Running(url, process.pid)
     finally:
         process.terminate()
         process.wait(30)
@@ -96,6 +97,7 @@ def _ours(place: Path, artifact: Path) -> Server:
 def _bare(place: Path, artifact: Path) -> Server:
     command = [sys.executable, "-m", "uvicorn", "benchmarks.serving.bare:app", "--port", "PORT"]
     command += ["--no-access-log", "--log-level", "critical", "--lifespan", "off"]
+    command += ["--no-proxy-headers", "--no-server-header"]
     environment = {"PYTHONPATH": str(ROOT), "MODEL": str(artifact / "model.onnx")}
     return Server(command, "/v2/models/model/infer", environment, _tensor)
 

@@ -1,0 +1,17 @@
+"""A minute of what `python -m benchmarks.serving.soak` does for ten."""
+
+from __future__ import annotations
+
+import pytest
+from benchmarks.serving.soak import soak
+
+
+@pytest.mark.slow
+def test_a_minute_under_full_load_gives_no_wrong_answer_and_loses_none(tmp_path):
+    found = soak(60.0, tmp_path)
+    assert not found.wrong and not found.lost
+    assert found.answers > 1000 and found.refusals > 100
+    assert len(found.digests) == 2, "the alias moved, and was followed"
+    assert found.kills >= 3, "each kill waits until all workers are back"
+    third = len(found.mib) // 3
+    assert max(found.mib[-third:]) < 1.1 * max(found.mib[:third])
