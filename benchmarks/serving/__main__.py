@@ -19,7 +19,7 @@ from typing import NamedTuple
 from benchmarks.serving.lasting import growth, readiness
 from benchmarks.serving.servers import SERVERS, Running, Server, started, trained
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 class Rate(NamedTuple):
@@ -73,7 +73,7 @@ def main() -> None:
                     with started(server) as running:
                         found[name].append(measure(running, server.body(rows), seconds, place))
             print(table(rows, found))
-        print(readiness(artifact, 2 * ROUNDS + 1))
+        print(readiness(artifact, ROUNDS))
         ours = made["ours"]
         print(growth(ours, script_of(ours.body(1), place)))
 
