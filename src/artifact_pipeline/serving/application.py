@@ -264,7 +264,7 @@ def _allow(scope: dict[str, Any], *methods: str) -> None:
 def _check_json(headers: dict[bytes, bytes]) -> None:
     # A page of another site can send other types without asking; tritonclient says none.
     kind = headers.get(b"content-type", JSON)
-    if kind.partition(b";")[0].strip().lower() != JSON:
+    if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
         raise Refused(415, "expected the content-type application/json")
 
 

@@ -26,8 +26,8 @@ async def read(receive: Receive, headers: dict[bytes, bytes], most: int) -> byte
             encoded otherwise than by gzip or deflate, or is not what it is encoded as.
         Disconnected: if it never came.
     """
-    encoding = headers.get(b"content-encoding", b"").strip().lower()
-    if encoding not in (b"", b"identity") and encoding not in _WINDOWS:
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower() or b"identity"
+    if encoding != b"identity" and encoding not in _WINDOWS:
         raise Refused(415, "the content-encoding is unknown; expected gzip, deflate or none")
     length = headers.get(b"content-length")
     if length is not None and int(length) > most:
@@ -49,7 +49,7 @@ async def read(receive: Receive, headers: dict[bytes, bytes], most: int) -> byte
         body = b"".join(parts)
     if len(body) > most:
         raise _too_large(most)
-    return _decompressed(body, encoding, most) if encoding in _WINDOWS else body
+    return body if encoding == b"identity" else _decompressed(body, encoding, most)
 
 
 def _decompressed(body: bytes, encoding: bytes, most: int) -> bytes:
