@@ -249,11 +249,14 @@ def test_a_line_of_json_for_each_request_where_it_is_asked_for(digits, tmp_path)
     for words in (["--access-log"], []):
         with serving(digits.folder, *words, cwd=tmp_path) as server:
             server.post("/predict", {"rows": [ROW, ROW]})
+            server.post("/v2/models/model/infer", {"inputs": [tensor([ROW])]})
             server.get("/v2?secret=1", host="evil.example")
             server.process.terminate()
             out, err = server.process.communicate(timeout=30)
         lines = [json.loads(line) for line in out.splitlines()]
         assert [(one["path"], one["status"], one["rows"]) for one in lines] == (
-            [("/predict", 200, 2), ("/v2", 421, 0)] if words else []
+            [("/predict", 200, 2), ("/v2/models/model/infer", 200, 1), ("/v2", 421, 0)]
+            if words
+            else []
         )
         assert (err, server.process.returncode) == ("", 0)

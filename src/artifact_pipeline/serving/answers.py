@@ -8,6 +8,8 @@ import time
 from typing import Any, NamedTuple
 
 JSON = b"application/json"
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Answer(NamedTuple):
@@ -19,6 +21,19 @@ class Answer(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     model: str = ""
     rows: int = 0
+
+
+def headers_of(answer: Answer, method: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers that an answer has."""
+    headers = [
+        (b"content-type", answer.media_type),
+        (b"content-length", b"%d" % len(answer.content)),
+        _NO_SNIFF,
+        *answer.headers,
+    ]
+    if method != "POST":  # whose answers nobody keeps
+        headers.append(_NO_STORE)
+    return headers
 
 
 def log(scope: dict[str, Any], found: Answer, seconds: float) -> None:

@@ -26,9 +26,7 @@ async def read(receive: Receive, headers: dict[bytes, bytes], most: int) -> byte
             encoded otherwise than by gzip or deflate, or is not what it is encoded as.
         Disconnected: if it never came.
     """
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower() or b"identity"
-    if encoding != b"identity" and encoding not in _WINDOWS:
-        raise Refused(415, "the content-encoding is unknown; expected gzip, deflate or none")
+    _encoding(headers)  # before what cannot be read is waited for
     length = headers.get(b"content-length")
     if length is not None and int(length) > most:
         raise _too_large(most)
@@ -47,9 +45,26 @@ async def read(receive: Receive, headers: dict[bytes, bytes], most: int) -> byte
             if size > most:
                 raise _too_large(most)
         body = b"".join(parts)
+    return plain(body, headers, most)
+
+
+def plain(body: bytes, headers: dict[bytes, bytes], most: int) -> bytes:
+    """Return a body that is here as a whole, decompressed.
+
+    Raises:
+        Refused: as `read`.
+    """
+    encoding = _encoding(headers)
     if len(body) > most:
         raise _too_large(most)
     return body if encoding == b"identity" else _decompressed(body, encoding, most)
+
+
+def _encoding(headers: dict[bytes, bytes]) -> bytes:
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower() or b"identity"
+    if encoding != b"identity" and encoding not in _WINDOWS:
+        raise Refused(415, "the content-encoding is unknown; expected gzip, deflate or none")
+    return encoding
 
 
 def _decompressed(body: bytes, encoding: bytes, most: int) -> bytes:

@@ -30,7 +30,7 @@ class Computer:
             Refused: if it is not done within the deadline, or the model fails on the rows.
         """
         if rows <= model.quick:
-            return _predict(model, batch, self._deadline)
+            return self.now(model, batch)
         end = time.monotonic() + self._deadline
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._threads, _predict_until, model, batch, end)
@@ -41,6 +41,14 @@ class Computer:
             future.add_done_callback(_forget)
             future.cancel()
             raise _late(self._deadline) from error
+
+    def now(self, model: Model, batch: Batch) -> Outputs:
+        """Return what a model says of few rows, whoever else waits.
+
+        Raises:
+            Refused: as `run`.
+        """
+        return _predict(model, batch, self._deadline)
 
     def close(self) -> None:
         """Wait for nothing that is still computed."""

@@ -72,6 +72,10 @@ class Metrics:
         """Count a request that is being answered from now on."""
         self._all[self._begin] += 1.0
 
+    def leave(self) -> None:
+        """Count a request no more that is begun again elsewhere."""
+        self._all[self._begin] -= 1.0
+
     def end(self, model: str, status: int, seconds: float, rows: int) -> None:
         """Count a request that was answered; `model` is empty where none was meant."""
         numbers, base = self._all, self._bases[model]

@@ -1,0 +1,88 @@
+"""One connection and what comes over it: in one piece, in many, and several requests at once."""
+
+import json
+import re
+import socket
+import time
+
+import pytest
+from running import serving, tensor
+
+ROW = [float(i % 17) for i in range(64)]
+INFER = "/v2/models/model/infer"
+
+
+@pytest.fixture(scope="module")
+def server(digits, tmp_path_factory):
+    with serving(digits.folder, cwd=tmp_path_factory.mktemp("serve")) as found:
+        yield found
+
+
+def request(name, *headers, version="1.1", rows=1, path=INFER) -> bytes:
+    body = json.dumps({"id": name, "inputs": [tensor([ROW] * rows)]}).encode()
+    head = [f"POST {path} HTTP/{version}", "Host: localhost", "Content-Type: application/json"]
+    head += [f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+def ids(answers: bytes) -> list[str]:
+    return re.findall(r'"id":"(\w+)"', answers.decode())
+
+
+def test_requests_sent_in_one_piece_are_answered_in_their_order(server):
+    names = [f"n{number}" for number in range(20)]
+    # Some may be answered where they are read, some have more rows than that, some are refused.
+    sent = [request(name, rows=1 if i % 3 else 2000) for i, name in enumerate(names)]
+    sent.insert(7, request("none", path="/v2/models/other/infer"))
+    answers = server.raw(b"".join([*sent, request("last", "Connection: close")]))
+    assert ids(answers) == [*names, "last"]
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200"] * 7 + [b"404"] + [b"200"] * 14
+
+
+def test_a_request_in_two_pieces_is_answered_as_in_one(server):
+    whole = request("cut", "Connection: close")
+    for cut in [1, 20, whole.index(b"\r\n\r\n") + 2, whole.index(b"\r\n\r\n") + 4, len(whole) - 1]:
+        with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+            sock.sendall(whole[:cut])
+            time.sleep(0.05)
+            sock.sendall(whole[cut:])
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert ids(answer) == ["cut"], cut
+
+
+@pytest.mark.parametrize("words", [{"version": "1.0"}, {}])
+def test_a_connection_is_closed_where_the_client_asks_for_it(server, words):
+    sent = request("end", *([] if words else ["Connection: close"]), **words)
+    answer = server.raw(sent, timeout=3.0)  # before one that is idle is closed
+    assert answer.startswith(b"HTTP/1.1 200") and ids(answer) == ["end"]
+
+
+def test_an_idle_connection_is_closed_after_its_answer(server):
+    answer = server.raw(request("idle"), timeout=20.0)
+    assert answer.count(b"HTTP/1.1") == 1 and ids(answer) == ["idle"]
+
+
+def test_a_client_that_never_reads_is_not_written_to_without_end(server):
+    one = request("mute")
+    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        sock.settimeout(2.0)
+        with pytest.raises(TimeoutError):
+            for _ in range(100_000):
+                sock.sendall(one * 50)
+        assert server.get("/v2/health/live").status == 200
+
+
+def test_whatever_way_it_went_a_request_is_counted_once(server):
+    def count():
+        return [
+            server.counted('requests_total{model="model",code="200"}'),
+            server.counted('requests_total{model="model",code="400"}'),
+            server.counted('rows_total{model="model"}'),
+            server.counted("in_flight"),
+        ]
+
+    before = count()
+    server.post(INFER, {"inputs": [tensor([ROW])]})
+    server.post(INFER, {"inputs": [tensor([ROW] * 5000)]})
+    server.post(INFER, {"inputs": []})
+    assert [now - then for now, then in zip(count(), before, strict=True)] == [2, 1, 5001, 0]
