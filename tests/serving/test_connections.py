@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+from conftest import QUICK, call, write
 from running import serving, tensor
 
 ROW = [float(i % 17) for i in range(64)]
@@ -14,7 +15,15 @@ INFER = "/v2/models/model/infer"
 
 @pytest.fixture(scope="module")
 def server(digits, tmp_path_factory):
-    with serving(digits.folder, cwd=tmp_path_factory.mktemp("serve")) as found:
+    folder = tmp_path_factory.mktemp("serve")
+    trees = {
+        "estimator": "sklearn.ensemble.RandomForestClassifier",
+        "params": {"n_estimators": 300},
+    }
+    forest = call("train", write(folder, {**QUICK, "model": trees}), "--json", cwd=folder)
+    assert forest.code == 0, forest.err
+    models = [f"model={digits.folder}", f"slow={forest.json['artifact']}"]
+    with serving(*models, cwd=folder) as found:
         yield found
 
 
@@ -62,6 +71,26 @@ def test_an_idle_connection_is_closed_after_its_answer(server):
     assert answer.count(b"HTTP/1.1") == 1 and ids(answer) == ["idle"]
 
 
+@pytest.mark.parametrize(("model", "row"), [("model", [0] * 64), ("slow", [0] * 4)])
+def test_whatever_way_it_went_a_request_is_counted_once(server, model, row):
+    def count():
+        codes = [
+            server.counted(f'requests_total{{model="{model}",code="{n}"}}') for n in (200, 400)
+        ]
+        return [
+            *codes,
+            server.counted(f'rows_total{{model="{model}"}}'),
+            server.counted("in_flight"),
+        ]
+
+    path, before = f"/v2/models/{model}/infer", count()
+    # Whole when they are read, but two thousand rows of many trees take long.
+    for rows in (1, 2000):
+        assert server.post(path, {"inputs": [tensor([row] * rows)]}).status == 200
+    assert server.post(path, {"inputs": []}).status == 400
+    assert [now - then for now, then in zip(count(), before, strict=True)] == [2, 1, 2001, 0]
+
+
 def test_a_client_that_never_reads_is_not_written_to_without_end(server):
     one = request("mute")
     with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
@@ -70,19 +99,3 @@ def test_a_client_that_never_reads_is_not_written_to_without_end(server):
             for _ in range(100_000):
                 sock.sendall(one * 50)
         assert server.get("/v2/health/live").status == 200
-
-
-def test_whatever_way_it_went_a_request_is_counted_once(server):
-    def count():
-        return [
-            server.counted('requests_total{model="model",code="200"}'),
-            server.counted('requests_total{model="model",code="400"}'),
-            server.counted('rows_total{model="model"}'),
-            server.counted("in_flight"),
-        ]
-
-    before = count()
-    server.post(INFER, {"inputs": [tensor([ROW])]})
-    server.post(INFER, {"inputs": [tensor([ROW] * 5000)]})
-    server.post(INFER, {"inputs": []})
-    assert [now - then for now, then in zip(count(), before, strict=True)] == [2, 1, 5001, 0]
