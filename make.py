@@ -30,7 +30,9 @@ REQUIREMENTS = {
 }
 COMMANDS = {
     "run": [["artifact-pipeline", "run"]],
-    "test": [["python", "-m", "pytest", "tests/", "-n2", "--dist=loadfile"]],
+    "test": [
+        ["python", "-m", "pytest", "tests/", "-n2", "--dist=loadfile", "--no-loadscope-reorder"]
+    ],
     "check": [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
