@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.serving.servers import Server, started
+from benchmarks.serving.soak import mib
 
 MILLION = 1_000_000
 _RUNTIME = """
@@ -45,17 +46,17 @@ def readiness(artifact: Path, rounds: int) -> str:
     )
 
 
-def growth(server: Server, body: Path, requests: int = MILLION) -> str:
-    """Return the memory of our server, every hundred thousand requests."""
+def growth(server: Server, body: Path) -> str:
+    """Return the memory of our server before, and every 15 s of, a million requests."""
     with started(server) as running:
-        said, done = [_mib(running.pid)], 0
-        while done < requests:
+        said, done = [mib(running.pid)], 0
+        while done < MILLION:
             words = ["wrk", "-t1", "-c16", "-d15s", "-s", str(body), running.url]
             out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
             [count] = re.findall(r"(\d+) requests in", out)
             done += int(count)
-            said.append(_mib(running.pid))
-    return f"memory over {done} requests: {', '.join(f'{mib:.1f}' for mib in said)} MiB"
+            said.append(mib(running.pid))
+    return f"memory over {done} requests: {', '.join(f'{one:.1f}' for one in said)} MiB"
 
 
 def _until_said(*words: str) -> float:
@@ -70,8 +71,3 @@ def _until_said(*words: str) -> float:
         took = time.perf_counter() - start
         process.terminate()
     return took
-
-
-def _mib(pid: int) -> float:
-    [line] = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in x]
-    return int(line.split()[1]) / 1024

@@ -152,7 +152,7 @@ def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
     while not found.ends.wait(1.0):
         now = time.monotonic() - start
         workers = workers_of(server)
-        found.mib.append(max((_mib(pid) for pid in workers), default=0.0))
+        found.mib.append(max((mib(pid) for pid in workers), default=0.0))
         if now > SWAP * (swaps + 1):
             swaps += 1
             _move(alias, digests[swaps % 2])
@@ -173,7 +173,8 @@ def workers_of(server: int) -> list[int]:
     return found
 
 
-def _mib(pid: int) -> float:
+def mib(pid: int) -> float:
+    """Return the memory of a process, 0 if it has just ended."""
     with contextlib.suppress(OSError, IndexError):
         [line] = [x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in x]
         return int(line.split()[1]) / 1024
