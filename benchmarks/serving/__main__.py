@@ -31,18 +31,32 @@ class Rate(NamedTuple):
     """Milliseconds."""
 
 
-def script_of(body: bytes, place: Path) -> Path:
-    """Return what tells wrk the request."""
+_ASK = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local requests, at = {}, 0
+function init(args)
+  for i, body in ipairs(bodies) do requests[i] = wrk.format(nil, nil, nil, body) end
+end
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+"""
+
+
+def script_of(bodies: list[bytes], place: Path) -> Path:
+    """Return what tells wrk the requests, which it sends in turns."""
     script = place / "post.lua"
-    said = json.dumps(body.decode())  # Lua reads the escapes that this text has as JSON does
-    lines = ['wrk.method = "POST"', 'wrk.headers["Content-Type"] = "application/json"']
-    script.write_text("\n".join([*lines, f"wrk.body = {said}"]))
+    # Lua reads the escapes that these texts have as JSON does.
+    said = ",\n".join(json.dumps(body.decode()) for body in bodies)
+    script.write_text(f"local bodies = {{{said}}}\n{_ASK}")
     return script
 
 
-def measure(server: Running, body: bytes, seconds: float, place: Path) -> Rate:
+def measure(server: Running, bodies: list[bytes], seconds: float, place: Path) -> Rate:
     """Return what a server reaches."""
-    script = script_of(body, place)
+    script = script_of(bodies, place)
     words = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
     out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in out and "Socket errors" not in out, out
@@ -71,11 +85,11 @@ def main() -> None:
             for _ in range(ROUNDS):
                 for name, server in made.items():
                     with started(server) as running:
-                        found[name].append(measure(running, server.body(rows), seconds, place))
+                        found[name].append(measure(running, server.bodies(rows), seconds, place))
             print(table(rows, found))
         print(readiness(artifact, ROUNDS))
         ours = made["ours"]
-        print(growth(ours, script_of(ours.body(1), place)))
+        print(growth(ours, script_of(ours.bodies(1), place)))
 
 
 def table(rows: int, found: dict[str, list[Rate]]) -> str:

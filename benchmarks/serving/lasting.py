@@ -46,12 +46,12 @@ def readiness(artifact: Path, rounds: int) -> str:
     )
 
 
-def growth(server: Server, body: Path) -> str:
+def growth(server: Server, script: Path) -> str:
     """Return the memory of our server before, and every 15 s of, a million requests."""
     with started(server) as running:
         said, done = [mib(running.pid)], 0
         while done < MILLION:
-            words = ["wrk", "-t1", "-c16", "-d15s", "-s", str(body), running.url]
+            words = ["wrk", "-t1", "-c16", "-d15s", "-s", str(script), running.url]
             out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
             [count] = re.findall(r"(\d+) requests in", out)
             done += int(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-_VALUES = [float(i % 17) for i in range(64)]
+REQUESTS = 16
+"""Requests that differ in their values, and so in their lengths, as those of clients do."""
 
 
 class Server(NamedTuple):
@@ -27,7 +29,8 @@ class Server(NamedTuple):
     """`PORT` stands for the port."""
     path: str
     environment: dict[str, str]
-    body: Callable[[int], bytes]
+    bodies: Callable[[int], list[bytes]]
+    """Of requests with so many rows."""
 
 
 class Running(NamedTuple):
@@ -62,7 +65,7 @@ def started(server: Server) -> Iterator[Running]:
     )
     url = f"http://127.0.0.1:{port}{server.path}"
     try:
-        _wait(url, server.body(1), process)
+        _wait(url, server.bodies(1)[0], process)
         yield Running(url, process.pid)
     finally:
         process.terminate()
@@ -83,15 +86,28 @@ def _wait(url: str, body: bytes, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.1)
 
 
-def _tensor(rows: int) -> bytes:
-    given = {"name": "X", "shape": [rows, 64], "datatype": "FP64", "data": _VALUES * rows}
-    return json.dumps({"inputs": [given]}).encode()
+def _rows(rows: int, number: int) -> list[list[float]]:
+    made = random.Random(number)
+    return [[float(made.randrange(17)) for _ in range(64)] for _ in range(rows)]
+
+
+def _tensors(rows: int) -> list[bytes]:
+    found = []
+    for number in range(REQUESTS):
+        data = [value for row in _rows(rows, number) for value in row]
+        given = {"name": "X", "shape": [rows, 64], "datatype": "FP64", "data": data}
+        found.append(json.dumps({"inputs": [given]}).encode())
+    return found
+
+
+def _lists(rows: int) -> list[bytes]:
+    return [json.dumps({"inputs": _rows(rows, number)}).encode() for number in range(REQUESTS)]
 
 
 def _ours(place: Path, artifact: Path) -> Server:
     command = [sys.executable, "-m", "artifact_pipeline", "serve", str(artifact), "--port", "PORT"]
     environment = {"PYTHONPATH": str(ROOT / "src")}
-    return Server(command, "/v2/models/model/infer", environment, _tensor)
+    return Server(command, "/v2/models/model/infer", environment, _tensors)
 
 
 def _bare(place: Path, artifact: Path) -> Server:
@@ -99,7 +115,7 @@ def _bare(place: Path, artifact: Path) -> Server:
     command += ["--no-access-log", "--log-level", "critical", "--lifespan", "off"]
     command += ["--no-proxy-headers", "--no-server-header"]
     environment = {"PYTHONPATH": str(ROOT), "MODEL": str(artifact / "model.onnx")}
-    return Server(command, "/v2/models/model/infer", environment, _tensor)
+    return Server(command, "/v2/models/model/infer", environment, _tensors)
 
 
 def _environment(place: Path, name: str, *packages: str) -> Path:
@@ -137,7 +153,7 @@ def _mlserver(place: Path, artifact: Path) -> Server:
         "MLSERVER_DEBUG": "false",
     }
     command = [str(python.with_name("mlserver")), "start", str(model)]
-    return Server(command, "/v2/models/model/infer", environment, _tensor)
+    return Server(command, "/v2/models/model/infer", environment, _tensors)
 
 
 def _mlflow(place: Path, artifact: Path) -> Server:
@@ -158,12 +174,7 @@ def _mlflow(place: Path, artifact: Path) -> Server:
     ]
     command += ["--env-manager", "local", "--port", "PORT", "--workers", "1"]
     environment = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    return Server(
-        command,
-        "/invocations",
-        environment,
-        lambda rows: json.dumps({"inputs": [_VALUES] * rows}).encode(),
-    )
+    return Server(command, "/invocations", environment, _lists)
 
 
 SERVERS: dict[str, Callable[[Path, Path], Server]] = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+Client = tuple[str, int]
+"""Address and port."""
 JSON = b"application/json"
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
@@ -36,14 +38,13 @@ def headers_of(answer: Answer, method: str) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def log(scope: dict[str, Any], found: Answer, seconds: float) -> None:
+def log(client: Client | None, method: str, path: str, found: Answer, seconds: float) -> None:
     """Print a line of JSON about a request; of its query and its rows nothing."""
-    client = scope["client"][0] if scope["client"] else None
     line = {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "client": client,
-        "method": scope["method"],
-        "path": scope["path"][:200],
+        "client": client[0] if client else None,
+        "method": method,
+        "path": path[:200],
         "status": found.status,
         "model": found.model or None,
         "rows": found.rows,

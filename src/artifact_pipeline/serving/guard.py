@@ -8,35 +8,6 @@ import ipaddress
 from artifact_pipeline.serving.options import ServerOptions
 from artifact_pipeline.serving.refusals import Refused
 
-WANTED = frozenset(
-    (
-        b"host",
-        b"origin",
-        b"authorization",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"inference-header-content-length",
-    )
-)
-"""The headers that anything here looks at."""
-_ONCE = frozenset((b"host", b"authorization", b"inference-header-content-length"))
-
-
-def headers_of(raw: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return the headers that are looked at.
-
-    Raises:
-        Refused: if one that tells who asks, or how to read, stands twice.
-    """
-    found: dict[bytes, bytes] = {}
-    for name, value in raw:
-        if name in WANTED:
-            if name in found and name in _ONCE:
-                raise Refused(400, f"the header {name.decode()} stands twice")
-            found[name] = value
-    return found
-
 
 class Guard:
     """Knows the names and the token of a server, and which host names were good before."""

@@ -17,6 +17,7 @@ from artifact_pipeline.serving.answers import headers_of
 
 if TYPE_CHECKING:
     from artifact_pipeline.serving.application import Application
+    from artifact_pipeline.serving.heads import Head
 
 _INFER = re.compile(rb"/v2/models/[A-Za-z0-9._-]+(?:/versions/[A-Za-z0-9:]+)?/infer")
 MAX_HEADERS = 16 << 10
@@ -36,8 +37,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._whole = True
         self._refused = False
-        self._held: bytes | None = None
-        self._answered = False
+        self._asks: Head | None = None
+        self._held = b""
+        self._answered: Head | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -49,7 +51,8 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        fresh = self._whole
+        if self._refused or (fresh and self._answer_again(data)):
             return
         if self._in_head:
             end = (self._last + data).find(b"\r\n\r\n")
@@ -58,11 +61,13 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._head > MAX_HEADERS:
                 self._refuse(431, f"the headers have more than {MAX_HEADERS} bytes")
                 return
-        self._whole = self._answered = False
+        self._whole, self._answered = False, None
         super().data_received(data)
-        if self._held is not None:
+        if self._asks is not None:
             self._release()
         if self._whole:
+            if fresh and self._answered is not None:
+                self.app.heads.add(data, self._answered)
             if self._timer is not None:
                 self._disarm()
         elif self._timer is None and not self.transport.is_closing():
@@ -74,48 +79,56 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head = False, 0
-        if self._may_be_answered_at_once():
-            self._held = b""
-        else:
+        if (
+            # One of each read: many at once would hold up all other connections.
+            self._answered is None
+            and self._is_free()
+            and _INFER.fullmatch(self.url) is not None
+            and not self.expect_100_continue
+            and not self.parser.should_upgrade()
+            and self.parser.should_keep_alive()
+            and self.parser.get_method() == b"POST"
+        ):
+            self._asks = self.app.head(self.url.decode("ascii"), self.headers)
+        if self._asks is None:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self._held is None:
+        if self._asks is None:
             super().on_body(body)
         else:
             self._held += body
 
     def on_message_complete(self) -> None:
         self._in_head, self._whole = True, True
-        if self._held is not None:
-            if self._answer(self._held):
+        if self._asks is not None:
+            if self._answer(self._asks, self._held):
+                self._answered, self._asks, self._held = self._asks, None, b""
                 return
             self._release()
         super().on_message_complete()
 
-    def _may_be_answered_at_once(self) -> bool:
-        """Return whether a request asks for an inference, and nothing goes before its answer."""
+    def _is_free(self) -> bool:
+        """Return whether nothing goes before the answer to what is asked next."""
         return (
-            _INFER.fullmatch(self.url) is not None
-            and (self.cycle is None or self.cycle.response_complete)
-            # One of each read: many at once would hold up all other connections.
-            and not self._answered
+            (self.cycle is None or self.cycle.response_complete)
             and not self.flow.write_paused
-            and not self.expect_100_continue
             and not self.transport.is_closing()
-            and not self.parser.should_upgrade()
-            and self.parser.should_keep_alive()
-            and self.parser.get_method() == b"POST"
         )
 
-    def _answer(self, body: bytes) -> bool:
+    def _answer_again(self, data: bytes) -> bool:
+        """Answer a whole request whose head came before: it need not be parsed again."""
+        found = self.app.heads.find(data)
+        if found is None or not self._is_free() or not self._answer(*found):
+            return False
+        self._disarm()
+        return True
+
+    def _answer(self, head: Head, body: bytes) -> bool:
         """Answer a whole request, if that takes no time."""
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["method"], scope["path"] = "POST", self.url.decode("ascii")
-        found = self.app.at_once(scope, body)
+        found = self.app.at_once(head, body, self.client)
         if found is None:
             return False
-        self._held, self._answered = None, True
         parts = [STATUS_LINE[found.status]]
         for name, value in (*self.server_state.default_headers, *headers_of(found, "POST")):
             parts += (name, b": ", value, b"\r\n")
@@ -125,7 +138,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _release(self) -> None:
         """Let a request that was held back go the way of all others."""
-        body, self._held = self._held, None
+        body = self._held
+        self._asks, self._held = None, b""
         super().on_headers_complete()
         if body:
             super().on_body(body)
