@@ -109,10 +109,25 @@ def _move(alias: Path, digest: str) -> None:
     new.replace(alias)
 
 
+class _InOnePiece(http.client.HTTPConnection):
+    """Sends the head and the body of a request together, as most clients but Python's do."""
+
+    _held = b""
+
+    def send(self, data: Any) -> None:
+        self._held += data
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        held, self._held = self._held, b""
+        super().send(held)
+        return super().getresponse()
+
+
 def _ask(found: Soak, port: int, rows: Any, expected: dict[str, Any], seed: int) -> None:
     made = random.Random(seed)
     path = "/v2/models/model/infer"
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    kind = _InOnePiece if seed % 2 else http.client.HTTPConnection
+    connection = kind("127.0.0.1", port, timeout=30)
     while not found.ends.is_set():
         index = made.randrange(ROWS)
         tensor = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": rows[index].tolist()}
