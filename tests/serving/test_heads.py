@@ -1,7 +1,6 @@
 """A head that came before, byte for byte, is not read again: what it means never changes by it."""
 
 import json
-import re
 import shutil
 import socket
 import time
@@ -11,12 +10,17 @@ from conftest import SHORT, call, write
 from running import serving, tensor
 
 INFER = "/v2/models/model/infer"
+SLOW = "/v2/models/slow/infer"
 ROW = [float(i % 17) for i in range(64)]
 
 
 @pytest.fixture(scope="module")
 def server(digits, tmp_path_factory):
-    with serving(digits.folder, cwd=tmp_path_factory.mktemp("serve")) as found:
+    folder = tmp_path_factory.mktemp("serve")
+    slow = {"estimator": "sklearn.neighbors.KNeighborsClassifier", "params": {}}
+    config = write(folder, {"data": {"dataset": "digits"}, "model": slow})
+    near = call("train", config, "--json", cwd=folder)
+    with serving(f"model={digits.folder}", f"slow={near.json['artifact']}", cwd=folder) as found:
         yield found
 
 
@@ -48,16 +52,15 @@ class Connection:
         for piece in pieces:
             self.sock.sendall(piece)
             time.sleep(0.05 if len(pieces) > 1 else 0)
-        data, found = b"", []
-        while len(found) < answers:
-            data += self.sock.recv(65536)
-            head, end, rest = data.partition(b"\r\n\r\n")
-            [length] = re.findall(rb"content-length: (\d+)", head) or [b"0"]
-            if end and len(rest) >= int(length):
-                found.append((int(head.split()[1]), json.loads(rest[: int(length)])))
-                data = rest[int(length) :]
-        assert not data
+        with self.sock.makefile("rb") as file:
+            found = [_answer(file) for _ in range(answers)]
         return found[0] if answers == 1 else found
+
+
+def _answer(file):
+    status = int(file.readline().split()[1])
+    headers = dict(line.lower().split(b": ") for line in iter(file.readline, b"\r\n"))
+    return status, json.loads(file.read(int(headers[b"content-length"])))
 
 
 @pytest.fixture
@@ -112,12 +115,25 @@ def test_several_in_one_piece_and_a_piece_that_ends_within_one(connection):
     assert [answer["id"] for _, answer in said] == [f"n{number}" for number in range(1, 8)]
 
 
-def test_after_an_answer_that_is_still_computed(connection):
-    # Compressed or not, a large body takes another way; what follows it waits.
-    rows = 1000
-    body = json.dumps({"id": "large", "inputs": [tensor([ROW] * rows)]}).encode()
-    said = connection.ask(post(body) + inference("n1"), inference("n2"), answers=3)
-    assert [answer["id"] for _, answer in said] == ["large", "n1", "n2"]
+def test_nor_within_a_header(connection):
+    status, _ = connection.ask(b"GET /v2/models/other HTTP/1.1\r\nReferer: ", inference("n1"))
+    assert status == 404
+    assert connection.ask(inference("n2"))[1]["id"] == "n2"
+
+
+def test_nothing_is_a_head_but_from_its_first_line_on(server, connection):
+    one = inference("n1")
+    assert connection.ask(b"\r\n\r\n" + one)[1]["id"] == "n1"
+    body = one[one.index(b"{") :]
+    assert server.raw(b"\r\n\r\n" + body).startswith(b"HTTP/1.1 400")
+
+
+def test_after_an_answer_that_is_still_computed(server, connection):
+    many = json.dumps({"id": "many", "inputs": [tensor([ROW] * 2000)]}).encode()
+    said = connection.ask(post(many, SLOW) + inference("n1"), inference("n2"), answers=3)
+    assert [answer["id"] for _, answer in said] == ["many", "n1", "n2"]
+    said = connection.ask(post(many, SLOW), inference("n2"), answers=2)
+    assert [answer["id"] for _, answer in said] == ["many", "n2"]
 
 
 def test_heads_without_end_are_not_kept_and_each_is_answered(server):
