@@ -71,6 +71,24 @@ def test_an_idle_connection_is_closed_after_its_answer(server):
     assert answer.count(b"HTTP/1.1") == 1 and ids(answer) == ["idle"]
 
 
+@pytest.mark.slow
+def test_a_connection_that_is_used_stays_open_whatever_way_its_requests_go(server):
+    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        file = sock.makefile("rb")
+        # One that is idle for 5 s is closed; these pauses are longer only together.
+        for name in ("at once", "at once", "by a task", "at once"):
+            sock.sendall(request("used", *(["Expect: 100-continue"] if "task" in name else [])))
+            status = file.readline()
+            while status.split()[1] == b"100":
+                file.readline()
+                status = file.readline()
+            head = dict(line.split(b": ") for line in iter(file.readline, b"\r\n"))
+            assert ids(file.read(int(head[b"content-length"]))) == ["used"], name
+            time.sleep(3.0)
+        start = time.monotonic()
+        assert file.read() == b"" and time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize(("model", "row"), [("model", [0] * 64), ("slow", [0] * 4)])
 def test_whatever_way_it_went_a_request_is_counted_once(server, model, row):
     def count():

@@ -80,13 +80,14 @@ class Application:
 
     def head(self, path: str, raw: list[tuple[bytes, bytes]]) -> Head | None:
         """Return what a POST asks for that may be answered at once; None of any that is refused."""
-        with suppress(Refused):
+        try:
             headers = heads.wanted(raw)
             self._guard.check(headers)
             self._guard.authorize(headers)
             name, version, _ = paths.route(path)
             return Head(path, name, version, headers, heads.json_length(headers))
-        return None
+        except Refused:
+            return None
 
     def at_once(self, head: Head, data: bytes, client: Client | None) -> Answer | None:
         """Return the answer to an inference that is here as a whole; None if it takes longer.

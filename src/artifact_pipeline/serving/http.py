@@ -41,6 +41,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._held = b""
         self._answered: Head | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._spoke = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,6 +50,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._idle is not None:
+            self._idle.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -55,7 +59,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused or (fresh and self._answer_again(data)):
             return
         if self._in_head:
-            end = (self._last + data).find(b"\r\n\r\n")
+            end = (self._last + data if self._last else data).find(b"\r\n\r\n")
             self._head += len(data) if end < 0 else end - len(self._last)
             self._last = data[-3:] if end < 0 else b""
             if self._head > MAX_HEADERS:
@@ -111,17 +115,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def _is_free(self) -> bool:
         """Return whether nothing goes before the answer to what is asked next."""
         return (
-            (self.cycle is None or self.cycle.response_complete)
-            and not self.flow.write_paused
-            and not self.transport.is_closing()
+            self._is_answered() and not self.flow.write_paused and not self.transport.is_closing()
         )
+
+    def _is_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
     def _answer_again(self, data: bytes) -> bool:
         """Answer a whole request whose head came before: it need not be parsed again."""
         found = self.app.heads.find(data)
         if found is None or not self._is_free() or not self._answer(*found):
             return False
-        self._disarm()
+        if self._timer is not None:
+            self._disarm()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         return True
 
     def _answer(self, head: Head, body: bytes) -> bool:
@@ -133,8 +141,20 @@ class LimitedProtocol(HttpToolsProtocol):
         for name, value in (*self.server_state.default_headers, *headers_of(found, "POST")):
             parts += (name, b": ", value, b"\r\n")
         self.transport.write(b"".join((*parts, b"\r\n", found.content)))
-        self.on_response_complete()
+        self.server_state.total_requests += 1
+        self._spoke = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._rest)
         return True
+
+    def _rest(self) -> None:
+        """Close an idle connection. A timer for each answer would be a twentieth of its cost."""
+        self._idle = None
+        left = self._spoke + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._idle = self.loop.call_later(left, self._rest)
+        elif self._whole and self._is_answered() and self.timeout_keep_alive_task is None:
+            self.transport.close()  # else what is under way, or was answered since, has a timer
 
     def _release(self) -> None:
         """Let a request that was held back go the way of all others."""

@@ -72,14 +72,11 @@ def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Cal
     count = given[0].shape[0] if given[0].shape else 0
     if count > most_rows:
         raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
-    values = []
-    for index, (port, one) in enumerate(zip(ports, given, strict=True)):
-        _check_port(one, port)
-        if one.shape[0] != count:
-            raise Refused(400, f"{one.name}: has {one.shape[0]} rows, {given[0].name} has {count}")
-        column = None if isinstance(columns, UnsetType) else columns[index]
-        values.append(_values(one, port, parts.get(one.name), column))
-    batch = _checked(values, ports, count, model, from_json=not parts)
+    batch: Batch
+    if isinstance(columns, UnsetType):
+        batch = _matrix(given[0], ports[0], parts.get(given[0].name), model.interface.features)
+    else:
+        batch = _table(given, ports, parts, columns)
     return Call(batch, count, request.id, _outputs(request, model.interface.outputs))
 
 
@@ -124,6 +121,39 @@ def _by_name(inputs: list[Input[Any]], ports: list[Port]) -> list[Input[Any]]:
     return [given[name] for name in known]
 
 
+def _matrix(
+    one: Input[Any], port: Port, binary: bytes | None, features: list[str]
+) -> NDArray[np.float64]:
+    """Return the rows of a model that takes a matrix, (n_rows, n_features)."""
+    _check_port(one, port)
+    matrix = _values(one, port, binary, None).reshape(one.shape[0], -1)
+    if binary is None:  # JSON has no word for what is not finite
+        return matrix
+    try:
+        return rows.check(matrix.astype(np.float64, copy=False), features, port.name)
+    except DataError as error:
+        raise Refused(400, str(error)) from error
+
+
+def _table(
+    given: list[Input[Any]], ports: list[Port], parts: dict[str, bytes], kinds: list[Column]
+) -> list[NDArray[Any]]:
+    """Return the columns of a model that takes a table, each (n_rows,)."""
+    columns = []
+    for one, port, column in zip(given, ports, kinds, strict=True):
+        _check_port(one, port)
+        if one.shape[0] != given[0].shape[0]:
+            said = f"has {one.shape[0]} rows, {given[0].name} has {given[0].shape[0]}"
+            raise Refused(400, f"{one.name}: {said}")
+        values = _values(one, port, parts.get(one.name), column)
+        columns.append(values if values.dtype == object else values.astype(np.float64, copy=False))
+    try:
+        checking.check(columns, kinds, lambda row: f"row {row + 1}")
+    except DataError as error:
+        raise Refused(400, str(error)) from error
+    return columns
+
+
 def _check_port(one: Input[Any], port: Port) -> None:
     expected = tensors.DATATYPES[port.dtype]
     if one.datatype != expected:
@@ -140,6 +170,18 @@ def _values(
     one: Input[Any], port: Port, binary: bytes | None, column: Column | None
 ) -> NDArray[Any]:
     """Return the elements of an input, flat."""
+    values = _elements(one, port, binary, column)
+    if port.dtype == "float32":
+        lost = np.isfinite(values) & ~tensors.finite32(values)
+        if lost.any():
+            at = int(np.flatnonzero(lost)[0])
+            raise Refused(400, f"{port.name}, element {at + 1}: is too large for an FP32")
+    return values
+
+
+def _elements(
+    one: Input[Any], port: Port, binary: bytes | None, column: Column | None
+) -> NDArray[Any]:
     count = one.shape[0] * (port.shape[1] or 1)
     if isinstance(one.data, UnsetType):
         if binary is None:
@@ -176,33 +218,6 @@ def _check_kinds(data: list[Any], place: str, column: Column) -> None:
     if not set(map(type, data)) <= expected:
         at = next(i for i, element in enumerate(data) if type(element) not in expected)
         raise Refused(400, f"{place}, element {at + 1}: is {show(data[at])}, expected {said}")
-
-
-def _checked(
-    values: list[NDArray[Any]], ports: list[Port], count: int, model: Model, from_json: bool
-) -> Batch:
-    """Return values as a batch, if the model takes each of them."""
-    interface = model.interface
-    for port, one in zip(ports, values, strict=True):
-        if port.dtype == "float32":
-            lost = np.isfinite(one) & ~tensors.finite32(one)
-            if lost.any():
-                at = int(np.flatnonzero(lost)[0])
-                raise Refused(400, f"{port.name}, element {at + 1}: is too large for an FP32")
-    try:
-        if isinstance(interface.columns, UnsetType):
-            matrix = values[0].reshape(count, -1)
-            if from_json:  # which has no word for what is not finite
-                return matrix
-            matrix = matrix.astype(np.float64, copy=False)
-            return rows.check(matrix, interface.features, ports[0].name)
-        columns = [
-            one if one.dtype == object else one.astype(np.float64, copy=False) for one in values
-        ]
-        checking.check(columns, interface.columns, lambda row: f"row {row + 1}")
-        return columns
-    except DataError as error:
-        raise Refused(400, str(error)) from error
 
 
 def _outputs(request: Request[Any], ports: list[Port]) -> dict[str, bool]:
