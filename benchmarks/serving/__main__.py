@@ -31,32 +31,38 @@ class Rate(NamedTuple):
     """Milliseconds."""
 
 
+NEW = "new heads"
+"""Ours again, asked with a header that is never twice the same, as a proxy's request id."""
 _ASK = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-local requests, at = {}, 0
+wrk.headers["X-Request-Id"] = "NUMBER"
+local starts, ends, at, number = {}, {}, 0, 1000000
 function init(args)
-  for i, body in ipairs(bodies) do requests[i] = wrk.format(nil, nil, nil, body) end
+  for i, body in ipairs(bodies) do
+    local whole = wrk.format(nil, nil, nil, body)
+    local first, last = whole:find("NUMBER")
+    starts[i], ends[i] = whole:sub(1, first - 1), whole:sub(last + 1)
+  end
 end
 function request()
-  at = at % #requests + 1
-  return requests[at]
+  at, number = at % #starts + 1, number + step
+  return starts[at] .. number .. ends[at]
 end
 """
 
 
-def script_of(bodies: list[bytes], place: Path) -> Path:
-    """Return what tells wrk the requests, which it sends in turns."""
+def script_of(bodies: list[bytes], place: Path, step: int = 0) -> Path:
+    """Return what tells wrk the requests, which it sends in turns; `step` is between their ids."""
     script = place / "post.lua"
     # Lua reads the escapes that these texts have as JSON does.
     said = ",\n".join(json.dumps(body.decode()) for body in bodies)
-    script.write_text(f"local bodies = {{{said}}}\n{_ASK}")
+    script.write_text(f"local step, bodies = {step}, {{{said}}}\n{_ASK}")
     return script
 
 
-def measure(server: Running, bodies: list[bytes], seconds: float, place: Path) -> Rate:
+def measure(server: Running, script: Path, seconds: float) -> Rate:
     """Return what a server reaches."""
-    script = script_of(bodies, place)
     words = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
     out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in out and "Socket errors" not in out, out
@@ -80,12 +86,14 @@ def main() -> None:
             except subprocess.CalledProcessError as error:
                 said = (error.stderr or b"").decode().strip().splitlines()[-1:]
                 print(f"{name} is left out: {' '.join(said)[:150]}")
+        made[NEW] = made["ours"]
         for rows in (1, 100):
             found: dict[str, list[Rate]] = {name: [] for name in made}
             for _ in range(ROUNDS):
                 for name, server in made.items():
                     with started(server) as running:
-                        found[name].append(measure(running, server.bodies(rows), seconds, place))
+                        script = script_of(server.bodies(rows), place, int(name == NEW))
+                        found[name].append(measure(running, script, seconds))
             print(table(rows, found))
         print(readiness(artifact, ROUNDS))
         ours = made["ours"]
