@@ -71,6 +71,49 @@ def test_an_idle_connection_is_closed_after_its_answer(server):
     assert answer.count(b"HTTP/1.1") == 1 and ids(answer) == ["idle"]
 
 
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+
+
+@pytest.mark.parametrize("cut", [None, 30, "head", -1])
+def test_an_offer_of_http2_is_declined_by_an_answer_as_if_there_were_none(server, cut):
+    one = request("java", *OFFER)
+    cut = one.index(b"\r\n\r\n") + 4 if cut == "head" else cut
+    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        file = sock.makefile("rb")
+        for _ in range(2):  # every client from Java's standard library does so with each request
+            sock.sendall(one[:cut])
+            time.sleep(0.05)
+            sock.sendall(one[cut:] if cut else b"")
+            assert file.readline().split()[1] == b"200"
+            head = dict(line.split(b": ") for line in iter(file.readline, b"\r\n"))
+            assert ids(file.read(int(head[b"content-length"]))) == ["java"]
+
+
+def test_an_offer_with_a_body_in_chunks(server):
+    whole = request("chunks", *OFFER, "Connection: close, Upgrade")
+    head, body = whole.split(b"\r\n\r\n")
+    head = re.sub(rb"Content-Length: \d+", b"Transfer-Encoding: chunked", head)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:99], body[99:], b""))
+    assert ids(server.raw(head + b"\r\n\r\n" + chunks)) == ["chunks"]
+
+
+@pytest.mark.parametrize("method", ["CONNECT", "GET"])
+def test_a_tunnel_or_another_protocol_is_not_to_be_had(server, method):
+    head = [f"{method} localhost:80 HTTP/1.1", "Host: localhost", *OFFER, "", ""]
+    answer = server.raw("\r\n".join(head).encode() + b"\0" * 100, timeout=10.0)
+    assert answer.startswith(b"HTTP/1.1 4") and b" 101 " not in answer
+    assert server.get("/v2/health/live").status == 200
+
+
+def test_offers_among_other_requests_in_one_piece(server):
+    offers = [request(f"n{n}", *(OFFER if n % 2 else [])) for n in range(8)]
+    ping = "\r\n".join(["GET /v2/health/live HTTP/1.1", "Host: localhost", *OFFER, "", ""]).encode()
+    last = request("last", "Upgrade: websocket", "Connection: close, Upgrade")
+    answers = server.raw(b"".join([*offers[:4], ping * 3, *offers[4:], last]), timeout=3.0)
+    assert ids(answers) == [*(f"n{n}" for n in range(8)), "last"]
+    assert answers.count(b"HTTP/1.1 200") == 12
+
+
 @pytest.mark.slow
 def test_a_connection_that_is_used_stays_open_whatever_way_its_requests_go(server):
     with socket.create_connection(("127.0.0.1", server.port), 20) as sock:

@@ -10,6 +10,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from artifact_pipeline.serving import refusals
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.serving.heads import Head
 
 _INFER = re.compile(rb"/v2/models/[A-Za-z0-9._-]+(?:/versions/[A-Za-z0-9:]+)?/infer")
+_OFFER = (b"upgrade", b"http2-settings")
 MAX_HEADERS = 16 << 10
 """Bytes of a request line and its headers."""
 
@@ -37,6 +39,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._whole = True
         self._refused = False
+        self._declines = False
         self._asks: Head | None = None
         self._held = b""
         self._answered: Head | None = None
@@ -66,7 +69,8 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._refuse(431, f"the headers have more than {MAX_HEADERS} bytes")
                 return
         self._whole, self._answered = False, None
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(memoryview(data))
         if self._asks is not None:
             self._release()
         if self._whole:
@@ -77,19 +81,55 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._timer is None and not self.transport.is_closing():
             self._arm()
 
+    def _feed(self, data: memoryview) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                if not self._declines:
+                    return
+                data = data[stop.args[0] :]
+                again = self._without_upgrade()
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(again)
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
+                return
+
+    def _without_upgrade(self) -> bytes:
+        """Return the head that was read, without the offer to speak another protocol.
+
+        Every client from Java's standard library offers HTTP/2, and sends its body in HTTP/1.1
+        behind that; the parser would take it for the other protocol's. Whoever does not take an
+        offer answers as if there were none (RFC 9110, 7.8).
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word.strip() for word in value.split(b",")]
+                value = b", ".join(word for word in words if word.lower() not in _OFFER)
+            if name not in _OFFER:
+                lines.append(b"%s: %s" % (name, value))
+        return b"\r\n".join([*lines, b"", b""])
+
     def on_message_begin(self) -> None:
         self._in_head, self._whole = True, False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head, self._head = False, 0
+        self._declines = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._declines:
+            return
         if (
             # One of each read: many at once would hold up all other connections.
             self._answered is None
             and self._is_free()
             and _INFER.fullmatch(self.url) is not None
             and not self.expect_100_continue
-            and not self.parser.should_upgrade()
             and self.parser.should_keep_alive()
             and self.parser.get_method() == b"POST"
         ):
@@ -104,6 +144,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._held += body
 
     def on_message_complete(self) -> None:
+        if self._declines:
+            return
         self._in_head, self._whole = True, True
         if self._asks is not None:
             if self._answer(self._asks, self._held):
