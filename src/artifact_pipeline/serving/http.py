@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from artifact_pipeline.serving import refusals
@@ -24,6 +26,19 @@ _INFER = re.compile(rb"/v2/models/[A-Za-z0-9._-]+(?:/versions/[A-Za-z0-9:]+)?/in
 _OFFER = (b"upgrade", b"http2-settings")
 MAX_HEADERS = 16 << 10
 """Bytes of a request line and its headers."""
+
+
+class _Flow(FlowControl):
+    """Reads nothing more while requests that were read wait for their turn: a client that sends
+    many without an end would fill the memory."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Collection[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -49,6 +64,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -216,6 +232,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._timer = None
+        if self.flow.read_paused and not self.flow.write_paused:  # it is here that it waits
+            self._arm()
+            return
         answered = self.cycle is not None and self.cycle.response_complete and not self._in_head
         if self._refused or answered or (self.cycle is None and not self._head):
             self.transport.close()  # it was answered, or nothing was asked
