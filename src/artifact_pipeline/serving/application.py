@@ -78,7 +78,7 @@ class Application:
         content = b"" if scope["method"] == "HEAD" else found.content
         await send({"type": "http.response.body", "body": content})
 
-    def head(self, path: str, raw: list[tuple[bytes, bytes]]) -> Head | None:
+    def head(self, path: str, raw: heads.Raw) -> Head | None:
         """Return what a POST asks for that may be answered at once; None of any that is refused."""
         try:
             headers = heads.wanted(raw)

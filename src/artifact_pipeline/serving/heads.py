@@ -7,6 +7,8 @@ from typing import NamedTuple
 from artifact_pipeline.serving.answers import JSON
 from artifact_pipeline.serving.refusals import Refused
 
+Raw = list[tuple[bytes, bytes]]
+"""Headers as they came, their names in lower case."""
 Headers = dict[bytes, bytes]
 
 WANTED = frozenset(
@@ -22,6 +24,7 @@ WANTED = frozenset(
 )
 """The headers that anything here looks at."""
 _ONCE = frozenset((b"host", b"authorization", b"inference-header-content-length"))
+_OFFER = (b"upgrade", b"http2-settings")
 _MOST, _LONGEST = 1024, 1024
 
 
@@ -35,7 +38,7 @@ class Head(NamedTuple):
     json_length: bytes | None
 
 
-def wanted(raw: list[tuple[bytes, bytes]]) -> Headers:
+def wanted(raw: Raw) -> Headers:
     """Return the headers that are looked at.
 
     Raises:
@@ -72,6 +75,23 @@ def check_json(headers: Headers) -> None:
     kind = headers.get(b"content-type", JSON)
     if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
         raise Refused(415, "expected the content-type application/json")
+
+
+def without_offer(method: bytes, url: bytes, version: bytes, raw: Raw) -> bytes:
+    """Return a head without its offer to speak another protocol.
+
+    Every client from Java's standard library offers HTTP/2, and sends its body in HTTP/1.1 behind
+    that; the parser would take it for the other protocol's. Whoever does not take an offer
+    answers as if there were none (RFC 9110, 7.8).
+    """
+    lines = [b"%s %s HTTP/%s" % (method, url, version)]
+    for name, value in raw:
+        if name == b"connection":
+            words = [word.strip() for word in value.split(b",")]
+            value = b", ".join(word for word in words if word.lower() not in _OFFER)
+        if name not in _OFFER:
+            lines.append(b"%s: %s" % (name, value))
+    return b"\r\n".join([*lines, b"", b""])
 
 
 class Heads:

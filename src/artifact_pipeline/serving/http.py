@@ -17,13 +17,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from artifact_pipeline.serving import refusals
 from artifact_pipeline.serving.answers import headers_of
+from artifact_pipeline.serving.heads import without_offer
 
 if TYPE_CHECKING:
     from artifact_pipeline.serving.application import Application
     from artifact_pipeline.serving.heads import Head
 
 _INFER = re.compile(rb"/v2/models/[A-Za-z0-9._-]+(?:/versions/[A-Za-z0-9:]+)?/infer")
-_OFFER = (b"upgrade", b"http2-settings")
 MAX_HEADERS = 16 << 10
 """Bytes of a request line and its headers."""
 
@@ -86,7 +86,7 @@ class LimitedProtocol(HttpToolsProtocol):
                 return
         self._whole, self._answered = False, None
         self._unset_keepalive_if_required()
-        self._feed(memoryview(data))
+        self._feed(data)
         if self._asks is not None:
             self._release()
         if self._whole:
@@ -97,39 +97,25 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._timer is None and not self.transport.is_closing():
             self._arm()
 
-    def _feed(self, data: memoryview) -> None:
-        while data:
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as stop:
-                if not self._declines:
-                    return
-                data = data[stop.args[0] :]
-                again = self._without_upgrade()
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-                self.parser.feed_data(again)
-            except httptools.HttpParserError:
-                self.send_400_response("Invalid HTTP request received.")
-                return
+    def _feed(self, data: bytes) -> None:
+        pieces = [memoryview(data)]
+        try:
+            while pieces:
+                piece = pieces.pop()
+                try:
+                    self.parser.feed_data(piece)
+                except httptools.HttpParserUpgrade as stop:
+                    if self._declines:
+                        pieces += [piece[stop.args[0] :], self._begin_again()]
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
 
-    def _without_upgrade(self) -> bytes:
-        """Return the head that was read, without the offer to speak another protocol.
-
-        Every client from Java's standard library offers HTTP/2, and sends its body in HTTP/1.1
-        behind that; the parser would take it for the other protocol's. Whoever does not take an
-        offer answers as if there were none (RFC 9110, 7.8).
-        """
-        version = self.parser.get_http_version().encode()
-        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
-        for name, value in self.headers:
-            if name == b"connection":
-                words = [word.strip() for word in value.split(b",")]
-                value = b", ".join(word for word in words if word.lower() not in _OFFER)
-            if name not in _OFFER:
-                lines.append(b"%s: %s" % (name, value))
-        return b"\r\n".join([*lines, b"", b""])
+    def _begin_again(self) -> memoryview:
+        """Return the head that was read as a new parser may read it, which then reads the body."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return memoryview(without_offer(method, self.url, version, self.headers))
 
     def on_message_begin(self) -> None:
         self._in_head, self._whole = True, False
