@@ -1,5 +1,6 @@
 """One connection and what comes over it: in one piece, in many, and several requests at once."""
 
+import gzip
 import json
 import re
 import socket
@@ -11,6 +12,7 @@ from conftest import call, write
 from running import serving, tensor
 
 ROW = [float(i % 17) for i in range(64)]
+SLOW = "/v2/models/slow/infer"
 INFER = "/v2/models/model/infer"
 
 
@@ -75,16 +77,69 @@ def test_an_idle_connection_is_closed_after_its_answer(server):
 
 
 def test_a_request_that_waits_for_others_is_not_called_late(slow, tmp_path):
-    long = request("long", rows=2000, path="/v2/models/slow/infer")
+    long = request("long", rows=2000, path=SLOW)
     with serving(f"slow={slow}", "--deadline", "1", cwd=tmp_path) as server:
         cut = len(long) - 1000
         with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
             sock.sendall(long * 8 + long[:cut])
             time.sleep(0.1)
-            last = request("last", "Connection: close", path="/v2/models/slow/infer")
+            last = request("last", "Connection: close", path=SLOW)
             sock.sendall(long[cut:] + last)
             answers = b"".join(iter(lambda: sock.recv(1 << 20), b""))
     assert ids(answers) == ["long"] * 9 + ["last"]
+
+
+CHUNKED = (
+    f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n"
+).encode()
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"infer"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS, where none is spoken
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc",
+        CHUNKED + b"no number\r\n",
+        CHUNKED + b"2\r\n{}and more\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000,
+    ],
+)
+def test_what_is_no_http_is_told_so_once_and_the_connection_closed(server, before, sent):
+    line = 'errors_total{model="",kind="%s"}'
+    counted = sum(server.counted(line % kind) for kind in ("bad-request", "headers"))
+    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        file = sock.makefile("rb")
+        if before:
+            sock.sendall(request("before") if before == b"infer" else before)
+            head = iter(file.readline, b"\r\n")
+            [length] = [line.split()[1] for line in head if line.startswith(b"content-length")]
+            file.read(int(length))
+        sock.sendall(sent)
+        answer = file.read()
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) in ([b"400"], [b"431"])
+    assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"error"}
+    now = sum(server.counted(line % kind) for kind in ("bad-request", "headers"))
+    assert now == counted + 1 and server.counted("in_flight") == 1  # which counts itself
+
+
+@pytest.mark.parametrize("sent", [b"\0\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000])
+def test_what_was_asked_before_it_is_answered(server, sent):
+    head, _, body = request("slow", "Content-Encoding: gzip", rows=2000, path=SLOW).partition(
+        b"\r\n\r\n"
+    )
+    body = gzip.compress(body)  # so small that what follows is read meanwhile
+    head = re.sub(rb"Length: \d+", b"Length: %d" % len(body), head)
+    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        sock.sendall(head + b"\r\n\r\n" + body)
+        time.sleep(0.05)
+        sock.sendall(sent)
+        answer = sock.makefile("rb").read()
+    assert ids(answer) == ["slow"] and answer.count(b"HTTP/1.1 ") == 1
 
 
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")

@@ -108,10 +108,11 @@ class LimitedProtocol(HttpToolsProtocol):
                     if self._declines:
                         pieces += [piece[stop.args[0] :], self._begin_again()]
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(400, "what came cannot be read as a request of HTTP/1.1")
 
     def _begin_again(self) -> memoryview:
         """Return the head that was read as a new parser may read it, which then reads the body."""
+        self._in_head = True
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -225,25 +226,29 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused or answered or (self.cycle is None and not self._head):
             self.transport.close()  # it was answered, or nothing was asked
             return
-        began = self.cycle is not None and not self.cycle.response_complete
-        self._refuse(408, f"the request did not arrive within {self.deadline:g} s", counted=began)
+        self._refuse(408, f"the request did not arrive within {self.deadline:g} s")
 
-    def _refuse(self, status: int, message: str, counted: bool = False) -> None:
+    def _refuse(self, status: int, message: str) -> None:
         """Answer in the place of the application and close."""
         if self.transport.is_closing():
             return
         app: Application = self.app
-        if not counted:  # else the application counts the request that ends
+        self._asks, self._held = None, b""
+        begun = not self._is_answered()
+        if not begun or self._in_head:  # else the application counts the request that ends
             app.metrics.begin()
             app.metrics.end("", status, 0.0, 0)
+        if begun and self._in_head:  # what was asked before is answered, and nothing after it
+            self._refused, self.cycle.keep_alive = True, False
+            return
         said = refusals.document(message)
         head = (
             f"HTTP/1.1 {status} {refusals.KINDS[status]}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(said)}\r\nconnection: close\r\n\r\n"
         )
-        if self.cycle is None or not self.cycle.response_started:
+        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             self.transport.write(head.encode() + said)
-        if status == 408 or not self.transport.can_write_eof():
+        if status == 408 or begun or not self.transport.can_write_eof():
             self.transport.close()
             return
         # A client that still sends would not read an answer before a reset: it is heard out.
