@@ -89,6 +89,7 @@ def test_a_request_that_waits_for_others_is_not_called_late(slow, tmp_path):
     assert ids(answers) == ["long"] * 9 + ["last"]
 
 
+KINDS = ("bad-request", "client-gone", "slow-request")
 CHUNKED = (
     f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     "Transfer-Encoding: chunked\r\n\r\n"
@@ -127,8 +128,27 @@ def test_what_is_no_http_is_told_so_once_and_the_connection_closed(server, befor
     assert now == counted + 1 and server.counted("in_flight") == 1  # which counts itself
 
 
+def test_whoever_ends_within_a_body_is_counted_by_what_was_told(server):
+    def counted():
+        lines = [f'errors_total{{model="model",kind="{one}"}}' for one in KINDS]
+        return [server.counted(line) for line in lines]
+
+    before = counted()
+    for sent, told in ((b"no number\r\n", b" 400 "), (b"", b"")):
+        with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+            sock.sendall(CHUNKED + b"2\r\n{}\r\n")
+            time.sleep(0.1)
+            sock.sendall(sent)
+            assert not sent or told in sock.makefile("rb").readline()
+        time.sleep(0.1)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 1, 0]
+    assert server.counted("in_flight") == 1  # which counts itself
+
+
 @pytest.mark.parametrize("sent", [b"\0\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000])
 def test_what_was_asked_before_it_is_answered(server, sent):
+    kinds = [f'errors_total{{model="",kind="{kind}"}}' for kind in ("bad-request", "headers")]
+    counted = sum(map(server.counted, kinds))
     head, _, body = request("slow", "Content-Encoding: gzip", rows=2000, path=SLOW).partition(
         b"\r\n\r\n"
     )
@@ -140,6 +160,7 @@ def test_what_was_asked_before_it_is_answered(server, sent):
         sock.sendall(sent)
         answer = sock.makefile("rb").read()
     assert ids(answer) == ["slow"] and answer.count(b"HTTP/1.1 ") == 1
+    assert sum(map(server.counted, kinds)) == counted + 1
 
 
 OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")

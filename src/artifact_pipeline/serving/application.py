@@ -65,7 +65,8 @@ class Application:
         try:
             found = await self._answer(scope, receive)
         except body.Disconnected:
-            found = Answer(408, b"", model=self._model_in(scope["path"]))
+            told = scope["state"].get("told", refusals.GONE)
+            found = Answer(told, b"", model=self._model_in(scope["path"]))
             return
         except Refused as error:
             found = self._refused(scope["path"], error)

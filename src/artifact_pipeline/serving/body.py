@@ -15,7 +15,7 @@ _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 
 
 class Disconnected(Exception):
-    """The client has gone, or was too slow and was told so."""
+    """The client has gone, or was told why it gets no answer."""
 
 
 async def read(receive: Receive, headers: dict[bytes, bytes], most: int) -> bytes:

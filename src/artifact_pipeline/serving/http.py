@@ -235,7 +235,9 @@ class LimitedProtocol(HttpToolsProtocol):
         app: Application = self.app
         self._asks, self._held = None, b""
         begun = not self._is_answered()
-        if not begun or self._in_head:  # else the application counts the request that ends
+        if begun and not self._in_head:  # the application counts the request that ends
+            self.cycle.scope["state"]["told"] = status
+        else:
             app.metrics.begin()
             app.metrics.end("", status, 0.0, 0)
         if begun and self._in_head:  # what was asked before is answered, and nothing after it

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from artifact_pipeline import __version__
-from artifact_pipeline.serving.refusals import KINDS
+from artifact_pipeline.serving.refusals import GONE, KINDS
 
 _TENSOR = {
     "type": "object",
@@ -71,6 +71,7 @@ _REFUSALS = {
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     }
     for status, kind in KINDS.items()
+    if status != GONE
 }
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+GONE = 499
+"""What no client sees: it did not wait for its answer."""
 KINDS = {
     400: "bad-request",
     401: "unauthorized",
@@ -15,6 +17,7 @@ KINDS = {
     415: "media-type",
     421: "host",
     431: "headers",
+    GONE: "client-gone",
     500: "failed",
     503: "busy",
     504: "deadline",
