@@ -250,7 +250,7 @@ class LimitedProtocol(HttpToolsProtocol):
         )
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             self.transport.write(head.encode() + said)
-        if status == 408 or begun or not self.transport.can_write_eof():
+        if status == 408 or not self.transport.can_write_eof():
             self.transport.close()
             return
         # A client that still sends would not read an answer before a reset: it is heard out.
