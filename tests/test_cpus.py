@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from benchmarks.trust import cpus
 
-# `python -m benchmarks.trust` emulates each of `cpus.CPUS`.
-AVX2, OLDER = ("EPYC-Rome",), "SandyBridge"
+# `python -m benchmarks.trust` emulates each of `cpus.CPUS`. As EPYC-Rome the emulator itself
+# crashes (signal 11), in some sessions each time; as Haswell it was not seen to.
+AVX2, OLDER = ("Haswell",), "SandyBridge"
 
 pytestmark = [
     pytest.mark.slow,
