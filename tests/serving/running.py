@@ -91,6 +91,21 @@ def serving(*words, cwd):
             process.communicate()
 
 
+def answer_from(file) -> Reply:
+    """Read one answer from a connection that is kept."""
+    status = int(file.readline().split()[1])
+    lines = [line.decode().strip() for line in iter(file.readline, b"\r\n")]
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    return Reply(status, headers, file.read(int(headers["content-length"])))
+
+
+def neighbours(folder):
+    """Train what takes a quarter of a second for 2,000 rows of the digits; return its place."""
+    model = {"estimator": "sklearn.neighbors.KNeighborsClassifier", "params": {}}
+    config = write(folder, {"data": {"dataset": "digits"}, "model": model})
+    return folder / call("train", config, "--json", cwd=folder).json["artifact"]
+
+
 def shop(folder, *columns):
     """Train on a table whose columns are functions of a row's number; return the artifact's place.
 

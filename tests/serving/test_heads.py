@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import SHORT, call, write
-from running import serving, tensor
+from running import answer_from, neighbours, serving, tensor
 
 INFER = "/v2/models/model/infer"
 SLOW = "/v2/models/slow/infer"
@@ -17,10 +17,8 @@ ROW = [float(i % 17) for i in range(64)]
 @pytest.fixture(scope="module")
 def server(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
-    slow = {"estimator": "sklearn.neighbors.KNeighborsClassifier", "params": {}}
-    config = write(folder, {"data": {"dataset": "digits"}, "model": slow})
-    near = call("train", config, "--json", cwd=folder)
-    with serving(f"model={digits.folder}", f"slow={near.json['artifact']}", cwd=folder) as found:
+    models = [f"model={digits.folder}", f"slow={neighbours(folder)}"]
+    with serving(*models, cwd=folder) as found:
         yield found
 
 
@@ -53,14 +51,9 @@ class Connection:
             self.sock.sendall(piece)
             time.sleep(0.05 if len(pieces) > 1 else 0)
         with self.sock.makefile("rb") as file:
-            found = [_answer(file) for _ in range(answers)]
+            replies = [answer_from(file) for _ in range(answers)]
+        found = [(one.status, one.json) for one in replies]
         return found[0] if answers == 1 else found
-
-
-def _answer(file):
-    status = int(file.readline().split()[1])
-    headers = dict(line.lower().split(b": ") for line in iter(file.readline, b"\r\n"))
-    return status, json.loads(file.read(int(headers[b"content-length"])))
 
 
 @pytest.fixture

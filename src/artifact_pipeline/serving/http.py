@@ -92,8 +92,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._whole:
             if fresh and self._answered is not None:
                 self.app.heads.add(data, self._answered)
-            if self._timer is not None:
-                self._disarm()
+            self._disarm()
         elif self._timer is None and not self.transport.is_closing():
             self._arm()
 
@@ -171,10 +170,8 @@ class LimitedProtocol(HttpToolsProtocol):
         found = self.app.heads.find(data)
         if found is None or not self._is_free() or not self._answer(*found):
             return False
-        if self._timer is not None:
-            self._disarm()
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
+        self._disarm()
+        self._unset_keepalive_if_required()
         return True
 
     def _answer(self, head: Head, body: bytes) -> bool:
@@ -240,15 +237,15 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             app.metrics.begin()
             app.metrics.end("", status, 0.0, 0)
-        if begun and self._in_head:  # what was asked before is answered, and nothing after it
-            self._refused, self.cycle.keep_alive = True, False
-            return
+            if begun:  # what was asked before is answered, and nothing after it
+                self._refused, self.cycle.keep_alive = True, False
+                return
         said = refusals.document(message)
         head = (
             f"HTTP/1.1 {status} {refusals.KINDS[status]}\r\ncontent-type: application/json\r\n"
             f"content-length: {len(said)}\r\nconnection: close\r\n\r\n"
         )
-        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+        if not (begun and self.cycle.response_started):
             self.transport.write(head.encode() + said)
         if status == 408 or not self.transport.can_write_eof():
             self.transport.close()
