@@ -30,9 +30,7 @@ REQUIREMENTS = {
 }
 COMMANDS = {
     "run": [["artifact-pipeline", "run"]],
-    "test": [
-        ["python", "-m", "pytest", "tests/", "-n2", "--dist=loadfile", "--no-loadscope-reorder"]
-    ],
+    "test": [["python", "-m", "pytest", "tests/", "-n2", "--dist=loadfile"]],
     "check": [
         ["ruff", "check"],
         ["ruff", "format", "--check"],

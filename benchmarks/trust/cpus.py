@@ -80,7 +80,7 @@ def call(python: Path, place: Path, *words: str, accepted: tuple[int, ...] = (0,
         "PYTHONPATH": str(ROOT / "src"),
         "XDG_STATE_HOME": str(place / f"{python.parents[1].name}-state"),
     }
-    for _ in range(5):
+    for _ in range(2):
         done = subprocess.run(
             [python, *words], cwd=place, env=environment, check=False, capture_output=True
         )
