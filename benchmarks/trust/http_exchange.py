@@ -29,7 +29,9 @@ _FIELD = re.compile(
 )
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _LISTENS = re.compile(r" at https?://[^\s:]+:([0-9]+)")
-_ONCE = frozenset(("content-length", "transfer-encoding", "content-type", "date", "artifact-digest"))  # fmt: skip
+_ONCE = frozenset(
+    ("content-length", "transfer-encoding", "content-type", "date", "artifact-digest")
+)
 
 
 class NotHTTP(Exception):
@@ -75,7 +77,11 @@ class Server(NamedTuple):
 
     def memory(self) -> int:
         """Return the resident memory of the server and its children, in MiB."""
-        return sum(_resident(pid) for pid in _family(self.process.pid)) >> 10
+        return sum(_memory(pid, "VmRSS") for pid in _family(self.process.pid)) >> 10
+
+    def peak(self) -> int:
+        """Return the most that they ever had, in MiB."""
+        return sum(_memory(pid, "VmHWM") for pid in _family(self.process.pid)) >> 10
 
 
 @contextlib.contextmanager
@@ -286,8 +292,8 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> int:
+def _memory(pid: int, name: str) -> int:
     with contextlib.suppress(OSError):
-        matched = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        matched = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
         return int(matched[1]) if matched else 0
     return 0

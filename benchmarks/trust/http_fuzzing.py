@@ -40,6 +40,8 @@ AT_ONCE = 6
 GROWTH_MIB = 128
 """What a server's memory may grow by; caches fill, and allocators keep."""
 _EXAMPLES = 60
+_OF_HTTP = frozenset((400, 431, 501, 505))
+"""With which a server refuses what it cannot read."""
 _BY_BYTE = 3000
 """Connections of at most so many bytes are also sent byte by byte."""
 _CITIES = ("Rome", "Ōsaka", "Łódź")
@@ -59,6 +61,8 @@ class Figures(msgspec.Struct):
     guessed: int = 0
     """Malformed requests that were answered as if they were not."""
     wrong_statuses: int = 0
+    displaced: int = 0
+    """Responses in whose place stood the refusal of a later, malformed request."""
     lost: int = 0
     """Well-formed requests that got no response, though nothing said that the connection ends."""
     smuggled: int = 0
@@ -81,7 +85,8 @@ class Figures(msgspec.Struct):
 
 
 MUST_BE_NONE = (
-    "wrong_answers", "guessed", "wrong_statuses", "lost", "smuggled", "not_http", "failed",
+    "wrong_answers", "guessed", "wrong_statuses", "displaced", "lost",
+    "smuggled", "not_http", "failed",
     "unmarked", "left_open", "tracebacks", "died", "grown",
 )  # fmt: skip
 
@@ -133,7 +138,7 @@ def count(folder: Path, requests: int, seed: int, only: int | None = None) -> Fi
         figures.growth_mib = max(server.memory() - before, 0)
         figures.grown = int(figures.growth_mib > GROWTH_MIB)
         figures.tracebacks = server.tracebacks()
-        if figures.tracebacks:
+        if figures.tracebacks:  # the last of them
             _note(figures, "server", server.stderr.read_text("utf-8", "replace")[-600:])
     return figures
 
@@ -216,7 +221,7 @@ def _judge(figures: Figures, name: str, cases: Sequence[Case], received: Receive
 
     def fault(kind: str, case: Case | None, said: str) -> None:
         setattr(figures, kind, getattr(figures, kind) + 1)
-        what = case.kind if case else "end"
+        what = case.kind.rpartition(", ")[2] if case else "end"
         place = f"{kind}: {what}"
         figures.by_kind[place] = figures.by_kind.get(place, 0) + 1
         data = f" {case.data[:160]!r}" if case and figures.by_kind[place] == 1 else ""
@@ -232,10 +237,14 @@ def _judge(figures: Figures, name: str, cases: Sequence[Case], received: Receive
     if interim > sum(case.interim for case in cases):
         fault("not_http", None, "100 Continue that nobody expected")
     ended: Case | None = None
-    for case, response in zip(cases, responses, strict=False):
+    for number, (case, response) in enumerate(zip(cases, responses, strict=False), 1):
         if ended is not None:
             if not (ended.leftover and response.status >= 400):
                 fault("smuggled", case, f"{response.status} behind {ended.kind}")
+            return
+        later = cases[number:] if response.closes and number == len(responses) else []
+        if response.status in _OF_HTTP - case.statuses and any(one.may_close for one in later):
+            fault("displaced", case, f"{response.status}; {[one.kind for one in cases]}")
             return
         _judge_one(figures, fault, case, response)
         if case.ends or response.closes or _closes_by_version(case, response):

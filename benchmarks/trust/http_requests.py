@@ -118,7 +118,7 @@ def sequence(models: Sequence[Model], random: Random) -> list[Case]:
 
 def _message(models: Sequence[Model], random: Random) -> Message:
     model = random.choice(models)
-    kind = random.choice((_infer_json, _infer_json, _infer_binary, _predict, _get))
+    kind = random.choice((inference, inference, _infer_binary, _predict, _get))
     return kind(model, random)
 
 
@@ -163,7 +163,8 @@ def _outputs(model: Model, rows: Any) -> dict[str, Any]:
     return said
 
 
-def _infer_json(model: Model, random: Random) -> Message:
+def inference(model: Model, random: Random) -> Message:
+    """Return a valid inference in JSON, with its check."""
     rows, name = _matrix(model, random), f"n{random.getrandbits(48):x}"
     document, asked = _document(model, rows, name, random), _asked(model, random)
     if asked is not None:
