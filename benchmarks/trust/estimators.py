@@ -88,7 +88,7 @@ def instance(cls: type[Any]) -> Any:
     known = inspect.signature(cls).parameters
     given = {name: value for name, value in fast.items() if name in known}
     for name, parameter in known.items():
-        if parameter.default is inspect.Parameter.empty and name in required:
+        if parameter.default in (inspect.Parameter.empty, None) and name in required:
             given[name] = required[name]
     try:
         return cls(**given)
