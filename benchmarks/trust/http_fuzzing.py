@@ -71,7 +71,7 @@ class Figures(msgspec.Struct):
     failed: int = 0
     """Responses with the status 500."""
     unmarked: int = 0
-    """Responses without Date or nosniff."""
+    """Responses without Date, or with content and without nosniff."""
     left_open: int = 0
     tracebacks: int = 0
     died: int = 0
@@ -249,6 +249,9 @@ def _judge(figures: Figures, name: str, cases: Sequence[Case], received: Receive
         _judge_one(figures, fault, case, response)
         if case.ends or response.closes or _closes_by_version(case, response):
             ended = case
+        refused = response.status >= 400 and case.may_close
+        if refused and number == len(responses):
+            ended = case  # what cannot be read is refused, and the connection may end
     answered = len(responses)
     if answered > len(cases):
         fault("smuggled", cases[-1], f"{answered} responses to {len(cases)} requests")
@@ -269,9 +272,8 @@ def _judge_one(figures: Figures, fault: Any, case: Case, response: Response) -> 
         kind = "guessed" if response.status < 400 else "wrong_statuses"
         fault(kind, case, f"{response.status} {response.body[:120]!r}, {sorted(case.statuses)[:8]}")
         return
-    if "date" not in response.headers or (
-        response.headers.get("x-content-type-options") != "nosniff"
-    ):
+    sniffed = response.headers.get("x-content-type-options") != "nosniff" and response.body
+    if "date" not in response.headers or sniffed:
         fault("unmarked", case, f"{response.status} {response.headers}")
     if response.status >= 400:
         figures.refused += 1

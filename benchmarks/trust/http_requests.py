@@ -534,7 +534,7 @@ def _refused(message: Message, models: Sequence[Model], random: Random) -> Case:
                     )
                 )
             ),
-            {404},
+            {404, 405},
         ),
         (
             "method",
@@ -622,7 +622,7 @@ def _bad_content(models: Sequence[Model], random: Random) -> Case:
         )
     elif kind == 3:
         # Too many rows: at once, by a shape that says so, and without any content.
-        many: dict[str, Any] = {"rows": [[]] * (MAX_ROWS + 1)}
+        many: dict[str, Any] = {"rows": rows * (MAX_ROWS + 1)}
         if infer:
             many = _document(model, rows * 60, name, random)
         body, statuses = json.dumps(many).encode(), {413}
@@ -968,28 +968,25 @@ def _malformed(message: Message, random: Random) -> Case:
             b"0\r\nContent-Length: %d" % size,
         ),
     )
+    # The last coding is chunked: it is refused, though its end is known (RFC 9112, 6.3).
+    coded = (
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+    )
     codings = (
-        *(
-            b"Transfer-Encoding: gzip, chunked",
-            b"Transfer-Encoding: chunked, gzip",
-            b"Transfer-Encoding: identity",
-            b"Transfer-Encoding: xchunked",
-            b"Transfer-Encoding: chunked, chunked",
-        ),
-        *(
-            b"Transfer-Encoding: \x0bchunked",
-            b"Transfer-Encoding: chunked;q=1",
-            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
-            b"Transfer-Encoding: gzip",
-            b"Transfer-Encoding: chunked x",
-        ),
-        *(
-            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            b"Transfer-Encoding: \x00chunked",
-            b"Transfer-Encoding: chunke\xc4\x91",
-            b'Transfer-Encoding: "chunked"',
-            b"Transfer-Encoding : chunked",
-        ),
+        b"Transfer-Encoding: chunked, gzip",
+        b"Transfer-Encoding: identity",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding: \x0bchunked",
+        b"Transfer-Encoding: chunked;q=1",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+        b"Transfer-Encoding: gzip",
+        b"Transfer-Encoding: chunked x",
+        b"Transfer-Encoding: \x00chunked",
+        b"Transfer-Encoding: chunke\xc4\x91",
+        b'Transfer-Encoding: "chunked"',
+        b"Transfer-Encoding : chunked",
     )
     in_chunks = chunked(post, random)
     head, _, content = in_chunks.partition(b"\r\n\r\n")
@@ -1025,11 +1022,14 @@ def _malformed(message: Message, random: Random) -> Case:
         lambda: ("no Host", framed(message.without(b"host"))),
         lambda: ("a length", length(line(lengths))),
         lambda: ("a length", length(line(lengths))),
+        lambda: ("several codings", chunked(post, random, coding=line(coded))),
         lambda: ("a coding", chunked(post, random, coding=line(codings))),
         lambda: ("a coding", chunked(post, random, coding=line(codings))),
         lambda: (
             "a coding and a length",
-            chunked(post, random, coding=line(codings), lines=[b"Content-Length: %d" % size]),
+            chunked(
+                post, random, coding=line(codings + coded), lines=[b"Content-Length: %d" % size]
+            ),
         ),
         lambda: ("a chunk", head + b"\r\n\r\n" + line(chunks)),
         lambda: ("a chunk", head + b"\r\n\r\n" + line(chunks)),
@@ -1058,7 +1058,7 @@ def _malformed(message: Message, random: Random) -> Case:
     ]
     kind, data = random.choice(draws)()
     # After these the server knows where the next request begins.
-    ends = kind not in ("a target", "a header line", "no Host")
+    ends = kind not in ("a target", "a header line", "no Host", "several codings")
     statuses = MALFORMED
     if kind in ("headers without end", "a long request line"):
         statuses = frozenset((431, 414, 400))
