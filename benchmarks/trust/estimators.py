@@ -27,7 +27,7 @@ from sklearn.utils import all_estimators
 
 CANARY = "zz_canary"
 METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
-X, Y = load_iris(return_X_y=True)
+X, Y = (rows[::5] for rows in load_iris(return_X_y=True))
 NUMBERS = X[:, 0] + X[:, 1]
 
 
@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 
 def all_fitted() -> Iterator[tuple[str, Any]]:
-    """Yield the name of each classifier and regressor and itself, fitted; transformers in a pipeline.
+    """Yield each classifier and regressor, fitted, with its name; transformers in a pipeline.
 
     Those that cannot be fitted to numbers of four columns are left out.
     """
@@ -100,9 +100,9 @@ def texts() -> Any:
     """Return a fitted pipeline that reads text, whose attributes open and call the most."""
     import pandas as pd
 
-    frame = pd.DataFrame({"text": [f"{'ab' * (i % 3 + 1)} c{i % 3}" for i in range(60)]})
+    frame = pd.DataFrame({"text": [f"{'ab' * (i % 3 + 1)} c{i % 3}" for i in range(len(Y))]})
     first = ColumnTransformer([("t", CountVectorizer(), "text")])
-    return make_pipeline(first, DecisionTreeClassifier(max_depth=2)).fit(frame, Y[:60])
+    return make_pipeline(first, DecisionTreeClassifier(max_depth=2)).fit(frame, Y)
 
 
 def attributes_that(name: str, fitted: Any, opened: Callable[[], list[str]]) -> Iterator[Found]:
@@ -130,7 +130,7 @@ def attributes_that(name: str, fitted: Any, opened: Callable[[], list[str]]) -> 
                         yield Found(f"{name}: {type(part).__name__}", attribute, power, method)
 
 
-class Called(Exception):  # noqa: N818
+class Called(Exception):
     """Raised by a canary that is called."""
 
 
