@@ -24,6 +24,8 @@ _DATA = 64
 _CONTENT_TYPES = (None, "np", "pd", "str")
 """Content types of MLServer's that change nothing in how data is read."""
 
+_NULL = Raw(b"null")
+
 
 class Input(Struct, gc=False):
     """A tensor in a request; fields that the protocol does not name are ignored."""
@@ -31,16 +33,16 @@ class Input(Struct, gc=False):
     name: str
     shape: list[int]
     datatype: str
-    data: Raw = Raw(b"null")
+    data: Raw = _NULL
     """Its elements, flat or nested by rows."""
-    parameters: Raw = Raw(b"null")
+    parameters: Raw = _NULL
 
 
 class RequestedOutput(Struct, gc=False):
     """A tensor that the response shall have."""
 
     name: str
-    parameters: Raw = Raw(b"null")
+    parameters: Raw = _NULL
 
 
 class InferenceRequest(Struct, gc=False):
@@ -49,7 +51,7 @@ class InferenceRequest(Struct, gc=False):
     inputs: list[Input]
     id: str | None = None
     outputs: list[RequestedOutput] | None = None
-    parameters: Raw = Raw(b"null")
+    parameters: Raw = _NULL
 
 
 _DECODER = msgspec.json.Decoder(InferenceRequest)
@@ -119,7 +121,7 @@ def parts_of(inputs: list[Input], tail: bytes) -> dict[str, bytes]:
 
 def is_absent(raw: Raw) -> bool:
     """Return whether an optional field is missing or null."""
-    return bytes(memoryview(raw)[:5]) == b"null"
+    return raw is _NULL or bytes(memoryview(raw)[:5]) == b"null"
 
 
 def parameters_of(raw: Raw, where: str) -> dict[str, Any]:

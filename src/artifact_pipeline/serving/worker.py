@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ def run(options: ServerOptions, address: Address, started: Callable[[], None]) -
     from artifact_pipeline.serving.application import Application
 
     application = Application(options)
+    gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
     main = _serve(_server(application, options, address, connections), options, started)
     if sys.platform == "win32":
         asyncio.run(main)
