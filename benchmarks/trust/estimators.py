@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
@@ -22,6 +23,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.semi_supervised import LabelPropagation
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import all_estimators
 
@@ -29,6 +31,7 @@ CANARY = "zz_canary"
 METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
 X, Y = (rows[::5] for rows in load_iris(return_X_y=True))
 NUMBERS = X[:, 0] + X[:, 1]
+FRAME = pd.DataFrame({"text": [f"{'ab' * (i % 3 + 1)} c{i % 3}" for i in range(len(Y))]})
 
 
 class Found(NamedTuple):
@@ -98,11 +101,8 @@ def instance(cls: type[Any]) -> Any:
 
 def texts() -> Any:
     """Return a fitted pipeline that reads text, whose attributes open and call the most."""
-    import pandas as pd
-
-    frame = pd.DataFrame({"text": [f"{'ab' * (i % 3 + 1)} c{i % 3}" for i in range(len(Y))]})
-    first = ColumnTransformer([("t", CountVectorizer(), "text")])
-    return make_pipeline(first, DecisionTreeClassifier(max_depth=2)).fit(frame, Y)
+    first = ColumnTransformer([("t", CountVectorizer(), "text")], sparse_threshold=0)
+    return make_pipeline(first, LabelPropagation()).fit(FRAME, Y)
 
 
 def attributes_that(name: str, fitted: Any, opened: Callable[[], list[str]]) -> Iterator[Found]:
@@ -120,13 +120,14 @@ def attributes_that(name: str, fitted: Any, opened: Callable[[], list[str]]) -> 
         warnings.simplefilter("ignore")
         file = Path(scratch) / CANARY
         file.write_text("a b", "utf-8")
+        rows = FRAME[:3].assign(text=str(file)) if name == "text" else X[:3]
         for index, part in enumerate(_parts(fitted)):
             for attribute, value in list(vars(part).items()):
                 for gadget in _gadgets(value, str(file)):
                     changed = copy.deepcopy(fitted)
                     setattr(_parts(changed)[index], attribute, gadget)
                     opened()
-                    for method, power in _tried(changed, gadget, opened):
+                    for method, power in _tried(changed, rows, opened):
                         yield Found(f"{name}: {type(part).__name__}", attribute, power, method)
 
 
@@ -150,12 +151,11 @@ def _gadgets(value: Any, path: str) -> Iterator[Any]:
         yield [Canary()] * len(value)
 
 
-def _tried(changed: Any, gadget: Any, opened: Callable[[], list[str]]) -> Iterator[tuple[str, str]]:
+def _tried(changed: Any, rows: Any, opened: Callable[[], list[str]]) -> Iterator[tuple[str, str]]:
     for method in METHODS:
         if not hasattr(type(changed), method):
             continue
         try:
-            rows = X[:3]
             getattr(changed, method)(rows)
         except Called:
             yield method, "is called"

@@ -27,14 +27,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, LabelEncoder, StandardScaler
 from sklearn.semi_supervised import LabelPropagation
 from sklearn.utils import all_estimators
 
@@ -80,6 +81,13 @@ class Figures(msgspec.Struct):
 MUST_BE_NONE = ("files", "ran", "unpinned", "tracebacks")
 
 
+class Base(NamedTuple):
+    """An artifact whose archive is replaced, and the rows that are predicted."""
+
+    folder: Path
+    rows: Any
+
+
 class Watch:
     """An audit hook that notes what is opened and run while `active`."""
 
@@ -112,24 +120,34 @@ def count(share: float, seed: int, folder: Path) -> Figures:
     """Return what comes of the three searches; `folder` is for artifacts and canaries."""
     figures, random = Figures(), Random(seed)
     (folder / f"{_MODULE}.py").write_text("", "utf-8")
-    (folder / "text").write_text("a b", "utf-8")
+    (folder / "words").write_text("ab c0", "utf-8")
     (folder / "folder").mkdir()
     sys.path.append(str(folder))
     fitted = list(estimators.all_fitted())
     if share < 1:
         fitted = random.sample(fitted, max(int(len(fitted) * share), 5))
-    fitted += [("text", estimators.texts())]
-    figures.estimators = len(fitted)
-    base = Path(seal(LabelPropagation().fit(X, Y), X, Y, store=folder / "store").artifact)
-    artifact = Path(shutil.copytree(base, folder / "artifact"))
+    figures.estimators = len(fitted) + 1
+    bases = {"numbers": _base(folder, "numbers", LabelPropagation().fit(X, Y), X)}
+    text = estimators.texts()
+    bases["text"] = _base(folder, "text", text, estimators.FRAME)
     # `seal` noted what it wrote, which makes the origin of those bytes known; of others it is not.
-    python = (sys.prefix, sys.base_prefix, str(ROOT), "/proc", "/sys", "/dev/null", "/etc/local")
-    watch = Watch((*python, str(artifact)))
-    _open(artifact, None)
+    python = (
+        sys.prefix,
+        sys.base_prefix,
+        str(ROOT),
+        "/proc",
+        "/sys",
+        "/dev/null",
+        str(folder / "artifacts"),
+    )
+    watch = Watch((*python, *(str(base.folder) for base in bases.values())))
+    fitted.append(("text", text))
+    for base in bases.values():
+        _open(base, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         powers = _powers(figures, watch, fitted)
-        _archives(figures, watch, folder, artifact, fitted, powers, share, random)
+        _archives(figures, watch, folder, bases, fitted, powers, share, random)
         _configs(figures, watch, folder, share, random)
     return figures
 
@@ -161,7 +179,7 @@ def _archives(
     figures: Figures,
     watch: Watch,
     folder: Path,
-    artifact: Path,
+    bases: dict[str, Base],
     fitted: list[tuple[str, Any]],
     powers: list[estimators.Found],
     share: float,
@@ -177,8 +195,7 @@ def _archives(
             trials.append((f"{one.estimator}.{one.attribute} = {str(value)[:60]}", made))
     random.shuffle(trials)
     del trials[max(int(2000 * share), 20) :]
-    for number, model in enumerate(_planned(folder)):
-        trials.insert(number, (f"planned {number}", functools.partial(_dumped, model)))
+    trials[:0] = [(name, functools.partial(_dumped, model)) for name, model in _planned(folder)]
     for number in range(max(int(4000 * share), 20)):
         name, model = random.choice(fitted)
         made = functools.partial(_random, model, values, Random(random.random()))
@@ -191,19 +208,18 @@ def _archives(
         if data is None:
             continue
         figures.archives += 1
-        digest = _reseal(artifact, data)
+        base = bases["text" if name.startswith("text") else "numbers"]
+        digest = _reseal(base.folder, data)
         for pinned in (digest, None):
-            _try_archive(figures, watch, artifact, pinned, name)
+            _try_archive(figures, watch, base, pinned, name)
 
 
-def _try_archive(
-    figures: Figures, watch: Watch, artifact: Path, digest: str | None, name: str
-) -> None:
-    before = set(artifact.parent.iterdir())
+def _try_archive(figures: Figures, watch: Watch, base: Base, digest: str | None, name: str) -> None:
+    before = set(base.folder.parent.iterdir())
     watch.taken()
     watch.active = True
     try:
-        _open(artifact, digest)
+        _open(base, digest)
         if digest is None:
             figures.unpinned += 1
             _note(figures, f"opened without a pin: {name}")
@@ -217,7 +233,7 @@ def _try_archive(
     finally:
         watch.active = False
     _judge(figures, watch, name)
-    for path in set(artifact.parent.iterdir()) - before:
+    for path in set(base.folder.parent.iterdir()) - before:
         figures.files += 1
         _note(figures, f"made {path.name}: {name}")
         path.unlink()
@@ -231,39 +247,58 @@ def _judge(figures: Figures, watch: Watch, name: str) -> None:
         _note(figures, f"{place[:120]}: {name}")
 
 
-def _open(artifact: Path, digest: str | None) -> None:
-    predictor = open_artifact(artifact, digest)
-    predictor.predict(X[:3])
+def _open(base: Base, digest: str | None) -> None:
+    predictor = open_artifact(base.folder, digest)
+    predictor.predict(base.rows)
 
 
-def _planned(folder: Path) -> Iterator[Any]:
+def _base(folder: Path, name: str, model: Any, rows: Any) -> Base:
+    """Return an artifact in the skops form, whose archive others replace."""
+    sealed = seal(model, rows, Y, store=folder / "store")
+    copied = Path(shutil.copytree(sealed.artifact, folder / name))
+    if not (copied / "model.skops").is_file():
+        raise RuntimeError(f"the model of {name} was sealed in another form")
+    first = rows[:3]
+    if name == "text":  # whoever asks names the files
+        first = first.assign(text=str(folder / "words"))
+    return Base(copied, first)
+
+
+def _planned(folder: Path) -> Iterator[tuple[str, Any]]:
     """Yield models that ran code, or read files, before archives were looked into."""
     path = str(folder / "planned")
-    for value in (np.array([1.0]), np.array(["a"], dtype=object), np.arange(3)):
+    dummy = DummyClassifier().fit(X, Y)
+    for reader in (CountVectorizer(input="filename"), HashingVectorizer(input="filename")):
+        text = copy.deepcopy(estimators.texts())
+        reader.fit([str(folder / "words")])
+        text[0].transformers_[0] = ("t", reader, "text")
+        yield "text: a vectorizer of files", text
+    functions: tuple[Any, ...] = (str, np.save, np.fromfile, np.load, open, eval, os.system)
+    for function in functions:
+        text = copy.deepcopy(estimators.texts())
+        text[0].transformers_[0] = ("t", FunctionTransformer(function), "text")
+        yield f"text: a transformer by {function.__name__}", text
+    for value in (np.array([1.0]), np.array(["a"], dtype=object)):
         for method in ("tofile", "dump"):
             stack = StackingClassifier([("a", StandardScaler())], StandardScaler())
             stack.estimators_, stack.stack_method_ = [value], [method]
             stack.passthrough, stack.named_estimators_ = False, {}
-            stack.final_estimator_ = StandardScaler()
-            stack.classes_ = np.array([0, 1, 2])
-            yield make_pipeline(FunctionTransformer(str), stack)
-            yield make_pipeline(FunctionTransformer(np.array2string), stack)
-            yield stack
-    for reader in (CountVectorizer, HashingVectorizer):
-        yield make_pipeline(FunctionTransformer(str), reader(input="filename"))
-        yield reader(input="filename")
-        yield reader(input="file")
-        yield reader(tokenizer=np.save)
-    for function in (np.save, np.fromfile, np.load, os.system, open, eval, str, np.savetxt):
-        yield FunctionTransformer(function)
-        yield FunctionTransformer(functools.partial(function, path))
-    yield FunctionTransformer(operator.methodcaller("tofile", path))
-    yield Pipeline([("s", StandardScaler())], memory=path)
+            stack.final_estimator_, stack.classes_ = dummy, np.array([0, 1, 2])
+            stack._label_encoder = LabelEncoder().fit(Y)
+            yield f"stacking by {method}", make_pipeline(FunctionTransformer(str), stack)
+            yield f"stacking by {method}", make_pipeline(FunctionTransformer(str), stack, dummy)
+    for function in functions:
+        yield "a function", make_pipeline(FunctionTransformer(function), dummy)
+        partial = functools.partial(function, path)
+        yield "a partial function", make_pipeline(FunctionTransformer(partial), dummy)
+    caller = operator.methodcaller("tofile", path)
+    yield "a caller of methods", make_pipeline(FunctionTransformer(caller), dummy)
+    yield "memory", Pipeline([("s", StandardScaler().fit(X)), ("m", dummy)], memory=path)
 
 
 def _values(folder: Path) -> list[Any]:
     """Return what attributes are given: names of methods and files, and objects that do more."""
-    path = str(folder / "text")
+    path = str(folder / "words")
     array = np.array([1.0, 2.0])
     return [
         *("tofile", "dump", "fit", "set_params", "filename", "file", path, str(folder / "folder")),
@@ -397,7 +432,7 @@ def _reseal(artifact: Path, data: bytes) -> str:
 
 def _configs(figures: Figures, watch: Watch, folder: Path, share: float, random: Random) -> None:
     """Give every parameter of every estimator what could be a file, in a config."""
-    file, place = str(folder / "text"), str(folder / "folder")
+    file, place = str(folder / "words"), str(folder / "folder")
     values: tuple[Any, ...] = (
         *(file, place, "filename", "file", "content", [file], {"log_file": file}),
         {"estimator": "sklearn.preprocessing.FunctionTransformer", "params": {"func": file}},
