@@ -76,7 +76,7 @@ def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(spread):
 def test_neighbours_are_sealed_without_their_tree_and_found_all_the_same():
     fitted = RadiusNeighborsClassifier().fit(X, y)
     assert fitted._fit_method == "kd_tree"
-    said = form.load(exported(fitted), "m")(X)
+    said = load(exported(fitted))(X)
     np.testing.assert_array_equal(said.predicted, fitted.predict(X))
     np.testing.assert_array_equal(said.probabilities, fitted.predict_proba(X))
     assert fitted._tree is not None
@@ -91,7 +91,7 @@ def test_it_is_made_again_to_the_byte_by_another_process(spread):
 
 
 def test_a_model_says_the_same_after_it_was_opened(model, archive):
-    outputs = form.load(archive, "m")(X)
+    outputs = load(archive)(X)
     assert (outputs.predicted == model.predict(X)).all()
     assert (outputs.probabilities == model.predict_proba(X)).all()
 
