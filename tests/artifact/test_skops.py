@@ -357,7 +357,7 @@ def test_the_attacks_are_real(tmp_path, monkeypatch):
     """What skops itself holds to be safe writes, and reads, any file."""
     monkeypatch.chdir(tmp_path)
     stack = skops.io.loads(skops.io.dumps(behind_text(stacking(StackingRegressor))))
-    with pytest.raises((TypeError, ValueError)):
+    with pytest.raises(AttributeError):  # after it has written
         stack.predict("written")
     assert (tmp_path / "written").read_bytes() == ARRAY.tobytes()
     reader = skops.io.loads(skops.io.dumps(ATTACKS["rows that name files"]()))
@@ -373,7 +373,7 @@ def test_a_node_that_stands_for_an_earlier_one_is_seen_through():
     content["content"]["func"]["__id__"] = content["key_types"]["content"][0]["__id__"]
     data = packed({**files, "schema.json": json.dumps(schema)}.items())
     assert skops.io.loads(data).func is str
-    with pytest.raises(VerificationError, match="FunctionTransformer.func is a class"):
+    with pytest.raises(VerificationError, match=r"FunctionTransformer\.func is a class"):
         load(data)
 
 
