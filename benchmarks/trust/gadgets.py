@@ -54,19 +54,12 @@ _RUNS = ("os.", "subprocess.", "socket.", "shutil.", "ctypes.", "pickle.", "temp
 _HARMLESS = ("os.listdir", "os.scandir", "os.walk", "ctypes.dlsym", "ctypes.get_errno")
 
 
-class Figures(msgspec.Struct):
-    """What came of the gadgets. Those of the second group must be 0."""
+class Searched(msgspec.Struct):
+    """What came of the archives, or of the configs. All but `tried` and `taken` must be 0."""
 
-    estimators: int = 0
-    powers: list[str] = []
-    """What attributes can do: `Class.attribute names a method`."""
-    archives: int = 0
-    opened: int = 0
-    """Archives that were opened and predicted: their change did no harm."""
-    refused: int = 0
-    configs: int = 0
-    fitted: int = 0
-
+    tried: int = 0
+    taken: int = 0
+    """Archives that predicted and configs that were fitted: their change did no harm."""
     files: int = 0
     """Files that were opened, other than those of Python, the packages and the artifact."""
     ran: int = 0
@@ -74,8 +67,17 @@ class Figures(msgspec.Struct):
     unpinned: int = 0
     """Archives that were opened without a digest, a signature or a record of their origin."""
     tracebacks: int = 0
-
     examples: list[str] = []
+
+
+class Figures(msgspec.Struct):
+    """What came of the three searches."""
+
+    estimators: int
+    powers: list[str]
+    """What attributes can do: `Class.attribute names a method`."""
+    archives: Searched
+    configs: Searched
 
 
 MUST_BE_NONE = ("files", "ran", "unpinned", "tracebacks")
@@ -118,15 +120,12 @@ class Watch:
 
 def count(share: float, seed: int, folder: Path) -> Figures:
     """Return what comes of the three searches; `folder` is for artifacts and canaries."""
-    figures, random = Figures(), Random(seed)
+    random = Random(seed)
     (folder / f"{_MODULE}.py").write_text("", "utf-8")
     (folder / "words").write_text("ab c0", "utf-8")
     (folder / "folder").mkdir()
     sys.path.append(str(folder))
-    fitted = list(estimators.all_fitted())
-    if share < 1:
-        fitted = random.sample(fitted, max(int(len(fitted) * share), 5))
-    figures.estimators = len(fitted) + 1
+    fitted = list(estimators.all_fitted(share, random))
     bases = {"numbers": _base(folder, "numbers", LabelPropagation().fit(X, Y), X)}
     text = estimators.texts()
     bases["text"] = _base(folder, "text", text, estimators.FRAME)
@@ -146,18 +145,17 @@ def count(share: float, seed: int, folder: Path) -> Figures:
         _open(base, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        powers = _powers(figures, watch, fitted)
-        _archives(figures, watch, folder, bases, fitted, powers, share, random)
-        _configs(figures, watch, folder, share, random)
-    return figures
+        powers = _powers(watch, fitted)
+        archives = _archives(watch, folder, bases, fitted, powers, share, random)
+        configs = _configs(watch, folder, share, random)
+    named = {f"{one.estimator.partition(': ')[2]}.{one.attribute} {one.power}" for one in powers}
+    return Figures(len(fitted), sorted(named), archives, configs)
 
 
 # What attributes can do
 
 
-def _powers(
-    figures: Figures, watch: Watch, fitted: list[tuple[str, Any]]
-) -> list[estimators.Found]:
+def _powers(watch: Watch, fitted: list[tuple[str, Any]]) -> list[estimators.Found]:
     def opened() -> list[str]:
         return watch.taken()[0]
 
@@ -167,8 +165,6 @@ def _powers(
     ]
     watch.active = False
     watch.taken()
-    named = {f"{one.estimator.partition(': ')[2]}.{one.attribute} {one.power}" for one in found}
-    figures.powers = sorted(named)
     return found
 
 
@@ -176,7 +172,6 @@ def _powers(
 
 
 def _archives(
-    figures: Figures,
     watch: Watch,
     folder: Path,
     bases: dict[str, Base],
@@ -184,7 +179,8 @@ def _archives(
     powers: list[estimators.Found],
     share: float,
     random: Random,
-) -> None:
+) -> Searched:
+    figures = Searched()
     values = _values(folder)
     models = dict(fitted)
     trials: list[tuple[str, Callable[[], bytes | None]]] = []
@@ -207,14 +203,17 @@ def _archives(
             continue
         if data is None:
             continue
-        figures.archives += 1
+        figures.tried += 1
         base = bases["text" if name.startswith("text") else "numbers"]
         digest = _reseal(base.folder, data)
         for pinned in (digest, None):
             _try_archive(figures, watch, base, pinned, name)
+    return figures
 
 
-def _try_archive(figures: Figures, watch: Watch, base: Base, digest: str | None, name: str) -> None:
+def _try_archive(
+    figures: Searched, watch: Watch, base: Base, digest: str | None, name: str
+) -> None:
     before = set(base.folder.parent.iterdir())
     watch.taken()
     watch.active = True
@@ -224,9 +223,9 @@ def _try_archive(figures: Figures, watch: Watch, base: Base, digest: str | None,
             figures.unpinned += 1
             _note(figures, f"opened without a pin: {name}")
         else:
-            figures.opened += 1
+            figures.taken += 1
     except PipelineError:
-        figures.refused += digest is not None
+        pass
     except Exception as error:  # noqa: BLE001  (what is looked for)
         figures.tracebacks += 1
         _note(figures, f"{type(error).__name__}: {str(error)[:100]}: {name}")
@@ -239,7 +238,7 @@ def _try_archive(figures: Figures, watch: Watch, base: Base, digest: str | None,
         path.unlink()
 
 
-def _judge(figures: Figures, watch: Watch, name: str) -> None:
+def _judge(figures: Searched, watch: Watch, name: str) -> None:
     opened, ran = watch.taken()
     figures.files += len(opened)
     figures.ran += len(ran)
@@ -430,8 +429,9 @@ def _reseal(artifact: Path, data: bytes) -> str:
 # Configs
 
 
-def _configs(figures: Figures, watch: Watch, folder: Path, share: float, random: Random) -> None:
+def _configs(watch: Watch, folder: Path, share: float, random: Random) -> Searched:
     """Give every parameter of every estimator what could be a file, in a config."""
+    figures = Searched()
     file, place = str(folder / "words"), str(folder / "folder")
     values: tuple[Any, ...] = (
         *(file, place, "filename", "file", "content", [file], {"log_file": file}),
@@ -448,12 +448,12 @@ def _configs(figures: Figures, watch: Watch, folder: Path, share: float, random:
         trials = random.sample(trials, max(int(len(trials) * share), 20))
     for name, cls, parameter, value in trials:
         config = _config(cls, parameter, value)
-        figures.configs += 1
+        figures.tried += 1
         watch.taken()
         watch.active = True
         try:
             train_model(np.abs(X), Y, config)
-            figures.fitted += 1
+            figures.taken += 1
         except PipelineError:
             pass
         except Exception as error:  # noqa: BLE001  (what is looked for)
@@ -463,6 +463,7 @@ def _configs(figures: Figures, watch: Watch, folder: Path, share: float, random:
         finally:
             watch.active = False
         _judge(figures, watch, f"{name}({parameter}={value!r})")
+    return figures
 
 
 def _config(cls: type[Any], parameter: str, value: Any) -> dict[str, Any]:
@@ -476,7 +477,7 @@ def _config(cls: type[Any], parameter: str, value: Any) -> dict[str, Any]:
     return {"data": {"dataset": "iris"}, "model": model}
 
 
-def _note(figures: Figures, said: str) -> None:
+def _note(figures: Searched, said: str) -> None:
     if len(figures.examples) < _EXAMPLES:
         figures.examples.append(said)
 

@@ -44,16 +44,21 @@ class Attacked(NamedTuple):
     must_be_none: dict[str, int]
 
 
-def attacks(folder: Path, share: float = 1.0) -> Iterator[Attacked]:
-    """Yield what comes of each attack; `folder` is for models and the server's files."""
-    [model, _] = models(folder)
+def attacks(folder: Path, model: Model, share: float = 1.0) -> Iterator[Attacked]:
+    """Yield what comes of each attack.
+
+    Args:
+        folder: For the server's files.
+        model: Is served, and must be of a matrix.
+        share: Of the full counts.
+    """
     places = [f"{model.name}={model.folder}"]
 
     def times(full: int) -> int:
         return max(int(full * share), 1)
 
     each: tuple[tuple[str, int, int, Callable[[Server, Model, int], dict[str, int]]], ...] = (
-        ("streams without end", times(40), GROWTH_MIB, _endless),
+        ("streams without end", max(times(40), 12), GROWTH_MIB, _endless),
         ("heads that trickle", max(times(300), 140), GROWTH_MIB, _trickling_heads),
         ("bodies that trickle", max(times(300), 140), GROWTH_MIB, _trickling_bodies),
         ("bodies that unpack", times(100), BOMBED_MIB, _bombs),
@@ -323,7 +328,7 @@ def main() -> None:
     share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     bad = False
     with tempfile.TemporaryDirectory() as scratch:
-        for attacked in attacks(Path(scratch), share):
+        for attacked in attacks(Path(scratch), models(Path(scratch))[0], share):
             wrong = ", ".join(f"{n} {name}" for name, n in attacked.must_be_none.items())
             print(f"{attacked.name:<28}{attacked.tried:>7}   {wrong}", flush=True)
             bad = bad or any(attacked.must_be_none.values())

@@ -116,16 +116,18 @@ def models(folder: Path) -> list[Model]:
     return found
 
 
-def count(folder: Path, requests: int, seed: int, only: int | None = None) -> Figures:
+def count(
+    folder: Path, served: Sequence[Model], *, requests: int, seed: int, only: int | None = None
+) -> Figures:
     """Return what comes of at least `requests` requests, or of one connection of them.
 
     Args:
-        folder: For the models and the server's files.
+        folder: For the server's files.
+        served: The models that are asked for; the first of a matrix.
         requests: How many are sent.
         seed: Draws them.
         only: The number of the one connection that is sent.
     """
-    served = models(folder)
     places = [f"{model.name}={model.folder}" for model in served]
     options = ("--max-body", MAX_BODY_MIB, "--max-rows", MAX_ROWS, "--deadline", 5)
     figures = Figures()
@@ -306,7 +308,9 @@ def main() -> None:
         len(sys.argv) - 1 :
     ]
     with tempfile.TemporaryDirectory() as scratch:
-        figures = count(Path(scratch), requests, seed, only[0] if only else None)
+        served = models(Path(scratch))
+        one = only[0] if only else None
+        figures = count(Path(scratch), served, requests=requests, seed=seed, only=one)
     print(*figures.examples, sep="\n")
     for place, times in sorted(figures.by_kind.items(), key=lambda item: -item[1]):
         print(f"{times:>6}  {place}")
