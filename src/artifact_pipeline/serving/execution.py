@@ -94,7 +94,7 @@ def left_until(end: float) -> float:
     """
     left = end - time.monotonic()
     if left <= 0:
-        raise HTTPError(504, "the request was not handled before its deadline; try again")
+        raise HTTPError(504, "the deadline passed before the prediction; send fewer rows at once")
     return left
 
 

@@ -31,7 +31,7 @@ class RequestGuard:
             HTTPError: 400 without a Host, 421 for a foreign Host, 403 for a foreign Origin.
         """
         host = headers.get(b"host")
-        if host is None:
+        if not host:  # the HTTP server adds an empty one where there is none
             raise HTTPError(400, "the request has no Host header")
         if host not in self._known:
             self._check_host(host)

@@ -94,7 +94,9 @@ def _decode_rows(text: str, max_rows: int, end: float | None) -> Iterator[tuple[
     while sign == ",":
         number += 1
         if number > max_rows:
-            raise HTTPError(413, f"has more than {max_rows} rows, the most predicted at once")
+            raise HTTPError(
+                413, f"has more than {max_rows} rows, at most {max_rows} are predicted at once"
+            )
         if end is not None and number % _ROWS_PER_LOOK == 0:
             left_until(end)
         if at - base > MAX_ROW:
