@@ -77,7 +77,8 @@ class Application:
         response, counted = _FAILED, None
         body = Body(receive, {}, self._memory)
         try:
-            headers = select(scope["headers"])
+            target = len(scope["raw_path"]) + len(scope["query_string"])
+            headers = select(scope["headers"], target=target)
             body = Body(receive, headers, self._memory)
             response = await self._respond(scope, headers, body)
         except Disconnected:

@@ -16,6 +16,7 @@ KINDS = {
     413: "too-large",
     415: "media-type",
     421: "host",
+    431: "headers",
     GONE: "client-gone",
     500: "failed",
     503: "busy",

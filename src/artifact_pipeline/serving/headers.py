@@ -1,7 +1,8 @@
 """The request headers that the application reads, each at most once and stripped.
 
 Framing is the HTTP server's. Only what it lets through and this application does not want is
-refused here: a transfer coding other than chunked, and repeated headers.
+refused here: a transfer coding other than chunked, repeated headers, and headers whose size is
+beyond the limit by less than what the server buffers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from artifact_pipeline.serving.errors import HTTPError
 from artifact_pipeline.serving.responses import JSON
 
 Headers = dict[bytes, bytes]
+
+MAX_HEAD = 16 << 10
+"""Bytes of a request's target, header names and values."""
 
 _READ = frozenset(
     (
@@ -26,20 +30,27 @@ _READ = frozenset(
 )
 
 
-def select(raw: list[tuple[bytes, bytes]]) -> Headers:
+def select(raw: list[tuple[bytes, bytes]], *, target: int) -> Headers:
     """Return the headers that the application reads, from all headers with lower-case names.
+
+    `target` is the length of the request's target in bytes.
 
     Optional white space around a value is removed (RFC 9110, section 5.5).
 
     Raises:
-        HTTPError: 400 if one is repeated, or if the transfer coding is not chunked.
+        HTTPError: 400 if one is repeated, or if the transfer coding is not chunked; 431 if they
+            are too large together.
     """
     found: Headers = {}
+    size = target
     for name, value in raw:
+        size += len(name) + len(value)
         if name in _READ:
             if name in found:
                 raise HTTPError(400, f"the header {name.decode()} is repeated")
             found[name] = value.strip(b" \t")
+    if size > MAX_HEAD:
+        raise HTTPError(431, f"the headers have more than {MAX_HEAD} bytes")
     coding = found.get(b"transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":
         raise HTTPError(400, "the only transfer-encoding that is supported is chunked")

@@ -17,8 +17,8 @@ from artifact_pipeline.serving.options import ServerOptions
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
-MAX_HEAD = 16 << 10
-"""Bytes of a request line and its headers."""
+HEAD_BUFFER = 20 << 10
+"""Bytes from which on the server refuses a head that has no end yet; see `headers.MAX_HEAD`."""
 MAX_CONNECTIONS = 4096
 """Connections of a worker; further ones wait until one closes."""
 _OWN_FILES = 128
@@ -86,7 +86,7 @@ def _server(
         backlog=1024,
         backpressure=connections,
         http1_settings=HTTP1Settings(
-            header_read_timeout=max(1, int(options.deadline * 1000)), max_buffer_size=MAX_HEAD
+            header_read_timeout=max(1, int(options.deadline * 1000)), max_buffer_size=HEAD_BUFFER
         ),
         log_enabled=False,
         ssl_cert=None if options.certificate is None else Path(options.certificate),
