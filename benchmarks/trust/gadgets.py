@@ -121,6 +121,7 @@ class Watch:
 def count(share: float, seed: int, folder: Path) -> Figures:
     """Return what comes of the three searches; `folder` is for artifacts and canaries."""
     random = Random(seed)
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")
     (folder / f"{_MODULE}.py").write_text("", "utf-8")
     (folder / "words").write_text("ab c0", "utf-8")
     (folder / "folder").mkdir()
@@ -129,17 +130,10 @@ def count(share: float, seed: int, folder: Path) -> Figures:
     bases = {"numbers": _base(folder, "numbers", LabelPropagation().fit(X, Y), X)}
     text = estimators.texts()
     bases["text"] = _base(folder, "text", text, estimators.FRAME)
-    # `seal` noted what it wrote, which makes the origin of those bytes known; of others it is not.
-    python = (
-        sys.prefix,
-        sys.base_prefix,
-        str(ROOT),
-        "/proc",
-        "/sys",
-        "/dev/null",
-        str(folder / "artifacts"),
-    )
-    watch = Watch((*python, *(str(base.folder) for base in bases.values())))
+    # An unpinned artifact is looked up in the policy and among what this checkout wrote.
+    looked_up = (str(folder / "artifacts"), str(folder / "state"))
+    python = (sys.prefix, sys.base_prefix, str(ROOT), "/proc", "/sys", "/dev/null")
+    watch = Watch((*python, *looked_up, *(str(base.folder) for base in bases.values())))
     fitted.append(("text", text))
     for base in bases.values():
         _open(base, None)
