@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+import threadpoolctl
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
@@ -137,7 +138,8 @@ def count(share: float, seed: int, folder: Path) -> Figures:
     fitted.append(("text", text))
     for base in bases.values():
         _open(base, None)
-    with warnings.catch_warnings():
+    # Threads that wait for each other cost more than they compute of so few rows.
+    with warnings.catch_warnings(), threadpoolctl.threadpool_limits(1):
         warnings.simplefilter("ignore")
         powers = _powers(watch, fitted)
         archives = _archives(watch, folder, bases, fitted, powers, share, random)
