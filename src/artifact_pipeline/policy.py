@@ -54,7 +54,7 @@ def verified(
     # An alias, the start of a digest and the name of a folder are words of whoever wrote those.
     if digest is not None or (named and place.digest is not None):
         return found._replace(origin=Origin.PINNED)
-    if local_state.trusts(canonical.digest(found.files[found.model_file])):
+    if local_state.trusts(found.manifest.digest_of(found.model_file)):
         return found._replace(origin=Origin.MADE_HERE)
     return found
 
@@ -150,7 +150,7 @@ def _digest(signer: Signer) -> Digest:
 def trust_artifact(verified: Verified) -> Verified:
     """Remember that this checkout made an artifact, and return it with that origin."""
     for name in (MODEL_PICKLE, verified.model_file):
-        local_state.trust(canonical.digest(verified.files[name]))
+        local_state.trust(verified.manifest.digest_of(name))
     return verified._replace(origin=Origin.MADE_HERE)
 
 
