@@ -91,7 +91,7 @@ def test_small_requests_pass_large_ones_that_wait(server):
     socks = [socket.create_connection(("127.0.0.1", server.port), 60) for _ in range(100)]
     for sock in socks:
         sock.sendall(sent)
-    rows = {"rows": [ROW] * 50}  # too many bytes for the event loop
+    rows = {"rows": [ROW] * 500}  # too many bytes for the event loop
     for _ in range(5):
         assert server.post("/predict", rows).status == 200
         assert server.get("/v2/health/live").status == 200
