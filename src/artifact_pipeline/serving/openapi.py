@@ -28,7 +28,6 @@ _SCHEMAS = {
     "InferenceRequest": {
         "type": "object",
         "required": ["inputs"],
-        "additionalProperties": False,
         "properties": {
             "id": {"type": "string"},
             "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},

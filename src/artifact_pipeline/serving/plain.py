@@ -33,6 +33,8 @@ from artifact_pipeline.tables.reading import Raw
 PLACE = "rows"
 MAX_ROW = 1 << 20
 """Characters of one row."""
+_WINDOW = MAX_ROW // 4
+"""Characters beyond a row that a decoder sees; it may decode no more than it sees in one call."""
 _EXPECTED = 'expected {"rows": [[…], …]}, or records by column name'
 _BEGIN = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*"rows"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*')
 _NEXT = re.compile(r"[ \t\r\n]*([,\]])[ \t\r\n]*")
@@ -89,7 +91,7 @@ def _decode_rows(text: str, max_rows: int, end: float | None) -> Iterator[tuple[
     at = begin.end()
     if text[at : at + 1] == "]":
         raise HTTPError(400, "rows: holds no rows to predict")
-    base, window = 0, text[: 2 * MAX_ROW]
+    base, window = 0, text[: MAX_ROW + _WINDOW]
     number, sign = 0, ","
     while sign == ",":
         number += 1
@@ -99,8 +101,8 @@ def _decode_rows(text: str, max_rows: int, end: float | None) -> Iterator[tuple[
             )
         if end is not None and number % _ROWS_PER_LOOK == 0:
             left_until(end)
-        if at - base > MAX_ROW:
-            base, window = at, text[at : at + 2 * MAX_ROW]
+        if at - base > _WINDOW:
+            base, window = at, text[at : at + MAX_ROW + _WINDOW]
         place = f"{PLACE}, row {number}"
         try:
             row, stop = canonical.DECODER.raw_decode(window, at - base)

@@ -24,6 +24,8 @@ MAX_CONNECTIONS = 4096
 _OWN_FILES = 128
 """File descriptors that are left for anything but connections."""
 _GRACE_SECONDS = 1.0
+_SWITCH_SECONDS = 0.001
+"""After which a thread that parses gives way to the event loop."""
 
 
 class Address(NamedTuple):
@@ -59,6 +61,7 @@ def run(options: ServerOptions, address: Address, started: Callable[[], None]) -
     from artifact_pipeline.serving.application import Application
 
     application = Application(options)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
     main = _serve(_server(application, options, address, connections), options, started)
     if sys.platform == "win32":
