@@ -95,6 +95,7 @@ def test_no_archive_and_no_config_opens_a_file_or_runs_code():
     for one in (found.archives, found.configs):
         assert (one.examples, [getattr(one, name) for name in MUST_BE_NONE]) == ([], [0, 0, 0, 0])
     assert found.archives.tried > 80 and found.configs.tried > 100
+    assert found.configs.taken > 5
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "evaluation.json"])

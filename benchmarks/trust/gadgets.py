@@ -437,8 +437,8 @@ def _configs(watch: Watch, folder: Path, share: float, random: Random) -> Search
     trials = [
         (name, cls, parameter, value)
         for name, cls in all_estimators()
-        for parameter in inspect.signature(cls).parameters
-        for value in values
+        for parameter, known in inspect.signature(cls).parameters.items()
+        for value in (*values, *([known.default] if _is_plain(known.default) else []))
     ]
     if share < 1:
         trials = random.sample(trials, max(int(len(trials) * share), 20))
@@ -460,6 +460,11 @@ def _configs(watch: Watch, folder: Path, share: float, random: Random) -> Search
             watch.active = False
         _judge(figures, watch, f"{name}({parameter}={value!r})")
     return figures
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a default can be written into a config, which must then be fitted."""
+    return value is None or type(value) in (bool, int, float, str)
 
 
 def _config(cls: type[Any], parameter: str, value: Any) -> dict[str, Any]:
