@@ -96,6 +96,7 @@ def test_no_archive_and_no_config_opens_a_file_or_runs_code():
         assert (one.examples, [getattr(one, name) for name in MUST_BE_NONE]) == ([], [0, 0, 0, 0])
     assert found.archives.tried > 80 and found.configs.tried > 100
     assert found.configs.taken > 5
+    assert (found.graphs.examples, found.graphs.opened, found.graphs.tracebacks) == ([], 0, 0)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "evaluation.json"])

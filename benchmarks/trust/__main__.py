@@ -88,6 +88,11 @@ def _gadgets(share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
         _pick(found.archives, gadgets.MUST_BE_NONE),
     )
     yield (
+        "graphs that are ORT files",
+        found.graphs.tried,
+        _pick(found.graphs, ("opened", "tracebacks")),
+    )
+    yield (
         "configs with gadgets",
         found.configs.tried,
         _pick(found.configs, ("files", "ran", "tracebacks")),

@@ -3,11 +3,11 @@
 `python -m benchmarks.trust.gadgets SHARE SEED` prints the figures as JSON. It is a process of its
 own, because the audit hook that watches it stays until the end.
 
-Three searches. What the attributes of every public estimator can do (`estimators.attributes_that`)
+Four searches. What the attributes of every public estimator can do (`estimators.attributes_that`)
 is found without the product. skops archives that use it, and others at random, are sealed, pinned
 by their digest and opened, so that the check of what an archive holds is on its own; without a pin
 every one must be refused. Every parameter of every estimator is given paths and names of files in
-a config.
+a config. Graphs are marked as files of onnxruntime's own format.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ import threadpoolctl
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, LabelEncoder, StandardScaler
 from sklearn.semi_supervised import LabelPropagation
@@ -67,18 +68,21 @@ class Searched(msgspec.Struct):
     """Processes, sockets, changes of the file system and names looked up by a pickle."""
     unpinned: int = 0
     """Archives that were opened without a digest, a signature or a record of their origin."""
+    opened: int = 0
+    """Graphs that are files of onnxruntime's own format as well, and were opened."""
     tracebacks: int = 0
     examples: list[str] = []
 
 
 class Figures(msgspec.Struct):
-    """What came of the three searches."""
+    """What came of the searches."""
 
     estimators: int
     powers: list[str]
     """What attributes can do: `Class.attribute names a method`."""
     archives: Searched
     configs: Searched
+    graphs: Searched
 
 
 MUST_BE_NONE = ("files", "ran", "unpinned", "tracebacks")
@@ -120,7 +124,7 @@ class Watch:
 
 
 def count(share: float, seed: int, folder: Path) -> Figures:
-    """Return what comes of the three searches; `folder` is for artifacts and canaries."""
+    """Return what comes of the searches; `folder` is for artifacts and canaries."""
     random = Random(seed)
     os.environ["XDG_STATE_HOME"] = str(folder / "state")
     (folder / f"{_MODULE}.py").write_text("", "utf-8")
@@ -144,8 +148,9 @@ def count(share: float, seed: int, folder: Path) -> Figures:
         powers = _powers(watch, fitted)
         archives = _archives(watch, folder, bases, fitted, powers, share, random)
         configs = _configs(watch, folder, share, random)
+        graphs = _graphs(folder)
     named = {f"{one.estimator.partition(': ')[2]}.{one.attribute} {one.power}" for one in powers}
-    return Figures(len(fitted), sorted(named), archives, configs)
+    return Figures(len(fitted), sorted(named), archives, configs, graphs)
 
 
 # What attributes can do
@@ -410,16 +415,50 @@ def _stored(parts: dict[str, bytes]) -> bytes:
         return target.getvalue()
 
 
-def _reseal(artifact: Path, data: bytes) -> str:
-    """Put an archive under a manifest that vouches for it, and return the artifact's digest."""
-    (artifact / "model.skops").write_bytes(data)
+def _reseal(artifact: Path, data: bytes, model: str = "model.skops") -> str:
+    """Put a model under a manifest that vouches for it, and return the artifact's digest."""
+    (artifact / model).write_bytes(data)
     manifest = json.loads((artifact / "manifest.json").read_bytes())
     for file in manifest["files"]:
-        if file["path"] == "model.skops":
+        if file["path"] == model:
             file.update(sha256=canonical.digest(data), bytes=len(data))
     sealed = canonical.encode(manifest)
     (artifact / "manifest.json").write_bytes(sealed)
     return canonical.digest(sealed)
+
+
+# Graphs
+
+
+def _graphs(folder: Path) -> Searched:
+    """Mark a graph as a file of onnxruntime's own format, of which other bytes would be read."""
+    sealed = seal(LogisticRegression().fit(X, Y), X, Y, store=folder / "store")
+    base = Base(Path(shutil.copytree(sealed.artifact, folder / "graph")), X[:3])
+    whole = (base.folder / "model.onnx").read_bytes()
+    _open(base, sealed.digest)
+    marked = {
+        "producer_name": b"\x12\x06xxORTM" + whole,
+        "ir_version and doc_string": b"\x08\x09\x32\x04ORTM" + whole,
+        "domain": b"\x22\x06xxORTM" + whole,
+        "an unknown field": b"\x7a\x06xxORTM" + whole,
+        "a field of two bytes": b"\xba\x06\x05xORTM" + whole,
+        "no protobuf": whole[:4] + b"ORTM" + whole[8:],
+        "a flatbuffer": b"\x18\0\0\0ORTM" + bytes(64),
+    }
+    figures = Searched()
+    for name, data in marked.items():
+        figures.tried += 1
+        digest = _reseal(base.folder, data, "model.onnx")
+        try:
+            _open(base, digest)
+            figures.opened += 1
+            _note(figures, f"opened though it is an ORT file: {name}")
+        except PipelineError:
+            pass
+        except Exception as error:  # noqa: BLE001  (what is looked for)
+            figures.tracebacks += 1
+            _note(figures, f"{type(error).__name__}: {str(error)[:100]}: {name}")
+    return figures
 
 
 # Configs
