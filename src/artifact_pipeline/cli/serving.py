@@ -18,7 +18,9 @@ from artifact_pipeline.errors import CallError
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--token-file", metavar="FILE", help="File with the bearer token that clients must send.")
+@click.option(
+    "--token-file", metavar="FILE", help="File with the bearer token that clients must send."
+)
 @click.option("--allow-host", metavar="NAME", multiple=True, help="A name that clients may use.")
 @click.option("--tls-cert", metavar="FILE", help="Its certificate, and those above it.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate.")
