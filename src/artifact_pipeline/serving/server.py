@@ -26,7 +26,7 @@ from artifact_pipeline.serving import worker
 from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.worker import Address
 
-RESTART_SECONDS = (0.1, 0.5, 2.0, 10.0)
+RESTART_SECONDS = (0.1, 0.5, 2.0)
 """Delays before a worker is started again that died soon after its start, one after another."""
 _SOON = 5.0
 _CONNECT_SECONDS = 60.0
@@ -75,7 +75,10 @@ def _check(options: ServerOptions) -> None:
     if options.certificate is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                options.certificate, options.key
+                # An encrypted key is refused; without a password OpenSSL would ask for one.
+                options.certificate,
+                options.key,
+                password="",
             )
         except OSError as error:
             said = f"is no certificate with its key: {error.strerror or error}"
