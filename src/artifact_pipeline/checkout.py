@@ -23,12 +23,20 @@ from artifact_pipeline.disk import (
     write_atomically,
     write_new,
 )
-from artifact_pipeline.errors import ArtifactNotFound, UntrustedPickle, VerificationError
-from artifact_pipeline.policy import trusted
-from artifact_pipeline.store import Store
+from artifact_pipeline.errors import (
+    ArtifactNotFound,
+    StoreError,
+    UntrustedPickle,
+    VerificationError,
+)
+from artifact_pipeline.policy import required_signers, trusted
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import Signer
+
+
+MAX_MEMORY = 16 << 20
+"""Bytes of what is remembered under one name."""
 
 
 def folder() -> Path:
@@ -99,8 +107,8 @@ def load_model(
 ) -> Any:
     """Return the estimator in a pickle that this checkout wrote, `digest` pins, or one signed.
 
-    A pickle is signed with the artifact in whose folder it lies. `signed_by`, or the signer that
-    the store in use asks for, must have signed it.
+    A pickle is signed with the artifact in whose folder it lies. Each of
+    `policy.required_signers` of that artifact must have signed it.
 
     Raises:
         ArtifactNotFound: if there is no such file.
@@ -113,12 +121,14 @@ def load_model(
     check_pin(digest)
     if not Path(path).is_file():
         raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
-    signer = signed_by or Store().signer()
-    data = _read(Path(path)) if signer is None else _signed(Path(path), signer)
+    place = Path(path).absolute()
+    signers = required_signers(place.parent, signed_by=signed_by)
+    signers += required_signers(Path(os.path.realpath(place)).parent, signed_by=signed_by)
+    data = _signed(place, signed_by) if signers else _read(place)
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    if digest is None and signer is None and not trusts(found):
+    if digest is None and not signers and not trusts(found):
         raise UntrustedPickle(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "
             "it holds; train it here, or pin the digest if you know where it is from: "
@@ -133,16 +143,16 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _signed(path: Path, signer: Signer) -> bytes:
-    """Return the bytes of a file that lies in an artifact which the signer signed."""
-    folder = path.absolute().parent
+def _signed(path: Path, signed_by: Signer | None) -> bytes:
+    """Return the bytes of a file that lies in an artifact which is signed by whom it must be."""
+    folder = path.parent
     if not (folder / MANIFEST).exists():
         raise VerificationError(
             "lies in no artifact, and a signature is asked for, which is an artifact's; open the "
             "pickle in the artifact's own folder",
             where=str(path),
         )
-    found = trusted(folder, signed_by=signer)
+    found = trusted(folder, signed_by=signed_by)
     if path.name not in found.files:
         raise VerificationError("is no file of the artifact that was signed", where=str(path))
     return found.files[path.name]
@@ -162,11 +172,8 @@ def _config_name(config: bytes) -> str:
 
 
 def _recall(name: str) -> bytes | None:
-    with failing(name):
-        try:
-            return (folder() / name).read_bytes()
-        except FileNotFoundError:
-            return None
+    path = folder() / name
+    return disk.read_file(path, limit=MAX_MEMORY, remedy="remove it")
 
 
 def _remember(name: str, data: bytes) -> None:
@@ -180,7 +187,31 @@ def _remember(name: str, data: bytes) -> None:
 
 def _state_home() -> Path:
     if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return _absolute("LOCALAPPDATA") or _home() / "AppData" / "Local"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return _home() / "Library" / "Application Support"
+    return _absolute("XDG_STATE_HOME") or _home() / ".local" / "state"
+
+
+def _absolute(variable: str) -> Path | None:
+    """Return the folder that a variable of the environment names.
+
+    A relative path is ignored, as the XDG Base Directory Specification has it: what lies in the
+    working folder may be anybody's.
+    """
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else None
+
+
+def _home() -> Path:
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and a user id without an account
+        home = Path()
+    if not home.is_absolute():
+        raise StoreError(
+            "there is no home folder to keep it in; set HOME, or XDG_STATE_HOME, to a folder that "
+            "can be written",
+            where="what this checkout remembers",
+        )
+    return home

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, checkout, config, provenance, recipe, rivals
+from artifact_pipeline import canonical, checkout, config, disk, provenance, recipe, rivals
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
@@ -29,14 +29,15 @@ from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
     ReproductionDiffers,
+    StoreError,
     TestsFailed,
     VerificationError,
 )
 from artifact_pipeline.evaluation import judge
 from artifact_pipeline.making import make
 from artifact_pipeline.plan import Plan, plan
-from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
-from artifact_pipeline.store import LATEST, Store
+from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job, printable
+from artifact_pipeline.store import LATEST, MAX_REPORT, Store
 
 
 def run(
@@ -105,7 +106,8 @@ def _execute(
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
             if isinstance(made.config.data.path, str):
-                record.data = str(Path(made.base, made.config.data.path).absolute())
+                place = Path(made.base, made.config.data.path).absolute()
+                record.data = printable(str(place))
             known = made.recipe.data
             note.append(f"config and data are in order: {known.title}, ")
             note.append(f"{known.schema.rows} rows of {known.schema.features} features")
@@ -121,7 +123,8 @@ def _execute(
         if isinstance(error, GateMissed):
             record.outcome = "gate-missed"
             error.run = _summary(record, store)
-        record.error = {"kind": error.kind, "message": error.message, "where": error.where}
+        message, where = printable(error.message), error.where and printable(error.where)
+        record.error = {"kind": error.kind, "message": message, "where": where}
         raise
     finally:
         record.git = git.answer()
@@ -181,12 +184,12 @@ def _train(
 def _previous(verified: Verified, store: Store) -> Previous | None:
     """Return the latest artifact before this one, if it verifies and was measured on the same
     rows; its metrics are all that is taken of it."""
-    digest = store.alias(LATEST)
-    if digest in (None, verified.digest):
-        return None
     try:
+        digest = store.alias(LATEST)
+        if digest in (None, verified.digest):
+            return None
         manifest = verify(store.folder(digest), digest).manifest
-    except VerificationError:
+    except (StoreError, VerificationError):
         return None
     if manifest.split != verified.manifest.split:
         return None
@@ -198,7 +201,11 @@ def _previous(verified: Verified, store: Store) -> Previous | None:
 def _report(verified: Verified, store: Store) -> None:
     """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
     path = store.report(verified.digest)
-    if path.is_file() and checkout.trusts(canonical.digest(path.read_bytes())):
+    try:
+        data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
+    except StoreError:
+        data = None  # replaced below, or else that fails
+    if data is not None and checkout.trusts(canonical.digest(data)):
         return
     from artifact_pipeline.report import page
 

@@ -123,4 +123,4 @@ def _fingerprint(full: Config, base: str) -> Any:
 
 
 def _key(data: bytes, fingerprint: Any) -> bytes:
-    return data + canonical.encode(fingerprint)
+    return data + ascii(fingerprint).encode()  # names need not be UTF-8
