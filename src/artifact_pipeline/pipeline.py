@@ -157,13 +157,16 @@ def _train(
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
         checkout.trust(_pickle_digest(verified))
+        recipe_digest = verified.manifest.recipe_digest
+        if known is not None and known.manifest.recipe_digest != recipe_digest:
+            known = None  # the trainer was not under the profile that the plan took for given
         if known is not None and known.digest != digest:
             raise ReproductionDiffers(
                 f"the recipe gave {digest} now, and {known.digest} before; "
                 f"compare them: artifact-pipeline diff {known.digest[7:19]} {digest[7:19]}",
-                where=made.recipe_digest,
+                where=recipe_digest,
             )
-        store.index(made.recipe_digest, digest)
+        store.index(recipe_digest, digest)
         rows = verified.manifest.split.rows.train
         note.append(f"{recipe.title(made.recipe)} on {rows} rows")
         note.append(", again, and identical to the byte" if known is not None else "")
