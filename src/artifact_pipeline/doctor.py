@@ -223,7 +223,7 @@ def _moves(store: Store) -> Iterator[_Case]:
         for path in store.entries("promotions", folder.name):
             if MOVE.fullmatch(path.name):
                 yield from _record(store, path, Promotion)
-            elif path.name != TURN or disk.kind_of(path) != "a file":
+            elif path.name != TURN or disk.kind_of(path) != "a file" or path.lstat().st_size:
                 yield _aside(store, path, "is no record of a move")
 
 

@@ -95,9 +95,9 @@ def read_past(store: Store) -> list[PastRun]:
 
 def _read(store: Store, path: Path) -> PastRun:
     try:
-        return msgspec.structs.replace(store.read_record(path, PastRun), run=path.stem)
+        return msgspec.structs.replace(store.read_record(path, PastRun), run=printable(path.stem))
     except StoreError:
-        return PastRun(run=path.stem, outcome="unreadable")
+        return PastRun(run=printable(path.stem), outcome="unreadable")
 
 
 Listener = Callable[[Job], None]

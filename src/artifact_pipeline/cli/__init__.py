@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -39,7 +40,9 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
     try:
         with _signals_raise():
             output.set_up()
-            output.check_standard_output()  # before anything is done that could not be told
+            # Before anything is done that could not be told, or in the wrong place.
+            output.check_standard_output()
+            _check_working_folder()
             yield
             output.flush()
     except PipelineError as error:
@@ -103,14 +106,17 @@ def _fail(error: PipelineError, as_json: bool) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        said = f"cannot be found: {error.strerror}; change to another"
+        raise StoreError(said, where="the working folder") from error
+
+
 def _translated(error: OSError) -> StoreError:
     """Return an error of the operating system as one of the package."""
     said, where = error.strerror or str(error), error.filename
-    if where is None:
-        try:
-            os.getcwd()  # noqa: PTH109  (the same)
-        except OSError:
-            return StoreError("was removed; change to another", where="the working folder")
     if where is None and output.is_broken():
         said = f"cannot be written: {said}; what the command had to do is done"
         return StoreError(said, where="standard output")
