@@ -164,9 +164,8 @@ def test_a_memory_that_is_no_file_is_one_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     digest = save_model(MODEL, tmp_path / "m.pkl")
     [path] = tmp_path.rglob(f"written/{digest.removeprefix('sha256:')}")
-    for spoil in (os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)):
-        path.unlink() if path.is_file() or path.is_symlink() else None
-        path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+    for spoil in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        path.rmdir() if path.is_dir() else path.unlink()
         spoil(path)
         with pytest.raises(StoreError, match="expected a file; remove it"):
             load_model(tmp_path / "m.pkl")

@@ -1,6 +1,7 @@
 """Whom a store, or a call, wants to have signed what it opens."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, call
@@ -107,7 +108,7 @@ def test_what_lies_in_a_store_is_under_its_policy_however_it_is_named(
         api.verify(place, digits.digest)
     with pytest.raises(VerificationError, match="a signature is asked for"):
         api.load_model(f"{place}/model_train.pkl")
-    api.sign(place, key=keys / "ours.pem", store="artifacts")
+    api.sign(Path(place).resolve(), key=keys / "ours.pem", store="artifacts")
     assert api.verify(place)
     # Whoever is named in the call must have signed as well.
     with pytest.raises(VerificationError):

@@ -117,7 +117,4 @@ def _check_working_folder() -> None:
 def _translated(error: OSError) -> StoreError:
     """Return an error of the operating system as one of the package."""
     said, where = error.strerror or str(error), error.filename
-    if where is None and output.is_broken():
-        said = f"cannot be written: {said}; what the command had to do is done"
-        return StoreError(said, where="standard output")
     return StoreError(said, where=None if where is None else os.fsdecode(where))

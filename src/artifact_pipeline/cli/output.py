@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import select
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -34,6 +36,10 @@ def set_up() -> None:
         while (handle := os.open(os.devnull, os.O_RDWR)) < 3:
             os.set_inheritable(handle, True)
         os.close(handle)
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        # As PYTHONUNBUFFERED has it; what a full disk did not take would be dropped silently.
+        whole = io.BufferedWriter(sys.stdout.buffer)
+        sys.stdout = io.TextIOWrapper(whole, sys.stdout.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -76,18 +82,25 @@ def check_standard_output() -> None:
 
 
 def flush() -> None:
-    """Write out what is still held back, so that a failure shows now and not at the end."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    """Write out what is still held back, so that a failure shows now and not at the end.
+
+    Raises:
+        StoreError: if it cannot be written.
+    """
+    with _printing():
+        if sys.stdout is not None:
+            sys.stdout.flush()
 
 
-def is_broken() -> bool:
-    """Return whether standard output holds something that cannot be written."""
+@contextmanager
+def _printing() -> Iterator[None]:
     try:
-        flush()
-    except (OSError, ValueError):
-        return True
-    return False
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        said = f"cannot be written: {error.strerror}; what the command had to do is done"
+        raise StoreError(said, where="standard output") from error
 
 
 def drop() -> None:
@@ -111,13 +124,15 @@ def document(value: Any) -> None:
     except UnicodeEncodeError:  # a file's name that is not UTF-8
         data = msgspec.json.encode(_printable(msgspec.to_builtins(value)))
     data = msgspec.json.format(data, indent=2)
-    # `##[` would be a command to GitHub's runner; in JSON it can be written otherwise.
-    click.echo(data.decode().replace("##[", "#\\u0023["))
+    with _printing():
+        # `##[` would be a command to GitHub's runner; in JSON it can be written otherwise.
+        click.echo(data.decode().replace("##[", "#\\u0023["))
 
 
 def text(content: str) -> None:
     """Print for a person, on standard output."""
-    click.echo(harmless(content), color=coloured(sys.stdout))
+    with _printing():
+        click.echo(harmless(content), color=coloured(sys.stdout))
 
 
 def say(message: str) -> None:
