@@ -162,7 +162,7 @@ def _profile_name() -> str:
     # Another interpreter may be an emulator, another numpy may bring another BLAS.
     asked = [sys.executable, numerics.machine(), numerics.cpu_model()]
     asked += [f"{k} {v}" for k, v in recipe.versions(("numpy", "scipy", "scikit-learn")).items()]
-    # Those that releases up to November 2026 kept under profiles/ could be one process's settings.
+    # Not under profiles/: what earlier versions kept there can be one process's settings.
     return "machine-profiles/" + hashlib.sha256("\0".join(asked).encode()).hexdigest()[:32]
 
 

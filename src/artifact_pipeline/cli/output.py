@@ -16,12 +16,11 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from artifact_pipeline.errors import AnswerIsNo, PipelineError, StoreError, VerificationError
+from artifact_pipeline.escapes import write_out, write_out_json
 
 if TYPE_CHECKING:
     from artifact_pipeline.record import Job
 
-# Control characters in a path or a label would move a terminal's cursor, or turn its text around.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # What GitHub's runner would take for a command, where a user's text begins a line of the log.
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
@@ -126,7 +125,7 @@ def document(value: Any) -> None:
     data = msgspec.json.format(data, indent=2)
     with _printing():
         # `##[` would be a command to GitHub's runner; in JSON it can be written otherwise.
-        click.echo(data.decode().replace("##[", "#\\u0023["))
+        click.echo(write_out_json(data.decode()).replace("##[", "#\\u0023["))
 
 
 def text(content: str) -> None:
@@ -138,7 +137,7 @@ def text(content: str) -> None:
 def say(message: str) -> None:
     """Print a message, on standard error."""
     with suppress(OSError):  # nothing is left to say that on
-        click.echo(harmless(clean(message)), err=True)
+        click.echo(harmless(write_out(message)), err=True)
 
 
 def error(failure: PipelineError, as_json: bool) -> None:
@@ -151,7 +150,7 @@ def error(failure: PipelineError, as_json: bool) -> None:
         run = failure.run if isinstance(failure, AnswerIsNo) else None
         with suppress(OSError):  # the line below is left to say it
             document({**(_builtins(run) if run else {}), **answer})
-    line = " ".join(clean(str(failure)).split())
+    line = " ".join(write_out(str(failure)).split())
     with suppress(OSError):
         click.echo(
             click.style("error: ", fg="red", bold=True) + line,
@@ -176,11 +175,6 @@ def _builtins(value: Any) -> dict[str, Any]:
     return found
 
 
-def clean(content: str) -> str:
-    """Return `content` with every control character written out."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], content)
-
-
 def harmless(content: str) -> str:
     """Return `content` such that no line of it is a command to GitHub's runner."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
@@ -201,7 +195,7 @@ def job_line(job: Job) -> str:
     colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
     outcome = click.style(f"{job.outcome:<8}", fg=colour)
     seconds = f"{job.seconds:6.2f} s" if job.outcome != "running" else " " * 8
-    return f"  {job.name:<10} {outcome}{seconds}  {clean(job.note)}".rstrip()
+    return f"  {job.name:<10} {outcome}{seconds}  {write_out(job.note)}".rstrip()
 
 
 class Progress:
