@@ -198,8 +198,6 @@ def main() -> None:
             _write(outward, _told(TrainerDied, _bug(error), "trainer process"))
     except BrokenPipeError:  # the parent was killed: nobody is left to tell
         os._exit(1)
-    sys.stdout.flush()
-    os._exit(0)  # the reader's thread waits in a read, and would be waited for
 
 
 def _die_with_parent() -> None:
