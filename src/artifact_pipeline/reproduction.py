@@ -25,6 +25,7 @@ from artifact_pipeline.catalog import Difference
 from artifact_pipeline.errors import ReproductionDiffers, StoreError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.record import PastRun
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import Signer
@@ -137,9 +138,7 @@ def _compare(
     return np.flatnonzero(other).tolist(), labels, apart
 
 
-def _suspects(
-    there: Recipe, here: Recipe, then: dict[str, Any] | None, now: dict[str, Any]
-) -> list[str]:
+def _suspects(there: Recipe, here: Recipe, then: PastRun | None, now: PastRun) -> list[str]:
     """Return what of the recipe, and then of what was observed, is another here."""
     before, after = (msgspec.to_builtins(one) for one in (there, here))
     before |= {"observed": _observed(then)} if then else {}
@@ -156,8 +155,8 @@ def _suspects(
     return found
 
 
-def _observed(record: dict[str, Any]) -> dict[str, Any]:
-    host, seen = record.get("host") or {}, record.get("observed") or {}
+def _observed(record: PastRun) -> dict[str, Any]:
+    host, seen = record.host, record.observed or {}
     kept = {name: host.get(name) for name in ("libc", "python", "machine")}
     return {**kept, "BLAS": seen.get("blas"), "CPU features": seen.get("features")}
 
