@@ -86,7 +86,7 @@ def gadgetry(share: float, seed: int) -> gadgets.Figures:
     """Return what comes of the search for gadgets, in a process that is watched."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.trust.gadgets"]
     done = subprocess.run(
-        [*command, str(share), str(seed)], cwd=cpus.ROOT, check=True, stdout=subprocess.PIPE
+        [*command, str(share), str(seed)], cwd=cpus.ROOT, check=True, capture_output=True
     )
     return msgspec.json.decode(done.stdout, type=gadgets.Figures)
 
@@ -111,11 +111,13 @@ def _gadgets(share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
 
 
 def _http(place: Path, requests: int, share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
-    served = http_fuzzing.models(place)
-    found = http_fuzzing.count(place, served, requests=requests, seed=SEED)
+    folder = place / "http"
+    folder.mkdir()
+    served = http_fuzzing.models(folder)
+    found = http_fuzzing.count(folder, served, requests=requests, seed=SEED)
     yield "HTTP requests", found.tried, _pick(found, http_fuzzing.MUST_BE_NONE)
     yield "  predictions compared", found.predictions, {}
-    for attacked in http_attacks.attacks(place, served[0], share):
+    for attacked in http_attacks.attacks(folder, served[0], share):
         yield attacked.name, attacked.tried, attacked.must_be_none
 
 

@@ -151,6 +151,7 @@ class Canary:
 def _gadgets(value: Any, path: str) -> Iterator[Any]:
     yield CANARY
     yield path
+    yield "filename"
     yield Canary()
     if isinstance(value, (list, tuple)) and value:
         yield [CANARY] * len(value)

@@ -524,11 +524,15 @@ def _note(figures: Searched, said: str) -> None:
 
 def main() -> None:
     """Search, and print the figures."""
+    # Estimators print, some by compiled code, and the figures are to be read by a program.
+    out = os.dup(1)
+    os.dup2(2, 1)
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         figures = count(float(sys.argv[1]), int(sys.argv[2]), Path(scratch))
         os.chdir(ROOT)
-    print(msgspec.json.encode(figures).decode())
+    with os.fdopen(out, "wb") as file:
+        file.write(msgspec.json.encode(figures) + b"\n")
 
 
 if __name__ == "__main__":
