@@ -1061,7 +1061,10 @@ def _malformed(message: Message, random: Random) -> Case:
     ]
     kind, data = random.choice(draws)()
     # After these the server knows where the next request begins.
-    ends = kind not in ("a target", "a header line", "no Host", "several codings")
+    ends = kind not in (
+        *("a target", "a header line", "no Host", "several codings"),
+        *("headers without end", "a long request line"),
+    )
     statuses = MALFORMED
     if kind in ("headers without end", "a long request line"):
         statuses = frozenset((431, 414, 400))
