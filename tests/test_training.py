@@ -217,9 +217,6 @@ def test_an_estimator_that_declares_no_constraints_is_fitted():
     """FeatureUnion alone has none among scikit-learn's; a wrong list is refused by its fit."""
     from sklearn.datasets import load_iris
 
-    from artifact_pipeline import train_model
-    from artifact_pipeline.errors import ConfigError
-
     X, y = load_iris(return_X_y=True)
     scaler = {"estimator": "sklearn.preprocessing.StandardScaler"}
 
