@@ -18,7 +18,7 @@ from artifact_pipeline.explain import show
 from artifact_pipeline.learning import Learned
 from artifact_pipeline.observation import EXAMPLES, observe
 from artifact_pipeline.probing import probe
-from artifact_pipeline.settings import Evaluation, Kind
+from artifact_pipeline.settings import ColumnFormat, Evaluation, Kind
 from artifact_pipeline.splitting import Parts
 
 
@@ -72,7 +72,7 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
         "metrics": msgspec.to_builtins(metrics),
         "split": parts.summary(),
         "evaluation": msgspec.to_builtins(seen),
-        "warnings": [*learned.fitted.warnings, *learned.leaks],
+        "warnings": [*rows.notes, *learned.fitted.warnings, *learned.leaks],
         "features": rows.feature_names,
         "labels": labels,
         "label_names": rows.label_names,
@@ -81,7 +81,7 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     batches = {"held_out": (batch(parts.X_test), held_out)}
     if columns := rows.columns():
         probed = probe(estimator, parts.X_test, list(columns.values()), parts.X_train)
-        said["columns"] = msgspec.to_builtins(_columns(columns, parts))
+        said["columns"] = msgspec.to_builtins(_columns(columns, rows.formats(), parts))
         if probed.edges:
             said["edges"] = probed.edges
             batches["edges"] = (batch(probed.rows), Outputs(*outputs(estimator, probed.rows)))
@@ -114,7 +114,9 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
     }
 
 
-def _columns(columns: dict[str, Kind], parts: Parts) -> list[Column]:
+def _columns(
+    columns: dict[str, Kind], formats: dict[str, ColumnFormat], parts: Parts
+) -> list[Column]:
     """Return what was learned from; what is taken beside it, parity says."""
     import numpy as np
 
@@ -122,5 +124,7 @@ def _columns(columns: dict[str, Kind], parts: Parts) -> list[Column]:
     for name, kind in columns.items():
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
-        found.append(Column(name, kind, False, False, texts if few else None))
+        found.append(
+            Column(name, kind, False, False, texts if few else None, formats.get(name, UNSET))
+        )
     return found
