@@ -27,6 +27,8 @@ Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
 
 DEFAULT_PATH = "config/config.json"
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+"""Levels of lists and objects; what checks and builds estimators follows them by recursion."""
 Form = TypeVar("Form", bound=Struct)
 
 _OF_CLASSES = (
@@ -73,6 +75,8 @@ def parse(raw: Any, where: str) -> Config:
     """Return the checked full form of what a config file holds; `where` names it in errors."""
     if not isinstance(raw, dict):
         raise ConfigError(f"found {show(raw)}, expected an object: {{…}}", where=where)
+    if _depth(raw) > MAX_DEPTH:
+        raise ConfigError(f"is nested deeper than {MAX_DEPTH} levels", where=where)
     try:
         canonical.encode(raw)
     except (canonical.NotCanonical, TypeError) as error:
@@ -193,6 +197,21 @@ def _decode(data: bytes, where: str) -> Any:
         return canonical.decode(data)
     except canonical.NotCanonical as error:
         raise ConfigError(f"is not a valid config: {error}", where=where) from error
+
+
+def _depth(value: Any) -> int:
+    """Return how deep lists and objects are nested, up to just over the allowed depth."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        inside = (
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        )
+        level = list({id(inner): inner for inner in inside}.values())
+        depth += 1
+    return depth
 
 
 def _full(short: Short) -> Config:
