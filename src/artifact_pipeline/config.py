@@ -20,7 +20,7 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline import canonical
 from artifact_pipeline.errors import ConfigError, ConfigNotFound
 from artifact_pipeline.explain import explain, nearest, show
-from artifact_pipeline.settings import OF_TABLES, Config, Data, Gate, Model, Short, Split
+from artifact_pipeline.settings import OF_TABLES, Config, Csv, Data, Gate, Model, Short, Split
 
 Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
 """A config as a path or as the dict that its file would hold."""
@@ -272,6 +272,12 @@ def _check_data(config: Config, where: str) -> None:
                 f"found {show(form.date)}, expected a format of Python's strptime with a year, "
                 "such as %d/%m/%Y",
                 where=f"{place}.date",
+            )
+        decimal = form.decimal or (data.csv.decimal if isinstance(data.csv, Csv) else ".")
+        if form.thousands == decimal:
+            raise ConfigError(
+                f"found {show(decimal)}, which is the decimal mark too; name another as 'decimal'",
+                where=f"{place}.thousands",
             )
         if (data.columns or {}).get(column, form.kind) != form.kind:
             raise ConfigError(

@@ -163,13 +163,7 @@ def _helps(raw: Raw, words: list[str], name: str) -> bool:
             return True
     except DataError:
         pass
-    return _format_of(alone, name) is not None
-
-
-def _format_of(raw: Raw, name: str) -> ColumnFormat | None:
-    """Return the one format in which all values of a column can be read, if there is one."""
-    found = kinds.proposal(raw, name)
-    return found.formats[0] if found and found.all and len(found.formats) == 1 else None
+    return kinds.format_of(alone, name) is not None
 
 
 def _with_target(raw: Raw, target: str, section: dict[str, Any], say: Callable[[str], None]) -> Raw:
@@ -222,7 +216,7 @@ def _kinds(
                 continue
         if not why:
             continue
-        if form := _format_of(raw, name):
+        if form := kinds.format_of(raw, name):
             written[name] = form
             found[name] = kinds.column(raw, name, None, form)
             kind, how = found[name].kind, json.dumps(msgspec.to_builtins(form), ensure_ascii=False)

@@ -12,13 +12,14 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import bundled, canonical
 from artifact_pipeline.data import Column, Description, Role, Rows, Schema, Table, Target
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.explain import nearest, show
-from artifact_pipeline.settings import Csv, Data, Split
+from artifact_pipeline.settings import ColumnFormat, Csv, Data, Split
 from artifact_pipeline.tables import files, kinds, reading
 from artifact_pipeline.tables.reading import Raw
 
@@ -108,7 +109,8 @@ def _rows(
     if data.missing_target == "drop":
         raw = _without_missing(raw, aim, data)
         dropped = rows - raw.table.num_rows
-    told, written = data.columns or {}, data.formats or {}
+    told = data.columns or {}
+    written = {name: _written(form, raw.how) for name, form in (data.formats or {}).items()}
     found = {
         name: kinds.column(raw, name, told.get(name), written.get(name, UNSET))
         for name, role in roles.items()
@@ -158,6 +160,13 @@ def _rows(
         places=partial(raw.cell, column=aim),
         notes=tuple(notes),
     )
+
+
+def _written(form: ColumnFormat, how: Csv) -> ColumnFormat:
+    """Return a format that says the decimal mark itself, since other rows may be no CSV."""
+    if form.kind == "date" or form.decimal is not UNSET or how.decimal == ".":
+        return form
+    return msgspec.structs.replace(form, decimal=how.decimal)
 
 
 def _without_missing(raw: Raw, target: str, data: Data) -> Raw:

@@ -14,6 +14,8 @@ from artifact_pipeline.settings import ColumnFormat, Decimal, Kind, Thousands
 
 SAMPLE = 1000
 """How many values of a column are looked at for a proposal."""
+DATE_SAMPLE = 200
+"""How many of them where dates are tried in many formats."""
 DATES = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
@@ -22,13 +24,8 @@ DATES = (
 """The dates that a proposal knows, each alone or with one of `TIMES`."""
 TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 MARKS: tuple[tuple[Thousands | None, Decimal], ...] = (
-    (None, "."),
-    (",", "."),
-    (".", ","),
-    (" ", "."),
-    (" ", ","),
-    ("'", "."),
-    (None, ","),
+    *((None, "."), (",", "."), (None, ","), (".", ",")),
+    *((" ", "."), (" ", ","), ("'", ".")),
 )
 """The separators of thousands and decimals that a proposal knows."""
 
@@ -41,6 +38,12 @@ _AFTER = r"[%‰$€£¥₹₩₺₽₫₴฿₦]|°[CF]?|[^\W\d_]{1,8}[²³]?(?
 _DECORATED = re.compile(
     rf"\s*[+-]?({_BEFORE})?\s*[+-]?(?:\d[\d.,'\u2019\u00a0\u202f ]*|[.,]\d+)({_AFTER})?\s*"
 )
+_DATED = re.compile(
+    r"(\d{1,4}[-/.][^\W_]{1,9}[-/.]\d{1,4}|\d{1,2} [^\W\d_]{3,9} \d{2,4}"
+    r"|[^\W\d_]{3,9} \d{1,2}, \d{4})"
+    r"([T ]\d.*)?"
+)
+_PLAIN = re.compile(r"\s*[+-]?[\d.]+\s*")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 
 
@@ -52,7 +55,7 @@ class Proposal(NamedTuple):
     """None where the dates of a column are written in several ways."""
     example: str
     all: bool
-    """Whether all values can be read so."""
+    """Whether all values that were looked at can be read so."""
 
 
 def numbers(strings: Any, form: ColumnFormat, decimal: str) -> tuple[Any, Any]:
@@ -130,25 +133,27 @@ def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
     count, likeliest, good = best
     if likeliest is None:
         return None
-    marks = [value for value, one in zip(values, good.to_pylist(), strict=True) if one]
-    odd = [value for value in marks if not value.strip().lstrip("+-").replace(".", "").isdigit()]
-    return Proposal("number", [likeliest], (odd or marks)[0], count == len(values))
+    read = [value for value, one in zip(values, good.to_pylist(), strict=True) if one]
+    odd = [value for value in read if not _PLAIN.fullmatch(value)]
+    return Proposal("number", [likeliest], odd[0], count == len(values)) if odd else None
 
 
 def _propose_dates(values: Sequence[str]) -> Proposal | None:
-    iso = [bool(_ISO.fullmatch(value.strip())) for value in values]
-    rest = [value for value, one in zip(values, iso, strict=True) if not one]
-    counts: dict[str, int] = {}
-    seen: set[str] = set()
-    for form in (day + time for day in DATES for time in TIMES):
-        read = {value for value in rest if value[:1] and moment(value, form) is not None}
-        seen |= read
-        counts[form] = sum(value in read for value in rest)
-    most = max(counts.values())
-    if most and 2 * most > len(values) and not any(iso):
-        forms = [ColumnFormat(date=form) for form, count in counts.items() if count == most]
+    values = [value.strip() for value in values[:DATE_SAMPLE]]
+    iso = sum(bool(_ISO.fullmatch(value)) for value in values)
+    rest = [value for value in values if not _ISO.fullmatch(value) and _DATED.fullmatch(value)]
+    if 2 * (iso + len(rest)) <= len(values) or not rest:
+        return None
+    times = TIMES if any(":" in value for value in rest) else TIMES[:1]
+    read = {
+        form: [value for value in rest if moment(value, form) is not None]
+        for form in (day + time for day in DATES for time in times)
+    }
+    most = max(len(found) for found in read.values())
+    if 2 * most > len(values) and not iso:
+        forms = [ColumnFormat(date=form) for form, found in read.items() if len(found) == most]
         return Proposal("date", forms, rest[0], most == len(values))
-    dates = sum(iso) + sum(value in seen for value in rest)
-    if most and 2 * dates > len(values):
-        return Proposal("date", [], next(value for value in rest if value in seen), False)
+    dates = {value for found in read.values() for value in found}
+    if 2 * (iso + sum(value in dates for value in rest)) > len(values):
+        return Proposal("date", [], next(value for value in rest if value in dates), False)
     return None

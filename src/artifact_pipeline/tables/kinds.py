@@ -147,29 +147,25 @@ def _infer(strings: Any, raw: Raw, name: str) -> tuple[Kind, str]:
     return "text", _note(strings, raw, name)
 
 
-def proposal(raw: Raw, name: str) -> formats.Proposal | None:
-    """Return in what format most of the values of a column of text can be read, if in any."""
+def format_of(raw: Raw, name: str) -> ColumnFormat | None:
+    """Return the one format in which all values of a column of text can be read, if any."""
     import pyarrow.types as t
 
     strings = raw.table.column(name)
-    return _proposal(strings, raw) if t.is_string(strings.type) else None
+    found = _proposal(strings, raw) if t.is_string(strings.type) else None
+    if found is None or not found.all or len(found.formats) != 1:
+        return None
+    [form] = found.formats
+    try:
+        column(raw, name, None, form)
+    except DataError:
+        return None
+    return form
 
 
 def _proposal(strings: Any, raw: Raw) -> formats.Proposal | None:
-    import pyarrow.compute as pc
-
-    known = strings.drop_null()
-    found = formats.propose(known.slice(0, formats.SAMPLE).to_pylist(), raw.how.decimal)
-    if found is None or len(known) <= formats.SAMPLE or not found.all:
-        return found
-    for form in found.formats:
-        if form.date is UNSET:
-            whole = pc.all(formats.numbers(known, form, raw.how.decimal)[1]).as_py()
-        else:
-            whole = all(formats.moment(one, str(form.date)) for one in known.unique().to_pylist())
-        if not whole:
-            return found._replace(all=False)
-    return found
+    some = strings.drop_null().slice(0, formats.SAMPLE).to_pylist()
+    return formats.propose(some, raw.how.decimal) if some else None
 
 
 def _note(strings: Any, raw: Raw, name: str) -> str:
