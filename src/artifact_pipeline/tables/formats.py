@@ -43,7 +43,7 @@ _DATED = re.compile(
     r"|[^\W\d_]{3,9} \d{1,2}, \d{4})"
     r"([T ]\d.*)?"
 )
-_PLAIN = re.compile(r"\s*[+-]?[\d.]+\s*")
+_PLAIN = re.compile(r"\s*[+-]?\d*\.?\d*\s*")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
 
 
