@@ -124,7 +124,9 @@ def test_numbers_and_dates_get_the_format_that_reads_them(tmp_path, cell, form):
 
 
 def test_dates_whose_order_is_not_known_stay_text_and_it_is_said(tmp_path):
-    path = table(tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144)
+    path = table(
+        tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144
+    )
     draft = api.draft(path, "y", tmp_path)
     assert draft.config["data"]["columns"] == {"d": "text"}
     assert '"%d/%m/%Y"}} or {"d": {"date": "%m/%d/%Y"}}' in said(draft)

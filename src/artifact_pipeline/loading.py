@@ -249,7 +249,11 @@ def _target(
     if found.kind == "boolean":
         return found.values.astype(bool), "class"
     if found.kind == "date" and target == "class":
-        return np.array([_day(days) for days in found.values.tolist()]), "class"
+        try:
+            return np.array([_day(days) for days in found.values.tolist()]), "class"
+        except OverflowError as error:
+            row = int(np.abs(found.values).argmax())
+            raise DataError("is outside the years 1 to 9999", where=raw.cell(row, name)) from error
     whole = found.values == np.floor(found.values)
     if target == "class" and not whole.all():
         row = int(np.flatnonzero(~whole)[0])

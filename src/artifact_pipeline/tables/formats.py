@@ -113,7 +113,8 @@ def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
     found = [match for value in values if (match := _DECORATED.fullmatch(value))]
     if 2 * len(found) <= len(values):
         return None
-    [(unit, _)] = Counter(match[1] or match[2] or "" for match in found).most_common(1)
+    units = Counter(unit for match in found if (unit := match[1] or match[2]))
+    unit = units.most_common(1)[0][0] if units else ""
     if unit.isalpha() and len({match[0] for match in found}) < 3:  # rather a code than a unit
         return None
     strings = pa.array(values, type=pa.string())

@@ -75,7 +75,8 @@ def column(
     if t.is_null(type_):
         found, type_ = found.cast(pa.string()), pa.string()
     if t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_):
-        found = found.cast(pa.string())
+        if t.is_string_view(type_):
+            found = found.cast(pa.large_string())
         asked, note = (kind, "") if kind else _infer(found, raw, name)
         return Column(asked, _PARSE[asked](found, raw, name, form), missing, note)
     own: Kind
@@ -123,8 +124,15 @@ def _infer(strings: Any, raw: Raw, name: str) -> tuple[Kind, str]:
         return "text", ""
     if padded and not pc.all(pc.match_substring_regex(strings, _DATE)).as_py():
         return "text", _note_of_padded(strings, raw, name) or _note(strings, raw, name)
-    if not typed and _count(pc.match_substring_regex(strings, _BOOLEAN)) == known:
+    truths = 0 if typed else _count(pc.match_substring_regex(strings, _BOOLEAN))
+    if truths == known:
         return "boolean", ""
+    if 2 * truths > known:
+        return "text", (
+            f"the column {show(name)} is read as text, though most of its values are true or "
+            "false; name what means a missing value in data.csv.null_values, or keep it with "
+            f'data.columns: {{"{name}": "text"}}'
+        )
     looks: tuple[tuple[Kind, str], ...] = (("number", _NUMBER), ("date", _DATE))
     for kind, pattern in looks[typed:]:
         written = _pointed(strings, raw) if kind == "number" else strings
@@ -136,9 +144,9 @@ def _infer(strings: Any, raw: Raw, name: str) -> tuple[Kind, str]:
             row, value = _first(strings, pc.invert(matches))
             missing = "write null for it" if typed else "name it in data.csv.null_values"
             found = _proposal(strings, raw)
-            hint = (
-                f" Does it have another format? Then say {_remedy(name, found)}." if found else ""
-            )
+            hint = ""
+            if found and found.all and found.formats:
+                hint = f" Is it written in another way? Then say {_remedy(name, found)}."
             raise DataError(
                 f"found {show(value)} among {kind}s; is it missing? Then {missing}."
                 f'{hint} Is it text? Then say data.columns: {{"{name}": "text"}}',
@@ -152,7 +160,8 @@ def format_of(raw: Raw, name: str) -> ColumnFormat | None:
     import pyarrow.types as t
 
     strings = raw.table.column(name)
-    found = _proposal(strings, raw) if t.is_string(strings.type) else None
+    textual = t.is_string(strings.type) or t.is_large_string(strings.type)
+    found = _proposal(strings, raw) if textual else None
     if found is None or not found.all or len(found.formats) != 1:
         return None
     [form] = found.formats

@@ -67,7 +67,7 @@ class Raw(NamedTuple):
 
     def literals(self, column: str) -> list[Any]:
         """Return the numbers in a column of JSON lines: floats, and integers as written."""
-        decoder, found = json.JSONDecoder(parse_int=str), []
+        decoder, found = json.JSONDecoder(parse_int=str, strict=False), []
         for data in self.sources:
             text, at = data.decode(), 0
             while (begin := _JSON_SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
