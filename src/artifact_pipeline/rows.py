@@ -87,7 +87,7 @@ def _csv(data: bytes, features: list[str], where: str) -> list[list[float]]:
     except csv.Error as error:
         place = f"{where}, line {begun}"
         said = str(error)
-        if said.startswith(("unexpected end", "field larger")):  # the quote took in the rest
+        if '"' in text and said.startswith(("unexpected end", "field larger")):
             said = "a quote is opened here and never closed"
         raise DataError(f"is not CSV: {said}", where=place) from error
     return rows

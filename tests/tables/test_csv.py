@@ -154,6 +154,18 @@ def test_a_first_column_without_a_name_is_an_index(header, names, index):
     assert raw.table.column(0).to_pylist() == ["7", "8"]
 
 
+def test_what_r_writes_has_its_row_names_found():
+    """`write.table` as it is, with a comma, and `write.csv`."""
+    for data, delimiter in (
+        (b'"a" "b"\n"1" 2 "x"\n"2" 3 "y z"\n', " "),
+        (b'"a","b"\n"1",2,"x"\n"2",3,"y z"\n', ","),
+        (b'"","a","b"\n"1",2,"x"\n"2",3,"y z"\n', ","),
+    ):
+        raw = read(data, delimiter=delimiter)
+        assert raw.index_columns == ("Unnamed: 0",)
+        assert texts(data, delimiter=delimiter) == [["1", "2", "x"], ["2", "3", "y z"]]
+
+
 def test_pandas_own_file_has_its_index_found():
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", 'y "z"']})
     raw = read(frame.to_csv().encode())

@@ -17,7 +17,8 @@ SAMPLE = 1000
 DATE_SAMPLE = 200
 """How many of them where dates are tried in many formats."""
 DATES = (
-    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d"),
+    *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"),
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%b-%y"),
 )
@@ -141,20 +142,22 @@ def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
 
 def _propose_dates(values: Sequence[str]) -> Proposal | None:
     values = [value.strip() for value in values[:DATE_SAMPLE]]
-    iso = sum(bool(_ISO.fullmatch(value)) for value in values)
-    rest = [value for value in values if not _ISO.fullmatch(value) and _DATED.fullmatch(value)]
-    if 2 * (iso + len(rest)) <= len(values) or not rest:
+    dated = [value for value in values if _DATED.fullmatch(value)]
+    if 2 * len(dated) <= len(values):
         return None
-    times = TIMES if any(":" in value for value in rest) else TIMES[:1]
+    times = TIMES if any(":" in value for value in dated) else TIMES[:1]
     read = {
-        form: [value for value in rest if moment(value, form) is not None]
+        form: {value for value in dated if moment(value, form) is not None}
         for form in (day + time for day in DATES for time in times)
     }
-    most = max(len(found) for found in read.values())
-    if 2 * most > len(values) and not iso:
-        forms = [ColumnFormat(date=form) for form, found in read.items() if len(found) == most]
-        return Proposal("date", forms, rest[0], most == len(values))
+    counts = {form: sum(value in found for value in dated) for form, found in read.items()}
+    most = max(counts.values())
+    forms = [form for form, count in counts.items() if count == most]
     dates = {value for found in read.values() for value in found}
-    if 2 * (iso + sum(value in dates for value in rest)) > len(values):
-        return Proposal("date", [], next(value for value in rest if value in dates), False)
-    return None
+    dates |= {value for value in dated if _ISO.fullmatch(value)}
+    if 2 * sum(value in dates for value in dated) <= len(values):
+        return None
+    example = next(value for value in dated if value in dates and not _ISO.fullmatch(value))
+    if dates - read[forms[0]]:
+        return Proposal("date", [], example, False)
+    return Proposal("date", [ColumnFormat(date=one) for one in forms], example, most == len(values))

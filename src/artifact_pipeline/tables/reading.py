@@ -186,7 +186,7 @@ def _csv(data: bytes, where: str, how: Csv) -> Table:
     except _Uneven as uneven:
         if not uneven.first_row_has_one_more:
             raise
-        table = _with_row_names(content, where, how, names, delimiter, quoted)
+        table = _with_row_names(content, where, how, names, delimiter)
         if table is None:
             raise
         names = [_unused(names), *names]
@@ -249,16 +249,16 @@ def _arrow_csv(
 
 
 def _with_row_names(
-    content: bytes, where: str, how: Csv, names: list[str], delimiter: str, quoted: bool
+    content: bytes, where: str, how: Csv, names: list[str], delimiter: str
 ) -> pa.Table | None:
     """Return a CSV whose rows begin with a name that the header lacks, as R writes it.
 
     None where not all rows do, or end in an empty cell, which is a delimiter too many.
     """
     header = [_unused(names), *names]
-    more = f"{header[0]}{delimiter}".encode() + content.lstrip(b"\r\n")
+    more = f'"{header[0]}"{delimiter}'.encode() + content.lstrip(b"\r\n")
     try:
-        table = _arrow_csv(more, where, how, header, delimiter, quoted)
+        table = _arrow_csv(more, where, how, header, delimiter, quoted=True)
     except _Uneven:
         return None
     last = table.column(table.num_columns - 1)
