@@ -92,7 +92,8 @@ def folds(parts: Parts, rows: Rows, how: Split, count: int) -> list[Fold]:
         cutter = sk.StratifiedKFold(count, shuffle=True, random_state=how.random_state)
     else:
         cutter = sk.KFold(count, shuffle=True, random_state=how.random_state)
-    return list(cutter.split(parts.X_train, parts.y_train, by))
+    groups = by if how.method == "group" else None
+    return list(cutter.split(parts.X_train, parts.y_train, groups))
 
 
 def _random(rows: Rows, how: Split, where: str) -> tuple[Any, Any]:
