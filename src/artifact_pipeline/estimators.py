@@ -18,10 +18,12 @@ from typing import Any
 
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest, sentence, show
+from artifact_pipeline.parameters import check, check_made
 
 # Public names alone: `sklearn.package.Class`, no part of it private.
 _NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
-_CLOSED = ("sklearn.externals", "sklearn.tests", "sklearn.conftest", "sklearn.experimental")
+# Modules that would be imported only to run their tests, or to change what others hold.
+_CLOSED = frozenset({"conftest", "estimator_checks", "experimental", "externals", "tests"})
 
 
 def arguments(
@@ -33,11 +35,11 @@ def arguments(
 
     Raises:
         ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
-            have, or a value that it refuses.
+            have, or a value that it refuses, or that `parameters.check` does.
     """
     cls = class_of(name, f"{where}.estimator", nested)
     own = {
-        key: _resolve_value(value, random_state, f"{where}.params.{key}")
+        key: resolve_value(key, value, random_state, f"{where}.params.{key}")
         for key, value in params.items()
         if key != "n_jobs"
     }
@@ -58,15 +60,27 @@ def arguments(
     _check_keys(name, params, known, where)
     unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
     filled = {**dict.fromkeys(unset, random_state), **own}
-    _ask_the_estimator(cls(**_values(cls, filled)), where)
+    values = _values(cls, filled)
+    for key, value in values.items():
+        check_made(key, value, f"{where}.params.{key}")
+    _ask_the_estimator(cls(**values), where)
     return dict(sorted(filled.items()))
 
 
-def _resolve_value(value: Any, random_state: int, where: str) -> Any:
-    """Return a parameter's value, where estimators that are nested in it are resolved."""
+def resolve_value(name: str, value: Any, random_state: int, where: str) -> Any:
+    """Return the value of the parameter `name`, estimators that are nested in it resolved.
+
+    Raises:
+        ConfigError: as `arguments`.
+    """
+    check(name, value, where)
+    return _resolve_nested(value, random_state, where)
+
+
+def _resolve_nested(value: Any, random_state: int, where: str) -> Any:
     if isinstance(value, list):
         return [
-            _resolve_value(one, random_state, f"{where}[{index}]")
+            _resolve_nested(one, random_state, f"{where}[{index}]")
             for index, one in enumerate(value)
         ]
     if not _is_nested(value):
@@ -92,6 +106,11 @@ def _check_keys(name: str, params: dict[str, Any], known: dict[str, Any], where:
             raise ConfigError(
                 f"{name} has no parameter {show(key)}; {nearest(key, names)}",
                 where=f"{where}.params",
+            )
+        if "__" in key:
+            raise ConfigError(
+                "belongs to a nested estimator; write it into that one's own params",
+                where=f"{where}.params.{key}",
             )
         if key == "n_jobs" and not (value is None or (type(value) is int and value)):
             raise ConfigError(
@@ -162,7 +181,7 @@ def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
 
     A nested one may be a kernel, too: what has parameters and no fit.
     """
-    if not _NAME.fullmatch(name) or name.startswith(_CLOSED):
+    if not _NAME.fullmatch(name) or _CLOSED.intersection(name.split(".")):
         raise ConfigError(
             f"found {show(name)}, expected the public name of a scikit-learn class, such as "
             "sklearn.linear_model.LogisticRegression",

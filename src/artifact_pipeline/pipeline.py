@@ -208,7 +208,7 @@ def _report(verified: Verified, store: Store) -> None:
 
 
 def _pickle_digest(verified: Verified) -> Digest:
-    return canonical.digest(verified.files[manifests.MODEL_PICKLE])
+    return verified.manifest.digest_of(manifests.MODEL_PICKLE)
 
 
 def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:

@@ -85,14 +85,15 @@ def reproduce(
         run = pipeline.train(_config(there.manifest.recipe, source), store=scratch)
         here = verify(run.artifact, run.digest)
         [now] = catalog.runs(store=scratch)
-    if here.digest == there.digest:
+        same = here.digest == there.digest
+        rows, labels, apart = ([], 0, None) if same else _compare(there, here, source.get("path"))
+    if same:
         return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], 0, None, None)
-    rows, labels, apart = _compare(there, here, source.get("path"))
     return Reproduction(
         result=DIFFERS if rows else SAME,
         digest=there.digest,
         rebuilt_digest=here.digest,
-        files=sorted(name for name, data in there.files.items() if here.files[name] != data),
+        files=sorted(one.path for one in there.manifest.files if one not in here.manifest.files),
         fields=catalog.differences(there.manifest, here.manifest),
         suspects=_suspects(there.manifest.recipe, here.manifest.recipe, made_by, now),
         rows=rows,

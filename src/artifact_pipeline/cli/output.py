@@ -10,12 +10,11 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from artifact_pipeline.errors import AnswerIsNo, PipelineError, VerificationError
+from artifact_pipeline.escapes import write_out, write_out_json
 
 if TYPE_CHECKING:
     from artifact_pipeline.record import Job
 
-# Control characters in a path or a label would move a terminal's cursor, or turn its text around.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # What GitHub's runner would take for a command, where a user's text begins a line of the log.
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
@@ -34,7 +33,7 @@ def document(value: Any) -> None:
 
     data = msgspec.json.format(msgspec.json.encode(value), indent=2)
     # `##[` would be a command to GitHub's runner; in JSON it can be written otherwise.
-    click.echo(data.decode().replace("##[", "#\\u0023["))
+    click.echo(write_out_json(data.decode()).replace("##[", "#\\u0023["))
 
 
 def text(content: str) -> None:
@@ -44,7 +43,7 @@ def text(content: str) -> None:
 
 def say(message: str) -> None:
     """Print a message, on standard error."""
-    click.echo(harmless(clean(message)), err=True)
+    click.echo(harmless(write_out(message)), err=True)
 
 
 def error(failure: PipelineError, as_json: bool) -> None:
@@ -56,7 +55,7 @@ def error(failure: PipelineError, as_json: bool) -> None:
             answer["verified"] = False
         run = failure.run if isinstance(failure, AnswerIsNo) else None
         document({**(_builtins(run) if run else {}), **answer})
-    line = " ".join(clean(str(failure)).split())
+    line = " ".join(write_out(str(failure)).split())
     click.echo(
         click.style("error: ", fg="red", bold=True) + line,
         err=True,
@@ -69,11 +68,6 @@ def _builtins(value: Any) -> dict[str, Any]:
 
     found: dict[str, Any] = msgspec.to_builtins(value)
     return found
-
-
-def clean(content: str) -> str:
-    """Return `content` with every control character written out."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], content)
 
 
 def harmless(content: str) -> str:
@@ -94,7 +88,7 @@ def job_line(job: Job) -> str:
     colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
     outcome = click.style(f"{job.outcome:<8}", fg=colour)
     seconds = f"{job.seconds:6.2f} s" if job.outcome != "running" else " " * 8
-    return f"  {job.name:<10} {outcome}{seconds}  {clean(job.note)}".rstrip()
+    return f"  {job.name:<10} {outcome}{seconds}  {write_out(job.note)}".rstrip()
 
 
 class Progress:
