@@ -3,6 +3,7 @@
 import datetime
 import json
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from test_reading import parquet
 from artifact_pipeline import config
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.settings import ColumnFormat, Csv
-from artifact_pipeline.tables import kinds, reading
+from artifact_pipeline.tables import formats, kinds, reading
 
 DAY = datetime.date(2026, 1, 31)
 
@@ -256,3 +257,15 @@ def test_infer_evaluate_and_predict_read_a_format_as_training_did(tmp_path):
     evaluated = call("evaluate", "latest", "--json", cwd=tmp_path).json["metrics"]
     shown = call("show", "latest", "--json", cwd=tmp_path).json["manifest"]["metrics"]
     assert evaluated["test"] == pytest.approx(shown["test"])
+
+
+@given(st.lists(st.text("0123456789.,-/ $%:TZkgJan", max_size=12), max_size=12))
+def test_any_text_has_a_proposal_that_reads_what_it_says_or_none(cells):
+    found = formats.propose(cells, ".")
+    if found is None:
+        return
+    assert any(one == found.example for one in cells)
+    for form in found.formats if found.all else ():
+        known = [one for one in cells if one.strip()]
+        if len(known) == len(cells):
+            column(cells, "parquet", **msgspec.to_builtins(form))

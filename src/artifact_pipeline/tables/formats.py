@@ -157,7 +157,9 @@ def _propose_dates(values: Sequence[str]) -> Proposal | None:
     dates |= {value for value in dated if _ISO.fullmatch(value)}
     if 2 * sum(value in dates for value in dated) <= len(values):
         return None
-    example = next(value for value in dated if value in dates and not _ISO.fullmatch(value))
+    odd = [value for value in dated if value in dates and not _ISO.fullmatch(value)]
+    if not odd:
+        return None
     if dates - read[forms[0]]:
-        return Proposal("date", [], example, False)
-    return Proposal("date", [ColumnFormat(date=one) for one in forms], example, most == len(values))
+        return Proposal("date", [], odd[0], False)
+    return Proposal("date", [ColumnFormat(date=one) for one in forms], odd[0], most == len(values))
