@@ -212,7 +212,7 @@ def test_a_bundled_set_has_no_formats():
 
 
 @pytest.mark.slow
-def test_infer_evaluate_and_predict_read_a_format_as_training_did(tmp_path):
+def test_infer_and_evaluate_read_a_format_as_training_did(tmp_path):
     """The right answers are those of scikit-learn on numbers that pandas made."""
     rng = np.random.default_rng(1)
     price, kg = rng.uniform(1, 9000, 120).round(2), rng.integers(1, 90, 120)
