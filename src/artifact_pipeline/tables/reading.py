@@ -327,20 +327,13 @@ def _check_quotes(content: bytes, where: str, delimiter: bytes) -> None:
     if _are_paired(content, delimiter):
         return
     stops = re.escape(delimiter) + rb"\r\n"
-    # A cell, and what ends it: group 1 where its quote is closed, group 2 what follows it.
-    cell = re.compile(
-        rb'"(?:[^"]++|"")*+(?:(")([^' + stops + rb"]*+))?|[^\"" + stops + rb"][^" + stops + rb"]*+"
-    )
+    others = re.compile(rb'(?:(?:[^"' + stops + rb"][^" + stops + rb"]*+)?[" + stops + rb"])*+")
+    # Group 1 is the quote that closes a cell, group 2 what follows it there.
+    cell = re.compile(rb'"(?:[^"]++|"")*+(?:(")([^' + stops + rb"]*+))?")
     lines = re.compile(rb"[\r\n]")
-    at, size = 0, len(content)
-    while at < size:
-        found = cell.match(content, at)
-        if found is None:  # an empty cell
-            at += 1
-            continue
-        at = found.end() + 1
-        if content[found.start()] != ord('"'):
-            continue
+    at = 0
+    while (skipped := others.match(content, at)) and (found := cell.match(content, skipped.end())):
+        at = found.end()
         closed = found[1] is not None
         if closed and not (found[2] and lines.search(content, found.start(), found.start(1))):
             continue
