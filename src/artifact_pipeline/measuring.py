@@ -102,7 +102,7 @@ def _doubts(learned: Learned, metrics: Metrics, seen: Evaluation) -> list[str]:
     for one in seen.unlearned or []:
         said.append(
             f"the class {show(one.label)} has {one.support} held-out rows and no training row, so "
-            "they count as missed, and log loss, Brier score and ROC AUC are left out"
+            "they count as missed, and metrics of probabilities are left out"
         )
     if learned.prepared.rows.target == "number":
         if metrics.test["r2"] < 0:
