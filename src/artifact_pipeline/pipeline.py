@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, checkout, config, provenance, recipe, rivals
+from artifact_pipeline import canonical, config, disk, local_state, provenance, recipe, rivals
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
@@ -29,14 +29,16 @@ from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
     ReproductionDiffers,
+    StoreError,
     TestsFailed,
     VerificationError,
 )
 from artifact_pipeline.evaluation import judge
 from artifact_pipeline.making import make
 from artifact_pipeline.plan import Plan, plan
-from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
-from artifact_pipeline.store import LATEST, Store
+from artifact_pipeline.policy import trust_artifact
+from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job, printable
+from artifact_pipeline.store import LATEST, MAX_REPORT, Store
 
 
 def run(
@@ -105,7 +107,8 @@ def _execute(
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
             if isinstance(made.config.data.path, str):
-                record.data = str(Path(made.base, made.config.data.path).absolute())
+                place = Path(made.base, made.config.data.path).absolute()
+                record.data = printable(str(place))
             known = made.recipe.data
             note.append(f"config and data are in order: {known.title}, ")
             note.append(f"{known.schema.rows} rows of {known.schema.features} features")
@@ -121,7 +124,8 @@ def _execute(
         if isinstance(error, GateMissed):
             record.outcome = "gate-missed"
             error.run = _summary(record, store)
-        record.error = {"kind": error.kind, "message": error.message, "where": error.where}
+        message, where = printable(error.message), error.where and printable(error.where)
+        record.error = {"kind": error.kind, "message": message, "where": where}
         raise
     finally:
         record.git = git.answer()
@@ -141,7 +145,7 @@ def _train(
 ) -> tuple[Verified, Any]:
     """Return the artifact of the recipe, and the held-out rows if it was trained just now."""
     known = _stored(made, store, note)
-    if known is not None and model is not None and not checkout.trusts(_pickle_digest(known)):
+    if known is not None and model is not None and not local_state.trusts(_pickle_digest(known)):
         force = True
     if known is not None and not force:
         record.cached = True
@@ -149,18 +153,21 @@ def _train(
         note.append("nothing to train: the artifact of this recipe is in the store, and verified")
     else:
         store.sweep()
-        checkout.sweep()
+        local_state.sweep()
         files, held_out = make(made, record)
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
-        checkout.trust(_pickle_digest(verified))
+        verified = trust_artifact(verified)
+        recipe_digest = verified.manifest.recipe_digest
+        if known is not None and known.manifest.recipe_digest != recipe_digest:
+            known = None  # the trainer was not under the profile that the plan took for given
         if known is not None and known.digest != digest:
             raise ReproductionDiffers(
                 f"the recipe gave {digest} now, and {known.digest} before; "
                 f"compare them: artifact-pipeline diff {known.digest[7:19]} {digest[7:19]}",
-                where=made.recipe_digest,
+                where=recipe_digest,
             )
-        store.index(made.recipe_digest, digest)
+        store.index(recipe_digest, digest)
         rows = verified.manifest.split.rows.train
         note.append(f"{recipe.title(made.recipe)} on {rows} rows")
         note.append(", again, and identical to the byte" if known is not None else "")
@@ -181,12 +188,12 @@ def _train(
 def _previous(verified: Verified, store: Store) -> Previous | None:
     """Return the latest artifact before this one, if it verifies and was measured on the same
     rows; its metrics are all that is taken of it."""
-    digest = store.alias(LATEST)
-    if digest in (None, verified.digest):
-        return None
     try:
+        digest = store.alias(LATEST)
+        if digest in (None, verified.digest):
+            return None
         manifest = verify(store.folder(digest), digest).manifest
-    except VerificationError:
+    except (StoreError, VerificationError):
         return None
     if manifest.split != verified.manifest.split:
         return None
@@ -198,12 +205,16 @@ def _previous(verified: Verified, store: Store) -> Previous | None:
 def _report(verified: Verified, store: Store) -> None:
     """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
     path = store.report(verified.digest)
-    if path.is_file() and checkout.trusts(canonical.digest(path.read_bytes())):
+    try:
+        data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
+    except StoreError:
+        data = None  # replaced below, or else that fails
+    if data is not None and local_state.trusts(canonical.digest(data)):
         return
     from artifact_pipeline.report import page
 
     data = page.write(verified).encode()
-    checkout.trust(canonical.digest(data))
+    local_state.trust(canonical.digest(data))
     store.put_report(verified.digest, data)
 
 

@@ -8,18 +8,25 @@ require_signature(public_key("model.pub"))              and so it must be from n
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artifact_pipeline.artifact.manifest import Manifest
+from artifact_pipeline import canonical, local_state
+from artifact_pipeline.artifact.manifest import MODEL_PICKLE, Manifest
 from artifact_pipeline.artifact.open import Verified, check_pin, read_signature
 from artifact_pipeline.artifact.open import verify as verify_folder
+from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.store import Store
+from artifact_pipeline.store import FOLDERS, Store
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import PathLike, Signer
+
+_MAX_LINKS = 40
+"""As many as Linux follows."""
 
 Reference = str | os.PathLike[str]
 """An artifact by its folder, its alias, or eight or more digits of its digest."""
@@ -33,18 +40,27 @@ def verified(
 ) -> Verified:
     """Return the artifact that a reference names, if every rule of the format holds for it.
 
+    `digest`, or a reference that is a whole digest in the store, pins it: its origin is known.
+
     Raises:
         ArtifactNotFound, CallError: if the reference or the digest names nothing.
         VerificationError: if the artifact is not what its manifest, or `digest`, says.
     """
     check_pin(digest)
     place = Store(store).find(artifact)
+    named = isinstance(artifact, str) and re.fullmatch("(sha256:)?[0-9a-f]{64}", artifact)
     if digest and place.digest and digest != place.digest:
         raise VerificationError(
             f"this is not the artifact asked for: its digest is {place.digest}, expected {digest}",
             where=str(place.folder),
         )
-    return verify_folder(place.folder, digest or place.digest)
+    found = verify_folder(place.folder, digest or place.digest)
+    # An alias, the start of a digest and the name of a folder are words of whoever wrote those.
+    if digest is not None or (named and place.digest is not None):
+        return found._replace(origin=Origin.PINNED)
+    if local_state.trusts(found.manifest.digest_of(found.model_file)):
+        return found._replace(origin=Origin.MADE_HERE)
+    return found
 
 
 def trusted(
@@ -54,20 +70,57 @@ def trusted(
     signed_by: Signer | None = None,
     store: Reference | None = None,
 ) -> Verified:
-    """Return an artifact that verifies, and that `signed_by`, or else the store's signer, signed.
+    """Return an artifact that verifies, and that each of `required_signers` signed.
 
     Raises:
         VerificationError: as `verified`; if a signature is asked for and there is none, or not
             one of this artifact by that signer.
-        StoreError: if the store's policy cannot be read.
+        StoreError: if the policy of a store cannot be read.
     """
-    signer = signed_by or signer_of(store)
+    signer_of(store)  # a policy that cannot be read is the first thing to know
     found = verified(artifact, digest, store=store)
-    if signer is not None:
+    signers = required_signers(found.folder, signed_by=signed_by, store=store)
+    for signer in signers:
         from artifact_pipeline.artifact import signing
 
         signing.check(found, read_signature(found.folder), signer)
+    # A policy came with the store, from whoever wrote that, unless it was set here.
+    if signers and (signed_by is not None or any(map(is_ours, signers))):
+        return found._replace(origin=Origin.SIGNED)
     return found
+
+
+def required_signers(
+    path: Reference, *, signed_by: Signer | None = None, store: Reference | None = None
+) -> list[Signer]:
+    """Return everybody who must have signed the artifact at `path` before it is opened.
+
+    That is whom the store demands in which the artifact lies, if it lies in one, however `path`
+    leads there; and `signed_by`, or else whom the store in use demands.
+
+    Raises:
+        StoreError: if the policy of a store cannot be read.
+    """
+    signers = [signed_by or signer_of(store)]
+    signers += [signer_of(folder) for folder in _stores(path)]
+    return [one for i, one in enumerate(signers) if one is not None and one not in signers[:i]]
+
+
+def _stores(path: Reference) -> list[Path]:
+    """Return the folders whose policy `path` is under, whether they are stores or not.
+
+    They are those that hold it, by its name, by each link that it leads through, and where it
+    ends. What is set aside or staged is still in its store.
+    """
+    place = Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..")
+    found = [place.parent, Path(os.path.realpath(place)).parent]
+    for _ in range(_MAX_LINKS):
+        if not place.is_symlink():
+            break
+        place = place.parent / place.readlink()
+        found.append(place.parent)
+    found += [folder.parent for folder in found if folder.name in FOLDERS]
+    return list(dict.fromkeys(found))
 
 
 def verify(
@@ -108,10 +161,35 @@ def sign(
 def require_signature(signer: Signer, *, store: Reference | None = None) -> None:
     """Let a store open nothing from now on that this signer did not sign.
 
+    This checkout remembers the policy: here its signatures also vouch for skops and pickles.
+
     Raises:
         StoreError: if the policy cannot be written.
     """
     Store(store).set_signer(signer)
+    local_state.trust(_digest(signer))
+
+
+def is_ours(signer: Signer) -> bool:
+    """Return whether this checkout let a store require that signer.
+
+    Somebody else's policy limits what is opened, but is no evidence of where that is from: who
+    can write the store can write both.
+    """
+    return local_state.trusts(_digest(signer))
+
+
+def _digest(signer: Signer) -> Digest:
+    from artifact_pipeline.artifact import signing
+
+    return canonical.digest(signing.encode(signer))
+
+
+def trust_artifact(verified: Verified) -> Verified:
+    """Remember that this checkout made an artifact, and return it with that origin."""
+    for name in (MODEL_PICKLE, verified.model_file):
+        local_state.trust(verified.manifest.digest_of(name))
+    return verified._replace(origin=Origin.MADE_HERE)
 
 
 def signer_of(store: Reference | None = None) -> Signer | None:

@@ -53,13 +53,19 @@ def train(as_json: bool, **given: Any) -> None:
 @click.argument("artifact")
 @click.option("--config", metavar="CONFIG", help="Judge the gates of this config.")
 @options.DATA
+@options.trust_options
 @options.STORE
 @options.JSON
 def evaluate(
-    artifact: str, config: str | None, data: str | None, store: str | None, as_json: bool
+    artifact: str,
+    config: str | None,
+    data: str | None,
+    store: str | None,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Measure ARTIFACT anew on the held-out rows of its recipe."""
-    found = api.evaluate(artifact, config, store=store, data=data)
+    found = api.evaluate(artifact, config, data=data, **options.trust(asked, store))
     missed = [verdict for verdict in found.gates if not verdict.passed]
     if not (missed and as_json):  # then the error's document holds what was found
         render.answer(found, as_json, render.evaluated)
@@ -156,6 +162,7 @@ def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Other bytes are a no, though they predict the same.")
 @click.option("--with-packages", is_flag=True, help="In a scratch environment of its packages.")
 @options.DATA
+@options.trust_options
 @options.STORE
 @options.JSON
 def reproduce(
@@ -165,9 +172,12 @@ def reproduce(
     data: str | None,
     store: str | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Make ARTIFACT again from its recipe alone, and compare."""
-    found = api.reproduce(artifact, store=store, with_packages=with_packages, data=data)
+    found = api.reproduce(
+        artifact, with_packages=with_packages, data=data, **options.trust(asked, store)
+    )
     refused = found.result == "differs" or (strict and found.result != "identical")
     if not (refused and as_json):
         render.answer(found, as_json, render.reproduced)
@@ -182,9 +192,15 @@ def reproduce(
 @options.JSON
 def recipe(config: str, as_json: bool) -> None:
     """Print the recipe that CONFIG comes to, and its digest, without training."""
+    from artifact_pipeline.plan import plan
     from artifact_pipeline.recipe import digest
 
-    made = api.recipe_of(config)
+    planned = plan(config)
+    if planned.trainer:
+        planned.trainer.close()
+    if planned.warning:
+        say(f"warning: {planned.warning}")
+    made = planned.recipe
     github.outputs({"recipe-digest": digest(made)})
     if as_json:
         output.document({"recipe": made, "recipe_digest": digest(made)})
@@ -259,6 +275,8 @@ def _run(job: Callable[..., api.Run], as_json: bool, given: dict[str, Any]) -> N
 
 
 def _read(rows: str) -> bytes:
+    if rows == "-" and sys.stdin is None:
+        raise CallError("rows cannot be read: it is closed", where="standard input")
     if rows == "-":
         return sys.stdin.buffer.read()
     try:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from artifact_pipeline.drafting import Draft
     from artifact_pipeline.evaluation import Verdict
     from artifact_pipeline.inference import Evaluated, Prediction
-    from artifact_pipeline.promotion import Promotion
-    from artifact_pipeline.record import Run
+    from artifact_pipeline.record import PastRun, Run
     from artifact_pipeline.reproduction import Reproduction
+    from artifact_pipeline.store import Promotion
 
 RUNS = 20
 """How many runs are listed."""
@@ -151,7 +151,7 @@ def promoted(move: Promotion) -> str:
     return f"{move.alias} is {move.digest}{before}"
 
 
-def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
+def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
     """Return the artifacts, then the runs, a line each."""
     lines = [f"{len(artifacts)} artifacts"]
     for one in artifacts:
@@ -166,12 +166,11 @@ def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
         lines.append(f"{name}{what:<40} {shown_score}{aliases}")
     lines += ["", f"{len(runs)} runs, the newest first"]
     for run in runs[:RUNS]:
-        digest = write_out(str(run.get("artifact") or "")[7:19])
-        cached = "cached" if run.get("cached") else ""
-        what = write_out(str(run.get("config", "")))
+        digest = write_out((run.artifact or "")[7:19])
+        cached = "cached" if run.cached else ""
         lines.append(
-            f"  {write_out(run['run']):<34} {write_out(str(run.get('outcome'))):<12} {digest:<12} "
-            f"{cached:<7} {what}".rstrip()
+            f"  {write_out(run.run):<34} {write_out(run.outcome):<12} {digest:<12} "
+            f"{cached:<7} {write_out(run.config)}".rstrip()
         )
     if len(runs) > RUNS:
         lines.append(f"  … and {len(runs) - RUNS} more, all of them with --json")
@@ -265,14 +264,14 @@ def _move(move: Promotion, digest: str) -> str:
     return f"{verb} {move.when}, by {move.by}"
 
 
-def _provenance(record: dict[str, Any] | None) -> list[str]:
+def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
         return [_field("run", "no record of it in this store")]
-    git = record.get("git") or {}
+    git = record.git or {}
     commit = str(git.get("commit", "no git repository"))
-    lines = [_field("run", f"{record['run']}, {record.get('outcome')}")]
+    lines = [_field("run", f"{record.run}, {record.outcome}")]
     lines.append(_field("commit", commit + (", with changes" if git.get("dirty") else "")))
-    return lines + [_field("warning", warning) for warning in record.get("warnings") or []]
+    return lines + [_field("warning", warning) for warning in record.warnings]
 
 
 def _prediction(found: Prediction, i: int) -> str:
