@@ -258,3 +258,21 @@ def test_whatever_stands_at_whatever_key_it_loads_or_is_refused(source, data):
     except ConfigError as error:
         assert error.where
         assert "Traceback" not in str(error)
+
+
+@pytest.mark.parametrize("depth", [65, 500, 5_000, 100_000])
+@pytest.mark.parametrize("ends", ["[]", ('{"a":', "}")])
+def test_a_config_that_is_nested_too_deep_is_refused_in_a_sentence(depth, ends):
+    opening, closing = ends
+    params = f'{{"C": {opening * depth}1{closing * depth}}}'
+    text = f'{{"data": {{"dataset": "iris"}}, "model": {{"estimator": "x", "params": {params}}}}}'
+    with pytest.raises(ConfigError, match=r"nested (deeper than 64 levels|too deep)"):
+        config.parse_bytes(text.encode(), "c.json")
+
+
+def test_a_dict_that_holds_itself_is_refused_in_a_sentence():
+    endless: list[object] = []
+    endless += [endless, endless]
+    model = {"estimator": "x", "params": {"C": endless}}
+    with pytest.raises(ConfigError, match="nested deeper than 64 levels"):
+        config.parse({"data": {"dataset": "iris"}, "model": model}, "config")

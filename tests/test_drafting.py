@@ -100,3 +100,56 @@ def test_what_init_writes_runs_at_once(tmp_path, encoding):
     manifest = api.verify(tmp_path / done.json["artifact"], done.json["digest"])
     assert manifest.recipe.data.positive is True
     assert call("init", "t.csv", "--target", "ja", cwd=tmp_path).code == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [
+        (lambda i: f'"{i * 37 + 1000:,}.50"', {"thousands": ","}),
+        (lambda i: f'"${i * 37:,}"', {"thousands": ",", "unit": "$"}),
+        (lambda i: f"{i % 90}.5%", {"unit": "%"}),
+        (lambda i: f"{i % 9} kg", {"unit": "kg"}),
+        (lambda i: f"{i % 28 + 1:02}/06/2026", {"date": "%d/%m/%Y"}),
+        (lambda i: f"{i % 28 + 1}-Jun-2026", {"date": "%d-%b-%Y"}),
+        (lambda i: "NA" if i % 9 == 0 else f'"{i * 371:,}"', {"thousands": ","}),
+    ],
+)
+def test_numbers_and_dates_get_the_format_that_reads_them(tmp_path, cell, form):
+    path = table(tmp_path, "a,b,y", lambda i: f"{cell(i)},{i % 7},{'yes' if i % 3 else 'no'}")
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.config["data"]["formats"] == {"a": form}
+    assert "drop" not in draft.config["data"] and "columns" not in draft.config["data"]
+    rows = api.load_data({**draft.config, "data": {**draft.config["data"], "path": str(path)}})[0]
+    assert rows["a"].dtype == float
+
+
+def test_dates_whose_order_is_not_known_stay_text_and_it_is_said(tmp_path):
+    path = table(
+        tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144
+    )
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.config["data"]["columns"] == {"d": "text"}
+    assert '"%d/%m/%Y"}} or {"d": {"date": "%m/%d/%Y"}}' in said(draft)
+
+
+@pytest.mark.parametrize("name", ["paid", "humid", "bid", "grid", "arid", "valid", "monkey"])
+def test_a_word_that_ends_in_id_is_no_id(tmp_path, name):
+    path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.config["split"]["method"] == "random" and "drop" not in draft.config["data"]
+
+
+@pytest.mark.parametrize("name", ["customer_id", "customerId", "CustomerID", "userid", "Order Key"])
+def test_an_id_keeps_its_rows_together(tmp_path, name):
+    path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
+    assert api.draft(path, "y", tmp_path).config["split"]["column"] == name
+
+
+def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
+    path = table(tmp_path, ",a,y", lambda i: f"{i},{i % 9},{'' if i == 7 else i % 2}")
+    draft = api.draft(path, "y", tmp_path)
+    data = draft.config["data"]
+    assert data["missing_target"] == "drop" and data["drop"] == ["Unnamed: 0"]
+    assert "1 of 60 rows have no 'y'" in said(draft) and "index of a data frame" in said(draft)
+    X_train, X_test, *_ = api.load_data({**draft.config, "data": {**data, "path": str(path)}})
+    assert len(X_train) + len(X_test) == 59 and list(X_train.columns) == ["a"]

@@ -1,13 +1,16 @@
 """Metrics, gates, and what an evaluation keeps of the held-out rows."""
 
+from pathlib import Path
+
 import pytest
 import sklearn.metrics
-from conftest import SHORT
+from conftest import SHORT, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+import artifact_pipeline as api
 from artifact_pipeline import assembly, classification_report, config, loading, splitting, training
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.evaluation import Rival, evaluate, judge
 from artifact_pipeline.observation import observe
 from artifact_pipeline.settings import Gate
@@ -119,3 +122,120 @@ def test_metrics_of_probabilities_are_those_of_scikit_learn():
     assert found["f1"] == sk.f1_score(truth, said, pos_label="b")
     alone = evaluate(truth[:1], said[:1], "class", proba[:1], ["a", "b"])
     assert "roc_auc" not in alone and "log_loss" in alone
+
+
+@pytest.fixture(scope="module")
+def surprised():
+    """A classifier of two classes, measured on rows that have a third and a fourth."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(5)
+    X, y = rng.normal(size=(80, 2)), np.array(["b", "d"] * 40)
+    model = LogisticRegression().fit(X + (y == "d")[:, None], y)
+    X_test = rng.normal(size=(30, 2))
+    truth = np.array(["b", "d", "a", "d", "b", "c"] * 5)
+    seen = observe(model, X_test, truth, np.arange(30), ["b", "d"], "class")
+    return model, X_test, truth, seen
+
+
+def test_a_class_that_only_held_out_rows_have_counts_as_missed(surprised):
+    model, X, truth, _ = surprised
+    predicted, proba = model.predict(X), model.predict_proba(X)
+    found = evaluate(truth, predicted, "class", proba, ["b", "d"])
+    theirs = sklearn.metrics.classification_report(
+        truth, predicted, output_dict=True, zero_division=0
+    )
+    assert found["accuracy"] == theirs["accuracy"] < 0.7
+    assert found["f1_weighted"] == pytest.approx(theirs["weighted avg"]["f1-score"])
+    assert found["f1_macro"] == pytest.approx(theirs["macro avg"]["f1-score"])
+    assert found["recall_weighted"] == pytest.approx(theirs["weighted avg"]["recall"])
+    balanced = sum(theirs[one]["recall"] for one in "abcd") / 4
+    assert found["balanced_accuracy"] == pytest.approx(balanced)
+    assert not {"log_loss", "brier", "roc_auc"} & found.keys()
+
+
+def test_the_report_and_the_confusion_show_classes_that_were_not_learned(surprised):
+    model, X, truth, seen = surprised
+    predicted = model.predict(X)
+    theirs = sklearn.metrics.confusion_matrix(truth, predicted, labels=list("abcd")).tolist()
+    assert [row[1::2] for row in theirs[1::2]] == seen.confusion
+    assert [(one.label, one.support) for one in seen.unlearned] == [("a", 5), ("c", 5)]
+    assert [one.predicted for one in seen.unlearned] == [theirs[0][1::2], theirs[2][1::2]]
+    assert seen.fits(2, [False, False]) and not seen.fits(3, [False, False])
+    ours = classification_report(seen, evaluate(truth, predicted))
+    text = sklearn.metrics.classification_report(truth, predicted, digits=4, zero_division=0)
+    assert ours.split() == text.split()
+
+
+def test_recall_is_left_out_where_no_row_is_positive():
+    found = evaluate(["no", "no"], ["no", "yes"], positive="yes")
+    assert "recall" not in found and found["precision"] == found["f1"] == 0
+    found = evaluate(["no", "no"], ["no", "no"], positive="yes")
+    assert not {"recall", "f1"} & found.keys()
+    found = evaluate(["no", "yes"], ["no", "no"], positive="yes")
+    assert found["recall"] == found["f1"] == 0
+
+
+def test_r2_of_one_row_is_left_out():
+    assert evaluate([1.0], [2.0], "number") == {"mae": 1.0, "rmse": 1.0}
+
+
+@pytest.mark.slow
+def test_what_a_split_by_time_does_to_classes_is_said(tmp_path):
+    """Ten days of each class, in four folds and the latest rows; `new` comes last."""
+    lines = [f"{i},{i % 5},{'late' if 60 <= i < 70 else 'hi' if i % 5 > 2 else 'lo'}"
+             for i in range(118)] + ["118,1,new", "119,2,new"]  # fmt: skip
+    (tmp_path / "t.csv").write_text("day,a,y\n" + "\n".join(lines) + "\n")
+    config = {"data": {"path": "t.csv", "target": "y"},
+              "split": {"method": "time", "column": "day"}, "evaluation": {"cv": 4},
+              "model": {"estimator": "sklearn.linear_model.LogisticRegression"}}  # fmt: skip
+    done = api.run(write(tmp_path, config), store=tmp_path / "store")
+    said = " | ".join(done.warnings)
+    assert "the class 'new' has 2 held-out rows and no training row, so they count as miss" in said
+    assert "log loss is defined on 3 of 4 folds" in said
+    folds = {name: len(one.folds) for name, one in done.metrics.cv.items()}
+    assert folds["log_loss"] == 3 and folds["accuracy"] == 4
+    assert "log_loss" not in done.metrics.test
+    manifest = api.show("latest", store=tmp_path / "store").manifest
+    assert manifest.interface.labels == manifest.interface.label_names == ["hi", "late", "lo"]
+    assert "new (in no training row)" in Path(done.report).read_text("utf-8")
+    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+        done.metrics.test
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "target", "said"),
+    [
+        ("sklearn.dummy.DummyClassifier", "label", "is not above that of always predicting 'no'"),
+        ("sklearn.tree.DecisionTreeRegressor", "number", "the held-out R² is -"),
+    ],
+)
+def test_figures_no_better_than_a_baseline_are_said(tmp_path, model, target, said):
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=100).round(4), "b": rng.normal(size=100).round(4)})
+    frame["y"] = np.where(rng.random(100) > 0.8, "yes", "no")
+    if target == "number":
+        frame["y"] = rng.normal(size=100)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    config = {"data": {"path": "t.csv", "target": "y"}, "model": {"estimator": model}}
+    done = api.train(write(tmp_path, config), store=tmp_path / "store")
+    assert any(said in one for one in done.warnings), done.warnings
+
+
+@pytest.mark.slow
+def test_ten_rows_of_a_regression_have_folds_and_one_held_out_row_is_refused(tmp_path):
+    lines = [f"{i},{i * 1.5 + i % 3}" for i in range(10)]
+    (tmp_path / "t.csv").write_text("a,y\n" + "\n".join(lines) + "\n")
+    config = {"data": {"path": "t.csv", "target": "y"}, "evaluation": {"cv": 5},
+              "model": {"estimator": "sklearn.linear_model.Ridge"}}  # fmt: skip
+    done = api.train(write(tmp_path, config), store=tmp_path / "store")
+    assert len(done.metrics.cv["mae"].folds) == 5 and len(done.metrics.cv["r2"].folds) == 3
+    with pytest.raises(DataError, match="split: leaves one row held out, and R² needs two"):
+        api.train({**config, "data": {**config["data"], "path": str(tmp_path / "t.csv")},
+                   "split": {"test_size": 0.1}}, store=tmp_path / "store")  # fmt: skip

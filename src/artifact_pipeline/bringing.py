@@ -203,6 +203,8 @@ def _check(truth: NDArray[Any], rows: int, target: Target) -> None:
 
     if truth.shape != (rows,):
         raise DataError(f"has the shape {truth.shape}, expected ({rows},)", where="y")
+    if target == "number" and rows < 2:
+        raise DataError("holds one number, and R² needs two", where="y")
     if target == "number" and not np.isfinite(truth.astype(np.float64)).all():
         raise DataError("holds a number that is not finite", where="y")
 

@@ -20,13 +20,15 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline import canonical
 from artifact_pipeline.errors import ConfigError, ConfigNotFound
 from artifact_pipeline.explain import explain, nearest, show
-from artifact_pipeline.settings import Config, Data, Gate, Model, Short, Split
+from artifact_pipeline.settings import OF_TABLES, Config, Csv, Data, Gate, Model, Short, Split
 
 Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
 """A config as a path or as the dict that its file would hold."""
 
 DEFAULT_PATH = "config/config.json"
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+"""Levels of lists and objects; what checks and builds estimators follows them by recursion."""
 Form = TypeVar("Form", bound=Struct)
 
 _OF_CLASSES = (
@@ -73,6 +75,8 @@ def parse(raw: Any, where: str) -> Config:
     """Return the checked full form of what a config file holds; `where` names it in errors."""
     if not isinstance(raw, dict):
         raise ConfigError(f"found {show(raw)}, expected an object: {{…}}", where=where)
+    if _depth(raw) > MAX_DEPTH:
+        raise ConfigError(f"is nested deeper than {MAX_DEPTH} levels", where=where)
     try:
         canonical.encode(raw)
     except (canonical.NotCanonical, TypeError) as error:
@@ -163,7 +167,7 @@ def schema() -> dict[str, Any]:
     components["Step"]["dependentRequired"]["remainder"] = ["branches"]
     components["Data"]["dependentRequired"] = {
         "path": ["target"],
-        **{key: ["path"] for key in ("target", "id", "drop", "columns", "csv")},
+        **{key: ["path"] for key in OF_TABLES},
     }
     bounds = [{"required": [key]} for key in ("min", "max", "not_worse_than")]
     components["Gate"]["anyOf"] = bounds
@@ -193,6 +197,21 @@ def _decode(data: bytes, where: str) -> Any:
         return canonical.decode(data)
     except canonical.NotCanonical as error:
         raise ConfigError(f"is not a valid config: {error}", where=where) from error
+
+
+def _depth(value: Any) -> int:
+    """Return how deep lists and objects are nested, up to just over the allowed depth."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        inside = (
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        )
+        level = list({id(inner): inner for inner in inside}.values())
+        depth += 1
+    return depth
 
 
 def _full(short: Short) -> Config:
@@ -246,6 +265,26 @@ def _check_data(config: Config, where: str) -> None:
                 f"found {show(data.csv.encoding)}, expected an encoding, such as latin-1",
                 where=f"{where}: data.csv.encoding",
             ) from error
+    for column, form in (data.formats or {}).items():
+        place = f"{where}: data.formats.{column}"
+        if isinstance(form.date, str) and not _names_a_day(form.date):
+            raise ConfigError(
+                f"found {show(form.date)}, expected a format of Python's strptime with a year, "
+                "such as %d/%m/%Y",
+                where=f"{place}.date",
+            )
+        decimal = form.decimal or (data.csv.decimal if isinstance(data.csv, Csv) else ".")
+        if form.thousands == decimal:
+            raise ConfigError(
+                f"found {show(decimal)}, which is the decimal mark too; name another as 'decimal'",
+                where=f"{place}.thousands",
+            )
+        if (data.columns or {}).get(column, form.kind) != form.kind:
+            raise ConfigError(
+                f"is that of a {form.kind}, and data.columns makes the column a "
+                f"{(data.columns or {})[column]}",
+                where=place,
+            )
     special = {"target": data.target, "id": data.id, "split.column": split.column}
     names = [name for name in special.values() if isinstance(name, str)]
     for key, name in special.items():
@@ -256,6 +295,18 @@ def _check_data(config: Config, where: str) -> None:
         if name in names:
             place = f"{where}: data.drop[{index}]"
             raise ConfigError(f"{show(name)} is needed: it is no feature anyway", where=place)
+
+
+def _names_a_day(form: str) -> bool:
+    """Return whether a date in a format of `strptime` says at least which year it is in."""
+    import datetime
+
+    day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    try:
+        found = datetime.datetime.strptime(day.strftime(form), form)
+    except ValueError:
+        return False
+    return found.replace(tzinfo=datetime.UTC) == day
 
 
 def _slices(config: Config) -> list[str]:

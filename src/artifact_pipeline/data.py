@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
-from artifact_pipeline.settings import Csv, Kind, Split, Value
+from artifact_pipeline.settings import ColumnFormat, Csv, Kind, Split, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +38,8 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     kind: Kind | UnsetType = UNSET
     """What its values are; absent where nobody looked."""
+    format: ColumnFormat | UnsetType = UNSET
+    """How its numbers or dates are written, where the config says so."""
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,6 +73,8 @@ class Description(Struct, frozen=True, forbid_unknown_fields=True):
     dataset: str | UnsetType = UNSET
     table: Table | UnsetType = UNSET
     positive: Value | UnsetType = UNSET
+    dropped: int | UnsetType = UNSET
+    """How many rows were left out for want of a target, where the config says to do so."""
     examples: int | UnsetType = UNSET
 
     @property
@@ -100,6 +104,8 @@ class Rows(NamedTuple):
     """Columns that are asked for by name, features or not."""
     places: Callable[[int], str] = str
     """Where a row stands, as a message says it."""
+    notes: tuple[str, ...] = ()
+    """What to say of how the rows were read, a sentence each."""
 
     def columns(self) -> dict[str, Kind] | None:
         """Return the features of a table and what they hold; None of a matrix."""
@@ -111,6 +117,11 @@ class Rows(NamedTuple):
             for one in columns
             if one.role == "feature" and not isinstance(one.kind, UnsetType)
         }
+
+    def formats(self) -> dict[str, ColumnFormat]:
+        """Return how columns of a table are written, where the config says so."""
+        columns = self.description.schema.columns or ()
+        return {one.name: one.format for one in columns if isinstance(one.format, ColumnFormat)}
 
 
 def is_stratified(split: Split, of: Target) -> bool:

@@ -7,7 +7,9 @@ What was chosen is written out, so that its owner can read it and decide otherwi
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from msgspec import Struct
 from artifact_pipeline.errors import CallError, DataError
 from artifact_pipeline.explain import nearest, show
 from artifact_pipeline.leaks import is_id
-from artifact_pipeline.settings import Csv, Kind
+from artifact_pipeline.settings import ColumnFormat, Csv, Kind
 from artifact_pipeline.tables import files, kinds, reading
 from artifact_pipeline.tables.reading import Raw
 
@@ -28,6 +30,14 @@ NULLS = ("NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "none", "?", "-", "
 LABELS = 20
 """Integers of more distinct values are numbers to predict."""
 FOLDS = 5
+_DECIMAL_COMMA = r"^-?(\d+,(\d{1,2}|\d{4,})|0,\d+)$"
+"""Three digits behind a comma may as well be thousands."""
+_ID_WORDS = ("id", "ids", "uid", "cid", "pid", "sid", "gid", "uuid", "guid", "key")
+_ENTITIES = (
+    *("account", "client", "company", "customer", "device", "employee", "group", "household"),
+    *("item", "member", "order", "patient", "person", "product", "session", "store", "student"),
+    *("subject", "transaction", "user", "visit"),
+)
 YES = ("yes", "true", "1", "positive")
 
 
@@ -53,14 +63,18 @@ def draft(data: str | os.PathLike[str], target: str, base: str | os.PathLike[str
     if target not in raw.table.column_names:
         hint = nearest(target, raw.table.column_names)
         raise DataError(f"has no column {show(target)}; {hint}", where=raw.where())
-    told, found = _kinds(raw, target, said.append)
-    aim = found.pop(target)
+    files.check_keys(paths, os.fspath(data), "", raw.table.column_names)
     section: dict[str, Any] = {"path": Path(os.path.relpath(data, base or ".")).as_posix()}
     section["target"] = target
+    raw = _with_target(raw, target, section, said.append)
+    told, written, found = _kinds(raw, target, said.append)
+    aim = found.pop(target)
     classes = _classes(aim, target, section, said.append)
     split = _parts(raw, found, section, classes, said.append)
     if told:
         section["columns"] = told
+    if written:
+        section["formats"] = {name: msgspec.to_builtins(form) for name, form in written.items()}
     if how != Csv():
         written, plain = msgspec.to_builtins(how), msgspec.to_builtins(Csv())
         section["csv"] = {key: value for key, value in written.items() if value != plain[key]}
@@ -107,7 +121,7 @@ def _csv(contents: list[tuple[str, bytes]], say: Callable[[str], None]) -> Csv:
     commas = [
         column
         for column in raw.table.column_names
-        if pc.any(pc.match_substring_regex(raw.table.column(column), r"^-?\d+,\d+$")).as_py()
+        if pc.any(pc.match_substring_regex(raw.table.column(column), _DECIMAL_COMMA)).as_py()
     ]
     if not commas:
         return Csv(delimiter=delimiter, encoding=encoding)
@@ -143,11 +157,30 @@ def _helps(raw: Raw, words: list[str], name: str) -> bool:
         return False
     if not pc.any(pc.equal(values, words[-1])).as_py():
         return False
+    alone = raw._replace(table=_single(name, rest))
     try:
-        one = kinds.column(raw._replace(table=_single(name, rest)), name)
+        if kinds.column(alone, name).kind in ("number", "date"):
+            return True
     except DataError:
-        return False
-    return one.kind in ("number", "date")
+        pass
+    return kinds.format_of(alone, name) is not None
+
+
+def _with_target(raw: Raw, target: str, section: dict[str, Any], say: Callable[[str], None]) -> Raw:
+    """Return the rows that have a target."""
+    import numpy as np
+
+    try:
+        column = kinds.column(raw, target)
+    except DataError:
+        column = kinds.column(raw, target, "text")
+    kept = np.flatnonzero(~column.missing & (column.values == column.values)).tolist()
+    missing = len(column.values) - len(kept)
+    if not missing or not kept:
+        return raw
+    section["missing_target"] = "drop"
+    say(f"{missing} of {len(column.values)} rows have no {show(target)}, and are left out")
+    return raw.take(kept)
 
 
 def _words(words: list[str]) -> Any:
@@ -164,22 +197,34 @@ def _single(name: str, values: Any) -> Any:
 
 def _kinds(
     raw: Raw, target: str, say: Callable[[str], None]
-) -> tuple[dict[str, Kind], dict[str, kinds.Column]]:
+) -> tuple[dict[str, Kind], dict[str, ColumnFormat], dict[str, kinds.Column]]:
+    """Return kinds and formats to write into the config, and the columns read by them."""
     told: dict[str, Kind] = {}
+    written: dict[str, ColumnFormat] = {}
     found = {}
     for name in raw.table.column_names:
         try:
             found[name] = kinds.column(raw, name)
+            why = found[name].note
         except DataError as error:
+            why = error.message.partition(";")[0]
             try:
                 found[name] = kinds.column(raw, name, "text")
             except DataError:
                 if name == target:
                     raise error from None
                 continue
+        if not why:
+            continue
+        if form := kinds.format_of(raw, name):
+            written[name] = form
+            found[name] = kinds.column(raw, name, None, form)
+            kind, how = found[name].kind, json.dumps(msgspec.to_builtins(form), ensure_ascii=False)
+            say(f"{show(name)} is a {kind} written as {how}")
+        else:
             told[name] = "text"
-            say(f"{show(name)} is text: {error.message.partition(';')[0]}")
-    return told, found
+            say(f"{show(name)} is text: {why}")
+    return told, written, found
 
 
 def _classes(
@@ -224,9 +269,13 @@ def _parts(
     drop = list(unread)
     for name in unread:
         say(f"{show(name)} is dropped: it is no number, date or text")
+    for name in raw.index_columns:
+        if found.pop(name, None):
+            drop.append(name)
+            say(f"{show(name)} is dropped: it is the index of a data frame")
     for name, column in list(found.items()):
         distinct = len(set(column.values[~column.missing].tolist()))
-        named = name.lower().endswith(("id", "uuid", "key"))
+        named = _is_named_id(name) and _is_whole(column)
         if distinct <= 1:
             drop.append(name)
             say(f"{show(name)} is dropped: it says the same in every row")
@@ -257,6 +306,22 @@ def _parts(
     elif split["method"] == "random":
         say("a fifth of the rows is held out, by chance")
     return split
+
+
+def _is_named_id(name: str) -> bool:
+    """Return whether a name says id, such as customer_id, customerId or userid, but not paid."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    last = words[-1].lower() if words else ""
+    return last in _ID_WORDS or (last.removesuffix("id") in _ENTITIES and last.endswith("id"))
+
+
+def _is_whole(column: kinds.Column) -> bool:
+    import numpy as np
+
+    if column.kind == "text":
+        return True
+    values = column.values[~column.missing]
+    return column.kind == "number" and bool((values == np.floor(values)).all())
 
 
 def _model(

@@ -120,13 +120,15 @@ def evaluate(
     `probabilities` are (n_rows, n_labels) in the order of `labels`; `positive` is the one of two
     labels that precision, recall and F1 speak of. All are scikit-learn's; in the averages a class
     never predicted counts as 0, and the ROC AUC of more than two is that of each against the
-    rest, weighted. One that is not defined on these rows is left out.
+    rest, weighted. One that is not defined on these rows is left out: recall without a positive
+    row, what is measured of probabilities where a true class is not among `labels`, R² of one row.
     """
     from sklearn import metrics
 
     if target == "number":
         return {
-            "r2": float(metrics.r2_score(y_true, y_pred)),
+            # Of one row there is no variance to explain.
+            **({"r2": float(metrics.r2_score(y_true, y_pred))} if len(y_true) > 1 else {}),
             "mae": float(metrics.mean_absolute_error(y_true, y_pred)),
             "rmse": float(metrics.root_mean_squared_error(y_true, y_pred)),
         }
@@ -149,6 +151,10 @@ def evaluate(
     if positive is not UNSET:
         of = averages("binary", pos_label=positive)
         found |= dict(zip(("precision", "recall", "f1"), of, strict=True))
+        if not _holds(y_true, positive):  # nothing could be found
+            del found["recall"]
+            if not _holds(y_pred, positive):
+                del found["f1"]
     if probabilities is not None:
         found |= _of_probabilities(y_true, probabilities, labels)
     return found
@@ -162,11 +168,19 @@ def _balanced(y_true: Any, y_pred: Any) -> float:
     return float(recall_score(y_true, y_pred, labels=present, average="macro", zero_division=0.0))
 
 
+def _holds(labels: Any, label: Value) -> bool:
+    import numpy as np
+
+    return bool((np.asarray(labels) == label).any())
+
+
 def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) -> dict[str, float]:
     import numpy as np
     from sklearn import metrics
 
     truth = np.asarray(y_true)[:, None] == np.asarray(labels)[None, :]
+    if not truth.any(axis=1).all():  # no probability was given for the true class
+        return {}
     proba = np.asarray(probabilities, dtype=np.float64)
     proba = proba / proba.sum(axis=1, keepdims=True)
     found = {

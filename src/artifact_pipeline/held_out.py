@@ -86,6 +86,15 @@ def source(
         },
         "examples": known.examples,
     }
+    formats = {
+        one.name: msgspec.to_builtins(one.format)
+        for one in schema.columns or ()
+        if not isinstance(one.format, UnsetType)
+    }
+    if formats:
+        found["formats"] = formats
+    if known.dropped is not UNSET:
+        found["missing_target"] = "drop"
     if ids := schema.named("id"):
         found["id"] = ids[0]
     if known.positive is not UNSET:

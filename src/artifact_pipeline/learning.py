@@ -40,7 +40,7 @@ class Learned(NamedTuple):
     leaks: list[str]
     search: Searched | UnsetType
     cv: dict[str, list[float]] | UnsetType
-    """Each metric over the folds."""
+    """Each metric over the folds on which it is defined."""
 
 
 def columns_of(evaluation: Evaluation | UnsetType) -> list[str]:
@@ -116,5 +116,6 @@ def _cross_validate(
         labels = fold.classes_.tolist() if rows.target == "class" else ()
         positive = rows.description.positive
         found.append(evaluate(parts.y_train[held], predicted, rows.target, proba, labels, positive))
-    everywhere = [name for name in found[0] if all(name in one for one in found)]
-    return {name: [one[name] for one in found] for name in everywhere}
+    # A metric that is not defined on a fold is left out of that fold only.
+    names = dict.fromkeys(name for one in found for name in one)
+    return {name: [one[name] for one in found if name in one] for name in names}

@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import bundled, canonical
 from artifact_pipeline.data import Column, Description, Role, Rows, Schema, Table, Target
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.explain import nearest, show
-from artifact_pipeline.settings import Csv, Data, Split
+from artifact_pipeline.settings import ColumnFormat, Csv, Data, Split
 from artifact_pipeline.tables import files, kinds, reading
 from artifact_pipeline.tables.reading import Raw
 
@@ -62,6 +64,7 @@ def load(
         raise ConfigError(f"found it, and the data is {form}", where=f"{where}: data.csv")
     how = Csv() if isinstance(data.csv, UnsetType) else data.csv
     raw = reading.read(contents, form, how)
+    files.check_keys(paths, data.path, base, raw.table.column_names)
     return _rows(raw, digest, data, split, target, keep, where)
 
 
@@ -101,18 +104,29 @@ def _rows(
     where: str,
 ) -> Rows:
     roles = _roles(raw, data, split)
-    told = {} if isinstance(data.columns, UnsetType) else data.columns
+    [aim] = [name for name, role in roles.items() if role == "target"]
+    rows, dropped = raw.table.num_rows, cast("int | UnsetType", UNSET)
+    if data.missing_target == "drop":
+        raw = _without_missing(raw, aim, data)
+        dropped = rows - raw.table.num_rows
+    told = data.columns or {}
+    written = {name: _written(form, raw.how) for name, form in (data.formats or {}).items()}
     found = {
-        name: kinds.column(raw, name, told.get(name))
+        name: kinds.column(raw, name, told.get(name), written.get(name, UNSET))
         for name, role in roles.items()
         if role not in ("unused", "id") or name in keep or name in told
     }
+    notes = _notes(raw, data, roles, found)
+    if dropped:
+        notes.append(
+            f"{dropped} of {rows} rows have no {show(aim)} and are left out, as "
+            "data.missing_target says"
+        )
     for name in keep:
         _check_known(raw, name, "evaluation.slices")
     features = [name for name, role in roles.items() if role == "feature"]
     if not features:
         raise DataError("has no features: every column has another part", where=raw.where())
-    [aim] = [name for name, role in roles.items() if role == "target"]
     y, kind = _target(raw, aim, found[aim], target)
     if len(set(y.tolist())) < 2:
         raise DataError(
@@ -122,16 +136,15 @@ def _rows(
     labels = _labels(y, data, where) if kind == "class" else []
     texts = any(found[name].kind == "text" for name in features)
     columns = [
-        Column(name, role, found[name].kind if name in found else UNSET)
+        Column(name, role, found[name].kind if name in found else UNSET, written.get(name, UNSET))
         for name, role in roles.items()
     ]
     description = Description(
         digest=digest,
-        schema=Schema(
-            "mixed" if texts else "float64", len(features), raw.table.num_rows, kind, columns
-        ),
+        schema=Schema("mixed" if texts else "float64", len(features), len(y), kind, columns),
         table=Table(raw.form, raw.how if raw.form == "csv" else UNSET),  # type: ignore[arg-type]
         positive=data.positive,
+        dropped=dropped,
         examples=0 if isinstance(data.examples, UnsetType) else data.examples,
     )
     return Rows(
@@ -145,7 +158,49 @@ def _rows(
         by=_by(raw, split, found),
         kept={name: found[name].values for name in keep},
         places=partial(raw.cell, column=aim),
+        notes=tuple(notes),
     )
+
+
+def _written(form: ColumnFormat, how: Csv) -> ColumnFormat:
+    """Return a format that says the decimal mark itself, since other rows may be no CSV."""
+    if form.kind == "date" or form.decimal is not UNSET or how.decimal == ".":
+        return form
+    return msgspec.structs.replace(form, decimal=how.decimal)
+
+
+def _without_missing(raw: Raw, target: str, data: Data) -> Raw:
+    """Return a table without the rows that have no target."""
+    import numpy as np
+
+    kind = (data.columns or {}).get(target)
+    column = kinds.column(raw, target, kind, (data.formats or {}).get(target, UNSET))
+    kept = np.flatnonzero(~_absent(column))
+    if not len(kept):
+        raise DataError("is missing in all rows", where=f"{raw.where()}, column {show(target)}")
+    return raw if len(kept) == len(column.values) else raw.take(kept.tolist())
+
+
+def _absent(column: kinds.Column) -> NDArray[Any]:
+    """Return where a column has no value: null, or NaN among numbers."""
+    nothing: NDArray[Any] = column.missing | (column.values != column.values)
+    return nothing
+
+
+def _notes(
+    raw: Raw, data: Data, roles: dict[str, Role], found: dict[str, kinds.Column]
+) -> list[str]:
+    """Return what to say of columns that are not what their owner may expect."""
+    dropped = data.drop or []
+    left_out = [
+        name for name in raw.index_columns if roles[name] == "unused" and name not in dropped
+    ]
+    notes = [
+        f"the column {show(name)} is the index of a data frame and is left out; to learn from it, "
+        "name it in data.columns"
+        for name in left_out
+    ]
+    return notes + [one.note for name, one in found.items() if one.note and roles[name] != "unused"]
 
 
 def _roles(raw: Raw, data: Data, split: Split) -> dict[str, Role]:
@@ -156,12 +211,16 @@ def _roles(raw: Raw, data: Data, split: Split) -> dict[str, Role]:
         *(("data.drop", name, "unused") for name in data.drop or []),
     ]
     roles: dict[str, Role] = dict.fromkeys(raw.table.column_names, "feature")
+    told = {*(data.columns or ()), *(data.formats or ())}
+    roles |= {name: "unused" for name in raw.index_columns if name not in told}
     for key, name, role in named:
         if isinstance(name, str):
             _check_known(raw, name, key)
             roles[name] = role
     for name in data.columns or ():
         _check_known(raw, name, "data.columns")
+    for name in data.formats or ():
+        _check_known(raw, name, "data.formats")
     return roles
 
 
@@ -177,13 +236,24 @@ def _target(
     """Return the true labels, or numbers, and which of both they are."""
     import numpy as np
 
-    if found.missing.any() or (found.values != found.values).any():
-        row = int(np.flatnonzero(found.missing | (found.values != found.values))[0])
-        raise DataError("is missing: every row needs a target", where=raw.cell(row, name))
+    if (absent := _absent(found)).any():
+        row, count = int(np.flatnonzero(absent)[0]), int(absent.sum())
+        others = f" (so are {count - 1} more)" if count > 1 else ""
+        raise DataError(
+            f"is missing{others}: every row needs a target; to leave such rows out, say "
+            'data.missing_target: "drop"',
+            where=raw.cell(row, name),
+        )
     if found.kind == "text":
         return found.values.astype(str), "class"
     if found.kind == "boolean":
         return found.values.astype(bool), "class"
+    if found.kind == "date" and target == "class":
+        try:
+            return np.array([_day(days) for days in found.values.tolist()]), "class"
+        except OverflowError as error:
+            row = int(np.abs(found.values).argmax())
+            raise DataError("is outside the years 1 to 9999", where=raw.cell(row, name)) from error
     whole = found.values == np.floor(found.values)
     if target == "class" and not whole.all():
         row = int(np.flatnonzero(~whole)[0])
@@ -195,6 +265,12 @@ def _target(
     if target == "class":
         return found.values.astype(np.int64), "class"
     return found.values, "number"
+
+
+def _day(days: float) -> str:
+    """Return a date in ISO 8601, with its time where it has one."""
+    moment = kinds.EPOCH + datetime.timedelta(microseconds=round(days * kinds.MICROSECONDS))
+    return moment.date().isoformat() if days == int(days) else moment.isoformat()
 
 
 def _labels(y: NDArray[Any], data: Data, where: str) -> list[Any]:

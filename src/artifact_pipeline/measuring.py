@@ -13,12 +13,13 @@ from artifact_pipeline.artifact.manifest import MAX_CATEGORIES, Column, Metrics,
 from artifact_pipeline.data import Rows, batch, take
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.estimators import outputs
-from artifact_pipeline.evaluation import evaluate
+from artifact_pipeline.evaluation import TITLES, evaluate
 from artifact_pipeline.explain import show
 from artifact_pipeline.learning import Learned
-from artifact_pipeline.observation import EXAMPLES, observe
+from artifact_pipeline.observation import EXAMPLES, Evaluation, observe
 from artifact_pipeline.probing import probe
-from artifact_pipeline.settings import Evaluation, Kind
+from artifact_pipeline.settings import ColumnFormat, Kind
+from artifact_pipeline.settings import Evaluation as Asked
 from artifact_pipeline.splitting import Parts
 
 
@@ -34,6 +35,8 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     rows, parts = learned.prepared.rows, learned.prepared.parts
     estimator: Any = learned.fitted.estimator
     labels = estimator.classes_.tolist() if rows.target == "class" else []
+    names = dict(zip(sorted(set(rows.y.tolist())), rows.label_names, strict=False))
+    label_names = [names[label] for label in labels]
     predicted, proba = outputs(estimator, parts.X_test)
     held_out = Outputs(predicted, proba)
 
@@ -43,7 +46,7 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
 
     slices: dict[str, Slice] | UnsetType = UNSET
     asked = learned.prepared.config.evaluation
-    if isinstance(asked, Evaluation) and not isinstance(asked.slices, UnsetType):
+    if isinstance(asked, Asked) and not isinstance(asked.slices, UnsetType):
         slices = {}
         for name, conditions in asked.slices.items():
             where = f"{learned.prepared.where}: evaluation.slices.{name}"
@@ -62,7 +65,7 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
         parts.X_test,
         parts.y_test,
         parts.test_index,
-        rows.label_names,
+        label_names,
         rows.target,
         EXAMPLES if isinstance(most, UnsetType) else most,
     )
@@ -72,20 +75,65 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
         "metrics": msgspec.to_builtins(metrics),
         "split": parts.summary(),
         "evaluation": msgspec.to_builtins(seen),
-        "warnings": [*learned.fitted.warnings, *learned.leaks],
+        "warnings": [
+            *rows.notes,
+            *learned.fitted.warnings,
+            *learned.leaks,
+            *_doubts(learned, metrics, seen),
+        ],
         "features": rows.feature_names,
         "labels": labels,
-        "label_names": rows.label_names,
+        "label_names": label_names,
         "image": msgspec.to_builtins(rows.image),
     }
     batches = {"held_out": (batch(parts.X_test), held_out)}
     if columns := rows.columns():
         probed = probe(estimator, parts.X_test, list(columns.values()), parts.X_train)
-        said["columns"] = msgspec.to_builtins(_columns(columns, parts))
+        said["columns"] = msgspec.to_builtins(_columns(columns, rows.formats(), parts))
         if probed.edges:
             said["edges"] = probed.edges
             batches["edges"] = (batch(probed.rows), Outputs(*outputs(estimator, probed.rows)))
     return said, batches
+
+
+def _doubts(learned: Learned, metrics: Metrics, seen: Evaluation) -> list[str]:
+    """Return what to say of figures that do not show what they seem to."""
+    parts, said = learned.prepared.parts, []
+    for one in seen.unlearned or []:
+        said.append(
+            f"the class {show(one.label)} has {one.support} held-out rows and no training row, so "
+            "they count as missed, and metrics of probabilities are left out"
+        )
+    if learned.prepared.rows.target == "number":
+        if metrics.test["r2"] < 0:
+            said.append(
+                f"the held-out R² is {metrics.test['r2']:.4f}: the mean of the target predicts "
+                "these rows better"
+            )
+    else:
+        label, share = _baseline(parts)
+        if metrics.test["accuracy"] <= share and share < 1:
+            said.append(
+                f"the held-out accuracy of {metrics.test['accuracy']:.4f} is not above that of "
+                f"always predicting {show(label)}, {share:.4f}"
+            )
+    folds = len(learned.prepared.cv or [])
+    for name, spread in (metrics.cv or {}).items():
+        if len(spread.folds) < folds:
+            said.append(
+                f"{TITLES.get(name, name)} is defined on {len(spread.folds)} of {folds} folds, and "
+                "averaged over those"
+            )
+    return said
+
+
+def _baseline(parts: Parts) -> tuple[Any, float]:
+    """Return the most frequent class of the training rows, and its share of the held-out rows."""
+    import numpy as np
+
+    labels, counts = np.unique(parts.y_train, return_counts=True)
+    most = labels[counts.argmax()]
+    return most.item(), float((parts.y_test == most).mean())
 
 
 def inside(rows: Rows, parts: Parts, conditions: dict[str, Any], where: str) -> Any:
@@ -114,7 +162,9 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
     }
 
 
-def _columns(columns: dict[str, Kind], parts: Parts) -> list[Column]:
+def _columns(
+    columns: dict[str, Kind], formats: dict[str, ColumnFormat], parts: Parts
+) -> list[Column]:
     """Return what was learned from; what is taken beside it, parity says."""
     import numpy as np
 
@@ -122,5 +172,7 @@ def _columns(columns: dict[str, Kind], parts: Parts) -> list[Column]:
     for name, kind in columns.items():
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
-        found.append(Column(name, kind, False, False, texts if few else None))
+        found.append(
+            Column(name, kind, False, False, texts if few else None, formats.get(name, UNSET))
+        )
     return found

@@ -37,6 +37,16 @@ class ClassScores(Struct, frozen=True, forbid_unknown_fields=True):
     support: int
 
 
+class Unlearned(Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of held-out rows that no training row has: each of its rows is missed."""
+
+    label: bool | int | str
+    name: str
+    support: int
+    predicted: list[int]
+    """How many of its rows were predicted as each label."""
+
+
 class Bin(Struct, frozen=True, forbid_unknown_fields=True):
     """The rows whose most probable label had a probability in [low, high)."""
 
@@ -86,6 +96,8 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
     """What was tried, and how good it was over folds of the training rows."""
     leaks: list[str] | UnsetType = UNSET
     """What in the rows may give the answer away, a sentence each."""
+    unlearned: list[Unlearned] | UnsetType = UNSET
+    """Classes that only held-out rows have; absent where there are none."""
 
     def fits(self, labels: int, texts: Sequence[bool]) -> bool:
         """Return whether every table in it has the size that labels and features give.
@@ -103,6 +115,10 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
             (labels > 0 or of_numbers)
             and len(self.per_class) == len(self.confusion) == labels
             and all(len(row) == labels for row in self.confusion)
+            and all(
+                len(one.predicted) == labels and sum(one.predicted) == one.support
+                for one in self.unlearned or []
+            )
             and all(one.rows > 0 for one in self.calibration or [])
             and all(
                 [isinstance(value, str) for value in one.values] == list(texts)
@@ -149,6 +165,16 @@ def observe(
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     labels = estimator.classes_
+    strange = sorted(set(y.tolist()) - set(labels.tolist()))
+    unlearned = [
+        Unlearned(
+            label,
+            str(label),
+            int((y == label).sum()),
+            [int(((y == label) & (predicted == one)).sum()) for one in labels],
+        )
+        for label in strange
+    ]
     scores = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
     return Evaluation(
         rows=len(y),
@@ -162,12 +188,17 @@ def observe(
         calibration=None if proba is None else _calibration(proba, predicted == y),
         examples=examples,
         weights=weights,
+        unlearned=unlearned or UNSET,
     )
 
 
 def classification_report(evaluation: Evaluation, metrics: Mapping[str, float]) -> str:
     """Return the table that scikit-learn prints under that name, from a sealed evaluation."""
-    classes = evaluation.per_class
+    strange = [
+        ClassScores(one.label, one.name, 0.0, 0.0, 0.0, one.support)
+        for one in evaluation.unlearned or []
+    ]
+    classes = sorted([*evaluation.per_class, *strange], key=lambda one: one.label)
     numbers = "{:>14}{:>10.4f}{:>10.4f}{:>10.4f}{:>10}"
     rows = evaluation.rows
     macro = [sum(getattr(c, k) for c in classes) / len(classes) for k in _AVERAGED]

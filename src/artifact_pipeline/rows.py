@@ -66,11 +66,13 @@ def _csv(data: bytes, features: list[str], where: str) -> list[list[float]]:
 
     rows: list[list[float]] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    begun = 1
     try:
         for cells in reader:
+            place = f"{where}, line {begun}"
+            begun = reader.line_num + 1
             if not cells:
                 continue
-            place = f"{where}, line {reader.line_num}"
             if not rows and [cell.strip() for cell in cells] == features:
                 continue
             if not rows and reader.line_num == 1 and not any(_is_number(cell) for cell in cells):
@@ -83,8 +85,11 @@ def _csv(data: bytes, features: list[str], where: str) -> list[list[float]]:
             named = zip(cells, features, strict=True)
             rows.append([_number(cell, name, place) for cell, name in named])
     except csv.Error as error:
-        place = f"{where}, line {reader.line_num}"
-        raise DataError(f"is not CSV: {error}", where=place) from error
+        place = f"{where}, line {begun}"
+        said = str(error)
+        if '"' in text and said.startswith(("unexpected end", "field larger")):
+            said = "a quote is opened here and never closed"
+        raise DataError(f"is not CSV: {said}", where=place) from error
     return rows
 
 

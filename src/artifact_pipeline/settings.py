@@ -10,6 +10,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 Dataset: TypeAlias = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
 Kind: TypeAlias = Literal["number", "boolean", "date", "text"]
 """What the values of a column are."""
+Thousands: TypeAlias = Literal[",", ".", " ", "'", "_"]
+Decimal: TypeAlias = Literal[".", ","]
 Method: TypeAlias = Literal["random", "group", "time", "column"]
 """By chance, groups kept together, the latest held out, or as a column says."""
 Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
@@ -18,6 +20,8 @@ Folds: TypeAlias = Annotated[int, Meta(ge=2, le=100)]
 Value: TypeAlias = bool | int | float | str
 """A class label, or a number."""
 
+OF_TABLES = ("target", "id", "drop", "columns", "formats", "missing_target", "csv")
+"""The keys of `data` that apply to a table only."""
 TEST_SIZE = 0.2
 """The share of rows held out where the config says none."""
 
@@ -42,11 +46,47 @@ class Csv(Struct, frozen=True, forbid_unknown_fields=True):
     delimiter: Annotated[
         str, Meta(pattern=r'^[^\r\n"]$', description="What stands between two cells.")
     ] = ","
-    decimal: Annotated[Literal[".", ","], Meta(description="The decimal mark of numbers.")] = "."
+    decimal: Annotated[Decimal, Meta(description="The decimal mark of numbers.")] = "."
     encoding: Annotated[str, Meta(description="Such as utf-8 or latin-1.")] = "utf-8"
     null_values: Annotated[
         list[str], Meta(description="What stands for a missing value, beside an empty cell.")
     ] = []
+
+
+class ColumnFormat(Struct, frozen=True, forbid_unknown_fields=True):
+    """How the numbers or the dates of one column are written."""
+
+    date: Annotated[
+        str | UnsetType, Meta(description="As in Python's strptime, such as %d/%m/%Y.")
+    ] = UNSET
+    thousands: Annotated[
+        Thousands | UnsetType,
+        Meta(description="The separator between groups of digits."),
+    ] = UNSET
+    decimal: Annotated[
+        Decimal | UnsetType,
+        Meta(description="The decimal mark; that of data.csv unless given."),
+    ] = UNSET
+    unit: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=20)] | UnsetType,
+        Meta(description="Text to remove before or after a number, such as $, % or kg."),
+    ] = UNSET
+
+    def __post_init__(self) -> None:
+        of_numbers = (self.thousands, self.decimal, self.unit)
+        if (self.date is UNSET) == all(one is UNSET for one in of_numbers):
+            raise ValueError("Expected either 'date', or 'thousands', 'decimal' or 'unit'")
+        if self.thousands is not UNSET and self.thousands == self.decimal:
+            raise ValueError("Expected different 'thousands' and 'decimal'")
+        if isinstance(self.unit, str) and (
+            self.unit != self.unit.strip() or any(one in "0123456789+-" for one in self.unit)
+        ):
+            raise ValueError("Expected a 'unit' without digits, signs or surrounding spaces")
+
+    @property
+    def kind(self) -> Kind:
+        """What the values of such a column are."""
+        return "number" if self.date is UNSET else "date"
 
 
 class Data(Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +116,17 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
         ]
         | UnsetType
     ) = UNSET
+    formats: (
+        Annotated[
+            dict[str, ColumnFormat],
+            Meta(description="How a column's numbers or dates are written, where unusual."),
+        ]
+        | UnsetType
+    ) = UNSET
+    missing_target: Annotated[
+        Literal["drop"] | UnsetType,
+        Meta(description="drop: leave out rows without a target, which are refused otherwise."),
+    ] = UNSET
     csv: Csv | UnsetType = UNSET
     examples: Annotated[
         Annotated[int, Meta(ge=0, le=100)] | UnsetType,
@@ -86,7 +137,7 @@ class Data(Struct, frozen=True, forbid_unknown_fields=True):
         if (self.dataset is UNSET) == (self.path is UNSET):
             raise ValueError("Expected either 'dataset' or 'path'")
         if self.path is UNSET:
-            for key in ("target", "id", "drop", "columns", "csv"):
+            for key in OF_TABLES:
                 if getattr(self, key) is not UNSET:
                     raise ValueError(f"Expected {key!r} with a 'path' alone")
         elif self.target is UNSET:

@@ -69,6 +69,9 @@ def split(rows: Rows, how: Split, where: str = "split") -> Parts:
     if not len(train) or not len(test):
         side = "to learn from" if len(test) else "held out"
         raise DataError(f"leaves no rows {side}", where=f"{where}.column")
+    if rows.target == "number" and min(len(train), len(test)) < 2:
+        side = "to learn from" if len(train) < 2 else "held out"
+        raise DataError(f"leaves one row {side}, and R² needs two", where=where)
     return Parts(take(rows.X, train), take(rows.X, test), rows.y[train], rows.y[test], train, test)
 
 
@@ -89,7 +92,8 @@ def folds(parts: Parts, rows: Rows, how: Split, count: int) -> list[Fold]:
         cutter = sk.StratifiedKFold(count, shuffle=True, random_state=how.random_state)
     else:
         cutter = sk.KFold(count, shuffle=True, random_state=how.random_state)
-    return list(cutter.split(parts.X_train, parts.y_train, by))
+    groups = by if how.method == "group" else None
+    return list(cutter.split(parts.X_train, parts.y_train, groups))
 
 
 def _random(rows: Rows, how: Split, where: str) -> tuple[Any, Any]:

@@ -247,7 +247,10 @@ def test_a_client_that_leaves_within_its_body_is_counted(server):
 
 def test_a_client_that_sends_far_ahead_waits_and_fills_no_memory(server):
     one, before = request("far"), mib(server.process.pid)
-    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sock.connect(("127.0.0.1", server.port))
         sock.settimeout(2.0)
         sent = 0
         with pytest.raises(TimeoutError):

@@ -123,7 +123,7 @@ def _more(metrics: Metrics) -> str:
     """Return the tables of folds and slices, where there are any."""
     lines = []
     if cv := metrics.cv or {}:
-        folds = len(next(iter(cv.values())).folds)
+        folds = max(len(one.folds) for one in cv.values())
         lines += ["", f"| over {folds} folds of the training rows | mean | spread |"]
         lines += ["| --- | ---: | ---: |"]
         lines += [

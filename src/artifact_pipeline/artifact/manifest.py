@@ -21,7 +21,7 @@ from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Image, Schema
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.recipe import Recipe
-from artifact_pipeline.settings import Kind
+from artifact_pipeline.settings import ColumnFormat, Kind
 
 MANIFEST = "manifest.json"
 EVALUATION = "evaluation.json"
@@ -102,6 +102,8 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the model takes a text that it did not learn from."""
     categories: list[str] | None
     """The texts that it learned from, where they are at most `MAX_CATEGORIES`."""
+    format: ColumnFormat | UnsetType = UNSET
+    """How its numbers or dates are written in text; absent where as usual."""
 
 
 class Interface(Struct, frozen=True, forbid_unknown_fields=True):

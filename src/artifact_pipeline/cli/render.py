@@ -224,7 +224,7 @@ def examined(found: Checkup) -> str:
 
 def _metrics(metrics: Metrics) -> list[str]:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
-    folds = len(next(iter(cv.values())).folds) if cv else 0
+    folds = max(len(one.folds) for one in cv.values()) if cv else 0
     last = f"{f'{folds} folds':>20}" if cv else ""
     lines = [f"  {'':<20}{'training':>10}{'held-out':>12}{last}"]
     for name in [*TITLES, *sorted((train.keys() | test.keys()) - TITLES.keys())]:

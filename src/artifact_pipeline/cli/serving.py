@@ -30,7 +30,7 @@ from artifact_pipeline.errors import CallError
               show_default=True)  # fmt: skip
 @click.option("--max-rows", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option("--deadline", metavar="SECONDS", type=click.FloatRange(0.1, 3600.0), default=30.0,
-              show_default=True, help="For a request to arrive, and again for its answer.")  # fmt: skip
+              show_default=True, help="To receive a request, and to answer it.")  # fmt: skip
 @click.option("--queue", type=click.IntRange(1), default=128, show_default=True,
               help="Maximum queued requests per worker; others get 503.")  # fmt: skip
 @options.trust_options

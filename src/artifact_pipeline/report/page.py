@@ -91,7 +91,7 @@ def _metrics(manifest: Manifest) -> str:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
     head = ["Metric", "Training rows", "Held-out rows"]
     if cv:
-        head.append(f"Over {len(next(iter(cv.values())).folds)} folds")
+        head.append(f"Over {max(len(one.folds) for one in cv.values())} folds")
     rows = []
     for name in dict.fromkeys([*TITLES, *test, *train]):
         if name in train or name in test:
@@ -175,6 +175,11 @@ def _classes(seen: Evaluation) -> str:
         ]
         for one in seen.per_class
     ]
+    zero = blocks.number(0.0)
+    rows += [
+        [f"{one.name} (in no training row)", zero, zero, zero, str(one.support)]
+        for one in seen.unlearned or []
+    ]
     head = ["Class", "Precision", "Recall", "F1", "Rows"]
     return blocks.section(
         "By class", blocks.table("Held-out rows, by their true class", head, rows)
@@ -192,6 +197,9 @@ def _confusion(seen: Evaluation) -> str:
             kind = heat or ("miss" if count else "")
             cells.append(f'<td class="{kind}">{count}</td>')
         body.append(f'<tr><th scope="row">{escape(names[i])}</th>{"".join(cells)}</tr>')
+    for one in seen.unlearned or []:
+        cells = [f'<td class="{"miss" if n else ""}">{n}</td>' for n in one.predicted]
+        body.append(f'<tr><th scope="row">{escape(one.name)}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     table = (
         "<table><caption>Rows: the true class. Columns: the predicted one.</caption>"
@@ -210,6 +218,7 @@ def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
             "Mistakes", "<p>Every held-out row that is kept was predicted right.</p>"
         )
     names: dict[Value, str] = {one.label: one.name for one in seen.per_class}
+    names |= {one.label: one.name for one in seen.unlearned or []}
     image = manifest.interface.image
     if image is not None:
         items = "".join(_mistake(one, image, names) for one in wrong)

@@ -41,6 +41,7 @@ def write(
     seen = artifact.evaluation()
     names = [one.name for one in seen.per_class]
     confusion = [[name, *map(str, row)] for name, row in zip(names, seen.confusion, strict=True)]
+    confusion += [[one.name, *map(str, one.predicted)] for one in seen.unlearned or []]
     parts = [
         f"## {plain(recipes.title(made))} on {plain(made.data.title)}",
         "Nothing was trained: the artifact of this recipe was there, and verified."

@@ -28,7 +28,13 @@ from artifact_pipeline.serving.body import (
     unpacked_limit,
 )
 from artifact_pipeline.serving.errors import HTTPError
-from artifact_pipeline.serving.execution import ON_LOOP, PredictionExecutor, left_until, predict
+from artifact_pipeline.serving.execution import (
+    LARGE_BODY,
+    ON_LOOP,
+    PredictionExecutor,
+    left_until,
+    predict,
+)
 from artifact_pipeline.serving.guard import RequestGuard
 from artifact_pipeline.serving.headers import Headers, check_json, json_length, select
 from artifact_pipeline.serving.metrics import MEDIA_TYPE, Metrics
@@ -130,6 +136,10 @@ class Application:
             return await self._predict(self._model(match[1]), headers, body)
         if match := paths.ABOUT.fullmatch(path):
             paths.allow(method, "GET", "HEAD")
+            if match[1] == "report":  # takes tens of milliseconds to write
+                return await self._executor.run(
+                    lambda end: self._about(match[1], match[2]), size=LARGE_BODY + 1
+                )
             return self._about(match[1], match[2])
         return self._describe(path, method, headers)
 

@@ -29,6 +29,8 @@ _READ = frozenset(
     )
 )
 
+_CLOSE = (b"connection", b"close")
+
 
 def select(raw: list[tuple[bytes, bytes]], *, target: int) -> Headers:
     """Return the headers that the application reads, from all headers with lower-case names.
@@ -50,10 +52,10 @@ def select(raw: list[tuple[bytes, bytes]], *, target: int) -> Headers:
                 raise HTTPError(400, f"the header {name.decode()} is repeated")
             found[name] = value.strip(b" \t")
     if size > MAX_HEAD:
-        raise HTTPError(431, f"the headers have more than {MAX_HEAD} bytes")
+        raise HTTPError(431, f"the headers have more than {MAX_HEAD} bytes", _CLOSE)
     coding = found.get(b"transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":
-        raise HTTPError(400, "the only transfer-encoding that is supported is chunked")
+        raise HTTPError(400, "the only transfer-encoding that is supported is chunked", _CLOSE)
     return found
 
 

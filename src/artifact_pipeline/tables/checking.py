@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec import UnsetType
+
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
-from artifact_pipeline.settings import Csv, Kind
+from artifact_pipeline.settings import ColumnFormat, Csv, Kind
 from artifact_pipeline.tables import kinds, reading
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Takes(Protocol):
     def unseen(self) -> bool: ...
     @property
     def categories(self) -> list[str] | None: ...
+    @property
+    def format(self) -> ColumnFormat | UnsetType: ...
 
 
 class Given(NamedTuple):
@@ -60,7 +64,7 @@ def read(
     names = [one.name for one in takes]
     if missing := [one for one in names if one not in here]:
         raise DataError(f"the column {show(missing[0])} is missing", where=name)
-    columns = [kinds.column(raw, one.name, one.kind).values for one in takes]
+    columns = [kinds.column(raw, one.name, one.kind, one.format).values for one in takes]
     ids = None
     if id_column is not None and id_column in here:
         ids = kinds.column(raw, id_column, "text").values.tolist()

@@ -6,6 +6,7 @@ The digest of a table is that of its files in order, so that it costs reading an
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from artifact_pipeline import canonical
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import DataError
+from artifact_pipeline.explain import show
 
 FORMATS = {
     ".csv": "csv",
@@ -64,6 +66,33 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
     if len({form(file) for file in files}) > 1:
         raise DataError("holds tables of several formats, expected one", where=str(place))
     return files
+
+
+def check_keys(
+    files: Sequence[Path], path: str, base: str | os.PathLike[str], columns: Sequence[str]
+) -> None:
+    """Refuse a partitioned folder, such as `year=2024/`, whose keys are in no column.
+
+    Where files lie is no part of their digest, so a key cannot be a value of the rows.
+
+    Raises:
+        DataError: for a key between what `path` names and a file.
+    """
+    root = Path(base) / path
+    if root.is_file():
+        return
+    if not root.is_dir():
+        plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
+        root = Path(base, *plain)
+    for file in files:
+        for part in file.relative_to(root).parts[:-1]:
+            key, equals, _ = part.partition("=")
+            if equals and key and key not in columns:
+                raise DataError(
+                    f"lies in the folder {show(part)}, and its rows have no column {show(key)}; "
+                    "write the table with that column in its files",
+                    where=str(file),
+                )
 
 
 def form(file: Path) -> str:

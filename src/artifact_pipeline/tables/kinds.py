@@ -6,20 +6,29 @@ text. A missing number is NaN, a missing text is empty.
 
 from __future__ import annotations
 
+import datetime
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
-from artifact_pipeline.settings import Kind
+from artifact_pipeline.settings import ColumnFormat, Kind
+from artifact_pipeline.tables import formats
 from artifact_pipeline.tables.reading import Raw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 EXACT = 2**53
 """The integers below are the ones that a float64 holds, each of them."""
 MICROSECONDS = 86_400_000_000
 """Of a day."""
+EPOCH = datetime.datetime(1970, 1, 1)
 
 _NUMBER = r"^\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))\s*$"
 _PADDED = r"^\s*[+-]?0\d"
@@ -36,10 +45,16 @@ class Column(NamedTuple):
     """(n_rows,) float64, or str as objects."""
     missing: NDArray[Any]
     """(n_rows,) whether the table had no value there."""
+    note: str = ""
+    """Why it is text although most of its values look like something else."""
 
 
-def column(raw: Raw, name: str, kind: Kind | None = None) -> Column:
+def column(
+    raw: Raw, name: str, kind: Kind | None = None, form: ColumnFormat | UnsetType = UNSET
+) -> Column:
     """Return a column of a table, of a kind that is told or else found.
+
+    `form` says how numbers or dates are written in text.
 
     Raises:
         DataError: for a value that is not of the kind (text among numbers), an infinity, an
@@ -53,11 +68,17 @@ def column(raw: Raw, name: str, kind: Kind | None = None) -> Column:
         found = found.cast(found.type.value_type)
     missing = _nulls(found)
     type_ = found.type
+    if isinstance(form, ColumnFormat):
+        kind = kind or form.kind
+        if form.date is not UNSET and t.is_integer(type_):  # such as 20260131
+            found, type_ = found.cast(pa.string()), pa.string()
     if t.is_null(type_):
         found, type_ = found.cast(pa.string()), pa.string()
     if t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_):
-        asked = kind or (_infer(found, raw, name) if raw.form == "csv" else "text")
-        return Column(asked, _PARSE[asked](found, raw, name), missing)
+        if t.is_string_view(type_):
+            found = found.cast(pa.large_string())
+        asked, note = (kind, "") if kind else _infer(found, raw, name)
+        return Column(asked, _PARSE[asked](found, raw, name, form), missing, note)
     own: Kind
     if t.is_boolean(type_):
         own, values = "boolean", found.cast(pa.float64())
@@ -71,10 +92,14 @@ def column(raw: Raw, name: str, kind: Kind | None = None) -> Column:
             where=f"{raw.where()}, column {show(name)}",
         )
     if kind == "text":
+        if raw.sources and t.is_floating(type_):  # an integer among them is as it is alone
+            written = [None if one is None else str(one) for one in raw.literals(name)]
+            found = pa.chunked_array([pa.array(written, type=pa.string())])
         return Column("text", _text(found.cast(pa.string()), raw, name), missing)
     if kind not in (None, own):
         raise DataError(
-            f"holds values that are each a {own}, and data.columns says {kind}",
+            f"holds values that are each a {own}, expected a {kind}; data.columns says what a "
+            "column is",
             where=f"{raw.where()}, column {show(name)}",
         )
     if own == "date":
@@ -82,34 +107,119 @@ def column(raw: Raw, name: str, kind: Kind | None = None) -> Column:
     return Column(own, _finite(values, raw, name), missing)
 
 
-def _infer(strings: Any, raw: Raw, name: str) -> Kind:
-    """Return the kind of a column of text: what all values are, or text.
+def _infer(strings: Any, raw: Raw, name: str) -> tuple[Kind, str]:
+    """Return the kind of a column of text, and a note where it is text in spite of its looks.
 
-    A column most of whose values are numbers, and some are not, is a question to its owner.
+    It is what all of its values are. Most values of one kind among others are a question to its
+    owner. Texts of a typed format are never numbers, since a number would be typed as one.
     """
     import pyarrow.compute as pc
 
+    typed = raw.form != "csv"
+    if raw.form == "parquet":
+        return "text", _note(strings, raw, name)
     known = len(strings) - strings.null_count
-    padded = _count(pc.match_substring_regex(strings, _PADDED)) > 0
-    if not known or (padded and not pc.all(pc.match_substring_regex(strings, _DATE)).as_py()):
-        return "text"
-    if _count(pc.match_substring_regex(strings, _BOOLEAN)) == known:
-        return "boolean"
+    padded = not typed and _count(pc.match_substring_regex(strings, _PADDED)) > 0
+    if not known:
+        return "text", ""
+    if padded and not pc.all(pc.match_substring_regex(strings, _DATE)).as_py():
+        return "text", _note_of_padded(strings, raw, name) or _note(strings, raw, name)
+    truths = 0 if typed else _count(pc.match_substring_regex(strings, _BOOLEAN))
+    if truths == known:
+        return "boolean", ""
+    if 2 * truths > known:
+        return "text", (
+            f"the column {show(name)} is read as text, though most of its values are true or "
+            "false; name what means a missing value in data.csv.null_values, or keep it with "
+            f'data.columns: {{"{name}": "text"}}'
+        )
     looks: tuple[tuple[Kind, str], ...] = (("number", _NUMBER), ("date", _DATE))
-    for kind, pattern in looks:
+    for kind, pattern in looks[typed:]:
         written = _pointed(strings, raw) if kind == "number" else strings
         matches = pc.match_substring_regex(written, pattern)
         count = _count(matches)
         if count == known:
-            return kind
+            return kind, ""
         if 2 * count > known:
             row, value = _first(strings, pc.invert(matches))
+            missing = "write null for it" if typed else "name it in data.csv.null_values"
+            found = _proposal(strings, raw)
+            hint = ""
+            if found and found.all and found.formats:
+                hint = f" Is it written in another way? Then say {_remedy(name, found)}."
             raise DataError(
-                f"found {show(value)} among {kind}s; is it missing? Then name it in "
-                f'data.csv.null_values. Is it text? Then say data.columns: {{"{name}": "text"}}',
+                f"found {show(value)} among {kind}s; is it missing? Then {missing}."
+                f'{hint} Is it text? Then say data.columns: {{"{name}": "text"}}',
                 where=raw.cell(row, name),
             )
-    return "text"
+    return "text", _note(strings, raw, name)
+
+
+def format_of(raw: Raw, name: str) -> ColumnFormat | None:
+    """Return the one format in which all values of a column of text can be read, if any."""
+    import pyarrow.types as t
+
+    strings = raw.table.column(name)
+    textual = t.is_string(strings.type) or t.is_large_string(strings.type)
+    found = _proposal(strings, raw) if textual else None
+    if found is None or not found.all or len(found.formats) != 1:
+        return None
+    [form] = found.formats
+    try:
+        column(raw, name, None, form)
+    except DataError:
+        return None
+    return form
+
+
+def _proposal(strings: Any, raw: Raw) -> formats.Proposal | None:
+    some = strings.drop_null().slice(0, formats.SAMPLE).to_pylist()
+    return formats.propose(some, raw.how.decimal) if some else None
+
+
+def _note(strings: Any, raw: Raw, name: str) -> str:
+    found = _proposal(strings, raw)
+    if found is None:
+        return ""
+    said = f"the column {show(name)} is read as text, though most of its values look like "
+    if not found.formats:
+        return (
+            f"{said}dates, written in several ways, such as {show(found.example)}; write them in "
+            f'one way, or keep them as text with data.columns: {{"{name}": "text"}}'
+        )
+    return (
+        f"{said}{found.kind}s, such as {show(found.example)}; read them with "
+        f'{_remedy(name, found)}, or keep them as text with data.columns: {{"{name}": "text"}}'
+    )
+
+
+def _remedy(name: str, found: formats.Proposal) -> str:
+    ways = [
+        json.dumps({name: msgspec.to_builtins(form)}, ensure_ascii=False) for form in found.formats
+    ]
+    return f"data.formats: {' or '.join(ways[:2])}" if ways else "data.formats"
+
+
+def _note_of_padded(strings: Any, raw: Raw, name: str) -> str:
+    """Return what to say of numbers that are text because of leading zeros, such as one 007.
+
+    Codes of one length, such as postal codes, need no word.
+    """
+    import pyarrow.compute as pc
+
+    numbers = pc.match_substring_regex(_pointed(strings, raw), _NUMBER)
+    if 2 * _count(numbers) <= len(strings) - strings.null_count:
+        return ""
+    lengths = pc.utf8_length(pc.utf8_trim_whitespace(strings.filter(numbers)))
+    padded = pc.match_substring_regex(strings, _PADDED)
+    if len(lengths.unique()) == 1 or 2 * _count(padded) > _count(numbers):
+        return ""
+    row, value = _first(strings, padded)
+    return (
+        f"the column {show(name)} is read as text, though most of its values are numbers, because "
+        f"{show(value)} in {raw.place(row)} has a leading zero; say which it is with data.columns: "
+        f'{{"{name}": "number"}} or {{"{name}": "text"}}'
+    )
 
 
 def _pointed(strings: Any, raw: Raw) -> Any:
@@ -122,7 +232,7 @@ def _pointed(strings: Any, raw: Raw) -> Any:
     return pc.replace_substring(pc.replace_substring(strings, ".", "_"), ",", ".")
 
 
-def _text(strings: Any, _: Raw, __: str) -> NDArray[Any]:
+def _text(strings: Any, *_: Any) -> NDArray[Any]:
     import numpy as np
 
     values = np.empty(len(strings), dtype=object)
@@ -130,17 +240,24 @@ def _text(strings: Any, _: Raw, __: str) -> NDArray[Any]:
     return values
 
 
-def _numbers(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
+def _numbers(strings: Any, raw: Raw, name: str, form: ColumnFormat | UnsetType) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if isinstance(form, ColumnFormat):
+        plain, good = formats.numbers(strings, form, raw.how.decimal)
+        what = "a number as data.formats says: " + json.dumps(
+            msgspec.to_builtins(form), ensure_ascii=False
+        )
+        _refuse(strings, good, raw, name, what)
+        return _finite(plain.cast(pa.float64()), raw, name, plain)
     pointed = _pointed(strings, raw)
     _refuse(strings, pc.match_substring_regex(pointed, _NUMBER), raw, name, "a number")
     bare = pc.replace_substring_regex(pc.utf8_trim_whitespace(pointed), r"^\+", "")
     return _finite(bare.cast(pa.float64()), raw, name, strings)
 
 
-def _truths(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
+def _truths(strings: Any, raw: Raw, name: str, _: ColumnFormat | UnsetType) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -148,10 +265,12 @@ def _truths(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
     return _floats(pc.match_substring_regex(strings, r"(?i:true)").cast(pa.float64()))
 
 
-def _dates(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
+def _dates(strings: Any, raw: Raw, name: str, form: ColumnFormat | UnsetType) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if isinstance(form, ColumnFormat) and isinstance(form.date, str):
+        return _formatted_dates(strings, raw, name, form.date)
     bare = pc.utf8_trim_whitespace(strings)
     what = "a date, such as 2026-01-31 or 2026-01-31T12:00"
     _refuse(strings, pc.match_substring_regex(bare, _DATE), raw, name, what)
@@ -173,6 +292,24 @@ def _dates(strings: Any, raw: Raw, name: str) -> NDArray[Any]:
         raise
 
 
+def _formatted_dates(strings: Any, raw: Raw, name: str, form: str) -> NDArray[Any]:
+    import numpy as np
+
+    values = strings.to_pylist()
+    days: dict[str | None, float] = {None: np.nan}
+    for row, value in enumerate(values):
+        if value in days:
+            continue
+        found = formats.moment(value, form)
+        if found is None:
+            raise DataError(
+                f"found {show(value)}, expected a date as data.formats says: {show(form)}",
+                where=raw.cell(row, name),
+            )
+        days[value] = (found - EPOCH) // datetime.timedelta(microseconds=1) / MICROSECONDS
+    return np.array([days[value] for value in values], dtype=np.float64)
+
+
 def _days(moments: Any) -> NDArray[Any]:
     import pyarrow as pa
 
@@ -182,7 +319,7 @@ def _days(moments: Any) -> NDArray[Any]:
 
 
 def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[Any]:
-    """Return numbers as float64, where each is what it was."""
+    """Return numbers as float64, where each is what it was; `written` is the text of each."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.types as t
@@ -194,16 +331,30 @@ def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[A
             f"found {values[row]}, expected a finite number",
             where=raw.cell(row, name),
         )
-    integers = t.is_integer(numbers.type) or written is not None
-    for row in np.flatnonzero(np.abs(values) >= EXACT).tolist() if integers else ():
-        value = str((numbers if written is None else written)[row].as_py()).strip()
-        if value.lstrip("+-").isdigit() and abs(int(value)) > EXACT:
+    exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
+    if not exact and written is None and not raw.sources:
+        return values
+    large = np.flatnonzero(np.abs(values) >= EXACT).tolist()
+    if large and not exact and written is None:
+        texts = [one if isinstance(one, str) else "" for one in raw.literals(name)]
+        written = pa.array(texts, type=pa.string())
+    for row in large:
+        found = (numbers if written is None else written)[row].as_py()
+        value = str(found).strip()
+        whole = value.lstrip("+-").isdigit()
+        if abs(found) > EXACT if written is None else whole and _exceeds(value):
             raise DataError(
-                f"found {value}, beyond the integers that a float64 holds (2^53); is it a name? "
+                f"found {value[:60]}, beyond the integers that "
+                "a float64 holds (2^53); is it a name? "
                 f'Then say data.columns: {{"{name}": "text"}}',
                 where=raw.cell(row, name),
             )
     return values
+
+
+def _exceeds(digits: str) -> bool:
+    # Python refuses to read thousands of digits.
+    return len(digits.lstrip("+-0")) > 17 or abs(int(digits)) > EXACT
 
 
 def _buffer(column: Any, dtype: str) -> NDArray[Any]:
@@ -255,4 +406,9 @@ def _count(mask: Any) -> int:
     return int(pc.sum(mask).as_py() or 0)
 
 
-_PARSE = {"number": _numbers, "boolean": _truths, "date": _dates, "text": _text}
+_PARSE: dict[Kind, Callable[[Any, Raw, str, ColumnFormat | UnsetType], NDArray[Any]]] = {
+    "number": _numbers,
+    "boolean": _truths,
+    "date": _dates,
+    "text": _text,
+}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import first_line, show
@@ -15,6 +17,21 @@ from artifact_pipeline.settings import Csv
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Table: TypeAlias = "tuple[pa.Table, tuple[str, ...]]"
+"""Columns, and the names of those that hold the index of a data frame."""
+
+UNNAMED = "Unnamed: 0"
+"""What pandas calls a first column without a name."""
+_INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
+_BLOCK = 1 << 20
+"""Bytes that Arrow reads at once where no cell spans lines."""
+_LARGEST_BLOCK = (1 << 31) - 1
+_SLICE = 1 << 26
+"""Bytes of which quotes are looked at together."""
+
+
+_JSON_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class Raw(NamedTuple):
@@ -26,9 +43,18 @@ class Raw(NamedTuple):
     form: str
     """csv, parquet or jsonl."""
     how: Csv
+    """How a CSV is written; the default for the other forms."""
+    index_columns: tuple[str, ...] = ()
+    """Columns that hold the index of a data frame, and no values of the rows."""
+    sources: tuple[bytes, ...] = ()
+    """The bytes of each part of JSON lines: Arrow rounds large integers."""
+    kept: tuple[int, ...] | None = None
+    """Which rows of the parts these are; None where they are all of them."""
 
     def place(self, row: int) -> str:
         """Return the file and the row in it, counted from 1, of a row counted from 0."""
+        if self.kept is not None:
+            row = self.kept[row]
         for name, rows in self.parts:
             if row < rows:
                 return f"{name}, row {row + 1}"
@@ -38,6 +64,20 @@ class Raw(NamedTuple):
     def cell(self, row: int, column: str) -> str:
         """Return the place of a row, and the column in it."""
         return f"{self.place(row)}, column {show(column)}"
+
+    def literals(self, column: str) -> list[Any]:
+        """Return the numbers in a column of JSON lines: floats, and integers as written."""
+        decoder, found = json.JSONDecoder(parse_int=str, strict=False), []
+        for data in self.sources:
+            text, at = data.decode(), 0
+            while (begin := _JSON_SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+                record, at = decoder.raw_decode(text, begin)
+                found.append(record.get(column))
+        return found if self.kept is None else [found[row] for row in self.kept]
+
+    def take(self, index: list[int]) -> Raw:
+        """Return some of the rows, which keep their places."""
+        return self._replace(table=self.table.take(index), kept=tuple(index))
 
     def where(self) -> str:
         """Return what the table is called in a message."""
@@ -49,15 +89,23 @@ def read(files: Iterable[tuple[str, bytes]], form: str, how: Csv) -> Raw:
     """Return the columns in the bytes of files, which are of one form: csv, parquet or jsonl.
 
     Raises:
-        DataError: for bytes that are not of the form or the encoding, columns that have no name,
-            one name twice, or are not in each file, and no rows; named by file and row.
+        DataError: for bytes that are not of the form or the encoding, a quote that is not closed,
+            columns that have no name, one name twice, or are not in each file, and no rows; named
+            by file, row or line.
     """
     import pyarrow as pa
 
     tables: list[Any] = []
     parts: list[tuple[str, int]] = []
+    sources: list[bytes] = []
+    index: dict[str, None] = {}
+    how = how if form == "csv" else Csv()
     for name, data in files:
-        found = _READ[form](data, name, how)
+        if form == "jsonl":
+            data = data.removeprefix(codecs.BOM_UTF8)
+            sources.append(data)
+        found, of_index = _READ[form](data, name, how)
+        index |= dict.fromkeys(of_index)
         _check_names(found.column_names, name)
         if tables and (other := set(found.column_names) ^ set(tables[0].column_names)):
             there = "is not in" if min(other) in found.column_names else "is in"
@@ -78,7 +126,7 @@ def read(files: Iterable[tuple[str, bytes]], form: str, how: Csv) -> Raw:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         said = f"its parts do not go together: {first_line(error)}"
         raise DataError(said, where=parts[0][0]) from error
-    return Raw(whole, parts, form, how)
+    return Raw(whole, parts, form, how, tuple(index), tuple(sources))
 
 
 def _check_names(names: list[str], where: str) -> None:
@@ -116,70 +164,226 @@ def _check_types(types: list[tuple[str, Any]], name: str) -> None:
             )
 
 
-def _csv(data: bytes, where: str, how: Csv) -> pa.Table:
+def _csv(data: bytes, where: str, how: Csv) -> Table:
+    delimiter = "\t" if where.lower().endswith(".tsv") and how.delimiter == "," else how.delimiter
+    content = _utf8(data, where, how.encoding)
+    if not content.strip():
+        raise DataError("is empty, expected a table", where=where)
+    if not delimiter.isascii():
+        raise DataError(
+            f"cannot be split at {show(delimiter)}: expected an ASCII character as "
+            "data.csv.delimiter",
+            where=where,
+        )
+    quoted = b'"' in content
+    if quoted:
+        _check_quotes(content, where, delimiter.encode())
+    header = _header(content, where, delimiter)
+    names, index = _named(header)
+    _check_names(names, where)
+    try:
+        table = _arrow_csv(content, where, how, header, delimiter, quoted)
+    except _Uneven as uneven:
+        if not uneven.first_row_has_one_more:
+            raise
+        table = _with_row_names(content, where, how, names, delimiter)
+        if table is None:
+            raise
+        names = [_unused(names), *names]
+        index = (names[0], *index)
+    return table.rename_columns(names), index
+
+
+class _Uneven(DataError):
+    """A row with more or fewer cells than the header has names."""
+
+    first_row_has_one_more = False
+
+
+def _arrow_csv(
+    content: bytes, where: str, how: Csv, header: list[str], delimiter: str, quoted: bool
+) -> pa.Table:
+    """Return the columns of a CSV in UTF-8, all of them text."""
     import pyarrow as pa
     import pyarrow.csv as arrow
 
-    if not data.strip():
-        raise DataError("is empty, expected a table", where=where)
-    delimiter = "\t" if where.lower().endswith(".tsv") and how.delimiter == "," else how.delimiter
-    names = _header(data, where, how.encoding, delimiter)
-    _check_names(names, where)
-    _check_encoding(data, where, how.encoding)
     uneven: list[Any] = []
 
     def refuse(row: Any) -> str:
         uneven.append(row)
         return "error"
 
-    try:
-        return arrow.read_csv(
-            io.BytesIO(data),
-            read_options=arrow.ReadOptions(use_threads=False, encoding=how.encoding),
-            parse_options=arrow.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=refuse
-            ),
-            convert_options=arrow.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                null_values=["", *how.null_values],
-                strings_can_be_null=True,
-            ),
-        )
-    except pa.ArrowException as error:
-        if uneven:
-            one = uneven[0]
-            place = where if one.number is None else f"{where}, row {one.number - 1}"
-            raise DataError(
-                f"found {one.actual_columns} cells, expected {one.expected_columns}", where=place
-            ) from error
-        raise DataError(f"is not CSV: {first_line(error)[:160]}", where=where) from error
+    # Arrow drops a byte where a line end in a quoted cell meets the end of a block.
+    blocks = [len(content) + 1] if quoted else [_BLOCK, len(content) + 1]
+    if quoted and len(content) >= _LARGEST_BLOCK:
+        raise DataError("holds quotes in over 2 GiB; split it into several files", where=where)
+    for block in blocks:
+        try:
+            return arrow.read_csv(
+                pa.BufferReader(content),
+                read_options=arrow.ReadOptions(
+                    use_threads=False, block_size=min(block, _LARGEST_BLOCK)
+                ),
+                parse_options=arrow.ParseOptions(
+                    delimiter=delimiter, newlines_in_values=quoted, invalid_row_handler=refuse
+                ),
+                convert_options=arrow.ConvertOptions(
+                    column_types=dict.fromkeys(header, pa.string()),
+                    null_values=["", *how.null_values],
+                    strings_can_be_null=True,
+                ),
+            )
+        except pa.ArrowException as error:
+            if uneven:
+                row = uneven[0]
+                place = where if row.number is None else f"{where}, row {row.number - 1}"
+                said = f"found {row.actual_columns} cells, expected {row.expected_columns}"
+                refused = _Uneven(said, where=place)
+                more = row.actual_columns == row.expected_columns + 1
+                refused.first_row_has_one_more = more and row.number == 2
+                raise refused from error
+            if "straddling" in str(error) and block != blocks[-1]:  # a cell larger than a block
+                continue
+            raise DataError(f"is not CSV: {first_line(error)[:160]}", where=where) from error
+    raise AssertionError("the last block holds the whole file")
 
 
-def _header(data: bytes, where: str, encoding: str, delimiter: str) -> list[str]:
-    if b"\0" in data[:4096] and "16" not in encoding and "32" not in encoding:
-        raise DataError("holds NUL bytes; is this a table?", where=where)
-    codec = "utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding
-    text = io.TextIOWrapper(io.BytesIO(data), encoding=codec, newline="")
+def _with_row_names(
+    content: bytes, where: str, how: Csv, names: list[str], delimiter: str
+) -> pa.Table | None:
+    """Return a CSV whose rows begin with a name that the header lacks, as R writes it.
+
+    None where not all rows do, or end in an empty cell, which is a delimiter too many.
+    """
+    header = [_unused(names), *names]
+    more = f'"{header[0]}"{delimiter}'.encode() + content.lstrip(b"\r\n")
     try:
-        return next(csv.reader(text, delimiter=delimiter))
-    except (UnicodeError, csv.Error, StopIteration) as error:
-        _check_encoding(data, where, encoding)
+        table = _arrow_csv(more, where, how, header, delimiter, quoted=True)
+    except _Uneven:
+        return None
+    last = table.column(table.num_columns - 1)
+    return None if last.null_count == len(last) else table
+
+
+def _named(header: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of columns, and those of the first ones that hold an index.
+
+    pandas and R write the index as a first column without a name, which pandas reads back as
+    `Unnamed: 0`, and writes under that name the next time.
+    """
+    names = list(header)
+    if len(names) > 1 and not names[0].strip():
+        names[0] = _unused(names)
+    count = 0
+    while count < len(names) and _INDEX.fullmatch(names[count]):
+        count += 1
+    return names, tuple(names[:count]) if count < len(names) else ()
+
+
+def _unused(names: list[str]) -> str:
+    """Return a name for a column that has none, as pandas gives it."""
+    tried, name = 0, UNNAMED
+    while name in names:
+        tried += 1
+        name = f"{UNNAMED}.{tried}"
+    return name
+
+
+def _utf8(data: bytes, where: str, encoding: str) -> bytes:
+    """Return the text of a CSV in UTF-8, without a byte order mark."""
+    plain = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+    if plain:
+        _check_no_nul(data, where)
+    text = _decoded(data, where, encoding)
+    content = data if plain else text.encode()
+    _check_no_nul(content, where)
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _check_no_nul(data: bytes, where: str) -> None:
+    if (at := data.find(b"\0")) >= 0:
+        place = f"{where}, line {_line(data[:at])}"
+        raise DataError("holds NUL bytes; is this a table?", where=place)
+
+
+def _line(before: bytes) -> int:
+    """Return the number of the line that these bytes lead up to, whatever ends a line."""
+    return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
+
+
+def _header(content: bytes, where: str, delimiter: str) -> list[str]:
+    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
+    try:
+        return next(row for row in csv.reader(text, delimiter=delimiter) if row)
+    except (csv.Error, StopIteration) as error:
         raise DataError(f"its header is not CSV: {first_line(error)}", where=where) from error
 
 
-def _check_encoding(data: bytes, where: str, encoding: str) -> None:
+def _check_quotes(content: bytes, where: str, delimiter: bytes) -> None:
+    """Refuse a quote that opens a cell and is not closed: it would swallow the rows behind it.
+
+    Quotes inside a cell that does not begin with one are text, as in pandas and Arrow.
+    """
+    if _are_paired(content, delimiter):
+        return
+    stops = re.escape(delimiter) + rb"\r\n"
+    others = re.compile(rb'(?:(?:[^"' + stops + rb"][^" + stops + rb"]*+)?[" + stops + rb"])*+")
+    # Group 1 is the quote that closes a cell, group 2 what follows it there.
+    cell = re.compile(rb'"(?:[^"]++|"")*+(?:(")([^' + stops + rb"]*+))?")
+    lines = re.compile(rb"[\r\n]")
+    at = 0
+    while (skipped := others.match(content, at)) and (found := cell.match(content, skipped.end())):
+        at = found.end()
+        closed = found[1] is not None
+        if closed and not (found[2] and lines.search(content, found.start(), found.start(1))):
+            continue
+        place = f"{where}, line {_line(content[: found.start()])}"
+        if not closed:
+            raise DataError("a quote is opened here and never closed", where=place)
+        line = _line(content[: found.start(1)])
+        raise DataError(
+            f"a quote is opened here and closed in line {line}, before more text of its cell; is "
+            "one missing? A quote inside a quoted cell is written twice",
+            where=place,
+        )
+
+
+def _are_paired(content: bytes, delimiter: bytes) -> bool:
+    """Return whether quotes only surround cells, or are doubled inside them, as RFC 4180 says."""
+    import numpy as np
+
+    codes = np.frombuffer(content, dtype="uint8")
+    outside = np.zeros(256, dtype=bool)
+    outside[[*delimiter, *b"\r\n"]] = True
+    count = 0
+    for begin in range(0, len(codes), _SLICE):
+        quotes = np.flatnonzero(codes[begin : begin + _SLICE] == ord('"')) + begin
+        opening, closing = quotes[count % 2 :: 2], quotes[1 - count % 2 :: 2]
+        count += len(quotes)
+        before, after = codes[np.maximum(opening - 1, 0)], codes[(closing + 1) % len(codes)]
+        # A quote beside a quote that is not a cell of its own is half of a doubled one.
+        good_before = outside[before] | (opening == 0) | (before == ord('"'))
+        good_after = outside[after] | (closing == len(codes) - 1) | (after == ord('"'))
+        if not (good_before.all() and good_after.all()):
+            return False
+    return count % 2 == 0
+
+
+def _decoded(data: bytes, where: str, encoding: str) -> str:
     try:
-        data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
         raise DataError(
             f"is not {encoding}: byte 0x{data[error.start]:02x}; name the encoding it has as "
             "data.csv.encoding",
-            where=f"{where}, line {line}",
+            where=f"{where}, line {_line(data[: error.start])}",
         ) from error
+    except UnicodeError as error:
+        said = f"is not {encoding}: {first_line(error)}; name the encoding it has as "
+        raise DataError(f"{said}data.csv.encoding", where=where) from error
 
 
-def _parquet(data: bytes, where: str, _: Csv) -> pa.Table:
+def _parquet(data: bytes, where: str, _: Csv) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as arrow
 
@@ -187,22 +391,42 @@ def _parquet(data: bytes, where: str, _: Csv) -> pa.Table:
         table = arrow.ParquetFile(pa.BufferReader(data)).read()
         # Text that is not UTF-8 and indices that lead nowhere show only when they are looked at.
         table.validate(full=True)
-        return table
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"is no Parquet file: {first_line(error)[:160]}", where=where) from error
+    return table, _pandas_index(table)
 
 
-def _jsonl(data: bytes, where: str, _: Csv) -> pa.Table:
+def _pandas_index(table: pa.Table) -> tuple[str, ...]:
+    """Return the columns that pandas wrote as the index of a data frame, by its metadata."""
+    try:
+        said = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+        names = said.get("index_columns", [])
+        found = tuple(one for one in names if isinstance(one, str) and one in table.column_names)
+    except (ValueError, AttributeError, TypeError):  # metadata decides nothing that is not there
+        return ()
+    return found if len(found) < table.num_columns else ()
+
+
+def _jsonl(data: bytes, where: str, _: Csv) -> Table:
     import pyarrow as pa
     import pyarrow.json as arrow
 
     if not data.strip():
         raise DataError("is empty, expected a JSON object in each line", where=where)
-    _check_encoding(data, where, "utf-8")
+    _decoded(data, where, "utf-8")
     # One block: a type is inferred of it as a whole, and rows are counted from its beginning.
-    block = arrow.ReadOptions(use_threads=False, block_size=min(len(data) + 1, (1 << 31) - 1))
+    block = arrow.ReadOptions(use_threads=False, block_size=min(len(data) + 1, _LARGEST_BLOCK))
+
+    def read(texts: list[str]) -> pa.Table:
+        schema = pa.schema([(name, pa.string()) for name in texts])
+        how = arrow.ParseOptions(explicit_schema=schema) if texts else None
+        return arrow.read_json(io.BytesIO(data), read_options=block, parse_options=how)
+
     try:
-        return arrow.read_json(io.BytesIO(data), read_options=block)
+        table = read([])
+        # Arrow makes times of texts where all of them look like it; a text is the text it is.
+        texts = [field.name for field in table.schema if pa.types.is_timestamp(field.type)]
+        return (read(texts).select(table.column_names) if texts else table), ()
     except pa.ArrowException as error:
         said = first_line(error).removeprefix("JSON parse error: ")[:160]
         if row := re.search(r" in row (\d+)$", said):

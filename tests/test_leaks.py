@@ -1,0 +1,72 @@
+"""Which columns are said to give the target away, and which are not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import datasets
+
+from artifact_pipeline import leaks, loading, splitting
+from artifact_pipeline.settings import Data, Split
+
+WAGE = np.random.default_rng(1).lognormal(3, 0.5, 300)
+
+
+def warned(folder, frame, target):
+    """Return what is said of a table whose target is `y`."""
+    frame.to_csv(folder / "t.csv", index=False)
+    rows = loading.load(Data(path=str(folder / "t.csv"), target="y"), target=target)
+    return leaks.find(rows, splitting.split(rows, Split()))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [np.log, np.sqrt, np.square, np.reciprocal, np.negative, lambda y: np.round(np.log(y), 3),
+     lambda y: 1.2 * y + 7, lambda y: np.exp(y / 30), lambda y: np.where(y > 9, y, np.nan)],
+)  # fmt: skip
+def test_a_monotone_function_of_the_target_is_a_likely_leak(tmp_path, function):
+    noise = np.random.default_rng(2).normal(size=300)
+    said = warned(tmp_path, pd.DataFrame({"a": noise, "f": function(WAGE), "y": WAGE}), "number")
+    assert len(said) == 1 and "the feature 'f' alone gives the target" in said[0]
+
+
+def test_few_values_must_agree_in_each(tmp_path):
+    stars = np.arange(300) % 5 + 1.0
+    other = np.where(np.arange(300) == 7, 4.5, stars)
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"same": stars**2, "a": rng.normal(size=300), "other": other, "y": stars})
+    said = warned(tmp_path, frame, "number")
+    assert len(said) == 1 and "'same'" in said[0]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_column_that_parts_the_classes_is_a_likely_leak(tmp_path, classes):
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, classes, 300)
+    frame = pd.DataFrame({"a": rng.normal(size=300), "f": y * 10 + rng.random(300), "y": y})
+    frame.loc[::9, "f"] = None
+    said = warned(tmp_path, frame, "class")
+    assert len(said) == 1 and "'f'" in said[0]
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "digits", "iris", "wine"])
+def test_bundled_sets_have_no_leaks(tmp_path, name):
+    bunch = getattr(datasets, f"load_{name}")()
+    frame = pd.DataFrame(bunch.data).add_prefix("c").assign(y=bunch.target).drop_duplicates()
+    target = "number" if name == "diabetes" else "class"
+    # Digits and iris hold one row twice in all but the target's order; no column may be named.
+    assert not [one for one in warned(tmp_path, frame, target) if "the feature" in one]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ordinary_columns_are_not_named(tmp_path, seed):
+    X, y = datasets.make_regression(300, 6, noise=10, random_state=seed)
+    assert not warned(tmp_path, pd.DataFrame(X).add_prefix("c").assign(y=y), "number")
+    X, y = datasets.make_classification(300, 6, flip_y=0.05, random_state=seed)
+    assert not warned(tmp_path, pd.DataFrame(X).add_prefix("c").assign(y=y), "class")
+
+
+def test_a_large_table_is_sampled_alike_each_time():
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=200_000)
+    noisy = y + rng.normal(size=200_000)
+    assert leaks._gives(np.exp(y), y, "number") and not leaks._gives(noisy, y, "number")
