@@ -9,14 +9,19 @@
 - onnxruntime has no Imputer in float64.
 - LinearSVC behind another step is asked for an option that it does not have (skl2onnx 1.20).
 - Columns that are joined get the widest of their types, not that of the first.
+- A VotingClassifier that would flatten what it transforms is refused, although it predicts the same.
+- SimpleImputer takes text only where a text marks what is missing.
 - The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
+
+from artifact_pipeline.estimators import parts_of
 
 TREES_AND_KERNELS = (
     *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
@@ -87,6 +92,7 @@ def register() -> None:
     for name in TREES_AND_KERNELS:
         replace(name, _in_float32)
     replace("SimpleImputer", _impute)
+    replace("VotingClassifier", _vote)
     # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
     svc = get_converter("SklearnLinearSVC")
     options = {**(svc.get_allowed_options() or {}), "zipmap": [True, False, "columns"]}
@@ -146,15 +152,23 @@ def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> 
 def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
     import numpy as np
     from onnx import TensorProto
-    from skl2onnx.common.data_types import DoubleTensorType
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 
     imputer, inputs = operator.raw_operator, operator.inputs
+    if imputer.add_indicator:
+        raise RuntimeError("an imputer that marks what was missing")
+    if isinstance(inputs[0].type, StringTensorType) and not isinstance(imputer.missing_values, str):
+        # No text is NaN. What a missing text becomes was decided by `with_empty_texts`.
+        names = [one.full_name for one in inputs]
+        name = scope.get_unique_operator_name("Concat")
+        container.add_node("Concat", names, [operator.outputs[0].full_name], axis=1, name=name)
+        return
     if not isinstance(inputs[0].type, DoubleTensorType):
         convert(scope, operator, container)
         return
     fill = np.asarray(imputer.statistics_, dtype=np.float64)
     missing = imputer.missing_values
-    if len(inputs) > 1 or imputer.add_indicator or missing == missing or np.isnan(fill).any():
+    if len(inputs) > 1 or missing == missing or np.isnan(fill).any():
         raise RuntimeError("an imputer that is none of NaN alone")
     values, mask = (scope.get_unique_variable_name(name) for name in ("fill", "missing"))
     container.add_initializer(values, TensorProto.DOUBLE, [1, len(fill)], fill.tolist())
@@ -162,6 +176,44 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     for kind, words, out in (("IsNaN", [source], mask), ("Where", [mask, values, source], target)):
         name = scope.get_unique_operator_name(kind)
         container.add_node(kind, words, [out], name=name)
+
+
+def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    import numpy as np
+
+    voter = copy.copy(operator.raw_operator)
+    voter.flatten_transform = False  # it decides what is transformed, and not what is predicted
+    if voter.weights is not None:  # those of estimators that were dropped are still among them
+        voter.weights = np.asarray(voter._weights_not_none, dtype=np.float64)
+    operator.raw_operator = voter
+    convert(scope, operator, container)
+
+
+def with_empty_texts(estimator: Any) -> Any:
+    """Return a fitted estimator whose imputers fill empty texts, which is how a graph is given
+    texts that are missing; where an empty text was learned as a category it stays one.
+
+    The estimator itself fills NaN and None.
+    """
+    parts = list(parts_of(estimator))
+    learned = [values for one in parts for values in getattr(one, "categories_", ())]
+    if not any(map(_fills_text, parts)) or any("" in values.tolist() for values in learned):
+        return estimator
+    found = copy.deepcopy(estimator)
+    for part in filter(_fills_text, parts_of(found)):
+        part.missing_values = ""
+    return found
+
+
+def _fills_text(part: Any) -> bool:
+    from sklearn.impute import SimpleImputer
+
+    return (
+        isinstance(part, SimpleImputer)
+        and getattr(part, "statistics_", None) is not None
+        and part.statistics_.dtype.kind == "O"
+        and not isinstance(part.missing_values, str)
+    )
 
 
 def _widen(operator: Any) -> None:

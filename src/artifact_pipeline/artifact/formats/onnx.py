@@ -46,7 +46,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
     converters.register()
     gives_probabilities = hasattr(estimator, "predict_proba")
     try:
-        inputs, source = _inputs(estimator, rows, dtype)
+        inputs, source = _inputs(converters.with_empty_texts(estimator), rows, dtype)
         with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
             graph = to_onnx(
                 source,
