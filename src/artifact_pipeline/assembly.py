@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PASS = "passthrough"
 """What scikit-learn calls columns that are left as they are."""
+_OF_TARGETS = tuple(
+    f"sklearn.preprocessing.{name}"
+    for name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer")
+)
 _TRANSFORMERS = (
     Inner("sklearn.impute.SimpleImputer", {"strategy": "median"}, "impute"),
     Inner("sklearn.preprocessing.StandardScaler", {}, "scale"),
@@ -63,13 +67,8 @@ def resolve(
             params = arguments(name, step.params or {}, random_state, place)
             steps.append(Step(step.name, name, params))
     for step, place in zip(steps[:-1], places, strict=False):
-        if isinstance(step.estimator, str) and not hasattr(
-            class_of(step.estimator, place), "transform"
-        ):
-            raise ConfigError(
-                f"{step.estimator} cannot transform rows; only the last step predicts",
-                where=f"{place}.estimator",
-            )
+        if isinstance(step.estimator, str):
+            _check_transforms(step.estimator, place, "rows; only the last step predicts")
     _check_last(steps[-1], places[-1], target)
     if isinstance(whole.steps, list):
         return Model(steps=steps)
@@ -197,15 +196,23 @@ def _resolve_branches(
     return Step(step.name, branches=resolved, remainder=rest)
 
 
+def _check_transforms(name: str, where: str, what: str) -> None:
+    if name in _OF_TARGETS:
+        raise ConfigError(
+            f"{name} encodes the target, which classifiers take as it is; to encode features use "
+            "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder",
+            where=f"{where}.estimator",
+        )
+    if not hasattr(class_of(name, where), "transform"):
+        raise ConfigError(f"{name} cannot transform {what}", where=f"{where}.estimator")
+
+
 def _resolve_inner(branch: Branch, random_state: int, where: str) -> list[Inner]:
     found = []
     for index, inner in enumerate(branch.as_steps()):
         place = f"{where}.steps[{index}]" if isinstance(branch.steps, list) else where
         params = arguments(inner.estimator, inner.params or {}, random_state, place)
-        if not hasattr(class_of(inner.estimator, place), "transform"):
-            raise ConfigError(
-                f"{inner.estimator} cannot transform columns", where=f"{place}.estimator"
-            )
+        _check_transforms(inner.estimator, place, "columns")
         name = inner.estimator.rpartition(".")[2].lower()
         found.append(
             Inner(

@@ -22,6 +22,23 @@ from artifact_pipeline.explain import nearest, sentence, show
 # Public names alone: `sklearn.package.Class`, no part of it private.
 _NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
 _CLOSED = ("sklearn.externals", "sklearn.tests", "sklearn.conftest", "sklearn.experimental")
+_EXPERIMENTAL = {
+    "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
+    "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
+    "sklearn.model_selection.HalvingRandomSearchCV": (
+        "sklearn.experimental.enable_halving_search_cv"
+    ),
+}
+"""Estimators that scikit-learn shows only once another module was imported."""
+FUNCTIONS = {
+    "numpy": (
+        "absolute arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil cos cosh deg2rad exp "
+        "exp2 expm1 fabs floor log log10 log1p log2 negative rad2deg reciprocal rint sign sin "
+        "sinh sqrt square tan tanh trunc".split()
+    ),
+    "scipy.special": "erf exp10 expit expm1 gammaln log1p logit".split(),
+}
+"""The functions that a parameter may name: elementwise, and without a side effect."""
 
 
 def arguments(
@@ -41,6 +58,9 @@ def arguments(
         for key, value in params.items()
         if key != "n_jobs"
     }
+    for key, value in own.items():
+        if _is_function(cls, key, value):
+            _check_function(value, f"{where}.params.{key}")
     if missing := [key for key in _required(cls) if key not in own]:
         raise ConfigError(f"{name} needs the parameter {missing[0]!r}", where=f"{where}.params")
     given = {
@@ -119,7 +139,35 @@ def make(name: str, params: dict[str, Any]) -> Any:
 def _values(cls: type[Any], params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as the class wants them: estimators made, tuples and dicts as such."""
     constraints = getattr(cls, "_parameter_constraints", {})
-    return {key: value_of(value, constraints.get(key)) for key, value in params.items()}
+    return {
+        key: _function(value)
+        if _is_function(cls, key, value)
+        else value_of(value, constraints.get(key))
+        for key, value in params.items()
+    }
+
+
+def _is_function(cls: type[Any], key: str, value: Any) -> bool:
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.preprocessing import FunctionTransformer
+
+    of_functions = issubclass(cls, (FunctionTransformer, TransformedTargetRegressor))
+    return of_functions and key in ("func", "inverse_func") and isinstance(value, str)
+
+
+def _function(name: str) -> Any:
+    module, _, function = name.rpartition(".")
+    return getattr(importlib.import_module(module), function)
+
+
+def _check_function(name: str, where: str) -> None:
+    known = [f"{module}.{one}" for module, names in FUNCTIONS.items() for one in names]
+    if name not in known:
+        raise ConfigError(
+            f"found {show(name)}, expected the name of an elementwise function such as "
+            f"numpy.log1p; {nearest(name, known)}",
+            where=where,
+        )
 
 
 def value_of(value: Any, constraints: Any) -> Any:
@@ -142,7 +190,7 @@ def _is_pair(value: Any) -> bool:
 
 def _ask_the_estimator(estimator: Any, where: str) -> None:
     ask = getattr(estimator, "_validate_params", None)  # what its own fit calls first
-    if ask is None:  # a kernel
+    if ask is None or not hasattr(estimator, "_parameter_constraints"):  # a kernel, FeatureUnion
         return
     try:
         ask()
@@ -170,6 +218,8 @@ def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
         )
     package, _, cls = name.rpartition(".")
     try:
+        if name in _EXPERIMENTAL:
+            importlib.import_module(_EXPERIMENTAL[name])
         module = importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(f"scikit-learn has no {package}", where=where) from error
@@ -203,12 +253,16 @@ def outputs(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 
 def forget_addresses(estimator: Any) -> None:
-    """Remove what a fitted estimator holds of places in memory: they are others in each process.
+    """Remove what differs from process to process in a fitted estimator: addresses and times.
 
-    The id of a vectorizer's stop words tells it that it has looked at them; it looks again.
+    The id of a vectorizer's stop words tells it that it has looked at them; it looks again. A
+    search records how long its fits took.
     """
     for part in parts_of(estimator):
         vars(part).pop("_stop_words_id", None)
+        vars(part).pop("refit_time_", None)
+        if isinstance(found := getattr(part, "cv_results_", None), dict):
+            part.cv_results_ = {k: v for k, v in found.items() if not k.endswith("_time")}
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:

@@ -9,7 +9,7 @@
 - onnxruntime has no Imputer in float64.
 - LinearSVC behind another step is asked for an option that it does not have (skl2onnx 1.20).
 - Columns that are joined get the widest of their types, not that of the first.
-- A VotingClassifier that would flatten what it transforms is refused, although it predicts the same.
+- VotingClassifier is refused with flatten_transform, which decides nothing that it predicts.
 - SimpleImputer takes text only where a text marks what is missing.
 - The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
 """
