@@ -8,6 +8,7 @@ Everything works on it but making it again: its recipe says that it was brought,
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -17,12 +18,12 @@ from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact import seal as sealing
 from artifact_pipeline.artifact.formats import parity, pickle
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
-from artifact_pipeline.artifact.manifest import Label
-from artifact_pipeline.artifact.open import verify
+from artifact_pipeline.artifact.manifest import MANIFEST, Label
+from artifact_pipeline.artifact.open import Verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
 from artifact_pipeline.errors import CallError, DataError
-from artifact_pipeline.estimators import outputs
+from artifact_pipeline.estimators import as_labels, outputs
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.observation import observe
 from artifact_pipeline.policy import Reference
@@ -72,17 +73,20 @@ def seal(
     """
     import numpy as np
 
+    estimator = _best(estimator)
     target = _target(estimator)
+    labels = _labels(estimator) if target == "class" else []
+    names = [str(label) for label in labels]
     kinds, rows = _rows(X)
-    truth = np.asarray(y)
-    _check(truth, len(rows), target)
+    truth = _truth(y, len(rows), labels)
     with asking("predict with it", "estimator"):
         found = Outputs(*outputs(estimator, rows))
-    labels = estimator.classes_.tolist() if target == "class" else []
-    names = [str(label) for label in labels]
-    if not set(truth.tolist()) <= set(labels) and target == "class":
-        other = sorted(set(truth.tolist()) - set(labels), key=str)[0]
-        raise DataError(f"holds {other!r}, and the estimator knows {', '.join(names)}", where="y")
+    if found.predicted.shape != truth.shape:
+        raise CallError(
+            f"predicts {found.predicted.shape[1:]} values for a row, expected one; seal a model "
+            "of each target",
+            where="estimator",
+        )
     proven = batch(rows)
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(estimator, rows, list(kinds.values()))
@@ -164,6 +168,8 @@ def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
     """Return the columns of a DataFrame, none of an array, and X as a served model takes it."""
     import numpy as np
 
+    if hasattr(X, "toarray"):  # scipy's sparse matrices
+        X = X.toarray()
     if not hasattr(X, "columns"):
         try:
             matrix = np.asarray(X, dtype=np.float64)
@@ -172,20 +178,71 @@ def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
         if matrix.ndim != 2 or not matrix.size:
             raise DataError(f"has the shape {matrix.shape}, expected (rows, features)", where="X")
         return {}, matrix
-    kinds: dict[str, Kind] = {
-        str(name): _KINDS.get(np.asarray(X[name]).dtype.kind, "text") for name in X.columns
-    }
+    kinds: dict[str, Kind] = {str(name): _kind(X, name) for name in X.columns}
+    if not kinds:
+        raise DataError(f"has the shape {X.shape}, expected (rows, features)", where="X")
     given = checking.columns_of(X, list(kinds.items()))
-    return kinds, loading.frame(dict(zip(kinds, given, strict=True)))
+    # Under the names that it has: an estimator may know its columns by integers.
+    return kinds, loading.frame(dict(zip(X.columns, given, strict=True)))
 
 
-def _check(truth: NDArray[Any], rows: int, target: Target) -> None:
+def _kind(X: Any, name: Any) -> Kind:
+    dtype: Any = getattr(X[name], "dtype", None)
+    kind = dtype.kind if hasattr(dtype, "na_value") else checking.values_of(X[name]).dtype.kind
+    return "text" if kind == "O" else _KINDS.get(kind, "text")
+
+
+def _best(estimator: Any) -> Any:
+    """Return an estimator, of a search the best one that it found."""
+    from sklearn.model_selection._search import BaseSearchCV
+
+    if not isinstance(estimator, BaseSearchCV):
+        return estimator
+    if not hasattr(estimator, "best_estimator_"):
+        said = "has no best estimator; expected a fitted search with refit=True"
+        raise CallError(said, where="estimator")
+    return estimator.best_estimator_
+
+
+def _labels(estimator: Any) -> list[Label]:
+    classes = getattr(estimator, "classes_", None)
+    if not hasattr(classes, "dtype"):
+        several = isinstance(classes, list)
+        said = "predicts several targets, expected one" if several else "has no classes_"
+        raise CallError(said, where="estimator")
+    labels = as_labels(classes)
+    if labels.dtype.kind not in "biuU":
+        said = f"its labels are {labels.dtype}, expected text, booleans or integers"
+        raise CallError(said, where="estimator")
+    found: list[Label] = labels.tolist()
+    return found
+
+
+def _truth(y: Any, rows: int, labels: list[Label]) -> NDArray[Any]:
+    """Return the true labels, each as the estimator has it, or else float64 numbers: (n_rows,)."""
     import numpy as np
 
+    given = checking.values_of(y)
+    truth = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
     if truth.shape != (rows,):
-        raise DataError(f"has the shape {truth.shape}, expected ({rows},)", where="y")
-    if target == "number" and not np.isfinite(truth.astype(np.float64)).all():
+        raise DataError(f"has the shape {given.shape}, expected ({rows},)", where="y")
+    if labels:
+        known: dict[Any, Label] = {label: label for label in labels}
+        for index, value in enumerate(truth.tolist()):
+            if value not in known:
+                names = ", ".join(map(str, labels))
+                raise DataError(
+                    f"holds {value!r} in row {index + 1}, and the estimator knows {names}",
+                    where="y",
+                )
+        return np.array([known[value] for value in truth.tolist()])
+    try:
+        numbers = truth.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"does not hold numbers: {error}", where="y") from error
+    if not np.isfinite(numbers).all():
         raise DataError("holds a number that is not finite", where="y")
+    return numbers
 
 
 def _features(estimator: Any, matrix: Any) -> list[str]:
@@ -243,7 +300,7 @@ def _keep(
 ) -> Sealed:
     from artifact_pipeline.report import page
 
-    digest = store.add(files)
+    digest = store.add(_readable(files))
     verified = verify(store.folder(digest), digest)
     store.index(verified.manifest.recipe_digest, digest)
     checkout.trust(pickled)
@@ -252,3 +309,11 @@ def _keep(
     store.put_report(digest, report)
     store.set_alias(LATEST, digest)
     return Sealed(digest, str(store.folder(digest)), str(store.report(digest)), metrics)
+
+
+def _readable(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return files whose manifest and evaluation can be read again: others are not stored."""
+    manifest = manifests.decode(files[MANIFEST], MANIFEST)
+    digest = canonical.digest(files[MANIFEST])
+    Verified(Path(MANIFEST).parent, digest, manifest, files, files[MANIFEST]).evaluation()
+    return files

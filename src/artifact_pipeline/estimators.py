@@ -247,9 +247,36 @@ def _required(cls: type[Any]) -> list[str]:
 
 
 def outputs(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what a fitted estimator predicts of X, and its probabilities or None."""
-    gives = hasattr(estimator, "predict_proba")
-    return estimator.predict(X), estimator.predict_proba(X) if gives else None
+    """Return what a fitted estimator predicts of X, and its probabilities or None.
+
+    Labels are (n_rows,) text, booleans or integers, also where the estimator learned whole floats
+    or objects; numbers and probabilities are float64.
+    """
+    import numpy as np
+    from sklearn.base import is_classifier
+
+    predicted = np.asarray(estimator.predict(X))
+    if predicted.ndim == 2 and predicted.shape[1] == 1:  # it learned y of that shape
+        predicted = predicted[:, 0]
+    served = as_labels(predicted) if is_classifier(estimator) else predicted.astype(np.float64)
+    if not hasattr(estimator, "predict_proba"):
+        return served, None
+    return served, np.asarray(estimator.predict_proba(X), dtype=np.float64)
+
+
+def as_labels(values: Any) -> Any:
+    """Return an array of labels as text, booleans or integers, which whole floats become.
+
+    >>> import numpy as np
+    >>> as_labels(np.array([0.0, 1.0])), as_labels(np.array(["a", "b"], dtype=object))
+    (array([0, 1]), array(['a', 'b'], dtype='<U1'))
+    """
+    import numpy as np
+
+    if values.dtype.kind == "O":
+        values = np.array(values.tolist())
+    whole = values.dtype.kind == "f" and (values == np.floor(values)).all()
+    return values.astype(np.int64) if whole else values
 
 
 def forget_addresses(estimator: Any) -> None:

@@ -185,12 +185,12 @@ def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:
     """Return the metrics of a fitted estimator on X (n_rows, n_features) and y (n_rows,)."""
     from sklearn.base import is_regressor
 
-    from artifact_pipeline.estimators import outputs
+    from artifact_pipeline.estimators import as_labels, outputs
 
     predicted, proba = outputs(model, X)
     if is_regressor(model):
         return evaluate(y, predicted, "number")
-    return evaluate(y, predicted, "class", proba, model.classes_.tolist())
+    return evaluate(y, predicted, "class", proba, as_labels(model.classes_).tolist())
 
 
 def judge(

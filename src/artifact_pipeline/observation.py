@@ -128,8 +128,9 @@ def observe(
     """
     import numpy as np
 
-    predicted = estimator.predict(X)
-    proba = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+    from artifact_pipeline.estimators import as_labels, outputs
+
+    predicted, proba = outputs(estimator, X)
     worst = np.abs(predicted - y) if target == "number" else (predicted != y).astype(float)
     examples = [
         Example(
@@ -147,7 +148,7 @@ def observe(
         return Evaluation(len(y), [], [], None, examples, weights, errors)
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    labels = estimator.classes_
+    labels = as_labels(estimator.classes_)
     scores = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
     return Evaluation(
         rows=len(y),

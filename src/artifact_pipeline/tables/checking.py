@@ -115,13 +115,17 @@ def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]
     import numpy as np
 
     found = []
-    here = list(X.columns) if hasattr(X, "columns") else list(X) if hasattr(X, "keys") else None
-    if here is None:
+    names = X.columns if hasattr(X, "columns") else X if hasattr(X, "keys") else None
+    if names is None:
         raise DataError("expected a DataFrame, or lists by the names of columns", where="X")
+    here = {str(name): name for name in names}  # pandas' own names are integers
+    if len(here) < len(list(names)):
+        twice = next(name for name in here if [*map(str, names)].count(name) > 1)
+        raise DataError(f"two columns are called {show(twice)}", where="X")
     for name, kind in wanted:
         if name not in here:
             raise DataError(f"the column {show(name)} is missing", where="X")
-        values = np.asarray(X[name])
+        values = values_of(X[here[name]])
         if kind == "text":
             if not all(isinstance(one, str) or _is_null(one) for one in values.tolist()):
                 raise DataError(f"the column {show(name)} holds no text", where="X")
@@ -145,8 +149,24 @@ def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]
     return found
 
 
+def values_of(column: Any) -> NDArray[Any]:
+    """Return a column as an array, pandas' nullable numbers as float64 with NaN."""
+    import numpy as np
+
+    dtype: Any = getattr(column, "dtype", None)
+    if hasattr(dtype, "na_value") and dtype.kind in "biuf":
+        values: NDArray[Any] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+    return np.asarray(column)
+
+
 def _is_null(value: Any) -> bool:
-    return value is None or value != value
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA is neither equal to itself nor unequal
+        return True
+    except ValueError:  # an array
+        return False
 
 
 def _wrong(what: str, one: Takes, place: str) -> DataError:

@@ -97,7 +97,7 @@ def _numbered(estimator: Any) -> Any:
     """Return a copy whose branches name their columns by number."""
     found = copy.deepcopy(estimator)
     branches = found.steps[0][1] if hasattr(found, "steps") else found
-    numbers = {name: index for index, name in enumerate(branches.feature_names_in_)}
+    numbers = {name: index for index, name in enumerate(getattr(branches, "feature_names_in_", ()))}
 
     def number(columns: Any) -> Any:
         if isinstance(columns, str):

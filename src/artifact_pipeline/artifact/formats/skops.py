@@ -109,7 +109,16 @@ def _without_trees(estimator: Any) -> Any:
 def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:
     from artifact_pipeline.loading import frame
 
-    return frame(dict(zip(estimator.feature_names_in_, columns, strict=True)))
+    return frame(dict(zip(_names_of(estimator, len(columns)), columns, strict=True)))
+
+
+def _names_of(estimator: Any, count: int) -> Any:
+    """Return the names that an estimator knows its columns by; without any they are numbered."""
+    for part in parts_of(estimator):  # the first step may know none, and the second its own
+        names = getattr(part, "feature_names_in_", ())
+        if len(names) == count:
+            return names
+    return range(count)
 
 
 def _numbered(archive: bytes) -> bytes:
