@@ -252,12 +252,12 @@ def test_a_regressor_learns_the_transformed_target():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("numpy.log1", "did you mean 'numpy.log1p'?"),
-        ("os.system", "such as numpy.log1p"),
-        ("numpy.load", "such as numpy.log1p"),
-        ("numpy.random.seed", "such as numpy.log1p"),
-        ("log1p", "did you mean 'numpy.log1p'?"),
-        ("", "such as numpy.log1p"),
+        ("numpy.log1", "such as 'numpy.log1p'"),
+        ("os.system", "such as 'numpy.log1p'"),
+        ("numpy.load", "such as 'numpy.log1p'"),
+        ("numpy.random.seed", "such as 'numpy.log1p'"),
+        ("log1p", "such as 'numpy.log1p'"),
+        ("", "such as 'numpy.log1p'"),
     ],
 )
 def test_no_other_function_is_named(function, message):

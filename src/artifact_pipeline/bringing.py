@@ -23,9 +23,10 @@ from artifact_pipeline.artifact.open import Verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
 from artifact_pipeline.errors import CallError, DataError
-from artifact_pipeline.estimators import as_labels, outputs
+from artifact_pipeline.estimators import as_labels, outputs, parts_of
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.observation import observe
+from artifact_pipeline.parameters import check_fitted
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.probing import probe
 from artifact_pipeline.recipe import Brought, Recipe
@@ -67,7 +68,8 @@ def seal(
     that precision, recall and F1 speak of, `examples` how many rows the artifact shows.
 
     Raises:
-        CallError: for what is no fitted classifier or regressor.
+        CallError: for what is no fitted classifier or regressor, or would open files for whoever
+            uses it (`memory`, `input` other than content).
         DataError: for rows that it cannot be measured on.
         ConfigError: if it does not predict them, or has no open form that can be proven.
     """
@@ -75,6 +77,7 @@ def seal(
 
     estimator = _best(estimator)
     target = _target(estimator)
+    _check_parameters(estimator)
     labels = _labels(estimator) if target == "class" else []
     names = [str(label) for label in labels]
     kinds, rows = _rows(X)
@@ -162,6 +165,13 @@ def _target(estimator: Any) -> Target:
     if is_regressor(estimator):
         return "number"
     raise CallError("expected a classifier or a regressor", where="estimator")
+
+
+def _check_parameters(estimator: Any) -> None:
+    for part in parts_of(estimator):
+        if why := check_fitted(part.get_params(deep=False)):
+            name = type(part).__name__
+            raise CallError(f"its {name} {why}; fit it without", where="estimator")
 
 
 def _rows(X: Any) -> tuple[dict[str, Kind], Any]:

@@ -18,10 +18,12 @@ from typing import Any
 
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest, sentence, show
+from artifact_pipeline.parameters import FUNCTION_PARAMETERS, check, check_made
 
 # Public names alone: `sklearn.package.Class`, no part of it private.
 _NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
-_CLOSED = ("sklearn.externals", "sklearn.tests", "sklearn.conftest", "sklearn.experimental")
+# Modules that would be imported only to run their tests, or to change what others hold.
+_CLOSED = frozenset({"conftest", "estimator_checks", "experimental", "externals", "tests"})
 _EXPERIMENTAL = {
     "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
     "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
@@ -30,15 +32,6 @@ _EXPERIMENTAL = {
     ),
 }
 """Estimators that scikit-learn shows only once another module was imported."""
-FUNCTIONS = {
-    "numpy": (
-        "absolute arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil cos cosh deg2rad exp "
-        "exp2 expm1 fabs floor log log10 log1p log2 negative rad2deg reciprocal rint sign sin "
-        "sinh sqrt square tan tanh trunc".split()
-    ),
-    "scipy.special": "erf exp10 expit expm1 gammaln log1p logit".split(),
-}
-"""The functions that a parameter may name: elementwise, and without a side effect."""
 
 
 def arguments(
@@ -50,17 +43,14 @@ def arguments(
 
     Raises:
         ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
-            have, or a value that it refuses.
+            have, or a value that it refuses, or that `parameters.check` does.
     """
     cls = class_of(name, f"{where}.estimator", nested)
     own = {
-        key: _resolve_value(value, random_state, f"{where}.params.{key}")
+        key: resolve_value(key, value, random_state, f"{where}.params.{key}")
         for key, value in params.items()
         if key != "n_jobs"
     }
-    for key, value in own.items():
-        if _is_function(cls, key, value):
-            _check_function(value, f"{where}.params.{key}")
     if missing := [key for key in _required(cls) if key not in own]:
         raise ConfigError(f"{name} needs the parameter {missing[0]!r}", where=f"{where}.params")
     given = {
@@ -78,15 +68,27 @@ def arguments(
     _check_keys(name, params, known, where)
     unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
     filled = {**dict.fromkeys(unset, random_state), **own}
-    _ask_the_estimator(cls(**_values(cls, filled)), where)
+    values = _values(cls, filled)
+    for key, value in values.items():
+        check_made(key, value, f"{where}.params.{key}")
+    _ask_the_estimator(cls(**values), where)
     return dict(sorted(filled.items()))
 
 
-def _resolve_value(value: Any, random_state: int, where: str) -> Any:
-    """Return a parameter's value, where estimators that are nested in it are resolved."""
+def resolve_value(name: str, value: Any, random_state: int, where: str) -> Any:
+    """Return the value of the parameter `name`, estimators that are nested in it resolved.
+
+    Raises:
+        ConfigError: as `arguments`.
+    """
+    check(name, value, where)
+    return _resolve_nested(value, random_state, where)
+
+
+def _resolve_nested(value: Any, random_state: int, where: str) -> Any:
     if isinstance(value, list):
         return [
-            _resolve_value(one, random_state, f"{where}[{index}]")
+            _resolve_nested(one, random_state, f"{where}[{index}]")
             for index, one in enumerate(value)
         ]
     if not _is_nested(value):
@@ -112,6 +114,11 @@ def _check_keys(name: str, params: dict[str, Any], known: dict[str, Any], where:
             raise ConfigError(
                 f"{name} has no parameter {show(key)}; {nearest(key, names)}",
                 where=f"{where}.params",
+            )
+        if "__" in key:
+            raise ConfigError(
+                "belongs to a nested estimator; write it into that one's own params",
+                where=f"{where}.params.{key}",
             )
         if key == "n_jobs" and not (value is None or (type(value) is int and value)):
             raise ConfigError(
@@ -139,35 +146,16 @@ def make(name: str, params: dict[str, Any]) -> Any:
 def _values(cls: type[Any], params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as the class wants them: estimators made, tuples and dicts as such."""
     constraints = getattr(cls, "_parameter_constraints", {})
-    return {
-        key: _function(value)
-        if _is_function(cls, key, value)
-        else value_of(value, constraints.get(key))
-        for key, value in params.items()
-    }
+    return {key: make_value(key, value, constraints.get(key)) for key, value in params.items()}
 
 
-def _is_function(cls: type[Any], key: str, value: Any) -> bool:
-    from sklearn.compose import TransformedTargetRegressor
-    from sklearn.preprocessing import FunctionTransformer
-
-    of_functions = issubclass(cls, (FunctionTransformer, TransformedTargetRegressor))
-    return of_functions and key in ("func", "inverse_func") and isinstance(value, str)
-
-
-def _function(name: str) -> Any:
-    module, _, function = name.rpartition(".")
-    return getattr(importlib.import_module(module), function)
-
-
-def _check_function(name: str, where: str) -> None:
-    known = [f"{module}.{one}" for module, names in FUNCTIONS.items() for one in names]
-    if name not in known:
-        raise ConfigError(
-            f"found {show(name)}, expected the name of an elementwise function such as "
-            f"numpy.log1p; {nearest(name, known)}",
-            where=where,
-        )
+def make_value(name: str, value: Any, constraints: Any = None) -> Any:
+    """Return the value of the parameter `name` as an estimator takes it: functions, estimators,
+    tuples and dictionaries made of what JSON can say."""
+    if name.rpartition("__")[2] in FUNCTION_PARAMETERS and isinstance(value, str):
+        module, _, function = value.rpartition(".")
+        return getattr(importlib.import_module(module), function)
+    return value_of(value, constraints)
 
 
 def value_of(value: Any, constraints: Any) -> Any:
@@ -210,7 +198,7 @@ def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
 
     A nested one may be a kernel, too: what has parameters and no fit.
     """
-    if not _NAME.fullmatch(name) or name.startswith(_CLOSED):
+    if not _NAME.fullmatch(name) or _CLOSED.intersection(name.split(".")):
         raise ConfigError(
             f"found {show(name)}, expected the public name of a scikit-learn class, such as "
             "sklearn.linear_model.LogisticRegression",

@@ -81,7 +81,8 @@ def learn(prepared: Prepared) -> Learned:
     fitted = training.fit(prepared.estimator, parts.X_train, parts.y_train, jobs, where)
     search: Searched | UnsetType = UNSET
     if isinstance(full.search, Search):
-        search = searching.searched(fitted.estimator, full.search, _scoring(full.search, rows))
+        scoring, seed = _scoring(full.search, rows), full.split.random_state
+        search = searching.searched(fitted.estimator, full.search, scoring, seed)
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
     cv: dict[str, list[float]] | UnsetType = UNSET
     if prepared.cv is not None:

@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import UnsetType
 
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.estimators import value_of
+from artifact_pipeline.estimators import make_value, resolve_value
 from artifact_pipeline.evaluation import Candidate, Searched
 from artifact_pipeline.explain import nearest, show
+from artifact_pipeline.parameters import check_made
 from artifact_pipeline.settings import Search
 
 DISTRIBUTIONS = ("uniform", "loguniform", "randint")
@@ -30,7 +31,8 @@ def searcher(
     """Return what, once fitted, holds the best estimator and the scores of all candidates.
 
     Raises:
-        ConfigError: for a parameter that the estimator does not have, and no list of values.
+        ConfigError: for a parameter that the estimator does not have, no list of values, and
+            values that `estimators.arguments` would refuse.
     """
     from sklearn import metrics, model_selection
 
@@ -41,7 +43,7 @@ def searcher(
         if name not in known:
             hint = nearest(name, sorted(known))
             raise ConfigError(f"the model has no such parameter; {hint}", where=place)
-        space[name] = _values(values, search.method, place)
+        space[name] = _values(name, values, search.method, seed, place)
     if scoring not in metrics.get_scorer_names():
         hint = nearest(scoring, metrics.get_scorer_names())
         raise ConfigError(f"found {show(scoring)}; {hint}", where=f"{where}.scoring")
@@ -61,10 +63,12 @@ def searcher(
     )
 
 
-def searched(done: Any, search: Search, scoring: str) -> Searched:
+def searched(done: Any, search: Search, scoring: str, seed: int) -> Searched:
     """Return the candidates of a fitted search, without times: those are never the same."""
     found = done.cv_results_
-    said = [dict(zip(params, _said(params, search), strict=True)) for params in found["params"]]
+    said = [
+        dict(zip(params, _said(params, search, seed), strict=True)) for params in found["params"]
+    ]
     columns = (found["mean_test_score"], found["std_test_score"], found["rank_test_score"])
     return Searched(
         scoring=scoring,
@@ -76,9 +80,9 @@ def searched(done: Any, search: Search, scoring: str) -> Searched:
     )
 
 
-def _values(values: Any, method: str, where: str) -> Any:
+def _values(name: str, values: Any, method: str, seed: int, where: str) -> Any:
     if isinstance(values, list) and values:
-        return [value_of(value, None) for value in values]
+        return [_made(name, value, seed, f"{where}[{index}]") for index, value in enumerate(values)]
     if method == "random" and isinstance(values, dict) and len(values) == 1:
         [(name, bounds)] = values.items()
         if name in DISTRIBUTIONS and _are_bounds(bounds):
@@ -94,17 +98,24 @@ def _values(values: Any, method: str, where: str) -> Any:
     raise ConfigError(f"found {show(values)}, expected {expected}", where=where)
 
 
+def _made(name: str, value: Any, seed: int, where: str) -> Any:
+    """Return a value to try as the estimator takes it, checked and seeded like the model's own."""
+    found = make_value(name, resolve_value(name, value, seed, where))
+    check_made(name, found, where)
+    return found
+
+
 def _are_bounds(bounds: Any) -> bool:
     numbers = isinstance(bounds, list) and all(type(one) in (int, float) for one in bounds)
     return numbers and len(bounds) == 2 and bounds[0] < bounds[1]
 
 
-def _said(params: dict[str, Any], search: Search) -> Iterator[Any]:
+def _said(params: dict[str, Any], search: Search, seed: int) -> Iterator[Any]:
     """Yield values as the config says them, not as the objects that were made of them."""
     for name, value in params.items():
         written = search.params[name]
         if isinstance(written, list):
-            made = (value_of(one, None) for one in written)
+            made = (_made(name, one, seed, name) for one in written)
             same = (one for one, other in zip(written, made, strict=True) if _same(other, value))
             yield next(itertools.chain(same, [str(value)]))
         else:

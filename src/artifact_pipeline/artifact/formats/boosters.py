@@ -104,7 +104,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     ensemble = read(estimator)
     [source] = operator.inputs
     if not isinstance(source.type, (DoubleTensorType, FloatTensorType)):
-        raise RuntimeError("a booster of other inputs than numbers")
+        raise RuntimeError("a booster of other inputs than numbers")  # noqa: TRY004  (as skl2onnx)
     element = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}[ensemble.dtype]
 
     def node(kind: str, inputs: list[str], **attributes: Any) -> str:
@@ -309,7 +309,7 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
 
 def _lightgbm_categories(fields: dict[str, str], index: int) -> list[int]:
     bounds = [int(one) for one in fields["cat_boundaries"].split()]
-    words = [int(one) for one in fields["cat_threshold"].split()][bounds[index]:bounds[index + 1]]
+    words = [int(one) for one in fields["cat_threshold"].split()][bounds[index] : bounds[index + 1]]
     return [32 * at + bit for at, word in enumerate(words) for bit in range(32) if word >> bit & 1]
 
 
