@@ -23,7 +23,7 @@ from artifact_pipeline.artifact.open import Verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
 from artifact_pipeline.errors import CallError, DataError
-from artifact_pipeline.estimators import as_labels, outputs, parts_of
+from artifact_pipeline.estimators import as_labels, boosters_of, outputs, parts_of
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.observation import observe
 from artifact_pipeline.parameters import check_fitted
@@ -302,6 +302,7 @@ def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
         rows,
         numerics.NATIVE,
         Brought(f"artifact-pipeline {__version__}", canonical.digest(data)),
+        boosters=boosters_of(estimator),
     )
 
 

@@ -34,12 +34,26 @@ _EXPERIMENTAL = {
 """Estimators that scikit-learn shows only once another module was imported."""
 
 
+BOOSTERS: dict[str, tuple[str, ...]] = {
+    "lightgbm": ("LGBMClassifier", "LGBMRegressor"),
+    "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor"),
+}
+"""The estimators of other packages that a config may name."""
+_DETERMINISTIC: dict[str, dict[str, Any]] = {
+    "lightgbm": {"deterministic": True, "force_row_wise": True, "n_jobs": 1, "verbosity": -1},
+    "xgboost": {"n_jobs": 1},
+}
+"""Settings without which other runs might give other bits. The number of threads is among them,
+since both packages write it into the model."""
+
+
 def arguments(
     name: str, params: dict[str, Any], random_state: int, where: str, nested: bool = False
 ) -> dict[str, Any]:
-    """Return the parameters of an estimator as a recipe says them: every random state filled in.
+    """Return the parameters of an estimator as a recipe says them: every random state filled in,
+    and what makes a booster deterministic.
 
-    `n_jobs` is left out: how many processes compute decides no result.
+    `n_jobs` is left out: how many processes compute decides no result of scikit-learn.
 
     Raises:
         ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
@@ -65,9 +79,10 @@ def arguments(
         if known is None or set(own) <= set(known):
             said = f"{name} refuses it: {sentence(str(error))}"
             raise ConfigError(said, where=f"{where}.params") from error
-    _check_keys(name, params, known, where)
+    fixed = _DETERMINISTIC.get(name.partition(".")[0], {})
+    _check_keys(name, params, {**known, **fixed}, where)
     unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
-    filled = {**dict.fromkeys(unset, random_state), **own}
+    filled = {**dict.fromkeys(unset, random_state), **fixed, **own}
     values = _values(cls, filled)
     for key, value in values.items():
         check_made(key, value, f"{where}.params.{key}")
@@ -194,14 +209,18 @@ def _ask_the_estimator(estimator: Any, where: str) -> None:
 
 
 def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
-    """Return scikit-learn's class of that name; nothing is imported for any other name.
+    """Return the class of that name, scikit-learn's or one of `BOOSTERS`; nothing is imported for
+    any other name.
 
     A nested one may be a kernel, too: what has parameters and no fit.
     """
+    if name.partition(".")[0] in BOOSTERS:
+        return _booster(name, where)
     if not _NAME.fullmatch(name) or _CLOSED.intersection(name.split(".")):
         raise ConfigError(
             f"found {show(name)}, expected the public name of a scikit-learn class, such as "
-            "sklearn.linear_model.LogisticRegression",
+            "sklearn.linear_model.LogisticRegression, or of one of LightGBM or XGBoost, such as "
+            "lightgbm.LGBMClassifier",
             where=where,
         )
     package, _, cls = name.rpartition(".")
@@ -225,6 +244,25 @@ def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
         hint = nearest(cls, public) if public else "it holds none"
         raise ConfigError(f"{package} has no estimator {cls!r}; {hint}", where=where)
     return found
+
+
+def _booster(name: str, where: str) -> type[Any]:
+    package, _, cls = name.partition(".")
+    if cls not in BOOSTERS[package]:
+        known = [f"{package}.{one}" for one in BOOSTERS[package]]
+        raise ConfigError(f"found {show(name)}; {nearest(name, known)}", where=where)
+    try:
+        found: type[Any] = getattr(importlib.import_module(package), cls)
+    except ImportError as error:
+        raise ConfigError(
+            f"{package} is not installed; pip install 'artifact-pipeline[boosting]'", where=where
+        ) from error
+    return found
+
+
+def boosters_of(estimator: Any) -> set[str]:
+    """Return the packages among `BOOSTERS` that an estimator, or one that it holds, is from."""
+    return {type(one).__module__.partition(".")[0] for one in parts_of(estimator)} & {*BOOSTERS}
 
 
 def _required(cls: type[Any]) -> list[str]:

@@ -154,20 +154,35 @@ def make(
     )
 
 
-def brought(model: settings.Model, rows: data.Description, profile: str, how: Brought) -> Recipe:
-    """Return the recipe of a model that was fitted elsewhere, and measured on rows here."""
-    return msgspec.structs.replace(_here(model, rows, profile, Split("given")), brought=how)
+def brought(
+    model: settings.Model,
+    rows: data.Description,
+    profile: str,
+    how: Brought,
+    *,
+    boosters: Iterable[str] = (),
+) -> Recipe:
+    """Return the recipe of a model that was fitted elsewhere, and measured on rows here.
+
+    `boosters` are the packages beside scikit-learn that its estimators are from.
+    """
+    found = msgspec.structs.replace(_here(model, rows, profile, Split("given")), brought=how)
+    packages = {**found.packages, **versions(boosters)}
+    return msgspec.structs.replace(found, packages=packages)
 
 
 def _here(model: settings.Model, rows: data.Description, profile: str, how: Split) -> Recipe:
-    table = rows.dataset is UNSET
+    named = msgspec.json.encode(model).decode()
+    packages = {*PACKAGES, *re.findall(r'"estimator":"(lightgbm|xgboost)\.', named)}
+    if rows.dataset is UNSET:
+        packages.update(OF_TABLES)
     return Recipe(
         recipe_version=1,
         code=code_digest(),
         data=rows,
         model=model,
         numerics=Numerics(profile, numerics.cpu_model() if profile == numerics.NATIVE else UNSET),
-        packages=versions((*PACKAGES, *OF_TABLES) if table else PACKAGES),
+        packages=versions(packages),
         platform=Platform(
             libc=_libc(),
             machine=numerics.machine(),

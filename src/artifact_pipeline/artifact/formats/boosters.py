@@ -20,11 +20,8 @@ import json
 from functools import cache
 from typing import Any, NamedTuple
 
-BOOSTERS = {
-    "lightgbm": ("LGBMClassifier", "LGBMRegressor"),
-    "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor"),
-}
-"""The estimators that can be converted, by package."""
+from artifact_pipeline.estimators import BOOSTERS
+
 _LIGHTGBM_ZERO = 1.0000000180025095e-35
 """LightGBM takes a number for 0 that is no larger: `kZeroThreshold`, a float32 in its sources."""
 _IDENTITY = (

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.artifact.formats import converters, limits
+from artifact_pipeline.artifact.formats import boosters, converters, limits
 from artifact_pipeline.artifact.formats.deadline import at_most, watch
 from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
 from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.estimators import boosters_of
 from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
     from sklearn.base import is_regressor
 
     converters.register()
+    for package in boosters_of(estimator):
+        boosters.register(package)
     gives_probabilities = hasattr(estimator, "predict_proba")
     try:
         inputs, source = _inputs(converters.with_empty_texts(estimator), rows, dtype)
@@ -55,8 +58,8 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
                 # Left unset it is random, and an artifact's bytes must not be.
                 name="model",
             )
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError):
-        return None  # an operator that the converter has not in this precision
+    except Exception:  # noqa: BLE001  (a converter may raise anything of what it does not know)
+        return None
     if not gives_probabilities:
         graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
     converters.mend(graph)
