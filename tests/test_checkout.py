@@ -10,12 +10,12 @@ import pytest
 from conftest import ROOT, call, script
 from sklearn.linear_model import LogisticRegression
 
-from artifact_pipeline import checkout, load_model, save_model
+from artifact_pipeline import load_model, local_state, save_model
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     CallError,
     StoreError,
-    UntrustedPickle,
+    UntrustedModel,
     VerificationError,
 )
 
@@ -37,7 +37,7 @@ def test_a_copy_of_it_anywhere_opens_too(tmp_path):
 def test_a_pickle_of_unknown_origin_is_refused_with_digest_and_remedy(tmp_path):
     path = tmp_path / "m.pkl"
     path.write_bytes(pickle.dumps(LogisticRegression(C=0.25)))
-    with pytest.raises(UntrustedPickle) as caught:
+    with pytest.raises(UntrustedModel) as caught:
         load_model(path)
     message = str(caught.value)
     digest = message.split("digest='")[1].split("'")[0]
@@ -49,7 +49,7 @@ def test_any_changed_byte_makes_the_origin_unknown(tmp_path):
     path = tmp_path / "m.pkl"
     save_model(MODEL, path)
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(UntrustedPickle):
+    with pytest.raises(UntrustedModel):
         load_model(path)
 
 
@@ -88,7 +88,7 @@ def test_another_checkout_does_not_trust_it(tmp_path):
     code = "from artifact_pipeline import load_model; load_model('m.pkl')"
     done = script("-c", code, cwd=tmp_path,
                   env={"PYTHONPATH": str(tmp_path / "elsewhere" / "src")})  # fmt: skip
-    assert "UntrustedPickle" in done.err
+    assert "UntrustedModel" in done.err
     assert script("-c", code, cwd=tmp_path).code == 0
 
 
@@ -102,11 +102,11 @@ def test_a_store_from_elsewhere_brings_no_trusted_pickles(digits, tmp_path):
     assert mine.code == 0 and "LogisticRegression" in mine.out
     theirs = script("-c", code, cwd=tmp_path, env={"XDG_STATE_HOME": str(tmp_path / "fresh"),
                                                    "HOME": str(tmp_path / "fresh")})  # fmt: skip
-    assert "UntrustedPickle" in theirs.err
+    assert "UntrustedModel" in theirs.err
 
 
 def test_nothing_of_the_memory_lies_in_the_store(digits):
-    assert digits.store.parent not in checkout.folder().parents
+    assert digits.store.parent not in local_state.folder().parents
     assert {path.name for path in digits.store.iterdir() if len(path.name) < 64} == {
         "aliases", "recipes", "runs", "staging"
     }  # fmt: skip
@@ -133,11 +133,11 @@ def test_a_config_is_checked_by_scikit_learn_once(project):
 def test_what_a_dead_writer_left_in_the_memory_is_swept_and_a_living_ones_kept():
     dead = subprocess.Popen(["true"])
     dead.wait()
-    staging = checkout.folder() / "staging"
+    staging = local_state.folder() / "staging"
     staging.mkdir(parents=True, exist_ok=True)
     left, living = (staging / f"{platform.node()}~{pid}~00" for pid in (dead.pid, os.getpid()))
     for path in (left, living):
         path.write_bytes(b"half")
-    checkout.sweep()
+    local_state.sweep()
     assert living.exists() and not left.exists()
     living.unlink()

@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT, call
 
 import artifact_pipeline as api
-from artifact_pipeline.errors import UntrustedPickle, VerificationError
+from artifact_pipeline.errors import UntrustedModel, VerificationError
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_policy_that_was_removed_is_noticed_where_the_call_insists(store, digi
 
 def test_a_signature_opens_a_pickle_that_this_checkout_did_not_write(signed, keys, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(signed.parent / "another"))
-    with pytest.raises(UntrustedPickle):
+    with pytest.raises(UntrustedModel):
         api.load_model(signed / "model_train.pkl")
     signer = api.public_key(keys / "ours.pub")
     assert api.load_model(signed / "model_train.pkl", signed_by=signer).n_features_in_ == 64

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         StoreUnsound,
         TestsFailed,
         TrainerDied,
-        UntrustedPickle,
+        UntrustedModel,
         VerificationError,
     )
     from artifact_pipeline.evaluation import evaluate_model
@@ -100,7 +100,7 @@ _MODULES = {
         "StoreUnsound",
         "TestsFailed",
         "TrainerDied",
-        "UntrustedPickle",
+        "UntrustedModel",
         "VerificationError",
     ),
     "evaluation": ("evaluate_model",),
@@ -145,7 +145,7 @@ __all__ = [
     "StoreUnsound",
     "TestsFailed",
     "TrainerDied",
-    "UntrustedPickle",
+    "UntrustedModel",
     "VerificationError",
     "Verified",
     "artifacts",

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from artifact_pipeline import __version__, canonical, checkout, loading, numerics, recipe
+from artifact_pipeline import (
+    __version__,
+    canonical,
+    checkout,
+    loading,
+    local_state,
+    numerics,
+    recipe,
+)
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact import seal as sealing
 from artifact_pipeline.artifact.formats import parity, pickle
@@ -27,7 +35,7 @@ from artifact_pipeline.estimators import as_labels, boosters_of, outputs, parts_
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.observation import observe
 from artifact_pipeline.parameters import check_fitted
-from artifact_pipeline.policy import Reference
+from artifact_pipeline.policy import Reference, trust_artifact
 from artifact_pipeline.probing import probe
 from artifact_pipeline.recipe import Brought, Recipe
 from artifact_pipeline.settings import Data, Kind, Model
@@ -94,17 +102,18 @@ def seal(
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(estimator, rows, list(kinds.values()))
     candidates = parity.candidates(estimator, proven)
-    form, model, proof = parity.prove(candidates, proven, found, "estimator", edges)
+    data = pickle.dump(estimator)
+    described = _description(proven, truth, kinds, features, target, positive)
+    made = _recipe(estimator, data, described)
+    form, model, proof = parity.prove(candidates, proven, found, "estimator", edges, recipe=made)
     # What it learned from is not known here, so no categories are listed.
     plain = [manifests.Column(name, kind, False, False, None) for name, kind in kinds.items()]
     columns = parity.taken(plain, proof, edges) if kinds else UNSET
-    data = pickle.dump(estimator)
     index = np.arange(len(truth))
     test = evaluate(truth, found.predicted, target, found.probabilities, labels, positive)
     metrics = manifests.Metrics(test=test)
-    described = _description(proven, truth, kinds, features, target, positive)
     files = sealing.seal(
-        _recipe(estimator, data, described),
+        made,
         manifests.SplitSummary(
             manifests.Parts(0, len(truth)), canonical.digest(index.astype("<i8").tobytes())
         ),
@@ -115,7 +124,7 @@ def seal(
         model,
         data,
     )
-    return _keep(files, canonical.digest(data), metrics, Store(store))
+    return _keep(files, metrics, Store(store))
 
 
 def seal_pickle(
@@ -306,17 +315,15 @@ def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
     )
 
 
-def _keep(
-    files: dict[str, bytes], pickled: Digest, metrics: manifests.Metrics, store: Store
-) -> Sealed:
+def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> Sealed:
     from artifact_pipeline.report import page
 
     digest = store.add(_readable(files))
     verified = verify(store.folder(digest), digest)
     store.index(verified.manifest.recipe_digest, digest)
-    checkout.trust(pickled)
+    trust_artifact(verified)
     report = page.write(verified).encode()
-    checkout.trust(canonical.digest(report))
+    local_state.trust(canonical.digest(report))
     store.put_report(digest, report)
     store.set_alias(LATEST, digest)
     return Sealed(digest, str(store.folder(digest)), str(store.report(digest)), metrics)

@@ -1,8 +1,7 @@
-"""What this checkout of the code remembers on this machine, outside every store.
+"""What this checkout remembers of the machine and of configs, and the pickles that it opens.
 
-Which pickles and reports it wrote, which numeric profile the machine holds, and what a config
-that was checked before comes to. It lies in the user's state folder, by the checkout's own place,
-and not in the store: a store that came from a cache or another machine brings no trusted pickles.
+Which numeric profile the machine holds, and what a config that was checked before comes to: see
+`local_state` for where that is kept.
 """
 
 from __future__ import annotations
@@ -13,61 +12,35 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline import canonical, disk, numerics, recipe
+from artifact_pipeline import canonical, numerics, policy, recipe
 from artifact_pipeline.artifact.manifest import MANIFEST
 from artifact_pipeline.artifact.open import check_pin
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.disk import (
-    failing,
-    staged,
-    write_atomically,
-    write_new,
-)
-from artifact_pipeline.errors import ArtifactNotFound, UntrustedPickle, VerificationError
+from artifact_pipeline.disk import failing, write_atomically
+from artifact_pipeline.errors import ArtifactNotFound, UntrustedModel, VerificationError
+from artifact_pipeline.local_state import recall, remember, trust, trusts
 from artifact_pipeline.policy import trusted
-from artifact_pipeline.store import Store
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import Signer
 
 
-def folder() -> Path:
-    """Return where this checkout's memory lies: one folder for each place of the code."""
-    place = hashlib.sha256(os.fsencode(Path(__file__).resolve().parent)).hexdigest()[:16]
-    return _state_home() / "artifact-pipeline" / place
-
-
-def trust(digest: Digest) -> None:
-    """Remember that this checkout wrote a file of that digest."""
-    _remember(f"written/{digest.removeprefix('sha256:')}", b"")
-
-
-def trusts(digest: Digest) -> bool:
-    """Return whether this checkout wrote a file of that digest."""
-    return _recall(f"written/{digest.removeprefix('sha256:')}") is not None
-
-
 def profile() -> str:
     """Return the numeric profile that this machine holds; numpy is asked the first time."""
-    found = (_recall(_profile_name()) or b"").decode("ascii", "replace")
+    found = (recall(_profile_name()) or b"").decode("ascii", "replace")
     known = found in (*numerics.PROFILES, numerics.NATIVE)
     return found if known else remember_profile(numerics.ask())
 
 
 def remember_profile(name: str) -> str:
     """Remember and return the profile that this machine was seen to hold."""
-    _remember(_profile_name(), name.encode())
+    remember(_profile_name(), name.encode())
     return name
-
-
-def sweep() -> None:
-    """Remove what writers that are gone have left half written here."""
-    disk.sweep(folder() / "staging")
 
 
 def recall_config(config: bytes) -> Any:
     """Return what `remember_config` was given for these bytes; None if it was not, or is lost."""
-    found = _recall(_config_name(config))
+    found = recall(_config_name(config))
     try:
         return None if found is None else canonical.decode(found)
     except canonical.NotCanonical:  # a spoilt memory is no memory: the config is checked again
@@ -76,7 +49,7 @@ def recall_config(config: bytes) -> Any:
 
 def remember_config(config: bytes, checked: Any) -> None:
     """Remember what the bytes of a config come to: that needs scikit-learn, this does not."""
-    _remember(_config_name(config), canonical.encode(checked))
+    remember(_config_name(config), canonical.encode(checked))
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
@@ -104,7 +77,7 @@ def load_model(
 
     Raises:
         ArtifactNotFound: if there is no such file.
-        UntrustedPickle: if this checkout did not write it and no digest was given.
+        UntrustedModel: if this checkout did not write it and no digest was given.
         VerificationError: if it is not what `digest` or the signature says, or does not open.
     """
     from artifact_pipeline.artifact.formats import pickle
@@ -113,13 +86,14 @@ def load_model(
     check_pin(digest)
     if not Path(path).is_file():
         raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
-    signer = signed_by or Store().signer()
+    signer = signed_by or policy.signer_of()
     data = _read(Path(path)) if signer is None else _signed(Path(path), signer)
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    if digest is None and signer is None and not trusts(found):
-        raise UntrustedPickle(
+    vouched = signed_by is not None or (signer is not None and policy.is_ours())
+    if digest is None and not vouched and not trusts(found):
+        raise UntrustedModel(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "
             "it holds; train it here, or pin the digest if you know where it is from: "
             f"load_model({where!r}, digest={found!r})",
@@ -159,28 +133,3 @@ def _config_name(config: bytes) -> str:
     decides = [recipe.code_digest(), sys.version, *recipe.versions(("scikit-learn",)).values()]
     head = "\0".join(decides).encode()
     return "configs/" + hashlib.sha256(head + b"\0" + config).hexdigest()
-
-
-def _recall(name: str) -> bytes | None:
-    with failing(name):
-        try:
-            return (folder() / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-
-def _remember(name: str, data: bytes) -> None:
-    path = folder() / name
-    with failing(str(path), "set XDG_STATE_HOME to a folder that can be written"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged(folder() / "staging") as new:
-            write_new(new, data)
-            new.replace(path)
-
-
-def _state_home() -> Path:
-    if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

@@ -98,10 +98,10 @@ class VerificationError(PipelineError):
     exit_code = 4
 
 
-class UntrustedPickle(VerificationError):
-    """A pickle of unknown origin: opening it would run whatever it holds."""
+class UntrustedModel(VerificationError):
+    """A pickle or skops archive of unknown origin, which could run code or read files if opened."""
 
-    kind = "untrusted-pickle"
+    kind = "untrusted-model"
 
 
 class StoreError(PipelineError, OSError):

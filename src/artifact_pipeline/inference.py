@@ -70,7 +70,8 @@ def open_artifact(
 ) -> Predictor:
     """Return the predictor of an artifact that is to be trusted; nothing is unpickled.
 
-    Raises as `policy.trusted`.
+    Raises as `policy.trusted`, and UntrustedModel for a skops archive unless `digest` pins it, a
+    signer vouches for it, or this checkout made it.
     """
     from artifact_pipeline.artifact.formats import onnx
 
@@ -174,6 +175,8 @@ def evaluate(
     artifact: Reference,
     source: Source | None = None,
     *,
+    digest: Digest | None = None,
+    signed_by: Signer | None = None,
     store: Reference | None = None,
     data: Reference | None = None,
 ) -> Evaluated:
@@ -184,7 +187,7 @@ def evaluate(
     from artifact_pipeline import held_out, rivals
 
     gates = config.load(source).gates if source is not None else {}
-    predictor = open_artifact(artifact, store=store)
+    predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     made, labels = predictor.manifest, predictor.interface.labels
     batch, truth = held_out.rows_of(made, predictor.digest, data, store)
     found = predictor.run(batch)

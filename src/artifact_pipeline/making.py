@@ -67,7 +67,9 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
         marks = msgspec.convert(said["edges"], list[Edge])
         edges = parity.Edges(marks, trained.edges, trained.at_edges)
     where = f"{record.config}: model"
-    form, model, proof = parity.prove(trainer.forms(), trained.rows, trained.outputs, where, edges)
+    form, model, proof = parity.prove(
+        trainer.forms(), trained.rows, trained.outputs, where, edges, recipe=made.recipe
+    )
     columns: list[manifests.Column] | UnsetType = UNSET
     if "columns" in said:
         known = msgspec.convert(said["columns"], list[manifests.Column])

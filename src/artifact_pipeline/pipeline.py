@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, checkout, config, provenance, recipe, rivals
+from artifact_pipeline import canonical, config, local_state, provenance, recipe, rivals
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
@@ -35,6 +35,7 @@ from artifact_pipeline.errors import (
 from artifact_pipeline.evaluation import judge
 from artifact_pipeline.making import make
 from artifact_pipeline.plan import Plan, plan
+from artifact_pipeline.policy import trust_artifact
 from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
 from artifact_pipeline.store import LATEST, Store
 
@@ -141,7 +142,7 @@ def _train(
 ) -> tuple[Verified, Any]:
     """Return the artifact of the recipe, and the held-out rows if it was trained just now."""
     known = _stored(made, store, note)
-    if known is not None and model is not None and not checkout.trusts(_pickle_digest(known)):
+    if known is not None and model is not None and not local_state.trusts(_pickle_digest(known)):
         force = True
     if known is not None and not force:
         record.cached = True
@@ -149,11 +150,11 @@ def _train(
         note.append("nothing to train: the artifact of this recipe is in the store, and verified")
     else:
         store.sweep()
-        checkout.sweep()
+        local_state.sweep()
         files, held_out = make(made, record)
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
-        checkout.trust(_pickle_digest(verified))
+        verified = trust_artifact(verified)
         if known is not None and known.digest != digest:
             raise ReproductionDiffers(
                 f"the recipe gave {digest} now, and {known.digest} before; "
@@ -198,12 +199,12 @@ def _previous(verified: Verified, store: Store) -> Previous | None:
 def _report(verified: Verified, store: Store) -> None:
     """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
     path = store.report(verified.digest)
-    if path.is_file() and checkout.trusts(canonical.digest(path.read_bytes())):
+    if path.is_file() and local_state.trusts(canonical.digest(path.read_bytes())):
         return
     from artifact_pipeline.report import page
 
     data = page.write(verified).encode()
-    checkout.trust(canonical.digest(data))
+    local_state.trust(canonical.digest(data))
     store.put_report(verified.digest, data)
 
 

@@ -8,12 +8,15 @@ require_signature(public_key("model.pub"))              and so it must be from n
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from artifact_pipeline.artifact.manifest import Manifest
+from artifact_pipeline import canonical, local_state
+from artifact_pipeline.artifact.manifest import MODEL_PICKLE, Manifest
 from artifact_pipeline.artifact.open import Verified, check_pin, read_signature
 from artifact_pipeline.artifact.open import verify as verify_folder
+from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.store import Store
@@ -33,18 +36,27 @@ def verified(
 ) -> Verified:
     """Return the artifact that a reference names, if every rule of the format holds for it.
 
+    `digest`, or a reference that is a whole digest in the store, pins it: its origin is known.
+
     Raises:
         ArtifactNotFound, CallError: if the reference or the digest names nothing.
         VerificationError: if the artifact is not what its manifest, or `digest`, says.
     """
     check_pin(digest)
     place = Store(store).find(artifact)
+    named = isinstance(artifact, str) and re.fullmatch("(sha256:)?[0-9a-f]{64}", artifact)
     if digest and place.digest and digest != place.digest:
         raise VerificationError(
             f"this is not the artifact asked for: its digest is {place.digest}, expected {digest}",
             where=str(place.folder),
         )
-    return verify_folder(place.folder, digest or place.digest)
+    found = verify_folder(place.folder, digest or place.digest)
+    # An alias, the start of a digest and the name of a folder are words of whoever wrote those.
+    if digest is not None or (named and place.digest is not None):
+        return found._replace(origin=Origin.PINNED)
+    if local_state.trusts(canonical.digest(found.files[found.model_file])):
+        return found._replace(origin=Origin.MADE_HERE)
+    return found
 
 
 def trusted(
@@ -67,6 +79,9 @@ def trusted(
         from artifact_pipeline.artifact import signing
 
         signing.check(found, read_signature(found.folder), signer)
+        # A policy came with the store, from whoever wrote that, unless it was set here.
+        if signed_by is not None or is_ours(store):
+            return found._replace(origin=Origin.SIGNED)
     return found
 
 
@@ -108,10 +123,31 @@ def sign(
 def require_signature(signer: Signer, *, store: Reference | None = None) -> None:
     """Let a store open nothing from now on that this signer did not sign.
 
+    This checkout remembers the policy: here its signatures also vouch for skops and pickles.
+
     Raises:
         StoreError: if the policy cannot be written.
     """
-    Store(store).set_signer(signer)
+    place = Store(store)
+    place.set_signer(signer)
+    local_state.trust(canonical.digest(place.policy() or b""))
+
+
+def is_ours(store: Reference | None = None) -> bool:
+    """Return whether this checkout set the signer that a store requires.
+
+    Somebody else's policy limits what is opened, but is no evidence of where that is from: who
+    can write the store can write both.
+    """
+    policy = Store(store).policy()
+    return policy is not None and local_state.trusts(canonical.digest(policy))
+
+
+def trust_artifact(verified: Verified) -> Verified:
+    """Remember that this checkout made an artifact, and return it with that origin."""
+    for name in (MODEL_PICKLE, verified.model_file):
+        local_state.trust(canonical.digest(verified.files[name]))
+    return verified._replace(origin=Origin.MADE_HERE)
 
 
 def signer_of(store: Reference | None = None) -> Signer | None:

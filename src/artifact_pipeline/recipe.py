@@ -55,6 +55,7 @@ _DOES_NOT_COMPUTE = (
     "errors.py",
     "explain.py",
     "inference.py",
+    "local_state.py",
     "pipeline.py",
     "plan.py",
     "policy.py",

@@ -11,19 +11,23 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct
 
 from artifact_pipeline import catalog, held_out, numerics, pipeline, policy
 from artifact_pipeline.artifact.formats import form
-from artifact_pipeline.artifact.open import Verified, open_verified, verify
+from artifact_pipeline.artifact.open import Verified, open_verified
+from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.catalog import Difference
 from artifact_pipeline.errors import ReproductionDiffers, StoreError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
+
+if TYPE_CHECKING:
+    from artifact_pipeline.artifact.signing import Signer
 
 IDENTICAL, SAME, DIFFERS = "identical", "same-predictions", "differs"
 
@@ -56,7 +60,9 @@ class Reproduction(Struct, frozen=True):
 
 def reproduce(
     artifact: Reference,
+    digest: Digest | None = None,
     *,
+    signed_by: Signer | None = None,
     store: Reference | None = None,
     with_packages: bool = False,
     data: Reference | None = None,
@@ -67,11 +73,12 @@ def reproduce(
     table lies at `data`, or else where the run that made the artifact found it.
 
     Raises:
-        VerificationError: if the artifact does not verify.
+        VerificationError: as `policy.trusted`; for a skops archive of unknown origin, if it
+            differs from what was made and would have to be opened.
         ConfigError, DataError: if what the recipe names is not to be had here.
         StoreError: if the scratch store or environment cannot be made.
     """
-    there = policy.verified(artifact, store=store)
+    there = policy.trusted(artifact, digest, signed_by=signed_by, store=store)
     if there.manifest.recipe.brought is not UNSET:
         raise ReproductionDiffers(
             "was fitted elsewhere and brought here, so it cannot be made again", where=there.digest
@@ -83,7 +90,7 @@ def reproduce(
     made_by = catalog.record_of(there.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
         run = pipeline.train(_config(there.manifest.recipe, source), store=scratch)
-        here = verify(run.artifact, run.digest)
+        here = policy.verified(run.digest, run.digest, store=scratch)
         [now] = catalog.runs(store=scratch)
     if here.digest == there.digest:
         return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], 0, None, None)
@@ -179,7 +186,8 @@ def _with_packages(there: Verified, data: str | None) -> Reproduction:
         _call([python, "-m", "pip", "install", "--quiet", *_pins(there.manifest.recipe), *_OWN])
         out = _call(
             [python, "-P", "-m", "artifact_pipeline", "reproduce", str(there.folder.absolute()),
-             "--json", *(["--data", str(Path(data).absolute())] if data else [])],
+             "--json", *(["--data", str(Path(data).absolute())] if data else []),
+             *(["--digest", there.digest] if there.origin is not Origin.UNKNOWN else [])],
             accepted=(0, 1), cwd=place,
         )  # fmt: skip
     return msgspec.json.decode(out, type=Reproduction)

@@ -9,7 +9,8 @@ Traceback (most recent call last):
 artifact_pipeline.errors.VerificationError: m: has the version 2, this reader knows 1; ...
 """
 
-from typing import Annotated, Literal, TypeAlias
+import math
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -17,7 +18,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from artifact_pipeline import canonical
 from artifact_pipeline import recipe as recipes
 from artifact_pipeline.canonical import Digest
-from artifact_pipeline.data import Image
+from artifact_pipeline.data import Image, Schema
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.recipe import Recipe
 from artifact_pipeline.settings import Kind
@@ -47,6 +48,10 @@ MEDIA_TYPES = {
     MODEL_PICKLE: "application/vnd.python.pickle",
     CARD: "text/markdown",
 }
+
+FLOATS = ("float64", "float32")
+TEXTS = ("string",)
+"""The dtypes of inputs."""
 
 MAX_CATEGORIES = 100
 """How many texts of a column an interface lists."""
@@ -208,7 +213,8 @@ def decode(data: bytes, where: str) -> Manifest:
     Raises:
         VerificationError: for bytes that are not canonical JSON, a version that this reader does
             not know, a field that is missing, unknown or of another type, a recipe that is not
-            what its digest says, and a file named twice or out of place.
+            what its digest says, an interface whose parts contradict each other or the recipe,
+            and a file named twice or out of place.
     """
     try:
         value = canonical.decode(data)
@@ -237,9 +243,8 @@ def decode(data: bytes, where: str) -> Manifest:
             raise VerificationError(f"its metrics lack {missing[0]}", where=where)
     if (target == "class") != bool(manifest.interface.labels):
         raise VerificationError(f"its labels do not go with a target of a {target}", where=where)
-    columns = [column.name for column in manifest.interface.columns or ()]
-    if columns and columns != manifest.interface.features:
-        raise VerificationError("its columns are not its features", where=where)
+    if wrong := _wrong_interface(manifest.interface, manifest.recipe.data.schema):
+        raise VerificationError(f"its interface is not one of a model: {wrong}", where=where)
     names = [file.path for file in manifest.files]
     for name in (MANIFEST, SIGNATURE):
         if name in names:
@@ -253,3 +258,82 @@ def decode(data: bytes, where: str) -> Manifest:
     if other := [name for name in MODEL_FILES.values() if name in names and name != model]:
         raise VerificationError(f"lists {other[0]}, and its form is {model}", where=where)
     return manifest
+
+
+def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
+    """Return what contradicts itself or the recipe's schema in an interface, or None."""
+    features, labels = interface.features, interface.labels
+    columns = None if isinstance(interface.columns, UnsetType) else interface.columns
+    if not features or len(set(features)) < len(features):
+        return "features are missing or named twice"
+    if len(features) != schema.features:
+        return f"it has {len(features)} features, the recipe {schema.features}"
+    if schema.columns is not UNSET and schema.named("feature") != features:
+        return "its features are not the recipe's"
+    if columns is not None and [column.name for column in columns] != features:
+        return "its columns are not its features"
+    for column in columns or ():
+        texts = column.categories
+        if texts is not None and (
+            column.kind != "text" or len(texts) > MAX_CATEGORIES or len(set(texts)) < len(texts)
+        ):
+            return f"the categories of {column.name[:40]!a} are not those of a column of text"
+    if (image := interface.image) is not None and (
+        columns is not None
+        or min(image.height, image.width) < 1
+        or image.pixels != len(features)
+        or not -math.inf < image.min < image.max < math.inf
+    ):
+        return "its image is not its features"
+    kinds = {type(label) for label in labels}
+    if len(kinds) > 1 or len(set(labels)) < len(labels):
+        return "labels are of several types, or named twice"
+    if any(not -(1 << 63) <= label < 1 << 63 for label in labels if isinstance(label, int)):
+        return "a label is beyond 64 bits"
+    names = interface.label_names
+    if len(names) != len(labels) or len(set(names)) < len(names):
+        return "label_names are not one for each label"
+    return _wrong_ports("inputs", interface.inputs, _inputs(features, columns)) or _wrong_ports(
+        "outputs", interface.outputs, _outputs(labels)
+    )
+
+
+class _Expected(NamedTuple):
+    """What a port has to be."""
+
+    name: str
+    dtypes: tuple[str, ...]
+    shape: list[int | None]
+
+
+def _inputs(features: list[str], columns: list[Column] | None) -> list[_Expected]:
+    if columns is None:
+        return [_Expected("X", FLOATS, [None, len(features)])]
+    return [
+        _Expected(f"c{index}", TEXTS if column.kind == "text" else FLOATS, [None, 1])
+        for index, column in enumerate(columns)
+    ]
+
+
+def _outputs(labels: list[Label]) -> list[_Expected]:
+    """Return the outputs that a model must have, and then the one that it may have."""
+    if not labels:
+        return [_Expected("prediction", FLOATS, [None, 1])]
+    dtype = "int64" if isinstance(labels[0], int) else "string"
+    return [
+        _Expected("label", (dtype,), [None]),
+        _Expected("probabilities", FLOATS, [None, len(labels)]),
+    ]
+
+
+def _wrong_ports(what: str, ports: list[Port], expected: list[_Expected]) -> str | None:
+    least = len(expected) - (expected[-1].name == "probabilities")
+    if not least <= len(ports) <= len(expected):
+        return f"it has {len(ports)} {what}"
+    for port, right in zip(ports, expected, strict=False):
+        if (port.name, port.shape) != (right.name, right.shape) or port.dtype not in right.dtypes:
+            return (
+                f"found {port.name[:20]!a}, {port.dtype[:20]!a}, {str(port.shape)[:40]} among its "
+                f"{what}, expected {right.name!a}, {' or '.join(right.dtypes)}, {right.shape}"
+            )
+    return None

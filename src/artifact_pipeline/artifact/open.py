@@ -27,6 +27,7 @@ from artifact_pipeline.artifact.manifest import (
     Interface,
     Manifest,
 )
+from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.canonical import DIGEST, Digest
 from artifact_pipeline.errors import CallError, DataError, VerificationError
 from artifact_pipeline.observation import Evaluation
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.artifact.formats.form import Batch, Outputs, Run
-
-FLOATS: tuple[str, ...] = ("float64", "float32")
-TEXTS: tuple[str, ...] = ("string",)
-"""The dtypes of inputs."""
 
 
 class Verified(NamedTuple):
@@ -52,6 +49,13 @@ class Verified(NamedTuple):
     """What the manifest lists."""
     sealed: bytes
     """The manifest's own bytes, whose digest it is."""
+    origin: Origin = Origin.UNKNOWN
+    """Integrity alone says nothing about it, so whoever knows it has to set it."""
+
+    @property
+    def model_file(self) -> str:
+        """The file of the form that predicts."""
+        return MODEL_FILES[self.manifest.parity.form]
 
     def evaluation(self) -> Evaluation:
         """Return what was seen on the held-out rows when the artifact was made.
@@ -186,6 +190,7 @@ class Predictor:
         self._run = run
         self.manifest = verified.manifest
         self.digest = verified.digest
+        self._where = str(verified.folder / verified.model_file)
         self._of_booleans = any(isinstance(label, bool) for label in self.interface.labels)
 
     @property
@@ -230,37 +235,57 @@ class Predictor:
         """Return what the model says of rows that were checked already, within `seconds`.
 
         Raises:
-            VerificationError: if it fails on them, or takes longer; only a graph can be ended.
+            VerificationError: if it fails on them, gives other outputs than the manifest says, or
+                takes longer; only a graph can be ended.
         """
         found = self._run(rows, seconds)
+        self._check(found)
         if self._of_booleans:  # ONNX gives 0 and 1
             return found._replace(predicted=found.predicted.astype(bool))
         return found
 
+    def _check(self, found: Outputs) -> None:
+        """Refuse outputs of a width or kind that the manifest does not say: nobody expects them."""
+        labels, probabilities = self.interface.labels, found.probabilities
+        kinds = "f" if not labels else "OU" if isinstance(labels[0], str) else "iub"
+        shape = (len(found.predicted), len(labels))
+        said = len(self.interface.outputs) > 1
+        if (
+            found.predicted.dtype.kind not in kinds
+            or said != (probabilities is not None)
+            or (
+                probabilities is not None
+                and (probabilities.shape != shape or probabilities.dtype.kind != "f")
+            )
+        ):
+            raise VerificationError(
+                "the model gives other outputs than its manifest says", where=self._where
+            )
+
 
 def open_verified(verified: Verified) -> Predictor:
-    """Return the predictor in an artifact that was verified; nothing is unpickled.
+    """Return the predictor in a verified artifact; nothing is unpickled.
+
+    ONNX is opened whatever its origin, a skops archive only if `verified.origin` is known.
 
     Raises:
-        VerificationError: if its model does not load, or its interface is none.
+        UntrustedModel: for a skops archive of unknown origin.
+        VerificationError: if the model does not load, or is not what the manifest says.
     """
     from artifact_pipeline.artifact.formats import parity
 
     kind = verified.manifest.parity.form
     name = MODEL_FILES[kind]
     where = str(verified.folder / name)
-    interface = verified.manifest.interface
-    if isinstance(interface.columns, UnsetType):
-        names, dtypes = ["X"], [FLOATS]
-    else:
-        names = [f"c{index}" for index in range(len(interface.columns))]
-        dtypes = [TEXTS if one.kind == "text" else FLOATS for one in interface.columns]
-    ports = interface.inputs
-    if [one.name for one in ports] != names or not all(
-        one.dtype in dtype for one, dtype in zip(ports, dtypes, strict=True)
-    ):
-        raise VerificationError("its interface is not that of its form", where=where)
-    return Predictor(verified, parity.load(kind, verified.files[name], where))
+    run = parity.load(
+        kind,
+        verified.files[name],
+        where,
+        origin=verified.origin,
+        recipe=verified.manifest.recipe,
+        interface=verified.manifest.interface,
+    )
+    return Predictor(verified, run)
 
 
 def _matrix(X: Any, features: list[str]) -> NDArray[np.float64]:

@@ -53,13 +53,19 @@ def train(as_json: bool, **given: Any) -> None:
 @click.argument("artifact")
 @click.option("--config", metavar="CONFIG", help="Judge the gates of this config.")
 @options.DATA
+@options.trust_options
 @options.STORE
 @options.JSON
 def evaluate(
-    artifact: str, config: str | None, data: str | None, store: str | None, as_json: bool
+    artifact: str,
+    config: str | None,
+    data: str | None,
+    store: str | None,
+    as_json: bool,
+    **asked: Any,
 ) -> None:
     """Measure ARTIFACT anew on the held-out rows of its recipe."""
-    found = api.evaluate(artifact, config, store=store, data=data)
+    found = api.evaluate(artifact, config, data=data, **options.trust(asked, store))
     missed = [verdict for verdict in found.gates if not verdict.passed]
     if not (missed and as_json):  # then the error's document holds what was found
         render.answer(found, as_json, render.evaluated)
@@ -156,6 +162,7 @@ def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Other bytes are a no, though they predict the same.")
 @click.option("--with-packages", is_flag=True, help="In a scratch environment of its packages.")
 @options.DATA
+@options.trust_options
 @options.STORE
 @options.JSON
 def reproduce(
@@ -165,9 +172,12 @@ def reproduce(
     data: str | None,
     store: str | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Make ARTIFACT again from its recipe alone, and compare."""
-    found = api.reproduce(artifact, store=store, with_packages=with_packages, data=data)
+    found = api.reproduce(
+        artifact, with_packages=with_packages, data=data, **options.trust(asked, store)
+    )
     refused = found.result == "differs" or (strict and found.result != "identical")
     if not (refused and as_json):
         render.answer(found, as_json, render.reproduced)

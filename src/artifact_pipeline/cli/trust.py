@@ -20,7 +20,7 @@ def verify(artifact: str, store: str | None, as_json: bool, **asked: Any) -> Non
     """Check every file of ARTIFACT against its manifest, a digest, and who signed it."""
     asked = options.trust(asked, store)
     found = api.trusted(artifact, **asked)
-    signed = asked["signed_by"] is not None
+    signed = (asked["signed_by"] or api.signer_of(store)) is not None
     if as_json:
         answer = {"digest": found.digest, "verified": True, "signed": signed}
         output.document({**answer, "artifact": str(found.folder)})

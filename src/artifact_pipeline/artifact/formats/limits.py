@@ -2,11 +2,15 @@
 
 A graph is data, but hostile data: it can name files to read, ask for operators that somebody
 registered, double a tensor forty times, or loop for ever. So its protobuf is walked first, and
-what is beyond the few things that an estimator needs is refused. While it runs, memory and time
-are bounded too (`formats/onnx.py`).
+every field is refused that is not one of the few that an estimator needs (`_MESSAGES`). While it
+runs, memory and time are bounded too (`formats/onnx.py`).
+
+The runtime must read what was walked: bytes that are a file of its own format as well (a
+flatbuffer, marked `ORTM`) are refused, and so is protobuf that a writer would not produce (long
+varints, groups, a singular field twice), which readers may take in different ways.
 
 Format: onnx.proto of ONNX 1.x; wire format: protobuf's encoding of varints, fixed and delimited
-fields.
+fields. ONNX Runtime's own format: bytes 4 to 8 of a flatbuffer are its file identifier.
 """
 
 from __future__ import annotations
@@ -48,9 +52,68 @@ OPERATORS = {
 products, and none that reads a file, calls a name or repeats without end."""
 OPERATORS["ai.onnx"] = OPERATORS[""]
 
+_ORT_FORMAT = b"ORTM"
+LOCALES = frozenset({"C", "en_US", "en_US.UTF-8"})
+"""What a StringNormalizer may name; the runtime has the C library load a locale by its name."""
+
 # Numbers of a list, one field each: a forest has millions, so they are stepped over at once.
 _NUMBERS = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
+_FORM = "its protobuf is not of ONNX's form"
+_UNKNOWN = {
+    ("model", 14): "it holds settings for the runtime",
+    ("model", 20): "it holds functions or a training of its own",
+    ("model", 25): "it holds functions or a training of its own",
+    ("tensor", 13): "its data lies in another file",
+    ("tensor", 14): "its data lies in another file",
+}
+"""What is said of some fields that are refused."""
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+_PACKED = {"v": _VARINT, "f": _FIXED32, "d": _FIXED64}
+
+
+def _message(fields: str) -> dict[int, tuple[frozenset[int], bool]]:
+    """Return the wire types of each field, and whether it repeats, from `1v 2m 5m*`.
+
+    `v` is a varint, `m` a message, text or bytes, `f` a float; `*` repeats. Of repeated numbers
+    (`4f*`) a writer may pack many into one delimited field; `d` is a double, always repeated.
+    """
+    known = {}
+    for word in fields.split():
+        repeats = word.endswith("*")
+        kind = word.rstrip("*")[-1]
+        number = int(word.rstrip("*")[:-1])
+        wires = {_DELIMITED} if kind == "m" else {_PACKED[kind]}
+        if repeats and kind != "m":
+            wires.add(_DELIMITED)
+        known[number] = (frozenset(wires), repeats)
+    return known
+
+
+_MESSAGES = {
+    # ir_version, producer (name, version), domain, model_version, doc_string, graph, opset_import
+    "model": _message("1v 2m 3m 4m 5v 6m 7m 8m*"),
+    # domain, version
+    "opset": _message("1m 2v"),
+    # node, name, initializer, doc_string, input, output, value_info
+    "graph": _message("1m* 2m 5m* 10m 11m* 12m* 13m*"),
+    # input, output, name, op_type, attribute, doc_string, domain
+    "node": _message("1m* 2m* 3m 4m 5m* 6m 7m"),
+    # name, f, i, s, t, g, floats, ints, strings, doc_string, type
+    "attribute": _message("1m 2f 3v 4m 5m 6m 7f* 8v* 9m* 13m 20v"),
+    # dims, data_type, float, int32, string, int64 data, name, raw, double, uint64 data, doc_string
+    "tensor": _message("1v* 2v 4f* 5v* 6m* 7v* 8m 9m 10d* 11v* 12m"),
+    # name, type, doc_string
+    "value": _message("1m 2m 3m"),
+    # tensor_type: no sequences, maps or sparse tensors; denotation
+    "type": _message("1m 6m"),
+    # elem_type, shape
+    "tensor type": _message("1v 2m"),
+    "shape": _message("1m*"),
+    # dim_value, dim_param, denotation
+    "dimension": _message("1v 2m 3m"),
+}
+"""The fields that a message may have. Not among them: functions, training, metadata, devices,
+quantization, sparse tensors, data in another file, and what a later version of ONNX adds."""
 
 
 class _Field(NamedTuple):
@@ -86,14 +149,22 @@ def seconds(rows: int) -> float:
 
 
 def _model(data: bytes) -> None:
+    if data[4:8] == _ORT_FORMAT:
+        raise _Refused("it is a file of the runtime's own format")
     nodes = 0
-    for field in _fields(data, 0, len(data)):
+    for field in _fields(data, _Field(0, _DELIMITED, 0, len(data)), "model"):
         if field.number == 7:
             nodes += _graph(data, field, 0)
-        elif field.number in (20, 25):
-            raise _Refused("it holds functions or a training of its own")
+        elif field.number == 8:
+            _opset(data, field)
         if nodes > MAX_NODES:
             raise _Refused(f"it has more than {MAX_NODES} nodes")
+
+
+def _opset(data: bytes, opset: _Field) -> None:
+    for field in _fields(data, opset, "opset"):
+        if field.number == 1 and (domain := _text(data, field)) not in OPERATORS:
+            raise _Refused(f"no estimator needs operators of the domain {domain[:60]!a}")
 
 
 def _graph(data: bytes, graph: _Field, depth: int) -> int:
@@ -101,19 +172,19 @@ def _graph(data: bytes, graph: _Field, depth: int) -> int:
     if depth > MAX_DEPTH:
         raise _Refused(f"its graphs are nested more than {MAX_DEPTH} deep")
     nodes = 0
-    for field in _within(data, graph):
+    for field in _fields(data, graph, "graph"):
         if field.number == 1:
             nodes += 1 + _node(data, field, depth)
         elif field.number == 5:
             _tensor(data, field)
-        elif field.number == 15:
-            _sparse(data, field)
+        elif field.number in (11, 12, 13):
+            _value(data, field)
     return nodes
 
 
 def _node(data: bytes, node: _Field, depth: int) -> int:
     nodes, name, domain = 0, "", ""
-    for field in _within(data, node):
+    for field in _fields(data, node, "node"):
         if field.number == 4:
             name = _text(data, field)
         elif field.number == 7:
@@ -126,31 +197,41 @@ def _node(data: bytes, node: _Field, depth: int) -> int:
 
 
 def _attribute(data: bytes, attribute: _Field, depth: int) -> int:
-    nodes = 0
-    for field in _within(data, attribute):
-        if field.number in (6, 11):
+    nodes, name, value = 0, "", ""
+    for field in _fields(data, attribute, "attribute"):
+        if field.number == 6:
             nodes += _graph(data, field, depth + 1)
-        elif field.number in (5, 10):
+        elif field.number == 5:
             _tensor(data, field)
-        elif field.number in (22, 23):
-            _sparse(data, field)
+        elif field.number == 1:
+            name = _text(data, field)
         elif field.number in (4, 9):
-            _text(data, field)
+            value = _text(data, field)
+    if name == "locale" and value not in LOCALES:
+        raise _Refused(f"it names the locale {value[:60]!a}")
     return nodes
 
 
-def _sparse(data: bytes, sparse: _Field) -> None:
-    for field in _within(data, sparse):
-        if field.number in (1, 2):
-            _tensor(data, field)
-
-
 def _tensor(data: bytes, tensor: _Field) -> None:
-    for field in _within(data, tensor):
-        if field.number in (13, 14):
-            raise _Refused("its data lies in another file")
+    for field in _fields(data, tensor, "tensor"):
         if field.number == 6:
             _text(data, field)
+
+
+def _value(data: bytes, value: _Field) -> None:
+    for field in _fields(data, value, "value"):
+        if field.number == 2:
+            for kind in _fields(data, field, "type"):
+                if kind.number == 1:
+                    _shape(data, kind)
+
+
+def _shape(data: bytes, kind: _Field) -> None:
+    for field in _fields(data, kind, "tensor type"):
+        if field.number == 2:
+            for dimension in _fields(data, field, "shape"):
+                for _ in _fields(data, dimension, "dimension"):
+                    pass
 
 
 def _text(data: bytes, field: _Field) -> str:
@@ -159,33 +240,34 @@ def _text(data: bytes, field: _Field) -> str:
     return data[field.start : field.end].decode("utf-8", "replace")
 
 
-def _within(data: bytes, field: _Field) -> Iterator[_Field]:
-    if field.wire != _DELIMITED:
-        raise _Refused("its protobuf is not of ONNX's form")
-    return _fields(data, field.start, field.end)
+def _fields(data: bytes, message: _Field, kind: str) -> Iterator[_Field]:
+    """Yield the fields of a message of that kind; lists of numbers are stepped over.
 
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[_Field]:
-    """Yield the fields of the message that lies in data[at:end]."""
+    Raises:
+        _Refused: for a field that such a message may not have, or one time too often.
+    """
+    at, end, known = message.start, message.end, _MESSAGES[kind]
+    seen: set[int] = set()
     while at < end:
-        if skipped := _NUMBERS.match(data, at, end):
+        if kind == "attribute" and (skipped := _NUMBERS.match(data, at, end)):
             at = skipped.end()
             continue
-        # A decoder cuts a longer tag to 32 bits: what stands above them would hide a field.
         tag, at = _varint(data, at, end, 5)
         number, wire = tag >> 3, tag & 7
-        if tag >= 1 << 32 or not number:
-            raise _Refused("its protobuf is not of ONNX's form")
+        wires, repeats = known.get(number, (frozenset(), False))
+        if wire not in wires:
+            raise _Refused(_UNKNOWN.get((kind, number), f"{_FORM}: field {number} of a {kind}"))
+        if not repeats and number in seen:
+            raise _Refused(f"{_FORM}: field {number} of a {kind} twice")
+        seen.add(number)
         start = at
         if wire == _VARINT:
             _, at = _varint(data, at, end, 10)
         elif wire == _DELIMITED:
             size, start = _varint(data, at, end, 5)
             at = start + size
-        elif wire in (_FIXED64, _FIXED32):
-            at += 8 if wire == _FIXED64 else 4
         else:
-            raise _Refused("its protobuf is not of ONNX's form")
+            at += 8 if wire == _FIXED64 else 4
         if at > end:
             raise _Refused("its protobuf is cut")
         yield _Field(number, wire, start, at)
@@ -200,5 +282,7 @@ def _varint(data: bytes, at: int, end: int, most: int) -> tuple[int, int]:
         byte = data[at + place]
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
+            if place and not byte:
+                raise _Refused(_FORM)
             return value, at + place + 1
-    raise _Refused("its protobuf is not of ONNX's form")
+    raise _Refused(_FORM)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from artifact_pipeline.artifact.formats import boosters, converters, limits
 from artifact_pipeline.artifact.formats.deadline import at_most, watch
 from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
+from artifact_pipeline.artifact.manifest import Interface, Port
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.estimators import boosters_of
 from artifact_pipeline.explain import first_line
@@ -24,6 +25,16 @@ from artifact_pipeline.explain import first_line
 if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
+
+
+_FLOATS = ("tensor(double)", "tensor(float)")
+_TYPES = {
+    "float64": _FLOATS,
+    "float32": _FLOATS,
+    "int64": ("tensor(int64)",),
+    "string": ("tensor(string)",),
+}
+"""What onnxruntime calls the dtypes of a manifest."""
 
 
 def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes]]:
@@ -162,12 +173,14 @@ def preload() -> None:
     threading.Thread(target=runtime, name="import onnxruntime").start()
 
 
-def load(verified: bytes, where: str) -> Run:
+def load(verified: bytes, where: str, *, interface: Interface | None = None) -> Run:
     """Return what runs a graph whose bytes were verified.
+
+    `interface` is what the manifest says of it, None while it is being made.
 
     Raises:
         VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
-            cannot load it, or not in time.
+            cannot load it, or not in time, or it has other inputs or outputs than is said.
     """
     limits.check(verified, where)
     ort = runtime()
@@ -176,6 +189,8 @@ def load(verified: bytes, where: str) -> Run:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # Left to itself the runtime guesses from the bytes, and would read what `limits` did not.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         with at_most(limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
             session = ort.InferenceSession(
@@ -189,12 +204,33 @@ def load(verified: bytes, where: str) -> Run:
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not load it: {_said(error)}"
         raise VerificationError(said, where=where) from error
+    if interface is not None:
+        _check_ports("inputs", session.get_inputs(), interface.inputs, where)
+        _check_ports("outputs", session.get_outputs(), interface.outputs, where)
     inputs = [(one.name, one.type) for one in session.get_inputs()]
     given = {one.name for one in session.get_outputs()}
     outputs = ["label", "probabilities"] if "probabilities" in given else ["label"]
     if "prediction" in given:
         outputs = ["prediction"]
     return partial(_run, session, inputs, outputs, where)
+
+
+def _check_ports(what: str, found: list[Any], said: list[Port], where: str) -> None:
+    """Raise a VerificationError unless a graph's inputs or outputs are what a manifest says.
+
+    A size that the graph leaves open may be any; a float may have another precision.
+    """
+    graph = {one.name: one for one in found}
+    wrong = sorted(graph.keys() ^ {port.name for port in said})
+    for port in said if not wrong else ():
+        one, sizes = graph[port.name], [size for size in port.shape[1:] if size != 1]
+        known = [size for size in (one.shape or [])[1:] if isinstance(size, int) and size != 1]
+        if one.type not in _TYPES[port.dtype] or (known and known != sizes):
+            wrong.append(port.name)
+    if wrong:
+        raise VerificationError(
+            f"the {what} of the graph are not those of its manifest: {wrong[0][:40]!a}", where=where
+        )
 
 
 def _run(

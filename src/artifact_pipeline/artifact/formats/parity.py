@@ -28,8 +28,10 @@ from artifact_pipeline.artifact.manifest import (
     Parity,
     Port,
 )
+from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.data import Image
 from artifact_pipeline.errors import ConfigError, VerificationError
+from artifact_pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,20 +48,32 @@ class Proof(NamedTuple):
     """At which of the edges it holds, too."""
 
 
-def load(name: FormName, verified: bytes, where: str) -> Run:
+def load(
+    name: FormName,
+    verified: bytes,
+    where: str,
+    *,
+    origin: Origin,
+    recipe: Recipe,
+    interface: Interface | None = None,
+) -> Run:
     """Return an opened model of the form that is called `name`, from bytes that were verified.
 
+    `interface` is what the manifest says of it, None while it is being made.
+
     Raises:
-        VerificationError: if it does not load, or holds what this reader does not allow.
+        UntrustedModel: for a skops archive of unknown origin.
+        VerificationError: if it does not load, holds what this reader does not allow, or does
+            not fit the interface.
     """
     form = BY_NAME[name]
     if form.file == MODEL_ONNX:
         from artifact_pipeline.artifact.formats import onnx
 
-        return onnx.load(verified, where)
+        return onnx.load(verified, where, interface=interface)
     from artifact_pipeline.artifact.formats import skops
 
-    return skops.load(verified, where)
+    return skops.load(verified, where, origin=origin, recipe=recipe, interface=interface)
 
 
 def candidates(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes]]:
@@ -115,11 +129,14 @@ def prove(
     expected: Outputs,
     where: str,
     edges: Edges | None = None,
+    *,
+    recipe: Recipe,
 ) -> tuple[Form, bytes, Proof]:
     """Return the first form that gives the estimator's outputs on the held-out rows.
 
-    At the edges that the estimator learned from it must agree, too; the proof says at which of the
-    others it does. `where` names the model in errors.
+    The candidates were made by this process or its trainer, by this recipe. At the edges that the
+    estimator learned from it must agree, too; the proof says at which of the others it does.
+    `where` names the model in errors.
 
     Raises:
         ConfigError: if none does: a model that cannot be proven is not sealed.
@@ -128,7 +145,7 @@ def prove(
     outputs: dict[bytes, list[Outputs] | str] = {}
     for form, data in candidates:
         if data not in outputs:
-            outputs[data] = _say(form, data, [rows, *([edges.rows] if edges else [])])
+            outputs[data] = _say(form, data, recipe, [rows, *([edges.rows] if edges else [])])
         found = outputs[data]
         if isinstance(found, str):
             tried.append(found)
@@ -155,10 +172,10 @@ def taken(columns: Sequence[Column], proof: Proof, edges: Edges | None) -> list[
     return found
 
 
-def _say(form: Form, data: bytes, batches: Iterable[Batch]) -> list[Outputs] | str:
+def _say(form: Form, data: bytes, recipe: Recipe, batches: Iterable[Batch]) -> list[Outputs] | str:
     """Return what a form says of rows, or why it does not."""
     try:
-        run = load(form.name, data, form.name)
+        run = load(form.name, data, form.name, origin=Origin.MADE_HERE, recipe=recipe)
         return [run(rows) for rows in batches]
     except VerificationError as error:
         return str(error)[:150]

@@ -1,9 +1,7 @@
-"""The form for estimators that no graph was proven equal to: skops, opened by a list of ours.
+"""The form for estimators that no graph was proven equal to: skops, opened by lists of ours.
 
-An archive names the types that it is made of, and the reader decides which of them it makes. What
-skops itself holds to be safe (scikit-learn's public estimators, numpy's arrays) and the few below
-are made, never what the archive would have allowed. Some of them are compiled code that trusts its
-arrays, so those are looked at, too.
+An archive of objects is a program in disguise, so it is opened only if its origin is known, as a
+pickle is. Even then the reader decides what it builds (`skops_checks`), never the archive.
 
 skops names its parts by addresses in memory and stamps them with the time; `export` numbers them
 in their order and leaves the time out, so that equal models have equal bytes.
@@ -19,28 +17,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.artifact.formats.form import BY_NAME, Batch, Form, Outputs, Run
+from artifact_pipeline.artifact.manifest import Interface
+from artifact_pipeline.artifact.origin import Origin, require_known
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.estimators import forget_addresses, outputs, parts_of
+from artifact_pipeline.estimators import as_labels, forget_addresses, outputs, parts_of
 from artifact_pipeline.explain import first_line
+from artifact_pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-KERNELS = "sklearn.gaussian_process.kernels"
-TRUSTED = (
-    "numpy.dtype",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.multiclass._ConstantPredictor",
-    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-    *(
-        f"{KERNELS}.{name}"
-        for name in (
-            *("CompoundKernel", "ConstantKernel", "DotProduct", "ExpSineSquared", "Exponentiation"),
-            *("Matern", "Product", "RBF", "RationalQuadratic", "Sum", "WhiteKernel"),
-        )
-    ),
-)
-"""What is made beside what skops holds to be safe."""
 
 _SCHEMA = "schema.json"
 _FIRST = (1980, 1, 1, 0, 0, 0)
@@ -59,19 +44,37 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
     yield BY_NAME["skops"], _numbered(archive)
 
 
-def load(verified: bytes, where: str) -> Run:
+def load(
+    verified: bytes,
+    where: str,
+    *,
+    origin: Origin,
+    recipe: Recipe,
+    interface: Interface | None = None,
+) -> Run:
     """Return what runs the estimator in an archive whose bytes were verified.
 
+    It may hold the classes that its recipe names. `interface` is what the manifest says of it,
+    None while it is being made.
+
     Raises:
-        VerificationError: if it is no archive as `export` writes it, holds a type that is not
-            allowed, or arrays that compiled code would run out of.
+        UntrustedModel: if its origin is unknown; nothing of it is read then.
+        VerificationError: if it is no archive as `export` writes it, holds what `skops_checks`
+            refuses, or does not fit the interface.
     """
+    require_known(origin, where=where)
     import skops.io
 
+    from artifact_pipeline.artifact.formats import skops_checks
+
     try:
-        _check(verified)
-        estimator = skops.io.loads(verified, trusted=list(TRUSTED))
-        _check_trees(estimator)
+        schema = _check(verified)
+        allowed = skops_checks.allowed_classes(recipe)
+        skops_checks.check_schema(schema, allowed)
+        estimator = skops.io.loads(verified, trusted=[*allowed, "numpy.dtype"])
+        skops_checks.check_objects(estimator, allowed)
+        if interface is not None:
+            _check_interface(estimator, interface)
     except Exception as error:  # a hostile archive may make it raise anything
         said = f"skops does not load it: {first_line(error)[:200]}"
         raise VerificationError(said, where=where) from error
@@ -146,8 +149,23 @@ def _numbered(archive: bytes) -> bytes:
     return target.getvalue()
 
 
-def _check(archive: bytes) -> None:
-    """Refuse an archive that unpacks to more than it is, or names other parts than ours."""
+def _check_interface(estimator: Any, interface: Interface) -> None:
+    """Refuse an estimator that takes other features, or predicts other labels, than is said."""
+    if getattr(estimator, "n_features_in_", None) not in (None, len(interface.features)):
+        raise ValueError("it takes another number of features than the manifest says")
+    names = _names_of(estimator, len(interface.features))
+    if interface.columns and [str(name) for name in names] != interface.features:
+        raise ValueError("it takes other features than the manifest says")
+    if interface.labels and as_labels(estimator.classes_).tolist() != interface.labels:
+        raise ValueError("it predicts other labels than the manifest says")
+
+
+def _check(archive: bytes) -> bytes:
+    """Return the schema of an archive, if it holds our parts alone and unpacks to its own size.
+
+    Raises:
+        ValueError: for any other.
+    """
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         entries = file.infolist()
     names = [entry.filename for entry in entries]
@@ -158,33 +176,5 @@ def _check(archive: bytes) -> None:
             raise ValueError(f"{entry.filename!a} is compressed")
         if entry.filename != _SCHEMA and not _PART.fullmatch(entry.filename):
             raise ValueError(f"{entry.filename!a} is no part of a model")
-
-
-def _check_trees(estimator: Any) -> None:
-    """Refuse trees that lead out of themselves: compiled code follows them without looking."""
-    for part in parts_of(estimator):
-        for trees in getattr(part, "_predictors", None) or ():
-            for tree in trees:
-                _check_tree(tree, part.n_features_in_)
-
-
-def _check_tree(tree: Any, n_features: int) -> None:
-    import numpy as np
-
-    nodes, places = tree.nodes, np.arange(len(tree.nodes))
-    inner = nodes[nodes["is_leaf"] == 0]
-    here = places[nodes["is_leaf"] == 0]
-    bits = len(tree.raw_left_cat_bitsets)
-    inside = (
-        len(nodes) > 0
-        and (inner["left"] > here).all()
-        and (inner["right"] > here).all()
-        and (inner["left"] < len(nodes)).all()
-        and (inner["right"] < len(nodes)).all()
-        and (inner["feature_idx"] >= 0).all()
-        and (inner["feature_idx"] < n_features).all()
-        and (inner["bitset_idx"][inner["is_categorical"] != 0] < bits).all()
-        and tree.raw_left_cat_bitsets.shape[1:] == (8,)
-    )
-    if not inside:
-        raise ValueError("a tree leads out of itself")
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        return file.read(_SCHEMA)
