@@ -334,6 +334,8 @@ def parts_of(estimator: Any) -> Iterator[Any]:
             waiting += vars(one).values()
         elif isinstance(one, dict):
             waiting += one.values()
+        elif type(one).__module__.startswith("sklearn.") and hasattr(one, "__dict__"):
+            waiting += vars(one).values()  # what a calibrated classifier holds, for one
         elif isinstance(one, (list, tuple, set)):
             waiting += one
         elif getattr(getattr(one, "dtype", None), "kind", "") == "O":

@@ -9,7 +9,6 @@ in their order and leaves the time out, so that equal models have equal bytes.
 
 from __future__ import annotations
 
-import copy
 import io
 import re
 import zipfile
@@ -36,9 +35,11 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
     """Yield the skops form of a fitted estimator, if skops can say it."""
     import skops.io
 
+    from artifact_pipeline.artifact.formats import skops_parts
+
     forget_addresses(estimator)
     try:
-        archive = skops.io.dumps(_without_trees(estimator))
+        archive = skops.io.dumps(skops_parts.plain(estimator))
     except Exception:  # noqa: BLE001  (what skops raises of an object that it cannot say)
         return
     yield BY_NAME["skops"], _numbered(archive)
@@ -65,7 +66,7 @@ def load(
     require_known(origin, where=where)
     import skops.io
 
-    from artifact_pipeline.artifact.formats import skops_checks
+    from artifact_pipeline.artifact.formats import skops_checks, skops_parts
 
     try:
         schema = _check(verified)
@@ -73,6 +74,7 @@ def load(
         skops_checks.check_schema(schema, allowed)
         estimator = skops.io.loads(verified, trusted=[*allowed, "numpy.dtype"])
         skops_checks.check_objects(estimator, allowed)
+        skops_parts.restored(estimator)
         if interface is not None:
             _check_interface(estimator, interface)
     except Exception as error:  # a hostile archive may make it raise anything
@@ -89,24 +91,6 @@ def load(
             raise VerificationError(said, where=where) from error
 
     return run
-
-
-def _without_trees(estimator: Any) -> Any:
-    """Return an estimator of neighbours that looks at all rows, as it would without its tree.
-
-    A KDTree or BallTree is compiled code that trusts its arrays, so no reader makes one.
-    """
-    if not any(getattr(part, "_tree", None) is not None for part in parts_of(estimator)):
-        return estimator
-    found = copy.deepcopy(estimator)
-    for part in parts_of(found):
-        if getattr(part, "_tree", None) is not None:
-            part._tree, part._fit_method = None, "brute"
-            if getattr(part, "effective_metric_", None) == "euclidean":
-                # Under that name products of matrices stand for distances: on the edge of a
-                # radius they round to the other side.
-                part.effective_metric_, part.effective_metric_params_ = "minkowski", {"p": 2}
-    return found
 
 
 def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:

@@ -25,8 +25,11 @@ import numpy as np
 from msgspec import UNSET
 from sklearn.base import BaseEstimator
 from sklearn.gaussian_process.kernels import Kernel
+from sklearn.isotonic import IsotonicRegression
 
+from artifact_pipeline.artifact.formats.skops_parts import CHECK_ARRAY, SCORE_FUNCTIONS, objects
 from artifact_pipeline.estimators import class_of
+from artifact_pipeline.parameters import FUNCTIONS
 from artifact_pipeline.recipe import Recipe
 
 PROTOCOL = 2
@@ -89,6 +92,9 @@ _KERNELS = frozenset(
     )
 )
 PARTS = _KERNELS | {
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn._loss.link.HalfLogitLink",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -189,7 +195,10 @@ def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
     """
     if not isinstance(estimator, BaseEstimator):
         raise Refused("it is not an estimator")
-    for value in _objects(estimator):
+    for value in list(objects(estimator)):
+        if isinstance(value, IsotonicRegression):  # it is made again when it is needed
+            vars(value).pop("f_", None)
+    for value in objects(estimator):
         path = _path(type(value))
         if path in allowed:
             _check_attributes(value, path)
@@ -266,8 +275,10 @@ def _are_estimators(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_are_estimators, value))
     if isinstance(value, np.ndarray):
-        return value.dtype.kind == "O" and all(map(_are_estimators, value.ravel().tolist()))
-    return _is_estimator_or_none(value) or type(value) in (str, int, slice)
+        return value.dtype.kind in "biuU" or (
+            value.dtype.kind == "O" and all(map(_are_estimators, value.ravel().tolist()))
+        )
+    return _is_estimator_or_none(value) or type(value) in (str, int, bool, slice)
 
 
 def _is_method(value: Any) -> bool:
@@ -282,6 +293,10 @@ def _is_attribute_path(value: Any) -> bool:
 
 def _one_of(*known: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value in known
+
+
+def _one_of_or_none(*known: str) -> Callable[[Any], bool]:
+    return lambda value: value is None or (isinstance(value, str) and value in known)
 
 
 def _is_none(value: Any) -> bool:
@@ -304,8 +319,9 @@ ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
     "stack_method_": _is_method,
     # What is called. No function can be built, so it must be the name of one of scikit-learn's.
     "analyzer": _one_of("word", "char", "char_wb"),
-    "func": _is_none,
-    "inverse_func": _is_none,
+    "func": _one_of_or_none(*FUNCTIONS, CHECK_ARRAY),
+    "inverse_func": _one_of_or_none(*FUNCTIONS),
+    "score_func": _one_of(*SCORE_FUNCTIONS),
     "preprocessor": _is_none,
     "tokenizer": _is_none,
     # What is opened.
@@ -372,23 +388,3 @@ _PLAIN = (str, int, float, bool, type(None), list, tuple, set, dict, slice, np.n
 _BUILT = frozenset().union(
     *(NODES[kind] for kind in NODES if kind not in ("JsonNode", "TypeNode"))
 ) | {"numpy.dtypes"}
-
-
-def _objects(root: Any) -> Iterator[Any]:
-    """Yield an object and all that it holds, each once."""
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        yield value
-        if isinstance(value, dict):
-            waiting += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set)):
-            waiting += value
-        elif isinstance(value, np.ndarray):
-            waiting += value.ravel().tolist() if value.dtype.kind == "O" else ()
-        elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
-            waiting += vars(value).values()
