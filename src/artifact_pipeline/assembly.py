@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
@@ -43,10 +43,12 @@ def resolve(
     where: str = "model",
     target: Target = "class",
     columns: Mapping[str, Kind] | None = None,
+    labels: Collection[Any] = (),
 ) -> Model:
     """Return `model` as a recipe says it: in the long form, seeded, checked by scikit-learn.
 
     `columns` are the features of a table and what they hold; None where the rows are a matrix.
+    `labels` are the distinct ones to learn, where they are known.
 
     Raises:
         ConfigError: as `estimators.arguments`; for a column that is no feature, a step that does
@@ -70,9 +72,24 @@ def resolve(
         if isinstance(step.estimator, str):
             _check_transforms(step.estimator, place, "rows; only the last step predicts")
     _check_last(steps[-1], places[-1], target)
+    steps[-1] = _encoded(steps[-1], labels)
     if isinstance(whole.steps, list):
         return Model(steps=steps)
     return Model(estimator=steps[0].estimator, params=steps[0].params)
+
+
+def _encoded(last: Step, labels: Collection[Any]) -> Step:
+    """Return the last step, in a vote of one where it does not take the labels as they are.
+
+    XGBoost's classifiers take 0, 1, … alone; a vote encodes them, and predicts the same.
+    """
+    name = _named(last)
+    numbered = [*labels] == [*range(len(labels))] and not any(type(one) is bool for one in labels)
+    if numbered or not (name.startswith("xgboost.") and name.endswith("Classifier")):
+        return last
+    voter = {"estimator": name, "params": last.params or {}}
+    params = {"estimators": [["xgboost", voter]], "voting": "soft"}
+    return Step(last.name, "sklearn.ensemble.VotingClassifier", params)
 
 
 def predicts(model: Model, where: str = "model") -> Target | None:

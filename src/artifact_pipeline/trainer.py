@@ -202,7 +202,12 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
         where,
     )
     model = assembly.resolve(
-        full.model, full.split.random_state, f"{where}: model", rows.target, rows.columns()
+        full.model,
+        full.split.random_state,
+        f"{where}: model",
+        rows.target,
+        rows.columns(),
+        rows.labels(),
     )
     prepared = learning.prepare(full, model, rows, where)
     seen = numerics.seen()

@@ -39,10 +39,10 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
 
     forget_addresses(estimator)
     try:
-        archive = skops.io.dumps(skops_parts.plain(estimator))
+        archive = _numbered(skops.io.dumps(skops_parts.plain(estimator)))
     except Exception:  # noqa: BLE001  (what skops raises of an object that it cannot say)
         return
-    yield BY_NAME["skops"], _numbered(archive)
+    yield BY_NAME["skops"], archive
 
 
 def load(

@@ -24,6 +24,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 from sklearn.base import BaseEstimator
+from sklearn.calibration import _CalibratedClassifier
 from sklearn.gaussian_process.kernels import Kernel
 from sklearn.isotonic import IsotonicRegression
 
@@ -278,7 +279,9 @@ def _are_estimators(value: Any) -> bool:
         return value.dtype.kind in "biuU" or (
             value.dtype.kind == "O" and all(map(_are_estimators, value.ravel().tolist()))
         )
-    return _is_estimator_or_none(value) or type(value) in (str, int, bool, slice)
+    return isinstance(value, (BaseEstimator, _CalibratedClassifier)) or (
+        value is None or type(value) in (str, int, bool, slice)
+    )
 
 
 def _is_method(value: Any) -> bool:

@@ -240,7 +240,7 @@ def _check_ensemble(part: Any) -> None:
     from sklearn.ensemble._forest import BaseForest
     from sklearn.ensemble._gb import BaseGradientBoosting
 
-    if not isinstance(part, (BaseForest, BaseGradientBoosting)):
+    if not isinstance(part, (BaseForest, BaseGradientBoosting)) or not hasattr(part, "estimators_"):
         return
     trees = np.asarray(part.estimators_, dtype=object)
     if any(tree.n_features_in_ != part.n_features_in_ for tree in trees.ravel().tolist()):
