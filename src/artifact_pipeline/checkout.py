@@ -91,7 +91,7 @@ def load_model(
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    vouched = signed_by is not None or (signer is not None and policy.is_ours())
+    vouched = signed_by is not None or (signer is not None and policy.is_ours(signer))
     if digest is None and not vouched and not trusts(found):
         raise UntrustedModel(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "

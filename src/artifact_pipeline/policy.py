@@ -80,7 +80,7 @@ def trusted(
 
         signing.check(found, read_signature(found.folder), signer)
         # A policy came with the store, from whoever wrote that, unless it was set here.
-        if signed_by is not None or is_ours(store):
+        if signed_by is not None or is_ours(signer):
             return found._replace(origin=Origin.SIGNED)
     return found
 
@@ -128,19 +128,23 @@ def require_signature(signer: Signer, *, store: Reference | None = None) -> None
     Raises:
         StoreError: if the policy cannot be written.
     """
-    place = Store(store)
-    place.set_signer(signer)
-    local_state.trust(canonical.digest(place.policy() or b""))
+    Store(store).set_signer(signer)
+    local_state.trust(_digest(signer))
 
 
-def is_ours(store: Reference | None = None) -> bool:
-    """Return whether this checkout set the signer that a store requires.
+def is_ours(signer: Signer) -> bool:
+    """Return whether this checkout let a store require that signer.
 
     Somebody else's policy limits what is opened, but is no evidence of where that is from: who
     can write the store can write both.
     """
-    policy = Store(store).policy()
-    return policy is not None and local_state.trusts(canonical.digest(policy))
+    return local_state.trusts(_digest(signer))
+
+
+def _digest(signer: Signer) -> Digest:
+    from artifact_pipeline.artifact import signing
+
+    return canonical.digest(signing.encode(signer))
 
 
 def trust_artifact(verified: Verified) -> Verified:

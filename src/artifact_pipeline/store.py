@@ -202,21 +202,15 @@ class Store:
 
     def signer(self) -> Signer | None:
         """Return who must have signed what is opened from here, or None if nobody must."""
-        data = self.policy()
-        if data is None:
-            return None
-        from artifact_pipeline.artifact import signing
-
-        return signing.decode(data, str(self.root / TRUST))
-
-    def policy(self) -> bytes | None:
-        """Return the bytes of the file that says who must have signed, or None."""
         path = self.root / TRUST
         with failing(str(path)):
             try:
-                return path.read_bytes()
+                data = path.read_bytes()
             except FileNotFoundError:
                 return None
+        from artifact_pipeline.artifact import signing
+
+        return signing.decode(data, str(path))
 
     def set_signer(self, signer: Signer) -> None:
         """Let nothing be opened from here that this signer did not sign."""

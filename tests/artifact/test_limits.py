@@ -14,9 +14,11 @@ from onnx import helper, numpy_helper
 
 from artifact_pipeline import open_artifact
 from artifact_pipeline.artifact.formats import limits
+from artifact_pipeline.artifact.formats.onnx import load, runtime
 from artifact_pipeline.errors import VerificationError
 
 ROW = np.zeros((1, 64))
+TWO = np.zeros((2, 64))
 GIB = 1 << 30
 
 
@@ -238,3 +240,177 @@ def test_what_the_runtime_says_of_a_broken_graph_is_not_printed(copied, capfd):
     with pytest.raises(VerificationError, match="onnxruntime does not load it"):
         open_artifact(copied, digest)
     assert capfd.readouterr() == ("", "")
+
+
+def fields(message):
+    """Return the number of each field, and where it begins, of a message without groups."""
+    found, at = [], 0
+    while at < len(message):
+        start = at
+        tag, at = varint(message, at)
+        if tag & 7 == 2:
+            size, at = varint(message, at)
+            at += size
+        else:
+            at = varint(message, at)[1] if tag & 7 == 0 else at + (4 if tag & 7 == 5 else 8)
+        found.append((tag >> 3, message[start:at]))
+    return found
+
+
+def varint(message, at):
+    value = shift = 0
+    while True:
+        value |= (message[at] & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if message[at - 1] < 0x80:
+            return value, at
+
+
+def delimited(number, content):
+    size, length = len(content), b""
+    while size > 0x7F:
+        length, size = length + bytes([0x80 | size & 0x7F]), size >> 7
+    tag = number << 3 | 2
+    head = bytes([tag]) if tag < 0x80 else bytes([tag & 0x7F | 0x80, tag >> 7])
+    return head + length + bytes([size]) + content
+
+
+@pytest.fixture(scope="module")
+def looping(tmp_path_factory):
+    """A model in the runtime's own format, whose operator Loop `limits` would refuse."""
+    inner = helper.make_graph(
+        [node("Identity", "c", output="d"), node("Add", "v", "one", output="w")], "b",
+        [helper.make_tensor_value_info("i", T.INT64, []),
+         helper.make_tensor_value_info("c", T.BOOL, []),
+         helper.make_tensor_value_info("v", T.DOUBLE, None)],
+        [helper.make_tensor_value_info("d", T.BOOL, []),
+         helper.make_tensor_value_info("w", T.DOUBLE, None)],
+    )  # fmt: skip
+    tensors = [numpy_helper.from_array(np.array(value), name)
+               for name, value in (("n", 3), ("yes", True), ("one", 1.0))]  # fmt: skip
+    place = tmp_path_factory.mktemp("ort") / "m.ort"
+    options = runtime().SessionOptions()
+    options.optimized_model_filepath = str(place)
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    runtime().InferenceSession(model([node("Loop", "n", "yes", "X", body=inner)], tensors), options,
+                               providers=["CPUExecutionProvider"])  # fmt: skip
+    return place.read_bytes()
+
+
+def unlooked(graph, monkeypatch):
+    """Open a graph as if `limits` had seen nothing in it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "check", lambda graph, where: None)
+        return load(graph, "m")
+
+
+def test_a_model_in_the_runtimes_own_format_is_not_loaded(looping, monkeypatch):
+    """Nothing in it was looked at: the look reads ONNX."""
+    assert looping[4:8] == b"ORTM"
+    assert runtime().InferenceSession(looping, providers=["CPUExecutionProvider"])
+    with pytest.raises(VerificationError, match="the runtime's own format"):
+        limits.check(looping, "m")
+    with pytest.raises(VerificationError, match="onnxruntime does not load it"):
+        unlooked(looping, monkeypatch)
+
+
+def test_a_file_that_is_both_formats_at_once_is_read_as_the_one_that_was_looked_at(
+    looping, monkeypatch
+):
+    """A flatbuffer begins with where its root lies, and all else in it is relative."""
+    root = 0x04320908  # ir_version 9, and a doc_string of four bytes: ORTM
+    gap = root - int.from_bytes(looping[:4], "little")
+    hidden = bytes(gap - 6) + looping[8:]
+    whole = b"\x08\x09\x32\x04ORTM" + delimited(99, hidden)
+    assert len(whole) == len(looping) + gap
+    other = model([node("Transpose", "X", perm=[1, 0])])
+    whole += b"".join(one for number, one in fields(other) if number != 1)
+    said = runtime().InferenceSession(whole, providers=["CPUExecutionProvider"])
+    assert said.run(["label"], {"X": TWO})[0].tolist() == [2, 64]  # the loop ran
+    with pytest.raises(VerificationError, match="the runtime's own format"):
+        limits.check(whole, "m")
+    assert unlooked(whole, monkeypatch)(TWO).predicted.tolist() == [64, 2]
+
+
+def with_field(number, content, of=GRAPH):
+    return of + delimited(number, content)
+
+
+def inside(change, graph=GRAPH):
+    made = onnx.ModelProto.FromString(graph)
+    change(made.graph)
+    return made.SerializeToString()
+
+
+def sparse_value(graph):
+    values = numpy_helper.from_array(np.array([1.0]), "s")
+    places = numpy_helper.from_array(np.array([[0, 1 << 40]]), "i")
+    graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [1 << 20, 1 << 41]))
+
+
+def sequence(graph):
+    graph.value_info.append(helper.make_tensor_sequence_value_info("q", T.FLOAT, [1]))
+
+
+def overload(graph):
+    graph.node[0].overload = "f"
+
+
+def metadata(of):
+    def add(graph):
+        entry = of(graph).metadata_props.add()
+        entry.key, entry.value = "k", "v"
+
+    return add
+
+
+def refers(graph):
+    graph.node[0].attribute.add(name="a", ref_attr_name="b", type=1)
+
+
+def typed(graph):
+    graph.node[0].attribute.append(helper.make_attribute("a", helper.make_tensor_type_proto(1, [])))
+
+
+CONFIG = onnx.StringStringEntryProto(
+    key="ort_config", value='{"session_options":{"intra_op_num_threads":64,"enable_profiling":1}}'
+).SerializeToString()
+BEYOND = {
+    "settings for the runtime": with_field(14, CONFIG),
+    "a training": with_field(20, b""),
+    "devices": with_field(26, b""),
+    "a field that nobody knows": with_field(99, b"x"),
+    "a second version": GRAPH + b"\x08\x09",
+    "a second text": GRAPH + delimited(6, b"a") + delimited(6, b"b"),
+    "a long varint": GRAPH + b"\x32\x81\x00a",
+    "another domain": model([node("Neg", "X")], opsets=(("", 20), ("ai.onnx.ml", 3),
+                                                       ("ai.onnx.preview.training", 1))),
+    "the runtime's own domain": model([node("Neg", "X")], opsets=(("", 20), ("ai.onnx.ml", 3),
+                                                                 ("com.microsoft.nchwc", 1))),
+    "a sparse tensor": inside(sparse_value),
+    "a sequence": inside(sequence),
+    "an overload": inside(overload),
+    "metadata of the graph": inside(metadata(lambda graph: graph)),
+    "metadata of a node": inside(metadata(lambda graph: graph.node[0])),
+    "an attribute of a function": inside(refers),
+    "an attribute that is a type": inside(typed),
+    "a locale": model([node("StringNormalizer", "X", locale="../../tmp/x")]),
+    "a tensor's segment": inside(lambda graph: graph.initializer.append(
+        T(name="k", data_type=T.FLOAT, dims=[1], segment=T.Segment(begin=0, end=1)))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("graph", BEYOND.values(), ids=BEYOND)
+def test_a_field_beyond_those_that_an_estimator_needs_is_refused(graph):
+    with pytest.raises(VerificationError, match="m: is not loaded"):
+        load(graph, "m")
+
+
+def test_settings_in_a_model_are_not_followed(monkeypatch, tmp_path):
+    """The runtime takes them from the model where the environment says so."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORT_LOAD_CONFIG_FROM_MODEL", "1")
+    with pytest.raises(VerificationError, match="settings for the runtime"):
+        load(BEYOND["settings for the runtime"], "m")
+    assert load(GRAPH, "m")(TWO).predicted.tolist() == [2, 64]
+    assert list(tmp_path.iterdir()) == []

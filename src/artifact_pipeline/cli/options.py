@@ -81,18 +81,18 @@ def trust(asked: dict[str, Any], store: str | None) -> dict[str, Any]:
         CallError: as `signer`, and if a signature is required of nobody.
     """
     digest, required = asked.pop("digest"), asked.pop("require_signature")
-    required_here = api.signer_of(store)
-    signed_by = signer(**asked)
-    if required and signed_by is None and required_here is None:
+    signed_by, policy = signer(**asked), api.signer_of(store)
+    if required and signed_by is None and policy is None:
         raise CallError(
             "by whom? Name a signer (--public-key, --certificate-chain or --identity), or let the "
             "store ask for one: artifact-pipeline trust",
             where="--require-signature",
         )
-    from artifact_pipeline import policy
+    if signed_by is None and policy is not None:
+        from artifact_pipeline.policy import is_ours
 
-    if signed_by is None and policy.is_ours(store):
-        signed_by = required_here  # for as long as the command runs, though the file be removed
+        # For as long as the command runs, even if the file is removed.
+        signed_by = policy if is_ours(policy) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}
 
 

@@ -82,6 +82,7 @@ NODES: dict[str, frozenset[str]] = {
 
 Kinds that are missing are refused: functions, methods, partials, operators, calls of constructors.
 """
+_BOUNDS = {int, type(None)}
 _KEY_TYPES = _SCALARS | {"builtins.str", "builtins.int", "builtins.float", "builtins.bool"}
 """The types that the keys of a dictionary are converted to; nowhere else is one of Python's."""
 
@@ -122,6 +123,8 @@ INNER = (
     "sklearn.dummy.DummyClassifier",
     "sklearn.dummy.DummyRegressor",
     "sklearn.compose.ColumnTransformer",
+    "sklearn.feature_extraction.text.TfidfTransformer",
+    "sklearn.impute.MissingIndicator",
     "sklearn.isotonic.IsotonicRegression",
     "sklearn.linear_model.LinearRegression",
     "sklearn.linear_model.LogisticRegression",
@@ -134,6 +137,7 @@ INNER = (
     "sklearn.preprocessing.LabelBinarizer",
     "sklearn.preprocessing.LabelEncoder",
     "sklearn.preprocessing.OneHotEncoder",
+    "sklearn.preprocessing.OrdinalEncoder",
     "sklearn.preprocessing.StandardScaler",
     "sklearn.svm.LinearSVC",
     "sklearn.tree.DecisionTreeClassifier",
@@ -237,13 +241,14 @@ def _check_node(node: dict[str, Any], allowed: frozenset[str]) -> None:
         raise Refused(f"no estimator of its recipe holds {path[:80]!a} (as {kind[:30]!a})")
     if kind == "JsonNode" and isinstance(json.loads(node["content"]), (list, dict)):
         raise Refused("a plain value of its schema is a list or an object")
+    if kind == "SliceNode" and not {type(one) for one in node["content"].values()} <= _BOUNDS:
+        raise Refused("a slice of its schema is not one of numbers")
     if kind == "DictNode":
         types = node["key_types"]
         _check_node(types, allowed)
         for key in types["content"]:
-            if key["__loader__"] != "TypeNode" or (
-                f"{key['__module__']}.{key['__class__']}" not in _KEY_TYPES
-            ):
+            path = f"{key['__module__']}.{key['__class__']}"
+            if key["__loader__"] != "TypeNode" or path not in _KEY_TYPES or len(key) > 4:
                 raise Refused("the keys of a dictionary are of another type")
 
 
