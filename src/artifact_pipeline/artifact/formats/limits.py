@@ -25,6 +25,9 @@ MAX_STRING = 1 << 16
 MAX_MEMORY = 4 << 30
 """Bytes that onnxruntime's arena may hold, of all models in a process together."""
 LOAD_SECONDS = 60.0
+MAX_CELLS = 1 << 24
+"""Values of one tensor: more rows are computed in parts, so that what a model makes of them fits
+into memory."""
 
 OPERATORS = {
     "": frozenset(
@@ -78,6 +81,32 @@ def check(graph: bytes, where: str) -> None:
         _model(graph)
     except _Refused as refused:
         raise VerificationError(f"is not loaded: {refused}", where=where) from refused
+
+
+def width(graph: bytes) -> int:
+    """Return about how many values a checked graph makes of one row: as many as the longest of its
+    constants, such as the categories that become a column each, or the rows of its neighbours."""
+    found = [1]
+    for part in _fields(graph, 0, len(graph)):
+        if part.number != 7:
+            continue
+        for field in _within(graph, part):
+            if field.number == 5:
+                found += _dimensions(graph, field)
+            if field.number == 1:
+                for attribute in (one for one in _within(graph, field) if one.number == 5):
+                    found.append(sum(one.number == 9 for one in _within(graph, attribute)))
+    return max(found)
+
+
+def _dimensions(data: bytes, tensor: _Field) -> Iterator[int]:
+    for field in _within(data, tensor):
+        if field.number != 1:
+            continue
+        at = field.start
+        while at < field.end:  # packed or not
+            value, at = _varint(data, at, field.end, 10)
+            yield value
 
 
 def seconds(rows: int) -> float:
