@@ -152,13 +152,11 @@ def make(
         *maker.beyond(),
         *maker.combinations(),
     ]
-    made = []
-    for index, values in enumerate(base):
-        column = values[[row.base for row in rows]]
-        for place, row in enumerate(rows):
-            if index in row.values:
-                column[place] = row.values[index]
-        made.append(column)
+    bases = [row.base for row in rows]
+    made = [values[bases] for values in base]
+    for place, row in enumerate(rows):
+        for index, value in row.values.items():
+            made[index][place] = value
     data: Any = np.column_stack(made) if kinds is None else None
     if data is None:
         data = frame(dict(zip(held_out.columns, made, strict=True)))

@@ -47,7 +47,8 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | str:
     gives_probabilities = hasattr(estimator, "predict_proba")
     try:
         inputs, source = _inputs(estimator, rows, dtype)
-        with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
+        # It warns of its own habits.
+        with warnings.catch_warnings(action="ignore"), converters.precision(dtype):
             graph = to_onnx(
                 source,
                 initial_types=inputs,
