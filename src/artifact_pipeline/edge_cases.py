@@ -51,7 +51,19 @@ TEXTS = (
     *("ꭰꮳꮃꭹ ᏣᎳᎩ", "ǅ ǆ Ǆ ŉ ﬁ ﬄ", "ÀÉÎÕÜ àéîõü", "e\u0301 E\u0301 A\u030a", "\u1e9b\u0323 Å Å"),
     *(" leading", "trailing ", "two  spaces", "tab\there", "no\u00a0break", "next\u0085line"),
     *("line\u2028separator", "zero\u200bwidth", "bom\ufeffinside", "line\nend", "line\r\nend", " "),
-    *("١٢٣ ४५६ １２３", "①②③ Ⅷ ½", "🙂 👩‍👩‍👧 🇫🇷", "12", "1.5", "-0", "1e5", "NaN", "nan", "None", "null"),
+    *(
+        "١٢٣ ४५६ １２３",
+        "①②③ Ⅷ ½",
+        "🙂 👩‍👩‍👧 🇫🇷",
+        "12",
+        "1.5",
+        "-0",
+        "1e5",
+        "NaN",
+        "nan",
+        "None",
+        "null",
+    ),
     *("true", "2026-01-01", "2026-01-31T12:00:00Z", "07", "_a_b_", "a_b a-b a'b", "co-op naïve"),
     *("<b>&amp;</b>", "a,b;c|d", '"quoted"', "\\back/slash", "日本語 テキスト 한국어", "हिन्दी ไทย"),
     *("\U00010400\U00010428 𝐀𝐛𝟏", "ა Ა ჰ", "word " * 400, "z" * 5000),
@@ -141,7 +153,8 @@ def make(
     seen, base = _arrays(known), _arrays(held_out)
     types: list[Kind] = list(kinds) if kinds is not None else ["number"] * len(seen)
     columns = [
-        _column(kind, *pair, estimator) for kind, *pair in zip(types, seen, base, strict=True)
+        _column(kind, known_values, held_out_values, estimator)
+        for kind, known_values, held_out_values in zip(types, seen, base, strict=True)
     ]
     maker = _Maker(columns, seen, len(base[0]), rng)
     gaps = kinds is not None or any("missing" in column.needed for column in columns)
@@ -252,9 +265,7 @@ def outputs_of(estimator: Any, rows: Any) -> tuple[Any, Any]:
         return outputs(estimator, rows)
 
 
-def _refusals(
-    groups: list[list[int]], ask: Callable[[list[int]], bool]
-) -> Iterator[list[int]]:
+def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iterator[list[int]]:
     """Yield the groups of rows that are not taken, halving what fails."""
     waiting = [groups] if groups else []
     while waiting:
@@ -441,9 +452,7 @@ class _Maker:
                 several = self._rng.choice(
                     len(self._columns), self._rng.integers(2, most + 1), replace=False
                 )
-                yield self._row(
-                    "several missing", base, {int(i): self._lack(i) for i in several}
-                )
+                yield self._row("several missing", base, {int(i): self._lack(i) for i in several})
 
     def unseen(self) -> Iterator[_Row]:
         """Texts that were not learned from, odd ones and those that are nearly known; and known

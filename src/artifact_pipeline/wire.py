@@ -27,7 +27,9 @@ def output_blobs(name: str, outputs: Outputs) -> dict[str, bytes]:
     """Return named bytes that `outputs` reads again."""
     predicted = outputs.predicted
     # onnxruntime gives texts as objects.
-    found = {f"{name}.predicted": _npy(predicted.astype(str) if predicted.dtype == object else predicted)}
+    found = {
+        f"{name}.predicted": _npy(predicted.astype(str) if predicted.dtype == object else predicted)
+    }
     if outputs.probabilities is not None:
         found[f"{name}.probabilities"] = _npy(outputs.probabilities)
     return found

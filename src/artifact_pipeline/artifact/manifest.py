@@ -100,7 +100,7 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
     range: tuple[float, float] | UnsetType = UNSET
     """The least and the greatest number that the model takes here; absent where it takes any."""
     lowercase: bool | UnsetType = UNSET
-    """Whether a text must be in lower case, by Unicode's full mapping, before it enters the graph."""
+    """Whether a text is put in lower case, by Unicode's full mapping, before the graph gets it."""
     missing_text: str | UnsetType = UNSET
     """The text that stands for a missing one; absent where that is the empty text."""
 

@@ -103,7 +103,9 @@ def check(
             if not one.unseen:
                 row = int(np.flatnonzero(new)[0])
                 known = ", ".join(show(value) for value in one.categories[:5])
-                raise _wrong(f"is {show(values[row])}, and the model knows {known}", one, place(row))
+                raise _wrong(
+                    f"is {show(values[row])}, and the model knows {known}", one, place(row)
+                )
             found[one.name] = int(new.sum())
     return found
 

@@ -43,7 +43,8 @@ OPERATORS = {
     "ai.onnx.ml": frozenset(
         "ArrayFeatureExtractor Binarizer CastMap CategoryMapper DictVectorizer FeatureVectorizer "
         "Imputer LabelEncoder LinearClassifier LinearRegressor Normalizer OneHotEncoder "
-        "SVMClassifier SVMRegressor Scaler TreeEnsemble TreeEnsembleClassifier TreeEnsembleRegressor".split()
+        "SVMClassifier SVMRegressor Scaler TreeEnsemble TreeEnsembleClassifier "
+        "TreeEnsembleRegressor".split()
     ),
     "com.microsoft": frozenset({"Tokenizer"}),
 }

@@ -234,7 +234,11 @@ def _run(
             some = _slice(rows, first, first + chunk) if chunk < count else rows
             size = min(chunk, count - first)
             parts.append(session.run(outputs, _feed(inputs, some, size), options))
-        values = parts[0] if len(parts) == 1 else [np.concatenate(one) for one in zip(*parts, strict=True)]
+        values = (
+            parts[0]
+            if len(parts) == 1
+            else [np.concatenate(one) for one in zip(*parts, strict=True)]
+        )
         predicted = values[0].reshape(count)
         return Outputs(predicted, values[1].clip(0.0, 1.0) if len(values) > 1 else None)
     except Exception as error:  # onnxruntime's errors share no other parent

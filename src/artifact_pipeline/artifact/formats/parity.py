@@ -199,7 +199,7 @@ class _Asked(NamedTuple):
 class _Partial(NamedTuple):
     """Outputs of some rows, and of the others the first reason why there are none."""
 
-    index: list[int]
+    places: list[int]
     outputs: Outputs | None
     error: str
 
@@ -267,9 +267,7 @@ def in_lower_case(rows: Batch, columns: Iterable[int]) -> Batch:
     return found
 
 
-def _compare_all(
-    form: Form, asked: _Asked, expected: Outputs, edges: Edges | None
-) -> Proof | str:
+def _compare_all(form: Form, asked: _Asked, expected: Outputs, edges: Edges | None) -> Proof | str:
     """Return the proof of a form, or why there is none."""
     plain = _compare_once(form, asked.held_out, asked.edges, expected, edges)
     if asked.lowered is None or edges is None:
@@ -306,16 +304,14 @@ def _compare_once(
     )
 
 
-def _refuse(
-    form: Form, partial: _Partial, edges: Edges, spread_of: Outputs
-) -> set[Flaw] | str:
+def _refuse(form: Form, partial: _Partial, edges: Edges, spread_of: Outputs) -> set[Flaw] | str:
     """Return what an interface must refuse so that the form is the estimator on the rest, or why
     it cannot."""
     import numpy as np
 
     holds = np.zeros(len(edges.kinds), dtype=bool)
     if partial.outputs is not None:
-        index = partial.index
+        index = partial.places
         probabilities = edges.outputs.probabilities
         part = Outputs(
             edges.outputs.predicted[index], None if probabilities is None else probabilities[index]
@@ -329,7 +325,7 @@ def _refuse(
             continue
         named = [one for one in edge_cases.guilty(flaws) if _may_refuse(one, edges)]
         if not named:
-            said = partial.error if row not in set(partial.index) else "it gives another answer"
+            said = partial.error if row not in set(partial.places) else "it gives another answer"
             return f"{said}, for one of the {edges.kinds[row]}"
         refused = edge_cases.with_outer([*refused, *named], edges.columns)
     return refused
@@ -366,7 +362,8 @@ def _agree(form: Form, found: Outputs, expected: Outputs, spread_of: Outputs) ->
         return np.zeros(len(holds), dtype=bool)
     with np.errstate(all="ignore"):
         distance = np.abs(found.probabilities - expected.probabilities).max(axis=1)
-        return holds & (distance <= form.bound)
+        within: NDArray[Any] = holds & (distance <= form.bound)
+    return within
 
 
 def taken(columns: Sequence[Column], proof: Proof, edges: Edges | None) -> list[Column]:
