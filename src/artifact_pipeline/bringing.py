@@ -7,6 +7,7 @@ Everything works on it but making it again: its recipe says that it was brought,
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
 from artifact_pipeline.errors import CallError, ConfigError, DataError
-from artifact_pipeline.estimators import outputs
+from artifact_pipeline.estimators import outputs, parts_of
 from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.explain import sentence
 from artifact_pipeline.observation import observe
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 _KINDS: dict[str, Kind] = {"b": "boolean", "i": "number", "u": "number", "f": "number", "M": "date"}
 
 
+MARKER = "\ue000missing"
+"""The category that stands for a missing text: private use, so that no text is like it."""
 MAX_TRIED = 1000
 """How many texts are tried for what may stand for a missing one."""
 
@@ -90,7 +93,8 @@ def seal(
     _check(truth, len(rows), target)
     with asking("predict with it", "estimator"):
         given = Outputs(*outputs(estimator, X if kinds else rows))
-    served = _Served(estimator, _missing_texts(estimator, X, rows, kinds))
+    marked = _with_marker(estimator) if kinds else estimator
+    served = _Served(marked, _missing_texts(estimator, marked, X, rows, kinds))
     found = _as_served(served, rows, given)
     labels = estimator.classes_.tolist() if target == "class" else []
     names = [str(label) for label in labels]
@@ -100,7 +104,7 @@ def seal(
     proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(served, rows, list(kinds.values()))
-    candidates = parity.candidates(estimator, proven)
+    candidates = parity.candidates(marked, proven)
     form, model, proof = parity.prove(candidates, proven, found, "estimator", edges)
     # What it learned from is not known here, so no categories are listed.
     plain = [
@@ -132,7 +136,7 @@ def seal(
             UNSET if kinds else parity.limits(proof, edges),
         ),
         proof.parity,
-        observe(estimator, served.mapped(rows), truth, index, names, target, examples),
+        observe(served, rows, truth, index, names, target, examples),
         model,
         data,
     )
@@ -243,6 +247,9 @@ class _Served:
         if hasattr(estimator, "predict_proba"):
             self.predict_proba = lambda X: estimator.predict_proba(self.mapped(X))
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.estimator, name)
+
     def predict(self, X: Any) -> Any:
         return self.estimator.predict(self.mapped(X))
 
@@ -261,27 +268,48 @@ class _Served:
         return found
 
 
+def _with_marker(estimator: Any) -> Any:
+    """Return an estimator whose encoders know a missing text as a category of its own by `MARKER`;
+    a graph has no missing text."""
+    import numpy as np
+
+    def marked(categories: Any) -> Any:
+        known = np.asarray(categories)
+        if known.dtype != object or not any(isinstance(one, str) for one in known):
+            return categories
+        texts = [one if isinstance(one, str) else MARKER for one in known]
+        return np.array(texts, dtype=object)
+
+    found = copy.deepcopy(estimator)
+    for part in parts_of(found):
+        if isinstance(categories := getattr(part, "categories_", None), list):
+            part.categories_ = [marked(one) for one in categories]
+    return found
+
+
 def _missing_texts(
-    estimator: Any, X: Any, rows: Any, kinds: dict[str, Kind]
+    estimator: Any, marked: Any, X: Any, rows: Any, kinds: dict[str, Kind]
 ) -> dict[str, str | None]:
     """Return what stands for a missing text in each column where the estimator takes a missing
     text for something else than the empty one: a text that it answers alike, or None."""
+    import pandas as pd
+
     found: dict[str, str | None] = {}
     for name in (name for name, kind in kinds.items() if kind == "text"):
         missing = X.copy()
         absent = X[name][X[name].isna()]
-        missing[name] = missing[name].astype(object)
-        missing[name] = [absent.iloc[0] if len(absent) else float("nan")] * len(X)
+        marker = absent.iloc[0] if len(absent) else float("nan")
+        missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
         try:
             expected = Outputs(*edge_cases.outputs_of(estimator, missing))
         except Exception:  # noqa: BLE001  (it refuses a missing text: an empty one is a text)
             continue
         seen = rows[name].value_counts().index.tolist()
-        for text in ["", *(text for text in seen if text != "")][:MAX_TRIED]:
+        for text in ["", MARKER, *(text for text in seen if text != "")][:MAX_TRIED]:
             replaced = missing.copy()
             replaced[name] = [text] * len(X)
             try:
-                same = _same(Outputs(*edge_cases.outputs_of(estimator, replaced)), expected)
+                same = _same(Outputs(*edge_cases.outputs_of(marked, replaced)), expected)
             except Exception:  # noqa: BLE001  (it refuses the empty text)
                 same = False
             if same:

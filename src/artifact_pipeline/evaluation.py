@@ -180,9 +180,9 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
     }
     if truth.any(axis=0).all():
         if len(labels) == 2:
-            found["roc_auc"] = _rounded(metrics.roc_auc_score(truth[:, 1], proba[:, 1]))
+            found["roc_auc"] = float(metrics.roc_auc_score(truth[:, 1], proba[:, 1]))
         else:
-            found["roc_auc"] = _rounded(metrics.roc_auc_score(truth, proba, average="weighted"))
+            found["roc_auc"] = float(metrics.roc_auc_score(truth, proba, average="weighted"))
     return found
 
 

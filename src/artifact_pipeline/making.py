@@ -72,6 +72,8 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     record.warnings = said["warnings"]
     if made.recipe.numerics.profile == numerics.NATIVE:
         record.warnings = [*record.warnings, _NATIVE]
+    if not isinstance(proof.parity.reason, UnsetType):
+        record.warnings = [*record.warnings, f"{proof.parity.reason}."]
     record.parity_measured = proof.measured
     interface = parity.interface(
         form,
