@@ -152,8 +152,9 @@ def make(
     rng = np.random.default_rng(SEED)
     seen, base = _arrays(known), _arrays(held_out)
     types: list[Kind] = list(kinds) if kinds is not None else ["number"] * len(seen)
+    encoded = _categories(estimator)
     columns = [
-        _column(kind, known_values, held_out_values, estimator)
+        _column(kind, known_values, held_out_values, encoded)
         for kind, known_values, held_out_values in zip(types, seen, base, strict=True)
     ]
     maker = _Maker(columns, seen, len(base[0]), rng)
@@ -344,7 +345,9 @@ def _take(rows: Any, index: Sequence[int]) -> Any:
     return rows[list(index)]
 
 
-def _column(kind: Kind, known: NDArray[Any], held_out: NDArray[Any], estimator: Any) -> Column:
+def _column(
+    kind: Kind, known: NDArray[Any], held_out: NDArray[Any], encoders: list[set[Any]]
+) -> Column:
     import numpy as np
 
     if kind == "text":
@@ -352,7 +355,7 @@ def _column(kind: Kind, known: NDArray[Any], held_out: NDArray[Any], estimator: 
         needed = ["missing"] if "" in texts or "" in held_out else []
         if not set(held_out.tolist()) <= texts:
             needed.append("unseen")
-        encoded = _categories(estimator, texts)
+        encoded = _shared(encoders, texts)
         few = _act_as_categories(len(texts), len(known)) or bool(encoded)
         return Column(kind, needed, sorted(texts | encoded) if few else None, None, [], [])
     needed = ["missing"] if np.isnan(known).any() or np.isnan(held_out).any() else []
@@ -367,7 +370,7 @@ def _column(kind: Kind, known: NDArray[Any], held_out: NDArray[Any], estimator: 
     low, high = float(span.min()), float(span.max())
     numbers = None
     if _act_as_categories(len(values), len(known)):
-        encoded = _categories(estimator, set(values.tolist()))
+        encoded = _shared(encoders, set(values.tolist()))
         numbers = [float(one) for one in np.union1d(values, sorted(encoded))]
     wide = max(high - low, abs(low), abs(high), 1.0)
     near = YEARS if kind == "date" else (low - 10 * wide, high + 10 * wide)
@@ -390,22 +393,24 @@ def _outward(bounds: list[float], sign: int) -> list[float]:
     return found
 
 
-def _categories(estimator: Any, seen: set[Any]) -> set[Any]:
-    """Return what encoders know beside the values of a column, taken by those that they share."""
+def _categories(estimator: Any) -> list[set[Any]]:
+    """Return the texts or numbers that each column of an encoder knows."""
     import numpy as np
 
     from artifact_pipeline.estimators import parts_of
 
-    found: set[Any] = set()
+    found = []
     for part in parts_of(estimator):
         for values in getattr(part, "categories_", None) or ():
-            known = np.asarray(values).tolist()
-            text = all(isinstance(value, str) for value in known)
-            if text == any(isinstance(value, str) for value in seen) and (
-                not seen.isdisjoint(known)
-            ):
-                found.update(value for value in known if value == value and value is not None)
+            known = {one for one in np.asarray(values).tolist() if one is not None and one == one}
+            if len({isinstance(one, str) for one in known}) == 1:
+                found.append(known)
     return found
+
+
+def _shared(encoders: list[set[Any]], seen: set[Any]) -> set[Any]:
+    """Return what the encoders know that share values with a column."""
+    return set().union(*(known for known in encoders if not seen.isdisjoint(known)))
 
 
 def _thresholds(estimator: Any, features: int) -> dict[int, list[float]]:
@@ -469,13 +474,19 @@ class _Maker:
 
     def numbers(self, thresholds: dict[int, list[float]]) -> Iterator[_Row]:
         """Numbers between, beside and just beyond the known ones; where trees part them."""
-        for count, index in enumerate(self._numbers):
-            values = self._near_numbers(index, thresholds.get(index, []))
-            most = max(3, min(ROWS // len(self._numbers), CELLS // len(self._columns) // 16))
-            turn = count * most % len(values)
-            for value in [*values[turn:], *values[:turn]][:most]:
-                kind = "dates" if self._columns[index].kind == "date" else "numbers"
-                yield self._row(kind, self._any_row(), {index: value})
+        count = max(1, len(self._numbers))
+        most = max(3, min(ROWS // count, CELLS // len(self._columns) // 16))
+        # Where others than the known numbers are needed, several columns may share a row.
+        shared = [i for i in self._numbers if "other" in self._columns[i].needed]
+        alone = [[i] for i in self._numbers if "other" not in self._columns[i].needed]
+        width = 1 + 3 * len(shared) // ROWS
+        groups = [shared[at : at + width] for at in range(0, len(shared), width)]
+        for number, group in enumerate([*groups, *alone]):
+            near = {i: self._near_numbers(i, thresholds.get(i, [])) for i in group}
+            for turn in range(number * most, (number + 1) * most):
+                values = {i: found[turn % len(found)] for i, found in near.items()}
+                kind = "dates" if self._columns[group[0]].kind == "date" else "numbers"
+                yield self._row(kind, self._any_row(), values)
 
     def beyond(self) -> Iterator[_Row]:
         """Numbers far beyond the known ones, level by level."""
@@ -494,19 +505,20 @@ class _Maker:
     def combinations(self) -> Iterator[_Row]:
         """Known values of each column in new company, some of them odd; and rows twice."""
         texts = [text for text in TEXTS if len(text) < 100]
-        for _ in range(min(256, max(16, CELLS // len(self._columns) // 4))):
-            values: dict[int, Any] = {}
-            for index, seen in enumerate(self._seen):
-                values[index] = seen[self._rng.integers(len(seen))]
-                column = self._columns[index]
-                if self._rng.random() > 0.1:
-                    continue
-                if column.kind == "text":
-                    values[index] = texts[self._rng.integers(len(texts))]
-                elif column.kind != "boolean" and column.numbers:
-                    low, high = column.below[0], column.above[0]
-                    values[index] = float(self._rng.uniform(low, high))
-            yield self._row("combinations", 0, values)
+        count = min(256, max(16, CELLS // len(self._columns) // 8))
+        made: list[dict[int, Any]] = [{} for _ in range(count)]
+        for index, seen in enumerate(self._seen):
+            column = self._columns[index]
+            values = seen[self._rng.integers(len(seen), size=count)].tolist()
+            odd: list[Any] = []
+            if column.kind == "text":
+                odd = [texts[n] for n in self._rng.integers(len(texts), size=count).tolist()]
+            elif column.kind != "boolean":
+                odd = self._rng.uniform(column.below[0], column.above[0], count).tolist()
+            chosen = self._rng.random(count) < 0.1
+            for row, value, place in zip(made, values, range(count), strict=True):
+                row[index] = odd[place] if odd and chosen[place] else value
+        yield from (self._row("combinations", 0, values) for values in made)
         for base in self._sample(self._held_out, 16):
             yield self._row("twice", base, {})
             yield self._row("twice", base, {})

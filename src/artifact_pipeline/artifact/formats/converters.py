@@ -91,10 +91,17 @@ def register() -> None:
         replace(name, _in_float32)
     own = dict.fromkeys(exact.FORESTS, exact.forest)
     own |= dict.fromkeys(exact.BOOSTED, exact.boosted) | dict.fromkeys(exact.LINEAR, exact.linear)
+    own["TfidfVectorizer"] = exact.tfidf_vectorizer
+    own["TfidfTransformer"] = exact.tfidf_transformer
     for name, convert in own.items():
         replace(name, _where_wide(convert))
         _give_wide(name)
-    for name, encode in (("OneHotEncoder", exact.one_hot), ("OrdinalEncoder", exact.ordinal)):
+    encoders: dict[str, Callable[..., None]] = {
+        "OneHotEncoder": exact.one_hot,
+        "OrdinalEncoder": exact.ordinal,
+        "CountVectorizer": _as_before,
+    }
+    for name, encode in encoders.items():
         replace(name, _encoding(encode))
         _give_wide(name)
     replace("SimpleImputer", _impute)
@@ -150,6 +157,10 @@ def _encoding(
             before(scope, operator, container)
 
     return chosen
+
+
+def _as_before(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    convert(scope, operator, container)
 
 
 def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -> None:

@@ -6,6 +6,7 @@
 - **Linear classifiers** take labels from their decision function, as scikit-learn does, and not
   from probabilities that are equal where it saturates.
 - **Encoders** of numbers compare them, where skl2onnx would cast 1.5 to 1.
+- **Words** are weighted in float64: a float32 may fall on the other side of a tree's threshold.
 
 Format: the operator TreeEnsemble of ai.onnx.ml, version 5. A leaf has one value there, so each
 tree gives the number of its leaf, and the values are gathered from a table.
@@ -420,6 +421,48 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
         parts.append(code)
     encoded = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
     _give_number(graph, encoded, operator.outputs[0])
+
+
+def tfidf_vectorizer(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a TfidfVectorizer: skl2onnx's counts of words, and their weights."""
+    from skl2onnx.common.data_types import FloatTensorType
+
+    model = operator.raw_operator
+    counter = scope.declare_local_operator("SklearnCountVectorizer", model)
+    counter.inputs = operator.inputs
+    shape = [None, max(model.vocabulary_.values()) + 1]
+    counts = scope.declare_local_variable("counts", FloatTensorType(shape))
+    counter.outputs.append(counts)
+    _weigh(Graph(scope, container), model, counts.full_name, operator.outputs[0])
+
+
+def tfidf_transformer(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a TfidfTransformer."""
+    graph = Graph(scope, container)
+    _weigh(graph, operator.raw_operator, operator.inputs[0].full_name, operator.outputs[0])
+
+
+def _weigh(graph: Graph, model: Any, counts: str, output: Any) -> None:
+    import numpy as np
+
+    zero, one = (graph.constant(np.array(value)) for value in (0.0, 1.0))
+    weights = graph.cast(counts, "float64")
+    if model.sublinear_tf:
+        none = graph.add("Equal", weights, zero)
+        log = graph.add("Add", graph.add("Log", graph.add("Max", weights, one)), one)
+        weights = graph.add("Where", none, zero, log)
+    if model.use_idf:
+        weights = graph.add("Mul", weights, graph.constant(np.asarray(model.idf_).reshape(1, -1)))
+    if model.norm is not None:
+        axes = graph.constant(np.array([1]))
+        if model.norm == "l2":
+            squares = graph.add("Mul", weights, weights)
+            length = graph.add("Sqrt", graph.add("ReduceSum", squares, axes, keepdims=1))
+        else:
+            length = graph.add("ReduceSum", graph.add("Abs", weights), axes, keepdims=1)
+        length = graph.add("Where", graph.add("Equal", length, zero), one, length)
+        weights = graph.add("Div", weights, length)
+    _give(graph, weights, output)
 
 
 def _of_numbers(operator: Any) -> bool:
