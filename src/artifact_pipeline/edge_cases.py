@@ -317,10 +317,10 @@ def flaws_of(column: Column, index: int, value: Any) -> list[Flaw]:
     if value != value:
         return [Flaw(index, "missing")]
     flaws = []
-    for kind, bounds, sign in (("below", column.below, -1), ("above", column.above, 1)):
-        levels = [level for level, bound in enumerate(bounds) if sign * value > sign * bound]
-        if levels:
-            flaws.append(Flaw(index, kind, levels[-1]))  # type: ignore[arg-type]
+    if column.below and value < column.below[0]:
+        flaws.append(Flaw(index, "below", sum(value < bound for bound in column.below) - 1))
+    if column.above and value > column.above[0]:
+        flaws.append(Flaw(index, "above", sum(value > bound for bound in column.above) - 1))
     if column.numbers is not None and not _holds(column.numbers, value):
         flaws.append(Flaw(index, "other"))
     return flaws
