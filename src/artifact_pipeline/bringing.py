@@ -7,6 +7,7 @@ Everything works on it but making it again: its recipe says that it was brought,
 
 from __future__ import annotations
 
+import copy
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from artifact_pipeline import (
     __version__,
     canonical,
     checkout,
+    edge_cases,
     loading,
     local_state,
     numerics,
@@ -30,13 +32,13 @@ from artifact_pipeline.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.artifact.open import Verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
-from artifact_pipeline.errors import CallError, DataError
+from artifact_pipeline.errors import CallError, ConfigError, DataError
 from artifact_pipeline.estimators import as_labels, boosters_of, outputs, parts_of
 from artifact_pipeline.evaluation import evaluate
+from artifact_pipeline.explain import sentence
 from artifact_pipeline.observation import observe
 from artifact_pipeline.parameters import check_fitted
 from artifact_pipeline.policy import Reference, trust_artifact
-from artifact_pipeline.probing import probe
 from artifact_pipeline.recipe import Brought, Recipe
 from artifact_pipeline.settings import Data, Kind, Model
 from artifact_pipeline.store import LATEST, Store
@@ -48,6 +50,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KINDS: dict[str, Kind] = {"b": "boolean", "i": "number", "u": "number", "f": "number", "M": "date"}
+
+
+MARKER = "\ue000missing"
+"""The category that stands for a missing text: private use, so that no text is like it."""
+MAX_TRIED = 1000
+"""How many texts are tried for what may stand for a missing one."""
 
 
 class Sealed(Struct, frozen=True):
@@ -91,26 +99,33 @@ def seal(
     kinds, rows = _rows(X)
     truth = _truth(y, len(rows), labels)
     with asking("predict with it", "estimator"):
-        found = Outputs(*outputs(estimator, rows))
-    if found.predicted.shape != truth.shape:
+        given = Outputs(*outputs(estimator, X if kinds else rows))
+    if given.predicted.shape != truth.shape:
         raise CallError(
-            f"predicts {found.predicted.shape[1:]} values for a row, expected one; seal a model "
+            f"predicts {given.predicted.shape[1:]} values for a row, expected one; seal a model "
             "of each target",
             where="estimator",
         )
-    proven = batch(rows)
+    marked = _with_marker(estimator) if kinds else estimator
+    served = _Served(marked, _missing_texts(estimator, marked, X, rows, kinds))
+    found = _as_served(served, rows, given)
+    proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
-    edges = _edges(estimator, rows, list(kinds.values()))
-    candidates = parity.candidates(estimator, proven)
+    edges = _edges(served, rows, list(kinds.values()))
+    candidates = parity.candidates(marked, proven)
     data = pickle.dump(estimator)
     described = _description(proven, truth, kinds, features, target, positive)
     made = _recipe(estimator, data, described)
     form, model, proof = parity.prove(candidates, proven, found, "estimator", edges, recipe=made)
     # What it learned from is not known here, so no categories are listed.
-    plain = [manifests.Column(name, kind, False, False, None) for name, kind in kinds.items()]
+    plain = [
+        manifests.Column(name, kind, False, False, None, missing_text=served.texts.get(name, UNSET))
+        for name, kind in kinds.items()
+    ]
     columns = parity.taken(plain, proof, edges) if kinds else UNSET
     index = np.arange(len(truth))
-    test = evaluate(truth, found.predicted, target, found.probabilities, labels, positive)
+    sealed = proof.outputs
+    test = evaluate(truth, sealed.predicted, target, sealed.probabilities, labels, positive)
     metrics = manifests.Metrics(test=test)
     files = sealing.seal(
         made,
@@ -118,9 +133,19 @@ def seal(
             manifests.Parts(0, len(truth)), canonical.digest(index.astype("<i8").tobytes())
         ),
         metrics,
-        parity.interface(form, proven, features, labels, names, found, None, columns),
+        parity.interface(
+            form,
+            proven,
+            features,
+            labels,
+            names,
+            found,
+            None,
+            columns,
+            UNSET if kinds else parity.limits(proof, edges),
+        ),
         proof.parity,
-        observe(estimator, rows, truth, index, names, target, examples),
+        observe(served, rows, truth, index, names, target, examples),
         model,
         data,
     )
@@ -196,6 +221,13 @@ def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
             raise DataError(f"is no matrix of numbers: {error}", where="X") from error
         if matrix.ndim != 2 or not matrix.size:
             raise DataError(f"has the shape {matrix.shape}, expected (rows, features)", where="X")
+        if not np.isfinite(matrix).all():
+            row, column = np.argwhere(~np.isfinite(matrix))[0]
+            raise DataError(
+                f"found {matrix[row, column]} in column {column}, and the rows of a matrix are "
+                "finite numbers; a DataFrame may miss values",
+                where=f"X, row {row + 1}",
+            )
         return {}, matrix
     kinds: dict[str, Kind] = {str(name): _kind(X, name) for name in X.columns}
     if not kinds:
@@ -273,12 +305,143 @@ def _features(estimator: Any, matrix: Any) -> list[str]:
     )
 
 
-def _edges(estimator: Any, rows: Any, kinds: list[Kind]) -> parity.Edges | None:
-    if not kinds or not (found := probe(estimator, rows, kinds)).edges:
-        return None
-    with asking("predict with it", "estimator"):
-        said = Outputs(*outputs(estimator, found.rows))
-    return parity.Edges(found.edges, batch(found.rows), said)
+class _Served:
+    """An estimator that is given rows as they will be served: a missing text is empty."""
+
+    def __init__(self, estimator: Any, texts: dict[str, str | None]) -> None:
+        self.estimator = estimator
+        self.texts = {name: text for name, text in texts.items() if text is not None}
+        """What stands for a missing text, where that is not the empty one."""
+        self._unknown = [name for name, text in texts.items() if text is None]
+        if hasattr(estimator, "predict_proba"):
+            self.predict_proba = lambda X: estimator.predict_proba(self.mapped(X))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.estimator, name)
+
+    def predict(self, X: Any) -> Any:
+        return self.estimator.predict(self.mapped(X))
+
+    def mapped(self, X: Any) -> Any:
+        """Return rows as the estimator takes them.
+
+        Raises:
+            ValueError: for a missing text that no text stands for.
+        """
+        found = X.copy() if self.texts else X
+        for name, text in self.texts.items():
+            found[name] = found[name].where(found[name] != "", text).astype(object)
+        for name in self._unknown:
+            if (found[name] == "").any():
+                raise ValueError(f"no text stands for a missing {name!r}")
+        return found
+
+
+def _with_marker(estimator: Any) -> Any:
+    """Return an estimator whose encoders know a missing text as a category of its own by `MARKER`;
+    a graph has no missing text."""
+    import numpy as np
+
+    def marked(categories: Any) -> Any:
+        known = np.asarray(categories)
+        if known.dtype != object or not any(isinstance(one, str) for one in known):
+            return categories
+        texts = [one if isinstance(one, str) else MARKER for one in known]
+        return np.array(texts, dtype=object)
+
+    found = copy.deepcopy(estimator)
+    for part in parts_of(found):
+        if isinstance(categories := getattr(part, "categories_", None), list):
+            part.categories_ = [marked(one) for one in categories]
+    return found
+
+
+def _missing_texts(
+    estimator: Any, marked: Any, X: Any, rows: Any, kinds: dict[str, Kind]
+) -> dict[str, str | None]:
+    """Return what stands for a missing text in each column where the estimator takes a missing
+    text for something else than the empty one: a text that it answers alike, or None."""
+    import pandas as pd
+
+    found: dict[str, str | None] = {}
+    for name in (name for name, kind in kinds.items() if kind == "text"):
+        missing = X.copy()
+        absent = X[name][X[name].isna()]
+        marker = absent.iloc[0] if len(absent) else float("nan")
+        missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
+        try:
+            expected = Outputs(*edge_cases.outputs_of(estimator, missing))
+        except Exception:  # noqa: BLE001  (it refuses a missing text: an empty one is a text)
+            continue
+        seen = rows[name].value_counts().index.tolist()
+        for text in ["", MARKER, *(text for text in seen if text != "")][:MAX_TRIED]:
+            replaced = missing.copy()
+            replaced[name] = [text] * len(X)
+            try:
+                same = _same(Outputs(*edge_cases.outputs_of(marked, replaced)), expected)
+            except Exception:  # noqa: BLE001  (it refuses the empty text)
+                same = False
+            if same:
+                found |= {} if text == "" else {name: text}
+                break
+        else:
+            found[name] = None
+    return found
+
+
+def _same(a: Outputs, b: Outputs) -> bool:
+    import numpy as np
+
+    if (a.predicted != b.predicted).any():
+        return False
+    if a.probabilities is None or b.probabilities is None:
+        return True
+    return bool(np.allclose(a.probabilities, b.probabilities, rtol=0, atol=1e-12))
+
+
+def _as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
+    """Return what an estimator says of rows as they will be served.
+
+    Raises:
+        ConfigError: if that is not what it says of them as they are given.
+    """
+    import numpy as np
+
+    remedy = "fill missing texts before it is fitted, or give them a text of their own"
+    try:
+        found = Outputs(*edge_cases.outputs_of(served, rows))
+    except Exception as error:  # an estimator may raise anything
+        raise ConfigError(
+            f"it does not take these rows as they would be served, with missing texts empty "
+            f"({sentence(str(error))[:150]}); {remedy}",
+            where="estimator",
+        ) from error
+    other = np.flatnonzero(found.predicted != given.predicted)
+    if not len(other) and found.probabilities is not None and given.probabilities is not None:
+        apart = np.abs(found.probabilities - given.probabilities).max(axis=1)
+        other = np.flatnonzero(~(apart <= 1e-9))
+    if len(other):
+        raise ConfigError(
+            f"it answers row {other[0] + 1} otherwise when it is given as it would be served, "
+            f"numbers as float64 and missing texts empty; {remedy}",
+            where="estimator",
+        )
+    return found
+
+
+def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
+    cases = edge_cases.make(served.estimator, rows, rows, kinds or None)
+    found = edge_cases.answer(served, cases)
+    return parity.Edges(
+        rows=batch(served.mapped(found.rows)),
+        outputs=Outputs(found.predicted, found.probabilities),
+        kinds=found.kinds,
+        flaws=found.flaws,
+        columns=found.columns,
+        refused=found.refused,
+        made=found.made,
+        lowercase=found.lowercase,
+    )
 
 
 def _description(

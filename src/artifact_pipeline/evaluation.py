@@ -120,15 +120,16 @@ def evaluate(
     `probabilities` are (n_rows, n_labels) in the order of `labels`; `positive` is the one of two
     labels that precision, recall and F1 speak of. All are scikit-learn's; in the averages a class
     never predicted counts as 0, and the ROC AUC of more than two is that of each against the
-    rest, weighted. One that is not defined on these rows is left out.
+    rest, weighted. One that is not defined on these rows is left out. Those of probabilities and
+    of numbers are rounded to ten digits.
     """
     from sklearn import metrics
 
     if target == "number":
         return {
-            "r2": float(metrics.r2_score(y_true, y_pred)),
-            "mae": float(metrics.mean_absolute_error(y_true, y_pred)),
-            "rmse": float(metrics.root_mean_squared_error(y_true, y_pred)),
+            "r2": _rounded(metrics.r2_score(y_true, y_pred)),
+            "mae": _rounded(metrics.mean_absolute_error(y_true, y_pred)),
+            "rmse": _rounded(metrics.root_mean_squared_error(y_true, y_pred)),
         }
 
     def averages(average: str, **of: Any) -> tuple[float, float, float]:
@@ -170,8 +171,12 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
     proba = np.asarray(probabilities, dtype=np.float64)
     proba = proba / proba.sum(axis=1, keepdims=True)
     found = {
-        "log_loss": float(metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))),
-        "brier": float(((proba - truth) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)),
+        "log_loss": _rounded(
+            metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))
+        ),
+        "brier": _rounded(
+            ((proba - truth) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)
+        ),
     }
     if truth.any(axis=0).all():
         if len(labels) == 2:
@@ -179,6 +184,12 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
         else:
             found["roc_auc"] = float(metrics.roc_auc_score(truth, proba, average="weighted"))
     return found
+
+
+def _rounded(value: Any) -> float:
+    """Return a figure to ten digits: the last bits of what a graph gives follow the CPU, and a
+    manifest's bytes must not."""
+    return float(f"{value:.10g}")
 
 
 def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from artifact_pipeline import edge_cases
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import MAX_CATEGORIES, Column, Metrics, Slice, Spread
 from artifact_pipeline.data import Rows, batch, take
@@ -17,7 +18,6 @@ from artifact_pipeline.evaluation import evaluate
 from artifact_pipeline.explain import show
 from artifact_pipeline.learning import Learned
 from artifact_pipeline.observation import EXAMPLES, observe
-from artifact_pipeline.probing import probe
 from artifact_pipeline.settings import Evaluation, Kind
 from artifact_pipeline.splitting import Parts
 
@@ -25,37 +25,13 @@ from artifact_pipeline.splitting import Parts
 def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Outputs]]]:
     """Return what is said of a fitted estimator, and named rows with what it says of them.
 
-    Said are `metrics`, `split`, `evaluation`, `warnings`, and for the interface `features`,
-    `labels`, `label_names`, `image`, `columns`; the rows are `held_out`, and `edges` of a table.
-
-    Raises:
-        DataError: for a slice that has no held-out rows.
+    Said are `split`, `evaluation`, `warnings`, `edge_cases` but for their rows, and for the
+    interface `features`, `labels`, `label_names`, `image`, `columns`; the rows are `held_out`
+    and `edges`.
     """
     rows, parts = learned.prepared.rows, learned.prepared.parts
     estimator: Any = learned.fitted.estimator
-    labels = estimator.classes_.tolist() if rows.target == "class" else []
-    predicted, proba = outputs(estimator, parts.X_test)
-    held_out = Outputs(predicted, proba)
-
-    def of(y: Any, said: Any, probabilities: Any) -> dict[str, float]:
-        positive = rows.description.positive
-        return evaluate(y, said, rows.target, probabilities, labels, positive)
-
-    slices: dict[str, Slice] | UnsetType = UNSET
-    asked = learned.prepared.config.evaluation
-    if isinstance(asked, Evaluation) and not isinstance(asked.slices, UnsetType):
-        slices = {}
-        for name, conditions in asked.slices.items():
-            where = f"{learned.prepared.where}: evaluation.slices.{name}"
-            mask = inside(rows, parts, conditions, where)
-            some = None if proba is None else proba[mask]
-            slices[name] = Slice(int(mask.sum()), of(parts.y_test[mask], predicted[mask], some))
-    metrics = Metrics(
-        train=of(parts.y_train, *outputs(estimator, parts.X_train)),
-        test=of(parts.y_test, predicted, proba),
-        slices=slices,
-        cv=UNSET if isinstance(learned.cv, UnsetType) else _spreads(learned.cv),
-    )
+    held_out = Outputs(*outputs(estimator, parts.X_test))
     most = rows.description.examples
     seen = observe(
         estimator,
@@ -68,24 +44,68 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     )
     leaks = learned.leaks or UNSET
     seen = msgspec.structs.replace(seen, search=learned.search, leaks=leaks)
+    columns = rows.columns()
+    kinds = list(columns.values()) if columns else None
+    cases = edge_cases.make(estimator, parts.X_train, parts.X_test, kinds)
+    answers = edge_cases.answer(estimator, cases)
     said = {
-        "metrics": msgspec.to_builtins(metrics),
         "split": parts.summary(),
         "evaluation": msgspec.to_builtins(seen),
         "warnings": [*learned.fitted.warnings, *learned.leaks],
         "features": rows.feature_names,
-        "labels": labels,
+        "labels": _labels(learned),
         "label_names": rows.label_names,
         "image": msgspec.to_builtins(rows.image),
+        "edge_cases": {
+            name: getattr(answers, name)
+            for name in ("kinds", "flaws", "columns", "refused", "made", "lowercase")
+        },
     }
-    batches = {"held_out": (batch(parts.X_test), held_out)}
-    if columns := rows.columns():
-        probed = probe(estimator, parts.X_test, list(columns.values()), parts.X_train)
+    if columns:
         said["columns"] = msgspec.to_builtins(_columns(columns, parts))
-        if probed.edges:
-            said["edges"] = probed.edges
-            batches["edges"] = (batch(probed.rows), Outputs(*outputs(estimator, probed.rows)))
+    batches = {
+        "held_out": (batch(parts.X_test), held_out),
+        "edges": (batch(answers.rows), Outputs(answers.predicted, answers.probabilities)),
+    }
     return said, batches
+
+
+def metrics(learned: Learned, sealed: Outputs) -> Metrics:
+    """Return how good a model is: on the held-out rows by what its sealed form says of them, on
+    the training rows and over folds by what the estimator says.
+
+    Raises:
+        DataError: for a slice that has no held-out rows.
+    """
+    rows, parts = learned.prepared.rows, learned.prepared.parts
+    labels, positive = _labels(learned), rows.description.positive
+    predicted, proba = sealed
+    if labels:
+        predicted = predicted.astype(parts.y_test.dtype)  # ONNX gives booleans as 0 and 1
+
+    def of(y: Any, said: Any, probabilities: Any) -> dict[str, float]:
+        return evaluate(y, said, rows.target, probabilities, labels, positive)
+
+    slices: dict[str, Slice] | UnsetType = UNSET
+    config = learned.prepared.config.evaluation
+    if isinstance(config, Evaluation) and not isinstance(config.slices, UnsetType):
+        slices = {}
+        for name, conditions in config.slices.items():
+            where = f"{learned.prepared.where}: evaluation.slices.{name}"
+            mask = inside(rows, parts, conditions, where)
+            some = None if proba is None else proba[mask]
+            slices[name] = Slice(int(mask.sum()), of(parts.y_test[mask], predicted[mask], some))
+    return Metrics(
+        train=of(parts.y_train, *outputs(learned.fitted.estimator, parts.X_train)),
+        test=of(parts.y_test, predicted, proba),
+        slices=slices,
+        cv=UNSET if isinstance(learned.cv, UnsetType) else _spreads(learned.cv),
+    )
+
+
+def _labels(learned: Learned) -> list[Any]:
+    estimator: Any = learned.fitted.estimator
+    return estimator.classes_.tolist() if learned.prepared.rows.target == "class" else []
 
 
 def inside(rows: Rows, parts: Parts, conditions: dict[str, Any], where: str) -> Any:

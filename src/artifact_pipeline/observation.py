@@ -86,6 +86,10 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
     leaks: list[str] | UnsetType = UNSET
     """What in the rows may give the answer away, a sentence each."""
 
+    def chosen(self) -> dict[str, Any] | None:
+        """Return the parameters that a search chose, where there was one."""
+        return None if isinstance(self.search, UnsetType) else self.search.best
+
     def fits(self, labels: int, texts: Sequence[bool]) -> bool:
         """Return whether every table in it has the size that labels and features give.
 

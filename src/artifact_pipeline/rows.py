@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
+from artifact_pipeline.tables.limits import NumberLimits, outside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,11 +151,18 @@ def _npy(data: bytes, features: list[str], where: str) -> NDArray[np.float64]:
     return check(matrix, features, where)
 
 
-def check(matrix: NDArray[np.float64], features: list[str], where: str) -> NDArray[np.float64]:
+def check(
+    matrix: NDArray[np.float64],
+    features: list[str],
+    where: str,
+    limits: Sequence[NumberLimits] | UnsetType = UNSET,
+) -> NDArray[np.float64]:
     """Return `matrix` if it is (n_rows, n_features) with a row or more, all of it finite.
 
+    `limits` are those of the features, where the model does not take every finite number.
+
     Raises:
-        DataError: otherwise; a value that is not finite is named by its row.
+        DataError: otherwise; a value that is not finite, or not taken, is named by its row.
     """
     import numpy as np
 
@@ -169,6 +180,10 @@ def check(matrix: NDArray[np.float64], features: list[str], where: str) -> NDArr
             f"{features[column]} is {matrix[row, column]}, expected a finite number",
             where=f"{where}, row {row + 1}",
         )
+    for column, name, limit in zip(matrix.T, features, limits or (), strict=bool(limits)):
+        if wrong := outside(column, limit):
+            row, why = wrong
+            raise DataError(f"{name} {why}", where=f"{where}, row {row + 1}")
     return matrix
 
 

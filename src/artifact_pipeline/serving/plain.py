@@ -42,7 +42,7 @@ def read(body: bytes, model: Model, most_rows: int) -> tuple[Batch, int]:
     try:
         if isinstance(interface.columns, UnsetType):
             matrix = np.array(rows.of_json(given, interface.features, PLACE), dtype=np.float64)
-            return rows.check(matrix, interface.features, PLACE), len(given)
+            return rows.check(matrix, interface.features, PLACE, interface.limits), len(given)
         return _table(given, interface.columns), len(given)
     except DataError as error:
         raise Refused(400, str(error)) from error

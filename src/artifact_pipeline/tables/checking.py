@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec import UnsetType
+
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
 from artifact_pipeline.settings import Csv, Kind
 from artifact_pipeline.tables import kinds, reading
+from artifact_pipeline.tables.limits import outside
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +32,10 @@ class Takes(Protocol):
     def unseen(self) -> bool: ...
     @property
     def categories(self) -> list[str] | None: ...
+    @property
+    def numbers(self) -> list[float] | UnsetType: ...
+    @property
+    def range(self) -> tuple[float, float] | UnsetType: ...
 
 
 class Given(NamedTuple):
@@ -82,28 +89,44 @@ def check(
     found = {}
     for values, one in zip(columns, takes, strict=True):
         if one.kind != "text":
-            if np.isinf(values).any():
-                row = int(np.flatnonzero(np.isinf(values))[0])
-                raise _wrong(f"is {values[row]}, expected a finite number", one, place(row))
-            if not one.nullable and np.isnan(values).any():
-                raise _wrong(MISSING, one, place(int(np.flatnonzero(np.isnan(values))[0])))
+            _check_numbers(values, one, place)
             continue
+        if not one.nullable and (one.categories is None or "" not in one.categories):
+            empty = np.flatnonzero(values == "")
+            if len(empty):
+                raise _wrong(MISSING, one, place(int(empty[0])))
         if one.categories is None:
             continue
         learned = set(one.categories)
-        new = np.array([value not in learned for value in values], dtype=bool)
-        if not new.any():
-            continue
-        strange = (values == "") if one.unseen else np.ones(len(values), dtype=bool)
-        refused = new & strange & ((values != "") | (not one.nullable))
-        if refused.any():
-            row = int(np.flatnonzero(refused)[0])
-            if values[row] == "":
-                raise _wrong(MISSING, one, place(row))
-            known = ", ".join(show(value) for value in one.categories[:5])
-            raise _wrong(f"is {show(values[row])}, and the model knows {known}", one, place(row))
-        found[one.name] = int(new.sum())
+        new = np.array([value not in learned and value != "" for value in values], dtype=bool)
+        if new.any():
+            if not one.unseen:
+                row = int(np.flatnonzero(new)[0])
+                known = ", ".join(show(value) for value in one.categories[:5])
+                raise _wrong(
+                    f"is {show(values[row])}, and the model knows {known}", one, place(row)
+                )
+            found[one.name] = int(new.sum())
     return found
+
+
+def _check_numbers(values: NDArray[Any], one: Takes, place: Callable[[int], str]) -> None:
+    import numpy as np
+
+    if np.isinf(values).any():
+        row = int(np.flatnonzero(np.isinf(values))[0])
+        raise _wrong(f"is {values[row]}, expected a finite number", one, place(row))
+    missing = np.isnan(values)
+    if not one.nullable and missing.any():
+        raise _wrong(MISSING, one, place(int(np.flatnonzero(missing)[0])))
+    if one.kind == "boolean":
+        wrong = ~missing & (values != 0) & (values != 1)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise _wrong(f"is {values[row]}, expected true or false", one, place(row))
+    if wrong_number := outside(values, one):
+        row, why = wrong_number
+        raise _wrong(why, one, place(row))
 
 
 def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]:

@@ -16,12 +16,12 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
-from artifact_pipeline.estimators import parts_of
+from artifact_pipeline.artifact.formats import exact
 
 TREES_AND_KERNELS = (
     *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
@@ -91,6 +91,21 @@ def register() -> None:
 
     for name in TREES_AND_KERNELS:
         replace(name, _in_float32)
+    own = dict.fromkeys(exact.FORESTS, exact.forest)
+    own |= dict.fromkeys(exact.BOOSTED, exact.boosted) | dict.fromkeys(exact.LINEAR, exact.linear)
+    own["TfidfVectorizer"] = exact.tfidf_vectorizer
+    own["TfidfTransformer"] = exact.tfidf_transformer
+    for name, convert in own.items():
+        replace(name, _where_wide(convert))
+        _give_wide(name)
+    encoders: dict[str, Callable[..., None]] = {
+        "OneHotEncoder": exact.one_hot,
+        "OrdinalEncoder": exact.ordinal,
+        "CountVectorizer": _as_before,
+    }
+    for name, encode in encoders.items():
+        replace(name, _encoding(encode))
+        _give_wide(name)
     replace("SimpleImputer", _impute)
     replace("VotingClassifier", _vote)
     # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
@@ -106,10 +121,93 @@ def register() -> None:
     register_shape_calculator("SklearnConcat", widest, overwrite=True)
 
 
+_wide = False
+"""Whether the graph that is being made is in float64."""
+
+
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Let converters know the precision of the graph that is being made."""
+    global _wide
+    _wide = dtype == "float64"
+    try:
+        yield
+    finally:
+        _wide = False
+
+
+def _where_wide(convert: Convert) -> Callable[[Convert, Any, Any, Any], None]:
+    """Return a converter that takes the place of skl2onnx's in float64, unless that is asked for
+    more than labels and probabilities."""
+
+    def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
+        options = container.get_options(operator.raw_operator, fail=False) or {}
+        more = any(options.get(name) for name in ("raw_scores", "decision_path", "decision_leaf"))
+        (before if more or not _wide else convert)(*(scope, operator, container))
+
+    return chosen
+
+
+def _encoding(
+    encode: Callable[..., None],
+) -> Callable[[Convert, Any, Any, Any], None]:
+    """Return a converter of an encoder whose output is declared in float64 there."""
+
+    def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
+        if _wide:
+            encode(partial(_cast_outputs, before), scope, operator, container)
+        else:
+            before(scope, operator, container)
+
+    return chosen
+
+
+def _as_before(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    convert(scope, operator, container)
+
+
+def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    """Convert with an output in float32, and cast it to what is declared."""
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    [output] = operator.outputs
+    if not isinstance(output.type, DoubleTensorType):
+        convert(scope, operator, container)
+        return
+    narrow = scope.declare_local_variable("narrow", FloatTensorType(output.type.shape))
+    convert(scope, _Float32(operator, list(operator.inputs), [narrow]), container)
+    name = scope.get_unique_operator_name("Cast")
+    container.add_node(
+        "Cast", [narrow.full_name], [output.full_name], to=TensorProto.DOUBLE, name=name
+    )
+
+
+def _give_wide(name: str) -> None:
+    """Let what an estimator gives be declared in float64, where the graph is."""
+    from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    before = get_shape_calculator(f"Sklearn{name}")
+
+    def widened(operator: Any) -> None:
+        before(operator)
+        for output in operator.outputs if _wide else ():
+            if isinstance(output.type, FloatTensorType):
+                output.type = DoubleTensorType(output.type.shape)
+
+    register_shape_calculator(f"Sklearn{name}", widened, overwrite=True)
+
+
 def mend(graph: Any) -> None:
-    """Let tokenizers find the words that scikit-learn finds, in place."""
+    """Let tokenizers find the words that scikit-learn finds, and name the version of the operators
+    that are used, in place."""
     from onnx import helper
 
+    if any(node.op_type == "TreeEnsemble" for node in graph.graph.node):
+        for opset in graph.opset_import:
+            if opset.domain == exact.ML:
+                opset.version = exact.ML_VERSION
     for node in graph.graph.node:
         if node.op_type == "StringNormalizer":
             kept = [one for one in node.attribute if one.name != "locale"]
@@ -158,7 +256,7 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     if imputer.add_indicator:
         raise RuntimeError("an imputer that marks what was missing")
     if isinstance(inputs[0].type, StringTensorType) and not isinstance(imputer.missing_values, str):
-        # No text is NaN. What a missing text becomes was decided by `with_empty_texts`.
+        # No text is NaN, so none is filled: the estimator is given a missing text as a text, too.
         names = [one.full_name for one in inputs]
         name = scope.get_unique_operator_name("Concat")
         container.add_node("Concat", names, [operator.outputs[0].full_name], axis=1, name=name)
@@ -179,6 +277,8 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
 
 
 def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    import copy
+
     import numpy as np
 
     voter = copy.copy(operator.raw_operator)
@@ -187,33 +287,6 @@ def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
         voter.weights = np.asarray(voter._weights_not_none, dtype=np.float64)
     operator.raw_operator = voter
     convert(scope, operator, container)
-
-
-def with_empty_texts(estimator: Any) -> Any:
-    """Return a fitted estimator whose imputers fill empty texts, which is how a graph is given
-    texts that are missing; where an empty text was learned as a category it stays one.
-
-    The estimator itself fills NaN and None.
-    """
-    parts = list(parts_of(estimator))
-    learned = [values for one in parts for values in getattr(one, "categories_", ())]
-    if not any(map(_fills_text, parts)) or any("" in values.tolist() for values in learned):
-        return estimator
-    found = copy.deepcopy(estimator)
-    for part in filter(_fills_text, parts_of(found)):
-        part.missing_values = ""
-    return found
-
-
-def _fills_text(part: Any) -> bool:
-    from sklearn.impute import SimpleImputer
-
-    return (
-        isinstance(part, SimpleImputer)
-        and getattr(part, "statistics_", None) is not None
-        and part.statistics_.dtype.kind == "O"
-        and not isinstance(part.missing_values, str)
-    )
 
 
 def _widen(operator: Any) -> None:
