@@ -96,6 +96,7 @@ def seal(
     _check_parameters(estimator)
     labels = _labels(estimator) if target == "class" else []
     names = [str(label) for label in labels]
+    X = _with_names(X)
     kinds, rows = _rows(X)
     truth = _truth(y, len(rows), labels)
     with asking("predict with it", "estimator"):
@@ -208,6 +209,16 @@ def _check_parameters(estimator: Any) -> None:
             raise CallError(f"its {name} {why}; fit it without", where="estimator")
 
 
+def _with_names(X: Any) -> Any:
+    """Return a DataFrame whose columns are called by texts, or anything else as it is.
+
+    An estimator that was fitted to columns with other names knows them by their places.
+    """
+    if not hasattr(X, "set_axis") or all(isinstance(name, str) for name in X.columns):
+        return X
+    return X.set_axis([str(name) for name in X.columns], axis=1)
+
+
 def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
     """Return the columns of a DataFrame, none of an array, and X as a served model takes it."""
     import numpy as np
@@ -233,8 +244,7 @@ def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
     if not kinds:
         raise DataError(f"has the shape {X.shape}, expected (rows, features)", where="X")
     given = checking.columns_of(X, list(kinds.items()))
-    # Under the names that it has: an estimator may know its columns by integers.
-    return kinds, loading.frame(dict(zip(X.columns, given, strict=True)))
+    return kinds, loading.frame(dict(zip(kinds, given, strict=True)))
 
 
 def _kind(X: Any, name: Any) -> Kind:

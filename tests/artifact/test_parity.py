@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from sklearn.dummy import DummyRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -12,10 +13,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 import artifact_pipeline
 from artifact_pipeline import edge_cases
+from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import parity
 from artifact_pipeline.artifact.formats.form import Outputs
 from artifact_pipeline.errors import ConfigError, DataError
 
+RECIPE = manifests.decode(
+    (ROOT / "tests/fixtures/version-1-skops/manifest.json").read_bytes(), "m"
+).recipe
 X = np.random.default_rng(0).normal(size=(60, 2))
 
 
@@ -38,7 +43,7 @@ def test_a_form_that_differs_only_on_rows_that_nobody_has_seen_is_not_sealed():
     edges = edges_of(one, rows)
     candidates = list(parity.candidates(other, rows))
     with pytest.raises(ConfigError, match="no open form that could be proven equal"):
-        parity.prove(candidates, rows, Outputs(line, None), "model", edges)
+        parity.prove(candidates, rows, Outputs(line, None), "model", edges, recipe=RECIPE)
 
 
 def test_the_same_rows_make_the_same_edge_cases():
