@@ -170,7 +170,7 @@ def table(target: Target, classes: int = 3) -> tuple[pd.DataFrame, NDArray[Any]]
     a, b = random.normal(size=count).round(2), random.normal(size=count).round(2)
     t = random.choice(["red", "green", "blue"], count).astype(object)
     score = a + b * (t == "red") + 0.3 * random.normal(size=count)
-    a[::11], t[::13] = np.nan, ""
+    a[::11], t[::13] = np.nan, np.nan
     y = score - score.min() + 1.0
     if target == "class":
         y = np.digitize(score, np.quantile(score, np.linspace(0, 1, classes + 1)[1:-1]))

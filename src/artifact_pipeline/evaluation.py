@@ -169,7 +169,10 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
 
     truth = np.asarray(y_true)[:, None] == np.asarray(labels)[None, :]
     proba = np.asarray(probabilities, dtype=np.float64)
-    proba = proba / proba.sum(axis=1, keepdims=True)
+    sums = proba.sum(axis=1, keepdims=True)
+    if not (sums > 0).all():  # one against the rest: a row of which every estimator says no
+        return {}
+    proba = proba / sums
     found = {
         "log_loss": _rounded(
             metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))
