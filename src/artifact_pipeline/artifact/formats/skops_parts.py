@@ -28,7 +28,7 @@ SCORE_FUNCTIONS = frozenset(
 )  # fmt: skip
 CHECK_ARRAY = "check_array"
 """What HistGradientBoosting makes of numbers beside its categories."""
-_ONLY_FIT = ("named_estimators_", "refit_time_", "scorer_", "_optimizer")
+_ONLY_FIT = ("named_estimators_", "scorer_", "_checked_cv_orig", "_optimizer")
 """Attributes that no prediction reads: other names for the same estimators, functions, state."""
 
 
@@ -92,7 +92,9 @@ def _plain(name: str, value: Any) -> Any:
 
     if isinstance(value, Tree):
         state = value.__getstate__()
-        return {key: state[key] for key in ("max_depth", "nodes", "values")}
+        # Between the fields of a node lie bytes that nobody wrote.
+        nodes = state["nodes"].astype(_packed(state["nodes"].dtype))
+        return {"nodes": nodes, "values": state["values"]}
     if name == "bsplines_":
         splines: list[BSpline] = value
         return [{"t": one.t, "c": one.c, "k": one.k, "extrapolate": one.extrapolate}
@@ -106,6 +108,10 @@ def _plain(name: str, value: Any) -> Any:
     if name == "score_func" and callable(value):
         return f"sklearn.feature_selection.{value.__name__}"
     return value
+
+
+def _packed(dtype: Any) -> Any:
+    return np.dtype([(name, dtype[name]) for name in dtype.names])
 
 
 def _name_of(function: Any) -> Any:
@@ -189,7 +195,7 @@ def _tree(part: Any, found: Any) -> Any:
     classes = len(part.classes_) if is_classifier(part) else 1
     if (
         not isinstance(nodes, np.ndarray)
-        or nodes.dtype != NODE_DTYPE
+        or nodes.dtype != _packed(np.dtype(NODE_DTYPE))
         or nodes.ndim != 1
         or not isinstance(values, np.ndarray)
         or values.dtype != np.float64
@@ -202,7 +208,7 @@ def _tree(part: Any, found: Any) -> Any:
         {
             "max_depth": depth,
             "node_count": len(nodes),
-            "nodes": np.ascontiguousarray(nodes),
+            "nodes": nodes.astype(NODE_DTYPE),
             "values": np.ascontiguousarray(values),
         }
     )
