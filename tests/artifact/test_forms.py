@@ -117,9 +117,7 @@ def test_a_pipeline_without_probabilities_gives_labels_alone(project):
 
 @pytest.mark.slow
 def test_an_estimator_without_an_open_form_is_refused_and_nothing_is_stored(project):
-    """The converter does not know it, and its trees are compiled code that trusts its arrays."""
-    tree = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
-    model = {"estimator": "sklearn.multiclass.OutputCodeClassifier", "params": {"estimator": tree}}
+    model = {"estimator": "xgboost.XGBClassifier", "params": {"booster": "gblinear"}}
     config = {"data": {"dataset": "iris"}, "model": model}
     done = call("run", write(project, config), cwd=project)
     assert done.code == 2
