@@ -20,6 +20,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
 from sklearn.multiclass import OutputCodeClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 from sklearn.tree import DecisionTreeClassifier
@@ -57,6 +58,8 @@ def exported(estimator):
         (make_pipeline(SplineTransformer(), LogisticRegression()), X, y),
         (make_pipeline(IterativeImputer(), LogisticRegression()), HOLES, y),
         (make_pipeline(SelectKBest(k=2), GaussianNB()), X, y),
+        (KNeighborsClassifier(4), np.round(X), y),
+        (KNeighborsClassifier(4, algorithm="ball_tree", metric="manhattan"), np.round(X), y),
         (make_pipeline(FunctionTransformer(np.log1p), GaussianNB()), X, y),
         (HistGradientBoostingClassifier(categorical_features=["t"], max_iter=3), TABLE, y),
         (TransformedTargetRegressor(LinearRegression(), func=np.log1p, inverse_func=np.expm1),

@@ -118,6 +118,14 @@ PARTS = _KERNELS | {
     "sklearn.multiclass._ConstantPredictor",
 }
 """Classes without a public name that fitted estimators hold."""
+_EXPERIMENTAL = frozenset(
+    (
+        "sklearn.impute._iterative.IterativeImputer",
+        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
+    )
+)
+"""Public estimators that scikit-learn lists only once they were enabled."""
 INNER = (
     "sklearn.decomposition.KernelPCA",
     "sklearn.dummy.DummyClassifier",
@@ -126,6 +134,7 @@ INNER = (
     "sklearn.feature_extraction.text.TfidfTransformer",
     "sklearn.impute.MissingIndicator",
     "sklearn.isotonic.IsotonicRegression",
+    "sklearn.linear_model.BayesianRidge",
     "sklearn.linear_model.LinearRegression",
     "sklearn.linear_model.LogisticRegression",
     "sklearn.linear_model.RidgeCV",
@@ -161,7 +170,7 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     if recipe.brought is not UNSET:
         from skops.io import _trusted_types
 
-        return PARTS | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
+        return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
     made = msgspec.to_builtins(recipe)
     named = [*_named([made["model"], made.get("search")]), *INNER]
     # No archive holds a booster: its model is bytes for a parser of its own.

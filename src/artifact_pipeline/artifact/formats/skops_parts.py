@@ -45,7 +45,6 @@ def plain(estimator: Any) -> Any:
                 vars(part).pop(name, None)
             for name, value in vars(part).items():
                 vars(part)[name] = _plain(name, value)
-            _without_neighbours_tree(part)
     return found
 
 
@@ -88,6 +87,7 @@ def objects(root: Any) -> Iterator[Any]:
 
 def _plain(name: str, value: Any) -> Any:
     from scipy.interpolate import BSpline
+    from sklearn.neighbors import BallTree, KDTree
     from sklearn.tree._tree import Tree
 
     if isinstance(value, Tree):
@@ -95,6 +95,8 @@ def _plain(name: str, value: Any) -> Any:
         # Between the fields of a node lie bytes that nobody wrote.
         nodes = state["nodes"].astype(_packed(state["nodes"].dtype))
         return {"nodes": nodes, "values": state["values"]}
+    if isinstance(value, (BallTree, KDTree)):  # made again from the rows that it was made from
+        return "ball_tree" if isinstance(value, BallTree) else "kd_tree"
     if name == "bsplines_":
         splines: list[BSpline] = value
         return [{"t": one.t, "c": one.c, "k": one.k, "extrapolate": one.extrapolate}
@@ -133,22 +135,14 @@ def _named(name: str) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def _without_neighbours_tree(part: Any) -> None:
-    """Let an estimator of neighbours look at all rows, as it would without its tree."""
-    if getattr(part, "_tree", None) is not None:
-        part._tree, part._fit_method = None, "brute"
-        if getattr(part, "effective_metric_", None) == "euclidean":
-            # Under that name products of matrices stand for distances: on the edge of a
-            # radius they round to the other side.
-            part.effective_metric_, part.effective_metric_params_ = "minkowski", {"p": 2}
-
-
 def _restored(part: Any, name: str, value: Any) -> Any:
     from scipy.interpolate import BSpline
     from sklearn.impute import _iterative
 
     if name == "tree_":
         return _tree(part, value)
+    if name == "_tree" and value is not None:
+        return _neighbours_tree(part, value)
     if name == "bsplines_":
         return [BSpline(one["t"], one["c"], one["k"], one["extrapolate"]) for one in value]
     if name == "imputation_sequence_":
@@ -184,6 +178,17 @@ def _curve_scorer(part: Any) -> Any:
 
     scorer = check_scoring(part.estimator_, scoring=part.scoring)
     return _CurveScorer.from_scorer(scorer, part._get_response_method(), part.thresholds)
+
+
+def _neighbours_tree(part: Any, kind: Any) -> Any:
+    """Return the tree of an estimator of neighbours, which finds ties in the order of the first."""
+    from sklearn.neighbors import BallTree, KDTree
+
+    kinds = {"ball_tree": BallTree, "kd_tree": KDTree}
+    if not isinstance(kind, str) or kind not in kinds or not isinstance(part._fit_X, np.ndarray):
+        raise Unsafe("its neighbours lie in another tree")
+    params = part.effective_metric_params_ or {}
+    return kinds[kind](part._fit_X, part.leaf_size, metric=part.effective_metric_, **params)
 
 
 def _tree(part: Any, found: Any) -> Any:
