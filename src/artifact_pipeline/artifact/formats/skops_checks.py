@@ -133,6 +133,7 @@ INNER = (
     "sklearn.compose.ColumnTransformer",
     "sklearn.feature_extraction.text.TfidfTransformer",
     "sklearn.impute.MissingIndicator",
+    "sklearn.impute.SimpleImputer",
     "sklearn.isotonic.IsotonicRegression",
     "sklearn.linear_model.BayesianRidge",
     "sklearn.linear_model.LinearRegression",
