@@ -101,6 +101,10 @@ def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, An
     if not isinstance(rows, list):
         return [("X", number([None, rows.shape[1]]))], estimator
     texts = [one.dtype.kind == "O" for one in rows]
+    if any(texts) and not all(texts) and not _begins_with_branches(estimator):
+        from artifact_pipeline.artifact.formats import columnwise
+
+        estimator = columnwise.split(estimator, texts) or estimator
     if _begins_with_branches(estimator):
         inputs = [
             (name, (types.StringTensorType if text else number)([None, 1]))
