@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from artifact_pipeline import infer, load_config, load_data, load_model
 from artifact_pipeline.cli import exit_on_error
+from artifact_pipeline.escapes import write_out
 
 __all__ = ["main"]
 
@@ -50,8 +51,8 @@ def show(truth: list[Any], predicted: list[Any], numbers: bool = False) -> None:
         print(f"accuracy on the {len(pairs)} held-out rows: {right / len(pairs):.4f}\n")
     print("  true    predicted")
     for a, b in pairs[:SAMPLES]:
-        said = f"{b:.4f}" if numbers else f"{b!s:<9} {'' if a == b else 'wrong'}"
-        print(f"  {a!s:<7} {said}".rstrip())
+        said = f"{b:.4f}" if numbers else f"{write_out(str(b)):<9} {'' if a == b else 'wrong'}"
+        print(f"  {write_out(str(a)):<7} {said}".rstrip())
 
 
 if __name__ == "__main__":

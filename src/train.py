@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import artifact_pipeline
 from artifact_pipeline import evaluate_model, load_config, load_data, save_model, train_model
 from artifact_pipeline.cli import exit_on_error
+from artifact_pipeline.escapes import write_out
 
 __all__ = [
     "evaluate_model",
@@ -27,7 +28,7 @@ def main() -> None:
     run = artifact_pipeline.train("config/config.json", model=MODEL)
     artifact = artifact_pipeline.verified(run.artifact, run.digest)
     for warning in run.warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {write_out(warning)}")
     print(f"{'':<14}{'training rows':>16}{'held-out rows':>16}")
     for name, title in TITLES.items():
         if name in run.metrics.test:

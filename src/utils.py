@@ -13,9 +13,20 @@ __all__ = ["load_config", "load_data", "load_digits_data", "load_model", "save_m
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "config.json"
 
 
-def load_digits_data(config: dict[str, Any] | None = None) -> tuple[Any, Any, Any, Any]:
-    """Return X_train, X_test, y_train, y_test of the digits; without a config, split by the file.
+def load_digits_data(
+    config: dict[str, Any] | None = None,
+    test_size: float | None = None,
+    random_state: int | None = None,
+) -> tuple[Any, Any, Any, Any]:
+    """Return X_train, X_test, y_train, y_test of the digits.
 
-    X are (n_rows, 64) float64, y are (n_rows,) int64.
+    The file config/config.json says how they are split, or `config` in its place; `test_size` (the
+    share of rows held out) and `random_state` override it. X are (n_rows, 64) float64, y are
+    (n_rows,) int64.
     """
-    return load_data(load_config(CONFIG) if config is None else config)
+    values = load_config(CONFIG) if config is None else config
+    asked = {"test_size": test_size, "random_state": random_state}
+    changed = {name: value for name, value in asked.items() if value is not None}
+    if "model" in values:  # the config's full form
+        return load_data({**values, "split": {**values.get("split", {}), **changed}})
+    return load_data({**values, **changed})

@@ -5,12 +5,13 @@ import json
 import os
 import pickle
 import re
+import shutil
 import threading
 from random import Random
 
 import numpy as np
 import pytest
-from benchmarks.trust import fuzzing, kills, nasty
+from benchmarks.trust import fuzzing, kills, nasty, store_names
 from benchmarks.trust.__main__ import attack
 from conftest import ROOT, call, script
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,15 @@ def test_no_changed_artifact_is_accepted_and_nothing_else_is_opened(digits):
     assert (found.tried, found.accepted, found.tracebacks) == (1000, 0, 0)
     assert (found.outside, found.unpickled) == (0, 0)
     assert found.peak_mib < 1000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes and sockets in folders")
+@pytest.mark.parametrize("tries", [15, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_name_in_a_store_that_is_not_what_it_should_be_is_one_error(tmp_path, digits, tries):
+    store = shutil.copytree(digits.store, tmp_path / "store")  # others read theirs meanwhile
+    found = store_names.attack(store, tries, 9)
+    assert found.examples == [] and found.tried == min(tries, len(store_names.cases()))
+    assert found.peak_mib < 500
 
 
 def test_a_changed_config_is_taken_or_refused_in_one_line(tmp_path):

@@ -141,3 +141,31 @@ def test_what_a_dead_writer_left_in_the_memory_is_swept_and_a_living_ones_kept()
     local_state.sweep()
     assert living.exists() and not left.exists()
     living.unlink()
+
+
+def test_a_relative_state_home_is_ignored_as_its_specification_says(project):
+    """What lies in the working folder may be anybody's; it must bring no trusted pickles."""
+    home = project / "home"
+    env = {"XDG_STATE_HOME": "state", "HOME": str(home), "LOCALAPPDATA": ""}
+    assert call("recipe", cwd=project, env=env).code == 0
+    assert not (project / "state").exists() and any(home.rglob("configs/*"))
+
+
+def test_without_a_home_there_is_one_line_that_names_the_way_out(project):
+    env = {"XDG_STATE_HOME": "", "HOME": "relative", "LOCALAPPDATA": "", "USERPROFILE": "x"}
+    done = call("run", cwd=project, env=env)
+    assert done.code == 5 and done.err.count("\n") == 1
+    assert "there is no home folder" in done.err and "set HOME" in done.err
+    assert not (project / "relative").exists() and not (project / "artifacts").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes in folders")
+def test_a_memory_that_is_no_file_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    digest = save_model(MODEL, tmp_path / "m.pkl")
+    [path] = tmp_path.rglob(f"written/{digest.removeprefix('sha256:')}")
+    for spoil in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")):
+        path.rmdir() if path.is_dir() else path.unlink()
+        spoil(path)
+        with pytest.raises(StoreError, match="expected a file; remove it"):
+            load_model(tmp_path / "m.pkl")

@@ -167,6 +167,13 @@ def test_parts():
     X_train, X_test, y_train, y_test = load_digits_data()
     assert len(X_train) == len(y_train) == 1437 and len(X_test) == len(y_test) == 360
 
+def test_parts_of_another_size():
+    X_train, X_test, y_train, y_test = load_digits_data(test_size=0.3, random_state=7)
+    assert X_train.shape == (1257, 64) and X_test.shape == (540, 64)
+    assert len(load_digits_data(test_size=0.25)[1]) == 450
+    a, b = load_digits_data(random_state=1)[3], load_digits_data(random_state=2)[3]
+    assert len(a) == len(b) == 360 and (a != b).any()
+
 def test_scripts():
     main()
     assert os.path.exists("model_train.pkl")
@@ -189,7 +196,7 @@ def test_other_peoples_tests_of_the_same_assignment_pass(checkout, imports):
     (checkout / "tests" / "test_train.py").write_text(THEIRS[imports] + CASES)
     done = door(checkout, "-m", "pytest", "tests/", "-q")
     assert done.code == 0, done.out
-    assert "6 passed" in done.out
+    assert "7 passed" in done.out
 
 
 @pytest.mark.parametrize(

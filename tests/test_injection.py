@@ -3,9 +3,11 @@
 The law: whatever the text is, page, card and summary have the structure that they have with `x`.
 """
 
+import ast
 import json
 import re
 import shutil
+import unicodedata
 from html.parser import HTMLParser
 
 import msgspec
@@ -19,7 +21,10 @@ from artifact_pipeline import canonical
 from artifact_pipeline.artifact import card
 from artifact_pipeline.artifact.manifest import Manifest
 from artifact_pipeline.artifact.open import verify
-from artifact_pipeline.report import page, summary
+from artifact_pipeline.data import Image
+from artifact_pipeline.escapes import write_out, write_out_json
+from artifact_pipeline.evaluation import Verdict
+from artifact_pipeline.report import blocks, figures, page, summary
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -39,6 +44,8 @@ HOSTILE = [
     "---\nlicense: other\n---",
     "\x1b[2J\x1b]0;title\x07\x9b31m",
     "\r\x08\x00",
+    "\u202egnp.exe\u2066\u061c\u200f\u2028\x85\x1c",
+    "\ufeffa\u200bb\xadc\U000e0041\x7f",
     "{{ x }} ${{ secrets.X }}",
 ]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -78,10 +85,26 @@ def dressed(digits, text):
     manifest["metrics"]["train"][f"m {text}"] = manifest["metrics"]["test"][f"m {text}"] = 0.5
     seen = json.loads(known.files["evaluation.json"])
     seen["per_class"][3]["name"] = text
+    manifest["metrics"]["slices"] = {text: {"rows": 1, "metrics": {"accuracy": 0.5}}}
+    seen["leaks"] = [text]
+    tried = {"params": {text: text}, "mean": 0.5, "std": 0.0, "rank": 1}
+    seen["search"] = {"scoring": text, "best": {text: text}, "candidates": [tried]}
     return known._replace(
         manifest=msgspec.convert(manifest, Manifest),
         files={**known.files, "evaluation.json": canonical.encode(seen)},
     )
+
+
+# Visible in themselves, or what letters of Persian, Indic scripts and emoji are joined by.
+_SEEN = {*range(0x600, 0x606), 0x6DD, 0x890, 0x891, 0x8E2, 0x200C, 0x200D, 0x110BD, 0x110CD,
+         *range(0x13430, 0x13440)}  # fmt: skip
+
+
+def unseen(text):
+    """Return the characters, but for line ends, that Unicode says show nothing of themselves."""
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return [c for c in text.replace("\n", "") if unicodedata.category(c) in hidden and
+            ord(c) not in _SEEN]  # fmt: skip
 
 
 def tokens(markdown):
@@ -105,6 +128,32 @@ def test_the_report_keeps_its_structure(digits, text):
 
 
 @cases
+def test_page_summary_and_card_write_out_what_no_reader_sees(digits, text):
+    made = dressed(digits, text)
+    m = made.manifest
+    whole = card.write(m.recipe, m.recipe_digest, m.split, m.metrics, m.interface, m.parity)
+    gate = Verdict(text, "not_worse_than", 0.5, 0.5, False, 0.0, alias=text, note=text)
+    for shown in (page.write(made), summary.write(made, [gate], None, False), whole):
+        assert unseen(shown) == []
+    assert unseen(figures.pixels([0.5], Image(1, 1, 0.0, 1.0), text)) == []
+    assert unseen(blocks.listing({"a": text}) + blocks.table(text, [text], [[text, text]])) == []
+
+
+@given(TEXTS)
+def test_what_is_written_out_says_which_character_it_was(text):
+    """And a document of JSON stays the same document."""
+    assert unseen(write_out(text)) == [] and "\n" not in write_out(text)
+    document = json.dumps({"a": text}, ensure_ascii=False, indent=1)
+    assert unseen(write_out_json(document)) == []
+    assert json.loads(write_out_json(document)) == {"a": text}
+    if "\\" not in text:
+        kept = write_out(text)
+        for found in re.findall(r"\\(?:[nrt]|x..|u.{4}|U.{8})", kept):
+            kept = kept.replace(found, ast.literal_eval(f'"{found}"'))
+        assert kept == text
+
+
+@cases
 def test_the_summary_keeps_its_structure(digits, text):
     plain, found = (
         tokens(summary.write(dressed(digits, one), [], None, False)) for one in ("x", text)
@@ -125,7 +174,13 @@ def test_the_card_keeps_its_structure_and_its_head(digits, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["\x1b[2J\x1b]0;title\x07", "\x9b31m\r\x08\u202e", "x\n::error::y"]
+    "text",
+    [
+        "\x1b[2J\x1b]0;title\x07",
+        "\x9b31m\r\x08\u202e",
+        "x\n::error::y",
+        "\u2066a\u061c\ufeff\U000e0041\x7f",
+    ],
 )
 def test_the_terminal_gets_no_control_characters(digits, tmp_path, text):
     """From an artifact and a run record that carry them; nothing but lines is printed."""
@@ -149,9 +204,10 @@ def test_the_terminal_gets_no_control_characters(digits, tmp_path, text):
     (store / "runs" / "20260101T000000.000000Z-000000.json").write_text(record)
     for words in (("show", folder), ("list",), ("diff", folder, digits.folder), ("doctor",),
                   ("verify", folder), ("infer", folder), ("evaluate", folder),
-                  ("reproduce", folder), ("show", text), ("run", f"{text}.json")):  # fmt: skip
+                  ("reproduce", folder), ("list", "--json"), ("show", folder, "--json"),
+                  ("show", text), ("run", f"{text}.json")):  # fmt: skip
         done = call(*words, cwd=tmp_path, env={"GITHUB_ACTIONS": "true"})
         assert "Traceback" not in done.err, (words, done.err)
-        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", done.out + done.err), words
+        assert unseen(done.out + done.err) == [], words
         for line in (done.out + done.err).splitlines():
             assert not line.lstrip().startswith("::error::y"), (words, line)

@@ -1,12 +1,13 @@
 """Whom a store, or a call, wants to have signed what it opens."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, call
 
 import artifact_pipeline as api
-from artifact_pipeline.errors import UntrustedModel, VerificationError
+from artifact_pipeline.errors import StoreError, UntrustedModel, VerificationError
 
 
 @pytest.fixture
@@ -68,3 +69,75 @@ def test_a_signature_opens_a_pickle_that_this_checkout_did_not_write(signed, key
     shutil.copy(signed / "loose.pkl", signed.parent)
     with pytest.raises(VerificationError, match="lies in no artifact"):
         api.load_model(signed.parent / "loose.pkl", signed_by=signer)
+
+
+WAYS = {
+    "its folder": lambda s, d: f"artifacts/{d}",
+    "its folder, as a path": lambda s, d: s / d,
+    "a path with dots": lambda s, d: f"artifacts/../artifacts/./{d}/",
+    "a link to it": lambda s, d: link(s.parent / "link", s / d),
+    "a link to a link to it": lambda s, d: link(s.parent / "two", link(s.parent / "link", s / d)),
+    "a folder behind a linked store": lambda s, d: link(s.parent / "linked", s) / d,
+    "a link in the store that leads out of it": lambda s, d: link(s / "out", outside(s, d)),
+    "a link outside to such a link": lambda s, d: link(
+        s.parent / "link", link(s / "out", outside(s, d))
+    ),
+    "what is set aside": lambda s, d: shutil.copytree(s / d, s / "set-aside" / "x"),
+}
+
+
+def link(path, target):
+    path.symlink_to(target)
+    return path
+
+
+def outside(store, digits):
+    return shutil.copytree(store / digits, store.parent / "outside" / digits)
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_what_lies_in_a_store_is_under_its_policy_however_it_is_named(
+    store, digits, keys, monkeypatch, way
+):
+    monkeypatch.chdir(store.parent)
+    monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", "another")
+    place = way(store, digits.folder.name)
+    with pytest.raises(VerificationError, match="a signature is asked for"):
+        api.open_artifact(place)
+    with pytest.raises(VerificationError, match="a signature is asked for"):
+        api.verify(place, digits.digest)
+    with pytest.raises(VerificationError, match="a signature is asked for"):
+        api.load_model(f"{place}/model_train.pkl")
+    api.sign(Path(place).resolve(), key=keys / "ours.pem", store="artifacts")
+    assert api.verify(place)
+    # Whoever is named in the call must have signed as well.
+    with pytest.raises(VerificationError):
+        api.verify(place, signed_by=api.public_key(keys / "other.pub"))
+
+
+def test_both_the_store_in_use_and_the_one_that_it_lies_in_are_asked(store, digits, keys, tmp_path):
+    other = tmp_path / "other"
+    api.require_signature(api.public_key(keys / "other.pub"), store=other)
+    folder = store / digits.folder.name
+    for key in ("ours", "other"):  # a folder has one signature, and each store wants another
+        api.sign(folder, key=keys / f"{key}.pem", store=store)
+        with pytest.raises(VerificationError, match="signature"):
+            api.verify(folder, store=other)
+    api.sign(folder, key=keys / "ours.pem", store=store)
+    assert api.verify(folder, store=store)
+
+
+def test_a_link_to_a_pickle_in_a_store_is_under_its_policy(store, digits, monkeypatch):
+    monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", str(store.parent / "another"))
+    path = link(store.parent / "m.pkl", store / digits.folder.name / "model_train.pkl")
+    with pytest.raises(VerificationError, match="a signature is asked for"):
+        api.load_model(path)
+
+
+def test_a_policy_that_is_a_dangling_link_refuses(store, digits, monkeypatch):
+    (store / "trust.json").unlink()
+    link(store / "trust.json", store.parent / "gone")
+    monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", str(store.parent / "another"))
+    for reference, place in (("latest", store), (store / digits.folder.name, None)):
+        with pytest.raises(StoreError, match="is a link"):
+            api.open_artifact(reference, store=place)

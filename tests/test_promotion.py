@@ -97,5 +97,5 @@ def test_a_spoilt_record_is_said_and_can_be_set_aside(two, tmp_path):
     assert call("doctor", "--repair", cwd=tmp_path).code == 0
     assert api.promotions() == [] and Store().alias("champion") == two[0]
     path.write_text(json.dumps({"alias": 1}))
-    with pytest.raises(StoreError, match="is no record of a move"):
+    with pytest.raises(StoreError, match="is no record: Expected"):
         api.promotions()

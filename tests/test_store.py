@@ -8,8 +8,9 @@ import subprocess
 import pytest
 from conftest import QUICK, call, write
 
+from artifact_pipeline import runs
 from artifact_pipeline.artifact.open import verify
-from artifact_pipeline.errors import ArtifactNotFound, CallError
+from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError
 from artifact_pipeline.store import Store
 
 ONE, TWO = "sha256:" + "a" * 64, "sha256:" + "a" * 8 + "b" * 56
@@ -64,7 +65,7 @@ def test_a_moved_alias_names_the_new_artifact_and_no_other(tmp_path):
 def test_an_alias_that_holds_no_digest_names_nothing(store):
     (store.root / "aliases" / "latest").write_bytes(b"../../etc")
     assert store.alias("latest") is None
-    with pytest.raises(ArtifactNotFound):
+    with pytest.raises(StoreError, match="holds no digest"):
         store.find("latest")
 
 
@@ -95,7 +96,7 @@ def test_what_a_dead_writer_left_is_swept_and_a_living_ones_kept(tmp_path):
 def test_a_run_record_that_cannot_be_read_is_said_and_stops_nothing(store):
     (store.root / "runs" / "20200101T000000Z-x.json").write_bytes(b"{")
     (store.root / "runs" / "20200102T000000Z-x.json").write_bytes(b"[]")
-    outcomes = [run["outcome"] for run in store.runs()]
+    outcomes = [run.outcome for run in runs(store=store.root)]
     assert outcomes == ["done", "unreadable", "unreadable"]
     assert "unreadable" in call("list", cwd=store.root.parent).out
 

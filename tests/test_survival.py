@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import QUICK, ROOT, call, write
 
+from artifact_pipeline import runs
 from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.store import Store
 
@@ -63,7 +64,7 @@ def test_a_full_disk_fails_with_5_and_loses_nothing(project, disk, digits, free)
     one_line(done)
     verify(disk / "artifacts" / digits.folder.name, digits.digest)
     assert Store(disk / "artifacts").aliases() == {"latest": digits.digest}
-    assert all(run["outcome"] != "unreadable" for run in Store(disk / "artifacts").runs())
+    assert all(run.outcome != "unreadable" for run in runs(store=disk / "artifacts"))
     (disk / "filler").unlink()
     again = call("run", project / "config.json", "--store", disk / "artifacts", cwd=project)
     assert again.code == 0, again.err

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from artifact_pipeline import train
-from benchmarks.trust import cpus, fuzzing, kills, mutants
+from benchmarks.trust import cpus, fuzzing, kills, mutants, store_names
 
 SEED = 20260101
 
@@ -46,6 +46,8 @@ def figures(share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
         never = ("accepted", "tracebacks", "outside", "unpickled")
         yield "artifacts changed", found.tried, _pick(found, never)
         yield "  memory at the most, MiB", found.peak_mib, {}
+        names = store_names.attack(place / "store", times(len(store_names.cases())), SEED)
+        yield "names in a store", names.tried, _pick(names, store_names.NEVER)
         fuzzed = fuzzing.configs(times(10_000), SEED, place)
         yield "configs changed", fuzzed.tried, _pick(fuzzed, ("tracebacks", "wrong_codes"))
         fuzzed = fuzzing.row_files(times(10_000), SEED, place, artifact)

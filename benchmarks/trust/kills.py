@@ -100,7 +100,7 @@ def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
 
 
 def _known(store: Store) -> tuple[list[str], dict[str, Any]]:
-    return store.artifacts(), {run["run"]: run["outcome"] for run in runs(store=store.root)}
+    return store.artifacts(), {run.run: run.outcome for run in runs(store=store.root)}
 
 
 def _examine(figures: Figures, store: Store, known: tuple[list[str], dict[str, Any]]) -> None:

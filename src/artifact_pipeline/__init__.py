@@ -63,11 +63,12 @@ if TYPE_CHECKING:
         verified,
         verify,
     )
-    from artifact_pipeline.promotion import Promotion, promote, promotions
+    from artifact_pipeline.promotion import promote, promotions
     from artifact_pipeline.record import Run
     from artifact_pipeline.reproduction import Reproduction, reproduce
     from artifact_pipeline.serving.options import Asked, ServerOptions
     from artifact_pipeline.serving.server import serve
+    from artifact_pipeline.store import Promotion
     from artifact_pipeline.training import load_data, train_model
 
 _MODULES = {
@@ -109,11 +110,12 @@ _MODULES = {
     "pipeline": ("run", "train"),
     "plan": ("recipe_of",),
     "policy": ("require_signature", "sign", "signer_of", "trusted", "verified", "verify"),
-    "promotion": ("Promotion", "promote", "promotions"),
+    "promotion": ("promote", "promotions"),
     "record": ("Run",),
     "reproduction": ("Reproduction", "reproduce"),
     "serving.options": ("Asked", "ServerOptions"),
     "serving.server": ("serve",),
+    "store": ("Promotion",),
     "training": ("load_data", "train_model"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -15,8 +15,9 @@ from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.policy import Reference, verified
-from artifact_pipeline.promotion import Promotion, promotions
-from artifact_pipeline.store import Store
+from artifact_pipeline.promotion import promotions
+from artifact_pipeline.record import PastRun, read_past
+from artifact_pipeline.store import Promotion, Store
 
 
 class Shown(Struct, frozen=True):
@@ -28,7 +29,7 @@ class Shown(Struct, frozen=True):
     chosen: dict[str, Any] | None
     """The parameters that a search chose, where there was one."""
     aliases: list[str]
-    record: dict[str, Any] | None
+    record: PastRun | None
     """The record of the run that made it, where the store has one."""
     promotions: list[Promotion]
     """The moves of aliases to it, or away from it."""
@@ -70,10 +71,10 @@ def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
     )
 
 
-def record_of(digest: Digest, *, store: Reference | None = None) -> dict[str, Any] | None:
+def record_of(digest: Digest, *, store: Reference | None = None) -> PastRun | None:
     """Return the newest record of a run that made the artifact, or else of one that found it."""
-    records = [run for run in Store(store).runs() if run.get("artifact") == digest]
-    trained = [run for run in records if not run.get("cached")] or records
+    records = [run for run in read_past(Store(store)) if run.artifact == digest]
+    trained = [run for run in records if not run.cached] or records
     return trained[0] if trained else None
 
 
@@ -104,9 +105,9 @@ def differences(a: Manifest, b: Manifest) -> list[Difference]:
     ]
 
 
-def runs(*, store: Reference | None = None) -> list[dict[str, Any]]:
+def runs(*, store: Reference | None = None) -> list[PastRun]:
     """Return the records of all runs, the newest first."""
-    return Store(store).runs()
+    return read_past(Store(store))
 
 
 def artifacts(*, store: Reference | None = None) -> list[Listed]:

@@ -19,7 +19,7 @@ from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import failing, write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedModel, VerificationError
 from artifact_pipeline.local_state import recall, remember, trust, trusts
-from artifact_pipeline.policy import trusted
+from artifact_pipeline.policy import required_signers, trusted
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import Signer
@@ -72,8 +72,8 @@ def load_model(
 ) -> Any:
     """Return the estimator in a pickle that this checkout wrote, `digest` pins, or one signed.
 
-    A pickle is signed with the artifact in whose folder it lies. `signed_by`, or the signer that
-    the store in use asks for, must have signed it.
+    A pickle is signed with the artifact in whose folder it lies. Each of
+    `policy.required_signers` of that artifact must have signed it.
 
     Raises:
         ArtifactNotFound: if there is no such file.
@@ -86,12 +86,14 @@ def load_model(
     check_pin(digest)
     if not Path(path).is_file():
         raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
-    signer = signed_by or policy.signer_of()
-    data = _read(Path(path)) if signer is None else _signed(Path(path), signer)
+    place = Path(path).absolute()
+    signers = required_signers(place.parent, signed_by=signed_by)
+    signers += required_signers(Path(os.path.realpath(place)).parent, signed_by=signed_by)
+    data = _signed(place, signed_by) if signers else _read(place)
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    vouched = signed_by is not None or (signer is not None and policy.is_ours(signer))
+    vouched = signed_by is not None or any(map(policy.is_ours, signers))
     if digest is None and not vouched and not trusts(found):
         raise UntrustedModel(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "
@@ -107,16 +109,16 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _signed(path: Path, signer: Signer) -> bytes:
-    """Return the bytes of a file that lies in an artifact which the signer signed."""
-    folder = path.absolute().parent
+def _signed(path: Path, signed_by: Signer | None) -> bytes:
+    """Return the bytes of a file that lies in an artifact which is signed by whom it must be."""
+    folder = path.parent
     if not (folder / MANIFEST).exists():
         raise VerificationError(
             "lies in no artifact, and a signature is asked for, which is an artifact's; open the "
             "pickle in the artifact's own folder",
             where=str(path),
         )
-    found = trusted(folder, signed_by=signer)
+    found = trusted(folder, signed_by=signed_by)
     if path.name not in found.files:
         raise VerificationError("is no file of the artifact that was signed", where=str(path))
     return found.files[path.name]
@@ -126,7 +128,8 @@ def _profile_name() -> str:
     # Another interpreter may be an emulator, another numpy may bring another BLAS.
     asked = [sys.executable, numerics.machine(), numerics.cpu_model()]
     asked += [f"{k} {v}" for k, v in recipe.versions(("numpy", "scipy", "scikit-learn")).items()]
-    return "profiles/" + hashlib.sha256("\0".join(asked).encode()).hexdigest()[:32]
+    # Not under profiles/: what earlier versions kept there can be one process's settings.
+    return "machine-profiles/" + hashlib.sha256("\0".join(asked).encode()).hexdigest()[:32]
 
 
 def _config_name(config: bytes) -> str:

@@ -1,9 +1,15 @@
-"""Writing to disk so that a crash at any point leaves the old state or the new, never half."""
+"""Files whose names others may have written: read within bounds, written whole or not at all.
+
+A crash at any point leaves the old state or the new, never half. A name in a folder that others can
+write may be a link, a pipe, a device or a terabyte: `read_file` opens none of these.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +19,14 @@ from artifact_pipeline.errors import PipelineError, StoreError
 
 _STALE = 24 * 3600
 """Seconds after which what another machine left is taken for left over."""
+_PID = re.compile("[1-9][0-9]{0,8}")
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 @contextmanager
@@ -27,6 +41,51 @@ def failing(
     except OSError as error:
         said = error.strerror or str(error)
         raise StoreError(f"{said}; {remedy}", where=str(error.filename or where)) from error
+
+
+def kind_of(path: Path) -> str | None:
+    """Return what has this name ("a file", "a folder", "a link", …), or None if nothing has.
+
+    Raises:
+        OSError: if the folder that it lies in cannot be looked at.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return None
+    return _KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
+    """Return the content of a regular file, or None if nothing has this name.
+
+    Follows no link at `path` itself, waits for no pipe, opens no device, and reads no more than
+    `limit` bytes. `remedy` ends the error's message.
+
+    Raises:
+        StoreError: if it is no regular file, is larger than `limit`, or cannot be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    with failing(str(path), remedy):
+        # Before it is opened, because opening a device can have effects; see below for after.
+        kind = kind_of(path)
+        if kind is None:
+            return None
+        if kind != "a file":
+            raise StoreError(f"is {kind}, expected a file; {remedy}", where=str(path))
+        try:
+            handle = os.open(path, flags)
+        except FileNotFoundError:  # removed since
+            return None
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):  # exchanged since
+                raise StoreError(f"is not a regular file; {remedy}", where=str(path))
+            data = file.read(limit + 1) if status.st_size <= limit else b""
+            if max(status.st_size, len(data)) > limit:
+                raise StoreError(f"has more than {limit} bytes; {remedy}", where=str(path))
+            return data
 
 
 def write_atomically(path: Path, data: bytes, staging: Path | None = None) -> None:
@@ -56,7 +115,7 @@ def staged(folder: Path) -> Iterator[Path]:
         try:
             yield path
         finally:
-            if path.exists():
+            if os.path.lexists(path):
                 remove(path)
 
 
@@ -64,16 +123,16 @@ def _is_left_over(path: Path) -> bool:
     """Return whether who wrote at this path is gone; of another machine, after a day."""
     host, _, rest = path.name.partition("~")
     pid = rest.partition("~")[0]
-    if host == platform.node() and pid.isdigit() and os.name != "nt":
+    if host == platform.node() and _PID.fullmatch(pid) and os.name != "nt":
         try:
             os.kill(int(pid), 0)
         except ProcessLookupError:
             return True
-        except (PermissionError, OverflowError):
+        except PermissionError:
             return False
         return False
     try:
-        return time.time() - path.stat().st_mtime > _STALE
+        return time.time() - path.lstat().st_mtime > _STALE
     except FileNotFoundError:  # swept by another run meanwhile
         return False
 
@@ -106,7 +165,7 @@ def remove(path: Path) -> None:
     """Remove a file or a folder; what is gone already is no error."""
     import shutil
 
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -119,7 +178,10 @@ def exclusive(path: Path, otherwise: str) -> Iterator[None]:
     Raises:
         StoreError: saying `otherwise`, if another process holds it.
     """
-    with path.open("ab") as file:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if kind_of(path) not in (None, "a file"):
+        raise StoreError(f"is {kind_of(path)}, expected a file", where=str(path))
+    with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
         try:
             if os.name == "nt":
                 import msvcrt

@@ -6,6 +6,7 @@ writers left: a broken artifact or record is set aside, under `set-aside/`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,13 +15,27 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from artifact_pipeline import canonical
-from artifact_pipeline.artifact.open import Verified, verify
+from artifact_pipeline import disk
+from artifact_pipeline.artifact.manifest import SIGNATURE
+from artifact_pipeline.artifact.open import Verified, read_signature, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.policy import Reference
-from artifact_pipeline.store import KNOWN, Store
+from artifact_pipeline.record import PastRun
+from artifact_pipeline.store import (
+    ALIAS,
+    ASIDE,
+    FOLDERS,
+    KNOWN,
+    MAX_REPORT,
+    MOVE,
+    TRUST,
+    TURN,
+    Promotion,
+    Store,
+)
 
+_ASIDE = f"set it aside, under {ASIDE}/"
 _HEX = re.compile("[0-9a-f]{64}")
 
 
@@ -93,41 +108,98 @@ def _artifacts(store: Store) -> tuple[dict[Digest, Digest], dict[Digest, Verific
 def _cases(
     store: Store, whole: dict[Digest, Digest], broken: dict[Digest, VerificationError]
 ) -> Iterator[_Case]:
-    aside = "set it aside, under set-aside/; train its config again to have it back"
+    for name in FOLDERS:  # first of all: what is broken is set aside in one of them
+        kind = disk.kind_of(store.root / name)
+        if kind not in (None, "a folder"):
+            yield _aside(store, store.root / name, f"is {kind}, expected a folder")
+    again = f"{_ASIDE}; train its config again to have it back"
     for digest, error in broken.items():
         folder = store.folder(digest)
         file = Path(error.where or "").name
-        wrong = f"does not verify: {file}: {error.message}"
-        yield _Case(folder, wrong, aside, partial(store.set_aside, folder))
-    yield from _names(store, whole)
-    yield from _records(store)
-    for path in store.entries("."):
-        if path.suffix == ".html" and f"sha256:{path.stem}" not in whole:
-            remedy = "set it aside, under set-aside/"
-            wrong = "is the report of no artifact that verifies"
-            yield _Case(path, wrong, remedy, partial(store.set_aside, path))
-        elif path.name not in KNOWN and not _HEX.fullmatch(path.stem):
-            yield _Case(path, "does not belong here", "look at it; it is left alone", None)
-    for path in store.left_over():
-        wrong, remedy = "was left by a writer that is gone", "remove it"
-        yield _Case(path, wrong, remedy, store.sweep)
+        yield _aside(store, folder, f"does not verify: {file}: {error.message}", again)
+    for digest in whole:
+        yield from _signature(store, digest)
+    yield from _aliases(store, whole)
+    yield from _index(store, whole)
+    for path in _listed(store, "runs"):
+        yield from _record(store, path, PastRun)
+    yield from _moves(store)
+    yield from _root(store, whole)
+    if disk.kind_of(store.root / "staging") in (None, "a folder"):
+        for path in store.left_over():
+            wrong, remedy = "was left by a writer that is gone", "remove it"
+            yield _Case(path, wrong, remedy, store.sweep)
     try:
         store.signer()
     except StoreError as error:
         remedy = "write it again: artifact-pipeline trust; until then nothing is opened from here"
-        yield _Case(store.root / "trust.json", error.message.partition(";")[0], remedy, None)
+        yield _Case(store.root / TRUST, _wrong(error), remedy, None)
 
 
-def _names(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
-    """Yield the aliases and the entries of the index that lead nowhere, and those that lack."""
-    for path in store.entries("aliases"):
-        if store.alias(path.name) not in whole:
+def _aside(store: Store, path: Path, wrong: str, remedy: str = _ASIDE) -> _Case:
+    return _Case(path, wrong, remedy, partial(store.set_aside, path))
+
+
+def _unreadable(store: Store, path: Path, error: StoreError) -> _Case:
+    """Return the finding of a name that cannot be read; it may be right for whoever can."""
+    if isinstance(error.__cause__, PermissionError):
+        return _Case(path, _wrong(error), "give yourself the right to read it", None)
+    return _aside(store, path, _wrong(error))
+
+
+def _wrong(error: StoreError) -> str:
+    return error.message.partition(";")[0]
+
+
+def _listed(store: Store, *names: str) -> list[Path]:
+    """Return what lies in a folder of the store, nothing where the folder itself is a finding."""
+    if disk.kind_of(store.root / names[0]) not in (None, "a folder"):
+        return []
+    return store.entries(*names)
+
+
+def _signature(store: Store, digest: Digest) -> Iterator[_Case]:
+    path = store.folder(digest) / SIGNATURE
+    if os.path.lexists(path):
+        try:
+            read_signature(path.parent)
+        except VerificationError as error:
+            yield _aside(store, path, error.message, f"{_ASIDE}; sign it again")
+
+
+def _aliases(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
+    """Yield the aliases that are none, or name nothing."""
+    for path in _listed(store, "aliases"):
+        if not ALIAS.fullmatch(path.name):
+            yield _aside(store, path, "is not the name of an alias")
+            continue
+        try:
+            digest = store.pointer(path)
+        except StoreError as error:
+            yield _unreadable(store, path, error)
+            continue
+        if digest is None:
+            yield _aside(store, path, "names no artifact: it holds no digest")
+        elif digest not in whole:
             wrong = "names no artifact that verifies"
             yield _Case(path, wrong, "remove it", partial(store.forget, path))
+
+
+def _index(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
+    """Yield the entries of the index that are none, or lead nowhere, and those that lack."""
     indexed = set()
-    for path in store.entries("recipes"):
-        digest = store.artifact_of(f"sha256:{path.name}")
-        if digest is None or whole.get(digest) != f"sha256:{path.name}":
+    for path in _listed(store, "recipes"):
+        if not _HEX.fullmatch(path.name):
+            yield _aside(store, path, "is not the digest of a recipe")
+            continue
+        try:
+            digest = store.pointer(path)
+        except StoreError as error:
+            yield _unreadable(store, path, error)
+            continue
+        if digest is None:
+            yield _aside(store, path, "names no artifact: it holds no digest")
+        elif whole.get(digest) != f"sha256:{path.name}":
             wrong = "names no artifact of that recipe that verifies"
             yield _Case(path, wrong, "remove it", partial(store.forget, path))
         else:
@@ -137,18 +209,43 @@ def _names(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
             indexed.add(recipe)
             path = store.root / "recipes" / recipe.removeprefix("sha256:")
             wrong = f"is missing: the recipe of {digest[7:19]}"
-            index = partial(store.index, recipe, digest)
-            yield _Case(path, wrong, "write it", index)
+            yield _Case(path, wrong, "write it", partial(store.index, recipe, digest))
 
 
-def _records(store: Store) -> Iterator[_Case]:
-    moves = [path for one in store.entries("promotions") for path in sorted(one.glob("*.json"))]
-    for path in [*store.entries("runs"), *moves]:
-        try:
-            value = canonical.decode(path.read_bytes())
-            wrong = "" if isinstance(value, dict) else "is no record"
-        except (OSError, canonical.NotCanonical) as error:
-            wrong = f"is no record: {error}"
-        if wrong:
-            remedy = "set it aside, under set-aside/"
-            yield _Case(path, wrong, remedy, partial(store.set_aside, path))
+def _moves(store: Store) -> Iterator[_Case]:
+    """Yield what is no record of a move of an alias."""
+    for folder in _listed(store, "promotions"):
+        kind = disk.kind_of(folder)
+        if kind != "a folder" or not ALIAS.fullmatch(folder.name):
+            wrong = "is not the name of an alias" if kind == "a folder" else f"is {kind}"
+            yield _aside(store, folder, f"{wrong}, expected a folder of an alias's moves")
+            continue
+        for path in store.entries("promotions", folder.name):
+            if MOVE.fullmatch(path.name):
+                yield from _record(store, path, Promotion)
+            elif path.name != TURN or disk.kind_of(path) != "a file" or path.lstat().st_size:
+                yield _aside(store, path, "is no record of a move")
+
+
+def _record(store: Store, path: Path, kind: type[Struct]) -> Iterator[_Case]:
+    if kind is PastRun and path.suffix != ".json":
+        yield _aside(store, path, "is no record of a run")
+        return
+    try:
+        store.read_record(path, kind)
+    except StoreError as error:
+        yield _unreadable(store, path, error)
+
+
+def _root(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
+    """Yield the reports of nothing, and what does not belong into a store."""
+    for path in store.entries():
+        if path.suffix == ".html" and f"sha256:{path.stem}" not in whole:
+            yield _aside(store, path, "is the report of no artifact that verifies")
+        elif path.suffix == ".html":
+            try:
+                disk.read_file(path, limit=MAX_REPORT, remedy="")
+            except StoreError as error:
+                yield _unreadable(store, path, error)
+        elif path.name not in KNOWN and not _HEX.fullmatch(path.name):
+            yield _Case(path, "does not belong here", "look at it; it is left alone", None)

@@ -14,6 +14,7 @@ from artifact_pipeline.data import batch
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.record import read_past
 from artifact_pipeline.settings import Data, Split
 from artifact_pipeline.store import Store
 from artifact_pipeline.tables import files
@@ -108,9 +109,9 @@ def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
 
 def place_of(digest: Digest, store: Reference | None) -> str | None:
     """Return where the newest run that has the artifact found its table."""
-    for run in Store(store).runs():
-        if run.get("artifact") == digest and run.get("data"):
-            return str(run["data"])
+    for run in read_past(Store(store)):
+        if run.artifact == digest and run.data:
+            return run.data
     return None
 
 

@@ -14,6 +14,10 @@ from pathlib import Path
 from artifact_pipeline import disk
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import failing, staged, write_new
+from artifact_pipeline.errors import StoreError
+
+MAX_ENTRY = 16 << 20
+"""Bytes of what is remembered under one name."""
 
 
 def folder() -> Path:
@@ -39,11 +43,7 @@ def sweep() -> None:
 
 def recall(name: str) -> bytes | None:
     """Return what was remembered under a name, or None."""
-    with failing(name):
-        try:
-            return (folder() / name).read_bytes()
-        except FileNotFoundError:
-            return None
+    return disk.read_file(folder() / name, limit=MAX_ENTRY, remedy="remove it")
 
 
 def remember(name: str, data: bytes) -> None:
@@ -62,7 +62,31 @@ def remember(name: str, data: bytes) -> None:
 
 def _state_home() -> Path:
     if os.name == "nt":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        return _absolute("LOCALAPPDATA") or _home() / "AppData" / "Local"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+        return _home() / "Library" / "Application Support"
+    return _absolute("XDG_STATE_HOME") or _home() / ".local" / "state"
+
+
+def _absolute(variable: str) -> Path | None:
+    """Return the folder that a variable of the environment names.
+
+    A relative path is ignored, as the XDG Base Directory Specification has it: what lies in the
+    working folder may be anybody's.
+    """
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else None
+
+
+def _home() -> Path:
+    try:
+        home = Path.home()
+    except RuntimeError:  # no HOME, and a user id without an account
+        home = Path()
+    if not home.is_absolute():
+        raise StoreError(
+            "there is no home folder to keep it in; set HOME, or XDG_STATE_HOME, to a folder that "
+            "can be written",
+            where="what this checkout remembers",
+        )
+    return home

@@ -7,12 +7,12 @@ from contextlib import nullcontext
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artifact_pipeline import checkout, numerics
+from artifact_pipeline import numerics
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.data import Image
-from artifact_pipeline.errors import DataError, StoreError
+from artifact_pipeline.errors import DataError
 from artifact_pipeline.observation import Evaluation
-from artifact_pipeline.plan import Plan
+from artifact_pipeline.plan import Plan, revise
 from artifact_pipeline.record import Record
 from artifact_pipeline.trainer import Trained, Trainer
 
@@ -26,13 +26,17 @@ def make(made: Plan, record: Record) -> tuple[dict[str, bytes], Trained]:
     """Return the files of a new artifact, and what the training gave.
 
     What was seen on the way (warnings, the measured parity, the numeric environment) goes into
-    the record.
+    the record; so does the recipe, which is another where the trainer turns out to compute under
+    another numeric profile.
 
     Raises:
         ConfigError: if the estimator cannot be fitted, or has no open form that can be proven.
-        StoreError: if the trainer dies, or the numeric profile is in force no more.
+        StoreError: if the trainer dies.
     """
     with nullcontext(made.trainer) if made.trainer else _start(made, record) as trainer:
+        if trainer.resolved.profile != made.recipe.numerics.profile:
+            made = revise(made, trainer)
+            record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
         return _make(made, trainer, record)
 
 
@@ -40,14 +44,6 @@ def _start(made: Plan, record: Record) -> Trainer:
     """Return a trainer for a config that needed none to be checked."""
     trainer = Trainer(made.config, record.config, made.recipe.numerics.profile, made.base)
     resolved = trainer.resolved
-    if resolved.profile != made.recipe.numerics.profile:
-        trainer.close()
-        checkout.remember_profile(resolved.profile)
-        raise StoreError(
-            f"the numeric profile {made.recipe.numerics.profile} is in force no more, but "
-            f"{resolved.profile}; run it again, under that",
-            where="this machine",
-        )
     if resolved.data != made.recipe.data:
         trainer.close()
         raise DataError("changed while it was read; run it again", where=made.recipe.data.title)
@@ -73,7 +69,7 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
         columns = parity.taken(known, proof, edges)
     record.warnings = said["warnings"]
     if made.recipe.numerics.profile == numerics.NATIVE:
-        record.warnings = [*record.warnings, _NATIVE]
+        record.warnings = [*record.warnings, made.warning or _NATIVE]
     if not isinstance(proof.parity.reason, UnsetType):
         record.warnings = [*record.warnings, f"{proof.parity.reason}."]
     record.parity_measured = proof.measured

@@ -79,6 +79,10 @@ _DROPPED = (
 _KEPT = ("PYTHONPATH", "PYTHONHOME")
 
 
+_PACKAGES = Path(__file__).resolve().parents[1]
+"""The folder that this very package is imported from."""
+
+
 def machine() -> str:
     """Return the architecture, by one name on every system: `x86_64`, `arm64`."""
     name = platform.machine().lower()
@@ -106,14 +110,36 @@ def ask() -> str:
     Raises:
         StoreError: if the child cannot run.
     """
+    return choose(_seen_by_child(NATIVE))
+
+
+def holds(profile: str) -> bool:
+    """Return whether this machine holds a profile, whatever this process was told to do.
+
+    Raises:
+        StoreError: if the child that looks cannot run.
+    """
+    return in_force(profile, _seen_by_child(profile))
+
+
+def _seen_by_child(profile: str) -> dict[str, Any]:
+    """Return what `seen` sees in a child process under a profile, and under nothing else.
+
+    It reads no environment of Python's and no `sitecustomize`: a setting that one process happens
+    to have would be taken for the machine's.
+    """
     import subprocess
 
-    code = "import json; from artifact_pipeline.numerics import seen; print(json.dumps(seen()))"
-    outer = {**os.environ, "PYTHONPATH": import_path()}
+    paths = [path for path in (str(_PACKAGES), *sys.path) if Path(path).is_absolute()]
+    code = (
+        f"import json, sys; sys.path[:0] = {paths!r}; "
+        "from artifact_pipeline.numerics import seen; import scipy.linalg; "
+        "print(json.dumps(seen()))"
+    )
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-c", code],
-            env=environment(NATIVE, outer),
+            [sys.executable, "-I", "-S", "-c", code],
+            env=environment(profile, os.environ),
             capture_output=True,
             check=True,
         )
@@ -124,7 +150,8 @@ def ask() -> str:
             f"numpy does not load: {' '.join(last)}; pip install -r requirements.txt",
             where=sys.executable,
         ) from error
-    return choose(json.loads(done.stdout))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def choose(found: dict[str, Any]) -> str:
@@ -170,10 +197,25 @@ def in_force(profile: str, found: dict[str, Any]) -> bool:
     )
 
 
+def amiss(profile: str, found: dict[str, Any]) -> str:
+    """Return, in a sentence, where what `seen` saw is not what `profile` asks for."""
+    wanted, pools = PROFILES[profile], found["blas"]
+    if not pools:
+        return "numpy and scipy have no BLAS that can be looked at"
+    for pool in pools:
+        if pool["num_threads"] != 1:
+            return f"BLAS has {pool['num_threads']} threads in place of 1"
+        if pool["architecture"] != wanted.kernel:
+            return f"BLAS computes for {pool['architecture']} in place of {wanted.kernel}"
+    for threads in found["openmp_threads"]:
+        if threads != 1:
+            return f"OpenMP has {threads} threads in place of 1"
+    return "numpy uses other instructions of the CPU"
+
+
 def import_path() -> str:
     """Return the PYTHONPATH under which a child imports this very package."""
-    ours = str(Path(__file__).resolve().parents[1])
-    return os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH", "")]))
+    return os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH", "")]))
 
 
 def cpu_model() -> str:

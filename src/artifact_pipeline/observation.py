@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from artifact_pipeline.escapes import write_out
 from artifact_pipeline.evaluation import Searched
 from artifact_pipeline.settings import Value
 
@@ -180,7 +181,10 @@ def classification_report(evaluation: Evaluation, metrics: Mapping[str, float]) 
         [
             f"{'':>14}{'precision':>10}{'recall':>10}{'f1-score':>10}{'support':>10}",
             "",
-            *(numbers.format(c.name[:13], c.precision, c.recall, c.f1, c.support) for c in classes),
+            *(
+                numbers.format(write_out(c.name)[:13], c.precision, c.recall, c.f1, c.support)
+                for c in classes
+            ),
             "",
             f"{'accuracy':>14}{'':>20}{metrics['accuracy']:>10.4f}{rows:>10}",
             numbers.format("macro avg", *macro, rows),

@@ -106,7 +106,7 @@ def check_fitted(parameters: dict[str, Any]) -> str | None:
     for name in ("memory", "input"):
         if name in parameters and not RULES[name].allows(parameters[name]):
             rule = RULES[name]
-            return f"has {name}={parameters[name]!r}, expected {rule.expected}: {rule.reason}"
+            return f"has {name}={show(parameters[name])}, expected {rule.expected}: {rule.reason}"
     return None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, config, local_state, provenance, recipe, rivals
+from artifact_pipeline import canonical, config, disk, local_state, provenance, recipe, rivals
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
@@ -29,6 +29,7 @@ from artifact_pipeline.errors import (
     GateMissed,
     PipelineError,
     ReproductionDiffers,
+    StoreError,
     TestsFailed,
     VerificationError,
 )
@@ -36,8 +37,8 @@ from artifact_pipeline.evaluation import judge
 from artifact_pipeline.making import make
 from artifact_pipeline.plan import Plan, plan
 from artifact_pipeline.policy import trust_artifact
-from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job
-from artifact_pipeline.store import LATEST, Store
+from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job, printable
+from artifact_pipeline.store import LATEST, MAX_REPORT, Store
 
 
 def run(
@@ -106,7 +107,8 @@ def _execute(
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
             if isinstance(made.config.data.path, str):
-                record.data = str(Path(made.base, made.config.data.path).absolute())
+                place = Path(made.base, made.config.data.path).absolute()
+                record.data = printable(str(place))
             known = made.recipe.data
             note.append(f"config and data are in order: {known.title}, ")
             note.append(f"{known.schema.rows} rows of {known.schema.features} features")
@@ -122,7 +124,8 @@ def _execute(
         if isinstance(error, GateMissed):
             record.outcome = "gate-missed"
             error.run = _summary(record, store)
-        record.error = {"kind": error.kind, "message": error.message, "where": error.where}
+        message, where = printable(error.message), error.where and printable(error.where)
+        record.error = {"kind": error.kind, "message": message, "where": where}
         raise
     finally:
         record.git = git.answer()
@@ -155,13 +158,16 @@ def _train(
         digest = store.add(files)
         verified = verify(store.folder(digest), digest)
         verified = trust_artifact(verified)
+        recipe_digest = verified.manifest.recipe_digest
+        if known is not None and known.manifest.recipe_digest != recipe_digest:
+            known = None  # the trainer was not under the profile that the plan took for given
         if known is not None and known.digest != digest:
             raise ReproductionDiffers(
                 f"the recipe gave {digest} now, and {known.digest} before; "
                 f"compare them: artifact-pipeline diff {known.digest[7:19]} {digest[7:19]}",
-                where=made.recipe_digest,
+                where=recipe_digest,
             )
-        store.index(made.recipe_digest, digest)
+        store.index(recipe_digest, digest)
         rows = verified.manifest.split.rows.train
         note.append(f"{recipe.title(made.recipe)} on {rows} rows")
         note.append(", again, and identical to the byte" if known is not None else "")
@@ -182,12 +188,12 @@ def _train(
 def _previous(verified: Verified, store: Store) -> Previous | None:
     """Return the latest artifact before this one, if it verifies and was measured on the same
     rows; its metrics are all that is taken of it."""
-    digest = store.alias(LATEST)
-    if digest in (None, verified.digest):
-        return None
     try:
+        digest = store.alias(LATEST)
+        if digest in (None, verified.digest):
+            return None
         manifest = verify(store.folder(digest), digest).manifest
-    except VerificationError:
+    except (StoreError, VerificationError):
         return None
     if manifest.split != verified.manifest.split:
         return None
@@ -199,7 +205,11 @@ def _previous(verified: Verified, store: Store) -> Previous | None:
 def _report(verified: Verified, store: Store) -> None:
     """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
     path = store.report(verified.digest)
-    if path.is_file() and local_state.trusts(canonical.digest(path.read_bytes())):
+    try:
+        data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
+    except StoreError:
+        data = None  # replaced below, or else that fails
+    if data is not None and local_state.trusts(canonical.digest(data)):
         return
     from artifact_pipeline.report import page
 
@@ -209,7 +219,7 @@ def _report(verified: Verified, store: Store) -> None:
 
 
 def _pickle_digest(verified: Verified) -> Digest:
-    return canonical.digest(verified.files[manifests.MODEL_PICKLE])
+    return verified.manifest.digest_of(manifests.MODEL_PICKLE)
 
 
 def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from artifact_pipeline import bundled, canonical, checkout, config, recipe
+from artifact_pipeline import bundled, canonical, checkout, config, numerics, recipe
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
 from artifact_pipeline.data import Description
@@ -17,7 +17,7 @@ from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.recipe import Recipe
 from artifact_pipeline.settings import Config, Model
 from artifact_pipeline.tables import files
-from artifact_pipeline.trainer import Trainer
+from artifact_pipeline.trainer import Resolved, Trainer
 
 
 class Plan(NamedTuple):
@@ -31,6 +31,8 @@ class Plan(NamedTuple):
     observed: dict[str, Any] | None
     trainer: Trainer | None
     """The process that checked it, ready to train; None where it was checked before."""
+    warning: str | None = None
+    """That the trainer is not under the numeric profile that this machine holds, and why."""
 
 
 class _Checked(Struct, frozen=True):
@@ -85,8 +87,7 @@ def plan(source: Source) -> Plan:
         raise
     resolved = trainer.resolved
     try:
-        if resolved.profile != profile:
-            checkout.remember_profile(resolved.profile)
+        warning = check_profile(profile, resolved)
         made = recipe.make(resolved.model, full, resolved.data, resolved.profile)
         of_table = isinstance(full.data.path, str)
         if not of_table or fingerprint:
@@ -98,7 +99,40 @@ def plan(source: Source) -> Plan:
     except BaseException:  # raised again, with no process left behind
         trainer.close()
         raise
-    return Plan(full, made, recipe.digest(made), base, resolved.observed, trainer)
+    return Plan(full, made, recipe.digest(made), base, resolved.observed, trainer, warning)
+
+
+def check_profile(profile: str, resolved: Resolved) -> str | None:
+    """Return a warning where a trainer is not under `profile` though this machine holds it.
+
+    Where the machine does not hold it, that is remembered instead. So the machine is asked again:
+    what one process was told to do must not change the recipes of others.
+
+    Raises:
+        StoreError: if the machine cannot be asked.
+    """
+    if resolved.profile == profile:
+        return None
+    if not numerics.holds(profile):
+        checkout.remember_profile(resolved.profile)
+        return None
+    return (
+        f"the numeric profile {profile}, which this machine holds, is not in force: "
+        f"{numerics.amiss(profile, resolved.observed)}. Something changes it in each Python "
+        "process (a sitecustomize?); until that is gone, recipes have the profile "
+        f"{resolved.profile}, and bytes are promised on this machine only."
+    )
+
+
+def revise(made: Plan, trainer: Trainer) -> Plan:
+    """Return a plan for a trainer that computes under another profile than the plan had.
+
+    Raises as `check_profile`.
+    """
+    resolved = trainer.resolved
+    warning = check_profile(made.recipe.numerics.profile, resolved)
+    new = recipe.make(resolved.model, made.config, resolved.data, resolved.profile)
+    return made._replace(recipe=new, recipe_digest=recipe.digest(new), warning=warning)
 
 
 def _recall(data: bytes, base: str) -> _Checked | None:
@@ -123,4 +157,4 @@ def _fingerprint(full: Config, base: str) -> Any:
 
 
 def _key(data: bytes, fingerprint: Any) -> bytes:
-    return data + canonical.encode(fingerprint)
+    return data + ascii(fingerprint).encode()  # names need not be UTF-8

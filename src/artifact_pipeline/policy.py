@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from artifact_pipeline import canonical, local_state
@@ -19,10 +20,13 @@ from artifact_pipeline.artifact.open import verify as verify_folder
 from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.store import Store
+from artifact_pipeline.store import FOLDERS, Store
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import PathLike, Signer
+
+_MAX_LINKS = 40
+"""As many as Linux follows."""
 
 Reference = str | os.PathLike[str]
 """An artifact by its folder, its alias, or eight or more digits of its digest."""
@@ -54,7 +58,7 @@ def verified(
     # An alias, the start of a digest and the name of a folder are words of whoever wrote those.
     if digest is not None or (named and place.digest is not None):
         return found._replace(origin=Origin.PINNED)
-    if local_state.trusts(canonical.digest(found.files[found.model_file])):
+    if local_state.trusts(found.manifest.digest_of(found.model_file)):
         return found._replace(origin=Origin.MADE_HERE)
     return found
 
@@ -66,23 +70,57 @@ def trusted(
     signed_by: Signer | None = None,
     store: Reference | None = None,
 ) -> Verified:
-    """Return an artifact that verifies, and that `signed_by`, or else the store's signer, signed.
+    """Return an artifact that verifies, and that each of `required_signers` signed.
 
     Raises:
         VerificationError: as `verified`; if a signature is asked for and there is none, or not
             one of this artifact by that signer.
-        StoreError: if the store's policy cannot be read.
+        StoreError: if the policy of a store cannot be read.
     """
-    signer = signed_by or signer_of(store)
+    signer_of(store)  # a policy that cannot be read is the first thing to know
     found = verified(artifact, digest, store=store)
-    if signer is not None:
+    signers = required_signers(found.folder, signed_by=signed_by, store=store)
+    for signer in signers:
         from artifact_pipeline.artifact import signing
 
         signing.check(found, read_signature(found.folder), signer)
-        # A policy came with the store, from whoever wrote that, unless it was set here.
-        if signed_by is not None or is_ours(signer):
-            return found._replace(origin=Origin.SIGNED)
+    # A policy came with the store, from whoever wrote that, unless it was set here.
+    if signers and (signed_by is not None or any(map(is_ours, signers))):
+        return found._replace(origin=Origin.SIGNED)
     return found
+
+
+def required_signers(
+    path: Reference, *, signed_by: Signer | None = None, store: Reference | None = None
+) -> list[Signer]:
+    """Return everybody who must have signed the artifact at `path` before it is opened.
+
+    That is whom the store demands in which the artifact lies, if it lies in one, however `path`
+    leads there; and `signed_by`, or else whom the store in use demands.
+
+    Raises:
+        StoreError: if the policy of a store cannot be read.
+    """
+    signers = [signed_by or signer_of(store)]
+    signers += [signer_of(folder) for folder in _stores(path)]
+    return [one for i, one in enumerate(signers) if one is not None and one not in signers[:i]]
+
+
+def _stores(path: Reference) -> list[Path]:
+    """Return the folders whose policy `path` is under, whether they are stores or not.
+
+    They are those that hold it, by its name, by each link that it leads through, and where it
+    ends. What is set aside or staged is still in its store.
+    """
+    place = Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..")
+    found = [place.parent, Path(os.path.realpath(place)).parent]
+    for _ in range(_MAX_LINKS):
+        if not place.is_symlink():
+            break
+        place = place.parent / place.readlink()
+        found.append(place.parent)
+    found += [folder.parent for folder in found if folder.name in FOLDERS]
+    return list(dict.fromkeys(found))
 
 
 def verify(
@@ -150,7 +188,7 @@ def _digest(signer: Signer) -> Digest:
 def trust_artifact(verified: Verified) -> Verified:
     """Remember that this checkout made an artifact, and return it with that origin."""
     for name in (MODEL_PICKLE, verified.model_file):
-        local_state.trust(canonical.digest(verified.files[name]))
+        local_state.trust(verified.manifest.digest_of(name))
     return verified._replace(origin=Origin.MADE_HERE)
 
 

@@ -5,30 +5,12 @@ from __future__ import annotations
 import getpass
 from datetime import UTC, datetime
 
-import msgspec
-from msgspec import Struct
-
 from artifact_pipeline import provenance
-from artifact_pipeline.canonical import Digest
-from artifact_pipeline.errors import CallError, StoreError
+from artifact_pipeline.errors import CallError
 from artifact_pipeline.policy import Reference, trusted
-from artifact_pipeline.store import ALIAS, LATEST, Store
+from artifact_pipeline.store import ALIAS, LATEST, Promotion, Store
 
 CHAMPION = "champion"
-
-
-class Promotion(Struct, frozen=True):
-    """One move of an alias."""
-
-    alias: str
-    digest: Digest
-    """What it names since then."""
-    instead_of: Digest | None
-    """What it named before, if anything."""
-    by: str
-    """The user and the machine."""
-    when: str
-    """UTC, in ISO 8601."""
 
 
 def promote(
@@ -63,7 +45,7 @@ def promote(
             by=f"{_user()} on {provenance.host()['name']}",
             when=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        place.record_move(alias, msgspec.to_builtins(moved))
+        place.record_move(alias, moved)
         place.set_alias(alias, found.digest)
     return moved
 
@@ -74,11 +56,7 @@ def promotions(*, store: Reference | None = None) -> list[Promotion]:
     Raises:
         StoreError: if a record cannot be read.
     """
-    place = Store(store)
-    try:
-        return [msgspec.convert(one, Promotion) for one in place.moves()]
-    except msgspec.ValidationError as error:
-        raise StoreError(f"is no record of a move: {error}", where=str(place.root)) from error
+    return Store(store).moves()
 
 
 def _user() -> str:

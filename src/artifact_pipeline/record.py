@@ -1,4 +1,4 @@
-"""The run record: what one execution did, kept beside the artifact and never in it."""
+"""Run records: what one execution did, kept beside the artifact and never in it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.artifact.manifest import Metrics
 from artifact_pipeline.canonical import Digest
+from artifact_pipeline.errors import StoreError
 from artifact_pipeline.evaluation import Verdict
 from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.store import Store
 
 
 class Job(Struct, frozen=True):
@@ -57,6 +61,45 @@ class Run(Struct, frozen=True):
     jobs: list[Job]
 
 
+class PastRun(Struct, frozen=True):
+    """A run record that was read back: what commands use of it is checked, the rest is kept."""
+
+    run: str
+    """Its id, from the file's name."""
+    outcome: str
+    """As in `Record`, or `unreadable`."""
+    started: str = ""
+    config: str = ""
+    data: str | None = None
+    seconds: float = 0.0
+    error: Any = None
+    cached: bool = False
+    recipe: Any = None
+    recipe_digest: str | None = None
+    artifact: str | None = None
+    metrics: Any = None
+    jobs: list[Any] = []
+    gates: list[Any] = []
+    previous: Any = None
+    parity_measured: float | None = None
+    warnings: list[str] = []
+    observed: dict[str, Any] | None = None
+    host: dict[str, str] = {}
+    git: dict[str, Any] | None = None
+
+
+def read_past(store: Store) -> list[PastRun]:
+    """Return the run records of a store, the newest first; one that cannot be read says so."""
+    return [_read(store, path) for path in store.run_records()]
+
+
+def _read(store: Store, path: Path) -> PastRun:
+    try:
+        return msgspec.structs.replace(store.read_record(path, PastRun), run=printable(path.stem))
+    except StoreError:
+        return PastRun(run=printable(path.stem), outcome="unreadable")
+
+
 Listener = Callable[[Job], None]
 """Told when a job begins and when it ends."""
 
@@ -92,7 +135,12 @@ def begin(config: str) -> Record:
     """Return the record of a run that begins now; its id sorts by time."""
     now = datetime.now(UTC)
     run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.urandom(3).hex()}"
-    return Record(run=run, started=now.isoformat(), config=config)
+    return Record(run=run, started=now.isoformat(), config=printable(config))
+
+
+def printable(path: str) -> str:
+    """Return a path as JSON can hold it: bytes of a name that are not UTF-8 are written out."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextmanager

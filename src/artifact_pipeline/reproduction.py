@@ -25,6 +25,7 @@ from artifact_pipeline.catalog import Difference
 from artifact_pipeline.errors import ReproductionDiffers, StoreError
 from artifact_pipeline.policy import Reference
 from artifact_pipeline.recipe import Recipe
+from artifact_pipeline.record import PastRun
 
 if TYPE_CHECKING:
     from artifact_pipeline.artifact.signing import Signer
@@ -92,14 +93,15 @@ def reproduce(
         run = pipeline.train(_config(there.manifest.recipe, source), store=scratch)
         here = policy.verified(run.digest, run.digest, store=scratch)
         [now] = catalog.runs(store=scratch)
-    if here.digest == there.digest:
+        same = here.digest == there.digest
+        rows, labels, apart = ([], 0, None) if same else _compare(there, here, source.get("path"))
+    if same:
         return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], 0, None, None)
-    rows, labels, apart = _compare(there, here, source.get("path"))
     return Reproduction(
         result=DIFFERS if rows else SAME,
         digest=there.digest,
         rebuilt_digest=here.digest,
-        files=sorted(name for name, data in there.files.items() if here.files[name] != data),
+        files=sorted(one.path for one in there.manifest.files if one not in here.manifest.files),
         fields=catalog.differences(there.manifest, here.manifest),
         suspects=_suspects(there.manifest.recipe, here.manifest.recipe, made_by, now),
         rows=rows,
@@ -136,9 +138,7 @@ def _compare(
     return np.flatnonzero(other).tolist(), labels, apart
 
 
-def _suspects(
-    there: Recipe, here: Recipe, then: dict[str, Any] | None, now: dict[str, Any]
-) -> list[str]:
+def _suspects(there: Recipe, here: Recipe, then: PastRun | None, now: PastRun) -> list[str]:
     """Return what of the recipe, and then of what was observed, is another here."""
     before, after = (msgspec.to_builtins(one) for one in (there, here))
     before |= {"observed": _observed(then)} if then else {}
@@ -155,8 +155,8 @@ def _suspects(
     return found
 
 
-def _observed(record: dict[str, Any]) -> dict[str, Any]:
-    host, seen = record.get("host") or {}, record.get("observed") or {}
+def _observed(record: PastRun) -> dict[str, Any]:
+    host, seen = record.host, record.observed or {}
     kept = {name: host.get(name) for name in ("libc", "python", "machine")}
     return {**kept, "BLAS": seen.get("blas"), "CPU features": seen.get("features")}
 

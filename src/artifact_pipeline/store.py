@@ -19,7 +19,10 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from artifact_pipeline import canonical, disk
 from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
@@ -43,10 +46,28 @@ DEFAULT = "artifacts"
 LATEST = "latest"
 TRUST = "trust.json"
 ASIDE = "set-aside"
-KNOWN = ("aliases", "promotions", "recipes", "runs", "staging", TRUST, ASIDE)
+FOLDERS = (ASIDE, "aliases", "promotions", "recipes", "runs", "staging")
+KNOWN = (*FOLDERS, TRUST)
 """What lies in a store beside artifacts and their reports."""
 
 ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")
+MOVE = re.compile(r"[0-9]{6,9}\.json")
+"""The file of one move of an alias, in the alias's folder of promotions."""
+TURN = "turn"
+"""The file in that folder that is locked while the alias moves."""
+
+MAX_POINTER = 256
+MAX_RECORD = 8 << 20
+MAX_REPORT = 64 << 20
+MAX_POLICY = 1 << 20
+"""Bytes; what is larger was not written by this package."""
+_MAX_DEPTH = 50
+"""Nesting of a record: far more than any has, and far less than Python's stack bears."""
+
+POLICY_REMEDY = "look at it, and write it again: artifact-pipeline trust"
+_REPAIR = "artifact-pipeline doctor --repair sets it aside"
+
+T = TypeVar("T")
 
 
 class Place(NamedTuple):
@@ -54,6 +75,20 @@ class Place(NamedTuple):
 
     folder: Path
     digest: Digest | None
+
+
+class Promotion(Struct, frozen=True):
+    """One move of an alias."""
+
+    alias: str
+    digest: Digest
+    """What it names since then."""
+    instead_of: Digest | None
+    """What it named before, if anything."""
+    by: str
+    """The user and the machine."""
+    when: str
+    """UTC, in ISO 8601."""
 
 
 class Store:
@@ -82,7 +117,7 @@ class Store:
             try:
                 new.rename(target)
             except OSError:
-                if not target.is_dir():
+                if not os.path.lexists(target):
                     raise
                 try:
                     verify(target, digest)  # the same bytes are there already
@@ -105,12 +140,15 @@ class Store:
         Raises:
             ArtifactNotFound: if nothing has that name.
             CallError: if the digits are the start of more than one digest.
+            StoreError: if an alias of that name is there and cannot be read.
         """
         text = os.fspath(reference)
         if not isinstance(reference, str):
             return Place(Path(reference), None)
-        if ALIAS.fullmatch(text) and (digest := self.alias(text)):
-            return Place(self.folder(digest), digest)
+        if ALIAS.fullmatch(text) and self._has(path := self.inside("aliases", text)):
+            if digest := self.pointer(path):
+                return Place(self.folder(digest), digest)
+            raise StoreError(f"holds no digest; {_REPAIR}", where=str(path))
         digits = text.removeprefix("sha256:")
         if re.fullmatch("[0-9a-f]{8,64}", digits):
             found = [d for d in self.artifacts() if d.startswith(f"sha256:{digits}")]
@@ -118,7 +156,7 @@ class Store:
                 raise CallError(f"the start of {len(found)} digests; give more digits", where=text)
             if found:
                 return Place(self.folder(found[0]), found[0])
-        if text and "\0" not in text and Path(text).is_dir():
+        if text and os.path.isdir(text):  # noqa: PTH112  (takes names that Path.is_dir raises for)
             return Place(Path(text), None)
         raise ArtifactNotFound(
             f"no such folder, and no digest or alias in the store {self.root}; "
@@ -128,12 +166,12 @@ class Store:
 
     def artifacts(self) -> list[Digest]:
         """Return the digests of the artifacts, sorted."""
-        names = (path.name for path in self.entries("."))
+        names = (path.name for path in self.entries())
         return sorted(f"sha256:{name}" for name in names if re.fullmatch("[0-9a-f]{64}", name))
 
     def artifact_of(self, recipe_digest: Digest) -> Digest | None:
         """Return the artifact that the recipe gave, or None if it gave none here."""
-        return self._pointer(self._recipe(recipe_digest))
+        return self.pointer(self._recipe(recipe_digest))
 
     def index(self, recipe_digest: Digest, digest: Digest) -> None:
         """Remember which artifact the recipe gave."""
@@ -141,12 +179,15 @@ class Store:
 
     def alias(self, name: str) -> Digest | None:
         """Return the artifact that an alias names, or None."""
-        return self._pointer(self.root / "aliases" / name)
+        return self.pointer(self.inside("aliases", name))
 
     def set_alias(self, name: str, digest: Digest) -> None:
         """Move an alias to an artifact, at once for every reader."""
-        if self.alias(name) == digest:
-            return
+        try:
+            if self.alias(name) == digest:
+                return
+        except StoreError:
+            pass  # what cannot be read is replaced, or else the writing fails
         self._write(self.root / "aliases" / name, f"{digest}\n".encode())
 
     @contextmanager
@@ -156,24 +197,32 @@ class Store:
         Raises:
             StoreError: if somebody does.
         """
-        folder = self.root / "promotions" / name
-        with failing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-            with exclusive(folder / "turn", f"somebody else moves {name} at this moment"):
+        turn = self.inside("promotions", name, TURN)
+        with failing(str(turn)):
+            turn.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(turn, f"somebody else moves {name} at this moment"):
                 yield
 
-    def record_move(self, name: str, move: dict[str, Any]) -> None:
+    def record_move(self, name: str, move: Promotion) -> None:
         """Keep what is to be known of a move of an alias."""
-        folder = self.root / "promotions" / name
-        kept = [path for path in self.entries(f"promotions/{name}") if path.stem.isdecimal()]
-        number = int(kept[-1].stem) + 1 if kept else 1
-        self._write(folder / f"{number:06}.json", canonical.encode(move))
+        kept = [int(path.stem) for path in self._move_files(name)]
+        path = self.root / "promotions" / name / f"{max(kept, default=0) + 1:06}.json"
+        self._write(path, canonical.encode(msgspec.to_builtins(move)))
 
-    def moves(self) -> list[Any]:
-        """Return what was kept of all moves, by alias, the newest first, or raise StoreError."""
+    def moves(self) -> list[Promotion]:
+        """Return what was kept of all moves, by alias, the newest first.
+
+        Raises:
+            StoreError: if one cannot be read, or is none.
+        """
         names = [path.name for path in self.entries("promotions")]
-        paths = [p for name in names for p in reversed(self.entries(f"promotions/{name}"))]
-        return [self._decoded(path) for path in paths if path.suffix == ".json"]
+        paths = [path for name in names for path in self._move_files(name)]
+        return [self.read_record(path, Promotion) for path in paths]
+
+    def _move_files(self, name: str) -> list[Path]:
+        """Return the files of the moves of an alias, the newest first."""
+        found = [p for p in self.entries("promotions", name) if MOVE.fullmatch(p.name)]
+        return sorted(found, key=lambda path: int(path.stem), reverse=True)
 
     def aliases(self) -> dict[str, Digest]:
         """Return all aliases that name an artifact."""
@@ -196,18 +245,20 @@ class Store:
         It is written beside the folder first: a file that no manifest lists must never lie in it.
         """
         if folder.parent.absolute() == self.root.absolute():
-            self._write(folder / SIGNATURE, data)
+            self._write(self.root / folder.name / SIGNATURE, data)
         else:
             write_atomically(folder / SIGNATURE, data, staging=folder.absolute().parent)
 
     def signer(self) -> Signer | None:
-        """Return who must have signed what is opened from here, or None if nobody must."""
+        """Return who must have signed what is opened from here, or None if nobody must.
+
+        Raises:
+            StoreError: if there is a policy that cannot be read, be it a link that leads nowhere.
+        """
         path = self.root / TRUST
-        with failing(str(path)):
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                return None
+        data = disk.read_file(path, limit=MAX_POLICY, remedy=POLICY_REMEDY)
+        if data is None:
+            return None
         from artifact_pipeline.artifact import signing
 
         return signing.decode(data, str(path))
@@ -218,29 +269,35 @@ class Store:
 
         self._write(self.root / TRUST, signing.encode(signer))
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Return the run records, the newest first; one that cannot be read says so."""
-        records = []
-        for path in reversed(self.entries("runs")):
-            if path.suffix != ".json":
-                continue
-            try:
-                record = canonical.decode(path.read_bytes())
-            except (OSError, canonical.NotCanonical):
-                record = None
-            if not isinstance(record, dict):
-                record = {"outcome": "unreadable"}
-            records.append({**record, "run": path.stem})
-        return records
+    def run_records(self) -> list[Path]:
+        """Return the files of the run records, the newest first."""
+        return [path for path in reversed(self.entries("runs")) if path.suffix == ".json"]
+
+    def read_record(self, path: Path, kind: type[T]) -> T:
+        """Return a record of a run or a move, checked against a struct.
+
+        Raises:
+            StoreError: if it cannot be read, or is none.
+        """
+        data = disk.read_file(path, limit=MAX_RECORD, remedy=_REPAIR)
+        if data is None:
+            raise StoreError("is gone", where=str(path))
+        try:
+            value = canonical.decode(data)
+            if _is_deep(value):
+                raise canonical.NotCanonical("the JSON is nested too deep")
+            return msgspec.convert(value, kind)
+        except (canonical.NotCanonical, msgspec.ValidationError) as error:
+            raise StoreError(f"is no record: {error}; {_REPAIR}", where=str(path)) from error
 
     def left_over(self) -> list[Path]:
         """Return what writers that are gone have left in staging."""
         with failing(str(self.root)):
-            return disk.left_over(self.root / "staging")
+            return disk.left_over(self.inside("staging", "*").parent)
 
     def sweep(self) -> None:
         """Remove what writers that are gone have left in staging."""
-        disk.sweep(self.root / "staging")
+        disk.sweep(self.inside("staging", "*").parent)
 
     def forget(self, path: Path) -> None:
         """Remove a name, of the aliases or of the index; what it named stays."""
@@ -250,39 +307,62 @@ class Store:
     def set_aside(self, path: Path) -> None:
         """Move what is broken out of the way, to where nothing is opened from."""
         aside = self.root / ASIDE
+        name = os.fsdecode(os.fsencode(path.name)[:200]) + f"~{os.urandom(4).hex()}"
         with failing(str(path)):
+            if path == aside:  # what has this name is no folder
+                path = path.rename(self.root / name)
             aside.mkdir(exist_ok=True)
-            path.rename(aside / f"{path.name}~{os.urandom(4).hex()}")
+            path.rename(self.inside(ASIDE, name))
 
-    def _recipe(self, recipe_digest: Digest) -> Path:
-        return self.root / "recipes" / recipe_digest.removeprefix("sha256:")
+    def inside(self, *names: str) -> Path:
+        """Return a path in the store, once each folder on its way is one and no link out of it.
 
-    def entries(self, name: str) -> list[Path]:
+        Raises:
+            StoreError: if one is a link or no folder: what lies behind it is not the store's.
+        """
+        folder = self.root
+        for name in names[:-1]:
+            folder = folder / name
+            with failing(str(folder)):
+                kind = disk.kind_of(folder)
+            if kind not in (None, "a folder"):
+                said = f"is {kind}, expected a folder of the store; {_REPAIR}"
+                raise StoreError(said, where=str(folder))
+        return folder / names[-1]
+
+    def entries(self, *names: str) -> list[Path]:
         """Return what lies in a folder of the store, sorted; nothing where the folder is not."""
-        with failing(str(self.root / name)):
+        folder = self.inside(*names, "*").parent
+        with failing(str(folder)):
             try:
-                return sorted((self.root / name).iterdir())
+                return sorted(folder.iterdir())
             except FileNotFoundError:
                 return []
 
-    def _pointer(self, path: Path) -> Digest | None:
-        with failing(str(path)):
-            try:
-                text = path.read_bytes()[:80].decode("ascii", "replace").strip()
-            except FileNotFoundError:
-                return None
+    def pointer(self, path: Path) -> Digest | None:
+        """Return the digest in the file of an alias or of the index; None if it is not there or
+        holds none.
+
+        Raises:
+            StoreError: if it is no file of a few bytes, or cannot be read.
+        """
+        data = disk.read_file(path, limit=MAX_POINTER, remedy=_REPAIR)
+        text = (data or b"").decode("ascii", "replace").strip()
         return text if DIGEST.fullmatch(text) else None
 
-    def _decoded(self, path: Path) -> Any:
+    def _has(self, path: Path) -> bool:
         with failing(str(path)):
-            data = path.read_bytes()
-        try:
-            return canonical.decode(data)
-        except canonical.NotCanonical as error:
-            said = f"is not JSON: {error}; artifact-pipeline doctor --repair sets it aside"
-            raise StoreError(said, where=str(path)) from error
+            return disk.kind_of(path) is not None
+
+    def _recipe(self, recipe_digest: Digest) -> Path:
+        return self.inside("recipes", recipe_digest.removeprefix("sha256:"))
 
     def _write(self, path: Path, data: bytes) -> None:
+        self.inside(*path.relative_to(self.root).parts)
+        with failing(str(path)):
+            if disk.kind_of(path) == "a folder":
+                said = "is a folder, expected a file; artifact-pipeline doctor says what to do"
+                raise StoreError(said, where=str(path))
         with self._staged() as new:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_new(new, data)
@@ -290,4 +370,19 @@ class Store:
             sync_folder(path.parent)
 
     def _staged(self) -> AbstractContextManager[Path]:
-        return staged(self.root / "staging")
+        return staged(self.inside("staging", "*").parent)
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether JSON is nested deeper than `_MAX_DEPTH`."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, (dict, list))
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True

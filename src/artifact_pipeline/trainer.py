@@ -10,6 +10,8 @@
       {measure: true}            ──►       what the proven form says of the held-out rows
                                  ◄──       {metrics}
 
+When the parent ends, however it ends, the child ends too.
+
 A message is a line of JSON that names its blobs and their sizes, then their bytes; arrays are
 .npy, so nothing is unpickled. While the child trains, the parent loads onnxruntime.
 """
@@ -22,8 +24,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
+from queue import Queue
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -39,6 +44,10 @@ if TYPE_CHECKING:
     from artifact_pipeline.artifact.formats.form import Batch, Outputs
     from artifact_pipeline.artifact.formats.parity import Candidate, Edges
     from artifact_pipeline.learning import Learned
+
+_PR_SET_PDEATHSIG = 1
+"""Of prctl(2), in linux/prctl.h."""
+_BUG = "this is a bug; please report it with the config"
 
 Message: TypeAlias = "tuple[dict[str, Any], dict[str, bytes]]"
 """What is said, and the blobs that go with it."""
@@ -164,11 +173,11 @@ class Trainer:
         message = _read(self._process.stdout)
         if message is None:
             code = self._process.wait()
-            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-            raise TrainerDied(
-                f"ended {how} before it answered; was it killed, or out of memory?",
-                where="trainer process",
-            )
+            if code < 0:
+                said = f"by signal {-code} before it answered; was it killed, or out of memory?"
+            else:
+                said = f"with exit code {code} before it answered; {_BUG}"
+            raise TrainerDied(f"ended {said}", where="trainer process")
         if error := message[0].get("error"):
             kind: type[PipelineError] = getattr(errors, error["class"])
             raise kind(error["message"], where=error["where"])
@@ -195,26 +204,67 @@ def main() -> None:
     """Run the child's end on standard input and output."""
     # Ctrl-C reaches the whole process group; the parent decides what becomes of the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    inward = sys.stdin.buffer
+    _die_with_parent()
+    messages: Queue[Message] = Queue()
+    reader = threading.Thread(target=_receive_all, args=(os.dup(0), messages), daemon=True)
+    reader.start()
     # What an estimator prints (verbose=1) must not run into the messages.
     outward = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else 2, 1)
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(line_buffering=True)
     try:
         try:
-            _serve(inward, outward)
+            _serve(messages, outward)
         except PipelineError as error:
-            told = {"class": type(error).__name__, "message": error.message, "where": error.where}
-            _write(outward, {"error": told})
+            _write(outward, _told(type(error), error.message, error.where))
+        except MemoryError:
+            said = "is out of memory; take fewer rows, or a smaller model"
+            _write(outward, _told(TrainerDied, said, "trainer process"))
+        except Exception as error:  # noqa: BLE001  (what the parent says in its one line)
+            _write(outward, _told(TrainerDied, _bug(error), "trainer process"))
     except BrokenPipeError:  # the parent was killed: nobody is left to tell
         os._exit(1)
 
 
-def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
-    first = _read(inward)
-    if first is None:
-        return
+def _die_with_parent() -> None:
+    """Let the kernel end this process with the thread that started it, where it can: on Linux.
+
+    `_receive_all` does it everywhere, and for a parent that died before; but it waits for compiled
+    code that keeps the interpreter's lock, and a fit can do that for minutes.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _receive_all(handle: int, messages: Queue[Message]) -> None:
+    """Queue what the parent sends; end the process, whatever it does, when the parent is gone."""
+    with os.fdopen(handle, "rb") as inward:
+        while (message := _read(inward)) is not None:
+            messages.put(message)
+    os._exit(1)
+
+
+def _told(kind: type[PipelineError], message: str, where: str | None) -> dict[str, Any]:
+    return {"error": {"class": kind.__name__, "message": message, "where": where}}
+
+
+def _bug(error: Exception) -> str:
+    """Return what is said of an error that nobody foresaw, with the place that raised it."""
+    import traceback
+
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
+    ours = [frame for frame in frames if "artifact_pipeline" in Path(frame.filename).parts]
+    place = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
+    said = (" ".join(str(error).split()))[:300]
+    return f"failed with {type(error).__name__}: {said}{place}; {_BUG}"
+
+
+def _serve(messages: Queue[Message], outward: IO[bytes]) -> None:
+    first = messages.get()
     where, base = first[0]["where"], first[0]["base"]
     full = config.parse(first[0]["config"], where)
 
@@ -248,20 +298,17 @@ def _serve(inward: IO[bytes], outward: IO[bytes]) -> None:
     }
     _write(outward, answer)
 
-    if _read(inward) is None:
-        return
+    messages.get()
     learned = learning.learn(prepared)
     for message, blobs in _results(learned, where):
         _write(outward, message, blobs)
-        if "form" not in message:
+        if message.get("form") is None:
             continue
-        reply = _read(inward)
-        if reply is None:
-            return
-        if "measure" in reply[0]:
+        said, given = messages.get()
+        if "measure" in said:
             from artifact_pipeline import measuring
 
-            metrics = measuring.metrics(learned, wire.outputs(reply[1], "held_out"))
+            metrics = measuring.metrics(learned, wire.outputs(given, "held_out"))
             _write(outward, {"metrics": msgspec.to_builtins(metrics)})
             return
 

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import call
+from conftest import call, script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact import manifest as manifests
-from artifact_pipeline.artifact.open import verify
+from artifact_pipeline.artifact.open import open_verified, verify
 from artifact_pipeline.errors import CallError, VerificationError
 
 NAMES = ["README.md", "evaluation.json", "manifest.json", "model.onnx", "model_train.pkl"]
@@ -280,3 +280,82 @@ def test_the_command_gives_the_digest(digits):
     done = call("verify", digits.folder, "--digest", digits.digest, "--json", cwd=Path.cwd())
     assert done.code == 0
     assert (done.json["digest"], done.json["verified"]) == (digits.digest, True)
+
+
+PEAK = """
+import resource, sys
+from artifact_pipeline import catalog, doctor, policy
+
+good, large = sys.argv[1:]
+policy.verify(good)  # for what it imports
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+policy.verify(large)
+catalog.show(large)
+assert [one.broken for one in catalog.artifacts()] == [None, None]
+assert doctor.examine().artifacts == 2
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no getrusage")
+def test_looking_at_an_artifact_takes_no_more_memory_for_large_files(copied, digits):
+    """Sparse files cost who makes them nothing; the memory of who looks must not follow them."""
+    size = 64 << 20
+    manifest = manifest_of(copied)
+    for file in manifest["files"]:
+        if file["path"] == "model_train.pkl":
+            (copied / file["path"]).write_bytes(b"")
+            os.truncate(copied / file["path"], size)
+            file.update(bytes=size, sha256=canonical.digest(bytes(size)))
+    put(copied, manifest)
+    digest = canonical.digest(canonical.encode(manifest))
+    store = copied.parent / "artifacts"
+    shutil.copytree(digits.folder, store / digits.folder.name)
+    copied.rename(store / digest.removeprefix("sha256:"))
+    done = script("-c", PEAK, digits.digest, digest, cwd=store.parent)
+    assert done.code == 0, done.err
+    assert int(done.out) < 32, f"{done.out.strip()} MiB more"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("evaluation.json", (64 << 20) + 1, "of evaluation.json, which may have 67108864"),
+        ("model_train.pkl", 2 << 30, "files may have 4294967296 together"),
+    ],
+)
+def test_a_manifest_that_lists_too_much_is_refused_before_anything_is_hashed(
+    copied, name, size, message
+):
+    manifest = manifest_of(copied)
+    for file in manifest["files"]:
+        if name == file["path"] or (size == 2 << 30 and file["path"] == "model.onnx"):
+            os.truncate(copied / file["path"], size)
+            file["bytes"] = size
+    put(copied, manifest)
+    assert refused(copied, message).where == str(copied / "manifest.json")
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "evaluation.json", "model_train.pkl"])
+@pytest.mark.parametrize("change", ["edited", "longer", "removed", "linked"])
+def test_a_file_that_changes_after_it_was_verified_is_refused_when_it_is_needed(
+    copied, digits, name, change
+):
+    found, path = verify(copied), copied / name
+    if change == "edited":
+        path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    elif change == "longer":
+        os.truncate(path, path.stat().st_size + 1)
+    else:
+        path.unlink()
+        if change == "linked":
+            path.symlink_to(digits.folder / name)
+    with pytest.raises(VerificationError) as caught:
+        found.files[name]
+    assert caught.value.where == str(path)
+    if name == "model.onnx":
+        with pytest.raises(VerificationError):
+            open_verified(found)
+    if name == "evaluation.json":
+        with pytest.raises(VerificationError):
+            found.evaluation()

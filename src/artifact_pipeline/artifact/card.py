@@ -18,6 +18,7 @@ from artifact_pipeline.artifact.manifest import (
     Parity,
     SplitSummary,
 )
+from artifact_pipeline.escapes import write_out, write_out_json
 from artifact_pipeline.recipe import Recipe, estimators, title
 
 _TITLES = {
@@ -80,7 +81,7 @@ def write(
         ],
     }
     return f"""---
-{json.dumps(head, indent=2)}
+{write_out_json(json.dumps(head, indent=2))}
 ---
 
 # {plain(name)} on {plain(dataset)}
@@ -163,6 +164,6 @@ def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` as Markdown shows it literally: no markup, link, HTML or line break."""
-    escaped = html.escape(" ".join(text.split()), quote=False)
+    """Return `text` as Markdown shows it literally: no markup, link, HTML or control character."""
+    escaped = html.escape(" ".join(write_out(text).split()), quote=False)
     return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", escaped)

@@ -37,6 +37,9 @@ MAX_MANIFEST = 16 << 20
 MAX_SIGNATURE = 1 << 20
 MAX_FILE = 2 << 30
 """Bytes; protobuf, and so ONNX, goes no further."""
+MAX_EVALUATION = 64 << 20
+MAX_TOTAL = 4 << 30
+"""Bytes of all files that a manifest lists, which are hashed whenever it is verified."""
 
 ALWAYS = {"class": ("accuracy", "f1_weighted"), "number": ("r2", "mae", "rmse")}
 """The metrics that every manifest names, of training and of held-out rows, by its target."""
@@ -239,6 +242,11 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     parity: Parity
     files: list[File]
 
+    def digest_of(self, name: str) -> Digest:
+        """Return the digest of the file `name`, which the manifest lists."""
+        [found] = [file.sha256 for file in self.files if file.path == name]
+        return found
+
 
 def encode(manifest: Manifest) -> bytes:
     """Return the canonical bytes of `manifest`, whose digest names the artifact."""
@@ -294,6 +302,16 @@ def decode(data: bytes, where: str) -> Manifest:
             raise VerificationError(f"lists {name}, which it cannot vouch for", where=where)
     if len({name.casefold() for name in names}) < len(names):
         raise VerificationError("lists a file twice", where=where)
+    if (total := sum(file.bytes for file in manifest.files)) > MAX_TOTAL:
+        raise VerificationError(
+            f"lists {total} bytes, and files may have {MAX_TOTAL} together", where=where
+        )
+    for file in manifest.files:
+        if file.path == EVALUATION and file.bytes > MAX_EVALUATION:
+            raise VerificationError(
+                f"lists {file.bytes} bytes of {EVALUATION}, which may have {MAX_EVALUATION}",
+                where=where,
+            )
     model = MODEL_FILES[manifest.parity.form]
     always = [EVALUATION, model, MODEL_PICKLE, CARD]
     if missing := [name for name in always if name not in names]:

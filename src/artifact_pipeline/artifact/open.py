@@ -1,15 +1,19 @@
 """Verified before it is opened, opened from the bytes that were verified.
 
-Each file is read once, hashed, compared with the manifest, and only then parsed, from the same
-bytes in memory: what happens to the folder afterwards changes nothing.
+Verifying hashes every file, a piece in memory at a time. A file whose bytes are needed is read when
+it is opened; those bytes are hashed, compared with the manifest, and parsed: what happens to
+the folder between or afterwards changes nothing, or is noticed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -24,6 +28,7 @@ from artifact_pipeline.artifact.manifest import (
     MAX_SIGNATURE,
     MODEL_FILES,
     SIGNATURE,
+    File,
     Interface,
     Manifest,
 )
@@ -38,15 +43,41 @@ if TYPE_CHECKING:
 
     from artifact_pipeline.artifact.formats.form import Batch, Outputs, Run
 
+_PIECE = 1 << 20
+
+
+class Files(Mapping[str, bytes]):
+    """The files that a manifest lists; each is read, and compared with it, when it is looked up.
+
+    Raises, when one is looked up:
+        VerificationError: if it is not what the manifest says, or not any more.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder = folder
+        self._listed = {file.path: file for file in manifest.files}
+
+    def __getitem__(self, name: str) -> bytes:
+        file = self._listed[name]
+        data = _read(self._folder, name, file.bytes, "the manifest says")
+        _compare(self._folder, file, len(data), canonical.digest(data))
+        return data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
 
 class Verified(NamedTuple):
-    """An artifact that is what its manifest says, and the bytes that were compared."""
+    """An artifact that is what its manifest says."""
 
     folder: Path
     digest: Digest
     manifest: Manifest
-    files: dict[str, bytes]
-    """What the manifest lists."""
+    files: Mapping[str, bytes]
+    """What the manifest lists; the bytes are read when they are needed, see `Files`."""
     sealed: bytes
     """The manifest's own bytes, whose digest it is."""
     origin: Origin = Origin.UNKNOWN
@@ -108,19 +139,23 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
         raise VerificationError(
             "is not listed in the manifest", where=str(root / ascii(extra[0]).strip("'"))
         )
-    files = {}
     for file in manifest.files:
-        where = str(root / file.path)
         if file.path not in names:
-            raise VerificationError("is missing", where=where)
-        content = _read(root, file.path, file.bytes, "the manifest says")
-        if len(content) != file.bytes or canonical.digest(content) != file.sha256:
-            raise VerificationError(
-                f"was changed: it has {canonical.digest(content)}, the manifest says {file.sha256}",
-                where=where,
-            )
-        files[file.path] = content
-    return Verified(root, found, manifest, files, data)
+            raise VerificationError("is missing", where=str(root / file.path))
+        _hash(root, file)
+    return Verified(root, found, manifest, Files(root, manifest), data)
+
+
+def copy_file(verified: Verified, name: str, target: Path) -> None:
+    """Copy a file that the manifest lists, a piece in memory at a time.
+
+    Raises:
+        VerificationError: if it is not any more what the manifest says.
+        OSError: if `target` cannot be written.
+    """
+    [file] = [one for one in verified.manifest.files if one.path == name]
+    with target.open("wb") as copy:
+        _hash(verified.folder, file, copy)
 
 
 def read_signature(folder: Path) -> bytes:
@@ -158,7 +193,43 @@ def _names(root: Path) -> set[str]:
 
 
 def _read(root: Path, name: str, most: int, whose: str) -> bytes:
-    """Return a file's bytes, one more than `most` at the most; never through a link or a pipe."""
+    """Return a file's bytes, one more than `most` at the most."""
+    with _opened(root, name, most, whose) as file:
+        # Not `most + 1` alone: memory is set aside for all that could come.
+        return file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
+
+
+def _hash(root: Path, file: File, copy: IO[bytes] | None = None) -> None:
+    """Compare a file with what the manifest says of it, and write what was read to `copy`."""
+    found, size = hashlib.sha256(), 0
+    for piece in _pieces(root, file):
+        found.update(piece)
+        size += len(piece)
+        if copy is not None:
+            copy.write(piece)
+    _compare(root, file, size, f"sha256:{found.hexdigest()}")
+
+
+def _pieces(root: Path, file: File) -> Iterator[bytes]:
+    """Yield a file's bytes, one more than the manifest says at the most."""
+    left = file.bytes + 1
+    with _opened(root, file.path, file.bytes, "the manifest says") as opened:
+        while piece := opened.read(min(_PIECE, left)):
+            left -= len(piece)
+            yield piece
+
+
+def _compare(root: Path, file: File, size: int, found: Digest) -> None:
+    if (size, found) != (file.bytes, file.sha256):
+        raise VerificationError(
+            f"was changed: it has {found}, the manifest says {file.sha256}",
+            where=str(root / file.path),
+        )
+
+
+@contextmanager
+def _opened(root: Path, name: str, most: int, whose: str) -> Iterator[IO[bytes]]:
+    """Give a file of at most `most` bytes, to be read; never through a link or a pipe."""
     path = root / name
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0)
@@ -173,7 +244,7 @@ def _read(root: Path, name: str, most: int, whose: str) -> bytes:
                 raise VerificationError(
                     f"was changed: it has {status.st_size} bytes, {whose} {most}", where=str(path)
                 )
-            return file.read(most + 1)
+            yield file
     except OSError as error:
         raise VerificationError(f"cannot be read: {error.strerror}", where=str(path)) from error
 

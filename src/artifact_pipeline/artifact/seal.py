@@ -15,6 +15,7 @@ from artifact_pipeline.artifact.manifest import (
     EVALUATION,
     MANIFEST,
     MANIFEST_VERSION,
+    MAX_EVALUATION,
     MEDIA_TYPES,
     MODEL_FILES,
     MODEL_PICKLE,
@@ -26,6 +27,7 @@ from artifact_pipeline.artifact.manifest import (
     SplitSummary,
     encode,
 )
+from artifact_pipeline.errors import DataError
 from artifact_pipeline.observation import Evaluation
 from artifact_pipeline.recipe import Recipe
 
@@ -40,7 +42,11 @@ def seal(
     model: bytes,
     pickle: bytes,
 ) -> dict[str, bytes]:
-    """Return the bytes of every file of the artifact, `manifest.json` last."""
+    """Return the bytes of every file of the artifact, `manifest.json` last.
+
+    Raises:
+        DataError: for an evaluation that no reader would open.
+    """
     recipe_digest = recipes.digest(recipe)
     files = {
         CARD: card.write(
@@ -50,6 +56,12 @@ def seal(
         MODEL_FILES[parity.form]: model,
         MODEL_PICKLE: pickle,
     }
+    if len(files[EVALUATION]) > MAX_EVALUATION:
+        raise DataError(
+            f"the evaluation has {len(files[EVALUATION])} bytes, and may have {MAX_EVALUATION}; "
+            "show fewer rows",
+            where="data.examples",
+        )
     manifest = Manifest(
         manifest_version=MANIFEST_VERSION,
         recipe=recipe,

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact.manifest import MANIFEST, SIGNATURE
-from artifact_pipeline.artifact.open import Verified
+from artifact_pipeline.artifact.open import Verified, copy_file
 from artifact_pipeline.disk import failing
 from artifact_pipeline.errors import CallError, StoreError, VerificationError
 from artifact_pipeline.explain import first_line
@@ -193,8 +193,8 @@ def _copy(verified: Verified) -> Iterator[Path]:
         folder = Path(scratch) / verified.digest.removeprefix("sha256:")
         folder.mkdir()
         (folder / MANIFEST).write_bytes(verified.sealed)
-        for name, data in verified.files.items():
-            (folder / name).write_bytes(data)
+        for name in verified.files:
+            copy_file(verified, name, folder / name)
         yield folder
 
 

@@ -192,9 +192,15 @@ def reproduce(
 @options.JSON
 def recipe(config: str, as_json: bool) -> None:
     """Print the recipe that CONFIG comes to, and its digest, without training."""
+    from artifact_pipeline.plan import plan
     from artifact_pipeline.recipe import digest
 
-    made = api.recipe_of(config)
+    planned = plan(config)
+    if planned.trainer:
+        planned.trainer.close()
+    if planned.warning:
+        say(f"warning: {planned.warning}")
+    made = planned.recipe
     github.outputs({"recipe-digest": digest(made)})
     if as_json:
         output.document({"recipe": made, "recipe_digest": digest(made)})
@@ -269,6 +275,8 @@ def _run(job: Callable[..., api.Run], as_json: bool, given: dict[str, Any]) -> N
 
 
 def _read(rows: str) -> bytes:
+    if rows == "-" and sys.stdin is None:
+        raise CallError("rows cannot be read: it is closed", where="standard input")
     if rows == "-":
         return sys.stdin.buffer.read()
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from artifact_pipeline.errors import ConfigError, GateMissed, PipelineError, StoreError
+from artifact_pipeline.escapes import write_out
 
 if TYPE_CHECKING:
     from artifact_pipeline.record import Run
@@ -104,6 +105,7 @@ def _append(path: str, text: str) -> None:
 
 def _escape(text: str, more: str = "") -> str:
     """Return `text` as a workflow command quotes it (GitHub's `toolkit`, command.ts)."""
+    text = write_out(text)
     for sign in "%\r\n" + more:
         text = text.replace(sign, f"%{ord(sign):02X}")
     return text

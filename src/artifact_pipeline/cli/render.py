@@ -10,7 +10,7 @@ import msgspec
 
 from artifact_pipeline.artifact.manifest import Metrics
 from artifact_pipeline.cli import output
-from artifact_pipeline.cli.output import clean
+from artifact_pipeline.escapes import write_out
 from artifact_pipeline.evaluation import FIRST, TITLES
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from artifact_pipeline.drafting import Draft
     from artifact_pipeline.evaluation import Verdict
     from artifact_pipeline.inference import Evaluated, Prediction
-    from artifact_pipeline.promotion import Promotion
-    from artifact_pipeline.record import Run
+    from artifact_pipeline.record import PastRun, Run
     from artifact_pipeline.reproduction import Reproduction
+    from artifact_pipeline.store import Promotion
 
 RUNS = 20
 """How many runs are listed."""
@@ -72,16 +72,18 @@ def predicted(found: Prediction) -> str:
     lines = [f"{name} on the {rows} held-out rows: {value:.4f}", "", "  true    predicted"]
     for i in range(min(SAMPLES, rows)):
         right = found.labels is None or found.truth[i] == found.labels[i]
-        line = f"  {clean(str(found.truth[i])):<7} {_prediction(found, i)}"
+        line = f"  {write_out(str(found.truth[i])):<7} {_prediction(found, i)}"
         lines.append(line if right else f"{line}   wrong")
     return "\n".join(lines)
 
 
 def remarks(found: Prediction) -> list[str]:
     """Return what is to be said of given rows beside their predictions."""
-    said = [f"not taken by the model: {', '.join(map(clean, found.extra))}"] if found.extra else []
+    said = (
+        [f"not taken by the model: {', '.join(map(write_out, found.extra))}"] if found.extra else []
+    )
     for name, rows in found.unseen.items():
-        said.append(f"column {clean(name)}: {rows} rows with a text that the model never saw")
+        said.append(f"column {write_out(name)}: {rows} rows with a text that the model never saw")
     return said
 
 
@@ -94,14 +96,16 @@ def sealed(found: Sealed) -> str:
 
 def drafted(found: Draft, path: str) -> str:
     """Return each choice of a config, and what to do with it."""
-    lines = [f"  · {clean(one)}" for one in found.choices]
-    return "\n".join([*lines, "", f"{clean(path)} is written; artifact-pipeline run {clean(path)}"])
+    lines = [f"  · {write_out(one)}" for one in found.choices]
+    return "\n".join(
+        [*lines, "", f"{write_out(path)} is written; artifact-pipeline run {write_out(path)}"]
+    )
 
 
 def written(found: Prediction, path: str) -> str:
     """Return what was written where."""
     rows = len(found.labels if found.labels is not None else found.predictions or [])
-    return f"{rows} predictions in {clean(path)}, by {found.digest}"
+    return f"{rows} predictions in {write_out(path)}, by {found.digest}"
 
 
 def shown(found: Shown) -> str:
@@ -111,7 +115,7 @@ def shown(found: Shown) -> str:
     manifest = found.manifest
     made = manifest.recipe
     lines = [
-        click.style(f"{recipes.title(made)} on {clean(made.data.title)}", bold=True),
+        click.style(f"{recipes.title(made)} on {write_out(made.data.title)}", bold=True),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.said()}",
         "",
@@ -148,27 +152,26 @@ def promoted(move: Promotion) -> str:
     return f"{move.alias} is {move.digest}{before}"
 
 
-def listed(artifacts: list[Listed], runs: list[dict[str, Any]]) -> str:
+def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
     """Return the artifacts, then the runs, a line each."""
     lines = [f"{len(artifacts)} artifacts"]
     for one in artifacts:
         name = f"  {one.digest[7:19]}  "
         if one.metrics is None:
-            lines.append(name + click.style(f"broken: {clean(one.broken or '')}", fg="red"))
+            lines.append(name + click.style(f"broken: {write_out(one.broken or '')}", fg="red"))
             continue
         aliases = f"  ({', '.join(one.aliases)})" if one.aliases else ""
         best = "accuracy" if "accuracy" in one.metrics.test else "r2"
         shown_score = f"held-out {TITLES[best]} {one.metrics.test[best]:.4f}"
-        what = clean(f"{one.estimator} on {one.dataset}")
+        what = write_out(f"{one.estimator} on {one.dataset}")
         lines.append(f"{name}{what:<40} {shown_score}{aliases}")
     lines += ["", f"{len(runs)} runs, the newest first"]
     for run in runs[:RUNS]:
-        digest = clean(str(run.get("artifact") or "")[7:19])
-        cached = "cached" if run.get("cached") else ""
-        what = clean(str(run.get("config", "")))
+        digest = write_out((run.artifact or "")[7:19])
+        cached = "cached" if run.cached else ""
         lines.append(
-            f"  {clean(run['run']):<34} {clean(str(run.get('outcome'))):<12} {digest:<12} "
-            f"{cached:<7} {what}".rstrip()
+            f"  {write_out(run.run):<34} {write_out(run.outcome):<12} {digest:<12} "
+            f"{cached:<7} {write_out(run.config)}".rstrip()
         )
     if len(runs) > RUNS:
         lines.append(f"  … and {len(runs) - RUNS} more, all of them with --json")
@@ -181,7 +184,7 @@ def differences(found: list[Difference]) -> str:
         return "recipe and metrics are the same"
     width = min(max(len(one.field) for one in found), 50)
     return "\n".join(
-        f"  {clean(one.field):<{width}}  {_value(one.a)} → {_value(one.b)}" for one in found
+        f"  {write_out(one.field):<{width}}  {_value(one.a)} → {_value(one.b)}" for one in found
     )
 
 
@@ -216,7 +219,7 @@ def examined(found: Checkup) -> str:
     lines = [f"{found.store}: {found.artifacts} artifacts verify"]
     for one in found.findings:
         done = click.style("done", fg="green") if one.repaired else click.style("to do", fg="red")
-        lines += [f"  {clean(one.path)}: {clean(one.wrong)}", f"    {done}: {one.remedy}"]
+        lines += [f"  {write_out(one.path)}: {write_out(one.wrong)}", f"    {done}: {one.remedy}"]
     return "\n".join(lines if found.findings else [*lines, "  nothing is wrong"])
 
 
@@ -231,11 +234,11 @@ def _metrics(metrics: Metrics) -> list[str]:
         if left or right:
             held = click.style(f"{right:>12}", bold=True)
             over = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
-            line = f"  {clean(TITLES.get(name, name)):<20}{left:>10}{held}{over:>20}"
+            line = f"  {write_out(TITLES.get(name, name)):<20}{left:>10}{held}{over:>20}"
             lines.append(line if over else line.rstrip())
     for name, one in (metrics.slices or {}).items():
         said = [f"{TITLES[key]} {one.metrics[key]:.4f}" for key in FIRST if key in one.metrics]
-        lines.append(f"  slice {clean(name)}, {one.rows} held-out rows: {', '.join(said)}")
+        lines.append(f"  slice {write_out(name)}, {one.rows} held-out rows: {', '.join(said)}")
     return lines
 
 
@@ -245,7 +248,7 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
         outcome = click.style(word, fg=colour, bold=not verdict.passed)
         by = f": {verdict.note}" if verdict.note else f" by {verdict.margin:+.4f}"
-        lines.append(f"  gate  {rule(verdict):<28} {verdict.value:.4f}  {outcome}{clean(by)}")
+        lines.append(f"  gate  {rule(verdict):<28} {verdict.value:.4f}  {outcome}{write_out(by)}")
     return lines
 
 
@@ -262,28 +265,28 @@ def _move(move: Promotion, digest: str) -> str:
     return f"{verb} {move.when}, by {move.by}"
 
 
-def _provenance(record: dict[str, Any] | None) -> list[str]:
+def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
         return [_field("run", "no record of it in this store")]
-    git = record.get("git") or {}
+    git = record.git or {}
     commit = str(git.get("commit", "no git repository"))
-    lines = [_field("run", f"{record['run']}, {record.get('outcome')}")]
+    lines = [_field("run", f"{record.run}, {record.outcome}")]
     lines.append(_field("commit", commit + (", with changes" if git.get("dirty") else "")))
-    return lines + [_field("warning", warning) for warning in record.get("warnings") or []]
+    return lines + [_field("warning", warning) for warning in record.warnings]
 
 
 def _prediction(found: Prediction, i: int) -> str:
     if found.predictions is not None:
         return f"{found.predictions[i]:.6g}"
-    label = clean(str((found.labels or [])[i]))
+    label = write_out(str((found.labels or [])[i]))
     if found.probabilities is None:
         return label
     return f"{label:<9} {max(found.probabilities[i]):.4f}"
 
 
 def _field(name: str, value: str) -> str:
-    return f"  {name:<10} {clean(value)}"
+    return f"  {name:<10} {write_out(value)}"
 
 
 def _value(value: Any) -> str:
-    return click.style("absent", dim=True) if value is None else clean(str(value))
+    return click.style("absent", dim=True) if value is None else write_out(str(value))

@@ -9,6 +9,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.cli import options, output, render
 from artifact_pipeline.errors import CallError
+from artifact_pipeline.policy import required_signers
 
 
 @click.command()
@@ -20,7 +21,8 @@ def verify(artifact: str, store: str | None, as_json: bool, **asked: Any) -> Non
     """Check every file of ARTIFACT against its manifest, a digest, and who signed it."""
     asked = options.trust(asked, store)
     found = api.trusted(artifact, **asked)
-    signed = (asked["signed_by"] or api.signer_of(store)) is not None
+    of = {name: asked[name] for name in ("signed_by", "store")}
+    signed = bool(required_signers(found.folder, **of))
     if as_json:
         answer = {"digest": found.digest, "verified": True, "signed": signed}
         output.document({**answer, "artifact": str(found.folder)})

@@ -5,8 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
+
+from artifact_pipeline.escapes import write_out
+
+
+def escape(text: str) -> str:
+    """Return `text` as HTML shows it literally: no markup, no control character."""
+    return escape_html(write_out(text))
 
 
 def style() -> str:

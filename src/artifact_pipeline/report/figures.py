@@ -7,10 +7,10 @@ of shape. Colours are classes and attributes, since the page's policy allows no 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from artifact_pipeline.data import Image
 from artifact_pipeline.observation import Bin
+from artifact_pipeline.report.blocks import escape
 
 CELL = 10
 """Units of the drawing that a pixel is wide and high."""

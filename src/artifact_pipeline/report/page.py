@@ -6,7 +6,6 @@ No script, no request, one style sheet under a policy that names its hash; users
 from __future__ import annotations
 
 import json
-from html import escape
 
 from msgspec import UnsetType, structs
 
@@ -17,6 +16,7 @@ from artifact_pipeline.artifact.open import Verified
 from artifact_pipeline.data import Image
 from artifact_pipeline.observation import QUANTILES, Evaluation, Example
 from artifact_pipeline.report import blocks, figures
+from artifact_pipeline.report.blocks import escape
 from artifact_pipeline.settings import Value
 
 CANDIDATES = 20
@@ -135,7 +135,7 @@ def _search(seen: Evaluation) -> str:
         for one in best[:CANDIDATES]
     ]
     text = f"<p>{len(best)} candidates were tried; the best one was fitted again and sealed.</p>"
-    head = ["Rank", "Settings", escape(seen.search.scoring)]
+    head = ["Rank", "Settings", seen.search.scoring]
     table = blocks.table("Candidates, by their mean over folds of the training rows", head, rows)
     return blocks.section("Search", text + table)
 
@@ -293,11 +293,12 @@ def _checks(artifact: Verified) -> str:
     if not isinstance(cases := artifact.manifest.parity.edge_cases, UnsetType):
         fields["edge cases"] = ", ".join(f"{count} {kind}" for kind, count in cases.rows.items())
         fields["refused"] = ", ".join(f"{n} {kind}" for kind, n in cases.refused.items()) or "none"
-    commands = (
-        f"artifact-pipeline verify FOLDER --digest {artifact.digest}\n"
-        "artifact-pipeline run CONFIG --force"
-    )
-    pre = f"<pre><code>{escape(commands)}</code></pre>"
+    commands = [
+        f"artifact-pipeline verify FOLDER --digest {artifact.digest}",
+        "artifact-pipeline run CONFIG --force",
+    ]
+    lines = "\n".join(map(escape, commands))
+    pre = f"<pre><code>{lines}</code></pre>"
     text = "<p>To check that this is the artifact, and to make it again from its config:</p>"
     return blocks.section(
         "Check it", f"{blocks.listing(fields)}{text}{blocks.scroll('Commands', pre)}"

@@ -57,7 +57,7 @@ products, and none that reads a file, calls a name or repeats without end."""
 OPERATORS["ai.onnx"] = OPERATORS[""]
 
 _ORT_FORMAT = b"ORTM"
-LOCALES = frozenset({"C", "en_US", "en_US.UTF-8"})
+LOCALES = frozenset({"C", "C.UTF-8", "en_US", "en_US.UTF-8"})
 """What a StringNormalizer may name; the runtime has the C library load a locale by its name."""
 
 # Numbers of a list, one field each: a forest has millions, so they are stepped over at once.
