@@ -1,10 +1,10 @@
 """`python -m benchmarks.acceptance [NAME … | COUNT]`: is every estimator accepted in any pipeline?
 
-Each estimator of scikit-learn that predicts is built into pipelines in all `ways`, as a config would
-say it, fitted to a table with missing values and categories, and sealed. What comes of it is the
-form that was proven, or the sentence that refuses it; anything else is a fault, and ends the command
-with 1. Without names all pipelines are tried, or COUNT of them, drawn with a seed, and the table
-goes into docs/reproducibility.md. All of them take an hour.
+Each estimator of scikit-learn that predicts is built into pipelines in all `ways`, as a config
+would say it, fitted to a table with missing values and categories, and sealed. What comes of it is
+the form that was proven, or the sentence that refuses it; anything else is a fault, and ends the
+command with 1. Without names all pipelines are tried, or COUNT of them, drawn with a seed, and the
+table goes into docs/reproducibility.md. All of them take an hour.
 """
 
 from __future__ import annotations
