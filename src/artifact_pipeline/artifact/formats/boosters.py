@@ -1,7 +1,7 @@
 """LightGBM's and XGBoost's estimators as ONNX trees.
 
-The trees are read from the booster's own text and become one TreeEnsembleRegressor that gives raw
-scores; base score and link function follow as plain operators.
+The trees are read from the booster's own text and become one TreeEnsembleRegressor; sums, base
+score and link function follow as plain operators.
 
 - LightGBM compares float64 with float64 thresholds, so its graph does, too; onnxmltools rounds
   both to float32, which moves rows to other leaves.
@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 from artifact_pipeline.estimators import BOOSTERS
 
+_EXACT = 1 << 24
+"""How far float32 counts."""
 _LIGHTGBM_ZERO = 1.0000000180025095e-35
 """LightGBM takes a number for 0 that is no larger: `kZeroThreshold`, a float32 in its sources."""
 _IDENTITY = (
@@ -131,10 +133,19 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         if ensemble.dtype == "float64":  # LightGBM rounds towards 0
             whole = node("Mul", [node("Sign", [rows]), node("Floor", [node("Abs", [rows])])])
         rows = node("Where", [acts, whole, rows])
-    raw = node("TreeEnsembleRegressor", [rows], op_domain="ai.onnx.ml", op_version=3,
-               **_attributes(ensemble))  # fmt: skip
-    scores = node("Add", [node("Cast", [raw], to=element),
-                          constant(ensemble.base, [1, ensemble.n_targets])])  # fmt: skip
+    asked = ensemble if ensemble.dtype == "float32" else _numbering(ensemble)
+    found = node("TreeEnsembleRegressor", [rows], op_domain="ai.onnx.ml", op_version=3,
+                 **_attributes(asked))  # fmt: skip
+    if ensemble.dtype == "float64":  # onnxruntime gives float32, so it is asked for leaves' numbers
+        leaves = [one.value for tree in ensemble.trees for one in tree if one.mode == "LEAF"]
+        places = node("Cast", [found], to=TensorProto.INT64)
+        values = node("Gather", [constant(leaves, [len(leaves)]), places], axis=0)
+        adds = [float(score == one) for one in ensemble.targets
+                for score in range(ensemble.n_targets)]  # fmt: skip
+        sums = constant(adds, [len(ensemble.trees), ensemble.n_targets])
+        scores = node("MatMul", [values, sums])
+    else:
+        scores = node("Add", [found, constant(ensemble.base, [1, ensemble.n_targets])])
     if ensemble.scale != 1.0:
         scores = node("Mul", [scores, constant([ensemble.scale], [1])])
     linked = _link(ensemble, scores, node)
@@ -187,6 +198,21 @@ def _label(estimator: Any, best: str, variable: Any, container: Any, scope: Any)
     )
 
 
+def _numbering(ensemble: _Ensemble) -> _Ensemble:
+    """Return trees of which each gives the number of its leaf, counted through all of them."""
+    count, numbered = 0, []
+    for tree in ensemble.trees:
+        nodes = []
+        for one in tree:
+            nodes.append(one._replace(value=float(count)) if one.mode == "LEAF" else one)
+            count += one.mode == "LEAF"
+        numbered.append(nodes)
+    if count > _EXACT:
+        raise RuntimeError(f"more than {_EXACT} leaves")
+    each = list(range(len(numbered)))
+    return ensemble._replace(trees=numbered, targets=each, n_targets=len(numbered))
+
+
 def _attributes(ensemble: _Ensemble) -> dict[str, Any]:
     import numpy as np
     from onnx import numpy_helper
@@ -233,10 +259,6 @@ def _read_lightgbm(estimator: Any) -> _Ensemble:
         raise RuntimeError("a square root of the target")
     found = [_lightgbm_tree(_fields(tree)) for tree in trees]
     scores = int(about["num_tree_per_iteration"])
-    base = [0.0] * scores
-    for index, tree in enumerate(found):  # onnxruntime gives float32: the sum must be small
-        found[index], middle = _centred(tree)
-        base[index % scores] += middle
     scale = 1.0
     if "average_output" in head.splitlines():  # a random forest
         scale = scores / len(found)
@@ -247,22 +269,13 @@ def _read_lightgbm(estimator: Any) -> _Ensemble:
         trees=found,
         targets=[index % scores for index in range(len(found))],
         n_targets=scores,
-        base=base,
+        base=[0.0] * scores,
         objective=objective,
         scale=scale,
         dtype="float64",
         missing=float("nan"),
         categories=sorted(categories),
     )
-
-
-def _centred(tree: list[_Node]) -> tuple[list[_Node], float]:
-    """Return a tree whose leaves lie around 0, and what was taken from each."""
-    values = [one.value for one in tree if one.mode == "LEAF"]
-    middle = (min(values) + max(values)) / 2
-    return [
-        one._replace(value=one.value - middle) if one.mode == "LEAF" else one for one in tree
-    ], middle
 
 
 def _fields(text: str) -> dict[str, str]:
