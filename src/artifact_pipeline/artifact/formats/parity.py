@@ -102,6 +102,10 @@ def interface(
     return Interface(inputs, outputs, features, labels, label_names, image, columns, limits)
 
 
+MAX_LISTED = 4 << 20
+"""Characters of the texts that an interface lists for one column."""
+
+
 class Edges(NamedTuple):
     """Edge cases that the estimator takes, and what it says of them; see `edge_cases.Answers`."""
 
@@ -387,7 +391,7 @@ def taken(columns: Sequence[Column], proof: Proof, edges: Edges | None) -> list[
             lowercase=True if index in proof.lowercase else UNSET,
         )
         if "unseen" in kinds:
-            if known.texts is None:
+            if known.texts is None or sum(map(len, known.texts)) > MAX_LISTED:
                 raise ConfigError(
                     f"the column {show(column.name)} has too many texts to list, and the model "
                     'refuses others; give its encoder handle_unknown="ignore"',
