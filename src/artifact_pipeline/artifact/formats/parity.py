@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -240,7 +241,8 @@ def _answers(run: Run, rows: Batch, count: int) -> _Partial:
             break
         some = waiting.pop()
         try:
-            parts[some[0]] = some, run(_some(rows, some))
+            with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+                parts[some[0]] = some, run(_some(rows, some))
         except VerificationError as failed:
             error = error or failed.message[:150]
             middle = len(some) // 2
