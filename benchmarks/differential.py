@@ -130,13 +130,16 @@ def _answer(estimator: Any, row: pd.DataFrame) -> tuple[Any, Any]:
 
 
 def _differs(estimator: Any, row: pd.DataFrame, found: Any) -> str | None:
-    try:
-        expected, proba = _answer(estimator, row)
-    except Exception:  # noqa: BLE001  (an estimator that refuses a missing text takes an empty one)
+    expected, proba, refusal = None, None, ""
+    # A missing text is an empty one to an estimator that refuses it.
+    for filled in ({}, {"note": ""}, {"note": "", "kind": ""}):
         try:
-            expected, proba = _answer(estimator, row.fillna({"kind": "", "note": ""}))
+            expected, proba = _answer(estimator, row.fillna(filled) if filled else row)
+            break
         except Exception as error:  # noqa: BLE001
-            return f"scikit-learn refuses it ({error}), and the artifact answers {found.predicted}"
+            refusal = str(error)
+    if expected is None:
+        return f"scikit-learn refuses it ({refusal}), and the artifact answers {found.predicted}"
     if expected.dtype.kind == "f":
         bound = 1e-5 * max(1.0, abs(float(expected[0])))
         if abs(found.predicted[0] - expected[0]) <= bound:

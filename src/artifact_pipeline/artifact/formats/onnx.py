@@ -307,7 +307,12 @@ def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     if kind == "tensor(string)":
         return column
     dtype = "float32" if kind == "tensor(float)" else "float64"
-    return column if column.dtype == dtype else column.astype(dtype)
+    if column.dtype == dtype:
+        return column
+    import numpy as np
+
+    with np.errstate(over="ignore"):  # what a float32 does not hold is infinite there
+        return column.astype(dtype)
 
 
 def _said(error: Exception) -> str:

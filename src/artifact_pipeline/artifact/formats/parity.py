@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -114,6 +115,10 @@ def interface(
     if found.probabilities is not None:
         outputs.append(Port("probabilities", dtype, [None, len(labels)]))
     return Interface(inputs, outputs, features, labels, label_names, image, columns, limits)
+
+
+MAX_LISTED = 4 << 20
+"""Characters of the texts that an interface lists for one column."""
 
 
 class Edges(NamedTuple):
@@ -253,7 +258,8 @@ def _answers(run: Run, rows: Batch, count: int) -> _Partial:
             break
         some = waiting.pop()
         try:
-            parts[some[0]] = some, run(_some(rows, some))
+            with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
+                parts[some[0]] = some, run(_some(rows, some))
         except VerificationError as failed:
             error = error or failed.message[:150]
             middle = len(some) // 2
@@ -404,7 +410,7 @@ def taken(columns: Sequence[Column], proof: Proof, edges: Edges | None) -> list[
             lowercase=True if index in proof.lowercase else UNSET,
         )
         if "unseen" in kinds:
-            if known.texts is None:
+            if known.texts is None or sum(map(len, known.texts)) > MAX_LISTED:
                 raise ConfigError(
                     f"the column {show(column.name)} has too many texts to list, and the model "
                     'refuses others; give its encoder handle_unknown="ignore"',
