@@ -325,7 +325,7 @@ def _clear_padding(tree: Any) -> None:
     import numpy as np
 
     state = tree.__getstate__()
-    nodes = np.zeros_like(state["nodes"])
+    nodes = np.zeros(len(state["nodes"]), state["nodes"].dtype)  # zeros_like writes fields only
     for field in nodes.dtype.names:
         nodes[field] = state["nodes"][field]
     tree.__setstate__({**state, "nodes": nodes})
