@@ -39,6 +39,8 @@ CALLS = 3000
 """How often an estimator is called to find what it refuses; beyond, all that is left counts."""
 FEW = 100
 """Integers of at most this many values may act as categories."""
+LONG = 200_000
+"""Of longer columns a sample tells whether their numbers may act as categories."""
 LISTED = 100_000
 """How many values of a column may be listed where no others are taken."""
 
@@ -369,15 +371,14 @@ def _column(
     needed = ["missing"] if np.isnan(known).any() or np.isnan(held_out).any() else []
     if kind == "boolean":
         return Column(kind, needed, None, [0.0, 1.0], [], [])
-    values = np.unique(known[np.isfinite(known)])
-    new = np.unique(held_out[np.isfinite(held_out)])
-    if len(np.setdiff1d(new, values)):
+    (values, all_known), (new, _) = _distinct(known), _distinct(held_out)
+    if not all_known or len(np.setdiff1d(new, values)):
         needed.append("other")
     # The range that must be taken is that of the held-out rows as well.
     span = np.concatenate([values, new]) if len(values) + len(new) else np.zeros(1)
     low, high = float(span.min()), float(span.max())
     numbers = None
-    if _act_as_categories(len(values), len(known)):
+    if all_known and _act_as_categories(len(values), len(known)):
         encoded = _shared(encoders, set(values.tolist()))
         numbers = [float(one) for one in np.union1d(values, sorted(encoded))]
     wide = max(high - low, abs(low), abs(high), 1.0)
@@ -386,6 +387,21 @@ def _column(
     below = [low, *([0.0] if low > 0 else []), near[0], -far, -FLOAT32_MAX]
     above = [high, *([0.0] if high < 0 else []), near[1], far, FLOAT32_MAX]
     return Column(kind, needed, None, numbers, _outward(below, -1), _outward(above, 1))
+
+
+def _distinct(values: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+    """Return the distinct numbers, sorted, and whether these are all: of a long column that holds
+    no codes they are those of a sample and the ends."""
+    import numpy as np
+    import pandas as pd
+
+    finite = values[np.isfinite(values)]
+    if len(finite) > LONG:
+        sample = finite[:: len(finite) // LONG + 1]
+        found = pd.unique(sample)
+        if not _act_as_categories(len(found), len(sample)):
+            return np.union1d(found, [finite.min(), finite.max()]), False
+    return np.sort(pd.unique(finite)), True
 
 
 def _act_as_categories(values: int, rows: int) -> bool:
