@@ -283,12 +283,16 @@ def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iter
 
 
 def _case_blind(estimator: Any, answers: Answers) -> list[int]:
-    """Return the columns of text in which an estimator takes capitals for small letters."""
+    """Return the columns of text in which an estimator takes capitals for small letters: those that
+    go to vectorizers alone, which say so; and so it is on the edge cases."""
     import numpy as np
 
     found = []
+    lowered_places = _lowered_by_vectorizers(estimator)
     for index, column in enumerate(answers.columns):
         if column.kind != "text" or not len(answers.kinds):
+            continue
+        if index not in lowered_places:
             continue
         texts = answers.rows.iloc[:, index]
         lowered = texts.map(str.lower)
@@ -307,6 +311,30 @@ def _case_blind(estimator: Any, answers: Answers) -> list[int]:
         if all(old is None or _alike(new, old[changed]) for new, old in pairs):
             found.append(index)
     return found
+
+
+def _lowered_by_vectorizers(estimator: Any) -> set[int]:
+    """Return the places of columns that only vectorizers take, and put in lower case."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    def first(part: Any) -> Any:
+        return part.steps[0][1] if hasattr(part, "steps") else part
+
+    branches = first(estimator)
+    lowered: set[int] = set()
+    other: set[int] = set()
+    places = getattr(branches, "_transformer_to_input_indices", {})
+    for name, transformer, _ in getattr(branches, "transformers_", ()):
+        part = first(transformer)
+        lowers = (
+            isinstance(part, CountVectorizer)
+            and part.lowercase
+            and part.preprocessor is None
+            and isinstance(part.analyzer, str)
+        )
+        if not isinstance(transformer, str) or transformer != "drop":
+            (lowered if lowers else other).update(places.get(name, ()))
+    return lowered - other
 
 
 def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
