@@ -24,6 +24,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import artifact_pipeline
@@ -291,3 +292,19 @@ def test_after_a_search_everything_names_the_parameters_that_it_chose(project):
         assert "chosen by a grid search" in text
     seen = json.loads((folder / "evaluation.json").read_text("utf-8"))
     assert seen["search"]["best"] == {"C": 0.5}
+
+
+def test_capitals_stay_capitals_to_an_encoder_beside_a_vectorizer(seal):
+    """Its labels alone do not tell that an encoder keeps them apart."""
+    rng = np.random.default_rng(0)
+    words = np.array(["good", "bad", "καλος", "fine"], dtype=object)
+    table = pd.DataFrame({"kind": rng.choice(words, 80), "note": rng.choice(words, 80)})
+    y = (table.kind == "good").astype(int)
+    branches = [
+        ("kind", OneHotEncoder(handle_unknown="ignore"), ["kind"]),
+        ("note", TfidfVectorizer(), "note"),
+    ]
+    estimator = make_pipeline(ColumnTransformer(branches), LinearSVC()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    asked = pd.DataFrame({"kind": ["Good", "GOOD", "good"], "note": ["ΚΑΛΟΣ", "Bad", "FİNE"]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist() == [0, 0, 1]

@@ -39,6 +39,8 @@ CALLS = 3000
 """How often an estimator is called to find what it refuses; beyond, all that is left counts."""
 FEW = 100
 """Integers of at most this many values may act as categories."""
+LONG = 200_000
+"""Of longer columns a sample tells whether their numbers may act as categories."""
 LISTED = 100_000
 """How many values of a column may be listed where no others are taken."""
 
@@ -281,12 +283,16 @@ def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iter
 
 
 def _case_blind(estimator: Any, answers: Answers) -> list[int]:
-    """Return the columns of text in which an estimator takes capitals for small letters."""
+    """Return the columns of text in which an estimator takes capitals for small letters: those that
+    go to vectorizers alone, which say so; and so it is on the edge cases."""
     import numpy as np
 
     found = []
+    lowered_places = _lowered_by_vectorizers(estimator)
     for index, column in enumerate(answers.columns):
         if column.kind != "text" or not len(answers.kinds):
+            continue
+        if index not in lowered_places:
             continue
         texts = answers.rows.iloc[:, index]
         lowered = texts.map(str.lower)
@@ -305,6 +311,30 @@ def _case_blind(estimator: Any, answers: Answers) -> list[int]:
         if all(old is None or _alike(new, old[changed]) for new, old in pairs):
             found.append(index)
     return found
+
+
+def _lowered_by_vectorizers(estimator: Any) -> set[int]:
+    """Return the places of columns that only vectorizers take, and put in lower case."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    def first(part: Any) -> Any:
+        return part.steps[0][1] if hasattr(part, "steps") else part
+
+    branches = first(estimator)
+    lowered: set[int] = set()
+    other: set[int] = set()
+    places = getattr(branches, "_transformer_to_input_indices", {})
+    for name, transformer, _ in getattr(branches, "transformers_", ()):
+        part = first(transformer)
+        lowers = (
+            isinstance(part, CountVectorizer)
+            and part.lowercase
+            and part.preprocessor is None
+            and isinstance(part.analyzer, str)
+        )
+        if not isinstance(transformer, str) or transformer != "drop":
+            (lowered if lowers else other).update(places.get(name, ()))
+    return lowered - other
 
 
 def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
@@ -369,15 +399,14 @@ def _column(
     needed = ["missing"] if np.isnan(known).any() or np.isnan(held_out).any() else []
     if kind == "boolean":
         return Column(kind, needed, None, [0.0, 1.0], [], [])
-    values = np.unique(known[np.isfinite(known)])
-    new = np.unique(held_out[np.isfinite(held_out)])
-    if len(np.setdiff1d(new, values)):
+    (values, all_known), (new, _) = _distinct(known), _distinct(held_out)
+    if not all_known or len(np.setdiff1d(new, values)):
         needed.append("other")
     # The range that must be taken is that of the held-out rows as well.
     span = np.concatenate([values, new]) if len(values) + len(new) else np.zeros(1)
     low, high = float(span.min()), float(span.max())
     numbers = None
-    if _act_as_categories(len(values), len(known)):
+    if all_known and _act_as_categories(len(values), len(known)):
         encoded = _shared(encoders, set(values.tolist()))
         numbers = [float(one) for one in np.union1d(values, sorted(encoded))]
     wide = max(high - low, abs(low), abs(high), 1.0)
@@ -386,6 +415,21 @@ def _column(
     below = [low, *([0.0] if low > 0 else []), near[0], -far, -FLOAT32_MAX]
     above = [high, *([0.0] if high < 0 else []), near[1], far, FLOAT32_MAX]
     return Column(kind, needed, None, numbers, _outward(below, -1), _outward(above, 1))
+
+
+def _distinct(values: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
+    """Return the distinct numbers, sorted, and whether these are all: of a long column that holds
+    no codes they are those of a sample and the ends."""
+    import numpy as np
+    import pandas as pd
+
+    finite = values[np.isfinite(values)]
+    if len(finite) > LONG:
+        sample = finite[:: len(finite) // LONG + 1]
+        found = pd.unique(sample)
+        if not _act_as_categories(len(found), len(sample)):
+            return np.union1d(found, [finite.min(), finite.max()]), False
+    return np.sort(pd.unique(finite)), True
 
 
 def _act_as_categories(values: int, rows: int) -> bool:
