@@ -338,7 +338,9 @@ def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
     for column in columns or ():
         texts = column.categories
         if texts is not None and (
-            column.kind != "text" or len(texts) > MAX_CATEGORIES or len(set(texts)) < len(texts)
+            column.kind != "text"
+            or (column.unseen and len(texts) > MAX_CATEGORIES)
+            or len(set(texts)) < len(texts)
         ):
             return f"the categories of {column.name[:40]!a} are not those of a column of text"
     if (image := interface.image) is not None and (
