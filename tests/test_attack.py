@@ -11,8 +11,10 @@ from random import Random
 
 import numpy as np
 import pytest
-from benchmarks.trust import fuzzing, kills, nasty, store_names
-from benchmarks.trust.__main__ import attack
+from benchmarks.trust import fuzzing, http_attacks, http_fuzzing, kills, nasty, store_names
+from benchmarks.trust.__main__ import attack, gadgetry
+from benchmarks.trust.gadgets import MUST_BE_NONE
+from benchmarks.trust.http_requests import Model
 from conftest import ROOT, call, script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,6 +62,51 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path, at_once):
     found = kills.count(4, 8, tmp_path, at_once)
     assert found.examples == [] and found.kills == 4 and found.in_time > 0
     assert (found.broken, found.lost, found.failed, found.left) == (0, 0, 0, 0)
+
+
+@pytest.fixture
+def served(digits):
+    return Model("digits", open_artifact(digits.folder, digits.digest), digits.folder)
+
+
+def wrong(found):
+    return {
+        name: getattr(found, name) for name in http_fuzzing.MUST_BE_NONE if getattr(found, name)
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
+def test_each_request_is_answered_as_the_artifact_predicts_or_refused(tmp_path, served):
+    found = http_fuzzing.count(tmp_path, [served], requests=200, seed=9)
+    assert (found.examples, wrong(found)) == ([], {})
+    assert found.predictions > 40 and found.refused > 30
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
+def test_each_request_among_two_models_is_answered_by_the_one_it_names(tmp_path):
+    models = http_fuzzing.models(tmp_path)
+    found = http_fuzzing.count(tmp_path, models, requests=1000, seed=10)
+    assert (found.examples, wrong(found)) == ([], {})
+    assert found.predictions > 200 and found.refused > 150
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
+def test_no_client_takes_the_server_from_others(tmp_path, served):
+    found = list(http_attacks.attacks(tmp_path, served, 0.02))
+    assert {one.name: n for one in found for n in one.must_be_none.items() if n[1]} == {}
+    assert len(found) == 8
+
+
+@pytest.mark.slow
+def test_no_archive_and_no_config_opens_a_file_or_runs_code():
+    found = gadgetry(0.02, 12)
+    for one in (found.archives, found.configs):
+        assert (one.examples, [getattr(one, name) for name in MUST_BE_NONE]) == ([], [0, 0, 0, 0])
+    assert found.archives.tried > 80 and found.configs.tried > 100
+    assert found.configs.taken > 5
+    assert (found.graphs.examples, found.graphs.opened, found.graphs.tracebacks) == ([], 0, 0)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "evaluation.json"])
@@ -171,7 +218,7 @@ def test_a_mutated_manifest_is_refused_by_the_digest_and_never_breaks_the_reader
 def test_the_figures_are_printed_by_one_command():
     """And docs/security.md quotes them as they are printed: a look is the same, with less tried."""
     page = (ROOT / "docs" / "security.md").read_text("utf-8")
-    code = (ROOT / "benchmarks" / "trust" / "__main__.py").read_text("utf-8")
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "benchmarks/trust").glob("*.py"))
     [figures] = re.findall(r"```text\n(artifacts changed .*?)```", page, re.S)
     for line in figures.strip().splitlines():
         what = re.split(r" {2,}\d|, x86", line.strip())[0]

@@ -211,3 +211,23 @@ def test_an_estimator_that_fits_but_cannot_predict_is_a_wrong_config(project):
                 cwd=project)  # fmt: skip
     assert done.code == 2 and done.err.count("\n") == 1, done.err
     assert ": model: scikit-learn cannot predict with it: index " in done.err
+
+
+def test_an_estimator_that_declares_no_constraints_is_fitted():
+    """FeatureUnion alone has none among scikit-learn's; a wrong list is refused by its fit."""
+    from sklearn.datasets import load_iris
+
+    X, y = load_iris(return_X_y=True)
+    scaler = {"estimator": "sklearn.preprocessing.StandardScaler"}
+
+    def config(inner):
+        union = {
+            "estimator": "sklearn.pipeline.FeatureUnion",
+            "params": {"transformer_list": inner},
+        }
+        tree = {"name": "m", "estimator": "sklearn.tree.DecisionTreeClassifier"}
+        return {"data": {"dataset": "iris"}, "model": {"steps": [{"name": "u", **union}, tree]}}
+
+    assert train_model(X, y, config([["s", scaler]])).predict(X[:1]) == [0]
+    with pytest.raises(ConfigError, match="model"):
+        train_model(X, y, config(["/tmp/x"]))

@@ -1,12 +1,16 @@
-"""`python -m benchmarks.serving [SECONDS]`: requests a second, all servers in one run, in turns.
+"""`python -m benchmarks.serving [SECONDS [SERVER...]]`: requests per second and CPU per request.
 
-wrk asks with 16 connections, one worker answers. The peers are installed into scratch environments,
-here and now, and are left out with the reason where that cannot be done.
+wrk keeps 16 connections busy, one worker answers, and the servers take turns. CPU time is what the
+server's processes take, and bears other load on the machine better than a rate. The peers are
+installed into scratch environments, here and now, and are left out with the reason where that
+cannot be done.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 import statistics
@@ -29,51 +33,59 @@ class Rate(NamedTuple):
     """A second."""
     p99: float
     """Milliseconds."""
+    cpu: float
+    """Microseconds of CPU per request, of all threads."""
 
 
-NEW = "new heads"
-"""Ours again, asked with a header that is never twice the same, as a proxy's request id."""
 _ASK = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
-wrk.headers["X-Request-Id"] = "NUMBER"
-local starts, ends, at, number = {}, {}, 0, 1000000
+local requests, at = {}, 0
 function init(args)
-  for i, body in ipairs(bodies) do
-    local whole = wrk.format(nil, nil, nil, body)
-    local first, last = whole:find("NUMBER")
-    starts[i], ends[i] = whole:sub(1, first - 1), whole:sub(last + 1)
-  end
+  for i, body in ipairs(bodies) do requests[i] = wrk.format(nil, nil, nil, body) end
 end
 function request()
-  at, number = at % #starts + 1, number + step
-  return starts[at] .. number .. ends[at]
+  at = at % #requests + 1
+  return requests[at]
 end
 """
 
 
-def script_of(bodies: list[bytes], place: Path, step: int = 0) -> Path:
-    """Return what tells wrk the requests, which it sends in turns; `step` is between their ids."""
+def script_of(bodies: list[bytes], place: Path) -> Path:
+    """Return a script by which wrk sends these bodies in turns."""
     script = place / "post.lua"
     # Lua reads the escapes that these texts have as JSON does.
-    said = ",\n".join(json.dumps(body.decode()) for body in bodies)
-    script.write_text(f"local step, bodies = {step}, {{{said}}}\n{_ASK}")
+    texts = ",\n".join(json.dumps(body.decode()) for body in bodies)
+    script.write_text(f"local bodies = {{{texts}}}\n{_ASK}")
     return script
+
+
+def cpu_of(pid: int) -> float:
+    """Return the seconds of CPU that a process and its children took so far."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def measure(server: Running, script: Path, seconds: float) -> Rate:
     """Return what a server reaches."""
     words = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
+    before = cpu_of(server.pid)
     out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    spent = cpu_of(server.pid) - before
     assert "Non-2xx" not in out and "Socket errors" not in out, out
     [rate] = re.findall(r"Requests/sec:\s+([\d.]+)", out)
     [(p99, unit)] = re.findall(r"99%\s+([\d.]+)(us|ms|s)\b", out)
-    return Rate(float(rate), float(p99) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit])
+    [count] = re.findall(r"(\d+) requests in", out)
+    milliseconds = float(p99) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[unit]
+    return Rate(float(rate), milliseconds, spent / int(count) * 1e6)
 
 
 def main() -> None:
     """Measure and print."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
+    wanted = sys.argv[2:]
     if shutil.which("wrk") is None:
         sys.exit("benchmarks.serving: needs wrk; on Debian and Ubuntu: apt install wrk")
     with tempfile.TemporaryDirectory() as folder:
@@ -81,20 +93,23 @@ def main() -> None:
         artifact = trained(place)
         made: dict[str, Server] = {}
         for name, make in SERVERS.items():
+            if wanted and name not in wanted:
+                continue
             try:
                 made[name] = make(place, artifact)
             except subprocess.CalledProcessError as error:
                 said = (error.stderr or b"").decode().strip().splitlines()[-1:]
                 print(f"{name} is left out: {' '.join(said)[:150]}")
-        made[NEW] = made["ours"]
         for rows in (1, 100):
             found: dict[str, list[Rate]] = {name: [] for name in made}
             for _ in range(ROUNDS):
                 for name, server in made.items():
                     with started(server) as running:
-                        script = script_of(server.bodies(rows), place, int(name == NEW))
+                        script = script_of(server.bodies(rows), place)
                         found[name].append(measure(running, script, seconds))
             print(table(rows, found))
+        if wanted:
+            return
         print(readiness(artifact, ROUNDS))
         ours = made["ours"]
         print(growth(ours, script_of(ours.bodies(1), place)))
@@ -107,10 +122,12 @@ def table(rows: int, found: dict[str, list[Rate]]) -> str:
         for name, rates in found.items()
     }
     ours = medians["ours"]
-    lines = [f"{rows} row{'s' if rows > 1 else ''}: requests a second, p99, ours is … times it"]
+    title = f"{rows} row{'s' if rows > 1 else ''}"
+    lines = [f"{title}: requests per second, p99, CPU per request; ours is … times each"]
     lines += [
-        f"  {name:<10}{one.requests:>9.0f} /s{one.p99:>9.2f} ms"
+        f"  {name:<10}{one.requests:>9.0f} /s{one.p99:>9.2f} ms{one.cpu:>9.0f} us"
         f"{ours.requests / one.requests:>8.2f}{ours.p99 / one.p99:>8.2f}"
+        f"{ours.cpu / max(one.cpu, 1e-9):>8.2f}"
         for name, one in medians.items()
     ]
     return "\n".join(lines)

@@ -1,8 +1,14 @@
-"""The floor: the same server and runtime, the same outputs, and no check of anything."""
+"""The floor: the same server and runtime, the same outputs, and no check of anything.
+
+`python -m benchmarks.serving.bare PORT` serves the graph that the variable MODEL names.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import sys
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -10,6 +16,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import msgspec
 import numpy as np
 import onnxruntime
+import uvloop
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
 
 _options = onnxruntime.SessionOptions()
 _options.intra_op_num_threads = 1
@@ -46,3 +55,22 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def main() -> None:
+    """Serve until SIGTERM."""
+    server = Server(
+        app,
+        port=int(sys.argv[1]),
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, server.stop)
+    await server.serve()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

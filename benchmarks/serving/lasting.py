@@ -21,14 +21,16 @@ import onnxruntime
 print("imported", flush=True)
 """
 _OWN = """
-import uvicorn
+import asyncio, uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
 async def app(scope, receive, send):
     pass
-class Server(uvicorn.Server):
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        print("started", flush=True)
-Server(uvicorn.Config(app, port=0, lifespan="off", log_level="critical", ws="none")).run()
+async def main():
+    server = Server(app, port=0, interface=Interfaces.ASGINL, websockets=False, log_enabled=False)
+    server.on_startup(lambda: print("started", flush=True))
+    await server.serve()
+uvloop.run(main())
 """
 
 

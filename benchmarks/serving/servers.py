@@ -111,9 +111,7 @@ def _ours(place: Path, artifact: Path) -> Server:
 
 
 def _bare(place: Path, artifact: Path) -> Server:
-    command = [sys.executable, "-m", "uvicorn", "benchmarks.serving.bare:app", "--port", "PORT"]
-    command += ["--no-access-log", "--log-level", "critical", "--lifespan", "off"]
-    command += ["--no-proxy-headers", "--no-server-header"]
+    command = [sys.executable, "-m", "benchmarks.serving.bare", "PORT"]
     environment = {"PYTHONPATH": str(ROOT), "MODEL": str(artifact / "model.onnx")}
     return Server(command, "/v2/models/model/infer", environment, _tensors)
 

@@ -1,6 +1,6 @@
 """`python -m benchmarks.trust [SHARE]`: the figures of docs/security.md; a share of 0.01 is a look.
 
-In full it takes about half an hour, and needs qemu-user for the other CPUs.
+In full it takes about an hour, and needs qemu-user for the other CPUs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from typing import Any
 import msgspec
 
 from artifact_pipeline import train
-from benchmarks.trust import cpus, fuzzing, kills, mutants, store_names
+from benchmarks.trust import (
+    cpus,
+    fuzzing,
+    gadgets,
+    http_attacks,
+    http_fuzzing,
+    kills,
+    mutants,
+    store_names,
+)
 
 SEED = 20260101
 
@@ -58,6 +67,8 @@ def figures(share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
             died = kills.count(times(200), SEED, folder, at_once)
             name = "kills of a run" if at_once == 1 else "kills of two runs at once"
             yield name, died.kills, _pick(died, ("broken", "lost", "failed", "left"))
+        yield from _gadgets(share)
+        yield from _http(place, times(20_000), share)
         if cpus.available():
             yield from _cpus(place, share)
 
@@ -69,6 +80,45 @@ def attack(artifact: Path, tries: int, seed: int) -> mutants.Figures:
         [*command, str(tries), str(seed)], cwd=cpus.ROOT, check=True, stdout=subprocess.PIPE
     )
     return msgspec.convert(json.loads(done.stdout), mutants.Figures)
+
+
+def gadgetry(share: float, seed: int) -> gadgets.Figures:
+    """Return what comes of the search for gadgets, in a process that is watched."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.trust.gadgets"]
+    done = subprocess.run(
+        [*command, str(share), str(seed)], cwd=cpus.ROOT, check=True, capture_output=True
+    )
+    return msgspec.json.decode(done.stdout, type=gadgets.Figures)
+
+
+def _gadgets(share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
+    found = gadgetry(share, SEED)
+    yield (
+        "skops archives with gadgets",
+        found.archives.tried,
+        _pick(found.archives, gadgets.MUST_BE_NONE),
+    )
+    yield (
+        "graphs that are ORT files",
+        found.graphs.tried,
+        _pick(found.graphs, ("opened", "tracebacks")),
+    )
+    yield (
+        "configs with gadgets",
+        found.configs.tried,
+        _pick(found.configs, ("files", "ran", "tracebacks")),
+    )
+
+
+def _http(place: Path, requests: int, share: float) -> Iterator[tuple[str, int, dict[str, int]]]:
+    folder = place / "http"
+    folder.mkdir()
+    served = http_fuzzing.models(folder)
+    found = http_fuzzing.count(folder, served, requests=requests, seed=SEED)
+    yield "HTTP requests", found.tried, _pick(found, http_fuzzing.MUST_BE_NONE)
+    yield "  predictions compared", found.predictions, {}
+    for attacked in http_attacks.attacks(folder, served[0], share):
+        yield attacked.name, attacked.tried, attacked.must_be_none
 
 
 def _pick(found: Any, names: tuple[str, ...]) -> dict[str, int]:

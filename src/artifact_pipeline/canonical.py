@@ -55,12 +55,7 @@ def decode(data: bytes) -> JSON:
             deeper than Python can follow.
     """
     try:
-        value: JSON = json.loads(
-            data.decode(),
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
+        value: JSON = DECODER.decode(data.decode())
     except NotCanonical:
         raise
     except RecursionError as error:
@@ -100,3 +95,9 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise NotCanonical(f"{text} is too large for a number")
     return number
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+)
+"""Reads JSON by the rules of `decode`; raises ValueError (such as NotCanonical), RecursionError."""

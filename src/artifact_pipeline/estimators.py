@@ -161,8 +161,8 @@ def _is_pair(value: Any) -> bool:
 
 def _ask_the_estimator(estimator: Any, where: str) -> None:
     ask = getattr(estimator, "_validate_params", None)  # what its own fit calls first
-    if ask is None:  # a kernel
-        return
+    if ask is None or not hasattr(estimator, "_parameter_constraints"):
+        return  # a kernel, or FeatureUnion, which declares none
     try:
         ask()
     except ValueError as error:

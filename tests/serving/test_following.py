@@ -142,6 +142,39 @@ def test_workers_come_back_and_are_counted_together(store):
         assert digests == {second}
 
 
+def test_a_version_that_is_not_served_any_more_is_unknown(store):
+    folder, (first, second) = store
+    path = f"/v2/models/model/versions/{first}/infer"
+    with serving("champion", cwd=folder) as server:
+        assert server.post(path, ONE).json["model_version"] == first
+        move(folder, second)
+        until(lambda: server.post(path, ONE).status == 404)
+        assert second in server.post(path, ONE).json["error"]
+        assert server.post(INFER, ONE).json["model_version"] == second
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_workers_that_are_killed_again_and_again_come_back(store):
+    folder, (first, _) = store
+    with serving("champion", "--workers", 2, cwd=folder) as server:
+        for _ in range(4):
+            until(lambda: workers_of(server.process.pid))
+            for pid in workers_of(server.process.pid):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: len(workers_of(server.process.pid)) == 2, 30.0)
+
+        def answers():
+            try:
+                return server.post(INFER, ONE).headers["artifact-digest"] == first
+            except OSError:  # none listens yet
+                return False
+
+        until(answers, 30.0)
+        server.process.terminate()
+        assert server.process.wait(20) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_workers_end_with_the_server_that_started_them(store):

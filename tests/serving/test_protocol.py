@@ -126,14 +126,14 @@ def test_texts_and_missing_numbers_of_a_table(tmp_path):
         assert said["probabilities"] == expected.probabilities
         wrong = {"rows": [{"city": "Rome", "age": "old"}]}
         assert "row 1, column 'age'" in server.post("/predict", wrong).json["error"]
-        extra = {"rows": [{"city": "Rome", "age": 1, "x": 1}]}
-        assert "the column 'x' is unknown" in server.post("/predict", extra).json["error"]
+        extra = {"rows": [{"id": "a", "city": "Rome", "age": 30, "x": [1, {"y": None}]}]}
+        assert server.post("/predict", extra).json["labels"] == expected.labels[:1]
         for city_of, age_of, said in (
             ([3], [1], "element 1: is 3.0, expected a text"),
             ([None], [1], "element 1: is null, expected a text"),
             (["Rome"], ["1"], "element 1: is '1', expected a number or null"),
             ([["Rome"]], [["old"]], "element 1: is 'old', expected a number or null"),
-            (["Rome"], [[1], 2], "has rows and elements side by side"),
+            (["Rome"], [[1], 2], "has 2 elements"),
             ([True], [1], "Expected"),
         ):
             mixed = {
@@ -198,15 +198,15 @@ def test_the_description_names_every_path_and_is_one(server):
 
 
 NOT = [
-    (b"", "no inference request"),
-    (b"[]", "no inference request"),
+    (b"", "not an inference request"),
+    (b"[]", "not an inference request"),
     (b'{"inputs": []}', "X is missing"),
     (b'{"inputs": [], "inputs": []}', "stands twice"),
-    (b'{"inputs": [], "imputs": []}', "unknown field"),
+    (b'{"inputs": [], "imputs": []}', "X is missing"),
     (b'{"inputs": [], "id": "\xff"}', "not UTF-8"),
-    (b'{"inputs": [], "id": "\\ud800"}', "no inference request"),
-    (b"[" * 100_000, "no inference request"),
-    ({"inputs": [tensor([ROW]), tensor([ROW])]}, "stands twice"),
+    (b'{"inputs": [], "id": "\\ud800"}', "not an inference request"),
+    (b"[" * 100_000, "not an inference request"),
+    ({"inputs": [tensor([ROW]), tensor([ROW])]}, "a name is repeated"),
     ({"inputs": [tensor([ROW], name="Y")]}, "X is missing"),
     ({"inputs": [tensor([ROW]), tensor([ROW], name="Y")]}, "'Y' is unknown"),
     ({"inputs": [tensor([ROW], datatype="FP32")]}, "is 'FP32', expected FP64"),
@@ -219,15 +219,24 @@ NOT = [
     ({"inputs": [tensor([ROW], data=[True] * 64)]}, "Expected `float | array`"),
     ({"inputs": [tensor([ROW], data=["1"] * 64)]}, "Expected `float | array`"),
     ({"inputs": [tensor([ROW], data=[None] * 64)]}, "Expected `float | array`"),
-    ({"inputs": [tensor([ROW], data=[ROW, 1])]}, "rows and elements side by side"),
-    ({"inputs": [tensor([ROW], data=[*ROW[:63], [1]])]}, "rows and elements side by side"),
+    ({"inputs": [tensor([ROW], data=[ROW, 1])]}, "has 65 elements"),
+    ({"inputs": [tensor([ROW], data=[*ROW[:63], [1]])]}, "mixes rows and elements"),
+    ({"inputs": [tensor([ROW], data=[ROW[:63], 1])]}, "mixes rows and elements"),
+    ({"inputs": [tensor([ROW], data=[*ROW[:63], 2**53 + 1])]}, "beyond the integers"),
+    ({"inputs": [tensor([ROW], data=[[*ROW[:63], -(2**70)]])]}, "beyond the integers"),
+    ({"inputs": [tensor([ROW], parameters={"content_type": "base64"})]}, "is for BYTES"),
+    ({"inputs": [tensor([ROW], parameters={"content_type": "hg"})]}, "unknown content_type"),
+    ({"inputs": [tensor([ROW])], "parameters": {"content_type": "x"}}, "unknown content_type"),
+    ({"inputs": [tensor([ROW])], "x": 1, "parameters": {"a": "b" * 70_000}}, "have more than"),
+    (b'{"inputs": [], "x": {"a": 1, "a": 2}}', "stands twice"),
+    (b'{"inputs": [' + b"[" * 2000 + b"]}", "not an inference request"),
     ({"inputs": [tensor([ROW], data=[[ROW]])]}, "Expected `float`"),
     ({"inputs": [tensor([ROW], data={"a": 1})]}, "Expected `array`"),
     ({"inputs": [{"name": "X", "shape": [1, 64], "datatype": "FP64"}]}, "neither data nor"),
-    ({"inputs": [tensor([ROW], parameters={"binary_data_size": 512})]}, "its inputs say 512"),
-    ({"inputs": [tensor([ROW], parameters={"binary_data_size": -1})]}, "no count of bytes"),
+    ({"inputs": [tensor([ROW], parameters={"binary_data_size": 512})]}, "its inputs name 512"),
+    ({"inputs": [tensor([ROW], parameters={"binary_data_size": -1})]}, "not a number of bytes"),
     ({"inputs": [tensor([ROW])], "outputs": [{"name": "nope"}]}, "'nope' is unknown"),
-    ({"inputs": [tensor([ROW])], "outputs": [{"name": "label"}] * 2}, "asked for twice"),
+    ({"inputs": [tensor([ROW])], "outputs": [{"name": "label"}] * 2}, "requested twice"),
 ]
 
 
@@ -264,14 +273,23 @@ def test_a_wrong_length_of_the_json_is_refused(server, length):
 
 PLAIN = [
     (b"{", "not JSON"),
-    (b'{"rows": [], "rows": []}', "stands twice"),
+    (b'{"rows": [[1]], "rows": []}', "found 1 values"),
     ({"rows": []}, "no rows"),
     ({"rows": 1}, "expected"),
     ({"row": [ROW]}, "expected"),
     ({"rows": [ROW[:3]]}, "row 1: found 3 values, expected 64"),
     ({"rows": [ROW, [*ROW[:63], "x"]]}, "row 2"),
     ({"rows": [{"pixel_0_0": 1}]}, "is missing"),
-    ({"rows": [3]}, "expected a list of rows"),
+    ({"rows": [[*ROW[:63], True]]}, "row 1: pixel_7_7 is true, expected a number"),
+    ({"rows": [[*ROW[:63], 2**53 + 1]]}, "beyond the integers"),
+    ({"rows": [ROW], "more": 1}, "expected"),
+    (b'{"rows": [[1]] ]', "found 1 values"),
+    (b'{"rows": [{"a": 1, "a": 2}]}', "stands twice"),
+    (b'{"rows": [[NaN]]}', "NaN"),
+    (b'{"rows": [[1e999]]}', "too large"),
+    (b'{"rows": [[' + b"[" * 100_000 + b"]]}", "row 1"),
+    (b'{"rows": [["\xff"]]}', "not UTF-8"),
+    ({"rows": [3]}, "row 1: expected a list of values"),
 ]
 
 
@@ -292,3 +310,120 @@ def test_wrong_ways_to_ask(server, digits):
     assert server.post("/v2", {}).status == 405
     assert server.ask("POST", INFER, b"{}", content_type="text/plain").status == 415
     assert server.ask("POST", INFER, b"{}").status == 400  # tritonclient names no type
+
+
+def test_a_request_as_kserve_sends_it(server):
+    """Its client names the model in the body, and sends nulls for what it does not use."""
+    given = {
+        "id": "7", "model_name": "model", "model_version": None, "parameters": None,
+        "outputs": None,
+        "inputs": [tensor([ROW], parameters=None, contents=None)],
+    }  # fmt: skip
+    found = server.post(INFER, given)
+    plain = server.post(INFER, {"inputs": [tensor([ROW])]})
+    assert (found.status, found.json["id"]) == (200, "7")
+    assert found.json["outputs"] == plain.json["outputs"]
+
+
+def test_both_ways_give_the_same_prediction_of_many_rows(server, digits):
+    """So many that they are read in a thread, in the JSON of both protocols and in binary."""
+    rows = np.random.default_rng(0).normal(8, 4, (2000, 64))
+    expected = open_artifact(digits.folder).predict_proba(rows)
+    plain = server.post("/predict", {"rows": rows.tolist()}).json
+    nested = [{"name": "X", "shape": [2000, 64], "datatype": "FP64", "data": rows.tolist()}]
+    tensors = server.post(INFER, {"inputs": nested, "colon": "a:b"}).json
+    assert (np.array(plain["probabilities"]) == expected).all()
+    assert tensors["outputs"][1]["data"] == expected.ravel().tolist()
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory):
+    """A server of a table with a text that looks like a date, a date, a number and a boolean."""
+    folder = tmp_path_factory.mktemp("dated")
+    rows = [
+        {
+            "code": "2026-01-01" if index % 2 else "unknown",
+            "day": f"2026-02-{index % 28 + 1:02d}",
+            "size": index % 7,
+            "new": index % 3 == 0,
+            "y": "yes" if index % 2 else "no",
+        }
+        for index in range(120)
+    ]
+    (folder / "t.csv").write_text(
+        "code,day,size,new,y\n"
+        + "".join(
+            f"{r['code']},{r['day']},{r['size']},{str(r['new']).lower()},{r['y']}\n" for r in rows
+        ),
+        "utf-8",
+    )
+    config = {
+        "data": {"path": "t.csv", "target": "y", "columns": {"code": "text"}},
+        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
+    }
+    done = call("train", write(folder, config), "--json", cwd=folder)
+    assert done.code == 0, done.err
+    with serving(f"dated={done.json['artifact']}", cwd=folder) as found:
+        yield found
+
+
+ROW_OF_TABLE = {"code": "2026-01-01", "day": "2026-02-03", "size": 3, "new": True}
+
+
+def test_a_value_is_read_by_its_column_whatever_else_is_in_the_batch(dated):
+    alone = dated.post("/predict", {"rows": [ROW_OF_TABLE]}).json
+    other = {
+        **ROW_OF_TABLE,
+        "code": "unknown",
+        "size": 2.5,
+        "new": None,
+        "day": "2026-02-03T12:00Z",
+    }
+    both = dated.post("/predict", {"rows": [ROW_OF_TABLE, {**other, "new": False}]}).json
+    assert alone["probabilities"][0] == both["probabilities"][0]
+    assert alone["labels"] == ["yes"] and both["labels"] == ["yes", "no"]
+
+
+def test_plain_rows_and_tensors_agree(dated):
+    plain = dated.post("/predict", {"rows": [ROW_OF_TABLE]}).json
+    values = {"code": "2026-01-01", "day": 20487.0, "size": 3.0, "new": 1.0}
+    names = dated.get("/v2/models/dated").json["inputs"]
+    order = dated.get("/page/dated").json["fields"]
+    inputs = [
+        {"name": port["name"], "shape": [1], "datatype": port["datatype"],
+         "data": [values[field["name"]]]}
+        for port, field in zip(names, order, strict=True)
+    ]  # fmt: skip
+    found = dated.post("/v2/models/dated/infer", {"inputs": inputs}).json
+    assert found["outputs"][0]["data"] == plain["labels"]
+    assert found["outputs"][1]["data"] == plain["probabilities"][0]
+    for one in inputs:
+        if one["datatype"] == "BYTES":
+            one["data"] = ["MjAyNi0wMS0wMQ=="]
+            one["parameters"] = {"content_type": "base64"}
+    assert dated.post("/v2/models/dated/infer", {"inputs": inputs}).json == found
+    for one in inputs:
+        if one["datatype"] == "BYTES":
+            one["data"] = ["/w=="]
+    refused = dated.post("/v2/models/dated/infer", {"inputs": inputs})
+    assert refused.status == 400 and "not UTF-8 in base64" in refused.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("code", 7, "is 7, expected a text"),
+        ("size", "3", "is '3', expected a number"),
+        ("size", True, "is true, expected a number"),
+        ("size", 2**53 + 1, "beyond the integers"),
+        ("new", 1, "is 1, expected true or false"),
+        ("day", 20487, "is 20487, expected a date"),
+        ("day", "yesterday", "found 'yesterday'"),
+        ("day", "2026-02-30", "no day or time"),
+        ("code", [1], "expected a text"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_by_row_and_column(dated, column, value, said):
+    found = dated.post("/predict", {"rows": [ROW_OF_TABLE, {**ROW_OF_TABLE, column: value}]})
+    assert found.status == 400
+    assert f"row 2, column '{column}'" in found.json["error"] and said in found.json["error"]

@@ -18,7 +18,9 @@ from artifact_pipeline.errors import CallError
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option("--token-file", metavar="FILE", help="Its line is the token to ask for.")
+@click.option(
+    "--token-file", metavar="FILE", help="File with the bearer token that clients must send."
+)
 @click.option("--allow-host", metavar="NAME", multiple=True, help="A name that clients may use.")
 @click.option("--tls-cert", metavar="FILE", help="Its certificate, and those above it.")
 @click.option("--tls-key", metavar="FILE", help="The key of the certificate.")
@@ -28,9 +30,9 @@ from artifact_pipeline.errors import CallError
               show_default=True)  # fmt: skip
 @click.option("--max-rows", type=click.IntRange(1), default=10_000, show_default=True)
 @click.option("--deadline", metavar="SECONDS", type=click.FloatRange(0.1, 3600.0), default=30.0,
-              show_default=True, help="For a request to arrive, and to be predicted.")  # fmt: skip
+              show_default=True, help="To receive a request, and to answer it.")  # fmt: skip
 @click.option("--queue", type=click.IntRange(1), default=128, show_default=True,
-              help="Requests in hand of a worker; more are told to ask again.")  # fmt: skip
+              help="Maximum queued requests per worker; others get 503.")  # fmt: skip
 @options.trust_options
 @options.STORE
 def serve(

@@ -1,11 +1,11 @@
 """A verified artifact behind HTTP: the Open Inference Protocol, plain rows for curl, and a page.
 
-- server: binds, starts the workers, ends them; http: its connections
-- application: a request in, an answer out
-- protocol: what the Open Inference Protocol asks and answers; requests its JSON, tensors its bytes
-- plain: rows as plain JSON
-- pages: the page on which a person tries a model, in page/
-- body, guard: what a request may be, and who may send it
+- server: the port, the worker processes and their restarts; worker: granian around the application
+- application: from a request to its response
+- headers, guard, body: what a request may be, and who may send it
+- protocol, requests, tensors: the Open Inference Protocol; plain: rows as plain JSON
+- execution: where requests are parsed and predicted, and for how long
 - models: which artifacts answer, and how an alias that moved is followed
-- computing: where a prediction is computed, and for how long
+- pages: the page on which a person tries a model, in page/
+- metrics, access_log: what is counted and logged
 """

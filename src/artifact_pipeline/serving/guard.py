@@ -1,52 +1,57 @@
-"""Who may ask: the name that a client calls this server by, the page it comes from, its token."""
+"""Who may send requests: the Host and the Origin that they name, and the token."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 
+from artifact_pipeline.serving.errors import HTTPError
+from artifact_pipeline.serving.headers import Headers
 from artifact_pipeline.serving.options import ServerOptions
-from artifact_pipeline.serving.refusals import Refused
+
+_KNOWN_HOSTS = 64
+"""Host headers whose check is remembered; a client could otherwise fill the memory."""
 
 
-class Guard:
-    """Knows the names and the token of a server, and which host names were good before."""
+class RequestGuard:
+    """The names and the token of a server."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._names = {"localhost", options.host.lower(), *(n.lower() for n in options.names)}
         self._known: set[bytes] = set()
-        token = options.token
-        self._bearer = None if token is None else b"Bearer " + token.encode()
+        self._token = None if options.token is None else options.token.encode()
 
-    def check(self, headers: dict[bytes, bytes]) -> None:
-        """Do nothing if the request is for this server, and from no other site's page.
+    def check(self, headers: Headers) -> None:
+        """Check that a request is meant for this server, and not sent by another site's page.
 
-        A page of another site can let a browser call a name that it makes mean this machine, so
-        names are listed; an address cannot be made to mean another.
+        A page of another site can make a name resolve to this machine, so names are listed; an
+        address always means the machine that it belongs to.
 
         Raises:
-            Refused: otherwise.
+            HTTPError: 400 without a Host, 421 for a foreign Host, 403 for a foreign Origin.
         """
-        host = headers.get(b"host", b"")
+        host = headers.get(b"host")
+        if not host:  # the HTTP server adds an empty one where there is none
+            raise HTTPError(400, "the request has no Host header")
         if host not in self._known:
             self._check_host(host)
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2] != host:
-            raise Refused(403, "requests from pages of other sites are not answered")
+            raise HTTPError(403, "requests from pages of other sites are not answered")
 
-    def authorize(self, headers: dict[bytes, bytes]) -> None:
-        """Do nothing if no token is asked for, or the request has it.
+    def authorize(self, headers: Headers) -> None:
+        """Check the token of a request, if the server has one.
 
         Raises:
-            Refused: otherwise.
+            HTTPError: 401 if it is missing or wrong.
         """
-        if self._bearer is None:
+        if self._token is None:
             return
-        given = headers.get(b"authorization", b"")
-        if not hmac.compare_digest(given, self._bearer):
-            raise Refused(
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(b" "), self._token):
+            raise HTTPError(
                 401,
-                "this server asks for its token: Authorization: Bearer …",
+                "expected the header Authorization: Bearer TOKEN with this server's token",
                 (b"www-authenticate", b"Bearer"),
             )
 
@@ -55,8 +60,8 @@ class Guard:
         name = text.rpartition(":")[0] if text.rpartition(":")[2].isdecimal() else text
         name = name.removeprefix("[").removesuffix("]")
         if name not in self._names and not _is_address(name):
-            raise Refused(421, "this server does not answer to that Host; --allow-host lets it")
-        if len(self._known) < 64:  # a client chooses ports, and so texts without end
+            raise HTTPError(421, "this Host is not served; add it with --allow-host")
+        if len(self._known) < _KNOWN_HOSTS:
             self._known.add(host)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from artifact_pipeline.disk import exclusive
 from artifact_pipeline.errors import StoreError
-from artifact_pipeline.serving.refusals import KINDS
+from artifact_pipeline.serving.errors import KINDS
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds; upper bounds of the latency histogram."""
@@ -72,10 +72,6 @@ class Metrics:
         """Count a request that is being answered from now on."""
         self._all[self._begin] += 1.0
 
-    def leave(self) -> None:
-        """Count a request no more that is begun again elsewhere."""
-        self._all[self._begin] -= 1.0
-
     def end(self, model: str, status: int, seconds: float, rows: int) -> None:
         """Count a request that was answered; `model` is empty where none was meant."""
         numbers, base = self._all, self._bases[model]
@@ -88,10 +84,6 @@ class Metrics:
     def refused(self, model: str, is_refused: bool) -> None:
         """Say whether this worker keeps an older artifact under a name."""
         self._all[self._bases[model] + _LATE] = float(is_refused)
-
-    def in_flight(self) -> int:
-        """Return how many requests this worker has in hand."""
-        return int(self._all[self._begin])
 
     def text(self, digests: Mapping[str, str]) -> bytes:
         """Return the sums over all workers, as Prometheus reads them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from artifact_pipeline import __version__
-from artifact_pipeline.serving.refusals import GONE, KINDS
+from artifact_pipeline.serving.errors import GONE, KINDS
 
 _TENSOR = {
     "type": "object",
@@ -28,7 +28,6 @@ _SCHEMAS = {
     "InferenceRequest": {
         "type": "object",
         "required": ["inputs"],
-        "additionalProperties": False,
         "properties": {
             "id": {"type": "string"},
             "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}},

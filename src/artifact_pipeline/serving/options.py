@@ -40,9 +40,9 @@ class ServerOptions(NamedTuple):
     """Bytes of a request, after decompression."""
     max_rows: int = 10_000
     deadline: float = 30.0
-    """Seconds for a request to arrive, and as many for its prediction."""
+    """Seconds for a request to arrive, and as many to parse and predict it."""
     queue: int = 128
-    """Requests that one worker has in hand at once."""
+    """Complete requests that may wait for a worker's threads, or be in them."""
     shared: str = ""
     """The folder that the workers share while the server runs."""
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from artifact_pipeline.serving.refusals import Refused
+from artifact_pipeline.serving.errors import HTTPError
 
 MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
-OPEN = ("/v2/health/live", "/v2/health/ready", "/")
+PROBES = ("/v2/health/live", "/v2/health/ready")
+"""What answers without a Host header, which some health probes omit."""
+OPEN = (*PROBES, "/")
 """What answers without a token; the page shows nothing until it has one."""
 
 
@@ -19,7 +21,7 @@ def route(path: str) -> tuple[str, str | None, str | None]:
     """Return the model, its version, and what of it a path is.
 
     Raises:
-        Refused: if it is no model's path.
+        HTTPError: if it is no model's path.
     """
     found = MODEL.fullmatch(path)
     if found is None:
@@ -31,13 +33,13 @@ def allow(method: str, *methods: str) -> None:
     """Do nothing if a method is one of those that are expected.
 
     Raises:
-        Refused: otherwise.
+        HTTPError: otherwise.
     """
     if method not in methods:
         allowed = ", ".join(methods)
-        raise Refused(405, f"expected the method {methods[0]}", (b"allow", allowed.encode()))
+        raise HTTPError(405, f"expected the method {methods[0]}", (b"allow", allowed.encode()))
 
 
-def unknown(path: str) -> Refused:
+def unknown(path: str) -> HTTPError:
     """Return what to say of a path at which nothing is."""
-    return Refused(404, f"nothing is at {path[:80]!a}; /openapi.json says what there is")
+    return HTTPError(404, f"nothing is at {path[:80]!a}; /openapi.json says what there is")

@@ -6,11 +6,13 @@ tells how long the JSON is, and tensors that say `binary_data_size` follow it in
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 from numpy.typing import NDArray
 
 from artifact_pipeline import __version__, rows
@@ -19,9 +21,20 @@ from artifact_pipeline.artifact.manifest import Column, Port
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
 from artifact_pipeline.serving import tensors
+from artifact_pipeline.serving.errors import HTTPError
 from artifact_pipeline.serving.models import Model
-from artifact_pipeline.serving.refusals import Refused
-from artifact_pipeline.serving.requests import Input, Request, decode, parted, parts_of
+from artifact_pipeline.serving.requests import (
+    InferenceRequest,
+    Input,
+    decode,
+    is_absent,
+    is_base64,
+    not_a_request,
+    parameters_of,
+    parts_of,
+    split,
+)
+from artifact_pipeline.serving.tensors import check_float32
 from artifact_pipeline.tables import checking
 
 NAME = "artifact-pipeline"
@@ -32,12 +45,17 @@ class Call(NamedTuple):
 
     batch: Batch
     rows: int
-    id: str | UnsetType
+    id: str | None
     binary: dict[str, bool]
     """The outputs that are asked for, in their order, and whether in binary form."""
 
 
 _ENCODER = msgspec.json.Encoder()
+Element = float | str | None
+_NUMBERS = msgspec.json.Decoder(list[float | list[float]])
+_ELEMENTS = msgspec.json.Decoder(list[Element | list[Element]])
+EXACT = 2**53
+"""The largest integer below which a float64 holds every integer."""
 
 
 def metadata() -> dict[str, Any]:
@@ -57,30 +75,33 @@ def model_metadata(model: Model) -> dict[str, Any]:
     }
 
 
-def read(body: bytes, header: bytes | None, model: Model, most_rows: int) -> Call:
+def read(body: bytes, header: bytes | None, model: Model, max_rows: int) -> Call:
     """Return the call that a body makes; `header` is its Inference-Header-Content-Length.
 
     Raises:
-        Refused: for anything that is not as the protocol and the model's interface have it.
+        HTTPError: 400 for anything against the protocol or the model's interface, 413 for too
+            many rows.
     """
-    text, tail = parted(body, header)
+    text, tail = split(body, header)
     columns = model.interface.columns
-    request = decode(text, of_numbers=columns is UNSET)
+    request = decode(text)
+    is_base64(parameters := parameters_of(request.parameters, "request"), "request")
     ports = model.interface.inputs
     given = _by_name(request.inputs, ports)
     parts = parts_of(request.inputs, tail)
     count = given[0].shape[0] if given[0].shape else 0
-    if count > most_rows:
-        raise Refused(413, f"has {count} rows, at most {most_rows} are predicted at once")
+    if count > max_rows:
+        raise HTTPError(413, f"has {count} rows, at most {max_rows} are predicted at once")
     batch: Batch
     if isinstance(columns, UnsetType):
         batch = _matrix(given[0], ports[0], parts.get(given[0].name), model.interface.features)
     else:
         batch = _table(given, ports, parts, columns)
-    return Call(batch, count, request.id, _outputs(request, model.interface.outputs))
+    outputs = _outputs(request, parameters, model.interface.outputs)
+    return Call(batch, count, request.id, outputs)
 
 
-def answer(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | None]:
+def encode(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | None]:
     """Return the body of an answer, and how long its JSON is where tensors follow it."""
     found, tail = [], []
     for port in model.interface.outputs:
@@ -98,31 +119,31 @@ def answer(model: Model, call: Call, outputs: Outputs) -> tuple[bytes, int | Non
             one["data"] = values.ravel().tolist()
         found.append(one)
     said: dict[str, Any] = {"model_name": model.name, "model_version": model.digest}
-    if not isinstance(call.id, UnsetType):
+    if call.id is not None:
         said["id"] = call.id
     said["outputs"] = found
     text = _ENCODER.encode(said)
     return (b"".join([text, *tail]), len(text)) if tail else (text, None)
 
 
-def _by_name(inputs: list[Input[Any]], ports: list[Port]) -> list[Input[Any]]:
+def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
     if len(inputs) == len(ports) == 1 and inputs[0].name == ports[0].name:
         return inputs
     given = {one.name: one for one in inputs}
     if len(given) < len(inputs):
-        raise Refused(400, "inputs: one name stands twice")
+        raise HTTPError(400, "inputs: a name is repeated")
     known = [port.name for port in ports]
     if missing := [name for name in known if name not in given]:
-        raise Refused(400, f"inputs: {missing[0]} is missing")
+        raise HTTPError(400, f"inputs: {missing[0]} is missing")
     if unknown := [name for name in given if name not in known]:
-        raise Refused(
+        raise HTTPError(
             400, f"inputs: {show(unknown[0])} is unknown, expected {', '.join(known[:8])}"
         )
     return [given[name] for name in known]
 
 
 def _matrix(
-    one: Input[Any], port: Port, binary: bytes | None, features: list[str]
+    one: Input, port: Port, binary: bytes | None, features: list[str]
 ) -> NDArray[np.float64]:
     """Return the rows of a model that takes a matrix, (n_rows, n_features)."""
     _check_port(one, port)
@@ -132,11 +153,11 @@ def _matrix(
     try:
         return rows.check(matrix.astype(np.float64, copy=False), features, port.name)
     except DataError as error:
-        raise Refused(400, str(error)) from error
+        raise HTTPError(400, str(error)) from error
 
 
 def _table(
-    given: list[Input[Any]], ports: list[Port], parts: dict[str, bytes], kinds: list[Column]
+    given: list[Input], ports: list[Port], parts: dict[str, bytes], kinds: list[Column]
 ) -> list[NDArray[Any]]:
     """Return the columns of a model that takes a table, each (n_rows,)."""
     columns = []
@@ -144,67 +165,116 @@ def _table(
         _check_port(one, port)
         if one.shape[0] != given[0].shape[0]:
             said = f"has {one.shape[0]} rows, {given[0].name} has {given[0].shape[0]}"
-            raise Refused(400, f"{one.name}: {said}")
+            raise HTTPError(400, f"{one.name}: {said}")
         values = _values(one, port, parts.get(one.name), column)
         columns.append(values if values.dtype == object else values.astype(np.float64, copy=False))
     try:
         checking.check(columns, kinds, lambda row: f"row {row + 1}")
     except DataError as error:
-        raise Refused(400, str(error)) from error
+        raise HTTPError(400, str(error)) from error
     return columns
 
 
-def _check_port(one: Input[Any], port: Port) -> None:
+def _check_port(one: Input, port: Port) -> None:
     expected = tensors.DATATYPES[port.dtype]
     if one.datatype != expected:
-        raise Refused(400, f"{one.name}: is {show(one.datatype)}, expected {expected}")
+        raise HTTPError(400, f"{one.name}: is {show(one.datatype)}, expected {expected}")
     width = port.shape[1]
     if one.shape[1:] != [width] and not (width == 1 and len(one.shape) == 1):
         said = f"expected [rows, {width}]"
-        raise Refused(400, f"{one.name}: has the shape {one.shape[:8]}, {said}")
+        raise HTTPError(400, f"{one.name}: has the shape {one.shape[:8]}, {said}")
     if one.shape[0] < 1:
-        raise Refused(400, f"{one.name}: holds no rows to predict")
+        raise HTTPError(400, f"{one.name}: holds no rows to predict")
 
 
-def _values(
-    one: Input[Any], port: Port, binary: bytes | None, column: Column | None
-) -> NDArray[Any]:
+def _values(one: Input, port: Port, binary: bytes | None, column: Column | None) -> NDArray[Any]:
     """Return the elements of an input, flat."""
     values = _elements(one, port, binary, column)
-    if port.dtype == "float32":
-        lost = np.isfinite(values) & ~tensors.finite32(values)
-        if lost.any():
-            at = int(np.flatnonzero(lost)[0])
-            raise Refused(400, f"{port.name}, element {at + 1}: is too large for an FP32")
+    check_float32(values, port.dtype, port.name)
     return values
 
 
-def _elements(
-    one: Input[Any], port: Port, binary: bytes | None, column: Column | None
-) -> NDArray[Any]:
+def _elements(one: Input, port: Port, binary: bytes | None, column: Column | None) -> NDArray[Any]:
     count = one.shape[0] * (port.shape[1] or 1)
-    if isinstance(one.data, UnsetType):
+    encoded = is_base64(parameters_of(one.parameters, one.name), one.name)
+    if encoded and one.datatype != "BYTES":
+        raise HTTPError(400, f"{one.name}: content_type base64 is for BYTES")
+    if is_absent(one.data):
         if binary is None:
-            raise Refused(400, f"{one.name}: has neither data nor binary_data_size")
-        return tensors.decode(binary, one.datatype, count, one.name)
+            raise HTTPError(400, f"{one.name}: has neither data nor binary_data_size")
+        values = tensors.decode(binary, one.datatype, count, one.name)
+        return _decode_base64(values, one.name) if encoded else values
     if binary is not None:
-        raise Refused(400, f"{one.name}: has both data and binary_data_size")
-    data = one.data
+        raise HTTPError(400, f"{one.name}: has both data and binary_data_size")
+    data = _decode_data(one, count, column)
     if data and isinstance(data[0], list):
         if not all(isinstance(row, list) for row in data):
-            raise Refused(400, f"{one.name}: has rows and elements side by side")
+            raise HTTPError(400, f"{one.name}: mixes rows and elements")
         data = [element for row in data for element in row]
     if len(data) != count:
-        raise Refused(400, f"{one.name}: has {len(data)} elements, its shape makes {count}")
+        raise _wrong_count(one, len(data), count)
     if column is not None:
         _check_kinds(data, one.name, column)
         if column.kind == "text":
-            return np.array(data, dtype=object)
-        return np.array(data, dtype=np.float64)
+            texts = np.array(data, dtype=object)
+            return _decode_base64(texts, one.name) if encoded else texts
+        numbers = np.array(data, dtype=np.float64)
+    else:
+        try:
+            numbers = np.fromiter(data, np.float64, count)
+        except (TypeError, ValueError) as error:
+            raise HTTPError(400, f"{one.name}: mixes rows and elements") from error
+    if np.abs(numbers).max() >= EXACT:
+        _check_integers(one)
+    return numbers
+
+
+def _decode_data(one: Input, count: int, column: Column | None) -> list[Any]:
+    """Return the decoded data of an input, which is not decoded where it cannot be `count` long."""
+    data = bytes(one.data)
+    is_text = column is not None and column.kind == "text"
+    if is_text:
+        # An escaped quote, and whatever looks like one, makes this number too small, never too
+        # large.
+        least = (data.count(b'"') - data.count(b'\\"')) // 2
+        if least > count:
+            raise _wrong_count(one, least, count)
+    elif (found := data.count(b",") + 1) > max(count, 1) and b'"' not in data:
+        raise _wrong_count(one, found, count)
+    decoder: msgspec.json.Decoder[list[Any]] = _NUMBERS if column is None else _ELEMENTS
     try:
-        return np.fromiter(data, np.float64, count)
-    except (TypeError, ValueError) as error:
-        raise Refused(400, f"{one.name}: has rows and elements side by side") from error
+        return decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise not_a_request(error) from error
+
+
+def _wrong_count(one: Input, found: int, count: int) -> HTTPError:
+    return HTTPError(400, f"{one.name}: has {found} elements, its shape makes {count}")
+
+
+def _check_integers(one: Input) -> None:
+    """Refuse integers that a float64 does not hold; they were decoded as floats."""
+    rows = msgspec.json.decode(one.data)
+    values = rows if not isinstance(rows[0], list) else [value for row in rows for value in row]
+    for index, value in enumerate(values, 1):
+        if type(value) is int and abs(value) > EXACT:
+            raise HTTPError(
+                400,
+                f"{one.name}, element {index}: {value} is beyond the integers that a float64 "
+                "holds (2^53)",
+            )
+
+
+def _decode_base64(values: NDArray[Any], place: str) -> NDArray[Any]:
+    """Return texts that were encoded as base64."""
+    texts = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values.tolist()):
+        try:
+            texts[index] = base64.b64decode(value, validate=True).decode()
+        except (binascii.Error, ValueError) as error:
+            said = f"{place}, element {index + 1}: is not UTF-8 in base64"
+            raise HTTPError(400, said) from error
+    return texts
 
 
 def _check_kinds(data: list[Any], place: str, column: Column) -> None:
@@ -217,24 +287,26 @@ def _check_kinds(data: list[Any], place: str, column: Column) -> None:
         expected, said = {float}, "a number"
     if not set(map(type, data)) <= expected:
         at = next(i for i, element in enumerate(data) if type(element) not in expected)
-        raise Refused(400, f"{place}, element {at + 1}: is {show(data[at])}, expected {said}")
+        raise HTTPError(400, f"{place}, element {at + 1}: is {show(data[at])}, expected {said}")
 
 
-def _outputs(request: Request[Any], ports: list[Port]) -> dict[str, bool]:
-    parameters = {} if isinstance(request.parameters, UnsetType) else request.parameters
+def _outputs(
+    request: InferenceRequest, parameters: dict[str, Any], ports: list[Port]
+) -> dict[str, bool]:
     always = parameters.get("binary_data_output") is True
-    if isinstance(request.outputs, UnsetType) or not request.outputs:
+    if not request.outputs:
         return {port.name: always for port in ports}
     found: dict[str, bool] = {}
     known = [port.name for port in ports]
-    for one in request.outputs:
-        if one.name not in known or one.name in found:
-            said = "unknown" if one.name not in known else "asked for twice"
-            raise Refused(400, f"outputs: {show(one.name)} is {said}, there is {', '.join(known)}")
-        asked = {} if isinstance(one.parameters, UnsetType) else one.parameters
-        if "classification" in asked:
-            raise Refused(400, "outputs: the extension classification is not known here")
-        found[one.name] = asked.get("binary_data", always) is True
+    for output in request.outputs:
+        if output.name not in known or output.name in found:
+            said = "unknown" if output.name not in known else "requested twice"
+            there = ", ".join(known)
+            raise HTTPError(400, f"outputs: {show(output.name)} is {said}, expected {there}")
+        wanted = parameters_of(output.parameters, output.name)
+        if "classification" in wanted:
+            raise HTTPError(400, "outputs: the extension classification is not supported")
+        found[output.name] = wanted.get("binary_data", always) is True
     return found
 
 

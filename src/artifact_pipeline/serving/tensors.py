@@ -9,10 +9,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.serving.refusals import Refused
+from artifact_pipeline.serving.errors import HTTPError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 DATATYPES = {
@@ -30,7 +29,7 @@ def decode(data: bytes, datatype: str, count: int, place: str) -> NDArray[Any]:
     """Return `count` elements in their binary form, (count,).
 
     Raises:
-        Refused: if the bytes are more or fewer than that, or text is not UTF-8.
+        HTTPError: if the bytes are more or fewer than that, or text is not UTF-8.
     """
     import numpy as np
 
@@ -38,7 +37,7 @@ def decode(data: bytes, datatype: str, count: int, place: str) -> NDArray[Any]:
         return np.array(_texts(data, count, place), dtype=object)
     code = np.dtype(_CODES[datatype])
     if len(data) != count * code.itemsize:
-        raise Refused(
+        raise HTTPError(
             400, f"{place}: has {len(data)} bytes, its shape makes {count * code.itemsize}"
         )
     return np.frombuffer(data, code)
@@ -52,13 +51,21 @@ def encode(values: NDArray[Any], datatype: str) -> bytes:
     return values.astype(_CODES[datatype]).tobytes()
 
 
-def finite32(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return which numbers are finite as a float32, too."""
+def check_float32(values: NDArray[Any], dtype: str, place: str) -> None:
+    """Check that the finite numbers of a float32 input stay finite as float32.
+
+    Raises:
+        HTTPError: 400 otherwise.
+    """
     import numpy as np
 
+    if dtype != "float32":
+        return
     with np.errstate(over="ignore"):
-        found: NDArray[np.bool_] = np.isfinite(values.astype(np.float32))
-    return found
+        lost = np.isfinite(values) & ~np.isfinite(values.astype(np.float32))
+    if lost.any():
+        at = int(np.flatnonzero(lost)[0])
+        raise HTTPError(400, f"{place}, element {at + 1}: is too large for an FP32")
 
 
 def _texts(data: bytes, count: int, place: str) -> list[str]:
@@ -67,12 +74,12 @@ def _texts(data: bytes, count: int, place: str) -> list[str]:
     while at < len(data):
         end = at + 4 + int.from_bytes(data[at : at + 4], "little")
         if at + 4 > len(data) or end > len(data):
-            raise Refused(400, f"{place}: its element {len(found) + 1} leads beyond its bytes")
+            raise HTTPError(400, f"{place}: its element {len(found) + 1} leads beyond its bytes")
         try:
             found.append(data[at + 4 : end].decode())
         except UnicodeDecodeError as error:
-            raise Refused(400, f"{place}: its element {len(found) + 1} is not UTF-8") from error
+            raise HTTPError(400, f"{place}: its element {len(found) + 1} is not UTF-8") from error
         at = end
     if len(found) != count:
-        raise Refused(400, f"{place}: has {len(found)} elements, its shape makes {count}")
+        raise HTTPError(400, f"{place}: has {len(found)} elements, its shape makes {count}")
     return found

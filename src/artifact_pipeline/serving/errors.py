@@ -1,11 +1,11 @@
-"""Why a request gets no prediction: one class for all, a status and a kind for each."""
+"""HTTP errors: one exception with a status, and the kinds that the metrics count."""
 
 from __future__ import annotations
 
 import msgspec
 
 GONE = 499
-"""What no client sees: it did not wait for its answer."""
+"""Counted when the client left before its response; no client ever sees it."""
 KINDS = {
     400: "bad-request",
     401: "unauthorized",
@@ -22,11 +22,11 @@ KINDS = {
     503: "busy",
     504: "deadline",
 }
-"""What errors are counted as."""
+"""The kind of each error status, as the metrics name it."""
 
 
-class Refused(Exception):
-    """A request that gets an error: an HTTP status, and a sentence for a person."""
+class HTTPError(Exception):
+    """An error response: its status and a message for a person."""
 
     def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
@@ -35,6 +35,11 @@ class Refused(Exception):
         self.headers = headers
 
 
+def busy(message: str) -> HTTPError:
+    """Return the error that tells a client to try again in a second."""
+    return HTTPError(503, message, (b"retry-after", b"1"))
+
+
 def document(message: str) -> bytes:
-    """Return the protocol's error form of a message."""
+    """Return a message as the error object of the Open Inference Protocol."""
     return msgspec.json.encode({"error": message})
