@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 Table: TypeAlias = "tuple[pa.Table, tuple[str, ...]]"
 """Columns, and the names of those that hold the index of a data frame."""
 
-UNNAMED = "Unnamed: 0"
-"""What pandas calls a first column without a name."""
 _INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
+"""What pandas calls a column without a name."""
 _BLOCK = 1 << 20
 """Bytes that Arrow reads at once where no cell spans lines."""
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -276,20 +275,23 @@ def _named(header: list[str]) -> tuple[list[str], tuple[str, ...]]:
     `Unnamed: 0`, and writes under that name the next time.
     """
     names = list(header)
-    if len(names) > 1 and not names[0].strip():
-        names[0] = _unused(names)
+    for index in range(len(names) if any(name.strip() for name in names) else 0):
+        if names[index].strip():
+            break
+        names[index] = _unused(names, index)
     count = 0
     while count < len(names) and _INDEX.fullmatch(names[count]):
         count += 1
     return names, tuple(names[:count]) if count < len(names) else ()
 
 
-def _unused(names: list[str]) -> str:
+def _unused(names: list[str], index: int = 0) -> str:
     """Return a name for a column that has none, as pandas gives it."""
-    tried, name = 0, UNNAMED
+    tried, unnamed = 0, f"Unnamed: {index}"
+    name = unnamed
     while name in names:
         tried += 1
-        name = f"{UNNAMED}.{tried}"
+        name = f"{unnamed}.{tried}"
     return name
 
 
