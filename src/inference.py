@@ -1,7 +1,7 @@
 """Predict with the model that `python src/train.py` left here, or with a sealed artifact.
 
 python src/inference.py
-python src/inference.py --model FOLDER --digest sha256:…
+python src/inference.py --model FOLDER --digest sha256:… [--data TABLE]
 """
 
 import argparse
@@ -20,11 +20,13 @@ __all__ = ["main"]
 SAMPLES = 10
 
 
-def main(model: str | None = None, digest: str | None = None) -> None:
+def main(model: str | None = None, digest: str | None = None, data: str | None = None) -> None:
     """Print the model's accuracy on the held-out rows, and some predictions beside the truth.
 
     Without arguments the model is model_train.pkl; `model` is the folder of a sealed artifact,
-    which is verified, against `digest` too, before anything in it is opened.
+    which is verified, against `digest` too, before anything in it is opened. The held-out rows of
+    a table are read from `data`, by default from where the run record beside the artifact found
+    them; either way they must have the digest that the recipe names.
     """
     if model is None:
         estimator = load_model("model_train.pkl", digest)
@@ -33,7 +35,8 @@ def main(model: str | None = None, digest: str | None = None) -> None:
             y_test.tolist(), estimator.predict(X_test).tolist(), not hasattr(estimator, "classes_")
         )
     else:
-        found = infer(Path(model), digest=digest)
+        store = Path(model).absolute().parent
+        found = infer(Path(model), digest=digest, data=data, store=store)
         print(f"verified {found.digest}")
         show(found.truth or [], found.labels or found.predictions or [], found.labels is None)
 
@@ -56,5 +59,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Predict the held-out rows.")
     parser.add_argument("--model", metavar="FOLDER", help="a sealed artifact")
     parser.add_argument("--digest", metavar="sha256:…", help="what the model must be")
+    parser.add_argument("--data", metavar="TABLE", help="the table that it was trained on")
     with exit_on_error():
         main(**vars(parser.parse_args()))

@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import call
+from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -109,7 +113,7 @@ def test_a_regressor_is_brought_as_well(tmp_path):
         (None, X[:, :2], y, ConfigError, "cannot predict with it"),
         (None, [["a"] * 4], y[:1], DataError, "X: is no matrix of numbers"),
         (None, X[:0], y[:0], DataError, "X: has the shape"),
-        (None, X, y + 7, DataError, "y: holds 7, and the estimator knows 0, 1, 2"),
+        (None, X, y + 7, DataError, "y: holds 7 in row 1, and the estimator knows 0, 1, 2"),
     ],
 )
 def test_what_cannot_be_sealed_is_refused_and_nothing_is_stored(
@@ -117,6 +121,98 @@ def test_what_cannot_be_sealed_is_refused_and_nothing_is_stored(
 ):
     with pytest.raises(error, match=message):
         api.seal(fitted if estimator is None else estimator, rows, truth, store=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+LETTERS = np.array(["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("learned", "given", "labels"),
+    [
+        (y.astype(float), y.astype(float), [0, 1, 2]),
+        (y.astype(float), y.astype(float)[:, None], [0, 1, 2]),
+        (y, pd.Series(y).astype("Int64"), [0, 1, 2]),
+        (y, pd.DataFrame({"y": y}), [0, 1, 2]),
+        (LETTERS.astype(object)[y], LETTERS.astype(object)[y], ["a", "b", "c"]),
+        (LETTERS[y], pd.Series(LETTERS[y]).astype("category"), ["a", "b", "c"]),
+        (y == 1, pd.Series(y == 1).astype("boolean"), [False, True]),
+    ],
+    ids=["floats", "a column", "nullable", "a frame", "objects", "categories", "booleans"],
+)
+def test_labels_may_be_of_any_type_that_estimators_take(tmp_path, learned, given, labels):
+    model = GaussianNB().fit(X, learned)
+    sealed = api.seal(model, X, given, store=tmp_path)
+    assert sealed.metrics.test["accuracy"] == model.score(X, learned)
+    predictor = api.open_artifact(sealed.artifact)
+    assert predictor.interface.labels == labels
+    assert predictor.predict(X).tolist() == model.predict(X).tolist()
+
+
+def test_a_regressor_of_a_column_is_sealed(tmp_path):
+    rows, numbers = load_diabetes(return_X_y=True)
+    sealed = api.seal(Ridge().fit(rows, numbers[:, None]), rows, numbers[:, None], store=tmp_path)
+    expected = Ridge().fit(rows, numbers).score(rows, numbers)
+    assert sealed.metrics.test["r2"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_columns_may_be_called_by_integers(tmp_path):
+    table = pd.DataFrame({0: X[:, 0], 1: np.array(["a", "b", "c"], dtype=object)[y[::-1]]})
+    columns = make_column_transformer((StandardScaler(), [0]), (OneHotEncoder(), [1]))
+    model = make_pipeline(columns, LogisticRegression()).fit(table, y)
+    sealed = api.seal(model, table, y, store=tmp_path)
+    predictor = api.open_artifact(sealed.artifact)
+    assert predictor.interface.features == ["0", "1"]
+    np.testing.assert_array_equal(predictor.predict(table), model.predict(table))
+    np.testing.assert_array_equal(predictor.predict(table.rename(columns=str)),
+                                  model.predict(table))  # fmt: skip
+
+
+def test_a_missing_text_may_be_pandas_own(tmp_path):
+    table = pd.DataFrame({"n": X[:, 0], "t": pd.array(["a", "b", None] * 50, dtype="string"),
+                          "i": pd.array([1, None, 3] * 50, dtype="Int64")})  # fmt: skip
+    columns = make_column_transformer(("passthrough", ["n"]))
+    model = make_pipeline(columns, LogisticRegression()).fit(table, y)
+    sealed = api.seal(model, table, y, store=tmp_path)
+    kinds = [one.kind for one in api.verify(sealed.artifact).interface.columns]
+    assert kinds == ["number", "text", "number"]
+    predictor = api.open_artifact(sealed.artifact)
+    np.testing.assert_array_equal(predictor.predict(table), model.predict(table))
+
+
+def test_of_a_search_the_best_estimator_is_sealed(tmp_path):
+    search = GridSearchCV(GaussianNB(), {"var_smoothing": [1.0, 1e-9]}).fit(X, y)
+    sealed = api.seal(search, X, y, store=tmp_path)
+    found = api.load_model(f"{sealed.artifact}/model_train.pkl")
+    assert found.get_params() == search.best_estimator_.get_params()
+    unfitted = GridSearchCV(GaussianNB(), {"var_smoothing": [1.0]}, refit=False).fit(X, y)
+    with pytest.raises(CallError, match="expected a fitted search with refit=True"):
+        api.seal(unfitted, X, y, store=tmp_path)
+
+
+def test_sparse_rows_are_sealed_as_the_numbers_that_they_are(tmp_path):
+    rows = np.where(X > 2, X, 0)
+    model = LogisticRegression(max_iter=1000).fit(csr_matrix(rows), y)
+    sealed = api.seal(model, csr_matrix(rows), y, store=tmp_path)
+    assert sealed.metrics.test["accuracy"] == model.score(csr_matrix(rows), y)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "truth", "error", "message"),
+    [
+        (KNeighborsClassifier().fit(X, np.c_[y, y]), y, CallError, "predicts several targets"),
+        (Ridge().fit(X, np.c_[y, y]), y, CallError, "expected one; seal a model of each target"),
+        (Ridge().fit(X, y), ["a"] * 150, DataError, "y: does not hold numbers"),
+        (Ridge().fit(X, y), [None] * 150, DataError, "y: holds a number that is not finite"),
+        (GaussianNB().fit(X, y), [None, *y[1:]], DataError, "y: holds None in row 1"),
+        (GaussianNB().fit(X, y), y + 0.5, DataError, "y: holds 0.5 in row 1"),
+    ],
+)
+def test_what_has_another_target_is_refused_and_nothing_is_stored(
+    tmp_path, estimator, truth, error, message
+):
+    with pytest.raises(error, match=message):
+        api.seal(estimator, X, truth, store=tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 

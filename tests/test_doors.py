@@ -1,10 +1,13 @@
 """The scripts of the assignment, in a checkout of their own, and other people's tests of them."""
 
+import json
 import pickle
 import shutil
 
+import pandas as pd
 import pytest
-from conftest import ROOT, script
+from conftest import ROOT, call, script
+from sklearn.model_selection import train_test_split
 
 
 @pytest.fixture
@@ -35,6 +38,31 @@ def test_train_then_inference(checkout):
     assert inferred.code == 0, inferred.err
     assert "accuracy on the 360 held-out rows: 0.9583" in inferred.out
     assert len([line for line in inferred.out.splitlines() if line.startswith("  ")]) == 11
+
+
+@pytest.mark.slow
+def test_inference_finds_the_table_of_a_downloaded_artifact(checkout):
+    """The layout is the one that `inference.yml` downloads: an artifact beside its run records."""
+    rows = [f"{i},{i * i % 7},{'yes' if i % 7 > 3 else 'no'}" for i in range(60)]
+    (checkout / "t.csv").write_text("\n".join(["a,b,y", *rows]))
+    config = {"data": {"path": "t.csv", "target": "y"},
+              "model": {"estimator": "sklearn.naive_bayes.GaussianNB"}}  # fmt: skip
+    (checkout / "t.json").write_text(json.dumps(config))
+    run = call("train", "t.json", "--store", "model", "--json", cwd=checkout).json
+    estimator = pickle.loads((checkout / run["artifact"] / "model_train.pkl").read_bytes())
+    table = pd.read_csv(checkout / "t.csv")
+    rows = train_test_split(table, test_size=0.2, random_state=42, stratify=table["y"])[1]
+    expected = f"{estimator.score(rows[['a', 'b']], rows['y']):.4f}"
+    words = ("src/inference.py", "--model", run["artifact"], "--digest", run["digest"])
+    found = door(checkout, *words)
+    assert found.code == 0, found.err
+    assert f"accuracy on the 12 held-out rows: {expected}" in found.out
+    (checkout / "t.csv").rename(checkout / "moved.csv")
+    lost = door(checkout, *words)
+    assert lost.code == 3 and "name the table with --data" in lost.err
+    assert door(checkout, *words, "--data", "moved.csv").out == found.out
+    (checkout / "moved.csv").write_text((checkout / "moved.csv").read_text() + "\n9,9,no")
+    assert "has the digest" in door(checkout, *words, "--data", "moved.csv").err
 
 
 @pytest.mark.slow

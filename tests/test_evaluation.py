@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 import sklearn.metrics
@@ -285,7 +286,9 @@ def measured(folder, frame, **config_of):
     rows = loading.load(full.data, full.split, target, learning.columns_of(full.evaluation))
     model = assembly.resolve(full.model, 42, "model", rows.target, rows.columns())
     prepared = learning.prepare(full, model, rows, "config")
-    return measuring.measure(learning.learn(prepared))[0]["metrics"]
+    learned = learning.learn(prepared)
+    sealed = measuring.measure(learned)[1]["held_out"][1]
+    return msgspec.to_builtins(measuring.metrics(learned, sealed))
 
 
 CLASSIFIER = {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClassifier"}

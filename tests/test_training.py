@@ -1,11 +1,13 @@
 """Estimators by name: what is accepted, what is filled in, and what is refused."""
 
+import importlib
 import sys
 
 import numpy as np
 import pytest
 from conftest import call, write
 
+from artifact_pipeline.artifact.formats import pickle
 from artifact_pipeline.assembly import build, jobs, resolve
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.settings import Model, Step
@@ -231,3 +233,72 @@ def test_an_estimator_that_declares_no_constraints_is_fitted():
     assert train_model(X, y, config([["s", scaler]])).predict(X[:1]) == [0]
     with pytest.raises(ConfigError, match="model"):
         train_model(X, y, config(["/tmp/x"]))
+
+
+def test_a_feature_union_and_an_iterative_imputer_are_made():
+    union = nested("pipeline.FeatureUnion", transformer_list=[["s", nested(SCALER[8:])]])
+    steps = [
+        Step("union", union["estimator"], union["params"]),
+        Step("fill", "sklearn.impute.IterativeImputer"),
+        Step("model", LOGISTIC),
+    ]
+    built = build(resolve(Model(steps=steps), 7))
+    assert built[1].random_state == 7
+    assert fit(built, X, y).estimator.predict(X).shape == (60,)
+
+
+@pytest.mark.parametrize("name", ["numpy.square", "scipy.special.expit"])
+def test_a_function_is_named_by_its_public_name(name):
+    steps = [
+        Step("f", "sklearn.preprocessing.FunctionTransformer", {"func": name}),
+        Step("model", LOGISTIC),
+    ]
+    once = resolve(Model(steps=steps), 7)
+    assert resolve(once, 7) == once
+    module, _, function = name.rpartition(".")
+    expected = getattr(importlib.import_module(module), function)(X)
+    np.testing.assert_array_equal(build(once)[0].transform(X), expected)
+
+
+def test_a_regressor_learns_the_transformed_target():
+    target = np.exp(X[:, 0])
+    params = {"regressor": nested("linear_model.LinearRegression"),
+              "func": "numpy.log", "inverse_func": "numpy.exp"}  # fmt: skip
+    name = "sklearn.compose.TransformedTargetRegressor"
+    built = build(resolve(Model(estimator=name, params=params), 7, target="number"))
+    np.testing.assert_allclose(fit(built, X, target).estimator.predict(X), target)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("numpy.log1", "such as 'numpy.log1p'"),
+        ("os.system", "such as 'numpy.log1p'"),
+        ("numpy.load", "such as 'numpy.log1p'"),
+        ("numpy.random.seed", "such as 'numpy.log1p'"),
+        ("log1p", "such as 'numpy.log1p'"),
+        ("", "such as 'numpy.log1p'"),
+    ],
+)
+def test_no_other_function_is_named(function, message):
+    steps = [
+        Step("f", "sklearn.preprocessing.FunctionTransformer", {"func": function}),
+        Step("model", LOGISTIC),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        resolve(Model(steps=steps), 7)
+    assert caught.value.where == "model.steps[0].params.func"
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer"])
+def test_an_encoder_of_targets_is_refused_among_the_steps(name):
+    steps = [Step("encode", f"sklearn.preprocessing.{name}"), Step("model", LOGISTIC)]
+    with pytest.raises(ConfigError, match=r"encodes the target.*OrdinalEncoder"):
+        resolve(Model(steps=steps), 7)
+
+
+def test_a_search_among_the_parameters_is_the_same_to_the_byte_whenever_it_ran():
+    params = {"estimator": nested("linear_model.LogisticRegression"), "param_grid": {"C": [1, 2]}}
+    model = resolve(Model(estimator="sklearn.model_selection.GridSearchCV", params=params), 7)
+    assert len({pickle.dump(fit(build(model), X, y).estimator) for _ in range(2)}) == 1

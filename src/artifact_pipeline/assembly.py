@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PASS = "passthrough"
 """What scikit-learn calls columns that are left as they are."""
+_OF_TARGETS = tuple(
+    f"sklearn.preprocessing.{name}"
+    for name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer")
+)
 _TRANSFORMERS = (
     Inner("sklearn.impute.SimpleImputer", {"strategy": "median"}, "impute"),
     Inner("sklearn.preprocessing.StandardScaler", {}, "scale"),
@@ -39,10 +43,12 @@ def resolve(
     where: str = "model",
     target: Target = "class",
     columns: Mapping[str, Kind] | None = None,
+    labels: Collection[Any] = (),
 ) -> Model:
     """Return `model` as a recipe says it: in the long form, seeded, checked by scikit-learn.
 
     `columns` are the features of a table and what they hold; None where the rows are a matrix.
+    `labels` are the distinct ones to learn, where they are known.
 
     Raises:
         ConfigError: as `estimators.arguments`; for a column that is no feature, a step that does
@@ -63,17 +69,27 @@ def resolve(
             params = arguments(name, step.params or {}, random_state, place)
             steps.append(Step(step.name, name, params))
     for step, place in zip(steps[:-1], places, strict=False):
-        if isinstance(step.estimator, str) and not hasattr(
-            class_of(step.estimator, place), "transform"
-        ):
-            raise ConfigError(
-                f"{step.estimator} cannot transform rows; only the last step predicts",
-                where=f"{place}.estimator",
-            )
+        if isinstance(step.estimator, str):
+            _check_transforms(step.estimator, place, "rows; only the last step predicts")
     _check_last(steps[-1], places[-1], target)
+    steps[-1] = _encoded(steps[-1], labels)
     if isinstance(whole.steps, list):
         return Model(steps=steps)
     return Model(estimator=steps[0].estimator, params=steps[0].params)
+
+
+def _encoded(last: Step, labels: Collection[Any]) -> Step:
+    """Return the last step, in a vote of one where it does not take the labels as they are.
+
+    XGBoost's classifiers take 0, 1, … alone; a vote encodes them, and predicts the same.
+    """
+    name = _named(last)
+    numbered = [*labels] == [*range(len(labels))] and not any(type(one) is bool for one in labels)
+    if numbered or not (name.startswith("xgboost.") and name.endswith("Classifier")):
+        return last
+    voter = {"estimator": name, "params": last.params or {}}
+    params = {"estimators": [["xgboost", voter]], "voting": "soft"}
+    return Step(last.name, "sklearn.ensemble.VotingClassifier", params)
 
 
 def predicts(model: Model, where: str = "model") -> Target | None:
@@ -197,15 +213,23 @@ def _resolve_branches(
     return Step(step.name, branches=resolved, remainder=rest)
 
 
+def _check_transforms(name: str, where: str, what: str) -> None:
+    if name in _OF_TARGETS:
+        raise ConfigError(
+            f"{name} encodes the target, which classifiers take as it is; to encode features use "
+            "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder",
+            where=f"{where}.estimator",
+        )
+    if not hasattr(class_of(name, where), "transform"):
+        raise ConfigError(f"{name} cannot transform {what}", where=f"{where}.estimator")
+
+
 def _resolve_inner(branch: Branch, random_state: int, where: str) -> list[Inner]:
     found = []
     for index, inner in enumerate(branch.as_steps()):
         place = f"{where}.steps[{index}]" if isinstance(branch.steps, list) else where
         params = arguments(inner.estimator, inner.params or {}, random_state, place)
-        if not hasattr(class_of(inner.estimator, place), "transform"):
-            raise ConfigError(
-                f"{inner.estimator} cannot transform columns", where=f"{place}.estimator"
-            )
+        _check_transforms(inner.estimator, place, "columns")
         name = inner.estimator.rpartition(".")[2].lower()
         found.append(
             Inner(

@@ -7,7 +7,9 @@ Everything works on it but making it again: its recipe says that it was brought,
 
 from __future__ import annotations
 
+import copy
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -16,6 +18,7 @@ from artifact_pipeline import (
     __version__,
     canonical,
     checkout,
+    edge_cases,
     loading,
     local_state,
     numerics,
@@ -25,17 +28,17 @@ from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact import seal as sealing
 from artifact_pipeline.artifact.formats import parity, pickle
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
-from artifact_pipeline.artifact.manifest import Label
-from artifact_pipeline.artifact.open import verify
+from artifact_pipeline.artifact.manifest import MANIFEST, Label
+from artifact_pipeline.artifact.open import Verified, verify
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.data import Column, Description, Schema, Target, batch
-from artifact_pipeline.errors import CallError, DataError
-from artifact_pipeline.estimators import outputs, parts_of
+from artifact_pipeline.errors import CallError, ConfigError, DataError
+from artifact_pipeline.estimators import as_labels, boosters_of, outputs, parts_of
 from artifact_pipeline.evaluation import evaluate
+from artifact_pipeline.explain import sentence
 from artifact_pipeline.observation import observe
 from artifact_pipeline.parameters import check_fitted
 from artifact_pipeline.policy import Reference, trust_artifact
-from artifact_pipeline.probing import probe
 from artifact_pipeline.recipe import Brought, Recipe
 from artifact_pipeline.settings import Data, Kind, Model
 from artifact_pipeline.store import LATEST, Store
@@ -47,6 +50,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KINDS: dict[str, Kind] = {"b": "boolean", "i": "number", "u": "number", "f": "number", "M": "date"}
+
+
+MARKER = "\ue000missing"
+"""The category that stands for a missing text: private use, so that no text is like it."""
+MAX_TRIED = 1000
+"""How many texts are tried for what may stand for a missing one."""
 
 
 class Sealed(Struct, frozen=True):
@@ -82,31 +91,42 @@ def seal(
     """
     import numpy as np
 
+    estimator = _best(estimator)
     target = _target(estimator)
     _check_parameters(estimator)
-    kinds, rows = _rows(X)
-    truth = np.asarray(y)
-    _check(truth, len(rows), target)
-    with asking("predict with it", "estimator"):
-        found = Outputs(*outputs(estimator, rows))
-    labels = estimator.classes_.tolist() if target == "class" else []
+    labels = _labels(estimator) if target == "class" else []
     names = [str(label) for label in labels]
-    if not set(truth.tolist()) <= set(labels) and target == "class":
-        other = sorted(set(truth.tolist()) - set(labels), key=str)[0]
-        raise DataError(f"holds {other!r}, and the estimator knows {', '.join(names)}", where="y")
-    proven = batch(rows)
+    X = _with_names(X)
+    kinds, rows = _rows(X)
+    truth = _truth(y, len(rows), labels)
+    with asking("predict with it", "estimator"):
+        given = Outputs(*outputs(estimator, X if kinds else rows))
+    if given.predicted.shape != truth.shape:
+        raise CallError(
+            f"predicts {given.predicted.shape[1:]} values for a row, expected one; seal a model "
+            "of each target",
+            where="estimator",
+        )
+    marked = _with_marker(estimator) if kinds else estimator
+    served = _Served(marked, _missing_texts(estimator, marked, X, rows, kinds))
+    found = _as_served(served, rows, given)
+    proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
-    edges = _edges(estimator, rows, list(kinds.values()))
-    candidates = parity.candidates(estimator, proven)
+    edges = _edges(served, rows, list(kinds.values()))
+    candidates = parity.candidates(marked, proven)
     data = pickle.dump(estimator)
     described = _description(proven, truth, kinds, features, target, positive)
     made = _recipe(estimator, data, described)
     form, model, proof = parity.prove(candidates, proven, found, "estimator", edges, recipe=made)
     # What it learned from is not known here, so no categories are listed.
-    plain = [manifests.Column(name, kind, False, False, None) for name, kind in kinds.items()]
+    plain = [
+        manifests.Column(name, kind, False, False, None, missing_text=served.texts.get(name, UNSET))
+        for name, kind in kinds.items()
+    ]
     columns = parity.taken(plain, proof, edges) if kinds else UNSET
     index = np.arange(len(truth))
-    test = evaluate(truth, found.predicted, target, found.probabilities, labels, positive)
+    sealed = proof.outputs
+    test = evaluate(truth, sealed.predicted, target, sealed.probabilities, labels, positive)
     metrics = manifests.Metrics(test=test)
     files = sealing.seal(
         made,
@@ -114,9 +134,19 @@ def seal(
             manifests.Parts(0, len(truth)), canonical.digest(index.astype("<i8").tobytes())
         ),
         metrics,
-        parity.interface(form, proven, features, labels, names, found, None, columns),
+        parity.interface(
+            form,
+            proven,
+            features,
+            labels,
+            names,
+            found,
+            None,
+            columns,
+            UNSET if kinds else parity.limits(proof, edges),
+        ),
         proof.parity,
-        observe(estimator, rows, truth, index, names, target, examples),
+        observe(served, rows, truth, index, names, target, examples),
         model,
         data,
     )
@@ -179,10 +209,22 @@ def _check_parameters(estimator: Any) -> None:
             raise CallError(f"its {name} {why}; fit it without", where="estimator")
 
 
+def _with_names(X: Any) -> Any:
+    """Return a DataFrame whose columns are called by texts, or anything else as it is.
+
+    An estimator that was fitted to columns with other names knows them by their places.
+    """
+    if not hasattr(X, "set_axis") or all(isinstance(name, str) for name in X.columns):
+        return X
+    return X.set_axis([str(name) for name in X.columns], axis=1)
+
+
 def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
     """Return the columns of a DataFrame, none of an array, and X as a served model takes it."""
     import numpy as np
 
+    if hasattr(X, "toarray"):  # scipy's sparse matrices
+        X = X.toarray()
     if not hasattr(X, "columns"):
         try:
             matrix = np.asarray(X, dtype=np.float64)
@@ -190,23 +232,80 @@ def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
             raise DataError(f"is no matrix of numbers: {error}", where="X") from error
         if matrix.ndim != 2 or not matrix.size:
             raise DataError(f"has the shape {matrix.shape}, expected (rows, features)", where="X")
+        if not np.isfinite(matrix).all():
+            row, column = np.argwhere(~np.isfinite(matrix))[0]
+            raise DataError(
+                f"found {matrix[row, column]} in column {column}, and the rows of a matrix are "
+                "finite numbers; a DataFrame may miss values",
+                where=f"X, row {row + 1}",
+            )
         return {}, matrix
-    kinds: dict[str, Kind] = {
-        str(name): _KINDS.get(np.asarray(X[name]).dtype.kind, "text") for name in X.columns
-    }
+    kinds: dict[str, Kind] = {str(name): _kind(X, name) for name in X.columns}
+    if not kinds:
+        raise DataError(f"has the shape {X.shape}, expected (rows, features)", where="X")
     given = checking.columns_of(X, list(kinds.items()))
     return kinds, loading.frame(dict(zip(kinds, given, strict=True)))
 
 
-def _check(truth: NDArray[Any], rows: int, target: Target) -> None:
+def _kind(X: Any, name: Any) -> Kind:
+    dtype: Any = getattr(X[name], "dtype", None)
+    kind = dtype.kind if hasattr(dtype, "na_value") else checking.values_of(X[name]).dtype.kind
+    return "text" if kind == "O" else _KINDS.get(kind, "text")
+
+
+def _best(estimator: Any) -> Any:
+    """Return an estimator, of a search the best one that it found."""
+    from sklearn.model_selection._search import BaseSearchCV
+
+    if not isinstance(estimator, BaseSearchCV):
+        return estimator
+    if not hasattr(estimator, "best_estimator_"):
+        said = "has no best estimator; expected a fitted search with refit=True"
+        raise CallError(said, where="estimator")
+    return estimator.best_estimator_
+
+
+def _labels(estimator: Any) -> list[Label]:
+    classes = getattr(estimator, "classes_", None)
+    if not hasattr(classes, "dtype"):
+        several = isinstance(classes, list)
+        said = "predicts several targets, expected one" if several else "has no classes_"
+        raise CallError(said, where="estimator")
+    labels = as_labels(classes)
+    if labels.dtype.kind not in "biuU":
+        said = f"its labels are {labels.dtype}, expected text, booleans or integers"
+        raise CallError(said, where="estimator")
+    found: list[Label] = labels.tolist()
+    return found
+
+
+def _truth(y: Any, rows: int, labels: list[Label]) -> NDArray[Any]:
+    """Return the true labels, each as the estimator has it, or else float64 numbers: (n_rows,)."""
     import numpy as np
 
+    given = checking.values_of(y)
+    truth = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
     if truth.shape != (rows,):
-        raise DataError(f"has the shape {truth.shape}, expected ({rows},)", where="y")
-    if target == "number" and rows < 2:
+        raise DataError(f"has the shape {given.shape}, expected ({rows},)", where="y")
+    if labels:
+        known: dict[Any, Label] = {label: label for label in labels}
+        for index, value in enumerate(truth.tolist()):
+            if value not in known:
+                names = ", ".join(map(str, labels))
+                raise DataError(
+                    f"holds {value!r} in row {index + 1}, and the estimator knows {names}",
+                    where="y",
+                )
+        return np.array([known[value] for value in truth.tolist()])
+    if rows < 2:
         raise DataError("holds one number, and R² needs two", where="y")
-    if target == "number" and not np.isfinite(truth.astype(np.float64)).all():
+    try:
+        numbers = truth.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"does not hold numbers: {error}", where="y") from error
+    if not np.isfinite(numbers).all():
         raise DataError("holds a number that is not finite", where="y")
+    return numbers
 
 
 def _features(estimator: Any, matrix: Any) -> list[str]:
@@ -218,12 +317,143 @@ def _features(estimator: Any, matrix: Any) -> list[str]:
     )
 
 
-def _edges(estimator: Any, rows: Any, kinds: list[Kind]) -> parity.Edges | None:
-    if not kinds or not (found := probe(estimator, rows, kinds)).edges:
-        return None
-    with asking("predict with it", "estimator"):
-        said = Outputs(*outputs(estimator, found.rows))
-    return parity.Edges(found.edges, batch(found.rows), said)
+class _Served:
+    """An estimator that is given rows as they will be served: a missing text is empty."""
+
+    def __init__(self, estimator: Any, texts: dict[str, str | None]) -> None:
+        self.estimator = estimator
+        self.texts = {name: text for name, text in texts.items() if text is not None}
+        """What stands for a missing text, where that is not the empty one."""
+        self._unknown = [name for name, text in texts.items() if text is None]
+        if hasattr(estimator, "predict_proba"):
+            self.predict_proba = lambda X: estimator.predict_proba(self.mapped(X))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.estimator, name)
+
+    def predict(self, X: Any) -> Any:
+        return self.estimator.predict(self.mapped(X))
+
+    def mapped(self, X: Any) -> Any:
+        """Return rows as the estimator takes them.
+
+        Raises:
+            ValueError: for a missing text that no text stands for.
+        """
+        found = X.copy() if self.texts else X
+        for name, text in self.texts.items():
+            found[name] = found[name].where(found[name] != "", text).astype(object)
+        for name in self._unknown:
+            if (found[name] == "").any():
+                raise ValueError(f"no text stands for a missing {name!r}")
+        return found
+
+
+def _with_marker(estimator: Any) -> Any:
+    """Return an estimator whose encoders know a missing text as a category of its own by `MARKER`;
+    a graph has no missing text."""
+    import numpy as np
+
+    def marked(categories: Any) -> Any:
+        known = np.asarray(categories)
+        if known.dtype != object or not any(isinstance(one, str) for one in known):
+            return categories
+        texts = [one if isinstance(one, str) else MARKER for one in known]
+        return np.array(texts, dtype=object)
+
+    found = copy.deepcopy(estimator)
+    for part in parts_of(found):
+        if isinstance(categories := getattr(part, "categories_", None), list):
+            part.categories_ = [marked(one) for one in categories]
+    return found
+
+
+def _missing_texts(
+    estimator: Any, marked: Any, X: Any, rows: Any, kinds: dict[str, Kind]
+) -> dict[str, str | None]:
+    """Return what stands for a missing text in each column where the estimator takes a missing
+    text for something else than the empty one: a text that it answers alike, or None."""
+    import pandas as pd
+
+    found: dict[str, str | None] = {}
+    for name in (name for name, kind in kinds.items() if kind == "text"):
+        missing = X.copy()
+        absent = X[name][X[name].isna()]
+        marker = absent.iloc[0] if len(absent) else float("nan")
+        missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
+        try:
+            expected = Outputs(*edge_cases.outputs_of(estimator, missing))
+        except Exception:  # noqa: BLE001  (it refuses a missing text: an empty one is a text)
+            continue
+        seen = rows[name].value_counts().index.tolist()
+        for text in ["", MARKER, *(text for text in seen if text != "")][:MAX_TRIED]:
+            replaced = missing.copy()
+            replaced[name] = [text] * len(X)
+            try:
+                same = _same(Outputs(*edge_cases.outputs_of(marked, replaced)), expected)
+            except Exception:  # noqa: BLE001  (it refuses the empty text)
+                same = False
+            if same:
+                found |= {} if text == "" else {name: text}
+                break
+        else:
+            found[name] = None
+    return found
+
+
+def _same(a: Outputs, b: Outputs) -> bool:
+    import numpy as np
+
+    if (a.predicted != b.predicted).any():
+        return False
+    if a.probabilities is None or b.probabilities is None:
+        return True
+    return bool(np.allclose(a.probabilities, b.probabilities, rtol=0, atol=1e-12))
+
+
+def _as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
+    """Return what an estimator says of rows as they will be served.
+
+    Raises:
+        ConfigError: if that is not what it says of them as they are given.
+    """
+    import numpy as np
+
+    remedy = "fill missing texts before it is fitted, or give them a text of their own"
+    try:
+        found = Outputs(*edge_cases.outputs_of(served, rows))
+    except Exception as error:  # an estimator may raise anything
+        raise ConfigError(
+            f"it does not take these rows as they would be served, with missing texts empty "
+            f"({sentence(str(error))[:150]}); {remedy}",
+            where="estimator",
+        ) from error
+    other = np.flatnonzero(found.predicted != given.predicted)
+    if not len(other) and found.probabilities is not None and given.probabilities is not None:
+        apart = np.abs(found.probabilities - given.probabilities).max(axis=1)
+        other = np.flatnonzero(~(apart <= 1e-9))
+    if len(other):
+        raise ConfigError(
+            f"it answers row {other[0] + 1} otherwise when it is given as it would be served, "
+            f"numbers as float64 and missing texts empty; {remedy}",
+            where="estimator",
+        )
+    return found
+
+
+def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
+    cases = edge_cases.make(served.estimator, rows, rows, kinds or None)
+    found = edge_cases.answer(served, cases)
+    return parity.Edges(
+        rows=batch(served.mapped(found.rows)),
+        outputs=Outputs(found.predicted, found.probabilities),
+        kinds=found.kinds,
+        flaws=found.flaws,
+        columns=found.columns,
+        refused=found.refused,
+        made=found.made,
+        lowercase=found.lowercase,
+    )
 
 
 def _description(
@@ -256,13 +486,14 @@ def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
         rows,
         numerics.NATIVE,
         Brought(f"artifact-pipeline {__version__}", canonical.digest(data)),
+        boosters=boosters_of(estimator),
     )
 
 
 def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> Sealed:
     from artifact_pipeline.report import page
 
-    digest = store.add(files)
+    digest = store.add(_readable(files))
     verified = verify(store.folder(digest), digest)
     store.index(verified.manifest.recipe_digest, digest)
     trust_artifact(verified)
@@ -271,3 +502,11 @@ def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> 
     store.put_report(digest, report)
     store.set_alias(LATEST, digest)
     return Sealed(digest, str(store.folder(digest)), str(store.report(digest)), metrics)
+
+
+def _readable(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return files whose manifest and evaluation can be read again: others are not stored."""
+    manifest = manifests.decode(files[MANIFEST], MANIFEST)
+    digest = canonical.digest(files[MANIFEST])
+    Verified(Path(MANIFEST).parent, digest, manifest, files, files[MANIFEST]).evaluation()
+    return files

@@ -26,6 +26,8 @@ class Shown(Struct, frozen=True):
     digest: Digest
     folder: str
     manifest: Manifest
+    chosen: dict[str, Any] | None
+    """The parameters that a search chose, where there was one."""
     aliases: list[str]
     record: PastRun | None
     """The record of the run that made it, where the store has one."""
@@ -60,6 +62,7 @@ def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
         digest=found.digest,
         folder=str(found.folder),
         manifest=found.manifest,
+        chosen=found.evaluation().chosen(),
         aliases=[name for name, digest in place.aliases().items() if digest == found.digest],
         record=record_of(found.digest, store=store),
         promotions=[

@@ -107,6 +107,13 @@ class Rows(NamedTuple):
     notes: tuple[str, ...] = ()
     """What to say of how the rows were read, a sentence each."""
 
+    def labels(self) -> list[Any]:
+        """Return the distinct labels, sorted; none where numbers are predicted."""
+        import numpy as np
+
+        labels: list[Any] = [] if self.target == "number" else np.unique(self.y).tolist()
+        return labels
+
     def columns(self) -> dict[str, Kind] | None:
         """Return the features of a table and what they hold; None of a matrix."""
         columns = self.description.schema.columns

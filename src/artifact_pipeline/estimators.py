@@ -18,20 +18,42 @@ from typing import Any
 
 from artifact_pipeline.errors import ConfigError
 from artifact_pipeline.explain import nearest, sentence, show
-from artifact_pipeline.parameters import check, check_made
+from artifact_pipeline.parameters import FUNCTION_PARAMETERS, check, check_made
 
 # Public names alone: `sklearn.package.Class`, no part of it private.
 _NAME = re.compile(r"sklearn(\.[a-z][a-z0-9_]*)+\.[A-Z][A-Za-z0-9]*")
 # Modules that would be imported only to run their tests, or to change what others hold.
 _CLOSED = frozenset({"conftest", "estimator_checks", "experimental", "externals", "tests"})
+_EXPERIMENTAL = {
+    "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
+    "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
+    "sklearn.model_selection.HalvingRandomSearchCV": (
+        "sklearn.experimental.enable_halving_search_cv"
+    ),
+}
+"""Estimators that scikit-learn shows only once another module was imported."""
+
+
+BOOSTERS: dict[str, tuple[str, ...]] = {
+    "lightgbm": ("LGBMClassifier", "LGBMRegressor"),
+    "xgboost": ("XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor"),
+}
+"""The estimators of other packages that a config may name."""
+_DETERMINISTIC: dict[str, dict[str, Any]] = {
+    "lightgbm": {"deterministic": True, "force_row_wise": True, "n_jobs": 1, "verbosity": -1},
+    "xgboost": {"n_jobs": 1},
+}
+"""Settings without which other runs might give other bits. The number of threads is among them,
+since both packages write it into the model."""
 
 
 def arguments(
     name: str, params: dict[str, Any], random_state: int, where: str, nested: bool = False
 ) -> dict[str, Any]:
-    """Return the parameters of an estimator as a recipe says them: every random state filled in.
+    """Return the parameters of an estimator as a recipe says them: every random state filled in,
+    and what makes a booster deterministic.
 
-    `n_jobs` is left out: how many processes compute decides no result.
+    `n_jobs` is left out: how many processes compute decides no result of scikit-learn.
 
     Raises:
         ConfigError: for an estimator that is not scikit-learn's, a parameter that it does not
@@ -57,9 +79,10 @@ def arguments(
         if known is None or set(own) <= set(known):
             said = f"{name} refuses it: {sentence(str(error))}"
             raise ConfigError(said, where=f"{where}.params") from error
-    _check_keys(name, params, known, where)
+    fixed = _DETERMINISTIC.get(name.partition(".")[0], {})
+    _check_keys(name, params, {**known, **fixed}, where)
     unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
-    filled = {**dict.fromkeys(unset, random_state), **own}
+    filled = {**dict.fromkeys(unset, random_state), **fixed, **own}
     values = _values(cls, filled)
     for key, value in values.items():
         check_made(key, value, f"{where}.params.{key}")
@@ -138,7 +161,16 @@ def make(name: str, params: dict[str, Any]) -> Any:
 def _values(cls: type[Any], params: dict[str, Any]) -> dict[str, Any]:
     """Return parameters as the class wants them: estimators made, tuples and dicts as such."""
     constraints = getattr(cls, "_parameter_constraints", {})
-    return {key: value_of(value, constraints.get(key)) for key, value in params.items()}
+    return {key: make_value(key, value, constraints.get(key)) for key, value in params.items()}
+
+
+def make_value(name: str, value: Any, constraints: Any = None) -> Any:
+    """Return the value of the parameter `name` as an estimator takes it: functions, estimators,
+    tuples and dictionaries made of what JSON can say."""
+    if name.rpartition("__")[2] in FUNCTION_PARAMETERS and isinstance(value, str):
+        module, _, function = value.rpartition(".")
+        return getattr(importlib.import_module(module), function)
+    return value_of(value, constraints)
 
 
 def value_of(value: Any, constraints: Any) -> Any:
@@ -161,8 +193,8 @@ def _is_pair(value: Any) -> bool:
 
 def _ask_the_estimator(estimator: Any, where: str) -> None:
     ask = getattr(estimator, "_validate_params", None)  # what its own fit calls first
-    if ask is None or not hasattr(estimator, "_parameter_constraints"):
-        return  # a kernel, or FeatureUnion, which declares none
+    if ask is None or not hasattr(estimator, "_parameter_constraints"):  # a kernel, FeatureUnion
+        return
     try:
         ask()
     except ValueError as error:
@@ -177,18 +209,24 @@ def _ask_the_estimator(estimator: Any, where: str) -> None:
 
 
 def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
-    """Return scikit-learn's class of that name; nothing is imported for any other name.
+    """Return the class of that name, scikit-learn's or one of `BOOSTERS`; nothing is imported for
+    any other name.
 
     A nested one may be a kernel, too: what has parameters and no fit.
     """
+    if name.partition(".")[0] in BOOSTERS:
+        return _booster(name, where)
     if not _NAME.fullmatch(name) or _CLOSED.intersection(name.split(".")):
         raise ConfigError(
             f"found {show(name)}, expected the public name of a scikit-learn class, such as "
-            "sklearn.linear_model.LogisticRegression",
+            "sklearn.linear_model.LogisticRegression, or of one of LightGBM or XGBoost, such as "
+            "lightgbm.LGBMClassifier",
             where=where,
         )
     package, _, cls = name.rpartition(".")
     try:
+        if name in _EXPERIMENTAL:
+            importlib.import_module(_EXPERIMENTAL[name])
         module = importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(f"scikit-learn has no {package}", where=where) from error
@@ -208,6 +246,25 @@ def class_of(name: str, where: str, nested: bool = False) -> type[Any]:
     return found
 
 
+def _booster(name: str, where: str) -> type[Any]:
+    package, _, cls = name.partition(".")
+    if cls not in BOOSTERS[package]:
+        known = [f"{package}.{one}" for one in BOOSTERS[package]]
+        raise ConfigError(f"found {show(name)}; {nearest(name, known)}", where=where)
+    try:
+        found: type[Any] = getattr(importlib.import_module(package), cls)
+    except ImportError as error:
+        raise ConfigError(
+            f"{package} is not installed; pip install 'artifact-pipeline[boosting]'", where=where
+        ) from error
+    return found
+
+
+def boosters_of(estimator: Any) -> set[str]:
+    """Return the packages among `BOOSTERS` that an estimator, or one that it holds, is from."""
+    return {type(one).__module__.partition(".")[0] for one in parts_of(estimator)} & {*BOOSTERS}
+
+
 def _required(cls: type[Any]) -> list[str]:
     """Return the constructor's arguments that have no default."""
     arguments = inspect.signature(cls).parameters.values()
@@ -216,18 +273,62 @@ def _required(cls: type[Any]) -> list[str]:
 
 
 def outputs(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what a fitted estimator predicts of X, and its probabilities or None."""
-    gives = hasattr(estimator, "predict_proba")
-    return estimator.predict(X), estimator.predict_proba(X) if gives else None
+    """Return what a fitted estimator predicts of X, and its probabilities or None.
+
+    Labels are (n_rows,) text, booleans or integers, also where the estimator learned whole floats
+    or objects; numbers and probabilities are float64.
+    """
+    import numpy as np
+    from sklearn.base import is_classifier
+
+    predicted = np.asarray(estimator.predict(X))
+    if predicted.ndim == 2 and predicted.shape[1] == 1:  # it learned y of that shape
+        predicted = predicted[:, 0]
+    served = as_labels(predicted) if is_classifier(estimator) else predicted.astype(np.float64)
+    if not hasattr(estimator, "predict_proba"):
+        return served, None
+    return served, np.asarray(estimator.predict_proba(X), dtype=np.float64)
+
+
+def as_labels(values: Any) -> Any:
+    """Return an array of labels as text, booleans or integers, which whole floats become.
+
+    >>> import numpy as np
+    >>> as_labels(np.array([0.0, 1.0])), as_labels(np.array(["a", "b"], dtype=object))
+    (array([0, 1]), array(['a', 'b'], dtype='<U1'))
+    """
+    import numpy as np
+
+    if values.dtype.kind == "O":
+        values = np.array(values.tolist())
+    whole = values.dtype.kind == "f" and (values == np.floor(values)).all()
+    return values.astype(np.int64) if whole else values
 
 
 def forget_addresses(estimator: Any) -> None:
-    """Remove what a fitted estimator holds of places in memory: they are others in each process.
+    """Remove what differs from process to process in a fitted estimator: addresses and times.
 
-    The id of a vectorizer's stop words tells it that it has looked at them; it looks again.
+    The id of a vectorizer's stop words tells it that it has looked at them; it looks again. A
+    search records how long its fits took.
     """
     for part in parts_of(estimator):
         vars(part).pop("_stop_words_id", None)
+        vars(part).pop("refit_time_", None)
+        if isinstance(found := getattr(part, "cv_results_", None), dict):
+            part.cv_results_ = {k: v for k, v in found.items() if not k.endswith("_time")}
+        if type(tree := getattr(part, "tree_", None)).__name__ == "Tree":
+            _clear_padding(tree)
+
+
+def _clear_padding(tree: Any) -> None:
+    """Write zeros between the fields of a compiled tree's nodes, where nobody wrote anything."""
+    import numpy as np
+
+    state = tree.__getstate__()
+    nodes = np.zeros(len(state["nodes"]), state["nodes"].dtype)  # zeros_like writes fields only
+    for field in nodes.dtype.names:
+        nodes[field] = state["nodes"][field]
+    tree.__setstate__({**state, "nodes": nodes})
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
@@ -246,6 +347,8 @@ def parts_of(estimator: Any) -> Iterator[Any]:
             waiting += vars(one).values()
         elif isinstance(one, dict):
             waiting += one.values()
+        elif type(one).__module__.startswith("sklearn.") and hasattr(one, "__dict__"):
+            waiting += vars(one).values()  # what a calibrated classifier holds, for one
         elif isinstance(one, (list, tuple, set)):
             waiting += one
         elif getattr(getattr(one, "dtype", None), "kind", "") == "O":

@@ -122,15 +122,16 @@ def evaluate(
     never predicted counts as 0, and the ROC AUC of more than two is that of each against the
     rest, weighted. One that is not defined on these rows is left out: recall without a positive
     row, what is measured of probabilities where a true class is not among `labels`, R² of one row.
+    Those of probabilities and of numbers are rounded to ten digits.
     """
     from sklearn import metrics
 
     if target == "number":
         return {
             # Of one row there is no variance to explain.
-            **({"r2": float(metrics.r2_score(y_true, y_pred))} if len(y_true) > 1 else {}),
-            "mae": float(metrics.mean_absolute_error(y_true, y_pred)),
-            "rmse": float(metrics.root_mean_squared_error(y_true, y_pred)),
+            **({"r2": _rounded(metrics.r2_score(y_true, y_pred))} if len(y_true) > 1 else {}),
+            "mae": _rounded(metrics.mean_absolute_error(y_true, y_pred)),
+            "rmse": _rounded(metrics.root_mean_squared_error(y_true, y_pred)),
         }
 
     def averages(average: str, **of: Any) -> tuple[float, float, float]:
@@ -183,10 +184,17 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
     if len(labels) < 2 or not truth.any(axis=1).all():
         return {}
     proba = np.asarray(probabilities, dtype=np.float64)
-    proba = proba / proba.sum(axis=1, keepdims=True)
+    sums = proba.sum(axis=1, keepdims=True)
+    if not (sums > 0).all():  # one against the rest: a row of which every estimator says no
+        return {}
+    proba = proba / sums
     found = {
-        "log_loss": float(metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))),
-        "brier": float(((proba - truth) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)),
+        "log_loss": _rounded(
+            metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))
+        ),
+        "brier": _rounded(
+            ((proba - truth) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)
+        ),
     }
     if truth.any(axis=0).all():
         if len(labels) == 2:
@@ -196,16 +204,22 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
     return found
 
 
+def _rounded(value: Any) -> float:
+    """Return a figure to ten digits: the last bits of what a graph gives follow the CPU, and a
+    manifest's bytes must not."""
+    return float(f"{value:.10g}")
+
+
 def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:
     """Return the metrics of a fitted estimator on X (n_rows, n_features) and y (n_rows,)."""
     from sklearn.base import is_regressor
 
-    from artifact_pipeline.estimators import outputs
+    from artifact_pipeline.estimators import as_labels, outputs
 
     predicted, proba = outputs(model, X)
     if is_regressor(model):
         return evaluate(y, predicted, "number")
-    return evaluate(y, predicted, "class", proba, model.classes_.tolist())
+    return evaluate(y, predicted, "class", proba, as_labels(model.classes_).tolist())
 
 
 def judge(

@@ -69,11 +69,7 @@ def source(
         found: dict[str, Any] = {"dataset": known.dataset}
         found |= {} if isinstance(known.examples, UnsetType) else {"examples": known.examples}
         return found
-    place = data or place_of(digest, store)
-    if place is None:
-        raise DataError(
-            "no run record says where it lies; name it with --data", where=f"data {known.title}"
-        )
+    place = data or _recorded(digest, store, where=f"data {known.title}")
     schema = known.schema
     found = {
         "path": str(place),
@@ -102,6 +98,22 @@ def source(
     if not isinstance(known.table, UnsetType) and not isinstance(known.table.csv, UnsetType):
         found["csv"] = msgspec.to_builtins(known.table.csv)
     return found
+
+
+def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
+    """Return where the run that made an artifact found its table, if the table is still there."""
+    place = place_of(digest, store)
+    if place is None:
+        raise DataError("no run record says where it lies; name it with --data", where=where)
+    try:
+        files.locate(place, "")
+    except DataError as error:
+        raise DataError(
+            f"the run that made the artifact read {place}, which cannot be read here; "
+            "name the table with --data",
+            where=where,
+        ) from error
+    return place
 
 
 def place_of(digest: Digest, store: Reference | None) -> str | None:

@@ -109,7 +109,8 @@ def infer(
 
         batch, truth = held_out.rows_of(predictor.manifest, predictor.digest, data, store)
     elif isinstance(columns, UnsetType):
-        batch = rows.parse(given, predictor.interface.features, where)
+        features, limits = predictor.interface.features, predictor.interface.limits
+        batch = rows.check(rows.parse(given, features, where), features, where, limits)
     else:
         batch = (table := _table(given, where, predictor.manifest, columns)).columns
     outputs = predictor.run(batch)

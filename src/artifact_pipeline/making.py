@@ -56,23 +56,22 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
     trained = trainer.train()
     from artifact_pipeline.artifact.formats import parity
     from artifact_pipeline.artifact.seal import seal
-    from artifact_pipeline.probing import Edge
 
-    said, edges = trained.said, None
-    if trained.edges is not None and trained.at_edges is not None:
-        marks = msgspec.convert(said["edges"], list[Edge])
-        edges = parity.Edges(marks, trained.edges, trained.at_edges)
+    said, edges = trained.said, trained.edges
     where = f"{record.config}: model"
     form, model, proof = parity.prove(
         trainer.forms(), trained.rows, trained.outputs, where, edges, recipe=made.recipe
     )
+    metrics, doubts = trainer.measure(proof.outputs)
     columns: list[manifests.Column] | UnsetType = UNSET
     if "columns" in said:
         known = msgspec.convert(said["columns"], list[manifests.Column])
         columns = parity.taken(known, proof, edges)
-    record.warnings = said["warnings"]
+    record.warnings = [*said["warnings"], *doubts]
     if made.recipe.numerics.profile == numerics.NATIVE:
         record.warnings = [*record.warnings, made.warning or _NATIVE]
+    if not isinstance(proof.parity.reason, UnsetType):
+        record.warnings = [*record.warnings, f"{proof.parity.reason}."]
     record.parity_measured = proof.measured
     interface = parity.interface(
         form,
@@ -83,11 +82,12 @@ def _make(made: Plan, trainer: Trainer, record: Record) -> tuple[dict[str, bytes
         trained.outputs,
         msgspec.convert(said["image"], Image | None),
         columns,
+        UNSET if "columns" in said else parity.limits(proof, edges),
     )
     files = seal(
         made.recipe,
         msgspec.convert(said["split"], manifests.SplitSummary),
-        msgspec.convert(said["metrics"], manifests.Metrics),
+        metrics,
         interface,
         proof.parity,
         msgspec.convert(said["evaluation"], Evaluation),

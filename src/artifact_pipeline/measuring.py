@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from artifact_pipeline import edge_cases
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import MAX_CATEGORIES, Column, Metrics, Slice, Spread
 from artifact_pipeline.data import Column as TableColumn
@@ -17,10 +18,9 @@ from artifact_pipeline.estimators import outputs
 from artifact_pipeline.evaluation import TITLES, evaluate
 from artifact_pipeline.explain import show
 from artifact_pipeline.learning import Learned
-from artifact_pipeline.observation import EXAMPLES, Evaluation, observe
-from artifact_pipeline.probing import probe
-from artifact_pipeline.settings import ColumnFormat, Kind, Value
-from artifact_pipeline.settings import Evaluation as Asked
+from artifact_pipeline.observation import EXAMPLES, observe
+from artifact_pipeline.observation import Evaluation as Observed
+from artifact_pipeline.settings import ColumnFormat, Evaluation, Kind, Value
 from artifact_pipeline.splitting import Parts
 from artifact_pipeline.tables import kinds
 
@@ -28,39 +28,16 @@ from artifact_pipeline.tables import kinds
 def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Outputs]]]:
     """Return what is said of a fitted estimator, and named rows with what it says of them.
 
-    Said are `metrics`, `split`, `evaluation`, `warnings`, and for the interface `features`,
-    `labels`, `label_names`, `image`, `columns`; the rows are `held_out`, and `edges` of a table.
-
-    Raises:
-        DataError: for a slice that has no held-out rows.
+    Said are `split`, `evaluation`, `warnings`, `edge_cases` but for their rows, and for the
+    interface `features`, `labels`, `label_names`, `image`, `columns`; the rows are `held_out`
+    and `edges`.
     """
     rows, parts = learned.prepared.rows, learned.prepared.parts
     estimator: Any = learned.fitted.estimator
-    labels = estimator.classes_.tolist() if rows.target == "class" else []
+    labels = _labels(learned)
     names = dict(zip(sorted(set(rows.y.tolist())), rows.label_names, strict=False))
     label_names = [names[label] for label in labels]
-    predicted, proba = outputs(estimator, parts.X_test)
-    held_out = Outputs(predicted, proba)
-
-    def of(y: Any, said: Any, probabilities: Any) -> dict[str, float]:
-        positive = rows.description.positive
-        return evaluate(y, said, rows.target, probabilities, labels, positive)
-
-    slices: dict[str, Slice] | UnsetType = UNSET
-    asked = learned.prepared.config.evaluation
-    if isinstance(asked, Asked) and not isinstance(asked.slices, UnsetType):
-        slices = {}
-        for name, conditions in asked.slices.items():
-            where = f"{learned.prepared.where}: evaluation.slices.{name}"
-            mask = inside(rows, parts, conditions, where)
-            some = None if proba is None else proba[mask]
-            slices[name] = Slice(int(mask.sum()), of(parts.y_test[mask], predicted[mask], some))
-    metrics = Metrics(
-        train=of(parts.y_train, *outputs(estimator, parts.X_train)),
-        test=of(parts.y_test, predicted, proba),
-        slices=slices,
-        cv=UNSET if isinstance(learned.cv, UnsetType) else _spreads(learned.cv),
-    )
+    held_out = Outputs(*outputs(estimator, parts.X_test))
     most = rows.description.examples
     seen = observe(
         estimator,
@@ -73,63 +50,107 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     )
     leaks = learned.leaks or UNSET
     seen = msgspec.structs.replace(seen, search=learned.search, leaks=leaks)
+    columns = rows.columns()
+    kinds = list(columns.values()) if columns else None
+    cases = edge_cases.make(estimator, parts.X_train, parts.X_test, kinds)
+    answers = edge_cases.answer(estimator, cases)
     said = {
-        "metrics": msgspec.to_builtins(metrics),
         "split": parts.summary(),
         "evaluation": msgspec.to_builtins(seen),
         "warnings": [
             *rows.notes,
             *learned.fitted.warnings,
             *learned.leaks,
-            *_doubts(learned, metrics, seen),
+            *_unlearned(seen),
         ],
         "features": rows.feature_names,
         "labels": labels,
         "label_names": label_names,
         "image": msgspec.to_builtins(rows.image),
+        "edge_cases": {
+            name: getattr(answers, name)
+            for name in ("kinds", "flaws", "columns", "refused", "made", "lowercase")
+        },
     }
-    batches = {"held_out": (batch(parts.X_test), held_out)}
-    if columns := rows.columns():
-        probed = probe(estimator, parts.X_test, list(columns.values()), parts.X_train)
+    if columns:
         said["columns"] = msgspec.to_builtins(_columns(columns, rows.formats(), parts))
-        if probed.edges:
-            said["edges"] = probed.edges
-            batches["edges"] = (batch(probed.rows), Outputs(*outputs(estimator, probed.rows)))
+    batches = {
+        "held_out": (batch(parts.X_test), held_out),
+        "edges": (batch(answers.rows), Outputs(answers.predicted, answers.probabilities)),
+    }
     return said, batches
 
 
-def _doubts(learned: Learned, metrics: Metrics, seen: Evaluation) -> list[str]:
-    """Return what to say of figures that do not show what they seem to."""
-    parts, said = learned.prepared.parts, []
-    for one in seen.unlearned or []:
-        held, count = f"{one.support} held-out rows", "they count"
-        if one.support == 1:
-            held, count = "1 held-out row", "it counts"
-        said.append(
-            f"the class {show(one.label)} has {held} and no training row, so {count} as missed, "
-            "and metrics of probabilities are left out"
-        )
+def metrics(learned: Learned, sealed: Outputs) -> Metrics:
+    """Return how good a model is: on the held-out rows by what its sealed form says of them, on
+    the training rows and over folds by what the estimator says.
+
+    Raises:
+        DataError: for a slice that has no held-out rows.
+    """
+    rows, parts = learned.prepared.rows, learned.prepared.parts
+    labels, positive = _labels(learned), rows.description.positive
+    predicted, proba = sealed
+    if labels:
+        predicted = predicted.astype(parts.y_test.dtype)  # ONNX gives booleans as 0 and 1
+
+    def of(y: Any, said: Any, probabilities: Any) -> dict[str, float]:
+        return evaluate(y, said, rows.target, probabilities, labels, positive)
+
+    slices: dict[str, Slice] | UnsetType = UNSET
+    config = learned.prepared.config.evaluation
+    if isinstance(config, Evaluation) and not isinstance(config.slices, UnsetType):
+        slices = {}
+        for name, conditions in config.slices.items():
+            where = f"{learned.prepared.where}: evaluation.slices.{name}"
+            mask = inside(rows, parts, conditions, where)
+            some = None if proba is None else proba[mask]
+            slices[name] = Slice(int(mask.sum()), of(parts.y_test[mask], predicted[mask], some))
+    return Metrics(
+        train=of(parts.y_train, *outputs(learned.fitted.estimator, parts.X_train)),
+        test=of(parts.y_test, predicted, proba),
+        slices=slices,
+        cv=UNSET if isinstance(learned.cv, UnsetType) else _spreads(learned.cv),
+    )
+
+
+def doubts(learned: Learned, metrics: Metrics) -> list[str]:
+    """Return warnings about metrics that are worse, or rest on less, than they seem to."""
+    parts, warnings = learned.prepared.parts, []
     if learned.prepared.rows.target == "number":
         if metrics.test["r2"] < 0:
-            said.append(
+            warnings.append(
                 f"the held-out R² is {metrics.test['r2']:.4f}: the mean of the target predicts "
                 "these rows better"
             )
     else:
         label, share = _baseline(parts)
         if metrics.test["accuracy"] <= share and share < 1:
-            said.append(
+            warnings.append(
                 f"the held-out accuracy of {metrics.test['accuracy']:.4f} is not above that of "
                 f"always predicting {show(label)}, {share:.4f}"
             )
     folds = len(learned.prepared.cv or [])
     for name, spread in (metrics.cv or {}).items():
         if len(spread.folds) < folds:
-            said.append(
+            warnings.append(
                 f"{TITLES.get(name, name)} is defined on {len(spread.folds)} of {folds} folds, and "
                 "averaged over those"
             )
-    return said
+    return warnings
+
+
+def _unlearned(seen: Observed) -> list[str]:
+    warnings = []
+    for one in seen.unlearned or []:
+        held, count = f"{one.support} held-out rows", "they count"
+        if one.support == 1:
+            held, count = "1 held-out row", "it counts"
+        warnings.append(
+            f"the class {show(one.label)} has {held} and no training row, so {count} as missed, "
+            "and metrics of probabilities are left out"
+        )
+    return warnings
 
 
 def _baseline(parts: Parts) -> tuple[Any, float]:
@@ -139,6 +160,11 @@ def _baseline(parts: Parts) -> tuple[Any, float]:
     labels, counts = np.unique(parts.y_train, return_counts=True)
     most = labels[counts.argmax()]
     return most.item(), float((parts.y_test == most).mean())
+
+
+def _labels(learned: Learned) -> list[Any]:
+    estimator: Any = learned.fitted.estimator
+    return estimator.classes_.tolist() if learned.prepared.rows.target == "class" else []
 
 
 def inside(rows: Rows, parts: Parts, conditions: dict[str, Any], where: str) -> Any:

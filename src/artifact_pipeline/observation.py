@@ -99,6 +99,10 @@ class Evaluation(Struct, frozen=True, forbid_unknown_fields=True):
     unlearned: list[Unlearned] | UnsetType = UNSET
     """Classes that only held-out rows have; absent where there are none."""
 
+    def chosen(self) -> dict[str, Any] | None:
+        """Return the parameters that a search chose, where there was one."""
+        return None if isinstance(self.search, UnsetType) else self.search.best
+
     def fits(self, labels: int, texts: Sequence[bool]) -> bool:
         """Return whether every table in it has the size that labels and features give.
 
@@ -145,8 +149,9 @@ def observe(
     """
     import numpy as np
 
-    predicted = estimator.predict(X)
-    proba = estimator.predict_proba(X) if hasattr(estimator, "predict_proba") else None
+    from artifact_pipeline.estimators import as_labels, outputs
+
+    predicted, proba = outputs(estimator, X)
     worst = np.abs(predicted - y) if target == "number" else (predicted != y).astype(float)
     examples = [
         Example(
@@ -164,7 +169,7 @@ def observe(
         return Evaluation(len(y), [], [], None, examples, weights, errors)
     from sklearn.metrics import precision_recall_fscore_support
 
-    labels = estimator.classes_
+    labels = as_labels(estimator.classes_)
     strange = sorted(set(y.tolist()) - set(labels.tolist()))
     unlearned = [
         Unlearned(

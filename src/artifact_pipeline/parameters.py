@@ -25,6 +25,22 @@ GRIDS = ("param_grid", "param_distributions")
 KERNELS = ("kernel", "kernels", "k1", "k2")
 """The parameters that take a Gaussian process kernel, the only callable that a config can name."""
 
+FUNCTION_PARAMETERS = ("func", "inverse_func")
+"""The parameters that take one of `FUNCTIONS` by its name."""
+FUNCTIONS = frozenset(
+    f"{module}.{name}"
+    for module, names in {
+        "numpy": (
+            "absolute arccos arccosh arcsin arcsinh arctan arctanh cbrt ceil cos cosh deg2rad exp "
+            "exp2 expm1 fabs floor log log10 log1p log2 negative rad2deg reciprocal rint sign sin "
+            "sinh sqrt square tan tanh trunc"
+        ),
+        "scipy.special": "erf exp10 expit expm1 gammaln log1p logit",
+    }.items()
+    for name in names.split()
+)
+"""Functions that compute elementwise, and do nothing else."""
+
 _METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
 # HiGHS knows other options that write its log, its model and its solution to any path:
 # https://docs.scipy.org/doc/scipy/reference/optimize.linprog-highs.html lists these.
@@ -74,7 +90,7 @@ def check_made(name: str, value: Any, where: str) -> None:
     if isinstance(value, (list, tuple)):
         for one in value:
             check_made(name, one, where)
-    elif callable(value) and name not in KERNELS:
+    elif callable(value) and name not in (*KERNELS, *FUNCTION_PARAMETERS):
         raise ConfigError(
             f"found a {type(value).__name__}, which scikit-learn would call; "
             f"{name!r} takes no kernel",
@@ -155,8 +171,15 @@ def _holds_numbers(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float))
 
 
-# An allow-list of functions by public name (numpy.log1p) would replace `_is_null` here.
-_FUNCTION = _Rule(_is_null, "null", "it would be called")
+def _is_function(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value in FUNCTIONS)
+
+
+_FUNCTION = _Rule(
+    _is_function,
+    "null or the name of an elementwise function such as 'numpy.log1p'",
+    "it is called; docs/config.md lists the names",
+)
 _ARGUMENTS = _Rule(_is_empty, "null", "they are arguments of a function, and none is allowed")
 _NUMBERS = _Rule(
     _are_numbers,
@@ -172,7 +195,7 @@ RULES: dict[str, _Rule] = {
     ),
     "func": _FUNCTION,
     "inverse_func": _FUNCTION,
-    "callback": _FUNCTION,
+    "callback": _Rule(_is_null, "null", "it would be called"),
     "kw_args": _ARGUMENTS,
     "inv_kw_args": _ARGUMENTS,
     "fun_args": _NUMBERS,

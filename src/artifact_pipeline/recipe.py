@@ -13,10 +13,10 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -155,20 +155,35 @@ def make(
     )
 
 
-def brought(model: settings.Model, rows: data.Description, profile: str, how: Brought) -> Recipe:
-    """Return the recipe of a model that was fitted elsewhere, and measured on rows here."""
-    return msgspec.structs.replace(_here(model, rows, profile, Split("given")), brought=how)
+def brought(
+    model: settings.Model,
+    rows: data.Description,
+    profile: str,
+    how: Brought,
+    *,
+    boosters: Iterable[str] = (),
+) -> Recipe:
+    """Return the recipe of a model that was fitted elsewhere, and measured on rows here.
+
+    `boosters` are the packages beside scikit-learn that its estimators are from.
+    """
+    found = msgspec.structs.replace(_here(model, rows, profile, Split("given")), brought=how)
+    packages = {**found.packages, **versions(boosters)}
+    return msgspec.structs.replace(found, packages=packages)
 
 
 def _here(model: settings.Model, rows: data.Description, profile: str, how: Split) -> Recipe:
-    table = rows.dataset is UNSET
+    named = msgspec.json.encode(model).decode()
+    packages = {*PACKAGES, *re.findall(r'"estimator":"(lightgbm|xgboost)\.', named)}
+    if rows.dataset is UNSET:
+        packages.update(OF_TABLES)
     return Recipe(
         recipe_version=1,
         code=code_digest(),
         data=rows,
         model=model,
         numerics=Numerics(profile, numerics.cpu_model() if profile == numerics.NATIVE else UNSET),
-        packages=versions((*PACKAGES, *OF_TABLES) if table else PACKAGES),
+        packages=versions(packages),
         platform=Platform(
             libc=_libc(),
             machine=numerics.machine(),
@@ -194,21 +209,51 @@ def title(recipe: Recipe) -> str:
     )
 
 
-def estimators(recipe: Recipe) -> list[str]:
-    """Return a recipe's steps, one line each, branches as lines of their own."""
+def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[str]:
+    """Return the steps of a recipe's model, one line each, branches as lines of their own.
+
+    `chosen` are the parameters that a search chose, by the names that the search has for them:
+    the lines are those of the estimator that was sealed, and one more says so.
+    """
     lines = []
+    named = recipe.model.steps is not UNSET
     for step in recipe.model.as_steps():
+        own = _under(chosen or {}, step.name) if named else dict(chosen or {})
         for branch in step.branches or ():
-            inner = " → ".join(_call(one) for one in branch.as_steps())
+            inner_own = _under(own, branch.name)
+            several = branch.steps is not UNSET
+            inner = " → ".join(
+                _call(one, _under(inner_own, str(one.name)) if several else inner_own)
+                for one in branch.as_steps()
+            )
             lines.append(f"{branch.name} [{', '.join(branch.names())}]: {inner}")
         if isinstance(step.estimator, str):
-            lines.append(_call(step))
+            lines.append(_call(step, own))
+    if chosen is not None and isinstance(recipe.search, settings.Search):
+        said = ", ".join(f"{name}={json.dumps(value)}" for name, value in chosen.items())
+        lines.append(f"chosen by a {recipe.search.method} search: {said}")
     return lines
 
 
-def _call(step: settings.Step | settings.Inner) -> str:
-    params = ", ".join(f"{k}={json.dumps(v)}" for k, v in (step.params or {}).items())
-    return f"{step.estimator}({params})"
+def _under(chosen: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the parameters of one step; under "" the estimator that takes its place."""
+    found = {
+        key.removeprefix(f"{name}__"): value
+        for key, value in chosen.items()
+        if key.startswith(f"{name}__")
+    }
+    return found | ({"": chosen[name]} if name in chosen else {})
+
+
+def _call(step: settings.Step | settings.Inner, chosen: Mapping[str, Any]) -> str:
+    estimator, params = step.estimator, dict(step.params or {})
+    own = dict(chosen)
+    if (other := own.pop("", None)) is not None:
+        if not isinstance(other, dict) or "estimator" not in other:
+            return str(other)
+        estimator, params = other["estimator"], dict(other.get("params", {}))
+    said = ", ".join(f"{k}={json.dumps(v)}" for k, v in sorted({**params, **own}.items()))
+    return f"{estimator}({said})"
 
 
 @cache

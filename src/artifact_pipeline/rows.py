@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
+from artifact_pipeline.tables.limits import NumberLimits, outside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,11 +156,18 @@ def _npy(data: bytes, features: list[str], where: str) -> NDArray[np.float64]:
     return check(matrix, features, where)
 
 
-def check(matrix: NDArray[np.float64], features: list[str], where: str) -> NDArray[np.float64]:
+def check(
+    matrix: NDArray[np.float64],
+    features: list[str],
+    where: str,
+    limits: Sequence[NumberLimits] | UnsetType = UNSET,
+) -> NDArray[np.float64]:
     """Return `matrix` if it is (n_rows, n_features) with a row or more, all of it finite.
 
+    `limits` are those of the features, where the model does not take every finite number.
+
     Raises:
-        DataError: otherwise; a value that is not finite is named by its row.
+        DataError: otherwise; a value that is not finite, or not taken, is named by its row.
     """
     import numpy as np
 
@@ -174,7 +185,24 @@ def check(matrix: NDArray[np.float64], features: list[str], where: str) -> NDArr
             f"{features[column]} is {matrix[row, column]}, expected a finite number",
             where=f"{where}, row {row + 1}",
         )
+    if not limits or _within_all(matrix, limits):
+        return matrix
+    for column, name, limit in zip(matrix.T, features, limits, strict=True):
+        if wrong := outside(column, limit):
+            row, why = wrong
+            raise DataError(f"{name} {why}", where=f"{where}, row {row + 1}")
     return matrix
+
+
+def _within_all(matrix: NDArray[np.float64], limits: Sequence[NumberLimits]) -> bool:
+    """Return whether all values lie in the narrowest of all ranges: most do, and it is fast."""
+    low, high = -math.inf, math.inf
+    for one in limits:
+        if not isinstance(one.numbers, UnsetType):
+            return False
+        if not isinstance(one.range, UnsetType):
+            low, high = max(low, one.range[0]), min(high, one.range[1])
+    return bool(matrix.min() >= low and matrix.max() <= high)
 
 
 def _check_length(found: int, features: list[str], place: str) -> None:

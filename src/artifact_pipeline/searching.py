@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import UnsetType
 
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.estimators import resolve_value, value_of
+from artifact_pipeline.estimators import make_value, resolve_value
 from artifact_pipeline.evaluation import Candidate, Searched
 from artifact_pipeline.explain import nearest, show
 from artifact_pipeline.parameters import check_made
@@ -114,9 +114,9 @@ def _values(name: str, values: Any, method: str, seed: int, where: str) -> Any:
 
 def _made(name: str, value: Any, seed: int, where: str) -> Any:
     """Return a value to try as the estimator takes it, checked and seeded like the model's own."""
-    made = value_of(resolve_value(name, value, seed, where), None)
-    check_made(name, made, where)
-    return made
+    found = make_value(name, resolve_value(name, value, seed, where))
+    check_made(name, found, where)
+    return found
 
 
 def _are_bounds(bounds: Any) -> bool:

@@ -4,9 +4,11 @@
       {config, profile}          ──►         loads, checks, splits
                                  ◄──       {model in full form, data, profile in force, observed}
       {train: true}              ──►         fits, measures, exports
-                                 ◄──       {metrics, evaluation, …} and the arrays
+                                 ◄──       {evaluation, edge cases, …} and the arrays
                                  ◄──       an open form of the model
       {more: true}               ──►       … the next one, while the last was not proven
+      {measure: true}            ──►       what the proven form says of the held-out rows
+                                 ◄──       {metrics}
 
 When the parent ends, however it ends, the child ends too.
 
@@ -33,12 +35,14 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import msgspec
 
 from artifact_pipeline import config, errors, numerics, wire
+from artifact_pipeline.artifact.manifest import Metrics
 from artifact_pipeline.data import Description
 from artifact_pipeline.errors import PipelineError, TrainerDied
 from artifact_pipeline.settings import Config, Model
 
 if TYPE_CHECKING:
-    from artifact_pipeline.artifact.formats.form import Batch, Form, Outputs
+    from artifact_pipeline.artifact.formats.form import Batch, Outputs
+    from artifact_pipeline.artifact.formats.parity import Candidate, Edges
     from artifact_pipeline.learning import Learned
 
 _PR_SET_PDEATHSIG = 1
@@ -71,10 +75,8 @@ class Trained(NamedTuple):
     rows: Batch
     outputs: Outputs
     """What the estimator says of the held-out rows."""
-    edges: Batch | None
-    """Rows of a table that miss a value, or have one that was never seen."""
-    at_edges: Outputs | None
-    """What the estimator says of them."""
+    edges: Edges
+    """Rows that were made for the proof, and what the estimator says of them."""
 
 
 class Trainer:
@@ -131,31 +133,41 @@ class Trainer:
             blobs["pickle"],
             wire.batch(blobs, "held_out"),
             wire.outputs(blobs, "held_out"),
-            wire.batch(blobs, "edges") if "edges" in said else None,
-            wire.outputs(blobs, "edges") if "edges" in said else None,
+            _edges(said["edge_cases"], blobs),
         )
 
-    def forms(self) -> Iterator[tuple[Form, bytes]]:
+    def forms(self) -> Iterator[Candidate]:
         """Yield the open forms of the trained model, best first, each exported when asked for."""
         from artifact_pipeline.artifact.formats.form import BY_NAME
+        from artifact_pipeline.artifact.formats.parity import Candidate
 
         while True:
             said, blobs = self._receive()
             if said["form"] is None:
                 return
-            yield BY_NAME[said["form"]]._replace(dtype=said["dtype"]), blobs["model"]
+            form = BY_NAME[said["form"]]._replace(dtype=said["dtype"])
+            yield Candidate(form, blobs.get("model"), said["reason"])
             self._send({"more": True})
+
+    def measure(self, sealed: Outputs) -> tuple[Metrics, list[str]]:
+        """Return metrics of a model whose proven form gave `sealed` on the held-out rows, and
+        warnings about them."""
+        self._send({"measure": True}, wire.output_blobs("held_out", sealed))
+        said, _ = self._receive()
+        return msgspec.convert(said["metrics"], Metrics), said["warnings"]
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._process.kill()
         self._process.communicate()
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(
+        self, message: dict[str, Any], blobs: Mapping[str, bytes] = MappingProxyType({})
+    ) -> None:
         assert self._process.stdin is not None
         # That it has ended shows, with a reason, when its answer is read.
         with suppress(BrokenPipeError):
-            _write(self._process.stdin, message)
+            _write(self._process.stdin, message, blobs)
 
     def _receive(self) -> Message:
         assert self._process.stdout is not None
@@ -171,6 +183,22 @@ class Trainer:
             kind: type[PipelineError] = getattr(errors, error["class"])
             raise kind(error["message"], where=error["where"])
         return message
+
+
+def _edges(said: dict[str, Any], blobs: Mapping[str, bytes]) -> Edges:
+    from artifact_pipeline.artifact.formats.parity import Edges
+    from artifact_pipeline.edge_cases import Column, Flaw
+
+    return Edges(
+        rows=wire.batch(blobs, "edges"),
+        outputs=wire.outputs(blobs, "edges"),
+        kinds=said["kinds"],
+        flaws=[[Flaw(*flaw) for flaw in flaws] for flaws in said["flaws"]],
+        columns=[Column(*column) for column in said["columns"]],
+        refused=[Flaw(*flaw) for flaw in said["refused"]],
+        made=said["made"],
+        lowercase=said["lowercase"],
+    )
 
 
 def main() -> None:
@@ -254,7 +282,12 @@ def _serve(messages: Queue[Message], outward: IO[bytes]) -> None:
         where,
     )
     model = assembly.resolve(
-        full.model, full.split.random_state, f"{where}: model", rows.target, rows.columns()
+        full.model,
+        full.split.random_state,
+        f"{where}: model",
+        rows.target,
+        rows.columns(),
+        rows.labels(),
     )
     prepared = learning.prepare(full, model, rows, where)
     seen = numerics.seen()
@@ -269,10 +302,19 @@ def _serve(messages: Queue[Message], outward: IO[bytes]) -> None:
     _write(outward, answer)
 
     messages.get()
-    for message, blobs in _results(learning.learn(prepared), where):
+    learned = learning.learn(prepared)
+    for message, blobs in _results(learned, where):
         _write(outward, message, blobs)
-        if message.get("form") is not None:
-            messages.get()
+        if message.get("form") is None:
+            continue
+        said, given = messages.get()
+        if "measure" in said:
+            from artifact_pipeline import measuring
+
+            metrics = measuring.metrics(learned, wire.outputs(given, "held_out"))
+            warnings = measuring.doubts(learned, metrics)
+            _write(outward, {"metrics": msgspec.to_builtins(metrics), "warnings": warnings})
+            return
 
 
 def _results(learned: Learned, where: str) -> Iterator[Message]:
@@ -286,8 +328,9 @@ def _results(learned: Learned, where: str) -> Iterator[Message]:
     for name, (batch, outputs) in batches.items():
         blobs |= wire.blobs(name, batch, outputs)
     yield said, blobs
-    for form, data in parity.candidates(estimator, batches["held_out"][0]):
-        yield {"form": form.name, "dtype": form.dtype}, {"model": data}
+    for form, data, reason in parity.candidates(estimator, batches["held_out"][0]):
+        message = {"form": form.name, "dtype": form.dtype, "reason": reason}
+        yield message, {} if data is None else {"model": data}
     yield {"form": None}, {}
 
 

@@ -71,7 +71,11 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
         full = configs.parse(config, "config")
         rows = load(full.data, full.split, predicts(full.model))
         resolved = resolve(
-            full.model, full.split.random_state, target=rows.target, columns=rows.columns()
+            full.model,
+            full.split.random_state,
+            target=rows.target,
+            columns=rows.columns(),
+            labels=rows.labels(),
         )
     else:
         for key in config:

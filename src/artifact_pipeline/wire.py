@@ -20,7 +20,16 @@ def blobs(name: str, batch: Batch, outputs: Outputs) -> dict[str, bytes]:
     }
     if not isinstance(batch, list):
         found = {f"{name}.X": found[f"{name}.0"]}
-    found[f"{name}.predicted"] = _npy(outputs.predicted)
+    return {**found, **output_blobs(name, outputs)}
+
+
+def output_blobs(name: str, outputs: Outputs) -> dict[str, bytes]:
+    """Return named bytes that `outputs` reads again."""
+    predicted = outputs.predicted
+    # onnxruntime gives texts as objects.
+    found = {
+        f"{name}.predicted": _npy(predicted.astype(str) if predicted.dtype == object else predicted)
+    }
     if outputs.probabilities is not None:
         found[f"{name}.probabilities"] = _npy(outputs.probabilities)
     return found

@@ -123,7 +123,8 @@ WRONG = {
     "a number as text": column(3, kind="number", categories=None),
     "categories of numbers": column(0, categories=["a"]),
     "a category twice": column(3, categories=["a", "a"]),
-    "more categories than there may be": column(3, categories=[str(n) for n in range(101)]),
+    "more categories than there may be": column(
+        3, categories=[str(n) for n in range(101)], unseen=True),
     "columns into a matrix": changed("interface", "inputs", to=port(), of=table()),
     "an input that is missing": changed(
         "interface", "inputs", to=table()["interface"]["inputs"][:3], of=table()),

@@ -301,6 +301,7 @@ def unlooked(graph, monkeypatch):
     """Open a graph as if `limits` had seen nothing in it."""
     with monkeypatch.context() as patch:
         patch.setattr(limits, "check", lambda graph, where: None)
+        patch.setattr(limits, "width", lambda graph: 1)
         return load(graph, "m")
 
 

@@ -149,6 +149,7 @@ class Takes:
 
         self.name, self.kind, self.format = name, kind, UNSET
         self.nullable, self.unseen, self.categories = True, True, None
+        self.numbers, self.range = UNSET, UNSET
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])

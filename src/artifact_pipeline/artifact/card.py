@@ -5,8 +5,11 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+from msgspec import UnsetType
 
 from artifact_pipeline.artifact.manifest import (
     MODEL_FILES,
@@ -46,8 +49,12 @@ def write(
     metrics: Metrics,
     interface: Interface,
     parity: Parity,
+    chosen: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the Markdown of the card; all text that a user chose is quoted in it."""
+    """Return the Markdown of the card; all text that a user chose is quoted in it.
+
+    `chosen` are the parameters that a search chose, where there was one.
+    """
     dataset = recipe.data.title
     name = title(recipe)
     task = "tabular-classification" if interface.labels else "tabular-regression"
@@ -96,18 +103,22 @@ Recipe `{recipe_digest}`: the same recipe gives the same bytes.
 
 | | |
 | --- | --- |
-{_recipe_rows(recipe)}
+{_recipe_rows(recipe, chosen)}
 
 ## How to use it
 
 `{MODEL_FILES[parity.form]}` is the form to use, and proven: \
-{parity.claim(bool(interface.labels))}.
+{parity.claim(bool(interface.labels))}.{_reason(parity)}
 `model_train.pkl` is the scikit-learn estimator; a pickle runs code when it is opened, so open it
 only if you know who wrote it.
 
     artifact-pipeline verify FOLDER --digest sha256:…
     artifact-pipeline infer FOLDER rows.csv
 """
+
+
+def _reason(parity: Parity) -> str:
+    return "" if isinstance(parity.reason, UnsetType) else f"\n{plain(parity.reason)}."
 
 
 def _metric_rows(metrics: Metrics) -> str:
@@ -141,9 +152,9 @@ def _figure(metrics: dict[str, float], name: str) -> str:
     return f"{metrics[name]:.4f}" if name in metrics else ""
 
 
-def _recipe_rows(recipe: Recipe) -> str:
+def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:
     lines = [("data", f"{recipe.data.title}, {recipe.data.digest}")]
-    lines += [("estimator", line) for line in estimators(recipe)]
+    lines += [("estimator", line) for line in estimators(recipe, chosen)]
     lines.append(("split", recipe.split.settings()))
     lines.append(("code", recipe.code))
     lines.append(("numeric profile", recipe.numerics.profile))

@@ -101,9 +101,27 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True):
     unseen: bool
     """Whether the model takes a text that it did not learn from."""
     categories: list[str] | None
-    """The texts that it learned from, where they are at most `MAX_CATEGORIES`."""
+    """The texts that it learned from, where they are at most `MAX_CATEGORIES`, or no others are
+    taken."""
     format: ColumnFormat | UnsetType = UNSET
     """How its numbers or dates are written in text; absent where as usual."""
+    numbers: list[float] | UnsetType = UNSET
+    """The only numbers that the model takes here, sorted; absent where it takes others."""
+    range: tuple[float, float] | UnsetType = UNSET
+    """The least and the greatest number that the model takes here; absent where it takes any."""
+    lowercase: bool | UnsetType = UNSET
+    """Whether a text is put in lower case, by Unicode's full mapping, before the graph gets it."""
+    missing_text: str | UnsetType = UNSET
+    """The text that stands for a missing one; absent where that is the empty text."""
+
+
+class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which numbers a feature of a matrix takes."""
+
+    numbers: list[float] | UnsetType = UNSET
+    """As in `Column`."""
+    range: tuple[float, float] | UnsetType = UNSET
+    """As in `Column`."""
 
 
 class Interface(Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,10 +136,30 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True):
     image: Image | None
     columns: list[Column] | UnsetType = UNSET
     """Of a table, in the order of `features`."""
+    limits: list[FeatureLimits] | UnsetType = UNSET
+    """Of a matrix, in the order of `features`; absent where each takes every finite number."""
 
     def target(self) -> str:
         """Return what is predicted, as a sentence says it."""
         return f"{len(self.labels)} classes" if self.labels else "A number to predict"
+
+
+class EdgeCases(Struct, frozen=True, forbid_unknown_fields=True):
+    """The rows beside the held-out ones that were made to compare the form with the estimator."""
+
+    version: int
+    """Of the rules by which they are made."""
+    seed: int
+    rows: dict[str, Count]
+    """How many were made, by kind."""
+    refused: dict[str, Count]
+    """How many of them the interface refuses, by kind; on all others the two agree."""
+
+    def summary(self) -> str:
+        """Return how many rows there are, as a sentence says it."""
+        refused = sum(self.refused.values())
+        rest = f", and {refused} more are refused by the interface" if refused else ""
+        return f"on {sum(self.rows.values()) - refused} edge cases{rest}"
 
 
 class Parity(Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,10 +170,15 @@ class Parity(Struct, frozen=True, forbid_unknown_fields=True):
     labels_equal: bool
     bound: float
     """The greatest difference of a probability; 0 for a model that gives none."""
+    edge_cases: EdgeCases | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    """Why no better form was sealed."""
 
     def claim(self, labels: bool) -> str:
         """Return what was proven, of labels or else of numbers, as a sentence says it."""
         rows = f"on {self.rows} held-out rows"
+        if not isinstance(self.edge_cases, UnsetType):
+            rows += f" and {self.edge_cases.summary()}"
         if not labels:
             of = "of their spread"
             return f"{self.form} gave the estimator's numbers {rows} within {self.bound:g} {of}"
@@ -295,7 +338,9 @@ def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
     for column in columns or ():
         texts = column.categories
         if texts is not None and (
-            column.kind != "text" or len(texts) > MAX_CATEGORIES or len(set(texts)) < len(texts)
+            column.kind != "text"
+            or (column.unseen and len(texts) > MAX_CATEGORIES)
+            or len(set(texts)) < len(texts)
         ):
             return f"the categories of {column.name[:40]!a} are not those of a column of text"
     if (image := interface.image) is not None and (

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact import manifest as manifests
@@ -294,7 +294,7 @@ class Predictor:
         """Return labels, and probabilities where the model gives them, of one pass over X."""
         columns = self.interface.columns
         if isinstance(columns, UnsetType):
-            return self.run(_matrix(X, self.interface.features))
+            return self.run(_matrix(X, self.interface))
         from artifact_pipeline.tables import checking
 
         wanted = [(one.name, one.kind) for one in columns]
@@ -310,6 +310,9 @@ class Predictor:
             VerificationError: if it fails on them, gives other outputs than the manifest says, or
                 takes longer; only a graph can be ended.
         """
+        for index, one in enumerate(self.interface.columns or ()):
+            if one.lowercase is True or one.missing_text is not UNSET:
+                rows = _prepared(rows, index, one)
         found = self._run(rows, seconds)
         self._check(found)
         if self._of_booleans:  # ONNX gives 0 and 1
@@ -333,6 +336,19 @@ class Predictor:
             raise VerificationError(
                 "the model gives other outputs than its manifest says", where=self._where
             )
+
+
+def _prepared(rows: Batch, index: int, column: manifests.Column) -> Batch:
+    """Return rows with the texts of a column as the form takes them."""
+    import numpy as np
+
+    assert isinstance(rows, list)
+    texts = rows[index].tolist()
+    if not isinstance(column.missing_text, UnsetType):
+        texts = [text or column.missing_text for text in texts]
+    if column.lowercase is True:
+        texts = [text.lower() for text in texts]
+    return [*rows[:index], np.array(texts, dtype=object), *rows[index + 1 :]]
 
 
 def open_verified(verified: Verified) -> Predictor:
@@ -360,12 +376,13 @@ def open_verified(verified: Verified) -> Predictor:
     return Predictor(verified, run)
 
 
-def _matrix(X: Any, features: list[str]) -> NDArray[np.float64]:
+def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
     """Return X as a checked float64 matrix; a DataFrame's columns are taken by name."""
     import numpy as np
 
     from artifact_pipeline import rows
 
+    features = interface.features
     columns = getattr(X, "columns", None)
     if columns is not None and not all(isinstance(name, (int, np.integer)) for name in columns):
         names = [str(name) for name in columns]
@@ -376,4 +393,4 @@ def _matrix(X: Any, features: list[str]) -> NDArray[np.float64]:
         matrix = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(f"is no matrix of numbers: {error}", where="X") from error
-    return rows.check(matrix, features, "X")
+    return rows.check(matrix, features, "X", interface.limits)

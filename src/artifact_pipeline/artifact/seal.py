@@ -49,7 +49,9 @@ def seal(
     """
     recipe_digest = recipes.digest(recipe)
     files = {
-        CARD: card.write(recipe, recipe_digest, split, metrics, interface, parity).encode(),
+        CARD: card.write(
+            recipe, recipe_digest, split, metrics, interface, parity, evaluation.chosen()
+        ).encode(),
         EVALUATION: canonical.encode(msgspec.to_builtins(evaluation)),
         MODEL_FILES[parity.form]: model,
         MODEL_PICKLE: pickle,

@@ -58,7 +58,7 @@ def write(artifact: Verified, *, examples: bool = True) -> str:
 {_search(seen)}
 {_of_classes(seen, manifest) if manifest.interface.labels else _of_numbers(seen)}
 {_weights(seen, manifest)}
-{_recipe(manifest)}
+{_recipe(manifest, seen)}
 {_checks(artifact)}
 </main>
 </body>
@@ -277,11 +277,11 @@ def _weights(seen: Evaluation, manifest: Manifest) -> str:
     return blocks.section("What it looks at", f'{text}<ul class="gallery">{items}</ul>')
 
 
-def _recipe(manifest: Manifest) -> str:
+def _recipe(manifest: Manifest, seen: Evaluation) -> str:
     made = manifest.recipe
     fields = {
         "data": f"{made.data.title}, {made.data.digest}",
-        "model": "; ".join(recipes.estimators(made)),
+        "model": "; ".join(recipes.estimators(made, seen.chosen())),
         "split": made.split.settings(),
         "code": made.code,
         "packages": ", ".join(f"{k} {v}" for k, v in made.packages.items()),
@@ -297,6 +297,11 @@ def _checks(artifact: Verified) -> str:
         "digest": artifact.digest,
         "parity": artifact.manifest.parity.claim(bool(artifact.manifest.interface.labels)),
     }
+    if not isinstance(reason := artifact.manifest.parity.reason, UnsetType):
+        fields["why this form"] = reason
+    if not isinstance(cases := artifact.manifest.parity.edge_cases, UnsetType):
+        fields["edge cases"] = ", ".join(f"{count} {kind}" for kind, count in cases.rows.items())
+        fields["refused"] = ", ".join(f"{n} {kind}" for kind, n in cases.refused.items()) or "none"
     commands = [
         f"artifact-pipeline verify FOLDER --digest {artifact.digest}",
         "artifact-pipeline run CONFIG --force",

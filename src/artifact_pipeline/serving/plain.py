@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from artifact_pipeline import canonical
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
-from artifact_pipeline.artifact.manifest import Column
+from artifact_pipeline.artifact.manifest import Column, Interface
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
+from artifact_pipeline.rows import check
 from artifact_pipeline.serving.errors import HTTPError
 from artifact_pipeline.serving.execution import left_until
 from artifact_pipeline.serving.models import Model
@@ -60,7 +61,7 @@ def read(body: bytes, model: Model, max_rows: int, *, end: float | None) -> tupl
     interface = model.interface
     try:
         if isinstance(interface.columns, UnsetType):
-            batch: Batch = _matrix(text, interface.features, max_rows, end)
+            batch: Batch = _matrix(text, interface, max_rows, end)
             rows = len(batch)
         else:
             batch, rows = _table(text, interface.columns, max_rows, end)
@@ -134,9 +135,10 @@ def _wrong(text: str, place: str = "", error: Exception | None = None) -> HTTPEr
 
 
 def _matrix(
-    text: str, features: list[str], max_rows: int, end: float | None
+    text: str, interface: Interface, max_rows: int, end: float | None
 ) -> NDArray[np.float64]:
     rows = []
+    features = interface.features
     known = set(features)
     for place, row in _decode_rows(text, max_rows, end):
         if isinstance(row, dict) and (extra := [name for name in row if name not in known]):
@@ -150,7 +152,7 @@ def _matrix(
             if type(value) is int and abs(value) > kinds.EXACT:
                 raise DataError(_beyond(f"{name} is {show(value)}"), where=place)
         rows.append(np.array(values, dtype=np.float64))
-    return np.stack(rows)
+    return check(np.stack(rows), features, PLACE, interface.limits)
 
 
 def _table(

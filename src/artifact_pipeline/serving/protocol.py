@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from artifact_pipeline import __version__, rows
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
-from artifact_pipeline.artifact.manifest import Column, Port
+from artifact_pipeline.artifact.manifest import Column, Interface, Port
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
 from artifact_pipeline.serving import tensors
@@ -94,7 +94,7 @@ def read(body: bytes, header: bytes | None, model: Model, max_rows: int) -> Call
         raise HTTPError(413, f"has {count} rows, at most {max_rows} are predicted at once")
     batch: Batch
     if isinstance(columns, UnsetType):
-        batch = _matrix(given[0], ports[0], parts.get(given[0].name), model.interface.features)
+        batch = _matrix(given[0], ports[0], parts.get(given[0].name), model.interface)
     else:
         batch = _table(given, ports, parts, columns)
     outputs = _outputs(request, parameters, model.interface.outputs)
@@ -143,15 +143,17 @@ def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
 
 
 def _matrix(
-    one: Input, port: Port, binary: bytes | None, features: list[str]
+    one: Input, port: Port, binary: bytes | None, interface: Interface
 ) -> NDArray[np.float64]:
     """Return the rows of a model that takes a matrix, (n_rows, n_features)."""
     _check_port(one, port)
     matrix = _values(one, port, binary, None).reshape(one.shape[0], -1)
-    if binary is None:  # JSON has no word for what is not finite
+    limits = interface.limits
+    if binary is None and isinstance(limits, UnsetType):  # JSON has no word for what is not finite
         return matrix
     try:
-        return rows.check(matrix.astype(np.float64, copy=False), features, port.name)
+        wide = matrix.astype(np.float64, copy=False)
+        return rows.check(wide, interface.features, port.name, limits)
     except DataError as error:
         raise HTTPError(400, str(error)) from error
 

@@ -13,6 +13,7 @@ from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import first_line, show
 from artifact_pipeline.settings import ColumnFormat, Csv, Kind
 from artifact_pipeline.tables import kinds, reading
+from artifact_pipeline.tables.limits import outside
 from artifact_pipeline.tables.reading import Raw
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class Takes(Protocol):
     def categories(self) -> list[str] | None: ...
     @property
     def format(self) -> ColumnFormat | UnsetType: ...
+    @property
+    def numbers(self) -> list[float] | UnsetType: ...
+    @property
+    def range(self) -> tuple[float, float] | UnsetType: ...
 
 
 class Given(NamedTuple):
@@ -125,28 +130,44 @@ def check(
     found = {}
     for values, one in zip(columns, takes, strict=True):
         if one.kind != "text":
-            if np.isinf(values).any():
-                row = int(np.flatnonzero(np.isinf(values))[0])
-                raise _wrong(f"is {values[row]}, expected a finite number", one, place(row))
-            if not one.nullable and np.isnan(values).any():
-                raise _wrong(MISSING, one, place(int(np.flatnonzero(np.isnan(values))[0])))
+            _check_numbers(values, one, place)
             continue
+        if not one.nullable and (one.categories is None or "" not in one.categories):
+            empty = np.flatnonzero(values == "")
+            if len(empty):
+                raise _wrong(MISSING, one, place(int(empty[0])))
         if one.categories is None:
             continue
         learned = set(one.categories)
-        new = np.array([value not in learned for value in values], dtype=bool)
-        if not new.any():
-            continue
-        strange = (values == "") if one.unseen else np.ones(len(values), dtype=bool)
-        refused = new & strange & ((values != "") | (not one.nullable))
-        if refused.any():
-            row = int(np.flatnonzero(refused)[0])
-            if values[row] == "":
-                raise _wrong(MISSING, one, place(row))
-            known = ", ".join(show(value) for value in one.categories[:5])
-            raise _wrong(f"is {show(values[row])}, and the model knows {known}", one, place(row))
-        found[one.name] = int(new.sum())
+        new = np.array([value not in learned and value != "" for value in values], dtype=bool)
+        if new.any():
+            if not one.unseen:
+                row = int(np.flatnonzero(new)[0])
+                known = ", ".join(show(value) for value in one.categories[:5])
+                raise _wrong(
+                    f"is {show(values[row])}, and the model knows {known}", one, place(row)
+                )
+            found[one.name] = int(new.sum())
     return found
+
+
+def _check_numbers(values: NDArray[Any], one: Takes, place: Callable[[int], str]) -> None:
+    import numpy as np
+
+    if np.isinf(values).any():
+        row = int(np.flatnonzero(np.isinf(values))[0])
+        raise _wrong(f"is {values[row]}, expected a finite number", one, place(row))
+    missing = np.isnan(values)
+    if not one.nullable and missing.any():
+        raise _wrong(MISSING, one, place(int(np.flatnonzero(missing)[0])))
+    if one.kind == "boolean":
+        wrong = ~missing & (values != 0) & (values != 1)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise _wrong(f"is {values[row]}, expected true or false", one, place(row))
+    if wrong_number := outside(values, one):
+        row, why = wrong_number
+        raise _wrong(why, one, place(row))
 
 
 def columns_of(
@@ -164,13 +185,17 @@ def columns_of(
     import numpy as np
 
     found = []
-    here = list(X.columns) if hasattr(X, "columns") else list(X) if hasattr(X, "keys") else None
-    if here is None:
+    names = X.columns if hasattr(X, "columns") else X if hasattr(X, "keys") else None
+    if names is None:
         raise DataError("expected a DataFrame, or lists by the names of columns", where="X")
+    here = {str(name): name for name in names}  # pandas' own names are integers
+    if len(here) < len(list(names)):
+        twice = next(name for name in here if [*map(str, names)].count(name) > 1)
+        raise DataError(f"two columns are called {show(twice)}", where="X")
     for name, kind in wanted:
         if name not in here:
             raise DataError(f"the column {show(name)} is missing", where="X")
-        values = np.asarray(X[name])
+        values = values_of(X[here[name]])
         if kind == "text":
             if not all(isinstance(one, str) or _is_null(one) for one in values.tolist()):
                 raise DataError(f"the column {show(name)} holds no text", where="X")
@@ -216,7 +241,8 @@ def _written(
         return None
     found = np.full(len(objects), np.nan)
     try:
-        found[others] = np.array([objects[row] for row in others], dtype=np.float64)
+        plain = [np.nan if _is_null(objects[row]) else objects[row] for row in others]
+        found[others] = np.array(plain, dtype=np.float64)
         for kept in rows.values():
             # A NaT is a date that is none, and no Python object of Arrow's.
             some = [None if _is_null(objects[row]) else objects[row] for row in kept]
@@ -229,8 +255,24 @@ def _written(
     return found
 
 
+def values_of(column: Any) -> NDArray[Any]:
+    """Return a column as an array, pandas' nullable numbers as float64 with NaN."""
+    import numpy as np
+
+    dtype: Any = getattr(column, "dtype", None)
+    if hasattr(dtype, "na_value") and dtype.kind in "biuf":
+        values: NDArray[Any] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+    return np.asarray(column)
+
+
 def _is_null(value: Any) -> bool:
-    return value is None or value != value
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # pandas.NA is neither equal to itself nor unequal
+        return True
+    except ValueError:  # an array
+        return False
 
 
 def _wrong(what: str, one: Takes, place: str) -> DataError:

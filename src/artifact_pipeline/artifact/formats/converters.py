@@ -9,14 +9,19 @@
 - onnxruntime has no Imputer in float64.
 - LinearSVC behind another step is asked for an option that it does not have (skl2onnx 1.20).
 - Columns that are joined get the widest of their types, not that of the first.
+- VotingClassifier is refused with flatten_transform, which decides nothing that it predicts.
+- SimpleImputer takes text only where a text marks what is missing.
 - The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
+
+from artifact_pipeline.artifact.formats import exact
 
 TREES_AND_KERNELS = (
     *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
@@ -86,7 +91,23 @@ def register() -> None:
 
     for name in TREES_AND_KERNELS:
         replace(name, _in_float32)
+    own = dict.fromkeys(exact.FORESTS, exact.forest)
+    own |= dict.fromkeys(exact.BOOSTED, exact.boosted) | dict.fromkeys(exact.LINEAR, exact.linear)
+    own["TfidfVectorizer"] = exact.tfidf_vectorizer
+    own["TfidfTransformer"] = exact.tfidf_transformer
+    for name, convert in own.items():
+        replace(name, _where_wide(convert))
+        _give_wide(name)
+    encoders: dict[str, Callable[..., None]] = {
+        "OneHotEncoder": exact.one_hot,
+        "OrdinalEncoder": exact.ordinal,
+        "CountVectorizer": _as_before,
+    }
+    for name, encode in encoders.items():
+        replace(name, _encoding(encode))
+        _give_wide(name)
     replace("SimpleImputer", _impute)
+    replace("VotingClassifier", _vote)
     # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
     svc = get_converter("SklearnLinearSVC")
     options = {**(svc.get_allowed_options() or {}), "zipmap": [True, False, "columns"]}
@@ -100,10 +121,93 @@ def register() -> None:
     register_shape_calculator("SklearnConcat", widest, overwrite=True)
 
 
+_wide = False
+"""Whether the graph that is being made is in float64."""
+
+
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Let converters know the precision of the graph that is being made."""
+    global _wide
+    _wide = dtype == "float64"
+    try:
+        yield
+    finally:
+        _wide = False
+
+
+def _where_wide(convert: Convert) -> Callable[[Convert, Any, Any, Any], None]:
+    """Return a converter that takes the place of skl2onnx's in float64, unless that is asked for
+    more than labels and probabilities."""
+
+    def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
+        options = container.get_options(operator.raw_operator, fail=False) or {}
+        more = any(options.get(name) for name in ("raw_scores", "decision_path", "decision_leaf"))
+        (before if more or not _wide else convert)(*(scope, operator, container))
+
+    return chosen
+
+
+def _encoding(
+    encode: Callable[..., None],
+) -> Callable[[Convert, Any, Any, Any], None]:
+    """Return a converter of an encoder whose output is declared in float64 there."""
+
+    def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
+        if _wide:
+            encode(partial(_cast_outputs, before), scope, operator, container)
+        else:
+            before(scope, operator, container)
+
+    return chosen
+
+
+def _as_before(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    convert(scope, operator, container)
+
+
+def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    """Convert with an output in float32, and cast it to what is declared."""
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    [output] = operator.outputs
+    if not isinstance(output.type, DoubleTensorType):
+        convert(scope, operator, container)
+        return
+    narrow = scope.declare_local_variable("narrow", FloatTensorType(output.type.shape))
+    convert(scope, _Float32(operator, list(operator.inputs), [narrow]), container)
+    name = scope.get_unique_operator_name("Cast")
+    container.add_node(
+        "Cast", [narrow.full_name], [output.full_name], to=TensorProto.DOUBLE, name=name
+    )
+
+
+def _give_wide(name: str) -> None:
+    """Let what an estimator gives be declared in float64, where the graph is."""
+    from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    before = get_shape_calculator(f"Sklearn{name}")
+
+    def widened(operator: Any) -> None:
+        before(operator)
+        for output in operator.outputs if _wide else ():
+            if isinstance(output.type, FloatTensorType):
+                output.type = DoubleTensorType(output.type.shape)
+
+    register_shape_calculator(f"Sklearn{name}", widened, overwrite=True)
+
+
 def mend(graph: Any) -> None:
-    """Let tokenizers find the words that scikit-learn finds, in place."""
+    """Let tokenizers find the words that scikit-learn finds, and name the version of the operators
+    that are used, in place."""
     from onnx import helper
 
+    if any(node.op_type == "TreeEnsemble" for node in graph.graph.node):
+        for opset in graph.opset_import:
+            if opset.domain == exact.ML:
+                opset.version = exact.ML_VERSION
     for node in graph.graph.node:
         if node.op_type == "StringNormalizer":
             kept = [one for one in node.attribute if one.name != "locale"]
@@ -146,15 +250,23 @@ def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> 
 def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
     import numpy as np
     from onnx import TensorProto
-    from skl2onnx.common.data_types import DoubleTensorType
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 
     imputer, inputs = operator.raw_operator, operator.inputs
+    if imputer.add_indicator:
+        raise RuntimeError("an imputer that marks what was missing")
+    if isinstance(inputs[0].type, StringTensorType) and not isinstance(imputer.missing_values, str):
+        # No text is NaN, so none is filled: the estimator is given a missing text as a text, too.
+        names = [one.full_name for one in inputs]
+        name = scope.get_unique_operator_name("Concat")
+        container.add_node("Concat", names, [operator.outputs[0].full_name], axis=1, name=name)
+        return
     if not isinstance(inputs[0].type, DoubleTensorType):
         convert(scope, operator, container)
         return
     fill = np.asarray(imputer.statistics_, dtype=np.float64)
     missing = imputer.missing_values
-    if len(inputs) > 1 or imputer.add_indicator or missing == missing or np.isnan(fill).any():
+    if len(inputs) > 1 or missing == missing or np.isnan(fill).any():
         raise RuntimeError("an imputer that is none of NaN alone")
     values, mask = (scope.get_unique_variable_name(name) for name in ("fill", "missing"))
     container.add_initializer(values, TensorProto.DOUBLE, [1, len(fill)], fill.tolist())
@@ -162,6 +274,19 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     for kind, words, out in (("IsNaN", [source], mask), ("Where", [mask, values, source], target)):
         name = scope.get_unique_operator_name(kind)
         container.add_node(kind, words, [out], name=name)
+
+
+def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    import copy
+
+    import numpy as np
+
+    voter = copy.copy(operator.raw_operator)
+    voter.flatten_transform = False  # it decides what is transformed, and not what is predicted
+    if voter.weights is not None:  # those of estimators that were dropped are still among them
+        voter.weights = np.asarray(voter._weights_not_none, dtype=np.float64)
+    operator.raw_operator = voter
+    convert(scope, operator, container)
 
 
 def _widen(operator: Any) -> None:

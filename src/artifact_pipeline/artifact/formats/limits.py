@@ -29,6 +29,9 @@ MAX_STRING = 1 << 16
 MAX_MEMORY = 4 << 30
 """Bytes that onnxruntime's arena may hold, of all models in a process together."""
 LOAD_SECONDS = 60.0
+MAX_CELLS = 1 << 24
+"""Values of one tensor: more rows are computed in parts, so that what a model makes of them fits
+into memory."""
 
 OPERATORS = {
     "": frozenset(
@@ -44,7 +47,8 @@ OPERATORS = {
     "ai.onnx.ml": frozenset(
         "ArrayFeatureExtractor Binarizer CastMap CategoryMapper DictVectorizer FeatureVectorizer "
         "Imputer LabelEncoder LinearClassifier LinearRegressor Normalizer OneHotEncoder "
-        "SVMClassifier SVMRegressor Scaler TreeEnsembleClassifier TreeEnsembleRegressor".split()
+        "SVMClassifier SVMRegressor Scaler TreeEnsemble TreeEnsembleClassifier "
+        "TreeEnsembleRegressor".split()
     ),
     "com.microsoft": frozenset({"Tokenizer"}),
 }
@@ -141,6 +145,34 @@ def check(graph: bytes, where: str) -> None:
         _model(graph)
     except _Refused as refused:
         raise VerificationError(f"is not loaded: {refused}", where=where) from refused
+
+
+def width(graph: bytes) -> int:
+    """Return about how many values a checked graph makes of one row: as many as the longest of its
+    constants, such as the categories that become a column each, or the rows of its neighbours."""
+    found = [1]
+    for part in _fields(graph, _Field(0, _DELIMITED, 0, len(graph)), "model"):
+        if part.number != 7:
+            continue
+        for field in _fields(graph, part, "graph"):
+            if field.number == 5:
+                found += _dimensions(graph, field)
+            if field.number == 1:
+                for attribute in _fields(graph, field, "node"):
+                    if attribute.number == 5:
+                        texts = _fields(graph, attribute, "attribute")
+                        found.append(sum(one.number == 9 for one in texts))
+    return max(found)
+
+
+def _dimensions(data: bytes, tensor: _Field) -> Iterator[int]:
+    for field in _fields(data, tensor, "tensor"):
+        if field.number != 1:
+            continue
+        at = field.start
+        while at < field.end:  # packed or not
+            value, at = _varint(data, at, field.end, 10)
+            yield value
 
 
 def seconds(rows: int) -> float:

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline.artifact.formats import converters, limits
+from artifact_pipeline.artifact.formats import boosters, converters, limits
 from artifact_pipeline.artifact.formats.deadline import at_most, watch
 from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
 from artifact_pipeline.artifact.manifest import Interface, Port
 from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.estimators import boosters_of
 from artifact_pipeline.explain import first_line
 
 if TYPE_CHECKING:
@@ -36,29 +37,32 @@ _TYPES = {
 """What onnxruntime calls the dtypes of a manifest."""
 
 
-def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes]]:
+def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes | str]]:
     """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
     `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
     `c1`, …. It gives `label`, and `probabilities` if the estimator does; that of a regressor gives
     `prediction`. A graph in float64 is held to the bound of float32, too: trees compute in that.
+    Where there is none, the reason is given in its place.
     """
     for dtype, first in (("float64", 0), ("float32", 1)):
         graph = _convert(estimator, rows, dtype)
-        if graph is not None:
-            for form in FORMS[first:2]:
-                yield form._replace(dtype=dtype), graph
+        for form in FORMS[first:2] if isinstance(graph, bytes) else FORMS[first : first + 1]:
+            yield form._replace(dtype=dtype), graph
 
 
-def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
+def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | str:
     from skl2onnx import to_onnx
     from sklearn.base import is_regressor
 
     converters.register()
+    for package in boosters_of(estimator):
+        boosters.register(package)
     gives_probabilities = hasattr(estimator, "predict_proba")
     try:
         inputs, source = _inputs(estimator, rows, dtype)
-        with warnings.catch_warnings(action="ignore"):  # about the converter's own habits
+        # It warns of its own habits.
+        with warnings.catch_warnings(action="ignore"), converters.precision(dtype):
             graph = to_onnx(
                 source,
                 initial_types=inputs,
@@ -66,8 +70,8 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
                 # Left unset it is random, and an artifact's bytes must not be.
                 name="model",
             )
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, NameError):
-        return None  # an operator that the converter has not in this precision
+    except Exception as error:  # noqa: BLE001  (a converter may raise anything)
+        return _reason(error)
     if not gives_probabilities:
         graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
     converters.mend(graph)
@@ -75,6 +79,14 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | None:
         _join(graph, inputs[0][1], names_of(rows))
     data: bytes = graph.SerializeToString(deterministic=True)
     return data
+
+
+def _reason(error: Exception) -> str:
+    """Return why skl2onnx does not convert an estimator, in a few words."""
+    said = first_line(error)
+    if unknown := re.search(r"shape calculator for type '<class '([\w.]+)'>'", said):
+        return f"skl2onnx has no converter for {unknown[1].rpartition('.')[2]}"
+    return f"skl2onnx does not convert it: {said[:120].rstrip(' .')}"
 
 
 def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
@@ -89,6 +101,10 @@ def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, An
     if not isinstance(rows, list):
         return [("X", number([None, rows.shape[1]]))], estimator
     texts = [one.dtype.kind == "O" for one in rows]
+    if any(texts) and not all(texts) and not _begins_with_branches(estimator):
+        from artifact_pipeline.artifact.formats import columnwise
+
+        estimator = columnwise.split(estimator, texts) or estimator
     if _begins_with_branches(estimator):
         inputs = [
             (name, (types.StringTensorType if text else number)([None, 1]))
@@ -108,7 +124,7 @@ def _numbered(estimator: Any) -> Any:
     """Return a copy whose branches name their columns by number."""
     found = copy.deepcopy(estimator)
     branches = found.steps[0][1] if hasattr(found, "steps") else found
-    numbers = {name: index for index, name in enumerate(branches.feature_names_in_)}
+    numbers = {name: index for index, name in enumerate(getattr(branches, "feature_names_in_", ()))}
 
     def number(columns: Any) -> Any:
         if isinstance(columns, str):
@@ -209,7 +225,8 @@ def load(verified: bytes, where: str, *, interface: Interface | None = None) -> 
     outputs = ["label", "probabilities"] if "probabilities" in given else ["label"]
     if "prediction" in given:
         outputs = ["prediction"]
-    return partial(_run, session, inputs, outputs, where)
+    chunk = max(1, limits.MAX_CELLS // limits.width(verified))
+    return partial(_run, session, inputs, outputs, chunk, where)
 
 
 def _check_ports(what: str, found: list[Any], said: list[Port], where: str) -> None:
@@ -234,16 +251,19 @@ def _run(
     session: onnxruntime.InferenceSession,
     inputs: list[tuple[str, str]],
     outputs: list[str],
+    chunk: int,
     where: str,
     rows: Batch,
     seconds: float | None = None,
 ) -> Outputs:
-    """Return the labels and probabilities of rows.
+    """Return the labels and probabilities of rows, computed `chunk` rows at a time.
 
     Raises:
         VerificationError: if the graph fails on it, takes or gives other things than it should,
             or takes more memory or time than a model may.
     """
+    import numpy as np
+
     options = runtime().RunOptions()
     options.log_severity_level = 4
     count = len(rows[0]) if isinstance(rows, list) else len(rows)
@@ -252,9 +272,18 @@ def _run(
         most if seconds is None else min(most, seconds), lambda: setattr(options, "terminate", True)
     )
     try:
-        values = session.run(outputs, _feed(inputs, rows, count), options)
+        parts = []
+        for first in range(0, max(count, 1), chunk):
+            some = _slice(rows, first, first + chunk) if chunk < count else rows
+            size = min(chunk, count - first)
+            parts.append(session.run(outputs, _feed(inputs, some, size), options))
+        values = (
+            parts[0]
+            if len(parts) == 1
+            else [np.concatenate(one) for one in zip(*parts, strict=True)]
+        )
         predicted = values[0].reshape(count)
-        return Outputs(predicted, values[1] if len(values) > 1 else None)
+        return Outputs(predicted, values[1].clip(0.0, 1.0) if len(values) > 1 else None)
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
         raise VerificationError(said, where=where) from error
@@ -270,11 +299,20 @@ def _feed(inputs: list[tuple[str, str]], rows: Batch, count: int) -> dict[str, N
     return {name: _as(given[name].reshape(count, 1), kind) for name, kind in inputs}
 
 
+def _slice(rows: Batch, first: int, end: int) -> Batch:
+    return [one[first:end] for one in rows] if isinstance(rows, list) else rows[first:end]
+
+
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     if kind == "tensor(string)":
         return column
     dtype = "float32" if kind == "tensor(float)" else "float64"
-    return column if column.dtype == dtype else column.astype(dtype)
+    if column.dtype == dtype:
+        return column
+    import numpy as np
+
+    with np.errstate(over="ignore"):  # what a float32 does not hold is infinite there
+        return column.astype(dtype)
 
 
 def _said(error: Exception) -> str:

@@ -9,7 +9,6 @@ in their order and leaves the time out, so that equal models have equal bytes.
 
 from __future__ import annotations
 
-import copy
 import io
 import re
 import zipfile
@@ -20,7 +19,7 @@ from artifact_pipeline.artifact.formats.form import BY_NAME, Batch, Form, Output
 from artifact_pipeline.artifact.manifest import Interface
 from artifact_pipeline.artifact.origin import Origin, require_known
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.estimators import forget_addresses, outputs, parts_of
+from artifact_pipeline.estimators import as_labels, forget_addresses, outputs, parts_of
 from artifact_pipeline.explain import first_line
 from artifact_pipeline.recipe import Recipe
 
@@ -36,12 +35,14 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
     """Yield the skops form of a fitted estimator, if skops can say it."""
     import skops.io
 
+    from artifact_pipeline.artifact.formats import skops_parts
+
     forget_addresses(estimator)
     try:
-        archive = skops.io.dumps(_without_trees(estimator))
+        archive = _numbered(skops.io.dumps(skops_parts.plain(estimator)))
     except Exception:  # noqa: BLE001  (what skops raises of an object that it cannot say)
         return
-    yield BY_NAME["skops"], _numbered(archive)
+    yield BY_NAME["skops"], archive
 
 
 def load(
@@ -65,7 +66,7 @@ def load(
     require_known(origin, where=where)
     import skops.io
 
-    from artifact_pipeline.artifact.formats import skops_checks
+    from artifact_pipeline.artifact.formats import skops_checks, skops_parts
 
     try:
         schema = _check(verified)
@@ -73,6 +74,7 @@ def load(
         skops_checks.check_schema(schema, allowed)
         estimator = skops.io.loads(verified, trusted=[*allowed, "numpy.dtype"])
         skops_checks.check_objects(estimator, allowed)
+        skops_parts.restored(estimator)
         if interface is not None:
             _check_interface(estimator, interface)
     except Exception as error:  # a hostile archive may make it raise anything
@@ -91,28 +93,19 @@ def load(
     return run
 
 
-def _without_trees(estimator: Any) -> Any:
-    """Return an estimator of neighbours that looks at all rows, as it would without its tree.
-
-    A KDTree or BallTree is compiled code that trusts its arrays, so no reader makes one.
-    """
-    if not any(getattr(part, "_tree", None) is not None for part in parts_of(estimator)):
-        return estimator
-    found = copy.deepcopy(estimator)
-    for part in parts_of(found):
-        if getattr(part, "_tree", None) is not None:
-            part._tree, part._fit_method = None, "brute"
-            if getattr(part, "effective_metric_", None) == "euclidean":
-                # Under that name products of matrices stand for distances: on the edge of a
-                # radius they round to the other side.
-                part.effective_metric_, part.effective_metric_params_ = "minkowski", {"p": 2}
-    return found
-
-
 def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:
     from artifact_pipeline.loading import frame
 
-    return frame(dict(zip(estimator.feature_names_in_, columns, strict=True)))
+    return frame(dict(zip(_names_of(estimator, len(columns)), columns, strict=True)))
+
+
+def _names_of(estimator: Any, count: int) -> Any:
+    """Return the names that an estimator knows its columns by; without any they are numbered."""
+    for part in parts_of(estimator):  # the first step may know none, and the second its own
+        names = getattr(part, "feature_names_in_", ())
+        if len(names) == count:
+            return names
+    return range(count)
 
 
 def _numbered(archive: bytes) -> bytes:
@@ -144,9 +137,10 @@ def _check_interface(estimator: Any, interface: Interface) -> None:
     """Refuse an estimator that takes other features, or predicts other labels, than is said."""
     if getattr(estimator, "n_features_in_", None) not in (None, len(interface.features)):
         raise ValueError("it takes another number of features than the manifest says")
-    if interface.columns and list(estimator.feature_names_in_) != interface.features:
+    names = _names_of(estimator, len(interface.features))
+    if interface.columns and [str(name) for name in names] != interface.features:
         raise ValueError("it takes other features than the manifest says")
-    if interface.labels and estimator.classes_.tolist() != interface.labels:
+    if interface.labels and as_labels(estimator.classes_).tolist() != interface.labels:
         raise ValueError("it predicts other labels than the manifest says")
 
 

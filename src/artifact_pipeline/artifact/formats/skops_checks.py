@@ -24,9 +24,13 @@ import msgspec
 import numpy as np
 from msgspec import UNSET
 from sklearn.base import BaseEstimator
+from sklearn.calibration import _CalibratedClassifier
 from sklearn.gaussian_process.kernels import Kernel
+from sklearn.isotonic import IsotonicRegression
 
+from artifact_pipeline.artifact.formats.skops_parts import CHECK_ARRAY, SCORE_FUNCTIONS, objects
 from artifact_pipeline.estimators import class_of
+from artifact_pipeline.parameters import FUNCTIONS
 from artifact_pipeline.recipe import Recipe
 
 PROTOCOL = 2
@@ -90,6 +94,9 @@ _KERNELS = frozenset(
     )
 )
 PARTS = _KERNELS | {
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn._loss.link.HalfLogitLink",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
@@ -111,6 +118,14 @@ PARTS = _KERNELS | {
     "sklearn.multiclass._ConstantPredictor",
 }
 """Classes without a public name that fitted estimators hold."""
+_EXPERIMENTAL = frozenset(
+    (
+        "sklearn.impute._iterative.IterativeImputer",
+        "sklearn.model_selection._search_successive_halving.HalvingGridSearchCV",
+        "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
+    )
+)
+"""Public estimators that scikit-learn lists only once they were enabled."""
 INNER = (
     "sklearn.decomposition.KernelPCA",
     "sklearn.dummy.DummyClassifier",
@@ -118,7 +133,9 @@ INNER = (
     "sklearn.compose.ColumnTransformer",
     "sklearn.feature_extraction.text.TfidfTransformer",
     "sklearn.impute.MissingIndicator",
+    "sklearn.impute.SimpleImputer",
     "sklearn.isotonic.IsotonicRegression",
+    "sklearn.linear_model.BayesianRidge",
     "sklearn.linear_model.LinearRegression",
     "sklearn.linear_model.LogisticRegression",
     "sklearn.linear_model.RidgeCV",
@@ -154,10 +171,12 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     if recipe.brought is not UNSET:
         from skops.io import _trusted_types
 
-        return PARTS | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
+        return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
     made = msgspec.to_builtins(recipe)
     named = [*_named([made["model"], made.get("search")]), *INNER]
-    return PARTS | {_path(class_of(name, "recipe", nested=True)) for name in named}
+    # No archive holds a booster: its model is bytes for a parser of its own.
+    known = {name for name in named if name.startswith("sklearn.")}
+    return PARTS | {_path(class_of(name, "recipe", nested=True)) for name in known}
 
 
 def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
@@ -191,7 +210,10 @@ def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
     """
     if not isinstance(estimator, BaseEstimator):
         raise Refused("it is not an estimator")
-    for value in _objects(estimator):
+    for value in list(objects(estimator)):
+        if isinstance(value, IsotonicRegression):  # it is made again when it is needed
+            vars(value).pop("f_", None)
+    for value in objects(estimator):
         path = _path(type(value))
         if path in allowed:
             _check_attributes(value, path)
@@ -269,8 +291,12 @@ def _are_estimators(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(map(_are_estimators, value))
     if isinstance(value, np.ndarray):
-        return value.dtype.kind == "O" and all(map(_are_estimators, value.ravel().tolist()))
-    return _is_estimator_or_none(value) or type(value) in (str, int, slice)
+        return value.dtype.kind in "biuU" or (
+            value.dtype.kind == "O" and all(map(_are_estimators, value.ravel().tolist()))
+        )
+    return isinstance(value, (BaseEstimator, _CalibratedClassifier)) or (
+        value is None or type(value) in (str, int, bool, slice)
+    )
 
 
 def _is_method(value: Any) -> bool:
@@ -285,6 +311,10 @@ def _is_attribute_path(value: Any) -> bool:
 
 def _one_of(*known: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value in known
+
+
+def _one_of_or_none(*known: str) -> Callable[[Any], bool]:
+    return lambda value: value is None or (isinstance(value, str) and value in known)
 
 
 def _is_none(value: Any) -> bool:
@@ -307,8 +337,9 @@ ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
     "stack_method_": _is_method,
     # What is called. No function can be built, so it must be the name of one of scikit-learn's.
     "analyzer": _one_of("word", "char", "char_wb"),
-    "func": _is_none,
-    "inverse_func": _is_none,
+    "func": _one_of_or_none(*FUNCTIONS, CHECK_ARRAY),
+    "inverse_func": _one_of_or_none(*FUNCTIONS),
+    "score_func": _one_of(*SCORE_FUNCTIONS),
     "preprocessor": _is_none,
     "tokenizer": _is_none,
     # What is opened.
@@ -375,23 +406,3 @@ _PLAIN = (str, int, float, bool, type(None), list, tuple, set, dict, slice, np.n
 _BUILT = frozenset().union(
     *(NODES[kind] for kind in NODES if kind not in ("JsonNode", "TypeNode"))
 ) | {"numpy.dtypes"}
-
-
-def _objects(root: Any) -> Iterator[Any]:
-    """Yield an object and all that it holds, each once."""
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        yield value
-        if isinstance(value, dict):
-            waiting += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set)):
-            waiting += value
-        elif isinstance(value, np.ndarray):
-            waiting += value.ravel().tolist() if value.dtype.kind == "O" else ()
-        elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, type):
-            waiting += vars(value).values()

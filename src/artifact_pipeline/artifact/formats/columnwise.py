@@ -1,0 +1,69 @@
+"""A pipeline that begins with imputers and encoders of a whole table, written column by column.
+
+A graph has no matrix of numbers and text. What these steps do to one column does not depend on the
+others, so the same steps with a column each, in the same order, give the same features.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+_COLUMNWISE = (SimpleImputer, OneHotEncoder, OrdinalEncoder)
+
+
+def split(estimator: Any, texts: list[bool]) -> Any | None:
+    """Return a fitted pipeline that begins with branches of one column each, or None for any other
+    than one that begins with imputers and encoders of all columns.
+
+    `texts` says of each column whether it holds text.
+    """
+    steps = getattr(estimator, "steps", [])
+    count = next(
+        (at for at, (_, one) in enumerate(steps) if not isinstance(one, _COLUMNWISE)), len(steps)
+    )
+    first = [one for _, one in steps[:count]]
+    if not first or count == len(steps) or not all(map(_is_plain, first)):
+        return None
+    columns = ColumnTransformer([], sparse_threshold=0.0)
+    columns.transformers_ = [
+        (f"c{at}", Pipeline([(f"s{n}", _of_column(one, at, text)) for n, one in enumerate(first)]),
+         [at])
+        for at, text in enumerate(texts)
+    ]  # fmt: skip
+    columns.n_features_in_, columns.sparse_output_ = len(texts), False
+    return Pipeline([("columns", columns), *steps[count:]])
+
+
+def _is_plain(part: Any) -> bool:
+    """Return whether a step gives as many features for a column as it would for it alone."""
+    if isinstance(part, SimpleImputer):
+        return not (part.add_indicator or any(value != value for value in part.statistics_))
+    infrequent = getattr(part, "_infrequent_enabled", False)
+    return getattr(part, "drop", None) is None and not infrequent
+
+
+def _of_column(part: Any, at: int, text: bool) -> Any:
+    dtype = object if text else np.float64
+    found = copy.copy(part)
+    found.n_features_in_ = 1
+    vars(found).pop("feature_names_in_", None)
+    if isinstance(part, SimpleImputer):
+        found.statistics_ = np.array([part.statistics_[at]], dtype=dtype)
+        return found
+    found.categories_ = [np.array(part.categories_[at].tolist(), dtype=dtype)]
+    if isinstance(part, OneHotEncoder):
+        found.drop_idx_ = found._drop_idx_after_grouping = None
+        found._n_features_outs = [len(found.categories_[0])]
+        found.sparse_output = False
+    elif hasattr(part, "_missing_indices"):
+        found._missing_indices = (
+            {0: part._missing_indices[at]} if at in part._missing_indices else {}
+        )
+    return found

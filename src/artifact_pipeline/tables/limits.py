@@ -1,0 +1,46 @@
+"""Which numbers a model takes.
+
+>>> import numpy as np
+>>> from msgspec import UNSET
+>>> class Codes:
+...     numbers, range = [0.0, 1.0, 2.0], UNSET
+>>> outside(np.array([1.0, 1.5]), Codes())
+(1, 'is 1.5, and the model knows 0, 1, 2')
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import UnsetType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class NumberLimits(Protocol):
+    """Which numbers a model takes; see `manifest.Column`."""
+
+    @property
+    def numbers(self) -> list[float] | UnsetType: ...
+    @property
+    def range(self) -> tuple[float, float] | UnsetType: ...
+
+
+def outside(values: NDArray[Any], limits: NumberLimits) -> tuple[int, str] | None:
+    """Return the first row whose number a model does not take, and why; NaN is none."""
+    import numpy as np
+
+    if not isinstance(limits.numbers, UnsetType):
+        wrong = ~np.isnan(values) & ~np.isin(values, limits.numbers)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            known = ", ".join(f"{value:g}" for value in limits.numbers[:5])
+            return row, f"is {values[row]:.17g}, and the model knows {known}"
+    if not isinstance(limits.range, UnsetType):
+        low, high = limits.range
+        wrong = (values < low) | (values > high)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            return row, f"is {values[row]:g}, and the model takes numbers from {low:g} to {high:g}"
+    return None

@@ -1,0 +1,29 @@
+"""A sample of the estimators and pipelines that `python -m benchmarks.acceptance` tries."""
+
+import random
+
+import pytest
+from benchmarks.acceptance import cases, outcome
+
+SAMPLE = random.Random(16).sample(cases(), 25)
+COMMON = [
+    ("sklearn.ensemble.RandomForestClassifier", "one-hot", "class"),
+    ("sklearn.ensemble.RandomForestClassifier", "isotonic", "class"),
+    ("sklearn.linear_model.LogisticRegression", "threshold", "class"),
+    ("sklearn.linear_model.Ridge", "transformed target", "number"),
+]
+
+
+@pytest.mark.parametrize(("name", "way", "target"), COMMON)
+def test_what_people_build_most_is_sealed_and_answers_alike(name, way, target):
+    found = outcome(name, way, target)
+    assert found.form not in ("refused", "fault"), found
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "way", "target"), SAMPLE)
+def test_every_estimator_is_sealed_or_refused_in_a_sentence(name, way, target):
+    found = outcome(name, way, target)
+    assert found.form != "fault", found
+    assert "\n" not in found.said and "Traceback" not in found.said

@@ -1,0 +1,33 @@
+"""Generated pipelines and rows: a sealed artifact answers as its estimator, or refuses by name.
+
+`python -m benchmarks.differential SECONDS` does the same for as long as it is told.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks.differential import compare
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    return Path(tmp_path_factory.mktemp("store"))
+
+
+@settings(max_examples=3, derandomize=True, database=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_sealed_pipeline_answers_as_its_estimator_does(store, seed):
+    found = compare(seed, store)
+    assert not found.faults, found
+
+
+@pytest.mark.slow
+@settings(max_examples=60, derandomize=True, database=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_many_sealed_pipelines_answer_as_their_estimators_do(store, seed):
+    found = compare(seed, store)
+    assert not found.faults, found
