@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_pipeline import config
-from artifact_pipeline.errors import ConfigError, ConfigNotFound
+from artifact_pipeline.errors import ConfigError, ConfigNotFound, DataError
+from artifact_pipeline.settings import Csv
+from artifact_pipeline.tables import kinds, reading
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 FULL = {
@@ -276,3 +278,40 @@ def test_a_dict_that_holds_itself_is_refused_in_a_sentence():
     model = {"estimator": "x", "params": {"C": endless}}
     with pytest.raises(ConfigError, match="nested deeper than 64 levels"):
         config.parse({"data": {"dataset": "iris"}, "model": model}, "config")
+
+
+def test_no_format_of_a_date_ends_in_a_traceback():
+    for form in ("%Y %Y", "%d %d %Y", "%Y" * 500, "%", "%Y%", "%Q%Y", "", "\0%Y", "%d/%m", "%"):
+        with pytest.raises(ConfigError, match=r"data\.formats\.day\.date: found .* with a year"):
+            config.load({
+                "data": {"path": "t.csv", "target": "y", "formats": {"day": {"date": form}}},
+                "model": {"preprocess": "auto", "estimator": "sklearn.naive_bayes.GaussianNB"},
+            })  # fmt: skip
+
+
+of_formats = st.dictionaries(
+    st.sampled_from(["date", "thousands", "decimal", "unit", "Date"]) | st.text(max_size=3),
+    st.text(st.sampled_from("%YymdHjGVuzZfpcx,._' $k-\0"), max_size=8) | anything,
+    max_size=3,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b"]), of_formats) | anything, anything, st.booleans())
+def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(formats, missing, apart):
+    data = {"path": "t.csv", "target": "y", "formats": formats}
+    data |= {"missing_target": missing if apart else "drop"}
+    model = {"preprocess": "auto", "estimator": "sklearn.naive_bayes.GaussianNB"}
+    try:
+        full = config.load({"data": data, "model": model})
+    except ConfigError as error:
+        assert error.where and "\n" not in str(error)
+        return
+    for form in (full.data.formats or {}).values():
+        values = ["2026-01-31", "1,5", "$ 5", "", "%", "31/01/26 10:00"]
+        for value in [values, *([one] for one in values)]:
+            table = "a\n" + "\n".join(f'"{one}"' for one in value) + "\n"
+            try:
+                raw = reading.read([("t.csv", table.encode())], "csv", Csv())
+                kinds.column(raw, "a", None, form)
+            except DataError as error:
+                assert error.where and "\n" not in str(error)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+import pandas as pd
 import pytest
 import sklearn.metrics
 from conftest import SHORT, write
@@ -9,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import artifact_pipeline as api
-from artifact_pipeline import assembly, classification_report, config, loading, splitting, training
+from artifact_pipeline import (
+    assembly,
+    classification_report,
+    config,
+    learning,
+    loading,
+    measuring,
+    splitting,
+    training,
+)
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.evaluation import Rival, evaluate, judge
 from artifact_pipeline.observation import observe
@@ -168,6 +179,29 @@ def test_the_report_and_the_confusion_show_classes_that_were_not_learned(surpris
     assert ours.split() == text.split()
 
 
+def test_rows_of_which_no_class_was_learned_are_all_missed(surprised):
+    import numpy as np
+
+    model, X, _, _ = surprised
+    truth = np.array(["a", "c"] * 15)
+    predicted, proba = model.predict(X), model.predict_proba(X)
+    seen = observe(model, X, truth, np.arange(30), ["b", "d"], "class")
+    assert seen.confusion == [[0, 0], [0, 0]] and seen.fits(2, [False, False])
+    found = evaluate(truth, predicted, "class", proba, ["b", "d"])
+    assert set(found.values()) == {0.0} and "log_loss" not in found
+    text = sklearn.metrics.classification_report(truth, predicted, digits=4, zero_division=0)
+    # scikit-learn writes these supports as 15.0.
+    theirs = [word.removesuffix(".0") for word in text.split()]
+    assert classification_report(seen, found).split() == theirs
+
+
+def test_probabilities_of_the_one_class_that_was_learned_are_not_measured():
+    import numpy as np
+
+    found = evaluate(["a", "a"], ["a", "a"], "class", np.ones((2, 1)), ["a"])
+    assert found["accuracy"] == 1.0 and not {"log_loss", "brier", "roc_auc"} & found.keys()
+
+
 def test_recall_is_left_out_where_no_row_is_positive():
     found = evaluate(["no", "no"], ["no", "yes"], positive="yes")
     assert "recall" not in found and found["precision"] == found["f1"] == 0
@@ -239,3 +273,86 @@ def test_ten_rows_of_a_regression_have_folds_and_one_held_out_row_is_refused(tmp
     with pytest.raises(DataError, match="split: leaves one row held out, and R² needs two"):
         api.train({**config, "data": {**config["data"], "path": str(tmp_path / "t.csv")},
                    "split": {"test_size": 0.1}}, store=tmp_path / "store")  # fmt: skip
+
+
+def measured(folder, frame, **config_of):
+    """Return what is measured of a config without sealing it, or raise what is wrong."""
+    frame.to_csv(folder / "t.csv", index=False)
+    data = {"path": str(folder / "t.csv"), "target": "y", **config_of.pop("data", {})}
+    model = {"preprocess": "auto", "estimator": "sklearn.linear_model.Ridge"}
+    source = {"data": data, "model": model}
+    full = config.load({**source, **config_of})
+    target = assembly.predicts(full.model)
+    rows = loading.load(full.data, full.split, target, learning.columns_of(full.evaluation))
+    model = assembly.resolve(full.model, 42, "model", rows.target, rows.columns())
+    prepared = learning.prepare(full, model, rows, "config")
+    learned = learning.learn(prepared)
+    sealed = measuring.measure(learned)[1]["held_out"][1]
+    return msgspec.to_builtins(measuring.metrics(learned, sealed))
+
+
+CLASSIFIER = {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClassifier"}
+
+
+@pytest.mark.parametrize(
+    "model", ["tree.DecisionTreeClassifier", "linear_model.LogisticRegression"]
+)
+def test_one_class_on_the_training_side_is_refused_whatever_the_estimator(tmp_path, model):
+    frame = pd.DataFrame(
+        {"day": range(40), "a": [1, 2, 3, 4] * 10, "y": ["old"] * 34 + ["new"] * 6}
+    )
+    with pytest.raises(DataError, match="split: leaves one class to learn from, 'old'"):
+        measured(tmp_path, frame, split={"method": "time", "column": "day"},
+                 model={**CLASSIFIER, "estimator": f"sklearn.{model}"})  # fmt: skip
+
+
+def test_a_fold_that_learns_one_class_has_no_metrics_of_probabilities(tmp_path):
+    y = ["no"] * 30 + ["yes", "no"] * 35
+    frame = pd.DataFrame({"day": range(100), "a": [1, 2, 3, 4, 5] * 20, "y": y})
+    found = measured(tmp_path, frame, split={"method": "time", "column": "day"}, model=CLASSIFIER,
+                     evaluation={"cv": 4})  # fmt: skip
+    folds = {name: len(one["folds"]) for name, one in found["cv"].items()}
+    assert folds["accuracy"] == 4 and folds["log_loss"] == 3
+
+
+def test_a_search_by_a_score_that_folds_do_not_have_is_refused(tmp_path):
+    frame = pd.DataFrame({"a": range(0, 100, 10), "y": [1.5, 2, 1, 4, 3.5, 6, 7, 6.5, 9, 8]})
+    search = {"method": "grid", "params": {"model__alpha": [1, 2]}, "cv": 8}
+    with pytest.raises(ConfigError, match=r"search\.scoring: r2 is not defined on each fold for 2"):
+        measured(tmp_path, frame, search=search)
+    measured(tmp_path, frame, search={**search, "scoring": "neg_mean_absolute_error"})
+
+
+def test_slices_are_by_values_as_the_table_writes_them(tmp_path):
+    days = pd.date_range("2026-01-01", periods=50)
+    frame = pd.DataFrame({
+        "iso": days.repeat(2).strftime("%Y-%m-%d"), "day": days.repeat(2).strftime("%d/%m/%Y"),
+        "price": ["$1,000", "$2"] * 50, "paid": ["true", "false"] * 50, "a": [1, 2.5, 3, 4] * 25,
+        "y": [1.0, 2, 3, 5, 8] * 20,
+    })  # fmt: skip
+    formats = {"day": {"date": "%d/%m/%Y"}, "price": {"thousands": ",", "unit": "$"}}
+    wanted = {
+        "iso": ({"iso": "2026-02-16"}, 2), "day": ({"day": "16/02/2026"}, 2),
+        "both": ({"day": "16/02/2026", "price": "$1,000"}, 1), "number": ({"price": 1000}, 10),
+        "paid": ({"paid": True}, 10), "text": ({"a": "2.5"}, 5),
+    }  # fmt: skip
+
+    def of(slices):
+        return measured(tmp_path, frame, data={"formats": formats}, evaluation={"slices": slices},
+                        split={"method": "time", "column": "iso"})["slices"]  # fmt: skip
+
+    found = of({name: conditions for name, (conditions, _) in wanted.items()})
+    assert {name: one["rows"] for name, one in found.items()} == {
+        name: rows for name, (_, rows) in wanted.items()
+    }
+    for conditions, said in (
+        (
+            {"day": "2026-02-16"},
+            r"s\.day: found '2026-02-16', expected a date as data.formats says",
+        ),
+        ({"iso": 20500}, r"s\.iso: found 20500, and the column holds dates"),
+        ({"a": "x"}, r"s\.a: found 'x', expected a number"),
+        ({"iso": "2026-03-01"}, "no held-out row is in it"),
+    ):
+        with pytest.raises(DataError, match=said):
+            of({"s": conditions})

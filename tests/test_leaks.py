@@ -70,3 +70,13 @@ def test_a_large_table_is_sampled_alike_each_time():
     y = rng.normal(size=200_000)
     noisy = y + rng.normal(size=200_000)
     assert leaks._gives(np.exp(y), y, "number") and not leaks._gives(noisy, y, "number")
+
+
+def test_the_days_of_a_series_are_no_ids_and_those_that_give_the_target_are_named(tmp_path):
+    days = pd.date_range("2026-01-01", periods=60).strftime("%Y-%m-%d")
+    noise = np.random.default_rng(1).normal(size=60)
+    assert not warned(tmp_path, pd.DataFrame({"day": days, "y": noise}), "number")
+    [said] = warned(tmp_path, pd.DataFrame({"day": days, "y": np.arange(60) ** 2}), "number")
+    assert "'day' alone gives the target" in said
+    [said] = warned(tmp_path, pd.DataFrame({"n": range(60), "y": noise}), "number")
+    assert "'n' has another value in each row, like an id" in said

@@ -12,6 +12,7 @@ artifact_pipeline.canonical.NotCanonical: the key 'a' stands twice
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
@@ -54,6 +55,8 @@ def decode(data: bytes) -> JSON:
             infinity, a number that overflows, half a character (a lone surrogate), and nesting
             deeper than Python can follow.
     """
+    if data.startswith(codecs.BOM_UTF8):
+        raise NotCanonical("it begins with a byte order mark (BOM), which JSON does not have")
     try:
         value: JSON = DECODER.decode(data.decode())
     except NotCanonical:

@@ -300,11 +300,12 @@ def _check_data(config: Config, where: str) -> None:
 def _names_a_day(form: str) -> bool:
     """Return whether a date in a format of `strptime` says at least which year it is in."""
     import datetime
+    import re
 
     day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     try:
         found = datetime.datetime.strptime(day.strftime(form), form)
-    except ValueError:
+    except (ValueError, re.error):  # of a directive that strptime does not know, or one twice
         return False
     return found.replace(tzinfo=datetime.UTC) == day
 

@@ -180,7 +180,8 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
     from sklearn import metrics
 
     truth = np.asarray(y_true)[:, None] == np.asarray(labels)[None, :]
-    if not truth.any(axis=1).all():  # no probability was given for the true class
+    # There is nothing to compare where one class was learned, or not the true one.
+    if len(labels) < 2 or not truth.any(axis=1).all():
         return {}
     proba = np.asarray(probabilities, dtype=np.float64)
     sums = proba.sum(axis=1, keepdims=True)

@@ -28,11 +28,12 @@ def find(rows: Rows, parts: Parts) -> list[str]:
     the features, rows that are both in training and held out."""
     if not hasattr(rows.X, "columns"):
         return []
-    said = []
+    said, kinds = [], rows.columns() or {}
     if len(rows.y) >= LEAST:
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
-            if is_id(values):
+            # The days of a series follow one another as well.
+            if kinds.get(name) != "date" and is_id(values):
                 said.append(
                     f"the feature {show(name)} has another value in each row, like an id; name it "
                     "in data.id or data.drop unless it means something"

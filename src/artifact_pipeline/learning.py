@@ -82,7 +82,8 @@ def learn(prepared: Prepared) -> Learned:
     search: Searched | UnsetType = UNSET
     if isinstance(full.search, Search):
         scoring, seed = _scoring(full.search, rows), full.split.random_state
-        search = searching.searched(fitted.estimator, full.search, scoring, seed)
+        place = f"{prepared.where}: search"
+        search = searching.searched(fitted.estimator, full.search, scoring, seed, place)
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
     cv: dict[str, list[float]] | UnsetType = UNSET
     if prepared.cv is not None:

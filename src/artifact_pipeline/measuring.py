@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline import edge_cases
 from artifact_pipeline.artifact.formats.form import Batch, Outputs
 from artifact_pipeline.artifact.manifest import MAX_CATEGORIES, Column, Metrics, Slice, Spread
+from artifact_pipeline.data import Column as TableColumn
 from artifact_pipeline.data import Rows, batch, take
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.estimators import outputs
@@ -19,8 +20,9 @@ from artifact_pipeline.explain import show
 from artifact_pipeline.learning import Learned
 from artifact_pipeline.observation import EXAMPLES, observe
 from artifact_pipeline.observation import Evaluation as Observed
-from artifact_pipeline.settings import ColumnFormat, Evaluation, Kind
+from artifact_pipeline.settings import ColumnFormat, Evaluation, Kind, Value
 from artifact_pipeline.splitting import Parts
+from artifact_pipeline.tables import kinds
 
 
 def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Outputs]]]:
@@ -139,11 +141,16 @@ def doubts(learned: Learned, metrics: Metrics) -> list[str]:
 
 
 def _unlearned(seen: Observed) -> list[str]:
-    return [
-        f"the class {show(one.label)} has {one.support} held-out rows and no training row, so "
-        "they count as missed, and metrics of probabilities are left out"
-        for one in seen.unlearned or []
-    ]
+    warnings = []
+    for one in seen.unlearned or []:
+        held, count = f"{one.support} held-out rows", "they count"
+        if one.support == 1:
+            held, count = "1 held-out row", "it counts"
+        warnings.append(
+            f"the class {show(one.label)} has {held} and no training row, so {count} as missed, "
+            "and metrics of probabilities are left out"
+        )
+    return warnings
 
 
 def _baseline(parts: Parts) -> tuple[Any, float]:
@@ -164,19 +171,37 @@ def inside(rows: Rows, parts: Parts, conditions: dict[str, Any], where: str) -> 
     """Return which held-out rows are in a slice, (n_rows,) booleans.
 
     Raises:
-        DataError: if none is.
+        DataError: if none is, or a value is not what its column holds.
     """
     import numpy as np
 
+    known = {one.name: one for one in rows.description.schema.columns or ()}
     mask = np.ones(len(parts.y_test), dtype=bool)
     for name, value in conditions.items():
-        column = take(rows.kept[name], parts.test_index)
-        wanted = str(value) if column.dtype.kind == "O" else value
-        mask &= column == wanted
+        mask &= take(rows.kept[name], parts.test_index) == _meant(value, known[name], where)
     if not mask.any():
         said = ", ".join(f"{show(name)} is {show(value)}" for name, value in conditions.items())
         raise DataError(f"no held-out row is in it: {said}", where=where)
     return mask
+
+
+def _meant(value: Value, column: TableColumn, where: str) -> Value:
+    """Return the value of a condition as a column holds it; one in text is read as the table is."""
+    kind = column.kind or "text"
+    if kind == "text":
+        return str(value)
+    if isinstance(value, str):
+        try:
+            return kinds.value(value, kind, column.format)
+        except DataError as error:
+            raise DataError(error.message, where=f"{where}.{column.name}") from error
+    if kind == "date":
+        raise DataError(
+            f"found {show(value)}, and the column holds dates; write one as the table does, such "
+            "as 2026-01-31",
+            where=f"{where}.{column.name}",
+        )
+    return value
 
 
 def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:

@@ -167,7 +167,7 @@ def observe(
     if target == "number":
         errors = np.quantile(predicted - y, QUANTILES).tolist()
         return Evaluation(len(y), [], [], None, examples, weights, errors)
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import precision_recall_fscore_support
 
     labels = as_labels(estimator.classes_)
     strange = sorted(set(y.tolist()) - set(labels.tolist()))
@@ -189,12 +189,21 @@ def observe(
                 labels.tolist(), label_names, *scores, strict=True
             )
         ],
-        confusion=confusion_matrix(y, predicted, labels=labels).tolist(),
+        confusion=_confusion(y, predicted, labels),
         calibration=None if proba is None else _calibration(proba, predicted == y),
         examples=examples,
         weights=weights,
         unlearned=unlearned or UNSET,
     )
+
+
+def _confusion(y: NDArray[Any], predicted: NDArray[Any], labels: NDArray[Any]) -> list[list[int]]:
+    from sklearn.metrics import confusion_matrix
+
+    if not set(y.tolist()) & set(labels.tolist()):  # which scikit-learn refuses
+        return [[0] * len(labels) for _ in labels]
+    counts: list[list[int]] = confusion_matrix(y, predicted, labels=labels).tolist()
+    return counts
 
 
 def classification_report(evaluation: Evaluation, metrics: Mapping[str, float]) -> str:

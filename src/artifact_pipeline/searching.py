@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,9 +64,22 @@ def searcher(
     )
 
 
-def searched(done: Any, search: Search, scoring: str, seed: int) -> Searched:
-    """Return the candidates of a fitted search, without times: those are never the same."""
+def searched(done: Any, search: Search, scoring: str, seed: int, where: str) -> Searched:
+    """Return the candidates of a fitted search, without times: those are never the same.
+
+    Raises:
+        ConfigError: if a score is not defined on each fold, as R² of one row: the candidates
+            cannot be compared then.
+    """
     found = done.cv_results_
+    undefined = sum(not math.isfinite(score) for score in found["mean_test_score"])
+    if undefined:
+        raise ConfigError(
+            f"{scoring} is not defined on each fold for {undefined} of "
+            f"{len(found['mean_test_score'])} candidates, so they cannot be compared; make fewer "
+            "folds with cv, or name another score",
+            where=f"{where}.scoring",
+        )
     said = [
         dict(zip(params, _said(params, search, seed), strict=True)) for params in found["params"]
     ]

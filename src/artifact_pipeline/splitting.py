@@ -72,6 +72,11 @@ def split(rows: Rows, how: Split, where: str = "split") -> Parts:
     if rows.target == "number" and min(len(train), len(test)) < 2:
         side = "to learn from" if len(train) < 2 else "held out"
         raise DataError(f"leaves one row {side}, and R² needs two", where=where)
+    if rows.target == "class" and len(labels := set(rows.y[train].tolist())) == 1:
+        raise DataError(
+            f"leaves one class to learn from, {show(labels.pop())}; there is nothing to learn",
+            where=where,
+        )
     return Parts(take(rows.X, train), take(rows.X, test), rows.y[train], rows.y[test], train, test)
 
 

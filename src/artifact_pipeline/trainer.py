@@ -250,7 +250,9 @@ def _receive_all(handle: int, messages: Queue[Message]) -> None:
 
 
 def _told(kind: type[PipelineError], message: str, where: str | None) -> dict[str, Any]:
-    return {"error": {"class": kind.__name__, "message": message, "where": where}}
+    # A module may have a kind of its own, which its parent in `errors` stands for elsewhere.
+    known = next(one for one in kind.__mro__ if one.__module__ == errors.__name__)
+    return {"error": {"class": known.__name__, "message": message, "where": where}}
 
 
 def _bug(error: Exception) -> str:

@@ -146,6 +146,7 @@ def test_nul_bytes_are_refused_by_line():
         (b"a,b", ["Unnamed: 0", "a", "b"], ("Unnamed: 0",)),  # R's write.table
         (b"\xef\xbb\xbf,a,b", ["Unnamed: 0", "a", "b"], ("Unnamed: 0",)),
         (b"a,Unnamed: 1,b", ["a", "Unnamed: 1", "b"], ()),
+        (b",,b", ["Unnamed: 0", "Unnamed: 1", "b"], ("Unnamed: 0", "Unnamed: 1")),  # of two levels
     ],
 )
 def test_a_first_column_without_a_name_is_an_index(header, names, index):

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_reading import parquet
 
+import artifact_pipeline as api
 from artifact_pipeline import config
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.settings import ColumnFormat, Csv
@@ -243,6 +244,9 @@ def test_infer_and_evaluate_read_a_format_as_training_did(tmp_path):
         for form in ("csv", "jsonl", "parquet")
     ]
     assert answers[0]["probabilities"] == answers[1]["probabilities"] == answers[2]["probabilities"]
+    predictor = api.open_artifact("latest", store=tmp_path / "artifacts")
+    for rows in (frame.drop(columns="y"), plain):
+        assert predictor.predict_proba(rows).tolist() == answers[0]["probabilities"]
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
     from sklearn.pipeline import make_pipeline

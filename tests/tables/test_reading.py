@@ -227,3 +227,13 @@ def test_whatever_bytes_come_they_are_a_table_or_wrong_data(form, capfd):
             outcomes.add("wrong")
     assert outcomes == {"table", "wrong"}
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("unit", ["ms", "day"])
+def test_dates_beyond_microseconds_are_refused_and_never_wrap_around(unit):
+    most = 2**62 if unit == "ms" else 2**31 - 1
+    whole, kind = (pa.int64(), pa.timestamp("ms")) if unit == "ms" else (pa.int32(), pa.date32())
+    for far in (most, -most):
+        data = parquet(day=pa.array([None, 0, far], whole).cast(kind))
+        with pytest.raises(DataError, match="row 3, column 'day': found a date that is too far"):
+            columns(data, "parquet")

@@ -37,6 +37,18 @@ def test_wrong_data_is_refused_in_one_line(tmp_path, monkeypatch, change, config
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_table_that_cannot_be_read_is_refused_by_the_trainer_in_one_line(tmp_path):
+    for name, text, said in (
+        ("t.csv", "a,churn\n1,yes\n2,no,5\n", "t.csv, row 2: found 3 cells, expected 2"),
+        ("t.jsonl", '{"a": 1, "churn": "no"}\n{"a": "x", "churn": "no"}', "t.jsonl, row 2: is not"),
+    ):
+        (tmp_path / name).write_text(text)
+        config = {"data": {"path": str(tmp_path / name), "target": "churn"},
+                  "model": {"estimator": "sklearn.naive_bayes.GaussianNB"}}  # fmt: skip
+        with pytest.raises(DataError, match=said):
+            api.train(config, store=tmp_path / "store")
+
+
 @pytest.mark.slow
 def test_wrong_data_ends_with_3_and_leaves_nothing(tmp_path):
     table(tmp_path / "churn.csv", lambda i, r: {**r, "churn": "" if i == 3 else r["churn"]}, 60)

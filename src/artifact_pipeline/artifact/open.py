@@ -298,7 +298,8 @@ class Predictor:
         from artifact_pipeline.tables import checking
 
         wanted = [(one.name, one.kind) for one in columns]
-        given = checking.columns_of(X, wanted)
+        written = {one.name: one.format for one in columns if not isinstance(one.format, UnsetType)}
+        given = checking.columns_of(X, wanted, written)
         checking.check(given, columns, lambda row: f"X, row {row + 1}")
         return self.run(given)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.explain import show
+from artifact_pipeline.explain import first_line, show
 from artifact_pipeline.settings import ColumnFormat, Csv, Kind
 from artifact_pipeline.tables import kinds, reading
 from artifact_pipeline.tables.limits import outside
+from artifact_pipeline.tables.reading import Raw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,18 +67,54 @@ def read(
         DataError: as `reading.read`, and for a column that is missing, a value of another kind,
             and one that the model does not take; named by file, row and column.
     """
-    raw = reading.read([(name, data)], form, how)
-    here = raw.table.column_names
+    place, here, column = _reader(data, name, form, how)
     names = [one.name for one in takes]
     if missing := [one for one in names if one not in here]:
         raise DataError(f"the column {show(missing[0])} is missing", where=name)
-    columns = [kinds.column(raw, one.name, one.kind, one.format).values for one in takes]
+    columns = [column(one.name, one.kind, one.format) for one in takes]
     ids = None
     if id_column is not None and id_column in here:
-        ids = kinds.column(raw, id_column, "text").values.tolist()
-    unseen = check(columns, takes, raw.place)
+        ids = column(id_column, "text", UNSET).tolist()
+    unseen = check(columns, takes, place)
     extra = [one for one in here if one not in names and one != id_column]
     return Given(columns, None if ids is None else id_column, ids, extra, unseen)
+
+
+def _reader(
+    data: bytes, name: str, form: str, how: Csv
+) -> tuple[
+    Callable[[int], str],
+    Collection[str],
+    Callable[[str, Kind, ColumnFormat | UnsetType], NDArray[Any]],
+]:
+    """Return the place of a row, the names of columns, and what reads one of them as a kind."""
+    try:
+        raw = reading.read([(name, data)], form, how)
+    except reading.Mixed:
+        # What a row means does not depend on the rows beside it: each is read by its own type.
+        mixed = reading.by_type(data, name)
+        return (
+            lambda row: f"{name}, row {row + 1}",
+            mixed,
+            lambda one, kind, form: _joined(mixed[one], one, kind, form),
+        )
+    return (
+        raw.place,
+        raw.table.column_names,
+        lambda one, kind, form: kinds.column(raw, one, kind, form).values,
+    )
+
+
+def _joined(
+    parts: list[Raw], name: str, kind: Kind, form: ColumnFormat | UnsetType
+) -> NDArray[Any]:
+    """Return the values of a column that is read in parts, each at its row."""
+    import numpy as np
+
+    found = [kinds.column(one, name, kind, form).values for one in parts]
+    values = np.concatenate(found)
+    values[np.concatenate([one.kept for one in parts if one.kept])] = values.copy()
+    return values
 
 
 def check(
@@ -131,8 +170,14 @@ def _check_numbers(values: NDArray[Any], one: Takes, place: Callable[[int], str]
         raise _wrong(why, one, place(row))
 
 
-def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]:
+def columns_of(
+    X: Any,
+    wanted: Sequence[tuple[str, Kind]],
+    formats: Mapping[str, ColumnFormat] = MappingProxyType({}),
+) -> list[NDArray[Any]]:
     """Return the columns of a DataFrame, or of an object of lists by name, as a model takes them.
+
+    Numbers and dates that are given as text are read as in a table, by the format of their column.
 
     Raises:
         DataError: for one that is missing or of another kind.
@@ -157,6 +202,9 @@ def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]
             texts = ["" if _is_null(one) else one for one in values.tolist()]
             found.append(np.array(texts, dtype=object))
             continue
+        if (written := _written(values, name, kind, formats.get(name, UNSET))) is not None:
+            found.append(written)
+            continue
         try:
             if values.dtype.kind == "M":
                 days = values.astype("datetime64[us]").astype(np.float64) / kinds.MICROSECONDS
@@ -171,6 +219,39 @@ def columns_of(X: Any, wanted: Sequence[tuple[str, Kind]]) -> list[NDArray[Any]]
         raise DataError("its columns are of different lengths", where="X")
     if not len(found[0]):
         raise DataError("holds no rows to predict", where="X")
+    return found
+
+
+def _written(
+    values: NDArray[Any], name: str, kind: Kind, form: ColumnFormat | UnsetType
+) -> NDArray[Any] | None:
+    """Return values of which some are texts, or objects that are dates; None if none is."""
+    import numpy as np
+    import pyarrow as pa
+
+    if values.ndim != 1 or values.dtype.kind not in "OUT":
+        return None
+    objects = values.tolist()
+    rows: dict[type, list[int]] = {}
+    for row, one in enumerate(objects):
+        known = (one_type for one_type in (str, datetime.date) if isinstance(one, one_type))
+        rows.setdefault(next(known, float), []).append(row)
+    others = rows.pop(float, [])
+    if not rows:
+        return None
+    found = np.full(len(objects), np.nan)
+    try:
+        plain = [np.nan if _is_null(objects[row]) else objects[row] for row in others]
+        found[others] = np.array(plain, dtype=np.float64)
+        for kept in rows.values():
+            # A NaT is a date that is none, and no Python object of Arrow's.
+            some = [None if _is_null(objects[row]) else objects[row] for row in kept]
+            table, parts = pa.table({name: pa.array(some)}), [("X", len(objects))]
+            raw = Raw(table, parts, "parquet", Csv(), kept=tuple(kept))
+            found[kept] = kinds.column(raw, name, kind, form).values
+    except (TypeError, ValueError, pa.ArrowException) as error:
+        said = first_line(error)
+        raise DataError(f"the column {show(name)} holds no numbers: {said}", where="X") from error
     return found
 
 

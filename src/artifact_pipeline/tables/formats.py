@@ -95,7 +95,7 @@ def moment(text: str, form: str) -> datetime.datetime | None:
         return (
             found if found.tzinfo is None else found.astimezone(datetime.UTC).replace(tzinfo=None)
         )
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, re.error):
         return None
 
 

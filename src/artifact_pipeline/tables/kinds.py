@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.explain import show
-from artifact_pipeline.settings import ColumnFormat, Kind
+from artifact_pipeline.settings import ColumnFormat, Csv, Kind
 from artifact_pipeline.tables import formats
 from artifact_pipeline.tables.reading import Raw
 
@@ -103,7 +103,7 @@ def column(
             where=f"{raw.where()}, column {show(name)}",
         )
     if own == "date":
-        return Column(own, _days(values), missing)
+        return Column(own, _days(_microseconds(values, raw, name)), missing)
     return Column(own, _finite(values, raw, name), missing)
 
 
@@ -153,6 +153,19 @@ def _infer(strings: Any, raw: Raw, name: str) -> tuple[Kind, str]:
                 where=raw.cell(row, name),
             )
     return "text", _note(strings, raw, name)
+
+
+def value(text: str, kind: Kind, form: ColumnFormat | UnsetType = UNSET) -> float | str:
+    """Return what a text means in a column of a kind.
+
+    Raises:
+        DataError: if it is not of the kind.
+    """
+    import pyarrow as pa
+
+    raw = Raw(pa.table({"value": pa.array([text])}), [("value", 1)], "csv", Csv())
+    [found] = column(raw, "value", kind, form).values.tolist()
+    return found  # type: ignore[no-any-return]
 
 
 def format_of(raw: Raw, name: str) -> ColumnFormat | None:
@@ -310,12 +323,25 @@ def _formatted_dates(strings: Any, raw: Raw, name: str, form: str) -> NDArray[An
     return np.array([days[value] for value in values], dtype=np.float64)
 
 
+def _microseconds(moments: Any, raw: Raw, name: str) -> Any:
+    """Return dates and times of any unit in microseconds, without what is smaller."""
+    import pyarrow as pa
+
+    unit = pa.timestamp("us", getattr(moments.type, "tz", None))
+    if getattr(moments.type, "unit", "") == "ns":
+        return moments.cast(unit, safe=False)
+    try:
+        return moments.cast(unit)
+    except pa.ArrowInvalid as error:
+        days = moments.cast(pa.int32() if pa.types.is_date32(moments.type) else pa.int64())
+        row = max(range(len(days)), key=lambda one: abs(days[one].as_py() or 0))
+        raise DataError("found a date that is too far away", where=raw.cell(row, name)) from error
+
+
 def _days(moments: Any) -> NDArray[Any]:
     import pyarrow as pa
 
-    zone = getattr(moments.type, "tz", None)
-    moved = moments.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-    return _floats(moved.cast(pa.float64(), safe=False)) / MICROSECONDS
+    return _floats(moments.cast(pa.int64()).cast(pa.float64(), safe=False)) / MICROSECONDS
 
 
 def _finite(numbers: Any, raw: Raw, name: str, written: Any = None) -> NDArray[Any]:

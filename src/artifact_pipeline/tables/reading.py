@@ -6,9 +6,10 @@ import codecs
 import csv
 import io
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from artifact_pipeline.errors import DataError
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
 Table: TypeAlias = "tuple[pa.Table, tuple[str, ...]]"
 """Columns, and the names of those that hold the index of a data frame."""
 
-UNNAMED = "Unnamed: 0"
-"""What pandas calls a first column without a name."""
 _INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
+"""What pandas calls a column without a name."""
 _BLOCK = 1 << 20
 """Bytes that Arrow reads at once where no cell spans lines."""
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -31,6 +31,9 @@ _SLICE = 1 << 26
 """Bytes of which quotes are looked at together."""
 
 
+MAX_DEPTH = 64
+"""Of JSON in one line."""
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _JSON_SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -67,12 +70,8 @@ class Raw(NamedTuple):
 
     def literals(self, column: str) -> list[Any]:
         """Return the numbers in a column of JSON lines: floats, and integers as written."""
-        decoder, found = json.JSONDecoder(parse_int=str, strict=False), []
-        for data in self.sources:
-            text, at = data.decode(), 0
-            while (begin := _JSON_SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
-                record, at = decoder.raw_decode(text, begin)
-                found.append(record.get(column))
+        where = self.parts[0][0]
+        found = [one.get(column) for data in self.sources for one in _records(data, where, str)]
         return found if self.kept is None else [found[row] for row in self.kept]
 
     def take(self, index: list[int]) -> Raw:
@@ -194,6 +193,10 @@ def _csv(data: bytes, where: str, how: Csv) -> Table:
     return table.rename_columns(names), index
 
 
+class Mixed(DataError):
+    """A column of JSON lines with values of several types."""
+
+
 class _Uneven(DataError):
     """A row with more or fewer cells than the header has names."""
 
@@ -272,20 +275,23 @@ def _named(header: list[str]) -> tuple[list[str], tuple[str, ...]]:
     `Unnamed: 0`, and writes under that name the next time.
     """
     names = list(header)
-    if len(names) > 1 and not names[0].strip():
-        names[0] = _unused(names)
+    for index in range(len(names) if any(name.strip() for name in names) else 0):
+        if names[index].strip():
+            break
+        names[index] = _unused(names, index)
     count = 0
     while count < len(names) and _INDEX.fullmatch(names[count]):
         count += 1
     return names, tuple(names[:count]) if count < len(names) else ()
 
 
-def _unused(names: list[str]) -> str:
+def _unused(names: list[str], index: int = 0) -> str:
     """Return a name for a column that has none, as pandas gives it."""
-    tried, name = 0, UNNAMED
+    tried, unnamed = 0, f"Unnamed: {index}"
+    name = unnamed
     while name in names:
         tried += 1
-        name = f"{UNNAMED}.{tried}"
+        name = f"{unnamed}.{tried}"
     return name
 
 
@@ -414,6 +420,7 @@ def _jsonl(data: bytes, where: str, _: Csv) -> Table:
     if not data.strip():
         raise DataError("is empty, expected a JSON object in each line", where=where)
     _decoded(data, where, "utf-8")
+    _check_depth(data, where)
     # One block: a type is inferred of it as a whole, and rows are counted from its beginning.
     block = arrow.ReadOptions(use_threads=False, block_size=min(len(data) + 1, _LARGEST_BLOCK))
 
@@ -431,7 +438,125 @@ def _jsonl(data: bytes, where: str, _: Csv) -> Table:
         said = first_line(error).removeprefix("JSON parse error: ")[:160]
         if row := re.search(r" in row (\d+)$", said):
             said, where = said[: row.start()], f"{where}, row {int(row[1]) + 1}"
-        raise DataError(f"is not JSON lines: {said}", where=where) from error
+        refused = Mixed if " changed from " in said else DataError
+        raise refused(f"is not JSON lines: {said}", where=where) from error
+
+
+def _check_depth(data: bytes, where: str) -> None:
+    """Refuse JSON nested deeper than `MAX_DEPTH`: Arrow takes ten seconds for 9,000 levels."""
+    import numpy as np
+
+    opened = data.count(b"[") + data.count(b"{")
+    if opened <= data.count(b"}\n{") + 1:  # each line is an object of plain values
+        return
+    codes = np.frombuffer(_JSON_TEXT.sub(b"", data), dtype="uint8")
+    steps = np.isin(codes, list(b"[{")).astype(np.int8) - np.isin(codes, list(b"]}"))
+    depth = steps[steps != 0].cumsum(dtype=np.int64)
+    if (deep := np.flatnonzero(depth > MAX_DEPTH)).size:
+        row = 1 + int((depth[: deep[0]] == 0).sum())
+        raise DataError(f"is nested deeper than {MAX_DEPTH} levels", where=f"{where}, row {row}")
+
+
+def by_type(data: bytes, where: str) -> dict[str, list[Raw]]:
+    """Return the columns of JSON lines, each in parts that hold values of one type.
+
+    A part has one column, and its rows keep their places among all of them.
+
+    Raises:
+        DataError: for what is not JSON, and a line that holds no object; named by row.
+    """
+    import pyarrow as pa
+
+    data = data.removeprefix(codecs.BOM_UTF8)
+    records = list(_records(data, where, _integer))
+    names = dict.fromkeys(name for record in records for name in record)
+    found: dict[str, list[Raw]] = {}
+    for name in names:
+        values = [record.get(name) for record in records]
+        rows: dict[str, list[int]] = {}
+        for row, value in enumerate(values):
+            rows.setdefault(_json_type(value), []).append(row)
+        found[name] = []
+        for kind, kept in rows.items():
+            some = [values[row] for row in kept]
+            if kind == "number":
+                column = _json_numbers(some)
+            elif kind == "container":
+                column = pa.array([[]] * len(some))
+            else:
+                column = _plain(some, [f"{where}, row {row + 1}" for row in kept])
+            parts, sources = [(where, len(records))], (data,)
+            table = pa.table({name: column})
+            found[name].append(Raw(table, parts, "jsonl", Csv(), (), sources, tuple(kept)))
+    return found
+
+
+def _json_type(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, str):
+        return "text"
+    return "number" if isinstance(value, (int, float)) else "container"
+
+
+def _plain(values: list[Any], places: list[str]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can write
+        row = next(row for row, one in enumerate(values) if re.search("[\ud800-\udfff]", one))
+        raise DataError("holds text that is not Unicode", where=places[row]) from error
+
+
+def _json_numbers(values: list[Any]) -> pa.Array:
+    """Return numbers typed as Arrow types them: integers, unless one is none or is too large."""
+    import pyarrow as pa
+
+    if all(isinstance(one, int) and -(1 << 63) <= one < 1 << 63 for one in values):
+        return pa.array(values, type=pa.int64())
+    # float() refuses an integer that is too large for it, and reads its digits as infinity.
+    return pa.array([float(str(one)) for one in values], type=pa.float64())
+
+
+def _records(data: bytes, where: str, integer: Callable[[str], Any]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of JSON lines, their integers made by `integer`."""
+    decoder = json.JSONDecoder(
+        parse_int=integer, parse_float=_finite, strict=False, object_pairs_hook=_unique
+    )
+    text, at, row = _decoded(data, where, "utf-8"), 0, 0
+    while (begin := _JSON_SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
+        row += 1
+        place = f"{where}, row {row}"
+        try:
+            record, at = decoder.raw_decode(text, begin)
+        except ValueError as error:
+            raise DataError(f"is not JSON: {first_line(error)}", where=place) from error
+        if not isinstance(record, dict):
+            raise DataError("is not JSON lines: expected an object in each line", where=place)
+        yield record
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > 310:  # more than a float64 has
+        raise ValueError("a number is too large for a float64")
+    return int(digits)
+
+
+def _finite(written: str) -> float:
+    value = float(written)
+    if math.isinf(value):
+        raise ValueError("a number is too large for a float64")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is written twice in one object")
+    return found
 
 
 _READ = {"csv": _csv, "parquet": _parquet, "jsonl": _jsonl}

@@ -1,0 +1,143 @@
+"""What a row means does not depend on the rows beside it, nor on what carries it."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from msgspec import UNSET
+
+from artifact_pipeline.artifact.manifest import Column
+from artifact_pipeline.errors import DataError
+from artifact_pipeline.settings import ColumnFormat, Csv
+from artifact_pipeline.tables import checking
+
+VALUES = ["a", "1", "1.5", "2026-01-01", "20260131", "$5", "", "true", "31/01/2026"]
+VALUES += [
+    1,
+    2,
+    0.5,
+    1.0,
+    1e20,
+    2**53,
+    2**53 + 1,
+    2**70,
+    20260131,
+    True,
+    False,
+    None,
+    [1],
+    {"a": 1},
+]
+KINDS = [
+    ("text", UNSET),
+    ("number", UNSET),
+    ("date", UNSET),
+    ("boolean", UNSET),
+    ("number", ColumnFormat(unit="$")),
+    ("date", ColumnFormat(date="%Y%m%d")),
+]
+
+
+def column(kind, form):
+    return Column("k", kind, True, True, None, form)
+
+
+def read(data, kind="text", form=UNSET):
+    found = checking.read(data, "n.jsonl", "jsonl", Csv(), [column(kind, form)], None)
+    return [None if value != value else value for value in found.columns[0].tolist()]
+
+
+def lines(*values):
+    return "\n".join(json.dumps({"k": value, "other": 1}) for value in values).encode()
+
+
+@pytest.mark.parametrize(("kind", "form"), KINDS)
+def test_a_row_of_json_lines_means_the_same_alone_and_beside_any_other(kind, form):
+    def of(*values):
+        try:
+            return read(lines(*values), kind, form)
+        except DataError as error:
+            return [str(error)]
+
+    alone = [of(value) for value in VALUES]
+    for one, other in itertools.product(range(len(VALUES)), repeat=2):
+        both = of(VALUES[one], VALUES[other])
+        refused = [said for [said] in (alone[one], alone[other]) if str(said).startswith("n.jsonl")]
+        assert len(both) == 1 if refused else both == alone[one] + alone[other]
+
+
+def test_values_of_several_types_are_refused_at_their_row():
+    with pytest.raises(
+        DataError, match=r"n\.jsonl, row 3, column 'k': found 'x', expected a number"
+    ):
+        read(lines(1, "2", "x", 4), "number")
+    with pytest.raises(DataError, match=r"n\.jsonl, row 2, column 'k': found 9007199254740993"):
+        read(lines("1", 2**53 + 1), "number")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (b'{"k": "\\ud800"}', "(surrogate|row 3: holds text that is not Unicode)"),
+        (b'{"k": "b", "k": 2}', "row 3: is not JSON: a key is written twice"),
+        (b'{"d": ' + b"[" * 64 + b"]" * 64 + b"}", "row 3: is nested deeper than 64 levels"),
+        (b"[1]", "row 3: is not JSON lines: expected an object"),
+        (b'{"k": 1e999}', "row 3: is not JSON: a number is too large"),
+        (b'{"k": ' + b"9" * 5000 + b"}", "row 3: is not JSON: a number is too large"),
+        (b'{"k": Inf}', "row 3: is not JSON"),
+    ],
+)
+def test_what_is_no_row_is_refused_among_rows_of_several_types(row, said):
+    with pytest.raises(DataError, match=said):
+        read(b'{"k": 1}\n{"k": "a"}\n' + row)
+
+
+@pytest.mark.parametrize("depth", [64, 1000, 100_000])
+@pytest.mark.parametrize("ends", [(b"[", b"]"), (b'{"a":\n', b"}"), (b'[{"]\\"": ', b"}]")])
+def test_json_that_is_nested_deep_is_refused_before_it_costs_anything(depth, ends):
+    opening, closing = ends
+    data = b'{"k": "]]\\""}\n{"k": 1e20, "d": ' + opening * depth + b"0" + closing * depth + b"}"
+    with pytest.raises(DataError, match="row 2: is nested deeper than 64 levels"):
+        read(data)
+
+
+def test_json_that_is_not_nested_deep_is_read_whatever_its_texts_hold():
+    nested = b'{"k": "a", "d": ' + b"[" * 60 + b"0" + b"]" * 60 + b"}\n"
+    assert read(nested + b'{"k": "' + b"[{" * 100 + b'\\"[["}') == ["a", "[{" * 100 + '"[[']
+
+
+def test_the_columns_of_a_data_frame_are_read_as_those_of_a_table():
+    def of(values, kind, form=UNSET):
+        formats = {} if form is UNSET else {"k": form}
+        [found] = checking.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats)
+        return [None if value != value else value for value in found.tolist()]
+
+    price = ColumnFormat(thousands=",", unit="$")
+    assert of(["$1,234.50", None, "7"], "number", price) == [1234.5, None, 7.0]
+    assert of([1234.5, 7], "number", price) == [1234.5, 7.0]
+    assert of(pd.Series(["$5", 6.5, None], dtype=object), "number", price) == [5.0, 6.5, None]
+    day = ColumnFormat(date="%d/%m/%Y")
+    assert of(["31/01/2026", None], "date", day) == [20484.0, None]
+    assert of(pd.to_datetime(["2026-01-31", None]), "date", day) == [20484.0, None]
+    assert of(["2026-01-31", "2026-01-31T12:00"], "date") == [20484.0, 20484.5]
+    zoned = pd.Series(pd.to_datetime(["2026-01-31T01:00+01:00"]))
+    assert of(zoned, "date") == of(zoned.dt.tz_convert("Asia/Tokyo"), "date") == [20484.0]
+    assert of(pd.Series([pd.Timestamp("2026-01-31").date(), None]), "date") == [20484.0, None]
+    assert of(["true", "False"], "boolean") == [1.0, 0.0]
+    assert of(np.array([1, 2.5], dtype=object), "number") == [1.0, 2.5]
+    for values, kind, form, said in (
+        (
+            ["31/01/2026"],
+            "date",
+            UNSET,
+            "X, row 1, column 'k': found '31/01/2026', expected a date",
+        ),
+        (["$5", "5 €"], "number", price, "X, row 2, column 'k': found '5 €'"),
+        (["1_000"], "number", UNSET, "found '1_000', expected a number"),
+        ([{}, "5"], "number", UNSET, "the column 'k' holds no numbers"),
+    ):
+        with pytest.raises(DataError) as caught:
+            of(values, kind, form)
+        assert said in str(caught.value).replace("\\u20ac", "€")
