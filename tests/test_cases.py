@@ -21,8 +21,8 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -308,3 +308,32 @@ def test_capitals_stay_capitals_to_an_encoder_beside_a_vectorizer(seal):
     predictor = seal(estimator, table, y)
     asked = pd.DataFrame({"kind": ["Good", "GOOD", "good"], "note": ["ΚΑΛΟΣ", "Bad", "FİNE"]})
     assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("words", [TfidfVectorizer(), make_union(TfidfVectorizer())])
+def test_a_sigma_at_the_end_of_a_word_is_found_where_no_probability_shows_it(seal, words):
+    """`n` decides on all rows that were learned from, and so on those of the proof."""
+    notes = np.array(["καλος good", "κακος good"] * 40, dtype=object)
+    table = pd.DataFrame({"note": notes, "n": np.repeat([-9.0, 9.0], 40)})
+    y = (table.n > 0).to_numpy().astype(int)
+    y[[0, 2, 4, 6]], y[[41, 43, 45, 47]] = 1, 0
+    branches = [("words", words, "note"), ("n", "passthrough", ["n"])]
+    estimator = make_pipeline(ColumnTransformer(branches), RidgeClassifier()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert predictor.manifest.parity.form == "onnx-float64"
+    asked = pd.DataFrame({"note": ["ΚΑΛΟΣ", "ΚΑΚΟΣ", "GOOD ΚΑΛΟΣ", "İSSUE ΚΑΚΟΣ"], "n": [0.0] * 4})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist() == [1, 0, 1, 0]
+
+
+def test_a_column_that_only_one_part_puts_in_lower_case_has_no_graph(seal):
+    words = np.array(["good ΚΑΛΟΣ", "Bad καλος", "GOOD κακος", "bad ΚΑΚΟΣ"] * 20, dtype=object)
+    table, y = pd.DataFrame({"note": words}), [0, 1, 1, 0] * 20
+    branches = [
+        ("words", TfidfVectorizer(), "note"),
+        ("as written", CountVectorizer(lowercase=False), "note"),
+    ]
+    estimator = make_pipeline(ColumnTransformer(branches), RidgeClassifier()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert "lower case by other rules" in predictor.manifest.parity.reason
+    asked = pd.DataFrame({"note": ["ΚΑΛΟΣ", "καλος", "Good ΚΑΚΟΣ", "BAD"]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()

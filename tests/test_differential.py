@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.differential import compare
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 
@@ -20,6 +20,7 @@ def store(tmp_path_factory) -> Path:
 
 @settings(max_examples=3, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**32 - 1))
+@example(seed=20261158)  # a sigma at the end of a word, which no label of the proof told
 def test_a_sealed_pipeline_answers_as_its_estimator_does(store, seed):
     found = compare(seed, store)
     assert not found.faults, found

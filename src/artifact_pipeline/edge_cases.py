@@ -129,7 +129,7 @@ class Answers(NamedTuple):
     made: dict[str, int]
     """How many rows were made, by kind."""
     lowercase: list[int]
-    """The columns of text whose capitals change nothing."""
+    """The columns of text that the estimator puts in lower case before all else."""
 
 
 class _Row(NamedTuple):
@@ -227,7 +227,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
     kept = [row for row in sorted(found) if refused.isdisjoint(cases.flaws[row])]
     said = [found[row] for row in kept]
     gives = bool(said) and said[0][1] is not None
-    answers = Answers(
+    return Answers(
         rows=_take(cases.rows, kept),
         kinds=[cases.kinds[row] for row in kept],
         flaws=[cases.flaws[row] for row in kept],
@@ -236,9 +236,8 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
         probabilities=np.stack([proba for _, proba in said]) if gives else None,
         refused=sorted(refused),
         made={kind: cases.kinds.count(kind) for kind in dict.fromkeys(cases.kinds)},
-        lowercase=[],
+        lowercase=sorted(lowercase(estimator)[0]),
     )
-    return answers._replace(lowercase=_case_blind(estimator, answers))
 
 
 def guilty(flaws: Sequence[Flaw]) -> list[Flaw]:
@@ -282,67 +281,52 @@ def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iter
         waiting += [some[middle:], some[:middle]]
 
 
-def _case_blind(estimator: Any, answers: Answers) -> list[int]:
-    """Return the columns of text in which an estimator takes capitals for small letters: those that
-    go to vectorizers alone, which say so; and so it is on the edge cases."""
-    import numpy as np
+def lowercase(estimator: Any) -> tuple[set[int], bool]:
+    """Return the places of the columns of text that only vectorizers take which put them in lower
+    case, and whether these are all that any such vectorizer takes."""
+    from artifact_pipeline.estimators import parts_of
 
-    found = []
-    lowered_places = _lowered_by_vectorizers(estimator)
-    for index, column in enumerate(answers.columns):
-        if column.kind != "text" or not len(answers.kinds):
-            continue
-        if index not in lowered_places:
-            continue
-        texts = answers.rows.iloc[:, index]
-        lowered = texts.map(str.lower)
-        changed = np.flatnonzero((texts != lowered).to_numpy())
-        if not len(changed):
-            continue
-        rows = answers.rows.iloc[changed].copy()
-        rows.isetitem(index, lowered.iloc[changed])
-        try:
-            predicted, probabilities = outputs_of(estimator, rows)
-        except Exception:  # noqa: BLE001  (it refuses a text that is not as it learned it)
-            continue
-        # The last bits follow how many rows are computed together.
-        before = (answers.predicted, answers.probabilities)
-        pairs = zip((predicted, probabilities), before, strict=True)
-        if all(old is None or _alike(new, old[changed]) for new, old in pairs):
-            found.append(index)
-    return found
-
-
-def _lowered_by_vectorizers(estimator: Any) -> set[int]:
-    """Return the places of columns that only vectorizers take, and put in lower case."""
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    def first(part: Any) -> Any:
-        return part.steps[0][1] if hasattr(part, "steps") else part
-
-    branches = first(estimator)
+    branches = _first(estimator)
     lowered: set[int] = set()
     other: set[int] = set()
+    accounted: set[int] = set()
     places = getattr(branches, "_transformer_to_input_indices", {})
     for name, transformer, _ in getattr(branches, "transformers_", ()):
-        part = first(transformer)
-        lowers = (
-            isinstance(part, CountVectorizer)
-            and part.lowercase
-            and part.preprocessor is None
-            and isinstance(part.analyzer, str)
-        )
-        if not isinstance(transformer, str) or transformer != "drop":
-            (lowered if lowers else other).update(places.get(name, ()))
-    return lowered - other
+        if isinstance(transformer, str) and transformer == "drop":
+            continue
+        firsts = _firsts(transformer)
+        for part in firsts:
+            (lowered if _lowers(part) else other).update(places.get(name, ()))
+        accounted.update(id(part) for part in firsts)
+    known = all(id(part) in accounted for part in parts_of(estimator) if _lowers(part))
+    return lowered - other, known and lowered.isdisjoint(other)
 
 
-def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    import numpy as np
+def _first(part: Any) -> Any:
+    while hasattr(part, "steps"):
+        part = part.steps[0][1]
+    return part
 
-    if a.dtype.kind == "f":
-        return bool(np.allclose(a, b, rtol=1e-12, atol=1e-12))
-    return bool((a == b).all())
+
+def _firsts(part: Any) -> list[Any]:
+    """Return what takes the columns of a branch: the first steps of pipelines and unions."""
+    part = _first(part)
+    if not hasattr(part, "transformer_list"):
+        return [part]
+    found = [one for _, one in part.transformer_list if not isinstance(one, str) or one != "drop"]
+    return [first for one in found for first in _firsts(one)]
+
+
+def _lowers(part: Any) -> bool:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return (
+        isinstance(part, CountVectorizer)
+        and hasattr(part, "vocabulary_")  # or it is the one that was cloned before it was fitted
+        and part.lowercase
+        and part.preprocessor is None
+        and isinstance(part.analyzer, str)
+    )
 
 
 def flaws_of(column: Column, index: int, value: Any) -> list[Flaw]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from artifact_pipeline import edge_cases
 from artifact_pipeline.artifact.formats import boosters, converters, limits
 from artifact_pipeline.artifact.formats.deadline import at_most, watch
 from artifact_pipeline.artifact.formats.form import FORMS, Batch, Form, Outputs, Run, names_of
@@ -72,6 +73,8 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | str:
             )
     except Exception as error:  # noqa: BLE001  (a converter may raise anything)
         return _reason(error)
+    if not edge_cases.lowercase(estimator)[1]:  # see `parity.lowered_columns`
+        return "onnxruntime would put a text in lower case by other rules than Python's"
     if not gives_probabilities:
         graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
     converters.mend(graph)
