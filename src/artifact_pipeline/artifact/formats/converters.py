@@ -12,10 +12,13 @@
 - VotingClassifier is refused with flatten_transform, which decides nothing that it predicts.
 - SimpleImputer takes text only where a text marks what is missing.
 - The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
+- Vectorizers of letters, of n-grams without stop words, and with most token patterns find other
+  features than scikit-learn: they are refused, as labels alone may not show it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -32,7 +35,11 @@ TREES_AND_KERNELS = (
 )
 Convert = Callable[[Any, Any, Any], None]
 
-# scikit-learn's default is (?u)\b\w\w+\b; the locale must be one that systems have.
+_PATTERN = r"(?u)\b\w\w+\b"
+"""scikit-learn's default."""
+_PLAIN_PATTERN = re.compile(r"\[[^\s\\\[\]^]+\]\+")
+"""Letters of a set: RE2 takes escapes for ASCII, and the longest of alternatives."""
+# The locale must be one that systems have.
 _WORDS = {"tokenexp": rb"[\pL\pN_]+", "mincharnum": 2}
 _ASCII = b"[a-zA-Z0-9_]+"
 _LOCALE = "C.UTF-8"
@@ -106,6 +113,7 @@ def register() -> None:
     for name, encode in encoders.items():
         replace(name, _encoding(encode))
         _give_wide(name)
+    replace("CountVectorizer", _find_words)
     replace("SimpleImputer", _impute)
     replace("VotingClassifier", _vote)
     # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
@@ -274,6 +282,18 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     for kind, words, out in (("IsNaN", [source], mask), ("Where", [mask, values, source], target)):
         name = scope.get_unique_operator_name(kind)
         container.add_node(kind, words, [out], name=name)
+
+
+def _find_words(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    """Convert a vectorizer whose words a graph finds as scikit-learn does."""
+    model = operator.raw_operator
+    if model.analyzer != "word":
+        raise RuntimeError("a vectorizer of letters: its white space would be kept")
+    if model.stop_words is not None and model.ngram_range[1] > 1:
+        raise RuntimeError("a vectorizer of n-grams: its stop words would part them")
+    if model.token_pattern != _PATTERN and not _PLAIN_PATTERN.fullmatch(model.token_pattern):
+        raise RuntimeError("a vectorizer with a token_pattern that RE2 may read otherwise")
+    convert(scope, operator, container)
 
 
 def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
