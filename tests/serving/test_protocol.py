@@ -444,7 +444,7 @@ def written(tmp_path_factory):
         "price": {"thousands": ",", "unit": "$"}, "weight": {"thousands": ".", "decimal": ","},
     }  # fmt: skip
     config = {
-        "data": {"path": "t.csv", "target": "y", "formats": formats},
+        "data": {"path": "t.csv", "target": "y", "formats": formats, "examples": 5},
         "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
     }
     done = call("train", write(folder, config), "--json", cwd=folder)
@@ -497,6 +497,7 @@ def test_tensors_hold_the_numbers_that_formatted_texts_mean(written):
 def test_the_rows_that_the_page_offers_are_rows_that_the_server_takes(written):
     server, _ = written
     page = server.get("/page/written").json
+    assert len(page["examples"]) == 5
     rows = [page["row"], *(one["values"] for one in page["examples"])]
     found = server.post("/predict", {"rows": rows})
     assert found.status == 200, found.json
