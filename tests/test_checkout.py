@@ -163,7 +163,7 @@ def test_without_a_home_there_is_one_line_that_names_the_way_out(project):
 def test_a_memory_that_is_no_file_is_one_error(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     digest = save_model(MODEL, tmp_path / "m.pkl")
-    [path] = tmp_path.rglob(f"written/{digest.removeprefix('sha256:')}")
+    [path] = tmp_path.rglob(f"written/*/{digest.removeprefix('sha256:')}")
     for spoil in (os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")):
         path.rmdir() if path.is_dir() else path.unlink()
         spoil(path)

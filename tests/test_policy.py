@@ -51,6 +51,31 @@ def test_a_policy_that_cannot_be_read_is_not_taken_for_none(store, policy):
     assert done.code == 5 and "is no policy" in done.err and done.err.count("\n") == 1
 
 
+def test_a_policy_that_was_replaced_and_is_put_back_vouches_for_nothing(
+    tmp_path, keys, monkeypatch
+):
+    """Its key may have been lost, and who can write the store can write the old policy."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    fixture = ROOT / "tests" / "fixtures" / "version-1-skops"
+    folder = shutil.copytree(fixture, Path("artifacts/one"))
+    api.sign(folder, key=keys / "other.pem")
+    api.require_signature(api.public_key(keys / "other.pub"))
+    old = Path("artifacts/trust.json").read_bytes()
+    assert api.open_artifact(folder) and api.load_model(folder / "model_train.pkl")
+    api.require_signature(api.public_key(keys / "ours.pub"))
+    Path("artifacts/trust.json").write_bytes(old)
+    Path("elsewhere").mkdir()
+    shutil.copytree("artifacts", "elsewhere/artifacts")
+    for one in (folder, Path("elsewhere/artifacts/one")):
+        assert api.verify(one)
+        with pytest.raises(UntrustedModel):
+            api.open_artifact(one)
+        with pytest.raises(UntrustedModel):
+            api.load_model(one / "model_train.pkl")
+        assert call("infer", one, cwd=tmp_path).code == 4
+
+
 def test_a_policy_that_was_removed_is_noticed_where_the_call_insists(store, digits):
     (store / "trust.json").unlink()
     done = call("infer", "latest", "--require-signature", cwd=store.parent)

@@ -498,7 +498,7 @@ def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> 
     store.index(verified.manifest.recipe_digest, digest)
     trust_artifact(verified)
     report = page.write(verified).encode()
-    local_state.trust(canonical.digest(report))
+    local_state.trust(local_state.REPORT, canonical.digest(report))
     store.put_report(digest, report)
     store.set_alias(LATEST, digest)
     return Sealed(digest, str(store.folder(digest)), str(store.report(digest)), metrics)

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artifact_pipeline import canonical, numerics, policy, recipe
-from artifact_pipeline.artifact.manifest import MANIFEST
+from artifact_pipeline import canonical, numerics, recipe
+from artifact_pipeline.artifact.manifest import MANIFEST, MODEL_PICKLE
 from artifact_pipeline.artifact.open import check_pin
+from artifact_pipeline.artifact.origin import Origin
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import failing, write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedModel, VerificationError
@@ -62,7 +63,7 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
 
     data = pickle.dump(model)
     digest = canonical.digest(data)
-    trust(digest)
+    trust(MODEL_PICKLE, digest)
     write_atomically(Path(path), data)
     return digest
 
@@ -89,12 +90,11 @@ def load_model(
     place = Path(path).absolute()
     signers = required_signers(place.parent, signed_by=signed_by)
     signers += required_signers(Path(os.path.realpath(place)).parent, signed_by=signed_by)
-    data = _signed(place, signed_by) if signers else _read(place)
+    data, vouched = _signed(place, signed_by) if signers else (_read(place), False)
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    vouched = signed_by is not None or any(map(policy.is_ours, signers))
-    if digest is None and not vouched and not trusts(found):
+    if digest is None and not vouched and not trusts(MODEL_PICKLE, found):
         raise UntrustedModel(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "
             "it holds; train it here, or pin the digest if you know where it is from: "
@@ -109,8 +109,11 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _signed(path: Path, signed_by: Signer | None) -> bytes:
-    """Return the bytes of a file that lies in an artifact which is signed by whom it must be."""
+def _signed(path: Path, signed_by: Signer | None) -> tuple[bytes, bool]:
+    """Return the bytes of a file in an artifact that is signed by whom it must be.
+
+    The second value says whether those signatures vouch for the file, too.
+    """
     folder = path.parent
     if not (folder / MANIFEST).exists():
         raise VerificationError(
@@ -121,7 +124,7 @@ def _signed(path: Path, signed_by: Signer | None) -> bytes:
     found = trusted(folder, signed_by=signed_by)
     if path.name not in found.files:
         raise VerificationError("is no file of the artifact that was signed", where=str(path))
-    return found.files[path.name]
+    return found.files[path.name], found.origin is Origin.SIGNED
 
 
 def _profile_name() -> str:

@@ -16,6 +16,8 @@ from artifact_pipeline.canonical import Digest
 from artifact_pipeline.disk import failing, staged, write_new
 from artifact_pipeline.errors import StoreError
 
+REPORT = "report.html"
+"""The name that reports are remembered under."""
 MAX_ENTRY = 16 << 20
 """Bytes of what is remembered under one name."""
 
@@ -26,14 +28,22 @@ def folder() -> Path:
     return _state_home() / "artifact-pipeline" / place
 
 
-def trust(digest: Digest) -> None:
-    """Remember that this checkout wrote a file of that digest."""
-    remember(f"written/{digest.removeprefix('sha256:')}", b"")
+def trust(name: str, digest: Digest) -> None:
+    """Remember that this checkout wrote a file of that name and digest.
+
+    The name says which reader the bytes were written for. Another reader may find something else
+    in them: a label in a graph may hold a whole skops archive.
+    """
+    remember(_written(name, digest), b"")
 
 
-def trusts(digest: Digest) -> bool:
-    """Return whether this checkout wrote a file of that digest."""
-    return recall(f"written/{digest.removeprefix('sha256:')}") is not None
+def trusts(name: str, digest: Digest) -> bool:
+    """Return whether this checkout wrote a file of that name and digest."""
+    return recall(_written(name, digest)) is not None
+
+
+def _written(name: str, digest: Digest) -> str:
+    return f"written/{name}/{digest.removeprefix('sha256:')}"
 
 
 def sweep() -> None:

@@ -22,7 +22,6 @@ from artifact_pipeline import canonical, config, disk, local_state, provenance, 
 from artifact_pipeline.artifact import manifest as manifests
 from artifact_pipeline.artifact.formats import form
 from artifact_pipeline.artifact.open import Verified, open_verified, verify
-from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
@@ -145,7 +144,7 @@ def _train(
 ) -> tuple[Verified, Any]:
     """Return the artifact of the recipe, and the held-out rows if it was trained just now."""
     known = _stored(made, store, note)
-    if known is not None and model is not None and not local_state.trusts(_pickle_digest(known)):
+    if known is not None and model is not None and not _is_ours(known):
         force = True
     if known is not None and not force:
         record.cached = True
@@ -209,17 +208,19 @@ def _report(verified: Verified, store: Store) -> None:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
         data = None  # replaced below, or else that fails
-    if data is not None and local_state.trusts(canonical.digest(data)):
+    if data is not None and local_state.trusts(local_state.REPORT, canonical.digest(data)):
         return
     from artifact_pipeline.report import page
 
     data = page.write(verified).encode()
-    local_state.trust(canonical.digest(data))
+    local_state.trust(local_state.REPORT, canonical.digest(data))
     store.put_report(verified.digest, data)
 
 
-def _pickle_digest(verified: Verified) -> Digest:
-    return verified.manifest.digest_of(manifests.MODEL_PICKLE)
+def _is_ours(verified: Verified) -> bool:
+    """Return whether this checkout wrote the pickle of an artifact."""
+    name = manifests.MODEL_PICKLE
+    return local_state.trusts(name, verified.manifest.digest_of(name))
 
 
 def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:

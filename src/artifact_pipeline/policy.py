@@ -58,7 +58,8 @@ def verified(
     # An alias, the start of a digest and the name of a folder are words of whoever wrote those.
     if digest is not None or (named and place.digest is not None):
         return found._replace(origin=Origin.PINNED)
-    if local_state.trusts(found.manifest.digest_of(found.model_file)):
+    name = found.model_file
+    if local_state.trusts(name, found.manifest.digest_of(name)):
         return found._replace(origin=Origin.MADE_HERE)
     return found
 
@@ -85,7 +86,7 @@ def trusted(
 
         signing.check(found, read_signature(found.folder), signer)
     # A policy came with the store, from whoever wrote that, unless it was set here.
-    if signers and (signed_by is not None or any(map(is_ours, signers))):
+    if signers and (signed_by is not None or is_ours(signers, found.folder, store=store)):
         return found._replace(origin=Origin.SIGNED)
     return found
 
@@ -167,16 +168,25 @@ def require_signature(signer: Signer, *, store: Reference | None = None) -> None
         StoreError: if the policy cannot be written.
     """
     Store(store).set_signer(signer)
-    local_state.trust(_digest(signer))
+    local_state.remember(_policy_name(Store(store).root), _digest(signer).encode())
 
 
-def is_ours(signer: Signer) -> bool:
-    """Return whether this checkout let a store require that signer.
+def is_ours(signers: list[Signer], path: Reference | None, *, store: Reference | None) -> bool:
+    """Return whether this checkout set the policy of a store that asks for one of the signers.
 
-    Somebody else's policy limits what is opened, but is no evidence of where that is from: who
-    can write the store can write both.
+    The stores are the one in use and, with a `path`, those that it is under. Somebody else's
+    policy limits what is opened, but is no evidence of where that is from: who can write the store
+    can write both. They can also put back a policy that was replaced because its key was lost, so
+    what counts is the last policy that was set here for that very store.
     """
-    return local_state.trusts(_digest(signer))
+    folders = [Store(store).root, *([] if path is None else _stores(path))]
+    ours = {local_state.recall(_policy_name(folder)) for folder in folders}
+    return any(_digest(signer).encode() in ours for signer in signers)
+
+
+def _policy_name(store: Path) -> str:
+    place = canonical.digest(os.fsencode(os.path.realpath(store)))
+    return f"policies/{place.removeprefix('sha256:')}"
 
 
 def _digest(signer: Signer) -> Digest:
@@ -188,7 +198,7 @@ def _digest(signer: Signer) -> Digest:
 def trust_artifact(verified: Verified) -> Verified:
     """Remember that this checkout made an artifact, and return it with that origin."""
     for name in (MODEL_PICKLE, verified.model_file):
-        local_state.trust(verified.manifest.digest_of(name))
+        local_state.trust(name, verified.manifest.digest_of(name))
     return verified._replace(origin=Origin.MADE_HERE)
 
 

@@ -111,6 +111,43 @@ REFUSED = {
 }  # fmt: skip
 
 
+def tree(true, false):
+    """Return a graph of one tree by the numbers of each node's children; a leaf has none."""
+    count = len(true)
+    return model([
+        node("Cast", "X", output="f", to=T.FLOAT),
+        node(
+            "TreeEnsembleRegressor", "f", domain="ai.onnx.ml", n_targets=1,
+            nodes_treeids=[0] * count, nodes_nodeids=list(range(count)),
+            nodes_featureids=[0] * count, nodes_values=[0.0] * count,
+            nodes_modes=["LEAF" if one == 0 else "BRANCH_LEQ" for one in true],
+            nodes_truenodeids=true, nodes_falsenodeids=false, target_treeids=[0],
+            target_nodeids=[count - 1], target_ids=[0], target_weights=[1.0],
+        ),
+    ])  # fmt: skip
+
+
+def deep(depth):
+    """Return the graph of a tree in which each node leads to a leaf and to the next node."""
+    ways = [one for place in range(depth) for one in (2 * place + 1, 0)]
+    return tree([*ways, 0], [*(one + (one > 0) for one in ways), 0])
+
+
+REFUSED |= {
+    "a tree deeper than the stack": (deep(60_000), "more than 1000 deep"),
+    "a tree that is a ring": (tree([1, 3, 1, 0], [2, 4, 5, 0]), "that it has not|more than once"),
+    "a ring beside a tree": (tree([0, 3, 2, 0], [0, 2, 1, 0]), "more than once|no end"),
+    "a child of a number that wraps": (tree([1 << 32, 0, 0], [2, 0, 0]), "not numbered"),
+    "a child of a negative number": (tree([-1, 0, 0], [2, 0, 0]), "not numbered"),
+    "a leaf of two": (tree([1, 3, 3, 0], [2, 4, 4, 0]), "that it has not|more than once"),
+}
+
+
+def test_a_tree_as_deep_as_may_be_is_loaded(copied):
+    digest = reseal(copied, "model.onnx", deep(limits.MAX_TREE_DEPTH))
+    assert open_artifact(copied, digest)
+
+
 @pytest.mark.parametrize(("graph", "why"), REFUSED.values(), ids=REFUSED)
 def test_a_graph_that_holds_what_no_estimator_needs_is_not_loaded(copied, graph, why):
     digest = reseal(copied, "model.onnx", graph)

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, call, write
+from conftest import ROOT, call, reseal, write
+from sklearn.dummy import DummyClassifier
 
 import artifact_pipeline as api
 from artifact_pipeline import canonical, local_state
@@ -83,11 +84,26 @@ def test_a_policy_that_came_with_the_store_vouches_for_nothing(store, tmp_path, 
 def test_what_was_made_here_is_opened_wherever_its_bytes_lie(store, tmp_path, monkeypatch):
     made = verify(FIXTURE, DIGEST).files["model.skops"]
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
-    local_state.trust(api.verify(FIXTURE).files[2].sha256)
+    local_state.trust("model.skops", api.verify(FIXTURE).files[2].sha256)
     assert api.verify(FIXTURE).files[2].path == "model.skops" and made
     assert opens("latest") and opens(FIXTURE)
     shutil.move(store, tmp_path / "moved")
     assert opens("latest", store="moved")
+
+
+def test_bytes_that_were_written_here_for_another_reader_are_not_made_here(store):
+    """An archive is found at the end of a file, whatever stands before it: a label, say."""
+    hidden = (FIXTURE / "model.skops").read_bytes()
+    api.save_model(DummyClassifier(constant=hidden), store / "model.pkl")
+    folder = shutil.copytree(FIXTURE, store.parent / "crafted")
+    digest = reseal(folder, "model.skops", (store / "model.pkl").read_bytes())
+    assert api.verify(folder).digest_of("model.skops") == canonical.digest(
+        (store / "model.pkl").read_bytes()
+    )
+    with pytest.raises(UntrustedModel):
+        api.open_artifact(folder)
+    with pytest.raises(VerificationError, match="does not load it"):
+        api.open_artifact(folder, digest)
 
 
 def test_verification_alone_gives_no_evidence():

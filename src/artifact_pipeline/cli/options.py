@@ -92,7 +92,7 @@ def trust(asked: dict[str, Any], store: str | None) -> dict[str, Any]:
         from artifact_pipeline.policy import is_ours
 
         # For as long as the command runs, even if the file is removed.
-        signed_by = policy if is_ours(policy) else None
+        signed_by = policy if is_ours([policy], None, store=store) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}
 
 

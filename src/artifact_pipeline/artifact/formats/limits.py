@@ -17,13 +17,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.errors import VerificationError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_NODES = 100_000
 MAX_DEPTH = 8
 """Graphs within graphs, as a loop's body is."""
+MAX_TREE_DEPTH = 1000
+"""Nodes from a tree's root to a leaf: the runtime calls itself for each while it loads, and the
+process ends where its stack does (between 2,000 and 3,000 nodes on a stack of 2 MiB)."""
 MAX_STRING = 1 << 16
 """Bytes of one label or category: a graph may copy it into every row."""
 MAX_MEMORY = 4 << 30
@@ -56,12 +63,17 @@ OPERATORS = {
 products, and none that reads a file, calls a name or repeats without end."""
 OPERATORS["ai.onnx"] = OPERATORS[""]
 
+_TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})
 _ORT_FORMAT = b"ORTM"
 LOCALES = frozenset({"C", "C.UTF-8", "en_US", "en_US.UTF-8"})
 """What a StringNormalizer may name; the runtime has the C library load a locale by its name."""
 
 # Numbers of a list, one field each: a forest has millions, so they are stepped over at once.
 _NUMBERS = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
+_INTEGERS = re.compile(rb"(?:\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
+_FLOATS = re.compile(rb"(?:\x3d[\s\S]{4})+")
+_MODES = re.compile(rb"(?:\x4a(?:\x04LEAF|\x09BRANCH_(?:LT|GT|EQ)|\x0aBRANCH_(?:LEQ|GTE|NEQ)))+")
+_MODE = re.compile(rb"LEAF|BRANCH_(?:LEQ|GTE|NEQ|LT|GT|EQ)")
 _FORM = "its protobuf is not of ONNX's form"
 _UNKNOWN = {
     ("model", 14): "it holds settings for the runtime",
@@ -223,9 +235,103 @@ def _node(data: bytes, node: _Field, depth: int) -> int:
             domain = _text(data, field)
         elif field.number == 5:
             nodes += _attribute(data, field, depth)
+    if name in _TREES:
+        _tree(data, node)
     if name not in OPERATORS.get(domain, ()):
         raise _Refused(f"no estimator needs the operator {f'{domain}.{name}'.lstrip('.')[:60]!a}")
     return nodes
+
+
+def _tree(data: bytes, node: _Field) -> None:
+    """Refuse trees that are deeper than `MAX_TREE_DEPTH`, or whose nodes are no trees at all."""
+    import numpy as np
+
+    found: dict[str, Any] = {}
+    for field in _fields(data, node, "node"):
+        if field.number == 5:
+            name, values = _listed(data, field)
+            if name in found:
+                raise _Refused(f"it has the attribute {name[:60]!a} twice")
+            found[name] = values
+    keys = ("treeids", "nodeids", "modes", "truenodeids", "falsenodeids")
+    trees, numbers, modes, *children = (np.array(found.get(f"nodes_{key}", [])) for key in keys)
+    if len({len(one) for one in (trees, numbers, modes, *children)}) > 1:
+        raise _Refused("the nodes of its trees are not of one length")
+    if not len(modes):
+        return
+    inner = np.flatnonzero(modes != b"LEAF") if modes.dtype.kind == "S" else np.arange(len(modes))
+    ids = (trees, numbers, *(one[inner] for one in children))
+    if any(one.dtype.kind != "u" or (one >= 1 << 31).any() for one in ids):
+        raise _Refused("the nodes of its trees are not numbered")
+    trees = trees << np.uint64(32)
+    places = trees | numbers
+    order = np.argsort(places)
+    below = np.full((2, len(modes)), -1)
+    for side in (0, 1):
+        wanted = trees[inner] | children[side][inner]
+        at = np.searchsorted(places, wanted, sorter=order).clip(max=len(places) - 1)
+        if (places[order[at]] != wanted).any():
+            raise _Refused("a tree leads to a node that it has not")
+        below[side, inner] = order[at]
+    led_to = np.bincount(below[below >= 0], minlength=len(modes))
+    if len(np.unique(places)) < len(modes) or (led_to > 1).any():
+        raise _Refused("a node is in its trees more than once")
+    level, reached = np.flatnonzero(led_to == 0), 0
+    for _ in range(MAX_TREE_DEPTH + 1):
+        reached += len(level)
+        level = below[:, level].ravel()
+        level = level[level >= 0]
+    if reached < len(modes):
+        raise _Refused(f"a tree of it is more than {MAX_TREE_DEPTH} deep, or has no end")
+
+
+def _listed(data: bytes, attribute: _Field) -> tuple[str, Any]:
+    """Return an attribute's name, and its integers as an array or its texts as a list."""
+    import numpy as np
+
+    name, at = "", attribute.start
+    texts: list[bytes] = []
+    varints = [np.array([], np.uint64)]
+    while at < attribute.end:
+        if run := _INTEGERS.match(data, at, attribute.end):
+            varints.append(_varints(data[at : run.end()])[1::2])  # without the tags
+            at = run.end()
+        elif run := _MODES.match(data, at, attribute.end):
+            texts += _MODE.findall(run[0])
+            at = run.end()
+        elif run := _FLOATS.match(data, at, attribute.end):
+            at = run.end()
+        else:
+            tag, at = _varint(data, at, attribute.end, 5)
+            size = {_FIXED64: 8, _FIXED32: 4}.get(tag & 7, 0)
+            if tag & 7 == _DELIMITED:
+                size, at = _varint(data, at, attribute.end, 5)
+            elif tag & 7 == _VARINT:
+                _, at = _varint(data, at, attribute.end, 10)
+            content = data[at : at + size]
+            if tag >> 3 == 1:
+                name = content.decode("utf-8", "replace")
+            elif tag >> 3 == 8:
+                varints.append(_varints(content))
+            elif tag >> 3 == 9:
+                texts.append(content)
+            at += size
+    return name, texts or np.concatenate(varints)
+
+
+def _varints(data: bytes) -> NDArray[np.uint64]:
+    """Return the numbers of varints that follow one another."""
+    import numpy as np
+
+    content = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(content < 0x80)
+    starts = np.r_[0, ends[:-1] + 1][: len(ends)]
+    values = np.zeros(len(ends), np.uint64)
+    for place in range(10):
+        here = starts + place
+        part = (content[here.clip(max=len(content) - 1)] & 0x7F).astype(np.uint64)
+        values |= np.where(here <= ends, part << np.uint64(7 * place), np.uint64(0))
+    return values
 
 
 def _attribute(data: bytes, attribute: _Field, depth: int) -> int:

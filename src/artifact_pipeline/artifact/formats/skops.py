@@ -147,6 +147,9 @@ def _check_interface(estimator: Any, interface: Interface) -> None:
 def _check(archive: bytes) -> bytes:
     """Return the schema of an archive, if it holds our parts alone and unpacks to its own size.
 
+    It begins with its first part: zip is read from the end, and whatever stands before it is
+    nothing to a reader.
+
     Raises:
         ValueError: for any other.
     """
@@ -155,6 +158,8 @@ def _check(archive: bytes) -> bytes:
     names = [entry.filename for entry in entries]
     if len(set(names)) < len(names) or sum(entry.file_size for entry in entries) > len(archive):
         raise ValueError("it unpacks to more than it is")
+    if min((entry.header_offset for entry in entries), default=1):
+        raise ValueError("it does not begin as an archive")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ValueError(f"{entry.filename!a} is compressed")
