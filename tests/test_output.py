@@ -200,7 +200,7 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 ENDS = {
     "SIGTERM": (143, b"terminated; what was stored before is as it was\n"),
     "SIGHUP": (129, b"terminated; what was stored before is as it was\n"),
-    "SIGINT": (130, b"interrupted; what was stored before is as it was\n"),
+    "SIGINT": (130, b"\ninterrupted; what was stored before is as it was\n"),
     "SIGKILL": (-9, b""),
 }
 
