@@ -93,8 +93,10 @@ def test_a_missed_gate_names_metric_bound_and_value():
 
 
 def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
-    with pytest.raises(ConfigError, match=r"gates.test.f1_macro: this model has no such metric"):
-        judge({"test": {"accuracy": 1.0}}, {"test.f1_macro": Gate(min=0.5)})
+    with pytest.raises(ConfigError, match=r"gates.test.r2: this model has no such metric"):
+        judge({"test": {"accuracy": 1.0}}, {"test.r2": Gate(min=0.5)})
+    with pytest.raises(ConfigError, match=r"gates.test.f1: this model has no such metric"):
+        judge({"test": {"mae": 1.0}}, {"test.f1": Gate(min=0.5)})
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,39 @@ def test_metrics_of_probabilities_are_those_of_scikit_learn():
     assert found["f1"] == sk.f1_score(truth, said, pos_label="b")
     alone = evaluate(truth[:1], said[:1], "class", proba[:1], ["a", "b"])
     assert "roc_auc" not in alone and "log_loss" in alone
+
+
+ALIKE = [[0.5, 0.5]] * 3
+
+
+@pytest.mark.parametrize(
+    ("truth", "predicted", "of", "name", "why"),
+    [
+        ("aab", "aaa", {"probabilities": ALIKE, "labels": ["a", "c"]}, "roc_auc",
+         "ROC AUC was not measured on these rows: some row is of a class that the model did not"),
+        ("aab", "aaa", {"probabilities": [[0, 0]] * 3, "labels": ["a", "b"]}, "log_loss",
+         "log loss was not measured on these rows: .* or all of its probabilities are 0"),
+        ("aaa", "aaa", {"probabilities": ALIKE, "labels": ["a", "b"]}, "roc_auc",
+         "ROC AUC was not measured .*: some class of the model has no row among them"),
+        ("aab", "aaa", {}, "f1", "F1 was not measured .* data.positive"),
+        ("aaa", "aab", {"positive": "b"}, "recall", "recall .*: none of them is of the positive"),
+        ("aaa", "aaa", {"positive": "b"}, "f1", "F1 .*: none of them is or was predicted to be"),
+        ([1.0], [2.0], {"target": "number"}, "r2", "R² was not measured .*: it needs two rows"),
+    ],
+)  # fmt: skip
+def test_a_gate_on_a_figure_that_was_left_out_says_why(truth, predicted, of, name, why):
+    test = evaluate(list(truth), list(predicted), **of)
+    train = {"log_loss": 0.5}
+    slices = {"s": {"rows": len(truth), "metrics": test}}
+    for gate in (f"test.{name}", f"test.{name}[s]"):
+        with pytest.raises(ConfigError, match=f": {why}"):
+            judge({"train": train, "test": test, "slices": slices}, {gate: Gate(min=0.5)})
+
+
+def test_a_gate_on_probabilities_of_a_model_without_any_says_so():
+    found = evaluate([0, 1], [0, 1])
+    with pytest.raises(ConfigError, match=r"log loss was not .*: the model gives no probabilities"):
+        judge({"train": found, "test": found}, {"test.log_loss": Gate(max=0.5)})
 
 
 @pytest.fixture(scope="module")

@@ -150,6 +150,24 @@ def test_names_that_are_not_utf_8_are_taken_or_refused_in_one_line(project):
         assert done.code == 2 and done.json["exit_code"] == 2 and "Traceback" not in done.err
 
 
+def test_the_table_of_a_run_in_a_folder_that_is_not_utf_8_is_named_with_data(tmp_path):
+    odd = tmp_path / os.fsdecode(b"o\xff")
+    odd.mkdir()
+    table = "a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(40))
+    (odd / "t.csv").write_text(table)
+    config = {"data": {"path": "t.csv", "target": "y"},
+              "model": {"estimator": "sklearn.tree.DecisionTreeClassifier"}}  # fmt: skip
+    (odd / "config.json").write_text(json.dumps(config))
+    assert call("train", "config.json", cwd=odd).code == 0
+    for words in (["evaluate", "latest"], ["infer", "latest"], ["reproduce", "latest"]):
+        done = call(*words, cwd=odd)
+        assert done.code == 3 and done.err.count("\n") == 1
+        assert "o\\xff/t.csv" in done.err and "not UTF-8" in done.err and "--data" in done.err
+    for place in ("t.csv", odd / "t.csv"):
+        done = call("evaluate", "latest", "--data", place, cwd=odd)
+        assert done.code == 0, done.err
+
+
 def alive(pid):
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -182,7 +200,7 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 ENDS = {
     "SIGTERM": (143, b"terminated; what was stored before is as it was\n"),
     "SIGHUP": (129, b"terminated; what was stored before is as it was\n"),
-    "SIGINT": (130, b"interrupted; what was stored before is as it was\n"),
+    "SIGINT": (130, b"\ninterrupted; what was stored before is as it was\n"),
     "SIGKILL": (-9, b""),
 }
 

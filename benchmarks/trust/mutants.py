@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import socket
 import stat
@@ -23,12 +22,13 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, catalog
+from artifact_pipeline import canonical, catalog, local_state
 from artifact_pipeline.artifact.formats import onnx
 from artifact_pipeline.artifact.open import open_verified, verify
 from artifact_pipeline.cli import render
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.report import page
+from benchmarks.memory import peak_mib
 from benchmarks.trust import nasty
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +81,7 @@ def count(artifact: Path, tries: int, seed: int) -> Figures:
                 _note(figures, name, error)
             _restore(artifact, folder)
         watched.clear()
-    figures.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    figures.peak_mib = peak_mib()
     return figures
 
 
@@ -253,14 +253,15 @@ def _note(figures: Figures, name: str, error: Exception) -> None:
 
 def _watch(figures: Figures, watched: list[str]) -> None:
     """Count what is opened elsewhere, and what a pickle looks up, until `watched` is cleared."""
-    code = (str(ROOT / "src"), sys.prefix, sys.base_prefix)
+    # Whether this checkout made a model is looked up in its own state folder.
+    known = (str(ROOT / "src"), sys.prefix, sys.base_prefix, str(local_state.folder()))
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if not watched:
             return
         if event == "open" and isinstance(arguments[0], str):
             place = os.path.abspath(arguments[0])  # noqa: PTH100  (of the path as it was given)
-            if not place.startswith((*watched, *code)):
+            if not place.startswith((*watched, *known)):
                 figures.outside += 1
                 figures.examples.append(f"opened {place}")
         elif event == "pickle.find_class":

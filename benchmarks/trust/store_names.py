@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -25,6 +24,7 @@ import msgspec
 import artifact_pipeline as api
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.store import Store
+from benchmarks.memory import peak_mib
 
 SECONDS = 10
 """After which a call is held up: none waits for anything but the disk."""
@@ -201,9 +201,7 @@ def count(store: Path, tries: int, seed: int) -> Figures:
         for index, (name, kind, spoil) in enumerate(chosen):
             _try(figures, _prepared(store, place / str(index)), name, kind, spoil)
             shutil.rmtree(place / str(index))
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    figures.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    figures.peak_mib = peak_mib()
     return figures
 
 

@@ -232,7 +232,7 @@ def judge(
     `rivals` are what the aliases of comparisons name.
 
     Raises:
-        ConfigError: for a gate on a metric that the model does not have.
+        ConfigError: for a gate on a metric that was not measured.
     """
     verdicts = []
     for name, gate in gates.items():
@@ -260,9 +260,41 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
             raise ConfigError(f"this model has no such slice; {hint}", where=f"gates.{name}")
         found = slices[within[:-1]]["metrics"]
     if metric not in found:
-        hint = nearest(metric, sorted(found))
-        raise ConfigError(f"this model has no such metric; {hint}", where=f"gates.{name}")
+        said = _why_missing(metric, found, metrics.get("train") or {})
+        raise ConfigError(said, where=f"gates.{name}")
     return float(found[metric])
+
+
+def _why_missing(metric: str, found: Mapping[str, Any], train: Mapping[str, Any]) -> str:
+    """Return why `metric` is not among those that were `found` on some rows.
+
+    `train` are the metrics of the training rows, which tell whether the model gives probabilities.
+    """
+    of_numbers = ("r2", "mae", "rmse")
+    of_probabilities = ("roc_auc", "log_loss", "brier")
+    of_positive = ("precision", "recall", "f1")
+    if found and metric in TITLES and (metric in of_numbers) == ("mae" in found):
+        was_not = f"{TITLES[metric]} was not measured on these rows"
+        if metric == "r2":
+            return f"{was_not}: it needs two rows"
+        if metric in of_positive:
+            if "precision" not in found:
+                return f"{was_not}: it needs two classes, and data.positive to name one of them"
+            nor = " or was predicted to be" if metric == "f1" else ""
+            return f"{was_not}: none of them is{nor} of the positive class"
+        if metric in of_probabilities:
+            if "log_loss" in found:
+                return f"{was_not}: some class of the model has no row among them"
+            if "log_loss" in train:
+                return (
+                    f"{was_not}: some row is of a class that the model did not learn, or all of "
+                    "its probabilities are 0"
+                )
+            return f"{was_not}: the model gives no probabilities, or none of some row's class"
+        return was_not
+    if not found:
+        return "nothing was measured on these rows"
+    return f"this model has no such metric; {nearest(metric, sorted(found))}"
 
 
 def _compare(

@@ -56,7 +56,7 @@ def source(
     """Return the `data` of a config that means the rows of a recipe, wherever they lie now.
 
     Raises:
-        DataError: for a table that nobody says the place of.
+        DataError: for a table whose place is neither given nor known from a run record.
     """
     known = recipe.data
     if recipe.brought is not UNSET:
@@ -104,13 +104,17 @@ def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
     """Return where the run that made an artifact found its table, if the table is still there."""
     place = place_of(digest, store)
     if place is None:
-        raise DataError("no run record says where it lies; name it with --data", where=where)
+        raise DataError(
+            "no run record holds the path of the table; name it with --data", where=where
+        )
     try:
         files.locate(place, "")
     except DataError as error:
+        why = "which cannot be read here"
+        if "\\x" in place:  # as `record.printable` writes it
+            why += " (a run record does not hold bytes of a path that are not UTF-8)"
         raise DataError(
-            f"the run that made the artifact read {place}, which cannot be read here; "
-            "name the table with --data",
+            f"the run that made the artifact read {place}, {why}; name the table with --data",
             where=where,
         ) from error
     return place

@@ -427,3 +427,103 @@ def test_a_value_of_another_kind_is_named_by_row_and_column(dated, column, value
     found = dated.post("/predict", {"rows": [ROW_OF_TABLE, {**ROW_OF_TABLE, column: value}]})
     assert found.status == 400
     assert f"row 2, column '{column}'" in found.json["error"] and said in found.json["error"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A server of a table whose dates and numbers are written in formats; and its artifact."""
+    folder = tmp_path_factory.mktemp("written")
+    lines = [
+        f"{index % 28 + 1:02d}/{index % 12 + 1:02d}/2026,202602{index % 28 + 1:02d},"
+        f'"${1000 + index % 30:,}","1.{index % 40:03d},5",{"yes" if index % 3 else "no"}'
+        for index in range(120)
+    ]
+    (folder / "t.csv").write_text("day,stamp,price,weight,y\n" + "\n".join(lines), "utf-8")
+    formats = {
+        "day": {"date": "%d/%m/%Y"}, "stamp": {"date": "%Y%m%d"},
+        "price": {"thousands": ",", "unit": "$"}, "weight": {"thousands": ".", "decimal": ","},
+    }  # fmt: skip
+    config = {
+        "data": {"path": "t.csv", "target": "y", "formats": formats, "examples": 5},
+        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
+    }
+    done = call("train", write(folder, config), "--json", cwd=folder)
+    assert done.code == 0, done.err
+    artifact = folder / done.json["artifact"]
+    with serving(f"written={artifact}", cwd=folder) as found:
+        yield found, artifact
+
+
+WRITTEN = {"day": "01/02/2026", "stamp": "20260203", "price": "$1,007", "weight": "1.234,5"}
+
+
+def test_plain_rows_are_read_by_the_formats_as_infer_reads_them(written):
+    server, artifact = written
+    rows = [
+        WRITTEN,
+        {**WRITTEN, "price": 1007, "weight": 1234.5, "stamp": 20260203},
+        {**WRITTEN, "price": "1007", "weight": "1234,5"},
+        {**WRITTEN, "day": "02/01/2026", "price": "2,000.5 $"},
+        {**WRITTEN, "day": None, "price": None},
+    ]
+    found = server.post("/predict", {"rows": rows}).json
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    assert found["probabilities"] == infer(artifact, lines, "rows.jsonl").probabilities
+    one, typed, bare, other, _ = found["probabilities"]
+    assert one == typed == bare != other
+
+
+def test_tensors_hold_the_numbers_that_formatted_texts_mean(written):
+    server, _ = written
+    plain = server.post("/predict", {"rows": [WRITTEN]}).json
+    # 2026-02-01 and 2026-02-03, in days since 1970-01-01.
+    values = {"day": 20485.0, "stamp": 20487.0, "price": 1007.0, "weight": 1234.5}
+    ports = server.get("/v2/models/written").json["inputs"]
+    fields = server.get("/page/written").json["fields"]
+    inputs = [
+        {**port, "shape": [1], "data": [values[field["name"]]]}
+        for port, field in zip(ports, fields, strict=True)
+    ]
+    found = server.post("/v2/models/written/infer", {"inputs": inputs}).json
+    assert found["outputs"][1]["data"] == plain["probabilities"][0]
+    for one, field in zip(inputs, fields, strict=True):
+        text = {**one, "datatype": "BYTES", "data": [WRITTEN[field["name"]]]}
+        others = [text if other is one else other for other in inputs]
+        refused = server.post("/v2/models/written/infer", {"inputs": others})
+        assert refused.status == 400
+        assert refused.json["error"] == f"{one['name']}: is 'BYTES', expected {one['datatype']}"
+
+
+def test_the_rows_that_the_page_offers_are_rows_that_the_server_takes(written):
+    server, _ = written
+    page = server.get("/page/written").json
+    assert len(page["examples"]) == 5
+    rows = [page["row"], *(one["values"] for one in page["examples"])]
+    found = server.post("/predict", {"rows": rows})
+    assert found.status == 200, found.json
+    for one, said in zip(page["examples"], found.json["probabilities"][1:], strict=True):
+        assert one["probabilities"] == pytest.approx(said, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("day", "2026-02-01", "found '2026-02-01', expected a date as data.formats says"),
+        ("day", 20485.0, "is 20485.0, expected a text in the column's format"),
+        ("day", True, "expected a text in the column's format"),
+        ("stamp", 20260230, "found '20260230', expected a date as data.formats says"),
+        ("price", "$1,00", "found '$1,00', expected a number as data.formats says"),
+        ("price", "7 kg", "found '7 kg', expected a number as data.formats says"),
+        ("price", "", "found ''"),
+        ("price", "inf", "expected a finite number"),
+        ("price", "9007199254740993", "beyond the integers"),
+        ("price", 2**53 + 1, "beyond the integers"),
+        ("price", [7], "expected a number, or a text in the column's format"),
+        ("weight", "1,234.5", "expected a number as data.formats says"),
+    ],
+)
+def test_a_value_against_the_format_is_named_by_row_and_column(written, column, value, said):
+    server, _ = written
+    found = server.post("/predict", {"rows": [WRITTEN, {**WRITTEN, column: value}]})
+    assert found.status == 400
+    assert f"row 2, column '{column}'" in found.json["error"] and said in found.json["error"]

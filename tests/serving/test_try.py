@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import call, write
 from running import city, serving, shop
 
 pytestmark = [
@@ -186,6 +187,41 @@ def test_the_page_of_a_table_is_a_form_and_errors_are_sentences(browser, tmp_pat
         assert "row 1, column 'age'" in page.locator("#trouble").inner_text()
         page.get_by_label("age").fill("30")
         page.locator("#trouble").wait_for(state="hidden")
+        tab.context.close()
+
+
+def test_the_page_of_a_table_reads_and_writes_the_formats_of_its_columns(browser, tmp_path):
+    lines = [
+        f'{index % 28 + 1:02d}/02/2026,"{1000 + index % 30}.5 kg",{index % 3 > 0}'
+        for index in range(120)
+    ]
+    (tmp_path / "t.csv").write_text("day,weight,y\n" + "\n".join(lines).replace(".", ","), "utf-8")
+    formats = {
+        "day": {"date": "%d/%m/%Y"},
+        "weight": {"thousands": ".", "decimal": ",", "unit": "kg"},
+    }
+    config = {
+        "data": {"path": "t.csv", "target": "y", "formats": formats, "examples": 5},
+        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"},
+    }
+    assert call("train", write(tmp_path, config), cwd=tmp_path).code == 0
+    with serving("latest", cwd=tmp_path) as server:
+        tab = Tab(browser, f"http://{server.address}/")
+        page = tab.page
+        page.locator(".best").wait_for()
+        assert page.locator("#trouble").is_hidden()
+        assert re.fullmatch(r"\d\d/02/2026", page.get_by_label("day").input_value())
+        assert re.fullmatch(r"10\d\d\.5", page.get_by_label("weight").input_value())
+        rows = []
+        page.on("request", lambda request: rows.append(json.loads(request.post_data)["rows"][0]))
+        for weight, day in (("1.007", "03/02/2026"), ("1.007,5 kg", "04/02/2026")):
+            page.get_by_label("weight").fill(weight)
+            page.get_by_label("day").fill(day)
+            settled(page)
+            assert page.locator("#trouble").is_hidden() and rows[-1] == [day, weight]
+        page.get_by_label("day").fill("2026-02-03")
+        page.locator("#trouble").wait_for()
+        assert "expected a date as data.formats says" in page.locator("#trouble").inner_text()
         tab.context.close()
 
 

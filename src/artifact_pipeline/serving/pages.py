@@ -6,17 +6,22 @@ asks for afterwards. Its style and scripts are in it, and its content policy nam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from artifact_pipeline import evaluation, recipe
+from artifact_pipeline.artifact.manifest import Column
 from artifact_pipeline.report import blocks
 from artifact_pipeline.report import page as report
 from artifact_pipeline.serving.models import Model
+from artifact_pipeline.tables import kinds
 
 EXAMPLES = 12
 """How many held-out rows are offered."""
@@ -70,9 +75,26 @@ def of_model(model: Model, models: list[str], examples: bool) -> dict[str, Any]:
         "labels": interface.labels,
         "label_names": interface.label_names,
         "fields": [msgspec.to_builtins(one) for one in columns] or plain,
-        "row": seen[0].values if seen else _row(model),
-        "examples": seen[:EXAMPLES],
+        "row": _write_dates(seen[0].values if seen else _row(model), columns),
+        "examples": [
+            msgspec.structs.replace(one, values=_write_dates(one.values, columns))
+            for one in seen[:EXAMPLES]
+        ],
     }
+
+
+def _write_dates(
+    values: Sequence[float | str | None], columns: Sequence[Column]
+) -> list[float | str | None]:
+    """Return a row with each date in the format of its column, as `/predict` reads it."""
+    found = list(values)
+    for at, column in enumerate(columns):
+        days, form = found[at], column.format
+        if isinstance(days, float) and form is not UNSET and isinstance(form.date, str):
+            with suppress(OverflowError):  # a date of Parquet may be beyond Python's years
+                moment = kinds.EPOCH.replace(tzinfo=UTC) + timedelta(days=days)
+                found[at] = moment.strftime(form.date)
+    return found
 
 
 def _row(model: Model) -> list[float | str]:

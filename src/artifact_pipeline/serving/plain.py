@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from artifact_pipeline import canonical
@@ -189,22 +189,33 @@ _TYPES: dict[str, tuple[set[type], str]] = {
     "date": ({str, type(None)}, "a date as text"),
 }
 """The JSON types of each kind of column; null is a missing value."""
+_FORMATTED: dict[str, tuple[set[type], str]] = {
+    "number": ({int, float, str, type(None)}, "a number, or a text in the column's format"),
+    "date": ({int, str, type(None)}, "a text in the column's format"),
+}
+"""The same where the column has a format; an integer may be a date, such as 20260131."""
 
 
 def _column(values: list[Any], column: Column) -> NDArray[Any]:
     """Return the values of a column as its kind, which never depends on the other rows."""
     types, expected = _TYPES[column.kind]
+    if column.format is not UNSET:
+        types, expected = _FORMATTED.get(column.kind, (types, expected))
     if not set(map(type, values)) <= types:
         at = next(i for i, value in enumerate(values) if type(value) not in types)
         raise _at(at, f"is {show(values[at])}, expected {expected}", column)
-    if column.kind == "date":
-        return _dates(values, column.name)
     if column.kind == "text":
         return _texts(values, column)
+    if column.kind == "date":
+        return _parse([None if value is None else str(value) for value in values], column)
     for at, value in enumerate(values):
         if type(value) is int and abs(value) > kinds.EXACT:
             raise _at(at, _beyond(f"is {show(value)}"), column)
-    return np.array(values, dtype=np.float64)  # where None becomes NaN
+    texts = [value if isinstance(value, str) else None for value in values]
+    numbers = [None if isinstance(value, str) else value for value in values]
+    found = np.array(numbers, dtype=np.float64)  # where None becomes NaN
+    is_text = np.array([value is not None for value in texts])
+    return np.where(is_text, _parse(texts, column), found) if is_text.any() else found
 
 
 def _texts(values: list[str | None], column: Column) -> NDArray[Any]:
@@ -218,16 +229,18 @@ def _texts(values: list[str | None], column: Column) -> NDArray[Any]:
     return texts
 
 
-def _dates(values: list[str | None], name: str) -> NDArray[Any]:
+def _parse(texts: list[str | None], column: Column) -> NDArray[Any]:
+    """Return the numbers or dates in texts as `infer` reads them, (n_rows,) float64."""
     import pyarrow as pa
 
+    name = column.name
     try:
-        array = pa.array(values, pa.string())
+        array = pa.array(texts, pa.string())
     except UnicodeEncodeError as error:
         said = "has half a character, a lone surrogate"
         raise DataError(said, where=f"{PLACE}, column {show(name)}") from error
-    raw = Raw(pa.table({name: array}), [(PLACE, len(values))], "jsonl", Csv())
-    return kinds.column(raw, name, "date").values
+    raw = Raw(pa.table({name: array}), [(PLACE, len(texts))], "jsonl", Csv())
+    return kinds.column(raw, name, column.kind, column.format).values
 
 
 def _beyond(what: str) -> str:

@@ -27,7 +27,7 @@ class RowForm extends HTMLElement {
     }
     const input = document.createElement("input");
     if (field.kind === "number") input.inputMode = "decimal";
-    if (field.kind === "date") input.placeholder = "2026-01-31";
+    if (field.kind === "date") input.placeholder = field.format?.date ?? "2026-01-31";
     if (field.categories) {
       const list = document.createElement("datalist");
       list.id = `known-${index}`;
@@ -41,21 +41,24 @@ class RowForm extends HTMLElement {
   set(values) {
     this.inputs.forEach((input, index) => {
       const value = values[index];
-      const field = this.fields[index];
-      input.value = value === null ? "" : field.kind === "date" ? day(value) : String(value);
+      const isDay = this.fields[index].kind === "date" && typeof value === "number";
+      input.value = value === null ? "" : isDay ? day(value) : String(value);
+      input.defaultValue = input.value;
     });
     this.tell();
   }
 
-  // What is no number stays text: the server says what is wrong with it.
+  // Text that is not a number stays text, and so does what a person types where the column has a
+  // format: the server reads it, or says what is wrong with it.
   values() {
     return this.inputs.map((input, index) => {
-      const { kind } = this.fields[index];
+      const { kind, format } = this.fields[index];
       const text = input.value.trim();
       if (kind === "text") return input.value;
       if (text === "") return null;
       if (kind === "boolean") return text === "1";
-      return kind === "number" && Number.isFinite(Number(text)) ? Number(text) : text;
+      const plain = kind === "number" && (!format || input.value === input.defaultValue);
+      return plain && Number.isFinite(Number(text)) ? Number(text) : text;
     });
   }
 
