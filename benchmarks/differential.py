@@ -72,6 +72,15 @@ ODD = (
 )
 
 
+WAYS: tuple[dict[str, Any], ...] = (
+    *({"ngram_range": (1, 2)}, {"ngram_range": (2, 2), "stop_words": ["good", "bad"]}),
+    *({"stop_words": ["good", "bad"]}, {"binary": True}, {"strip_accents": "unicode"}),
+    *({"analyzer": "char", "ngram_range": (2, 3)}, {"analyzer": "char_wb"}),
+    *({"token_pattern": r"\S+"}, {"token_pattern": r"(?u)\b\w+\b"}, {"token_pattern": "[a-z]+"}),
+)
+"""Other ways to find words."""
+
+
 class Comparison(NamedTuple):
     """What came of one pipeline."""
 
@@ -206,6 +215,9 @@ def _pipeline(rng: np.random.Generator, table: pd.DataFrame, y: Any) -> Any:
         *(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), encoder),
     )
     words = pick(TfidfVectorizer(), CountVectorizer(), CountVectorizer(lowercase=False))
+    apart = rng.spawn(1)[0]  # so that what each seed makes otherwise stays as it was
+    if apart.random() > 0.6:
+        words.set_params(**WAYS[int(apart.integers(len(WAYS)))])
     branches: list[Any] = [
         ("numbers", number, ["real", "size"]),
         ("codes", pick(encoder, "passthrough"), ["code"]),
