@@ -273,14 +273,17 @@ def _tree(data: bytes, node: _Field) -> None:
         if (places[order[at]] != wanted).any():
             raise _Refused("a tree leads to a node that it has not")
         below[side, inner] = order[at]
-    led_to = np.bincount(below[below >= 0], minlength=len(modes))
-    if len(np.unique(places)) < len(modes) or (led_to > 1).any():
-        raise _Refused("a node is in its trees more than once")
-    level, reached = np.flatnonzero(led_to == 0), 0
+    if len(np.unique(places)) < len(modes):
+        raise _Refused("a node is in its trees twice")
+    # Several nodes may lead to one (a set of categories is a chain that does), but none to itself.
+    waits = np.bincount(below[below >= 0], minlength=len(modes))
+    level, reached = np.flatnonzero(waits == 0), 0
     for _ in range(MAX_TREE_DEPTH + 1):
         reached += len(level)
-        level = below[:, level].ravel()
-        level = level[level >= 0]
+        led_to = below[:, level].ravel()
+        led_to, times = np.unique(led_to[led_to >= 0], return_counts=True)
+        waits[led_to] -= times
+        level = led_to[waits[led_to] == 0]
     if reached < len(modes):
         raise _Refused(f"a tree of it is more than {MAX_TREE_DEPTH} deep, or has no end")
 
