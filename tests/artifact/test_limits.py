@@ -458,3 +458,51 @@ def test_settings_in_a_model_are_not_followed(monkeypatch, tmp_path):
         load(BEYOND["settings for the runtime"], "m")
     assert load(GRAPH, "m")(TWO).predicted.tolist() == [2, 64]
     assert list(tmp_path.iterdir()) == []
+
+
+def integers(*values, name="k"):
+    return numpy_helper.from_array(np.array(values, dtype=np.int64), name)
+
+
+LEAST = integers(-(2**63), name="least")
+WHOLE = node("Cast", "X", output="n", to=T.INT64)
+DIVIDING = {
+    "Div by -1": model([node("Div", "least", "k")], [LEAST, integers(-1)]),
+    "Div by 0": model([node("Div", "least", "k")], [LEAST, integers(2, 0)]),
+    "Mod by -1": model([node("Mod", "least", "k")], [LEAST, integers(-1)]),
+    "Div by rows": model([WHOLE, node("Div", "least", "n")], [LEAST]),
+    "Div by what is computed": model(
+        [node("Neg", "k", output="m"), node("Div", "least", "m")], [LEAST, integers(1)]
+    ),
+    "Div by a name with two values": model(
+        [node("Div", "least", "k")], [LEAST, integers(2), integers(-1)]
+    ),
+}
+
+
+@pytest.mark.parametrize("graph", DIVIDING.values(), ids=DIVIDING)
+def test_a_division_of_integers_that_may_end_the_process_is_refused(graph):
+    with pytest.raises(VerificationError, match=r"may divide an integer|twice"):
+        load(graph, "m")
+
+
+def test_integers_may_be_divided_by_constants_and_floats_by_anything():
+    halved = model([WHOLE, node("Div", "n", "k")], [integers(2)])
+    assert load(halved, "m")(TWO).predicted.tolist() == [2, 64]
+    assert load(model([node("Div", "X", "X")]), "m")(TWO).predicted.tolist() == [2, 64]
+
+
+@pytest.mark.parametrize("operator", ["Tile", "Expand"])
+def test_text_is_not_repeated(operator):
+    text = numpy_helper.from_array(np.array(["a"], dtype=object), "t")
+    graph = model([node(operator, "t", "k")], [text, integers(20_000)])
+    with pytest.raises(VerificationError, match="may repeat text"):
+        load(graph, "m")
+    number = numpy_helper.from_array(np.array([1.0]), "t")
+    graph = model(
+        [
+            node(operator, "t", "k"),
+        ],
+        [number, integers(2)],
+    )
+    assert load(graph, "m")(np.zeros((1, 64))).predicted.tolist() == [2]

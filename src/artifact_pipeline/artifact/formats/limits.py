@@ -16,6 +16,7 @@ fields. ONNX Runtime's own format: bytes 4 to 8 of a flatbuffer are its file ide
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,6 +64,31 @@ OPERATORS = {
 products, and none that reads a file, calls a name or repeats without end."""
 OPERATORS["ai.onnx"] = OPERATORS[""]
 
+_KINDS = {1: "float", 10: "float", 11: "float", 8: "text"} | dict.fromkeys(
+    (2, 3, 4, 5, 6, 7, 9, 12, 13), "integer"
+)
+"""What may be made of the values of a tensor, by the number of its type in ONNX."""
+_DIVIDING = frozenset({"Div", "Mod"})
+_REPEATING = frozenset({"Expand", "GatherElements", "GatherND", "ScatterElements", "Tile"})
+_INTEGER = frozenset(
+    "And ArgMax ArgMin Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not Or "
+    "Shape Xor".split()
+)
+_FLOAT = frozenset(
+    "DictVectorizer FeatureVectorizer LinearRegressor Normalizer OneHotEncoder SVMRegressor Scaler "
+    "TfIdfVectorizer TreeEnsembleRegressor".split()
+)
+_CLASSIFIERS = frozenset({"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"})
+_ALIKE = frozenset("Add Clip Concat Div Gemm MatMul Max Min Mul Sub Sum".split())
+"""Operators whose inputs are all of one type."""
+_SAME = _ALIKE | frozenset(
+    "Abs ArrayFeatureExtractor Binarizer Ceil Compress CumSum Erf Exp Expand Flatten Floor Gather "
+    "GatherElements GatherND Identity Imputer Log Mod Neg Pow Reciprocal ReduceL1 ReduceL2 "
+    "ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
+    "ReduceSumSquare Relu Reshape Round ScatterElements Sigmoid Sign Sin Cos Slice Softmax "
+    "Softplus Split Sqrt Squeeze StringNormalizer Tan Tanh Tile Tokenizer TopK Transpose "
+    "TreeEnsemble Unsqueeze".split()
+)
 _TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})
 _ORT_FORMAT = b"ORTM"
 LOCALES = frozenset({"C", "C.UTF-8", "en_US", "en_US.UTF-8"})
@@ -223,7 +249,163 @@ def _graph(data: bytes, graph: _Field, depth: int) -> int:
             _tensor(data, field)
         elif field.number in (11, 12, 13):
             _value(data, field)
+    _check_kinds(data, graph)
     return nodes
+
+
+def _check_kinds(data: bytes, graph: _Field) -> None:
+    """Refuse operators that end the process, or outgrow all bounds, on values of their kind.
+
+    The processor ends a process that divides the least integer by -1, or any by 0; the characters
+    of text lie outside of the runtime's arena. A value whose kind cannot be told is taken for the
+    worse. Each name may be defined once, so that the runtime cannot take it for another value.
+    """
+    fields = list(_fields(data, graph, "graph"))
+    kinds: dict[str, str] = {}
+    divisors: set[str] = set()
+    for field in fields:
+        if field.number == 5:
+            name, kind, divides = _constant(data, field)
+            _define(kinds, name, kind)
+            if divides:
+                divisors.add(name)
+        elif field.number == 11:
+            name, kind = _declared(data, field)
+            _define(kinds, name, kind)
+    for field in fields:
+        if field.number == 1:
+            inputs, outputs, operator, attributes = _parts(data, field)
+            given = [kinds.get(name, "") for name in inputs]
+            safe = len(inputs) == 2 and inputs[1] in divisors
+            if operator in _DIVIDING and "float" not in given and not safe:
+                raise _Refused(f"{operator} may divide an integer by 0 or -1")
+            if operator in _REPEATING and (not given or given[0] in ("", "text")):
+                raise _Refused(f"{operator} may repeat text without a bound")
+            for place, name in enumerate(outputs):
+                if name:
+                    kind, divides = _made(data, operator, place, given, attributes)
+                    _define(kinds, name, kind)
+                    if divides:
+                        divisors.add(name)
+
+
+def _define(kinds: dict[str, str], name: str, kind: str) -> None:
+    if name in kinds:
+        raise _Refused(f"it defines the value {name[:60]!a} twice")
+    kinds[name] = kind
+
+
+def _parts(data: bytes, node: _Field) -> tuple[list[str], list[str], str, dict[str, _Field]]:
+    """Return a node's inputs, outputs, operator and attributes."""
+    inputs, outputs, operator = [], [], ""
+    attributes: dict[str, _Field] = {}
+    for field in _fields(data, node, "node"):
+        if field.number == 1:
+            inputs.append(data[field.start : field.end].decode("utf-8", "replace"))
+        elif field.number == 2:
+            outputs.append(data[field.start : field.end].decode("utf-8", "replace"))
+        elif field.number == 4:
+            operator = _text(data, field)
+        elif field.number == 5:
+            for part in _fields(data, field, "attribute"):
+                if part.number == 1:
+                    name = _text(data, part)
+                    if name in attributes:
+                        raise _Refused(f"it has the attribute {name[:60]!a} twice")
+                    attributes[name] = field
+    return inputs, outputs, operator, attributes
+
+
+def _made(
+    data: bytes, operator: str, place: int, given: list[str], attributes: dict[str, _Field]
+) -> tuple[str, bool]:
+    """Return the kind of an operator's output, and whether it is a safe divisor."""
+    if operator in ("Constant", "ConstantOfShape"):
+        for name, field in attributes.items():
+            for part in _fields(data, field, "attribute"):
+                if part.number == 5:
+                    _, kind, divides = _constant(data, part)
+                    return kind, divides
+            if name.startswith("value_"):
+                kind = {"f": "float", "i": "integer", "s": "text"}.get(name[6:7], "")
+                return kind, False
+        return ("float" if operator == "ConstantOfShape" else ""), False
+    if operator == "Cast":
+        to = attributes.get("to")
+        numbers = [one for one in _fields(data, to, "attribute") if one.number == 3] if to else []
+        kind = (
+            _KINDS.get(_varint(data, numbers[0].start, numbers[0].end, 10)[0], "")
+            if numbers
+            else ""
+        )
+        return kind, False
+    if operator == "Scan":
+        for part in _fields(data, attributes["body"], "attribute") if "body" in attributes else ():
+            if part.number == 6:
+                ends = [one for one in _fields(data, part, "graph") if one.number == 12]
+                return (_declared(data, ends[place])[1] if place < len(ends) else ""), False
+        return "", False
+    if operator in _INTEGER or (operator == "TopK" and place):
+        return "integer", False
+    if operator in _FLOAT or (operator in _CLASSIFIERS and place):
+        return "float", False
+    if operator in _SAME:
+        known = [kind for kind in given if kind]
+        return (known[0] if operator in _ALIKE and known else (given[:1] or [""])[0]), False
+    if operator == "Where":
+        return next((kind for kind in given[1:] if kind), ""), False
+    return _labels(attributes), False
+
+
+def _labels(attributes: dict[str, _Field]) -> str:
+    """Return the kind of what an operator on labels makes, by the name of the list it holds."""
+    for name in attributes:
+        if name in ("values_strings", "classlabels_strings", "cats_strings"):
+            return "text"
+        if name in ("values_floats",):
+            return "float"
+        if name in ("values_int64s", "classlabels_ints", "classlabels_int64s"):
+            return "integer"
+    return ""
+
+
+def _declared(data: bytes, value: _Field) -> tuple[str, str]:
+    name = kind = ""
+    for field in _fields(data, value, "value"):
+        if field.number == 1:
+            name = data[field.start : field.end].decode("utf-8", "replace")
+        elif field.number == 2:
+            for part in _fields(data, field, "type"):
+                if part.number == 1:
+                    for one in _fields(data, part, "tensor type"):
+                        if one.number == 1:
+                            kind = _KINDS.get(_varint(data, one.start, one.end, 10)[0], "")
+    return name, kind
+
+
+def _constant(data: bytes, tensor: _Field) -> tuple[str, str, bool]:
+    """Return a tensor's name and kind, and whether integers can be divided by all its values."""
+    name, number, found = "", 0, []
+    for field in _fields(data, tensor, "tensor"):
+        if field.number == 8:
+            name = data[field.start : field.end].decode("utf-8", "replace")
+        elif field.number == 2:
+            number = _varint(data, field.start, field.end, 10)[0]
+        elif field.number not in (1, 12):
+            found.append(field)
+    safe = False
+    if number in (6, 7) and len(found) == 1 and found[0].number == 9:
+        [field] = found
+        size = 4 if number == 6 else 8
+        content = data[field.start : field.end]
+        if content and len(content) % size == 0:
+            values = array("i" if number == 6 else "q", content)
+            safe = 0 not in values and -1 not in values
+    elif number in (6, 7) and len(found) == 1 and found[0].number == (5 if number == 6 else 7):
+        # The field may be one number or many packed: only one small positive number is taken.
+        content = data[found[0].start : found[0].end]
+        safe = len(content) == 1 and 0 < content[0] < 0x80
+    return name, _KINDS.get(number, ""), safe
 
 
 def _node(data: bytes, node: _Field, depth: int) -> int:

@@ -286,17 +286,26 @@ def _is_estimator_or_none(value: Any) -> bool:
 
 def _are_estimators(value: Any) -> bool:
     """Return whether a value is made of estimators, their names, and columns by name or number."""
-    if isinstance(value, dict):
-        return all(map(_are_estimators, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_are_estimators, value))
-    if isinstance(value, np.ndarray):
-        return value.dtype.kind in "biuU" or (
-            value.dtype.kind == "O" and all(map(_are_estimators, value.ravel().tolist()))
-        )
-    return isinstance(value, (BaseEstimator, _CalibratedClassifier)) or (
-        value is None or type(value) in (str, int, bool, slice)
-    )
+    waiting, seen = [value], dict[int, Any]()
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:  # nested values that share a part would take exponential time
+            continue
+        seen[id(one)] = one
+        if isinstance(one, dict):
+            waiting += one.values()
+        elif isinstance(one, (list, tuple)):
+            waiting += one
+        elif isinstance(one, np.ndarray):
+            if one.dtype.kind == "O":
+                waiting += one.ravel().tolist()
+            elif one.dtype.kind not in "biuU":
+                return False
+        elif not isinstance(one, (BaseEstimator, _CalibratedClassifier)) and not (
+            one is None or type(one) in (str, int, bool, slice)
+        ):
+            return False
+    return True
 
 
 def _is_method(value: Any) -> bool:
