@@ -358,15 +358,14 @@ def _made(
 
 
 def _labels(attributes: dict[str, _Field]) -> str:
-    """Return the kind of what an operator on labels makes, by the name of the list it holds."""
-    for name in attributes:
-        if name in ("values_strings", "classlabels_strings", "cats_strings"):
-            return "text"
-        if name in ("values_floats",):
-            return "float"
-        if name in ("values_int64s", "classlabels_ints", "classlabels_int64s"):
-            return "integer"
-    return ""
+    """Return the kind of what an operator on labels makes, by the one list of them it holds."""
+    lists = {
+        "text": ("values_strings", "classlabels_strings", "cats_strings"),
+        "float": ("values_floats",),
+        "integer": ("values_int64s", "classlabels_ints", "classlabels_int64s"),
+    }
+    kinds = [kind for kind, names in lists.items() for name in names if name in attributes]
+    return kinds[0] if len(kinds) == 1 else ""
 
 
 def _declared(data: bytes, value: _Field) -> tuple[str, str]:

@@ -198,8 +198,8 @@ def load(verified: bytes, where: str, *, interface: Interface | None = None) -> 
         VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
             cannot load it, or not in time, or it has other inputs or outputs than is said.
     """
+    ort = runtime()  # first: numpy does not bear to be imported by two threads at once
     limits.check(verified, where)
-    ort = runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
