@@ -89,6 +89,50 @@ def seal(
         DataError: for rows that it cannot be measured on.
         ConfigError: if it does not predict them, or has no open form that can be proven.
     """
+    files, metrics = build_imported(estimator, X, y, positive=positive, examples=examples)
+    return _keep(files, metrics, Store(store))
+
+
+def seal_pickle(
+    path: str | os.PathLike[str],
+    digest: Digest,
+    data: str | os.PathLike[str],
+    target: str,
+    *,
+    positive: Label | UnsetType = UNSET,
+    store: Reference | None = None,
+) -> Sealed:
+    """Seal the estimator in a pickle of that digest, measured on the rows of a table.
+
+    Opening a pickle runs what it holds: the digest says that the caller knows where it is from.
+
+    Raises:
+        ArtifactNotFound, VerificationError: as `checkout.load_model`.
+        DataError: as `loading.load`; else as `seal`.
+    """
+    from sklearn.base import is_classifier
+
+    estimator = checkout.load_model(path, digest)
+    kind: Target = "class" if is_classifier(estimator) else "number"
+    rows = loading.load(Data(path=os.fspath(data), target=target, positive=positive), target=kind)
+    X = rows.X
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None:  # it learned from an array
+        X = X.to_numpy()
+    elif missing := [name for name in names if name not in X.columns]:
+        raise DataError(f"has no column {missing[0]!r}", where=os.fspath(data))
+    else:
+        X = X[list(names)]
+    return seal(estimator, X, rows.y, positive=positive, store=store)
+
+
+def build_imported(
+    estimator: Any, X: Any, y: Any, *, positive: Label | UnsetType, examples: int
+) -> tuple[dict[str, bytes], manifests.Metrics]:
+    """Return the files of an artifact of a fitted estimator, and its metrics on these rows.
+
+    Arguments and errors are those of `seal`.
+    """
     import numpy as np
 
     estimator = _best(estimator)
@@ -150,40 +194,7 @@ def seal(
         model,
         data,
     )
-    return _keep(files, metrics, Store(store))
-
-
-def seal_pickle(
-    path: str | os.PathLike[str],
-    digest: Digest,
-    data: str | os.PathLike[str],
-    target: str,
-    *,
-    positive: Label | UnsetType = UNSET,
-    store: Reference | None = None,
-) -> Sealed:
-    """Seal the estimator in a pickle of that digest, measured on the rows of a table.
-
-    Opening a pickle runs what it holds: the digest says that the caller knows where it is from.
-
-    Raises:
-        ArtifactNotFound, VerificationError: as `checkout.load_model`.
-        DataError: as `loading.load`; else as `seal`.
-    """
-    from sklearn.base import is_classifier
-
-    estimator = checkout.load_model(path, digest)
-    kind: Target = "class" if is_classifier(estimator) else "number"
-    rows = loading.load(Data(path=os.fspath(data), target=target, positive=positive), target=kind)
-    X = rows.X
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is None:  # it learned from an array
-        X = X.to_numpy()
-    elif missing := [name for name in names if name not in X.columns]:
-        raise DataError(f"has no column {missing[0]!r}", where=os.fspath(data))
-    else:
-        X = X[list(names)]
-    return seal(estimator, X, rows.y, positive=positive, store=store)
+    return files, metrics
 
 
 def _target(estimator: Any) -> Target:

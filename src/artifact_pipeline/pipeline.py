@@ -33,8 +33,8 @@ from artifact_pipeline.errors import (
     VerificationError,
 )
 from artifact_pipeline.evaluation import judge
-from artifact_pipeline.making import make
-from artifact_pipeline.plan import Plan, plan
+from artifact_pipeline.making import Built, build
+from artifact_pipeline.plan import Plan, plan, revise, start
 from artifact_pipeline.policy import trust_artifact
 from artifact_pipeline.record import Listener, Previous, Record, Run, begin, job, printable
 from artifact_pipeline.store import LATEST, MAX_REPORT, Store
@@ -153,8 +153,9 @@ def _train(
     else:
         store.sweep()
         local_state.sweep()
-        files, held_out = make(made, record)
-        digest = store.add(files)
+        made, built = _build(made, record)
+        held_out = built.trained
+        digest = store.add(built.files)
         verified = verify(store.folder(digest), digest)
         verified = trust_artifact(verified)
         recipe_digest = verified.manifest.recipe_digest
@@ -182,6 +183,22 @@ def _train(
     if model is not None:
         write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
     return verified, held_out
+
+
+def _build(made: Plan, record: Record) -> tuple[Plan, Built]:
+    """Return the files of a new artifact, and the plan that they were made by.
+
+    That is another where the trainer turns out to compute under another numeric profile.
+    """
+    with nullcontext(made.trainer) if made.trainer else start(made, record.config) as trainer:
+        record.observed = trainer.resolved.observed
+        if trainer.resolved.profile != made.recipe.numerics.profile:
+            made = revise(made, trainer)
+            record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
+        where = f"{record.config}: model"
+        built = build(made.recipe, trainer, where=where, warning=made.warning)
+    record.warnings, record.parity_measured = built.warnings, built.parity_measured
+    return made, built
 
 
 def _previous(verified: Verified, store: Store) -> Previous | None:

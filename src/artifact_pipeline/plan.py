@@ -13,7 +13,7 @@ from artifact_pipeline import bundled, canonical, checkout, config, numerics, re
 from artifact_pipeline.canonical import Digest
 from artifact_pipeline.config import Source
 from artifact_pipeline.data import Description
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.recipe import Recipe
 from artifact_pipeline.settings import Config, Model
 from artifact_pipeline.tables import files
@@ -100,6 +100,19 @@ def plan(source: Source) -> Plan:
         trainer.close()
         raise
     return Plan(full, made, recipe.digest(made), base, resolved.observed, trainer, warning)
+
+
+def start(made: Plan, where: str) -> Trainer:
+    """Return a trainer for a config that needed none to be checked; close it.
+
+    Raises:
+        DataError: if the rows are other than they were when the recipe was made.
+    """
+    trainer = Trainer(made.config, where, made.recipe.numerics.profile, made.base)
+    if trainer.resolved.data != made.recipe.data:
+        trainer.close()
+        raise DataError("changed while it was read; run it again", where=made.recipe.data.title)
+    return trainer
 
 
 def check_profile(profile: str, resolved: Resolved) -> str | None:
