@@ -22,16 +22,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline import canonical, open_artifact, seal, settings, verify
-from artifact_pipeline import recipe as recipes
-from artifact_pipeline.artifact.formats import skops
-from artifact_pipeline.artifact.origin import Origin
-from artifact_pipeline.assembly import build, resolve
-from artifact_pipeline.data import Description, Schema, Target
+from artifact_pipeline import open_artifact, seal, verify
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder import recipe as recipes
+from artifact_pipeline.builder.config import schema
+from artifact_pipeline.builder.config.schema import Branch, Inner, Kind, ModelConfig, Step
+from artifact_pipeline.builder.data.dataset import Description, Schema, Target
+from artifact_pipeline.builder.formats import skops_format
+from artifact_pipeline.builder.formats.origin import Origin
+from artifact_pipeline.builder.model.construction import build, resolve
+from artifact_pipeline.builder.model.estimators import class_of
+from artifact_pipeline.builder.model.fit import fit
 from artifact_pipeline.errors import PipelineError
-from artifact_pipeline.estimators import class_of
-from artifact_pipeline.settings import Branch, Inner, Kind, Model, Step
-from artifact_pipeline.training import fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -186,7 +188,7 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
     X, y = table(target, 2 if way == "threshold" else 3)
     try:
         steps = ways(target)[way]({"estimator": name, "params": _small(name)})
-        model = resolve(Model(steps=steps), 7, target=target, columns=COLUMNS)
+        model = resolve(ModelConfig(steps=steps), 7, target=target, columns=COLUMNS)
         fitted = fit(build(model), X[:90], y[:90]).estimator
         with tempfile.TemporaryDirectory() as store:
             sealed = seal(fitted, X[90:], y[90:], store=store)
@@ -215,13 +217,13 @@ def _small(name: str) -> dict[str, Any]:
     )
 
 
-def _open_by_recipe(artifact: Path, model: Model, target: Target) -> None:
+def _open_by_recipe(artifact: Path, model: ModelConfig, target: Target) -> None:
     """Open a skops archive as the recipe of a config would let it be opened."""
     rows = Description(canonical.digest(b""), Schema("mixed", 3, 120, target))
-    full = settings.Config(settings.Data(path="t.csv", target="y"), model)
+    full = schema.Config(schema.Data(path="t.csv", target="y"), model)
     made = recipes.make(model, full, rows, "native")
     data = (artifact / "model.skops").read_bytes()
-    skops.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=made)
+    skops_format.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=made)
 
 
 def cases() -> list[tuple[str, str, Target]]:

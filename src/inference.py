@@ -12,8 +12,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from artifact_pipeline import infer, load_config, load_data, load_model
+from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.cli import exit_on_error
-from artifact_pipeline.escapes import write_out
 
 __all__ = ["main"]
 

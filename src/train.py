@@ -7,8 +7,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import artifact_pipeline
 from artifact_pipeline import evaluate_model, load_config, load_data, save_model, train_model
+from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.cli import exit_on_error
-from artifact_pipeline.escapes import write_out
 
 __all__ = [
     "evaluate_model",

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 import artifact_pipeline
-from artifact_pipeline import canonical
+from artifact_pipeline.builder import canonical
 
 # A law holds however long the machine takes to try it.
 settings.register_profile("untimed", deadline=None)

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from artifact_pipeline import open_artifact, verify
-from artifact_pipeline.canonical import NotCanonical, decode, encode
+from artifact_pipeline.builder.canonical import NotCanonical, decode, encode
 from artifact_pipeline.errors import PipelineError, VerificationError
 
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import artifact_pipeline as api
-from artifact_pipeline import canonical
+from artifact_pipeline.builder import canonical
 from artifact_pipeline.errors import (
     CallError,
     ConfigError,

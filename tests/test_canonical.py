@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_pipeline.canonical import NotCanonical, decode, digest, encode
+from artifact_pipeline.builder.canonical import NotCanonical, decode, digest, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, call, script
 from sklearn.linear_model import LogisticRegression
 
-from artifact_pipeline import load_model, local_state, save_model
+from artifact_pipeline import load_model, save_model
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     CallError,
@@ -18,6 +18,7 @@ from artifact_pipeline.errors import (
     UntrustedModel,
     VerificationError,
 )
+from artifact_pipeline.store import local_state
 
 MODEL = LogisticRegression(C=0.5).fit([[0.0], [1.0]], [0, 1])
 
@@ -62,7 +63,7 @@ def test_a_pinned_digest_that_is_not_the_files_is_refused_even_if_trusted(tmp_pa
 
 
 def test_a_cut_pickle_of_a_pinned_digest_is_one_clear_error(tmp_path):
-    from artifact_pipeline.canonical import digest
+    from artifact_pipeline.builder.canonical import digest
 
     data = pickle.dumps(MODEL)[:40]
     (tmp_path / "m.pkl").write_bytes(data)

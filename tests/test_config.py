@@ -8,10 +8,10 @@ from conftest import QUICK, SHORT, call, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_pipeline import config
+from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.errors import ConfigError, ConfigNotFound, DataError
-from artifact_pipeline.settings import Csv
-from artifact_pipeline.tables import kinds, reading
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 FULL = {
@@ -36,18 +36,18 @@ PIPELINE = {
 
 def test_the_short_form_is_a_full_form_written_short():
     gates = FULL["gates"]
-    assert config.load({**SHORT, "gates": gates}) == config.load(FULL)
+    assert loader.load({**SHORT, "gates": gates}) == loader.load(FULL)
 
 
 @pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
 def test_a_full_form_that_was_written_out_loads_as_itself(source):
-    full = config.load(source)
-    assert config.load(config.full_form(full)) == full
+    full = loader.load(source)
+    assert loader.load(loader.full_form(full)) == full
 
 
 @pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
 def test_the_schema_accepts_what_loads(source):
-    jsonschema.Draft202012Validator(config.schema()).validate(source)
+    jsonschema.Draft202012Validator(loader.schema()).validate(source)
 
 
 def with_(source, **changes):
@@ -130,7 +130,7 @@ WRONG = [
 def test_a_wrong_config_is_refused_by_file_key_and_remedy(source, key, message, tmp_path):
     path = write(tmp_path, source)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loader.load(path)
     assert caught.value.where == (f"{path}: {key}" if key else str(path))
     assert message in caught.value.message
 
@@ -138,7 +138,7 @@ def test_a_wrong_config_is_refused_by_file_key_and_remedy(source, key, message, 
 # A JSON Schema cannot say that the names in a list of objects are unique.
 @pytest.mark.parametrize("source", [wrong[0] for wrong in WRONG if "unique name" not in wrong[2]])
 def test_the_schema_refuses_what_does_not_load(source):
-    assert not jsonschema.Draft202012Validator(config.schema()).is_valid(source)
+    assert not jsonschema.Draft202012Validator(loader.schema()).is_valid(source)
 
 
 TEXTS = [
@@ -164,7 +164,7 @@ TEXTS = [
 def test_a_file_that_holds_no_json_object_is_refused(data, message, tmp_path):
     path = write(tmp_path, data)
     with pytest.raises(ConfigError) as caught:
-        config.load(path)
+        loader.load(path)
     assert caught.value.where == str(path)
     assert message in caught.value.message
     assert "\n" not in str(caught.value)
@@ -172,14 +172,14 @@ def test_a_file_that_holds_no_json_object_is_refused(data, message, tmp_path):
 
 def test_a_missing_file_is_refused_and_is_a_file_not_found_error(tmp_path):
     with pytest.raises(ConfigNotFound, match="no such file"):
-        config.load(tmp_path / "none.json")
+        loader.load(tmp_path / "none.json")
     with pytest.raises(FileNotFoundError):
-        config.load_config(tmp_path / "none.json")
+        loader.load_config(tmp_path / "none.json")
 
 
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is a folder"):
-        config.load(tmp_path)
+        loader.load(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "mkfifo"), reason="this system has no FIFOs")
@@ -188,17 +188,17 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match="not a regular file"):
-        config.load(tmp_path / "pipe")
+        loader.load(tmp_path / "pipe")
 
 
 def test_a_path_with_a_nul_is_refused():
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.load("a\0b")
+        loader.load("a\0b")
 
 
 def test_a_dict_that_json_cannot_say_is_refused():
     with pytest.raises(ConfigError, match="JSON cannot say"):
-        config.load({**SHORT, "C": {1, 2}})
+        loader.load({**SHORT, "C": {1, 2}})
 
 
 def test_a_wrong_config_exits_2_and_stores_nothing(project):
@@ -256,7 +256,7 @@ def test_whatever_stands_at_whatever_key_it_loads_or_is_refused(source, data):
             break
     place[key] = data.draw(anything)
     try:
-        config.load(changed)
+        loader.load(changed)
     except ConfigError as error:
         assert error.where
         assert "Traceback" not in str(error)
@@ -269,7 +269,7 @@ def test_a_config_that_is_nested_too_deep_is_refused_in_a_sentence(depth, ends):
     params = f'{{"C": {opening * depth}1{closing * depth}}}'
     text = f'{{"data": {{"dataset": "iris"}}, "model": {{"estimator": "x", "params": {params}}}}}'
     with pytest.raises(ConfigError, match=r"nested (deeper than 64 levels|too deep)"):
-        config.parse_bytes(text.encode(), "c.json")
+        loader.parse_bytes(text.encode(), "c.json")
 
 
 def test_a_dict_that_holds_itself_is_refused_in_a_sentence():
@@ -277,13 +277,13 @@ def test_a_dict_that_holds_itself_is_refused_in_a_sentence():
     endless += [endless, endless]
     model = {"estimator": "x", "params": {"C": endless}}
     with pytest.raises(ConfigError, match="nested deeper than 64 levels"):
-        config.parse({"data": {"dataset": "iris"}, "model": model}, "config")
+        loader.parse({"data": {"dataset": "iris"}, "model": model}, "config")
 
 
 def test_no_format_of_a_date_ends_in_a_traceback():
     for form in ("%Y %Y", "%d %d %Y", "%Y" * 500, "%", "%Y%", "%Q%Y", "", "\0%Y", "%d/%m", "%"):
         with pytest.raises(ConfigError, match=r"data\.formats\.day\.date: found .* with a year"):
-            config.load({
+            loader.load({
                 "data": {"path": "t.csv", "target": "y", "formats": {"day": {"date": form}}},
                 "model": {"preprocess": "auto", "estimator": "sklearn.naive_bayes.GaussianNB"},
             })  # fmt: skip
@@ -302,7 +302,7 @@ def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(format
     data |= {"missing_target": missing if apart else "drop"}
     model = {"preprocess": "auto", "estimator": "sklearn.naive_bayes.GaussianNB"}
     try:
-        full = config.load({"data": data, "model": model})
+        full = loader.load({"data": data, "model": model})
     except ConfigError as error:
         assert error.where and "\n" not in str(error)
         return
@@ -311,7 +311,7 @@ def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(format
         for value in [values, *([one] for one in values)]:
             table = "a\n" + "\n".join(f'"{one}"' for one in value) + "\n"
             try:
-                raw = reading.read([("t.csv", table.encode())], "csv", Csv())
-                kinds.column(raw, "a", None, form)
+                raw = table_reader.read([("t.csv", table.encode())], "csv", Csv())
+                table_columns.column(raw, "a", None, form)
             except DataError as error:
                 assert error.where and "\n" not in str(error)

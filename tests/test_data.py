@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from artifact_pipeline import bundled, loading, splitting
+from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.data import bundled, loader, split
 from artifact_pipeline.errors import ConfigError, DataError
-from artifact_pipeline.settings import Data, Split
 
 
 @pytest.mark.parametrize("name", sorted(bundled.BUNDLED))
 def test_a_set_is_what_its_description_says(name):
     schema = bundled.describe(Data(name)).schema
-    rows = loading.load(Data(name))
+    rows = loader.load(Data(name))
     assert rows.X.shape == (schema.rows, schema.features)
     assert rows.X.dtype == np.float64
     assert len(rows.feature_names) == schema.features
@@ -28,8 +28,8 @@ def test_sets_have_different_digests():
 
 
 def test_no_row_is_on_both_sides_and_none_is_lost():
-    rows = loading.load(Data("iris"))
-    parts = splitting.split(rows, Split())
+    rows = loader.load(Data("iris"))
+    parts = split.split(rows, SplitConfig())
     both = np.concatenate([parts.train_index, parts.test_index])
     assert sorted(both) == list(range(150))
     np.testing.assert_array_equal(rows.X[parts.test_index], parts.X_test)
@@ -37,25 +37,25 @@ def test_no_row_is_on_both_sides_and_none_is_lost():
 
 
 def test_a_stratified_split_keeps_the_share_of_each_class():
-    parts = splitting.split(loading.load(Data("iris")), Split(stratify=True))
+    parts = split.split(loader.load(Data("iris")), SplitConfig(stratify=True))
     assert np.bincount(parts.y_test).tolist() == [10, 10, 10]
 
 
 def test_an_unstratified_split_does_not_look_at_the_classes():
-    parts = splitting.split(loading.load(Data("iris")), Split(stratify=False))
+    parts = split.split(loader.load(Data("iris")), SplitConfig(stratify=False))
     assert np.bincount(parts.y_test).tolist() != [10, 10, 10]
 
 
 def test_another_seed_is_another_split_with_another_digest():
-    rows = loading.load(Data("iris"))
-    one, two = (splitting.split(rows, Split(random_state=seed)).summary() for seed in (1, 2))
+    rows = loader.load(Data("iris"))
+    one, two = (split.split(rows, SplitConfig(random_state=seed)).summary() for seed in (1, 2))
     assert one["rows"] == two["rows"] == {"train": 120, "test": 30}
     assert one["indices_digest"] != two["indices_digest"]
 
 
 def test_a_split_without_a_held_out_row_of_each_class_is_refused():
     with pytest.raises(ConfigError, match=r"split.test_size: found 0.001 of 178 rows"):
-        splitting.split(loading.load(Data("wine")), Split(test_size=0.001))
+        split.split(loader.load(Data("wine")), SplitConfig(test_size=0.001))
 
 
 def test_a_data_file_that_is_not_there_is_named(monkeypatch):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from artifact_pipeline import config, settings
+from artifact_pipeline.builder.config import loader, schema
 
 DOCUMENTS = [
     "README.md",
@@ -172,26 +172,26 @@ def test_every_config_in_the_reference_loads():
     examples = [json.loads(block) for block in blocks("docs/config.md", "json")]
     assert len(examples) >= 3
     for example in examples:
-        config.load(example)
-    assert config.load({**examples[0], "gates": examples[1]["gates"]}) == config.load(examples[1])
+        loader.load(example)
+    assert loader.load({**examples[0], "gates": examples[1]["gates"]}) == loader.load(examples[1])
 
 
 def test_the_reference_names_every_key_and_every_metric():
     text = (ROOT / "docs" / "config.md").read_text("utf-8")
     named = [
-        *config.SHORT_KEYS,
-        *(f"data.{key}" for key in settings.Data.__struct_fields__),
-        *(f"data.csv.{key}" for key in settings.Csv.__struct_fields__),
-        *(f"split.{key}" for key in settings.Split.__struct_fields__),
-        *(f"model.{key}" for key in settings.Model.__struct_fields__),
-        *(f"search.{key}" for key in settings.Search.__struct_fields__),
-        *(f"evaluation.{key}" for key in settings.Evaluation.__struct_fields__),
-        *settings.Gate.__struct_fields__,
-        *settings.Config.__struct_fields__,
+        *loader.SHORT_KEYS,
+        *(f"data.{key}" for key in schema.Data.__struct_fields__),
+        *(f"data.csv.{key}" for key in schema.Csv.__struct_fields__),
+        *(f"split.{key}" for key in schema.SplitConfig.__struct_fields__),
+        *(f"model.{key}" for key in schema.ModelConfig.__struct_fields__),
+        *(f"search.{key}" for key in schema.Search.__struct_fields__),
+        *(f"evaluation.{key}" for key in schema.EvaluationConfig.__struct_fields__),
+        *schema.Gate.__struct_fields__,
+        *schema.Config.__struct_fields__,
     ]
     for key in named:
         assert f"`{key}`" in text or f"`{key}." in text, key
-    assert {metric.partition(".")[2] for metric in config.METRICS} <= set(
+    assert {metric.partition(".")[2] for metric in loader.METRICS} <= set(
         re.findall(r"`(\w+)`", text)
     )
 

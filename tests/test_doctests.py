@@ -25,6 +25,6 @@ def test_there_are_examples():
     found = sum(
         doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).attempted
         for name in MODULES
-        if name != "artifact_pipeline.artifact.manifest"
+        if name != "artifact_pipeline.builder.artifact.manifest"
     )
     assert found >= 25

@@ -9,8 +9,8 @@ import pytest
 from conftest import call
 
 from artifact_pipeline import examine
-from artifact_pipeline.artifact.open import verify
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import verify
 
 
 @pytest.fixture

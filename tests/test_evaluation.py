@@ -11,28 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import artifact_pipeline as api
-from artifact_pipeline import (
-    assembly,
-    classification_report,
-    config,
-    learning,
-    loading,
-    measuring,
-    splitting,
-    training,
-)
+from artifact_pipeline import classification_report
+from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config.schema import Gate
+from artifact_pipeline.builder.data import loader as loading
+from artifact_pipeline.builder.data import split
+from artifact_pipeline.builder.evaluation.evaluate import observe
+from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.model import construction, fit
+from artifact_pipeline.builder.training import results
+from artifact_pipeline.builder.training import train as learning
 from artifact_pipeline.errors import ConfigError, DataError
-from artifact_pipeline.evaluation import Rival, evaluate, judge
-from artifact_pipeline.observation import observe
-from artifact_pipeline.settings import Gate
+from artifact_pipeline.pipeline.gates import Baseline, judge
 
 
 @pytest.fixture(scope="module")
 def observed():
-    full = config.load(SHORT)
+    full = loader.load(SHORT)
     rows = loading.load(full.data)
-    parts = splitting.split(rows, full.split)
-    model = training.fit(assembly.build(full.model), parts.X_train, parts.y_train).estimator
+    parts = split.split(rows, full.split)
+    model = fit.fit(construction.build(full.model), parts.X_train, parts.y_train).estimator
     seen = observe(model, parts.X_test, parts.y_test, parts.test_index, rows.label_names)
     return seen, model, parts
 
@@ -113,7 +111,7 @@ def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
 )
 def test_worse_is_lower_of_a_share_and_higher_of_an_error(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    rival = Rival("sha256:1", {"test": {metric: theirs}}, None)
+    rival = Baseline("sha256:1", {"test": {metric: theirs}}, None)
     found = {"test": {metric: ours}}
     [verdict] = judge(found, {f"test.{metric}": gate}, {"champion": rival})
     assert verdict.passed is passed and verdict.against == "sha256:1"
@@ -316,14 +314,14 @@ def measured(folder, frame, **config_of):
     data = {"path": str(folder / "t.csv"), "target": "y", **config_of.pop("data", {})}
     model = {"preprocess": "auto", "estimator": "sklearn.linear_model.Ridge"}
     source = {"data": data, "model": model}
-    full = config.load({**source, **config_of})
-    target = assembly.predicts(full.model)
+    full = loader.load({**source, **config_of})
+    target = construction.target_type(full.model)
     rows = loading.load(full.data, full.split, target, learning.columns_of(full.evaluation))
-    model = assembly.resolve(full.model, 42, "model", rows.target, rows.columns())
+    model = construction.resolve(full.model, 42, "model", rows.target, rows.columns())
     prepared = learning.prepare(full, model, rows, "config")
     learned = learning.learn(prepared)
-    sealed = measuring.measure(learned)[1]["held_out"][1]
-    return msgspec.to_builtins(measuring.metrics(learned, sealed))
+    sealed = results.measure(learned)[1]["held_out"][1]
+    return msgspec.to_builtins(results.metrics(learned, sealed))
 
 
 CLASSIFIER = {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClassifier"}

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from conftest import QUICK, SHORT, call, write
 
+from artifact_pipeline.builder.config.messages import line_of
 from artifact_pipeline.cli import github, output
 from artifact_pipeline.errors import StoreError
-from artifact_pipeline.explain import line_of
 
 ACTIONS = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary", "GITHUB_OUTPUT": "output"}
 

@@ -17,14 +17,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from artifact_pipeline import canonical
-from artifact_pipeline.artifact import card
-from artifact_pipeline.artifact.manifest import Manifest
-from artifact_pipeline.artifact.open import verify
-from artifact_pipeline.data import Image
-from artifact_pipeline.escapes import write_out, write_out_json
-from artifact_pipeline.evaluation import Verdict
-from artifact_pipeline.report import blocks, figures, page, summary
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact import card
+from artifact_pipeline.builder.artifact.manifest import Manifest
+from artifact_pipeline.builder.data.dataset import Image
+from artifact_pipeline.builder.escapes import write_out, write_out_json
+from artifact_pipeline.cli import job_summary
+from artifact_pipeline.pipeline.gates import Verdict
+from artifact_pipeline.report import blocks, figures, page
+from artifact_pipeline.verification.verify import verify
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -133,7 +134,7 @@ def test_page_summary_and_card_write_out_what_no_reader_sees(digits, text):
     m = made.manifest
     whole = card.write(m.recipe, m.recipe_digest, m.split, m.metrics, m.interface, m.parity)
     gate = Verdict(text, "not_worse_than", 0.5, 0.5, False, 0.0, alias=text, note=text)
-    for shown in (page.write(made), summary.write(made, [gate], None, False), whole):
+    for shown in (page.write(made), job_summary.write(made, [gate], None, False), whole):
         assert unseen(shown) == []
     assert unseen(figures.pixels([0.5], Image(1, 1, 0.0, 1.0), text)) == []
     assert unseen(blocks.listing({"a": text}) + blocks.table(text, [text], [[text, text]])) == []
@@ -156,7 +157,7 @@ def test_what_is_written_out_says_which_character_it_was(text):
 @cases
 def test_the_summary_keeps_its_structure(digits, text):
     plain, found = (
-        tokens(summary.write(dressed(digits, one), [], None, False)) for one in ("x", text)
+        tokens(job_summary.write(dressed(digits, one), [], None, False)) for one in ("x", text)
     )
     assert found == plain
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from artifact_pipeline import leaks, loading, splitting
-from artifact_pipeline.settings import Data, Split
+from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.data import leakage, loader, split
 
 WAGE = np.random.default_rng(1).lognormal(3, 0.5, 300)
 
@@ -14,8 +14,8 @@ WAGE = np.random.default_rng(1).lognormal(3, 0.5, 300)
 def warned(folder, frame, target):
     """Return what is said of a table whose target is `y`."""
     frame.to_csv(folder / "t.csv", index=False)
-    rows = loading.load(Data(path=str(folder / "t.csv"), target="y"), target=target)
-    return leaks.find(rows, splitting.split(rows, Split()))
+    rows = loader.load(Data(path=str(folder / "t.csv"), target="y"), target=target)
+    return leakage.find(rows, split.split(rows, SplitConfig()))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_large_table_is_sampled_alike_each_time():
     rng = np.random.default_rng(0)
     y = rng.normal(size=200_000)
     noisy = y + rng.normal(size=200_000)
-    assert leaks._gives(np.exp(y), y, "number") and not leaks._gives(noisy, y, "number")
+    assert leakage._gives(np.exp(y), y, "number") and not leakage._gives(noisy, y, "number")
 
 
 def test_the_days_of_a_series_are_no_ids_and_those_that_give_the_target_are_named(tmp_path):

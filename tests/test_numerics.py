@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import QUICK, ROOT, call, write
 
-from artifact_pipeline import numerics
+from artifact_pipeline.builder import numeric_profile
 
 OPENBLAS = {"internal_api": "openblas", "architecture": "Haswell", "num_threads": 1}
 V3 = ["AVX2", "FMA3", "SSE42"]
@@ -33,7 +33,7 @@ def seen(**changes):
     ],
 )
 def test_a_machine_holds_the_best_profile_whose_needs_it_meets(found, profile):
-    assert numerics.choose(found) == profile
+    assert numeric_profile.select_profile(found) == profile
 
 
 @pytest.mark.parametrize(
@@ -50,23 +50,24 @@ def test_a_machine_holds_the_best_profile_whose_needs_it_meets(found, profile):
     ],
 )
 def test_a_profile_is_in_force_only_when_all_that_it_pins_is_seen(found, holds):
-    assert numerics.in_force("x86-64-v3", found) is holds
+    assert numeric_profile.in_force("x86-64-v3", found) is holds
 
 
 def test_native_promises_nothing_so_it_is_never_in_force():
-    assert not numerics.in_force("native", seen())
+    assert not numeric_profile.in_force("native", seen())
 
 
 def test_this_machine_holds_the_profile_that_it_names():
-    profile = numerics.ask()
+    profile = numeric_profile.detect_profile()
     outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "7"}
     done = subprocess.run(
         [sys.executable, "-c", "import json, sklearn.linear_model;"
-         "from artifact_pipeline.numerics import seen; print(json.dumps(seen()))"],
-        env=numerics.environment(profile, outer), capture_output=True, check=True,
+         "from artifact_pipeline.builder.numeric_profile import inspect_process;"
+         "print(json.dumps(inspect_process()))"],
+        env=numeric_profile.environment(profile, outer), capture_output=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
-    assert profile == "native" or numerics.in_force(profile, found)
+    assert profile == "native" or numeric_profile.in_force(profile, found)
     assert len(found["blas"]) >= 1
 
 
@@ -80,14 +81,14 @@ def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2",
         "PATH": "/bin",
     }
-    inner = numerics.environment("x86-64-v3", outer)
+    inner = numeric_profile.environment("x86-64-v3", outer)
     assert inner["OPENBLAS_CORETYPE"] == "Haswell"
     assert "AVX2" not in inner["NPY_DISABLE_CPU_FEATURES"].split()
     assert inner["PYTHONHASHSEED"] == "0"
     assert "PYTHONOPTIMIZE" not in inner and "SKLEARN_ASSUME_FINITE" not in inner
     assert inner["PATH"] == "/bin"
     assert "GLIBC_TUNABLES" not in inner
-    below = numerics.environment("x86-64-v2", outer)
+    below = numeric_profile.environment("x86-64-v2", outer)
     assert below["GLIBC_TUNABLES"] == "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4"
 
 
@@ -96,14 +97,14 @@ def test_the_run_record_says_what_was_observed(project):
     assert call("train", write(project, QUICK), cwd=project).code == 0
     record = call("list", "--json", cwd=project).json["runs"][0]
     assert record["observed"]["blas"][0]["num_threads"] == 1
-    assert record["recipe"]["numerics"]["profile"] in (*numerics.PROFILES, "native")
+    assert record["recipe"]["numerics"]["profile"] in (*numeric_profile.PROFILES, "native")
 
 
 def test_what_one_process_was_told_changes_no_later_recipe(project, monkeypatch):
     """Its own recipe is native and says why; the checkout remembers the machine's profile."""
     env = {"XDG_STATE_HOME": str(project / "state")}
-    held = numerics.ask()
-    if held == numerics.NATIVE:
+    held = numeric_profile.detect_profile()
+    if held == numeric_profile.NATIVE:
         pytest.skip("this machine holds no profile")
     (project / "site").mkdir()
     told = "import os\nos.environ['OMP_NUM_THREADS'] = '2'\n"

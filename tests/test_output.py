@@ -191,7 +191,7 @@ def trainer_of(parent):
                 ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            if ppid == parent and b"artifact_pipeline.trainer" in line:
+            if ppid == parent and b"training.worker" in line:
                 return int(entry.name)
     return None
 
@@ -236,16 +236,16 @@ def test_a_command_that_is_ended_takes_its_trainer_with_it(project, name):
 HOLDS_THE_LOCK = """
 import ctypes, os, sys
 sys.path[:0] = [{src!r}]
-from artifact_pipeline import trainer
+from artifact_pipeline.builder.training import worker
 {without}
 import threading
-real = trainer._serve
+real = worker._serve
 def serve(messages, outward):
     messages.get()
     print("ready", flush=True)
     {wait}
-trainer._serve = serve
-trainer.main()
+worker._serve = serve
+worker.main()
 """
 
 
@@ -254,7 +254,7 @@ trainer.main()
     ("without", "wait_for"),
     [
         ("", "ctypes.PyDLL(None).sleep(600)"),  # compiled code that keeps the interpreter's lock
-        ("trainer._die_with_parent = lambda: None", "import time; time.sleep(600)"),
+        ("worker._die_with_parent = lambda: None", "import time; time.sleep(600)"),
     ],
     ids=["by the kernel", "by its own thread"],
 )
@@ -285,10 +285,10 @@ def test_a_trainer_that_fails_unforeseen_is_said_to_be_a_bug_and_not_to_be_kille
     (project / "site").mkdir()
     (project / "site" / "sitecustomize.py").write_text(
         "import sys\n"
-        "if '-m' in sys.orig_argv and 'artifact_pipeline.trainer' in sys.orig_argv:\n"
+        "if any(word.endswith('training.worker') for word in sys.orig_argv):\n"
         "    import sklearn.naive_bayes as n\n"
         "    def fit(self, X, y): raise ZeroDivisionError('nobody\\nexpected this')\n"
-        "    import artifact_pipeline.learning as learning\n"
+        "    import artifact_pipeline.builder.training.train as learning\n"
         "    learning.learn = lambda prepared: fit(None, None, None)\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(project / "site"), str(ROOT / "src")])}

@@ -29,7 +29,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_its_types_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "artifact_pipeline/py.typed" in names
-    assert "artifact_pipeline/artifact/formats/onnx.py" in names
+    assert "artifact_pipeline/builder/formats/onnx_format.py" in names
     assert {name.split("/")[0] for name in names} == {
         "artifact_pipeline",
         "artifact_pipeline-0.1.0.dist-info",

@@ -20,13 +20,13 @@ from sklearn.svm import SVC
 from sklearn.utils import all_estimators
 
 from artifact_pipeline import seal
-from artifact_pipeline.assembly import build, resolve
-from artifact_pipeline.config import load
+from artifact_pipeline.builder.config.loader import load
+from artifact_pipeline.builder.config.schema import Search
+from artifact_pipeline.builder.model.construction import build, resolve
+from artifact_pipeline.builder.model.estimators import make, resolve_value
+from artifact_pipeline.builder.model.parameters import GRIDS, KERNELS, RULES, check
+from artifact_pipeline.builder.model.search import searcher
 from artifact_pipeline.errors import CallError, ConfigError
-from artifact_pipeline.estimators import make, resolve_value
-from artifact_pipeline.parameters import GRIDS, KERNELS, RULES, check
-from artifact_pipeline.searching import searcher
-from artifact_pipeline.settings import Search
 
 # Everything else that could do more than compute, by its type or by its documentation.
 HARMLESS = {

@@ -9,7 +9,7 @@ from conftest import QUICK, SHORT, call, reseal, script, write
 
 import artifact_pipeline
 from artifact_pipeline.errors import ConfigError, GateMissed
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
 
 FOREST = {
     "data": {"dataset": "iris"},

@@ -10,7 +10,7 @@ from conftest import QUICK, call, write
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_move_at_the_same_moment_is_refused_and_not_overwritten(two, tmp_path)
 
 def test_who_dies_in_the_middle_holds_nobody_up(two):
     code = (
-        "import os\nfrom artifact_pipeline.store import Store\n"
+        "import os\nfrom artifact_pipeline.store.store import Store\n"
         "with Store().turn('champion'): os._exit(1)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 1

@@ -1,14 +1,17 @@
 """The recipe: what is in it, what never is, and that its digest follows it."""
 
 import json
+import os
 import platform
+import shutil
 import sys
 from importlib.metadata import version
 
 import pytest
-from conftest import QUICK, ROOT, SHORT, call, write
+from conftest import QUICK, ROOT, SHORT, call, script, write
 
-from artifact_pipeline import canonical, recipe
+from artifact_pipeline.builder import canonical, environment
+from artifact_pipeline.errors import StoreError
 
 
 def recipe_of(config, folder, *words):
@@ -27,7 +30,7 @@ def test_a_recipe_names_all_that_decides_the_model(project):
     }  # fmt: skip
     assert made["platform"]["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert made["platform"]["system"] == platform.system()
-    assert made["packages"] == {name: version(name) for name in recipe.PACKAGES}
+    assert made["packages"] == {name: version(name) for name in environment.PACKAGES}
 
 
 def test_the_digest_is_that_of_the_canonical_json(project):
@@ -91,13 +94,60 @@ def test_what_decides_the_model_changes_the_digest(change, project):
     assert found["recipe_digest"] != recipe_of(QUICK, project)["recipe_digest"]
 
 
-def test_the_code_digest_covers_what_computes_and_not_what_shows():
-    covered = recipe._DOES_NOT_COMPUTE
-    package = ROOT / "src" / "artifact_pipeline"
-    assert all((package / name).exists() for name in covered)
-    assert not {"training.py", "data.py", "numerics.py", "trainer.py", "artifact"} & set(covered)
+PACKAGE = ROOT / "src" / "artifact_pipeline"
+SOURCES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+
+def test_a_changed_byte_changes_the_recipe_exactly_if_it_lies_in_the_builder(tmp_path):
+    copied = tmp_path / "artifact_pipeline"
+    shutil.copytree(PACKAGE, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from artifact_pipeline.builder import recipe\n"
+        "digest = recipe.code_digest.__wrapped__\n"
+        "before = digest()\n"
+        "for name in sys.argv[1:]:\n"
+        "    path = Path('artifact_pipeline', name); source = path.read_bytes()\n"
+        "    path.write_bytes(source + b'#')\n"
+        "    print(name, digest() != before)\n"
+        "    path.write_bytes(source)\n"
+    )
+    done = script("-c", code, *SOURCES, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert done.code == 0, done.err
+    assert done.out.splitlines() == [f"{name} {name.startswith('builder/')}" for name in SOURCES]
+
+
+def test_a_trainer_loads_nothing_of_the_package_but_the_builder(project):
+    """What lies elsewhere cannot decide a byte, because the process that decides never loads it."""
+    (project / "site").mkdir()
+    (project / "site" / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'import' and arguments[0].startswith('artifact_pipeline'):\n"
+        "        os.write(told, arguments[0].encode() + b'\\n')\n"
+        "if any(word.endswith('training.worker') for word in sys.orig_argv):\n"
+        "    told = os.open('loaded', os.O_WRONLY | os.O_CREAT)\n"
+        "    sys.addaudithook(hook)\n",
+        "utf-8",
+    )
+    path = os.pathsep.join([str(project / "site"), str(ROOT / "src")])
+    done = script(
+        "-m",
+        "artifact_pipeline",
+        "run",
+        write(project, QUICK),
+        cwd=project,
+        env={"PYTHONPATH": path},
+    )
+    assert done.code == 0, done.err
+    loaded = set((project / "loaded").read_text("utf-8").splitlines())
+    apart = {"artifact_pipeline", "artifact_pipeline.errors", "artifact_pipeline._version"}
+    assert {
+        name for name in loaded - apart if not name.startswith("artifact_pipeline.builder")
+    } == set()
+    assert "artifact_pipeline.builder.training.results" in loaded
 
 
 def test_a_package_that_is_not_installed_is_named():
-    with pytest.raises(recipe.StoreError, match=r"nonesuch is not installed; pip install"):
-        recipe.versions(["nonesuch"])
+    with pytest.raises(StoreError, match=r"nonesuch is not installed; pip install"):
+        environment.versions(["nonesuch"])

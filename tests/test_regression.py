@@ -7,8 +7,8 @@ import pytest
 from conftest import call, write
 
 import artifact_pipeline as api
-from artifact_pipeline.artifact.formats.form import FORMS, Outputs
-from artifact_pipeline.artifact.formats.parity import compare
+from artifact_pipeline.builder.formats.base import FORMS, Outputs
+from artifact_pipeline.builder.formats.parity import compare
 from artifact_pipeline.errors import CallError, ConfigError, VerificationError
 
 RIDGE = {
@@ -143,7 +143,7 @@ def test_an_evaluation_of_numbers_that_does_not_fit_is_refused_or_shown(ridge, t
 
     from conftest import reseal
 
-    from artifact_pipeline import canonical
+    from artifact_pipeline.builder import canonical
 
     folder, run = ridge
     copy = shutil.copytree(folder / run["artifact"], tmp_path / "artifact")

@@ -8,7 +8,7 @@ import venv
 import pytest
 from conftest import QUICK, ROOT, SHORT, call, reseal, write
 
-from artifact_pipeline import canonical
+from artifact_pipeline.builder import canonical
 
 
 def forge(folder, change):

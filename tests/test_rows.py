@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.rows import parse
+from artifact_pipeline.inference.rows import parse
 
 FEATURES = ["a", "b", "c"]
 matrices = arrays(

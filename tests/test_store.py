@@ -9,9 +9,9 @@ import pytest
 from conftest import QUICK, call, write
 
 from artifact_pipeline import runs
-from artifact_pipeline.artifact.open import verify
 from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import verify
 
 ONE, TWO = "sha256:" + "a" * 64, "sha256:" + "a" * 8 + "b" * 56
 

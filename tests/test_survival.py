@@ -13,8 +13,8 @@ import pytest
 from conftest import QUICK, ROOT, call, write
 
 from artifact_pipeline import runs
-from artifact_pipeline.artifact.open import verify
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import verify
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def _wait_for_trainer(parent: int) -> int:
                     ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 except OSError:
                     continue
-                if ppid == parent and b"artifact_pipeline.trainer" in line:
+                if ppid == parent and b"training.worker" in line:
                     return int(entry.name)
         time.sleep(0.05)
     raise AssertionError("no trainer was started")

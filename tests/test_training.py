@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from conftest import call, write
 
-from artifact_pipeline.artifact.formats import pickle
-from artifact_pipeline.assembly import build, jobs, resolve
+from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.formats import pickle_format
+from artifact_pipeline.builder.model.construction import build, requested_n_jobs, resolve
+from artifact_pipeline.builder.model.fit import fit
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.settings import Model, Step
-from artifact_pipeline.training import fit, train_model
+from artifact_pipeline.pipeline.in_process import train_model
 
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 FOREST = "sklearn.ensemble.RandomForestClassifier"
@@ -21,26 +22,28 @@ y = (X[:, 0] > 0).astype(int)
 
 
 def test_an_unset_random_state_is_filled_in_and_a_set_one_kept():
-    assert resolve(Model(estimator=FOREST), 7).params["random_state"] == 7
-    own = Model(estimator=FOREST, params={"random_state": 3})
+    assert resolve(ModelConfig(estimator=FOREST), 7).params["random_state"] == 7
+    own = ModelConfig(estimator=FOREST, params={"random_state": 3})
     assert resolve(own, 7).params["random_state"] == 3
 
 
 def test_random_states_inside_a_pipeline_are_filled_in():
-    model = Model(steps=[Step("reduce", "sklearn.decomposition.PCA"), Step("model", FOREST)])
+    model = ModelConfig(steps=[Step("reduce", "sklearn.decomposition.PCA"), Step("model", FOREST)])
     assert [step.params["random_state"] for step in resolve(model, 7).steps] == [7, 7]
 
 
 def test_how_many_processes_compute_is_no_part_of_the_model():
-    model = Model(estimator=FOREST, params={"n_jobs": 2, "n_estimators": 5})
-    assert resolve(model, 7) == resolve(Model(estimator=FOREST, params={"n_estimators": 5}), 7)
-    assert jobs(model) == 2
-    assert jobs(Model(estimator=FOREST)) is None
-    assert jobs(Model(estimator=FOREST, params={"n_jobs": -1})) == -1
+    model = ModelConfig(estimator=FOREST, params={"n_jobs": 2, "n_estimators": 5})
+    assert resolve(model, 7) == resolve(
+        ModelConfig(estimator=FOREST, params={"n_estimators": 5}), 7
+    )
+    assert requested_n_jobs(model) == 2
+    assert requested_n_jobs(ModelConfig(estimator=FOREST)) is None
+    assert requested_n_jobs(ModelConfig(estimator=FOREST, params={"n_jobs": -1})) == -1
 
 
 def test_what_was_resolved_resolves_to_itself():
-    once = resolve(Model(steps=[Step("scale", SCALER), Step("model", LOGISTIC, {"C": 2})]), 7)
+    once = resolve(ModelConfig(steps=[Step("scale", SCALER), Step("model", LOGISTIC, {"C": 2})]), 7)
     assert resolve(once, 9) == once
 
 
@@ -74,7 +77,7 @@ def test_what_was_resolved_resolves_to_itself():
 )
 def test_a_wrong_estimator_is_refused_by_place_and_remedy(model, where, message):
     with pytest.raises(ConfigError) as caught:
-        resolve(Model(estimator=model[0], params=model[1]), 42)
+        resolve(ModelConfig(estimator=model[0], params=model[1]), 42)
     assert caught.value.where == where
     assert message in caught.value.message
     assert "\n" not in caught.value.message
@@ -85,14 +88,14 @@ def nested(name, **params):
 
 
 def test_a_nested_estimator_is_made_seeded_and_left_without_its_processes():
-    bagged = Model(estimator="sklearn.ensemble.BaggingClassifier", params={
+    bagged = ModelConfig(estimator="sklearn.ensemble.BaggingClassifier", params={
         "n_estimators": 3, "n_jobs": 2,
         "estimator": nested("ensemble.RandomForestClassifier", n_estimators=2, n_jobs=3),
     })  # fmt: skip
     once = resolve(bagged, 7)
     assert once.params["random_state"] == 7
     assert once.params["estimator"]["params"] == {"n_estimators": 2, "random_state": 7}
-    assert jobs(bagged) == 3
+    assert requested_n_jobs(bagged) == 3
     assert resolve(once, 9) == once
     assert build(once).estimator.n_estimators == 2
     assert fit(build(once), X, y).estimator.predict(X).shape == (60,)
@@ -105,13 +108,13 @@ def test_named_estimators_in_a_list_vote_and_are_stacked():
     ]
     for name in ("VotingClassifier", "StackingClassifier"):
         model = resolve(
-            Model(estimator=f"sklearn.ensemble.{name}", params={"estimators": members}), 7
+            ModelConfig(estimator=f"sklearn.ensemble.{name}", params={"estimators": members}), 7
         )
         assert model.params["estimators"][0][1]["params"] == {"random_state": 7}
         assert fit(build(model), X, y).estimator.predict(X).shape == (60,)
     inner = {"estimator": "sklearn.pipeline.Pipeline", "params": {"steps": [["scale", nested(
         "preprocessing.StandardScaler")], ["model", nested("svm.SVC", C=2)]]}}  # fmt: skip
-    model = resolve(Model(estimator="sklearn.multiclass.OneVsRestClassifier",
+    model = resolve(ModelConfig(estimator="sklearn.multiclass.OneVsRestClassifier",
                           params={"estimator": inner}), 7)  # fmt: skip
     assert fit(build(model), X, y).estimator.predict(X).shape == (60,)
 
@@ -121,12 +124,12 @@ def test_a_kernel_is_nested_like_an_estimator():
                     k1=nested("gaussian_process.kernels.RBF", length_scale=2.0),
                     k2=nested("gaussian_process.kernels.WhiteKernel"))  # fmt: skip
     name = "sklearn.gaussian_process.GaussianProcessClassifier"
-    built = build(resolve(Model(estimator=name, params={"kernel": kernel}), 7))
+    built = build(resolve(ModelConfig(estimator=name, params={"kernel": kernel}), 7))
     assert str(built.kernel) == "RBF(length_scale=2) + WhiteKernel(noise_level=1)"
 
 
 def test_lists_become_tuples_and_pairs_become_a_dict_where_the_estimator_wants_them():
-    scaled = Model(steps=[
+    scaled = ModelConfig(steps=[
         Step("scale", "sklearn.preprocessing.MinMaxScaler", {"feature_range": [0, 2]}),
         Step("model", FOREST, {"class_weight": [[0, 1], [1, 5]]}),
     ])  # fmt: skip
@@ -134,7 +137,7 @@ def test_lists_become_tuples_and_pairs_become_a_dict_where_the_estimator_wants_t
     assert built[0].feature_range == (0, 2)
     assert built[1].class_weight == {0: 1, 1: 5}
     assert fit(built, X, y).estimator.predict(X).shape == (60,)
-    layers = Model(estimator="sklearn.neural_network.MLPClassifier",
+    layers = ModelConfig(estimator="sklearn.neural_network.MLPClassifier",
                    params={"hidden_layer_sizes": [5, 3]})  # fmt: skip
     assert list(build(resolve(layers, 7)).hidden_layer_sizes) == [5, 3]
 
@@ -155,14 +158,14 @@ def test_lists_become_tuples_and_pairs_become_a_dict_where_the_estimator_wants_t
     ],
 )  # fmt: skip
 def test_a_wrong_nested_estimator_is_refused_by_its_place(value, where, message):
-    model = Model(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": value})
+    model = ModelConfig(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": value})
     with pytest.raises(ConfigError) as caught:
         resolve(model, 42)
     assert caught.value.where == where and message in caught.value.message
 
 
 def test_a_step_that_cannot_transform_is_refused_by_its_number():
-    model = Model(steps=[Step("scale", SCALER), Step("a", LOGISTIC), Step("b", LOGISTIC)])
+    model = ModelConfig(steps=[Step("scale", SCALER), Step("a", LOGISTIC), Step("b", LOGISTIC)])
     with pytest.raises(ConfigError, match=r"model.steps\[1\].estimator: .* cannot transform"):
         resolve(model, 42)
 
@@ -171,18 +174,18 @@ def test_a_name_from_elsewhere_is_refused_before_anything_is_imported(tmp_path, 
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError):
-        resolve(Model(estimator="evil.Model"), 42)
+        resolve(ModelConfig(estimator="evil.Model"), 42)
     assert "evil" not in sys.modules
 
 
 def test_parameters_that_do_not_go_together_are_refused_as_a_sentence():
-    model = resolve(Model(estimator=LOGISTIC, params={"penalty": "l1"}), 42)
+    model = resolve(ModelConfig(estimator=LOGISTIC, params={"penalty": "l1"}), 42)
     with pytest.raises(ConfigError, match=r"supports only 'l2' or None penalties"):
         fit(build(model), X, y)
 
 
 def test_a_fit_that_did_not_converge_is_said_as_a_sentence():
-    fitted = fit(build(resolve(Model(estimator=LOGISTIC, params={"max_iter": 1}), 42)), X, y)
+    fitted = fit(build(resolve(ModelConfig(estimator=LOGISTIC, params={"max_iter": 1}), 42)), X, y)
     assert fitted.warnings == (
         "LogisticRegression did not converge within max_iter=1; raise max_iter, or scale the "
         "features.",
@@ -242,7 +245,7 @@ def test_a_feature_union_and_an_iterative_imputer_are_made():
         Step("fill", "sklearn.impute.IterativeImputer"),
         Step("model", LOGISTIC),
     ]
-    built = build(resolve(Model(steps=steps), 7))
+    built = build(resolve(ModelConfig(steps=steps), 7))
     assert built[1].random_state == 7
     assert fit(built, X, y).estimator.predict(X).shape == (60,)
 
@@ -253,7 +256,7 @@ def test_a_function_is_named_by_its_public_name(name):
         Step("f", "sklearn.preprocessing.FunctionTransformer", {"func": name}),
         Step("model", LOGISTIC),
     ]
-    once = resolve(Model(steps=steps), 7)
+    once = resolve(ModelConfig(steps=steps), 7)
     assert resolve(once, 7) == once
     module, _, function = name.rpartition(".")
     expected = getattr(importlib.import_module(module), function)(X)
@@ -265,7 +268,7 @@ def test_a_regressor_learns_the_transformed_target():
     params = {"regressor": nested("linear_model.LinearRegression"),
               "func": "numpy.log", "inverse_func": "numpy.exp"}  # fmt: skip
     name = "sklearn.compose.TransformedTargetRegressor"
-    built = build(resolve(Model(estimator=name, params=params), 7, target="number"))
+    built = build(resolve(ModelConfig(estimator=name, params=params), 7, target="number"))
     np.testing.assert_allclose(fit(built, X, target).estimator.predict(X), target)
 
 
@@ -286,7 +289,7 @@ def test_no_other_function_is_named(function, message):
         Step("model", LOGISTIC),
     ]
     with pytest.raises(ConfigError) as caught:
-        resolve(Model(steps=steps), 7)
+        resolve(ModelConfig(steps=steps), 7)
     assert caught.value.where == "model.steps[0].params.func"
     assert message in caught.value.message
 
@@ -295,10 +298,10 @@ def test_no_other_function_is_named(function, message):
 def test_an_encoder_of_targets_is_refused_among_the_steps(name):
     steps = [Step("encode", f"sklearn.preprocessing.{name}"), Step("model", LOGISTIC)]
     with pytest.raises(ConfigError, match=r"encodes the target.*OrdinalEncoder"):
-        resolve(Model(steps=steps), 7)
+        resolve(ModelConfig(steps=steps), 7)
 
 
 def test_a_search_among_the_parameters_is_the_same_to_the_byte_whenever_it_ran():
     params = {"estimator": nested("linear_model.LogisticRegression"), "param_grid": {"C": [1, 2]}}
-    model = resolve(Model(estimator="sklearn.model_selection.GridSearchCV", params=params), 7)
-    assert len({pickle.dump(fit(build(model), X, y).estimator) for _ in range(2)}) == 1
+    model = resolve(ModelConfig(estimator="sklearn.model_selection.GridSearchCV", params=params), 7)
+    assert len({pickle_format.dump(fit(build(model), X, y).estimator) for _ in range(2)}) == 1

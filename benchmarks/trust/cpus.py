@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from artifact_pipeline import numerics
+from artifact_pipeline.builder import numeric_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "config.json"
@@ -35,7 +35,7 @@ class Made(NamedTuple):
 
 def available() -> bool:
     """Return whether this machine can emulate the others."""
-    return numerics.machine() == "x86_64" and shutil.which(EMULATOR) is not None
+    return numeric_profile.machine() == "x86_64" and shutil.which(EMULATOR) is not None
 
 
 def native(profile: str, place: Path) -> Made:

@@ -175,6 +175,6 @@ def _tried(changed: Any, rows: Any, opened: Callable[[], list[str]]) -> Iterator
 
 
 def _parts(estimator: Any) -> list[Any]:
-    from artifact_pipeline.estimators import parts_of
+    from artifact_pipeline.builder.model.estimators import parts_of
 
     return list(parts_of(estimator))

@@ -14,8 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from artifact_pipeline import assembly, config, loading, rows, splitting
+from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.data import loader as loading
+from artifact_pipeline.builder.data import split
+from artifact_pipeline.builder.model import construction
 from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.inference import rows
 from benchmarks.trust import nasty
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,13 +78,13 @@ def configs(count: int, seed: int, folder: Path) -> Figures:
     path, random = folder / "config.json", Random(seed)
 
     def take() -> None:
-        full = config.load(path)
+        full = loader.load(path)
         where = f"{path}: model"
-        target = assembly.predicts(full.model, where)
+        target = construction.target_type(full.model, where)
         found = loading.load(full.data, full.split, target, base=folder, where=str(path))
         seed = full.split.random_state
-        assembly.resolve(full.model, seed, where, found.target, found.columns())
-        splitting.split(found, full.split, f"{path}: split")
+        construction.resolve(full.model, seed, where, found.target, found.columns())
+        split.split(found, full.split, f"{path}: split")
 
     figures = Figures()
     for index in range(count):

@@ -41,9 +41,10 @@ from sklearn.preprocessing import FunctionTransformer, LabelEncoder, StandardSca
 from sklearn.semi_supervised import LabelPropagation
 from sklearn.utils import all_estimators
 
-from artifact_pipeline import canonical, open_artifact, seal, train_model
+from artifact_pipeline import open_artifact, seal, train_model
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.model.estimators import parts_of
 from artifact_pipeline.errors import PipelineError
-from artifact_pipeline.estimators import parts_of
 from benchmarks.trust import estimators
 from benchmarks.trust.estimators import X, Y
 
@@ -403,14 +404,14 @@ def _parts(archive: bytes) -> dict[str, bytes]:
 
 def _stored(parts: dict[str, bytes]) -> bytes:
     """Return an archive as the product writes it: uncompressed, its parts named by numbers."""
-    from artifact_pipeline.artifact.formats import skops
+    from artifact_pipeline.builder.formats import skops_format
 
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
         for name, data in parts.items():
             file.writestr(name, data)
     try:
-        return skops._numbered(target.getvalue())
+        return skops_format._numbered(target.getvalue())
     except KeyError:  # the schema names other parts by now
         return target.getvalue()
 

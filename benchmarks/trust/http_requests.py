@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from msgspec import UnsetType
 
-from artifact_pipeline.artifact.open import Predictor
+from artifact_pipeline.inference.predictor import Predictor
 from benchmarks.trust import nasty
 from benchmarks.trust.http_exchange import TOKEN, Response
 

@@ -16,7 +16,7 @@ import msgspec
 
 from artifact_pipeline import runs, verify
 from artifact_pipeline.errors import PipelineError
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLIER = {

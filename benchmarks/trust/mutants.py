@@ -22,12 +22,14 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline import canonical, catalog, local_state
-from artifact_pipeline.artifact.formats import onnx
-from artifact_pipeline.artifact.open import open_verified, verify
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.cli import render
 from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.inference.predictor import open_verified
 from artifact_pipeline.report import page
+from artifact_pipeline.store import local_state, queries
+from artifact_pipeline.verification.verify import verify
 from benchmarks.memory import peak_mib
 from benchmarks.trust import nasty
 
@@ -55,7 +57,7 @@ def count(artifact: Path, tries: int, seed: int) -> Figures:
     """Return what comes of `tries` mutants of an artifact."""
     figures, random = Figures(), Random(seed)
     digest = verify(artifact).digest
-    onnx.runtime()
+    onnx_format.runtime()
     _read_all(artifact, artifact)  # imports what the readers need, before the hook looks
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "artifact"
@@ -89,8 +91,8 @@ def _read_all(folder: Path, original: Path) -> None:
     """Use an artifact, without its digest, in every way that opens it."""
     found = verify(folder)
     nothing = folder.parent / "no store"
-    render.shown(catalog.show(folder, store=nothing))
-    render.differences(catalog.diff(folder, original, store=nothing))
+    render.shown(queries.show(folder, store=nothing))
+    render.differences(queries.diff(folder, original, store=nothing))
     found.evaluation()
     page.write(found)
     predictor = open_verified(found)

@@ -23,7 +23,7 @@ import msgspec
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import PipelineError
-from artifact_pipeline.store import Store
+from artifact_pipeline.store.store import Store
 from benchmarks.memory import peak_mib
 
 SECONDS = 10
@@ -247,7 +247,7 @@ def _try(figures: Figures, store: Store, name: str, kind: str, spoil: Spoil) -> 
         return None
 
     found = call(lambda: api.examine(store.root), (5,))
-    if isinstance(found, api.Checkup) and not any(
+    if isinstance(found, api.HealthReport) and not any(
         (store.root / one.path) in (path, *path.parents) for one in found.findings
     ):
         note("unnamed", found.findings)
@@ -259,7 +259,7 @@ def _try(figures: Figures, store: Store, name: str, kind: str, spoil: Spoil) -> 
     stays = name == "trust.json" or ("/" not in name and kind.startswith("an odd"))
     if kind == "no rights":
         path.chmod(0o644)
-    elif not stays and not (isinstance(after, api.Checkup) and not after.findings):
+    elif not stays and not (isinstance(after, api.HealthReport) and not after.findings):
         note("left", after)
     if _listing(outside) != before:
         note("outside", _listing(outside))

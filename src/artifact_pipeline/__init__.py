@@ -15,25 +15,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from artifact_pipeline._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from artifact_pipeline.artifact.manifest import Manifest
-    from artifact_pipeline.artifact.open import Predictor, Verified
-    from artifact_pipeline.artifact.signing import (
-        Certificates,
-        Identity,
-        PublicKey,
-        Signer,
-        certificates,
-        public_key,
-    )
-    from artifact_pipeline.bringing import Sealed, seal, seal_pickle
-    from artifact_pipeline.catalog import artifacts, diff, runs, show, write_report
-    from artifact_pipeline.checkout import load_model, save_model
-    from artifact_pipeline.config import load_config, schema
-    from artifact_pipeline.doctor import Checkup, examine
-    from artifact_pipeline.drafting import Draft, draft, write_config
+    from artifact_pipeline.builder.artifact.manifest import Manifest
+    from artifact_pipeline.builder.config.loader import load_config, schema
     from artifact_pipeline.errors import (
         ArtifactNotFound,
         CallError,
@@ -43,19 +29,28 @@ if TYPE_CHECKING:
         GateMissed,
         PipelineError,
         ReproductionDiffers,
+        StoreDamaged,
         StoreError,
-        StoreUnsound,
         TestsFailed,
         TrainerDied,
         UntrustedModel,
         VerificationError,
     )
-    from artifact_pipeline.evaluation import evaluate_model
-    from artifact_pipeline.inference import evaluate, infer, open_artifact, write_predictions
-    from artifact_pipeline.observation import classification_report
-    from artifact_pipeline.pipeline import run, train
-    from artifact_pipeline.plan import recipe_of
-    from artifact_pipeline.policy import (
+    from artifact_pipeline.inference.predict import infer, open_artifact, write_predictions
+    from artifact_pipeline.inference.predictor import Predictor
+    from artifact_pipeline.pipeline.draft_config import Draft, draft, write_config
+    from artifact_pipeline.pipeline.evaluate import evaluate
+    from artifact_pipeline.pipeline.import_model import Sealed, seal, seal_pickle
+    from artifact_pipeline.pipeline.in_process import evaluate_model, load_data, train_model
+    from artifact_pipeline.pipeline.plan import recipe_of
+    from artifact_pipeline.pipeline.record import Run
+    from artifact_pipeline.pipeline.reproduce import Reproduction, reproduce
+    from artifact_pipeline.pipeline.run import run, train
+    from artifact_pipeline.report.text import classification_report
+    from artifact_pipeline.report.write import write_report
+    from artifact_pipeline.serving.options import ModelSpec, ServerOptions
+    from artifact_pipeline.serving.server import serve
+    from artifact_pipeline.store.access import (
         require_signature,
         sign,
         signer_of,
@@ -63,31 +58,27 @@ if TYPE_CHECKING:
         verified,
         verify,
     )
-    from artifact_pipeline.promotion import promote, promotions
-    from artifact_pipeline.record import Run
-    from artifact_pipeline.reproduction import Reproduction, reproduce
-    from artifact_pipeline.serving.options import Asked, ServerOptions
-    from artifact_pipeline.serving.server import serve
-    from artifact_pipeline.store import Promotion
-    from artifact_pipeline.training import load_data, train_model
+    from artifact_pipeline.store.check import HealthReport, examine
+    from artifact_pipeline.store.pickles import load_model, save_model
+    from artifact_pipeline.store.promotion import promote, promotions
+    from artifact_pipeline.store.queries import artifacts, diff, runs, show
+    from artifact_pipeline.store.store import Promotion
+    from artifact_pipeline.verification.signatures import (
+        Certificates,
+        Identity,
+        PublicKey,
+        Signer,
+        certificates,
+        public_key,
+    )
+    from artifact_pipeline.verification.verify import Verified
 
 _MODULES = {
-    "artifact.manifest": ("Manifest",),
-    "artifact.open": ("Predictor", "Verified"),
-    "artifact.signing": (
-        "Certificates",
-        "Identity",
-        "PublicKey",
-        "Signer",
-        "certificates",
-        "public_key",
+    "builder.artifact.manifest": ("Manifest",),
+    "builder.config.loader": (
+        "load_config",
+        "schema",
     ),
-    "bringing": ("Sealed", "seal", "seal_pickle"),
-    "catalog": ("artifacts", "diff", "runs", "show", "write_report"),
-    "checkout": ("load_model", "save_model"),
-    "config": ("load_config", "schema"),
-    "doctor": ("Checkup", "examine"),
-    "drafting": ("Draft", "draft", "write_config"),
     "errors": (
         "ArtifactNotFound",
         "CallError",
@@ -97,42 +88,104 @@ _MODULES = {
         "GateMissed",
         "PipelineError",
         "ReproductionDiffers",
+        "StoreDamaged",
         "StoreError",
-        "StoreUnsound",
         "TestsFailed",
         "TrainerDied",
         "UntrustedModel",
         "VerificationError",
     ),
-    "evaluation": ("evaluate_model",),
-    "inference": ("evaluate", "infer", "open_artifact", "write_predictions"),
-    "observation": ("classification_report",),
-    "pipeline": ("run", "train"),
-    "plan": ("recipe_of",),
-    "policy": ("require_signature", "sign", "signer_of", "trusted", "verified", "verify"),
-    "promotion": ("promote", "promotions"),
-    "record": ("Run",),
-    "reproduction": ("Reproduction", "reproduce"),
-    "serving.options": ("Asked", "ServerOptions"),
+    "inference.predict": (
+        "infer",
+        "open_artifact",
+        "write_predictions",
+    ),
+    "inference.predictor": ("Predictor",),
+    "pipeline.draft_config": (
+        "Draft",
+        "draft",
+        "write_config",
+    ),
+    "pipeline.evaluate": ("evaluate",),
+    "pipeline.import_model": (
+        "Sealed",
+        "seal",
+        "seal_pickle",
+    ),
+    "pipeline.in_process": (
+        "evaluate_model",
+        "load_data",
+        "train_model",
+    ),
+    "pipeline.plan": ("recipe_of",),
+    "pipeline.record": ("Run",),
+    "pipeline.reproduce": (
+        "Reproduction",
+        "reproduce",
+    ),
+    "pipeline.run": (
+        "run",
+        "train",
+    ),
+    "report.text": ("classification_report",),
+    "report.write": ("write_report",),
+    "serving.options": (
+        "ModelSpec",
+        "ServerOptions",
+    ),
     "serving.server": ("serve",),
-    "store": ("Promotion",),
-    "training": ("load_data", "train_model"),
+    "store.access": (
+        "require_signature",
+        "sign",
+        "signer_of",
+        "trusted",
+        "verified",
+        "verify",
+    ),
+    "store.check": (
+        "HealthReport",
+        "examine",
+    ),
+    "store.pickles": (
+        "load_model",
+        "save_model",
+    ),
+    "store.promotion": (
+        "promote",
+        "promotions",
+    ),
+    "store.queries": (
+        "artifacts",
+        "diff",
+        "runs",
+        "show",
+    ),
+    "store.store": ("Promotion",),
+    "verification.signatures": (
+        "Certificates",
+        "Identity",
+        "PublicKey",
+        "Signer",
+        "certificates",
+        "public_key",
+    ),
+    "verification.verify": ("Verified",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "ArtifactNotFound",
-    "Asked",
     "CallError",
     "Certificates",
-    "Checkup",
     "ConfigError",
     "ConfigNotFound",
     "DataError",
     "Draft",
     "GateMissed",
+    "HealthReport",
     "Identity",
     "Manifest",
+    "ModelSpec",
     "PipelineError",
     "Predictor",
     "Promotion",
@@ -143,8 +196,8 @@ __all__ = [
     "Sealed",
     "ServerOptions",
     "Signer",
+    "StoreDamaged",
     "StoreError",
-    "StoreUnsound",
     "TestsFailed",
     "TrainerDied",
     "UntrustedModel",

@@ -30,7 +30,7 @@ _KINDS = {
 
 
 @contextmanager
-def failing(
+def translate_os_errors(
     where: str, remedy: str = "check the path, its rights and the space left"
 ) -> Iterator[None]:
     """Say an error of the operating system as a StoreError with a remedy."""
@@ -67,7 +67,7 @@ def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0)
-    with failing(str(path), remedy):
+    with translate_os_errors(str(path), remedy):
         # Before it is opened, because opening a device can have effects; see below for after.
         kind = kind_of(path)
         if kind is None:
@@ -95,7 +95,7 @@ def write_atomically(path: Path, data: bytes, staging: Path | None = None) -> No
         StoreError: if it cannot be written; what was there before still is.
     """
     staged = (staging or path.parent) / f".{path.name}.{os.urandom(4).hex()}"
-    with failing(str(path)):
+    with translate_os_errors(str(path)):
         try:
             write_new(staged, data)
             staged.replace(path)
@@ -110,7 +110,7 @@ def staged(folder: Path) -> Iterator[Path]:
     The name says who writes, so that what a dead writer left can be told: see `left_over`.
     """
     path = folder / f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
-    with failing(str(folder)):
+    with translate_os_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             yield path
@@ -137,7 +137,7 @@ def _is_left_over(path: Path) -> bool:
         return False
 
 
-def left_over(folder: Path) -> list[Path]:
+def stale_entries(folder: Path) -> list[Path]:
     """Return what writers that are gone have left in a folder of what is being written."""
     try:
         paths = sorted(folder.iterdir())
@@ -148,8 +148,8 @@ def left_over(folder: Path) -> list[Path]:
 
 def sweep(folder: Path) -> None:
     """Remove what writers that are gone have left in a folder of what is being written."""
-    with failing(str(folder)):
-        for path in left_over(folder):
+    with translate_os_errors(str(folder)):
+        for path in stale_entries(folder):
             remove(path)
 
 
@@ -172,7 +172,7 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def exclusive(path: Path, otherwise: str) -> Iterator[None]:
+def file_lock(path: Path, otherwise: str) -> Iterator[None]:
     """Hold a file for this process alone; the system lets it go when the process ends.
 
     Raises:

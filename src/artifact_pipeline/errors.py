@@ -25,7 +25,7 @@ class PipelineError(Exception):
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
-class AnswerIsNo(PipelineError):
+class CheckFailed(PipelineError):
     """The work ran and its answer is no. `run` is what would have been returned otherwise."""
 
     exit_code = 1
@@ -35,26 +35,26 @@ class AnswerIsNo(PipelineError):
         self.run = run
 
 
-class GateMissed(AnswerIsNo):
+class GateMissed(CheckFailed):
     """The model was trained and sealed, and does not reach a gate of the config."""
 
     kind = "gate"
 
 
-class TestsFailed(AnswerIsNo):
+class TestsFailed(CheckFailed):
     """The tests that were asked for before training did not pass."""
 
     __test__ = False
     kind = "tests"
 
 
-class ReproductionDiffers(AnswerIsNo):
+class ReproductionDiffers(CheckFailed):
     """The same recipe was trained again and gave another model."""
 
     kind = "reproduction"
 
 
-class StoreUnsound(AnswerIsNo):
+class StoreDamaged(CheckFailed):
     """A store was looked at, and something is wrong with it."""
 
     kind = "unsound"

@@ -14,12 +14,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import artifact_pipeline as api
-from artifact_pipeline.artifact.formats import boosters, onnx
-from artifact_pipeline.assembly import build, resolve
+from artifact_pipeline.builder.config.schema import ModelConfig
+from artifact_pipeline.builder.formats import onnx_boosters, onnx_format
+from artifact_pipeline.builder.model.construction import build, resolve
+from artifact_pipeline.builder.model.estimators import predict_with_proba
+from artifact_pipeline.builder.model.fit import fit
 from artifact_pipeline.errors import ConfigError
-from artifact_pipeline.estimators import outputs
-from artifact_pipeline.settings import Model
-from artifact_pipeline.training import fit
 
 LIGHT = {"n_estimators": 5, "deterministic": True, "force_row_wise": True, "n_jobs": 1,
          "verbosity": -1}  # fmt: skip
@@ -45,7 +45,9 @@ def unseen(estimator, X):
     """Rows at thresholds and one step beside them, with missing values, and far outside."""
     random = np.random.default_rng(3)
     last = estimator[-1] if hasattr(estimator, "steps") else estimator
-    read = boosters._read_lightgbm if hasattr(last, "booster_") else boosters._read_xgboost
+    read = (
+        onnx_boosters._read_lightgbm if hasattr(last, "booster_") else onnx_boosters._read_xgboost
+    )
     nodes = [node for tree in read(last).trees for node in tree if node.mode != "LEAF"]
     rows = X[random.integers(0, len(X), 300)].copy()
     for row in rows:
@@ -85,10 +87,10 @@ def test_a_graph_gives_what_the_booster_gives_at_every_threshold(estimator, data
     X, y = data
     fitted = estimator.fit(X, y)
     rows = unseen(fitted, X)
-    form, graph = next(onnx.export(fitted, rows))
+    form, graph = next(onnx_format.export(fitted, rows))
     assert form.dtype == "float64"
-    found = onnx.load(graph, "m")(rows)
-    predicted, probabilities = outputs(fitted, rows)
+    found = onnx_format.load(graph, "m")(rows)
+    predicted, probabilities = predict_with_proba(fitted, rows)
     exact = "LGBM" in repr(estimator)  # XGBoost computes in float32
     if probabilities is None:
         bound = (1e-12 if exact else 1e-5) * np.ptp(predicted)
@@ -105,7 +107,7 @@ def test_categories_of_lightgbm_are_looked_up_without_their_fraction():
     fitted.fit(X, y, categorical_feature=[0])
     rows = unseen(fitted, X)
     rows[::3, 0] += 0.5
-    found = onnx.load(next(onnx.export(fitted, rows))[1], "m")(rows)
+    found = onnx_format.load(next(onnx_format.export(fitted, rows))[1], "m")(rows)
     np.testing.assert_allclose(found.probabilities, fitted.predict_proba(rows), atol=1e-6)
 
 
@@ -138,10 +140,10 @@ def test_one_that_was_fitted_elsewhere_is_sealed_with_the_version_of_its_package
 
 
 def test_what_makes_it_deterministic_is_filled_in():
-    model = resolve(Model(estimator="lightgbm.LGBMClassifier", params={"n_jobs": 8}), 7)
+    model = resolve(ModelConfig(estimator="lightgbm.LGBMClassifier", params={"n_jobs": 8}), 7)
     settings = {"deterministic": True, "force_row_wise": True, "n_jobs": 1, "random_state": 7}
     assert settings.items() <= model.params.items()
-    model = resolve(Model(estimator="xgboost.XGBClassifier", params={"n_jobs": 8}), 7)
+    model = resolve(ModelConfig(estimator="xgboost.XGBClassifier", params={"n_jobs": 8}), 7)
     assert model.params == {"n_jobs": 1, "random_state": 7}
     assert resolve(model, 9) == model
 
@@ -149,7 +151,7 @@ def test_what_makes_it_deterministic_is_filled_in():
 def test_xgboost_learns_labels_of_any_kind_in_a_vote_of_one():
     X, y = IRIS
     texts = np.array(["a", "b", "c"])[y]
-    name = Model(estimator="xgboost.XGBClassifier", params={"n_estimators": 3})
+    name = ModelConfig(estimator="xgboost.XGBClassifier", params={"n_estimators": 3})
     model = resolve(name, 7, labels=["a", "b", "c"])
     assert model.estimator == "sklearn.ensemble.VotingClassifier"
     assert resolve(model, 7, labels=["a", "b", "c"]) == model
@@ -172,7 +174,7 @@ def test_xgboost_learns_labels_of_any_kind_in_a_vote_of_one():
 )
 def test_no_other_class_of_the_packages_is_made(name, message):
     with pytest.raises(ConfigError) as caught:
-        resolve(Model(estimator=name), 7)
+        resolve(ModelConfig(estimator=name), 7)
     assert caught.value.where == "model.estimator" and message in caught.value.message
 
 
@@ -180,7 +182,7 @@ def test_no_other_class_of_the_packages_is_made(name, message):
 def test_a_package_that_is_not_installed_is_named_with_the_extra(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name.partition(".")[0], None)
     with pytest.raises(ConfigError, match=r"is not installed; pip install .*\[boosting\]"):
-        resolve(Model(estimator=name), 7)
+        resolve(ModelConfig(estimator=name), 7)
 
 
 @pytest.mark.slow

@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-from artifact_pipeline.artifact.formats import onnx
-from artifact_pipeline.data import batch
-from artifact_pipeline.estimators import outputs
+from artifact_pipeline.builder.data.dataset import batch
+from artifact_pipeline.builder.formats import onnx_format
+from artifact_pipeline.builder.model.estimators import predict_with_proba
 
 TABLE = pd.DataFrame({
     "n": np.where(np.arange(60) % 9 == 0, np.nan, np.arange(60) % 7),
@@ -36,10 +36,10 @@ def test_numbers_and_text_are_imputed_and_encoded_together(steps):
     fitted = make_pipeline(*steps).fit(TABLE, LABELS)
     rows = TABLE.copy()
     rows.loc[3, "t"], rows.loc[4, "m"], rows.loc[5, "n"] = "new", 99.0, np.nan
-    form, graph = next(onnx.export(fitted, batch(rows)))
+    form, graph = next(onnx_format.export(fitted, batch(rows)))
     assert isinstance(graph, bytes), graph
-    found = onnx.load(graph, "m")(batch(rows))
-    predicted, probabilities = outputs(fitted, rows)
+    found = onnx_format.load(graph, "m")(batch(rows))
+    predicted, probabilities = predict_with_proba(fitted, rows)
     assert form.dtype == "float64"
     np.testing.assert_array_equal(found.predicted, predicted)
     np.testing.assert_allclose(found.probabilities, probabilities, atol=1e-9)

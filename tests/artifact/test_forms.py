@@ -11,19 +11,19 @@ from conftest import call, reseal, write
 from sklearn.tree import DecisionTreeClassifier
 
 from artifact_pipeline import open_artifact
-from artifact_pipeline.artifact.formats import onnx
-from artifact_pipeline.artifact.formats import pickle as pickles
-from artifact_pipeline.artifact.formats.form import FORMS, Outputs
-from artifact_pipeline.artifact.formats.parity import compare
+from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.data.loader import load
+from artifact_pipeline.builder.data.split import split
+from artifact_pipeline.builder.formats import onnx_format
+from artifact_pipeline.builder.formats import pickle_format as pickles
+from artifact_pipeline.builder.formats.base import FORMS, Outputs
+from artifact_pipeline.builder.formats.parity import compare
 from artifact_pipeline.errors import CallError, DataError, VerificationError
-from artifact_pipeline.loading import load
-from artifact_pipeline.settings import Data, Split
-from artifact_pipeline.splitting import split
 
 
 @pytest.fixture(scope="module")
 def parts():
-    return split(load(Data("digits")), Split())
+    return split(load(Data("digits")), SplitConfig())
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_label_may_not_differ_even_between_two_that_tie():
 @pytest.mark.parametrize("data", [b"", b"x", b"\x08\x0a" * 50, b"\x3a", b"\x3a\x00"])
 def test_bytes_that_are_no_graph_are_refused(data):
     with pytest.raises(VerificationError, match=r"model\.onnx: .*not loade?d?"):
-        onnx.load(data, "model.onnx")
+        onnx_format.load(data, "model.onnx")
 
 
 class Canary:

@@ -8,8 +8,9 @@ from conftest import ROOT, call, reseal
 from onnx import TensorProto as T
 from onnx import helper
 
-from artifact_pipeline import canonical, open_artifact, verify
-from artifact_pipeline.artifact import manifest as manifests
+from artifact_pipeline import open_artifact, verify
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.errors import VerificationError
 
 FIXTURE = ROOT / "tests" / "fixtures" / "version-1-onnx"

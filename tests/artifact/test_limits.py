@@ -13,8 +13,8 @@ from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
 from artifact_pipeline import open_artifact
-from artifact_pipeline.artifact.formats import limits
-from artifact_pipeline.artifact.formats.onnx import load, runtime
+from artifact_pipeline.builder.formats import onnx_limits
+from artifact_pipeline.builder.formats.onnx_format import load, runtime
 from artifact_pipeline.errors import VerificationError
 
 ROW = np.zeros((1, 64))
@@ -103,8 +103,9 @@ REFUSED = {
     "an operator of the runtime's maker": (model([node("FusedGemm", "X", domain="com.microsoft")]),
                                            "'com.microsoft.FusedGemm'"),
     "a function": (function(), "functions"),
-    "more nodes than any estimator": (model(chain("Neg", limits.MAX_NODES + 1, inputs=1)), "nodes"),
-    "graphs within graphs": (model([nested(limits.MAX_DEPTH + 1)]), "nested more than"),
+    "more nodes than any estimator": (
+        model(chain("Neg", onnx_limits.MAX_NODES + 1, inputs=1)), "nodes"),
+    "graphs within graphs": (model([nested(onnx_limits.MAX_DEPTH + 1)]), "nested more than"),
     "a label of a megabyte": (model([node("Constant", value_strings=[b"x" * (1 << 20)])]), "text"),
     "a text tensor of a megabyte": (model([], [numpy_helper.from_array(
         np.array(["x" * (1 << 20)], dtype=object), "k")]), "text of more"),
@@ -144,13 +145,13 @@ REFUSED |= {
 
 
 def test_a_tree_as_deep_as_may_be_is_loaded(copied):
-    digest = reseal(copied, "model.onnx", deep(limits.MAX_TREE_DEPTH))
+    digest = reseal(copied, "model.onnx", deep(onnx_limits.MAX_TREE_DEPTH))
     assert open_artifact(copied, digest)
 
 
 def test_nodes_that_lead_to_one_by_many_ways_are_loaded_in_no_more_time_than_others(copied):
     """Who follows each way would never end: there are 2 to the power of the depth."""
-    ways = [*range(1, limits.MAX_TREE_DEPTH), 0]
+    ways = [*range(1, onnx_limits.MAX_TREE_DEPTH), 0]
     assert open_artifact(copied, reseal(copied, "model.onnx", tree(ways, ways)))
 
 
@@ -199,11 +200,11 @@ def test_a_graph_that_eats_memory_stops_at_the_bound(copied, graph, tmp_path):
     )
     done = script("-c", code, copied, cwd=tmp_path)
     assert done.code == 4 and "onnxruntime does not run it" in done.err, done
-    assert int(done.out.split()[-1]) * 1024 < limits.MAX_MEMORY + GIB
+    assert int(done.out.split()[-1]) * 1024 < onnx_limits.MAX_MEMORY + GIB
 
 
 def test_a_graph_that_eats_time_stops_at_the_bound(copied, monkeypatch):
-    monkeypatch.setattr(limits, "seconds", lambda rows: 1.0)
+    monkeypatch.setattr(onnx_limits, "seconds", lambda rows: 1.0)
     shape = numpy_helper.from_array(np.array([1500, 1500], dtype=np.int64), "s")
     ones = node("ConstantOfShape", "s", output="k", value=helper.make_tensor("v", 11, [1], [1]))
     digest = reseal(copied, "model.onnx", model([ones, *chain("MatMul", 2_000, "k")], [shape]))
@@ -213,7 +214,7 @@ def test_a_graph_that_eats_time_stops_at_the_bound(copied, monkeypatch):
 
 
 def test_a_graph_that_does_not_load_in_time_is_given_up(copied, monkeypatch):
-    monkeypatch.setattr(limits, "LOAD_SECONDS", 0.05)
+    monkeypatch.setattr(onnx_limits, "LOAD_SECONDS", 0.05)
     digest = reseal(copied, "model.onnx", model(chain("Neg", 50_000, inputs=1)))
     with pytest.raises(VerificationError, match=r"(?i)onnxruntime does not load it: .*cancel"):
         open_artifact(copied, digest)
@@ -221,7 +222,7 @@ def test_a_graph_that_does_not_load_in_time_is_given_up(copied, monkeypatch):
 
 @pytest.mark.slow
 def test_the_longest_graph_that_is_allowed_loads_in_time(copied):
-    digest = reseal(copied, "model.onnx", model(chain("Neg", limits.MAX_NODES - 2, inputs=1)))
+    digest = reseal(copied, "model.onnx", model(chain("Neg", onnx_limits.MAX_NODES - 2, inputs=1)))
     assert open_artifact(copied, digest)
 
 
@@ -253,9 +254,9 @@ EVIL = helper.make_graph([node("Evil", "X", domain="evil")], "g", [], []).Serial
     ids=["long tag", "long length", "group", "field 0", "wrong type", "cut"],
 )
 def test_protobuf_that_two_readers_might_read_otherwise_is_refused(graph):
-    limits.check(GRAPH, "model.onnx")
+    onnx_limits.check(GRAPH, "model.onnx")
     with pytest.raises(VerificationError, match="its protobuf"):
-        limits.check(graph, "model.onnx")
+        onnx_limits.check(graph, "model.onnx")
 
 
 def test_a_second_graph_field_is_looked_at_too():
@@ -264,7 +265,7 @@ def test_a_second_graph_field_is_looked_at_too():
     merged = onnx.ModelProto.FromString(GRAPH + second)
     assert "Evil" in [one.op_type for one in merged.graph.node]
     with pytest.raises(VerificationError, match="field 7 of a model twice"):
-        limits.check(GRAPH + second, "model.onnx")
+        onnx_limits.check(GRAPH + second, "model.onnx")
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats(width=32)),
@@ -272,9 +273,9 @@ def test_a_second_graph_field_is_looked_at_too():
 def test_every_list_of_numbers_or_texts_is_stepped_over_whole(ints, floats, texts):
     attributes = {"a": ints, "b": floats, "c": texts}
     full = {name: values for name, values in attributes.items() if values}
-    limits.check(model([node("Identity", "X", **full)]), "model.onnx")
+    onnx_limits.check(model([node("Identity", "X", **full)]), "model.onnx")
     with pytest.raises(VerificationError, match="'Loop'"):
-        limits.check(model([node("Identity", "X", **full), node("Loop", "X")]), "model.onnx")
+        onnx_limits.check(model([node("Identity", "X", **full), node("Loop", "X")]), "model.onnx")
 
 
 def test_what_the_runtime_says_of_a_broken_graph_is_not_printed(copied, capfd):
@@ -343,8 +344,8 @@ def looping(tmp_path_factory):
 def unlooked(graph, monkeypatch):
     """Open a graph as if `limits` had seen nothing in it."""
     with monkeypatch.context() as patch:
-        patch.setattr(limits, "check", lambda graph, where: None)
-        patch.setattr(limits, "width", lambda graph: 1)
+        patch.setattr(onnx_limits, "check", lambda graph, where: None)
+        patch.setattr(onnx_limits, "width", lambda graph: 1)
         return load(graph, "m")
 
 
@@ -353,7 +354,7 @@ def test_a_model_in_the_runtimes_own_format_is_not_loaded(looping, monkeypatch):
     assert looping[4:8] == b"ORTM"
     assert runtime().InferenceSession(looping, providers=["CPUExecutionProvider"])
     with pytest.raises(VerificationError, match="the runtime's own format"):
-        limits.check(looping, "m")
+        onnx_limits.check(looping, "m")
     with pytest.raises(VerificationError, match="onnxruntime does not load it"):
         unlooked(looping, monkeypatch)
 
@@ -372,7 +373,7 @@ def test_a_file_that_is_both_formats_at_once_is_read_as_the_one_that_was_looked_
     said = runtime().InferenceSession(whole, providers=["CPUExecutionProvider"])
     assert said.run(["label"], {"X": TWO})[0].tolist() == [2, 64]  # the loop ran
     with pytest.raises(VerificationError, match="the runtime's own format"):
-        limits.check(whole, "m")
+        onnx_limits.check(whole, "m")
     assert unlooked(whole, monkeypatch)(TWO).predicted.tolist() == [64, 2]
 
 

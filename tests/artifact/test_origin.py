@@ -9,11 +9,13 @@ from conftest import ROOT, call, reseal, write
 from sklearn.dummy import DummyClassifier
 
 import artifact_pipeline as api
-from artifact_pipeline import canonical, local_state
-from artifact_pipeline.artifact.open import open_verified, verify
+from artifact_pipeline.builder import canonical
 from artifact_pipeline.errors import UntrustedModel, VerificationError
-from artifact_pipeline.serving import models
-from artifact_pipeline.serving.options import Asked
+from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.serving import registry
+from artifact_pipeline.serving.options import ModelSpec
+from artifact_pipeline.store import local_state
+from artifact_pipeline.verification.verify import verify
 
 FIXTURE = ROOT / "tests" / "fixtures" / "version-1-skops"
 DIGEST = "sha256:13d18c98716c7bd9dcb840e860105d93469af1fb77cbddaffd927e1ea8c8d555"
@@ -117,13 +119,13 @@ def test_verification_alone_gives_no_evidence():
 def test_a_server_opens_nothing_that_nobody_vouches_for(store, tmp_path, digits):
     for name in ("latest", str(FIXTURE)):
         with pytest.raises(UntrustedModel):
-            models.load(Asked("model", name))
-    assert models.load(Asked("model", "latest", DIGEST)).digest == DIGEST
-    assert models.load(Asked("model", DIGEST)).digest == DIGEST
+            registry.load(ModelSpec("model", name))
+    assert registry.load(ModelSpec("model", "latest", DIGEST)).digest == DIGEST
+    assert registry.load(ModelSpec("model", DIGEST)).digest == DIGEST
     shutil.copytree(digits.folder, store / digits.digest[7:])
     (store / "aliases" / "champion").write_text(digits.digest)
     (tmp_path / "shared").mkdir()
-    shelf = models.Shelf((Asked("model", "champion"),), str(tmp_path / "shared"))
+    shelf = registry.ModelRegistry((ModelSpec("model", "champion"),), str(tmp_path / "shared"))
     (store / "aliases" / "champion").write_text(DIGEST)  # moved by whoever writes the store
     shelf.look()
     assert shelf.models["model"].digest == digits.digest

@@ -12,10 +12,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 import artifact_pipeline
-from artifact_pipeline import edge_cases
-from artifact_pipeline.artifact import manifest as manifests
-from artifact_pipeline.artifact.formats import parity
-from artifact_pipeline.artifact.formats.form import Outputs
+from artifact_pipeline.builder.artifact import manifest as manifests
+from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.formats import parity
+from artifact_pipeline.builder.formats.base import Outputs
 from artifact_pipeline.errors import ConfigError, DataError
 
 RECIPE = manifests.decode(

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_pipeline import canonical
-from artifact_pipeline.artifact.open import verify
-from artifact_pipeline.artifact.seal import seal
-from artifact_pipeline.observation import Evaluation
-from artifact_pipeline.settings import Model, Step
-from artifact_pipeline.store import Store
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
+from artifact_pipeline.builder.artifact.seal import seal
+from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import verify
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 params = st.dictionaries(texts, texts)
@@ -27,7 +27,7 @@ scores = st.dictionaries(texts, st.floats(0, 1), max_size=2).map(lambda more: kn
 @given(onnx=st.binary(), pickle=st.binary(), train=scores, test=scores, params=params)
 def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, train, test, params):
     known = verify(digits.folder)
-    model = Model(steps=[Step("model", "sklearn.linear_model.LogisticRegression", params)])
+    model = ModelConfig(steps=[Step("model", "sklearn.linear_model.LogisticRegression", params)])
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)
     metrics = msgspec.structs.replace(known.manifest.metrics, train=train, test=test)
     evaluation = known.evaluation()
@@ -64,7 +64,7 @@ def test_nothing_of_the_run_is_inside(digits):
 def test_an_evaluation_is_canonical_json_of_its_kind(digits):
     data = (digits.folder / "evaluation.json").read_bytes()
     assert canonical.encode(canonical.decode(data)) == data
-    assert msgspec.convert(canonical.decode(data), Evaluation).rows == 360
+    assert msgspec.convert(canonical.decode(data), EvaluationReport).rows == 360
 
 
 def test_the_card_has_a_head_that_yaml_and_json_read(digits):
@@ -78,7 +78,7 @@ def test_the_card_has_a_head_that_yaml_and_json_read(digits):
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "[x](y)", "`a`\n# b", "a|b"])
 def test_a_users_text_is_no_markup_in_the_card(digits, hostile):
     known = verify(digits.folder)
-    model = Model(estimator="sklearn.svm.SVC", params={"kernel": hostile})
+    model = ModelConfig(estimator="sklearn.svm.SVC", params={"kernel": hostile})
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)
     files = seal(
         recipe,

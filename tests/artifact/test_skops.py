@@ -39,12 +39,12 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from artifact_pipeline import open_artifact, verify
-from artifact_pipeline.artifact import manifest as manifests
-from artifact_pipeline.artifact.formats import skops as form
-from artifact_pipeline.artifact.origin import Origin
+from artifact_pipeline.builder.artifact import manifest as manifests
+from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.formats import skops_format as form
+from artifact_pipeline.builder.formats.origin import Origin
+from artifact_pipeline.builder.recipe import ImportedFrom
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.recipe import Brought
-from artifact_pipeline.settings import Model, Step
 
 FIXTURES = ROOT / "tests" / "fixtures"
 CONFIG = {
@@ -76,10 +76,10 @@ def recipe_of(*names):
     """Return a recipe that names these classes; without any, one of a model fitted elsewhere."""
     found = manifests.decode((FIXTURES / "version-1-skops/manifest.json").read_bytes(), "m").recipe
     if not names:
-        brought = Brought("artifact-pipeline 0.1.0", found.data.digest)
+        brought = ImportedFrom("artifact-pipeline 0.1.0", found.data.digest)
         return msgspec.structs.replace(found, brought=brought)
     steps = [Step(f"s{index}", name) for index, name in enumerate(names)]
-    return msgspec.structs.replace(found, model=Model(steps=steps))
+    return msgspec.structs.replace(found, model=ModelConfig(steps=steps))
 
 
 def load(archive, *names):

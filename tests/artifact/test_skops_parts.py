@@ -26,11 +26,11 @@ from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 from sklearn.tree import DecisionTreeClassifier
 from test_skops import load
 
-from artifact_pipeline.artifact.formats import skops as form
-from artifact_pipeline.artifact.formats import skops_parts
-from artifact_pipeline.data import batch
+from artifact_pipeline.builder.data.dataset import batch
+from artifact_pipeline.builder.formats import skops_format as form
+from artifact_pipeline.builder.formats import skops_parts
+from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.estimators import outputs
 
 X, y = load_iris(return_X_y=True)
 HOLES = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
@@ -72,7 +72,7 @@ def test_an_estimator_answers_as_before_and_is_left_as_it_was(estimator, rows, t
     fitted = estimator.fit(rows, target)
     archive = exported(fitted)
     found = load(archive)(batch(rows))
-    predicted, probabilities = outputs(fitted, rows)
+    predicted, probabilities = predict_with_proba(fitted, rows)
     np.testing.assert_array_equal(found.predicted, predicted)
     if probabilities is not None:
         np.testing.assert_array_equal(found.probabilities, probabilities)

@@ -10,10 +10,11 @@ from conftest import call, script
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifact_pipeline import canonical
-from artifact_pipeline.artifact import manifest as manifests
-from artifact_pipeline.artifact.open import open_verified, verify
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.errors import CallError, VerificationError
+from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.verification.verify import verify
 
 NAMES = ["README.md", "evaluation.json", "manifest.json", "model.onnx", "model_train.pkl"]
 
@@ -284,15 +285,15 @@ def test_the_command_gives_the_digest(digits):
 
 PEAK = """
 import resource, sys
-from artifact_pipeline import catalog, doctor, policy
+from artifact_pipeline.store import access, check, queries
 
 good, large = sys.argv[1:]
-policy.verify(good)  # for what it imports
+access.verify(good)  # for what it imports
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-policy.verify(large)
-catalog.show(large)
-assert [one.broken for one in catalog.artifacts()] == [None, None]
-assert doctor.examine().artifacts == 2
+access.verify(large)
+queries.show(large)
+assert [one.broken for one in queries.artifacts()] == [None, None]
+assert check.examine().artifacts == 2
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 

@@ -12,14 +12,14 @@ SPAWN = str(PurePath("multiprocessing", "spawn.py"))
 
 
 def _hook(event, arguments):
-    if event != "pickle.find_class" or any("trainer" in word for word in sys.orig_argv):
+    if event != "pickle.find_class" or any("training.worker" in word for word in sys.orig_argv):
         return
     frame = sys._getframe(1)
     if frame.f_code.co_name == "_main" and frame.f_code.co_filename.endswith(SPAWN):
         return
     while frame is not None:
         place = PurePath(frame.f_code.co_filename).parts[-2:]
-        if frame.f_code.co_name == "load_model" and place == ("artifact_pipeline", "checkout.py"):
+        if frame.f_code.co_name == "load_model" and place == ("store", "pickles.py"):
             return
         frame = frame.f_back
     os.write(2, f"Traceback: unpickled {arguments[1:]} outside of load_model\n".encode())

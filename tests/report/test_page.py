@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from conftest import QUICK, call, reseal, write
 
-from artifact_pipeline import canonical
-from artifact_pipeline.artifact.open import verify
+from artifact_pipeline.builder import canonical
 from artifact_pipeline.report import page
+from artifact_pipeline.verification.verify import verify
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from msgspec import UNSET
 
-from artifact_pipeline.artifact.manifest import Column
+from artifact_pipeline.builder.artifact.manifest import ColumnSpec
+from artifact_pipeline.builder.config.schema import ColumnFormat, Csv
+from artifact_pipeline.builder.data import frames
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.settings import ColumnFormat, Csv
-from artifact_pipeline.tables import checking
+from artifact_pipeline.inference import tables
 
 VALUES = ["a", "1", "1.5", "2026-01-01", "20260131", "$5", "", "true", "31/01/2026"]
 VALUES += [
@@ -41,11 +42,11 @@ KINDS = [
 
 
 def column(kind, form):
-    return Column("k", kind, True, True, None, form)
+    return ColumnSpec("k", kind, True, True, None, form)
 
 
 def read(data, kind="text", form=UNSET):
-    found = checking.read(data, "n.jsonl", "jsonl", Csv(), [column(kind, form)], None)
+    found = tables.read(data, "n.jsonl", "jsonl", Csv(), [column(kind, form)], None)
     return [None if value != value else value for value in found.columns[0].tolist()]
 
 
@@ -111,7 +112,7 @@ def test_json_that_is_not_nested_deep_is_read_whatever_its_texts_hold():
 def test_the_columns_of_a_data_frame_are_read_as_those_of_a_table():
     def of(values, kind, form=UNSET):
         formats = {} if form is UNSET else {"k": form}
-        [found] = checking.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats)
+        [found] = frames.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats)
         return [None if value != value else value for value in found.tolist()]
 
     price = ColumnFormat(thousands=",", unit="$")

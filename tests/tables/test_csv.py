@@ -8,16 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.data import table_reader
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.settings import Csv
-from artifact_pipeline.tables import reading
 
 MIB = 1 << 20
 cells = st.text(st.sampled_from('ab",;\n\r é0'), max_size=6)
 
 
 def read(data, **how):
-    return reading.read([("t.csv", data)], "csv", Csv(**how))
+    return table_reader.read([("t.csv", data)], "csv", Csv(**how))
 
 
 def texts(data, **how):

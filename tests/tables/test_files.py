@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from artifact_pipeline import canonical
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.tables import files
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def parts(tmp_path):
     ],
 )
 def test_a_path_is_a_file_a_folder_or_a_pattern_in_the_order_of_names(parts, path, names):
-    assert [file.name for file in files.locate(path, parts)] == names
+    assert [file.name for file in table_files.locate(path, parts)] == names
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def test_a_path_is_a_file_a_folder_or_a_pattern_in_the_order_of_names(parts, pat
 )
 def test_a_path_that_means_no_table_is_refused(parts, path, said):
     with pytest.raises(DataError) as caught:
-        files.locate(path, parts)
+        table_files.locate(path, parts)
     assert said in str(caught.value)
 
 
 def test_the_digest_is_that_of_the_files_in_order():
     one, two = canonical.digest(b"1"), canonical.digest(b"2")
-    assert files.digest([one]) == one
-    assert len({files.digest([one, two]), files.digest([two, one]), one}) == 3
+    assert table_files.digest([one]) == one
+    assert len({table_files.digest([one, two]), table_files.digest([two, one]), one}) == 3
 
 
 def test_files_changed_just_now_have_no_fingerprint_since_they_may_change_again(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a\n1\n")
-    assert files.fingerprint([path]) is None
+    assert table_files.fingerprint([path]) is None
 
 
 @pytest.mark.slow
@@ -66,8 +66,8 @@ def test_a_fingerprint_changes_with_the_file(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("a\n1\n")
     time.sleep(2.1)
-    before = files.fingerprint([path])
-    assert before == files.fingerprint([path])
+    before = table_files.fingerprint([path])
+    assert before == table_files.fingerprint([path])
     os.utime(path, ns=(1, 1))  # the time of its content set back: that of its inode is not
     time.sleep(2.1)
-    assert files.fingerprint([path]) not in (None, before)
+    assert table_files.fingerprint([path]) not in (None, before)

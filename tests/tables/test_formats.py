@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from test_reading import parquet
 
 import artifact_pipeline as api
-from artifact_pipeline import config
+from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config.schema import ColumnFormat, Csv
+from artifact_pipeline.builder.data import table_columns, table_formats, table_reader
 from artifact_pipeline.errors import ConfigError, DataError
-from artifact_pipeline.settings import ColumnFormat, Csv
-from artifact_pipeline.tables import formats, kinds, reading
 
 DAY = datetime.date(2026, 1, 31)
 
@@ -28,9 +28,11 @@ def column(cells, form="csv", how=Csv(), **written):  # noqa: B008
         "jsonl": b"\n".join(json.dumps({"a": one or None}).encode() for one in cells),
         "parquet": parquet(a=[one or None for one in cells]),
     }[form]
-    raw = reading.read([(f"t.{form}", data)], form, how)
+    raw = table_reader.read([(f"t.{form}", data)], form, how)
     return (
-        kinds.column(raw, "a", None, ColumnFormat(**written)) if written else kinds.column(raw, "a")
+        table_columns.column(raw, "a", None, ColumnFormat(**written))
+        if written
+        else table_columns.column(raw, "a")
     )
 
 
@@ -93,10 +95,13 @@ def test_what_is_not_in_the_format_is_refused_by_row(written, cell):
 
 
 def test_what_is_typed_as_a_number_or_a_date_needs_no_format():
-    raw = reading.read([("t.jsonl", b'{"a": 1234.5}\n{"a": 2}\n')], "jsonl", Csv())
-    assert kinds.column(raw, "a", None, ColumnFormat(unit="$")).values.tolist() == [1234.5, 2]
-    raw = reading.read([("t.parquet", parquet(a=[19700103]))], "parquet", Csv())
-    assert kinds.column(raw, "a", None, ColumnFormat(date="%Y%m%d")).values.tolist() == [2]
+    raw = table_reader.read([("t.jsonl", b'{"a": 1234.5}\n{"a": 2}\n')], "jsonl", Csv())
+    assert table_columns.column(raw, "a", None, ColumnFormat(unit="$")).values.tolist() == [
+        1234.5,
+        2,
+    ]
+    raw = table_reader.read([("t.parquet", parquet(a=[19700103]))], "parquet", Csv())
+    assert table_columns.column(raw, "a", None, ColumnFormat(date="%Y%m%d")).values.tolist() == [2]
 
 
 @given(st.lists(st.floats(-1e12, 1e12).map(lambda x: round(x, 2)), min_size=1, max_size=20))
@@ -202,14 +207,14 @@ def test_a_format_that_cannot_be_is_refused_by_key(data, said):
     model = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
     raw = {"data": {"path": "t.csv", "target": "y", **data}, "model": model}
     with pytest.raises(ConfigError) as caught:
-        config.load(raw)
+        loader.load(raw)
     assert said in str(caught.value)
 
 
 def test_a_bundled_set_has_no_formats():
     raw = {"data": {"dataset": "iris", "missing_target": "drop"}, "model": {"estimator": "x"}}
     with pytest.raises(ConfigError, match="'missing_target' with a 'path' alone"):
-        config.load(raw)
+        loader.load(raw)
 
 
 @pytest.mark.slow
@@ -265,7 +270,7 @@ def test_infer_and_evaluate_read_a_format_as_training_did(tmp_path):
 
 @given(st.lists(st.text("0123456789.,-/ $%:TZkgJan", max_size=12), max_size=12))
 def test_any_text_has_a_proposal_that_reads_what_it_says_or_none(cells):
-    found = formats.propose(cells, ".")
+    found = table_formats.propose(cells, ".")
     if found is None:
         return
     assert any(one == found.example for one in cells)

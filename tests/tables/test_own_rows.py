@@ -277,7 +277,7 @@ def test_a_folder_of_parts_is_one_table(churn, tmp_path):
 
 
 def test_a_manifest_whose_columns_are_not_its_features_is_refused(churn, tmp_path):
-    from artifact_pipeline import canonical
+    from artifact_pipeline.builder import canonical
 
     folder, run = churn
     copy = shutil.copytree(folder / run["artifact"], tmp_path / "artifact")

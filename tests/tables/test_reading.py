@@ -12,17 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.settings import Csv
-from artifact_pipeline.tables import kinds, reading, writing
+from artifact_pipeline.inference import output
 
 PLAIN = Csv()
 
 
 def columns(data, form="csv", how=PLAIN, **told):
     parts = data if isinstance(data, list) else [data]
-    raw = reading.read([(f"part{i}.{form}", one) for i, one in enumerate(parts)], form, how)
-    found = {name: kinds.column(raw, name, told.get(name)) for name in raw.table.column_names}
+    raw = table_reader.read([(f"part{i}.{form}", one) for i, one in enumerate(parts)], form, how)
+    found = {
+        name: table_columns.column(raw, name, told.get(name)) for name in raw.table.column_names
+    }
     return {
         name: (one.kind, [None if v != v else v for v in one.values.tolist()])
         for name, one in found.items()
@@ -181,7 +184,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 )
 def test_what_is_written_as_a_table_is_read_as_it_was(rows, form):
     numbers, words = [list(one) for one in zip(*rows, strict=True)]
-    data = writing.write({"number": numbers, "word": words}, f"t.{form}")
+    data = output.write({"number": numbers, "word": words}, f"t.{form}")
     found = columns(data, form, number="number", word="text")
     assert np.array_equal(found["number"][1], numbers)
     assert found["word"][1] == words

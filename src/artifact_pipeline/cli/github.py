@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.errors import ConfigError, GateMissed, PipelineError, StoreError
-from artifact_pipeline.escapes import write_out
 
 if TYPE_CHECKING:
-    from artifact_pipeline.record import Run
+    from artifact_pipeline.pipeline.record import Run
 
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _OUTPUTS = {
@@ -34,12 +34,12 @@ _OUTPUTS = {
 def tell(run: Run) -> None:
     """Append a run to the job's summary and to the step's outputs, where a workflow asks."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
-        from artifact_pipeline.artifact.open import verify
-        from artifact_pipeline.report import summary
+        from artifact_pipeline.cli import job_summary
+        from artifact_pipeline.verification.verify import verify
 
         previous = (run.previous.digest, run.previous.metrics) if run.previous else None
         found = verify(run.artifact, run.digest)
-        _append(path, summary.write(found, run.gates, previous, run.cached))
+        _append(path, job_summary.write(found, run.gates, previous, run.cached))
     outputs(
         {
             "digest": run.digest,
@@ -89,7 +89,7 @@ def annotate(error: PipelineError) -> None:
 
 
 def _line(file: str, key: str, message: str) -> int:
-    from artifact_pipeline.explain import line_of
+    from artifact_pipeline.builder.config.messages import line_of
 
     if found := re.search(r"\bline (\d+) column \d+", message):
         return int(found[1])
@@ -97,9 +97,9 @@ def _line(file: str, key: str, message: str) -> int:
 
 
 def _append(path: str, text: str) -> None:
-    from artifact_pipeline.disk import failing
+    from artifact_pipeline.disk import translate_os_errors
 
-    with failing(path), Path(path).open("a", encoding="utf-8") as file:
+    with translate_os_errors(path), Path(path).open("a", encoding="utf-8") as file:
         file.write(text)
 
 

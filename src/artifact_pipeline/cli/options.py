@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.config import DEFAULT_PATH
+from artifact_pipeline.builder.config.loader import DEFAULT_PATH
 from artifact_pipeline.errors import CallError
 
 Command: TypeAlias = Callable[..., None]
@@ -89,7 +89,7 @@ def trust(asked: dict[str, Any], store: str | None) -> dict[str, Any]:
             where="--require-signature",
         )
     if signed_by is None and policy is not None:
-        from artifact_pipeline.policy import is_ours
+        from artifact_pipeline.store.access import is_ours
 
         # For as long as the command runs, even if the file is removed.
         signed_by = policy if is_ours([policy], None, store=store) else None

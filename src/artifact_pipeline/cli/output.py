@@ -15,11 +15,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from artifact_pipeline.errors import AnswerIsNo, PipelineError, StoreError, VerificationError
-from artifact_pipeline.escapes import write_out, write_out_json
+from artifact_pipeline.builder.escapes import write_out, write_out_json
+from artifact_pipeline.errors import CheckFailed, PipelineError, StoreError, VerificationError
 
 if TYPE_CHECKING:
-    from artifact_pipeline.record import Job
+    from artifact_pipeline.pipeline.record import Job
 
 # What GitHub's runner would take for a command, where a user's text begins a line of the log.
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
@@ -147,7 +147,7 @@ def error(failure: PipelineError, as_json: bool) -> None:
         answer = {"error": told, "exit_code": failure.exit_code}
         if isinstance(failure, VerificationError):
             answer["verified"] = False
-        run = failure.run if isinstance(failure, AnswerIsNo) else None
+        run = failure.run if isinstance(failure, CheckFailed) else None
         with suppress(OSError):  # the line below is left to say it
             document({**(_builtins(run) if run else {}), **answer})
     line = " ".join(write_out(str(failure)).split())

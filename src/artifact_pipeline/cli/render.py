@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from artifact_pipeline.artifact.manifest import Metrics
+from artifact_pipeline.builder.artifact.manifest import Metrics
+from artifact_pipeline.builder.escapes import write_out
+from artifact_pipeline.builder.evaluation.metrics import HEADLINE_METRICS, TITLES
 from artifact_pipeline.cli import output
-from artifact_pipeline.escapes import write_out
-from artifact_pipeline.evaluation import FIRST, TITLES
 
 if TYPE_CHECKING:
-    from artifact_pipeline.bringing import Sealed
-    from artifact_pipeline.catalog import Difference, Listed, Shown
-    from artifact_pipeline.doctor import Checkup
-    from artifact_pipeline.drafting import Draft
-    from artifact_pipeline.evaluation import Verdict
-    from artifact_pipeline.inference import Evaluated, Prediction
-    from artifact_pipeline.record import PastRun, Run
-    from artifact_pipeline.reproduction import Reproduction
-    from artifact_pipeline.store import Promotion
+    from artifact_pipeline.inference.predict import Prediction
+    from artifact_pipeline.pipeline.draft_config import Draft
+    from artifact_pipeline.pipeline.evaluate import Evaluated
+    from artifact_pipeline.pipeline.gates import Verdict
+    from artifact_pipeline.pipeline.import_model import Sealed
+    from artifact_pipeline.pipeline.record import Run
+    from artifact_pipeline.pipeline.reproduce import Reproduction
+    from artifact_pipeline.store.check import HealthReport
+    from artifact_pipeline.store.queries import Difference, Listed, Shown
+    from artifact_pipeline.store.records import PastRun
+    from artifact_pipeline.store.store import Promotion
 
 RUNS = 20
 """How many runs are listed."""
@@ -110,12 +112,12 @@ def written(found: Prediction, path: str) -> str:
 
 def shown(found: Shown) -> str:
     """Return all that is known of an artifact."""
-    from artifact_pipeline import recipe as recipes
+    from artifact_pipeline.builder.artifact import describe
 
     manifest = found.manifest
     made = manifest.recipe
     lines = [
-        click.style(f"{recipes.title(made)} on {write_out(made.data.title)}", bold=True),
+        click.style(f"{describe.title(made)} on {write_out(made.data.title)}", bold=True),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.said()}",
         "",
@@ -123,7 +125,7 @@ def shown(found: Shown) -> str:
         "",
         "made from",
         _field("data", f"{made.data.title}, {made.data.digest}"),
-        *(_field("estimator", line) for line in recipes.estimators(made, found.chosen)),
+        *(_field("estimator", line) for line in describe.estimators(made, found.chosen)),
         _field("split", made.split.settings()),
         _field("code", made.code),
         _field("packages", ", ".join(f"{k} {v}" for k, v in made.packages.items())),
@@ -214,7 +216,7 @@ def reproduced(found: Reproduction) -> str:
     return "\n".join(lines)
 
 
-def examined(found: Checkup) -> str:
+def examined(found: HealthReport) -> str:
     """Return what is wrong with a store, one finding after the other."""
     lines = [f"{found.store}: {found.artifacts} artifacts verify"]
     for one in found.findings:
@@ -237,7 +239,11 @@ def _metrics(metrics: Metrics) -> list[str]:
             line = f"  {write_out(TITLES.get(name, name)):<20}{left:>10}{held}{over:>20}"
             lines.append(line if over else line.rstrip())
     for name, one in (metrics.slices or {}).items():
-        said = [f"{TITLES[key]} {one.metrics[key]:.4f}" for key in FIRST if key in one.metrics]
+        said = [
+            f"{TITLES[key]} {one.metrics[key]:.4f}"
+            for key in HEADLINE_METRICS
+            if key in one.metrics
+        ]
         lines.append(f"  slice {write_out(name)}, {one.rows} held-out rows: {', '.join(said)}")
     return lines
 

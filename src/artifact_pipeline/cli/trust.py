@@ -9,7 +9,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.cli import options, output, render
 from artifact_pipeline.errors import CallError
-from artifact_pipeline.policy import required_signers
+from artifact_pipeline.store.access import required_signers
 
 
 @click.command()
@@ -102,4 +102,4 @@ def doctor(repair: bool, store: str | None, as_json: bool) -> None:
     if not found.sound:
         left = sum(not finding.repaired for finding in found.findings)
         how = "" if repair else "; --repair does what it can"
-        raise api.StoreUnsound(f"{left} things are wrong{how}", run=found, where=found.store)
+        raise api.StoreDamaged(f"{left} things are wrong{how}", run=found, where=found.store)

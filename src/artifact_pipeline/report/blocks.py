@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape as escape_html
 from pathlib import Path
 
-from artifact_pipeline.escapes import write_out
+from artifact_pipeline.builder.escapes import write_out
 
 
 def escape(text: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from artifact_pipeline.data import Image
-from artifact_pipeline.observation import Bin
+from artifact_pipeline.builder.artifact.evaluation import Bin
+from artifact_pipeline.builder.data.dataset import Image
 from artifact_pipeline.report.blocks import escape
 
 CELL = 10

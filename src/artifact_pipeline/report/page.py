@@ -9,15 +9,15 @@ import json
 
 from msgspec import UnsetType, structs
 
-from artifact_pipeline import evaluation
-from artifact_pipeline import recipe as recipes
-from artifact_pipeline.artifact.manifest import Manifest, Metrics
-from artifact_pipeline.artifact.open import Verified
-from artifact_pipeline.data import Image
-from artifact_pipeline.observation import QUANTILES, Evaluation, Example
+from artifact_pipeline.builder.artifact import describe
+from artifact_pipeline.builder.artifact.evaluation import QUANTILES, EvaluationReport, Example
+from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
+from artifact_pipeline.builder.config.schema import Value
+from artifact_pipeline.builder.data.dataset import Image
+from artifact_pipeline.builder.evaluation import metrics as evaluation
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import escape
-from artifact_pipeline.settings import Value
+from artifact_pipeline.verification.verify import Verified
 
 CANDIDATES = 20
 """How many candidates of a search are shown."""
@@ -36,7 +36,7 @@ def write(artifact: Verified, *, examples: bool = True) -> str:
     manifest, seen = artifact.manifest, artifact.evaluation()
     if not examples:
         seen = structs.replace(seen, examples=[])
-    title = f"{recipes.title(manifest.recipe)} on {manifest.recipe.data.title}"
+    title = f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}"
     policy = (
         f"default-src 'none'; style-src {blocks.hashes(style)}; base-uri 'none'; form-action 'none'"
     )
@@ -119,14 +119,14 @@ def _slices(metrics: Metrics) -> str:
     return blocks.table("Held-out rows, by slice", head, rows)
 
 
-def _warnings(seen: Evaluation) -> str:
+def _warnings(seen: EvaluationReport) -> str:
     if not seen.leaks:
         return ""
     items = "".join(f"<li>{escape(one)}</li>" for one in seen.leaks)
     return blocks.section("Look at this first", f"<ul>{items}</ul>")
 
 
-def _search(seen: Evaluation) -> str:
+def _search(seen: EvaluationReport) -> str:
     if isinstance(seen.search, UnsetType):
         return ""
     best = sorted(seen.search.candidates, key=lambda one: one.rank)
@@ -140,12 +140,12 @@ def _search(seen: Evaluation) -> str:
     return blocks.section("Search", text + table)
 
 
-def _of_classes(seen: Evaluation, manifest: Manifest) -> str:
+def _of_classes(seen: EvaluationReport, manifest: Manifest) -> str:
     parts = (_classes(seen), _confusion(seen), _mistakes(seen, manifest), _calibration(seen))
     return "\n".join(parts)
 
 
-def _of_numbers(seen: Evaluation) -> str:
+def _of_numbers(seen: EvaluationReport) -> str:
     errors = seen.errors if isinstance(seen.errors, list) else []
     head = ["Share of the rows", "Predicted minus true, at most"]
     rows = [[f"{share:.0%}", blocks.number(e)] for share, e in zip(QUANTILES, errors, strict=True)]
@@ -164,7 +164,7 @@ def _of_numbers(seen: Evaluation) -> str:
     return blocks.section("Errors", text + figures.scatter(examples) + table + far)
 
 
-def _classes(seen: Evaluation) -> str:
+def _classes(seen: EvaluationReport) -> str:
     rows = [
         [
             one.name,
@@ -186,7 +186,7 @@ def _classes(seen: Evaluation) -> str:
     )
 
 
-def _confusion(seen: Evaluation) -> str:
+def _confusion(seen: EvaluationReport) -> str:
     names = [one.name for one in seen.per_class]
     most = max((max(row, default=0) for row in seen.confusion), default=0) or 1
     body = []
@@ -209,7 +209,7 @@ def _confusion(seen: Evaluation) -> str:
     return blocks.section("Confusion", blocks.scroll("Confusion table", table))
 
 
-def _mistakes(seen: Evaluation, manifest: Manifest) -> str:
+def _mistakes(seen: EvaluationReport, manifest: Manifest) -> str:
     wrong = [example for example in seen.examples if example.truth != example.label]
     if not seen.examples:
         return blocks.section("Mistakes", "<p>No held-out row is shown.</p>")
@@ -246,7 +246,7 @@ def _mistake(one: Example, image: Image, names: dict[Value, str]) -> str:
     )
 
 
-def _calibration(seen: Evaluation) -> str:
+def _calibration(seen: EvaluationReport) -> str:
     if not seen.calibration:
         return ""
     head = ["Probability", "Rows", "Mean probability", "Share right"]
@@ -263,7 +263,7 @@ def _calibration(seen: Evaluation) -> str:
     return blocks.section("Calibration", text + figures.calibration(seen.calibration) + table)
 
 
-def _weights(seen: Evaluation, manifest: Manifest) -> str:
+def _weights(seen: EvaluationReport, manifest: Manifest) -> str:
     image = manifest.interface.image
     if seen.weights is None or image is None or len(seen.weights.coef) != len(seen.per_class):
         return ""
@@ -277,11 +277,11 @@ def _weights(seen: Evaluation, manifest: Manifest) -> str:
     return blocks.section("What it looks at", f'{text}<ul class="gallery">{items}</ul>')
 
 
-def _recipe(manifest: Manifest, seen: Evaluation) -> str:
+def _recipe(manifest: Manifest, seen: EvaluationReport) -> str:
     made = manifest.recipe
     fields = {
         "data": f"{made.data.title}, {made.data.digest}",
-        "model": "; ".join(recipes.estimators(made, seen.chosen())),
+        "model": "; ".join(describe.estimators(made, seen.chosen())),
         "split": made.split.settings(),
         "code": made.code,
         "packages": ", ".join(f"{k} {v}" for k, v in made.packages.items()),

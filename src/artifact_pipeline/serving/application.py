@@ -15,10 +15,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from artifact_pipeline.artifact.formats.form import Batch, Outputs
-from artifact_pipeline.serving import errors, openapi, pages, paths, plain, protocol
-from artifact_pipeline.serving.access_log import AccessLog
-from artifact_pipeline.serving.body import (
+from artifact_pipeline.builder.formats.base import Batch, Outputs
+from artifact_pipeline.serving import pages
+from artifact_pipeline.serving.executor import (
+    LARGE_BODY,
+    ON_LOOP,
+    PredictionExecutor,
+    left_until,
+    predict,
+)
+from artifact_pipeline.serving.http import errors, routing
+from artifact_pipeline.serving.http.access import RequestGuard
+from artifact_pipeline.serving.http.access_log import AccessLog
+from artifact_pipeline.serving.http.body import (
     Body,
     Disconnected,
     Memory,
@@ -27,20 +36,13 @@ from artifact_pipeline.serving.body import (
     encoding_of,
     unpacked_limit,
 )
-from artifact_pipeline.serving.errors import HTTPError
-from artifact_pipeline.serving.execution import (
-    LARGE_BODY,
-    ON_LOOP,
-    PredictionExecutor,
-    left_until,
-    predict,
-)
-from artifact_pipeline.serving.guard import RequestGuard
-from artifact_pipeline.serving.headers import Headers, check_json, json_length, select
+from artifact_pipeline.serving.http.errors import HTTPError
+from artifact_pipeline.serving.http.headers import Headers, check_json, json_length, select
+from artifact_pipeline.serving.http.response import JSON, Response, headers_of
 from artifact_pipeline.serving.metrics import MEDIA_TYPE, Metrics
-from artifact_pipeline.serving.models import Model, Shelf
 from artifact_pipeline.serving.options import ServerOptions, is_local
-from artifact_pipeline.serving.responses import JSON, Response, headers_of
+from artifact_pipeline.serving.protocols import open_inference, openapi, plain_rows
+from artifact_pipeline.serving.registry import ModelRegistry, ServedModel
 
 ALIAS_POLL_SECONDS = 1.0
 LARGE_BODIES = 256 << 20
@@ -66,7 +68,7 @@ class Application:
         names = [spec.name for spec in options.models]
         self.metrics = Metrics(options.shared, names, options.workers)
         self._options = options
-        self._shelf = Shelf(options.models, options.shared)
+        self._shelf = ModelRegistry(options.models, options.shared)
         self._guard = RequestGuard(options)
         self._executor = PredictionExecutor(options.deadline, options.queue)
         self._memory = Memory(max(LARGE_BODIES, 8 * options.max_body))
@@ -118,24 +120,24 @@ class Application:
             Disconnected: if its body ends early.
         """
         path, method = scope["path"], scope["method"]
-        if path not in paths.PROBES or headers.get(b"host"):
+        if path not in routing.PROBES or headers.get(b"host"):
             self._guard.check(headers)
-        if path not in paths.OPEN and not path.startswith("/try/"):
+        if path not in routing.OPEN and not path.startswith("/try/"):
             self._guard.authorize(headers)
         if path.startswith("/v2/models/"):
-            name, version, what = paths.route(path)
+            name, version, what = routing.route(path)
             model = self._model(name, version)
             if what == "/infer":
-                paths.allow(method, "POST")
+                routing.allow(method, "POST")
                 return await self._infer(model, headers, body)
-            paths.allow(method, "GET", "HEAD")
+            routing.allow(method, "GET", "HEAD")
             ready = {"name": model.name, "ready": True}
-            return _json(ready if what else protocol.model_metadata(model), model)
-        if match := paths.PREDICT.fullmatch(path):
-            paths.allow(method, "POST")
+            return _json(ready if what else open_inference.model_metadata(model), model)
+        if match := routing.PREDICT.fullmatch(path):
+            routing.allow(method, "POST")
             return await self._predict(self._model(match[1]), headers, body)
-        if match := paths.ABOUT.fullmatch(path):
-            paths.allow(method, "GET", "HEAD")
+        if match := routing.ABOUT.fullmatch(path):
+            routing.allow(method, "GET", "HEAD")
             if match[1] == "report":  # takes tens of milliseconds to write
                 return await self._executor.run(
                     lambda end: self._about(match[1], match[2]), size=LARGE_BODY + 1
@@ -143,24 +145,26 @@ class Application:
             return self._about(match[1], match[2])
         return self._describe(path, method, headers)
 
-    async def _infer(self, model: Model, headers: Headers, body: Body) -> Response:
+    async def _infer(self, model: ServedModel, headers: Headers, body: Body) -> Response:
         length = json_length(headers)
 
         def read(data: bytes, end: float | None) -> _Task:
-            call = protocol.read(data, length, model, self._options.max_rows)
+            call = open_inference.read(data, length, model, self._options.max_rows)
             return _Task(call.batch, call.rows, lambda outputs: _inferred(model, call, outputs))
 
         return await self._handle(model, headers, body, read)
 
-    async def _predict(self, model: Model, headers: Headers, body: Body) -> Response:
+    async def _predict(self, model: ServedModel, headers: Headers, body: Body) -> Response:
         check_json(headers)
         digest = ((b"artifact-digest", model.digest.encode()),)
 
         def read(data: bytes, end: float | None) -> _Task:
-            batch, rows = plain.read(data, model, self._options.max_rows, end=end)
+            batch, rows = plain_rows.read(data, model, self._options.max_rows, end=end)
 
             def respond(outputs: Outputs) -> Response:
-                return Response(200, plain.encode(model, outputs), JSON, digest, model.name, rows)
+                return Response(
+                    200, plain_rows.encode(model, outputs), JSON, digest, model.name, rows
+                )
 
             return _Task(batch, rows, respond)
 
@@ -168,7 +172,7 @@ class Application:
 
     async def _handle(
         self,
-        model: Model,
+        model: ServedModel,
         headers: Headers,
         body: Body,
         read: Callable[[bytes, float | None], _Task],
@@ -212,18 +216,18 @@ class Application:
         """Return what the server publishes about itself."""
         pages: dict[str, Callable[[], Response]] = {
             "/": lambda: self._about("try", None),
-            "/v2": lambda: _json(protocol.metadata()),
+            "/v2": lambda: _json(open_inference.metadata()),
             "/v2/health/live": lambda: _json({"live": True}),
             "/v2/health/ready": lambda: _json(self._ready(headers)),
             "/metrics": lambda: Response(200, self.metrics.text(self._digests()), MEDIA_TYPE),
             "/openapi.json": lambda: _json(openapi.document([*self._shelf.models])),
         }
         if path not in pages:
-            raise paths.unknown(path)
-        paths.allow(method, "GET", "HEAD")
+            raise routing.unknown(path)
+        routing.allow(method, "GET", "HEAD")
         return pages[path]()
 
-    def _model(self, name: str | None, version: str | None = None) -> Model:
+    def _model(self, name: str | None, version: str | None = None) -> ServedModel:
         models = self._shelf.models
         if name is None:
             if len(models) > 1:
@@ -237,7 +241,7 @@ class Application:
         return model
 
     def _model_in(self, path: str) -> str:
-        found = paths.MODEL.fullmatch(path) or paths.PREDICT.fullmatch(path)
+        found = routing.MODEL.fullmatch(path) or routing.PREDICT.fullmatch(path)
         name = found[1] if found else None
         if found and name is None and len(self._shelf.models) == 1:
             [name] = self._shelf.models
@@ -278,8 +282,8 @@ class Application:
                 self.metrics.refused(name, name in self._shelf.refused)
 
 
-def _inferred(model: Model, call: protocol.Call, outputs: Outputs) -> Response:
-    content, json_length = protocol.encode(model, call, outputs)
+def _inferred(model: ServedModel, call: open_inference.Call, outputs: Outputs) -> Response:
+    content, json_length = open_inference.encode(model, call, outputs)
     digest = (b"artifact-digest", model.digest.encode())
     if json_length is None:
         return Response(200, content, JSON, (digest,), model.name, call.rows)
@@ -287,7 +291,7 @@ def _inferred(model: Model, call: protocol.Call, outputs: Outputs) -> Response:
     return Response(200, content, b"application/octet-stream", headers, model.name, call.rows)
 
 
-def _json(said: Any, model: Model | None = None) -> Response:
+def _json(said: Any, model: ServedModel | None = None) -> Response:
     content = msgspec.json.encode(said)
     if model is None:
         return Response(200, content)

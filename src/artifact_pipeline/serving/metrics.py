@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from artifact_pipeline.disk import exclusive
+from artifact_pipeline.disk import file_lock
 from artifact_pipeline.errors import StoreError
-from artifact_pipeline.serving.errors import KINDS
+from artifact_pipeline.serving.http.errors import KINDS
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds; upper bounds of the latency histogram."""
@@ -124,7 +124,7 @@ class Metrics:
         """Return the number of a row that no living worker has, and hold it."""
         for number in range(_spare(workers)):
             try:
-                self._held.enter_context(exclusive(Path(folder) / f"worker-{number}", "taken"))
+                self._held.enter_context(file_lock(Path(folder) / f"worker-{number}", "taken"))
             except StoreError:
                 continue
             return number

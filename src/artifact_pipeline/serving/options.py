@@ -6,11 +6,11 @@ import ipaddress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from artifact_pipeline.artifact.signing import Signer
-    from artifact_pipeline.policy import Reference
+    from artifact_pipeline.store.access import Reference
+    from artifact_pipeline.verification.signatures import Signer
 
 
-class Asked(NamedTuple):
+class ModelSpec(NamedTuple):
     """A model to serve: its name in URLs, and which artifact it is."""
 
     name: str
@@ -23,7 +23,7 @@ class Asked(NamedTuple):
 class ServerOptions(NamedTuple):
     """All that a server is told; every worker gets the same."""
 
-    models: tuple[Asked, ...]
+    models: tuple[ModelSpec, ...]
     host: str = "127.0.0.1"
     port: int = 8080
     workers: int = 1

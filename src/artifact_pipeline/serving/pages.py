@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artifact_pipeline import evaluation, recipe
-from artifact_pipeline.artifact.manifest import Column
+from artifact_pipeline.builder.artifact import describe
+from artifact_pipeline.builder.artifact.manifest import ColumnSpec
+from artifact_pipeline.builder.data import table_columns
+from artifact_pipeline.builder.evaluation import metrics
 from artifact_pipeline.report import blocks
 from artifact_pipeline.report import page as report
-from artifact_pipeline.serving.models import Model
-from artifact_pipeline.tables import kinds
+from artifact_pipeline.serving.registry import ServedModel
 
 EXAMPLES = 12
 """How many held-out rows are offered."""
@@ -48,7 +49,7 @@ def page() -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
     return text.encode(), (*_SAFE, (b"content-security-policy", policy.encode()))
 
 
-def report_of(model: Model, examples: bool) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+def report_of(model: ServedModel, examples: bool) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
     """Return a model's report, with or without its held-out rows, and the headers to go with it."""
     policy = (
         f"default-src 'none'; style-src {blocks.hashes(blocks.style())}; frame-ancestors 'none'"
@@ -57,7 +58,7 @@ def report_of(model: Model, examples: bool) -> tuple[bytes, tuple[tuple[bytes, b
     return text.encode(), (*_SAFE, (b"content-security-policy", policy.encode()))
 
 
-def of_model(model: Model, models: list[str], examples: bool) -> dict[str, Any]:
+def of_model(model: ServedModel, models: list[str], examples: bool) -> dict[str, Any]:
     """Return what the page shows of a model; its held-out rows only if they may be shown."""
     manifest, interface = model.predictor.manifest, model.interface
     test = manifest.metrics.test
@@ -69,8 +70,8 @@ def of_model(model: Model, models: list[str], examples: bool) -> dict[str, Any]:
         "name": model.name,
         "models": models,
         "digest": model.digest,
-        "title": f"{recipe.title(manifest.recipe)} on {manifest.recipe.data.title}",
-        "metrics": [(f"Held-out {evaluation.TITLES[name]}", test[name]) for name in shown],
+        "title": f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}",
+        "metrics": [(f"Held-out {metrics.TITLES[name]}", test[name]) for name in shown],
         "image": interface.image,
         "labels": interface.labels,
         "label_names": interface.label_names,
@@ -84,7 +85,7 @@ def of_model(model: Model, models: list[str], examples: bool) -> dict[str, Any]:
 
 
 def _write_dates(
-    values: Sequence[float | str | None], columns: Sequence[Column]
+    values: Sequence[float | str | None], columns: Sequence[ColumnSpec]
 ) -> list[float | str | None]:
     """Return a row with each date in the format of its column, as `/predict` reads it."""
     found = list(values)
@@ -92,12 +93,12 @@ def _write_dates(
         days, form = found[at], column.format
         if isinstance(days, float) and form is not UNSET and isinstance(form.date, str):
             with suppress(OverflowError):  # a date of Parquet may be beyond Python's years
-                moment = kinds.EPOCH.replace(tzinfo=UTC) + timedelta(days=days)
+                moment = table_columns.EPOCH.replace(tzinfo=UTC) + timedelta(days=days)
                 found[at] = moment.strftime(form.date)
     return found
 
 
-def _row(model: Model) -> list[float | str]:
+def _row(model: ServedModel) -> list[float | str]:
     """Return a row that the model takes, which is nobody's."""
     columns = model.interface.columns
     if isinstance(columns, UnsetType):

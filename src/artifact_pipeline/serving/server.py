@@ -7,7 +7,6 @@ socket on the same port (SO_REUSEPORT), between which the kernel distributes con
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import multiprocessing.connection
 import os
 import re
@@ -115,10 +114,10 @@ def _reserved(options: ServerOptions) -> Iterator[Address]:
 
 
 def _run(options: ServerOptions, address: Address, ready: Callable[[str], None]) -> None:
-    from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.builder.formats import onnx_format
 
-    onnx.preload()
-    onnx.runtime()
+    onnx_format.preload()
+    onnx_format.runtime()
     from artifact_pipeline.serving import metrics
 
     metrics.create(options.shared, len(options.models), options.workers)
@@ -129,10 +128,10 @@ def _run(options: ServerOptions, address: Address, ready: Callable[[str], None])
         # Announced from a thread: the socket listens only once the event loop runs.
         worker.run(options, address, lambda: _announce(address, lambda: ready(url)))
         return
-    from artifact_pipeline.serving.models import Shelf
+    from artifact_pipeline.serving.registry import ModelRegistry
 
     # Models are opened here once, so that an error is printed once and not by every worker.
-    Shelf(options.models, options.shared)
+    ModelRegistry(options.models, options.shared)
     _supervise(options, address, lambda: ready(url))
 
 

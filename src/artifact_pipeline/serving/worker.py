@@ -53,11 +53,11 @@ def run(options: ServerOptions, address: Address, started: Callable[[], None]) -
 
     `started` is called when signals are handled and the worker is about to listen.
     """
-    from artifact_pipeline.artifact.formats import onnx
+    from artifact_pipeline.builder.formats import onnx_format
 
-    onnx.preload()
+    onnx_format.preload()
     connections = _raise_file_limit()
-    onnx.runtime()  # to the end: two threads cannot import numpy at once
+    onnx_format.runtime()  # to the end: two threads cannot import numpy at once
     from artifact_pipeline.serving.application import Application
 
     application = Application(options)

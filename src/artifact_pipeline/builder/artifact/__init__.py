@@ -1,0 +1,1 @@
+"""What is written into an artifact: manifest, evaluation, model card."""

@@ -1,0 +1,170 @@
+"""The model card: the artifact's README.md, with the YAML head that Hugging Face reads."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import UnsetType
+
+from artifact_pipeline.builder.artifact.describe import estimators, title
+from artifact_pipeline.builder.artifact.manifest import (
+    MODEL_FILES,
+    Interface,
+    Metrics,
+    Parity,
+    SplitSummary,
+)
+from artifact_pipeline.builder.escapes import write_out, write_out_json
+from artifact_pipeline.builder.recipe import Recipe
+
+_TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Accuracy, balanced",
+    "f1_weighted": "F1, weighted",
+    "f1_macro": "F1, macro",
+    "precision_weighted": "Precision, weighted",
+    "recall_weighted": "Recall, weighted",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "r2": "R²",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+}
+# What Hugging Face calls them.
+_TYPES = {"accuracy": "accuracy", "f1_weighted": "f1", "r2": "r_squared", "mae": "mae"}
+
+
+def write(
+    recipe: Recipe,
+    recipe_digest: str,
+    split: SplitSummary,
+    metrics: Metrics,
+    interface: Interface,
+    parity: Parity,
+    chosen: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the Markdown of the card; all text that a user chose is quoted in it.
+
+    `chosen` are the parameters that a search chose, where there was one.
+    """
+    dataset = recipe.data.title
+    name = title(recipe)
+    task = "tabular-classification" if interface.labels else "tabular-regression"
+    head = {
+        "library_name": "sklearn",
+        "pipeline_tag": task,
+        "tags": ["sklearn", parity.form.partition("-")[0], "artifact-pipeline"],
+        "datasets": [dataset],
+        "model-index": [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": task},
+                        "dataset": {"type": dataset, "name": dataset, "split": "test"},
+                        "metrics": [
+                            {"type": kind, "value": metrics.test[name]}
+                            for name, kind in _TYPES.items()
+                            if name in metrics.test
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    return f"""---
+{write_out_json(json.dumps(head, indent=2))}
+---
+
+# {plain(name)} on {plain(dataset)}
+
+{interface.target()}, {len(interface.features)} features, {split.said()}.
+
+## How good it is
+
+| metric | training rows | held-out rows |
+| --- | ---: | ---: |
+{_metric_rows(metrics)}
+{_more(metrics)}
+The figures to go by are those of the held-out rows. `evaluation.json` holds more of what was
+seen on them, and example rows.
+
+## How it was made
+
+Recipe `{recipe_digest}`: the same recipe gives the same bytes.
+
+| | |
+| --- | --- |
+{_recipe_rows(recipe, chosen)}
+
+## How to use it
+
+`{MODEL_FILES[parity.form]}` is the form to use, and proven: \
+{parity.claim(bool(interface.labels))}.{_reason(parity)}
+`model_train.pkl` is the scikit-learn estimator; a pickle runs code when it is opened, so open it
+only if you know who wrote it.
+
+    artifact-pipeline verify FOLDER --digest sha256:…
+    artifact-pipeline infer FOLDER rows.csv
+"""
+
+
+def _reason(parity: Parity) -> str:
+    return "" if isinstance(parity.reason, UnsetType) else f"\n{plain(parity.reason)}."
+
+
+def _metric_rows(metrics: Metrics) -> str:
+    train = metrics.train or {}
+    return "\n".join(
+        f"| {title} | {_figure(train, name)} | {metrics.test[name]:.4f} |"
+        for name, title in _TITLES.items()
+        if name in metrics.test
+    )
+
+
+def _more(metrics: Metrics) -> str:
+    """Return the tables of folds and slices, where there are any."""
+    lines = []
+    if cv := metrics.cv or {}:
+        folds = max(len(one.folds) for one in cv.values())
+        lines += ["", f"| over {folds} folds of the training rows | mean | spread |"]
+        lines += ["| --- | ---: | ---: |"]
+        lines += [
+            f"| {title} | {cv[name].mean:.4f} | {cv[name].std:.4f} |"
+            for name, title in _TITLES.items()
+            if name in cv
+        ]
+    for name, one in (metrics.slices or {}).items():
+        lines += ["", f"| slice {plain(name)}, {one.rows} held-out rows | |", "| --- | ---: |"]
+        lines += [f"| {_TITLES[k]} | {v:.4f} |" for k, v in one.metrics.items() if k in _TITLES]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def _figure(metrics: dict[str, float], name: str) -> str:
+    return f"{metrics[name]:.4f}" if name in metrics else ""
+
+
+def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:
+    lines = [("data", f"{recipe.data.title}, {recipe.data.digest}")]
+    lines += [("estimator", line) for line in estimators(recipe, chosen)]
+    lines.append(("split", recipe.split.settings()))
+    lines.append(("code", recipe.code))
+    lines.append(("numeric profile", recipe.numerics.profile))
+    lines.append(("platform", ", ".join(msgspec.to_builtins(recipe.platform).values())))
+    lines.append(("packages", ", ".join(f"{k} {v}" for k, v in recipe.packages.items())))
+    return "\n".join(f"| {name} | {plain(value)} |" for name, value in lines)
+
+
+def plain(text: str) -> str:
+    """Return `text` as Markdown shows it literally: no markup, link, HTML or control character."""
+    escaped = html.escape(" ".join(write_out(text).split()), quote=False)
+    return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", escaped)

@@ -1,0 +1,1 @@
+"""Data of a config as rows: bundled sets and tables, split, and checked for leaks."""

@@ -1,0 +1,1 @@
+"""Metrics and what is observed on the held-out rows."""

@@ -1,0 +1,130 @@
+"""Metrics, errors and examples on the held-out rows, as `evaluation.json` holds them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from artifact_pipeline.builder.artifact.evaluation import (
+    BINS,
+    EXAMPLES,
+    QUANTILES,
+    Bin,
+    ClassScores,
+    EvaluationReport,
+    Example,
+    Unlearned,
+    Weights,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from artifact_pipeline.builder.data.dataset import Target
+
+
+def observe(
+    estimator: Any,
+    X: Any,
+    y: NDArray[Any],
+    index: NDArray[np.int64],
+    label_names: list[str],
+    target: Target = "class",
+    most: int = EXAMPLES,
+) -> EvaluationReport:
+    """Return what is seen of an estimator on the held-out rows.
+
+    X is (n_rows, n_features) float64 or a DataFrame, y (n_rows,), and `index` says where in the
+    data set each row stands. `most` example rows are kept.
+    """
+    import numpy as np
+
+    from artifact_pipeline.builder.model.estimators import as_labels, predict_with_proba
+
+    predicted, proba = predict_with_proba(estimator, X)
+    worst = np.abs(predicted - y) if target == "number" else (predicted != y).astype(float)
+    examples = [
+        Example(
+            row=int(index[i]),
+            truth=y[i].item(),
+            label=predicted[i].item(),
+            probabilities=None if proba is None else proba[i].tolist(),
+            values=_values(X, i),
+        )
+        for i in np.argsort(-worst, kind="stable")[:most]
+    ]
+    weights = _weights(estimator, X.shape[1])
+    if target == "number":
+        errors = np.quantile(predicted - y, QUANTILES).tolist()
+        return EvaluationReport(len(y), [], [], None, examples, weights, errors)
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels = as_labels(estimator.classes_)
+    strange = sorted(set(y.tolist()) - set(labels.tolist()))
+    unlearned = [
+        Unlearned(
+            label,
+            str(label),
+            int((y == label).sum()),
+            [int(((y == label) & (predicted == one)).sum()) for one in labels],
+        )
+        for label in strange
+    ]
+    scores = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
+    return EvaluationReport(
+        rows=len(y),
+        per_class=[
+            ClassScores(label, name, float(precision), float(recall), float(f1), int(support))
+            for label, name, precision, recall, f1, support in zip(
+                labels.tolist(), label_names, *scores, strict=True
+            )
+        ],
+        confusion=_confusion(y, predicted, labels),
+        calibration=None if proba is None else _calibration(proba, predicted == y),
+        examples=examples,
+        weights=weights,
+        unlearned=unlearned or UNSET,
+    )
+
+
+def _confusion(y: NDArray[Any], predicted: NDArray[Any], labels: NDArray[Any]) -> list[list[int]]:
+    from sklearn.metrics import confusion_matrix
+
+    if not set(y.tolist()) & set(labels.tolist()):  # which scikit-learn refuses
+        return [[0] * len(labels) for _ in labels]
+    counts: list[list[int]] = confusion_matrix(y, predicted, labels=labels).tolist()
+    return counts
+
+
+def _values(X: Any, row: int) -> list[float | str | None]:
+    if not hasattr(X, "iloc"):
+        return list(X[row].tolist())
+    values = (value.item() if hasattr(value, "item") else value for value in X.iloc[row])
+    return [None if value != value else value for value in values]
+
+
+def _calibration(proba: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:
+    import numpy as np
+
+    confidence = proba.max(axis=1)
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        Bin(
+            low=k / BINS,
+            high=(k + 1) / BINS,
+            rows=int((bins == k).sum()),
+            confidence=float(confidence[bins == k].mean()),
+            accuracy=float(right[bins == k].mean()),
+        )
+        for k in range(BINS)
+        if (bins == k).any()
+    ]
+
+
+def _weights(estimator: Any, features: int) -> Weights | None:
+    coef: Any = getattr(estimator, "coef_", None)
+    if getattr(coef, "ndim", 0) != 2 or coef.shape[1] != features:
+        return None
+    return Weights(coef.tolist(), estimator.intercept_.tolist())

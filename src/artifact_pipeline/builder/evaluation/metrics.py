@@ -1,0 +1,177 @@
+"""Metrics: how good a model is on given rows.
+
+>>> evaluate([0, 0, 1, 1], [0, 0, 1, 0])["accuracy"]
+0.75
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET, UnsetType
+
+from artifact_pipeline.builder.config.messages import nearest
+from artifact_pipeline.builder.config.schema import Value
+
+if TYPE_CHECKING:
+    from artifact_pipeline.builder.data.dataset import Target
+
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "f1_weighted": "weighted F1",
+    "f1_macro": "macro F1",
+    "precision_weighted": "weighted precision",
+    "recall_weighted": "weighted recall",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "r2": "R²",
+    "mae": "MAE",
+    "rmse": "RMSE",
+}
+"""What a person calls each metric, in the order in which they are shown."""
+
+
+HEADLINE_METRICS = ("accuracy", "f1_weighted", "r2", "mae")
+"""The metrics that are shown where there is room for few."""
+LOWER_IS_BETTER = ("log_loss", "brier", "mae", "rmse")
+
+
+def evaluate(
+    y_true: Any,
+    y_pred: Any,
+    target: Target = "class",
+    probabilities: Any = None,
+    labels: Sequence[Any] = (),
+    positive: Value | UnsetType = UNSET,
+) -> dict[str, float]:
+    """Return the metrics of predicted labels, or numbers, against the true ones, both (n_rows,).
+
+    `probabilities` are (n_rows, n_labels) in the order of `labels`; `positive` is the one of two
+    labels that precision, recall and F1 speak of. All are scikit-learn's; in the averages a class
+    never predicted counts as 0, and the ROC AUC of more than two is that of each against the
+    rest, weighted. One that is not defined on these rows is left out: recall without a positive
+    row, what is measured of probabilities where a true class is not among `labels`, R² of one row.
+    Those of probabilities and of numbers are rounded to ten digits.
+    """
+    from sklearn import metrics
+
+    if target == "number":
+        return {
+            # Of one row there is no variance to explain.
+            **({"r2": _rounded(metrics.r2_score(y_true, y_pred))} if len(y_true) > 1 else {}),
+            "mae": _rounded(metrics.mean_absolute_error(y_true, y_pred)),
+            "rmse": _rounded(metrics.root_mean_squared_error(y_true, y_pred)),
+        }
+
+    def averages(average: str, **of: Any) -> tuple[float, float, float]:
+        found = metrics.precision_recall_fscore_support(
+            y_true, y_pred, average=average, zero_division=0.0, **of
+        )
+        return float(found[0]), float(found[1]), float(found[2])
+
+    precision, recall, f1 = averages("weighted")
+    found = {
+        "accuracy": float(metrics.accuracy_score(y_true, y_pred)),
+        "balanced_accuracy": _balanced(y_true, y_pred),
+        "f1_weighted": f1,
+        "f1_macro": averages("macro")[2],
+        "precision_weighted": precision,
+        "recall_weighted": recall,
+    }
+    if positive is not UNSET:
+        of = averages("binary", pos_label=positive)
+        found |= dict(zip(("precision", "recall", "f1"), of, strict=True))
+        if not _holds(y_true, positive):  # nothing could be found
+            del found["recall"]
+            if not _holds(y_pred, positive):
+                del found["f1"]
+    if probabilities is not None:
+        found |= _of_probabilities(y_true, probabilities, labels)
+    return found
+
+
+def _balanced(y_true: Any, y_pred: Any) -> float:
+    """The mean over the true classes of the share of their rows that was found."""
+    from sklearn.metrics import recall_score
+
+    present = sorted(set(y_true.tolist() if hasattr(y_true, "tolist") else y_true))
+    return float(recall_score(y_true, y_pred, labels=present, average="macro", zero_division=0.0))
+
+
+def _holds(labels: Any, label: Value) -> bool:
+    import numpy as np
+
+    return bool((np.asarray(labels) == label).any())
+
+
+def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) -> dict[str, float]:
+    import numpy as np
+    from sklearn import metrics
+
+    truth = np.asarray(y_true)[:, None] == np.asarray(labels)[None, :]
+    # There is nothing to compare where one class was learned, or not the true one.
+    if len(labels) < 2 or not truth.any(axis=1).all():
+        return {}
+    proba = np.asarray(probabilities, dtype=np.float64)
+    sums = proba.sum(axis=1, keepdims=True)
+    if not (sums > 0).all():  # one against the rest: a row of which every estimator says no
+        return {}
+    proba = proba / sums
+    found = {
+        "log_loss": _rounded(
+            metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))
+        ),
+        "brier": _rounded(
+            ((proba - truth) ** 2).sum(axis=1).mean() / (2 if len(labels) == 2 else 1)
+        ),
+    }
+    if truth.any(axis=0).all():
+        if len(labels) == 2:
+            found["roc_auc"] = float(metrics.roc_auc_score(truth[:, 1], proba[:, 1]))
+        else:
+            found["roc_auc"] = float(metrics.roc_auc_score(truth, proba, average="weighted"))
+    return found
+
+
+def _rounded(value: Any) -> float:
+    """Return a figure to ten digits: the last bits of what a graph gives follow the CPU, and a
+    manifest's bytes must not."""
+    return float(f"{value:.10g}")
+
+
+def _why_missing(metric: str, found: Mapping[str, Any], train: Mapping[str, Any]) -> str:
+    """Return why `metric` is not among those that were `found` on some rows.
+
+    `train` are the metrics of the training rows, which tell whether the model gives probabilities.
+    """
+    of_numbers = ("r2", "mae", "rmse")
+    of_probabilities = ("roc_auc", "log_loss", "brier")
+    of_positive = ("precision", "recall", "f1")
+    if found and metric in TITLES and (metric in of_numbers) == ("mae" in found):
+        was_not = f"{TITLES[metric]} was not measured on these rows"
+        if metric == "r2":
+            return f"{was_not}: it needs two rows"
+        if metric in of_positive:
+            if "precision" not in found:
+                return f"{was_not}: it needs two classes, and data.positive to name one of them"
+            nor = " or was predicted to be" if metric == "f1" else ""
+            return f"{was_not}: none of them is{nor} of the positive class"
+        if metric in of_probabilities:
+            if "log_loss" in found:
+                return f"{was_not}: some class of the model has no row among them"
+            if "log_loss" in train:
+                return (
+                    f"{was_not}: some row is of a class that the model did not learn, or all of "
+                    "its probabilities are 0"
+                )
+            return f"{was_not}: the model gives no probabilities, or none of some row's class"
+        return was_not
+    if not found:
+        return "nothing was measured on these rows"
+    return f"this model has no such metric; {nearest(metric, sorted(found))}"

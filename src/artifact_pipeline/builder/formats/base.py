@@ -1,0 +1,75 @@
+"""What an open form is, and what a model says of rows, whatever its form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from artifact_pipeline.builder.artifact.manifest import MODEL_ONNX, MODEL_SKOPS, FormName
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Form(NamedTuple):
+    """A form and precision, and how far from the estimator its probabilities may lie."""
+
+    name: FormName
+    file: str
+    dtype: str
+    """Of its numbers; a graph may take float64 and be as precise as float32, as that of a tree."""
+    bound: float
+
+
+FORMS = (
+    Form("onnx-float64", MODEL_ONNX, "float64", 1e-9),
+    Form("onnx-float32", MODEL_ONNX, "float32", 1e-5),
+    Form("skops", MODEL_SKOPS, "float64", 1e-9),
+)
+"""From the best to the least."""
+BY_NAME = {form.name: form for form in FORMS}
+
+
+class Outputs(NamedTuple):
+    """What a model says of rows."""
+
+    predicted: NDArray[Any]
+    """(n_rows,) labels, or floats: the numbers of a regressor."""
+    probabilities: NDArray[np.floating[Any]] | None
+    """(n_rows, n_labels), or None for a model that gives none."""
+
+
+Batch: TypeAlias = "NDArray[np.float64] | list[NDArray[Any]]"
+"""Rows: a matrix (n_rows, n_features), or of a table its columns, each (n_rows,) float64 or str."""
+
+
+class PredictFunction(Protocol):
+    """An opened model: it takes rows and gives what it says of them.
+
+    A graph is ended after `seconds`, or else when no prediction of so many rows takes that long.
+    """
+
+    def __call__(self, rows: Batch, seconds: float | None = None) -> Outputs: ...
+
+
+def names_of(rows: Batch) -> list[str]:
+    """Return what the inputs are called that take rows."""
+    return [f"c{index}" for index in range(len(rows))] if isinstance(rows, list) else ["X"]
+
+
+def apart(a: Outputs, b: Outputs, spread_of: Outputs | None = None) -> NDArray[np.float64]:
+    """Return how far apart numbers are predicted, (n_rows,), as shares of a spread, b's own
+    unless another's is given."""
+    import numpy as np
+
+    spread = float(np.ptp((spread_of or b).predicted)) or 1.0
+    distance: NDArray[np.float64] = np.abs(a.predicted - b.predicted) / spread
+    return distance
+
+
+def differ(a: Outputs, b: Outputs, bound: float) -> NDArray[np.bool_]:
+    """Return the rows, (n_rows,), that get other labels, or numbers beyond the bound."""
+    if b.predicted.dtype.kind == "f":
+        return apart(a, b) > bound
+    other: NDArray[np.bool_] = a.predicted != b.predicted
+    return other

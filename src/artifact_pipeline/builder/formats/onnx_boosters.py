@@ -1,0 +1,409 @@
+"""LightGBM's and XGBoost's estimators as ONNX trees.
+
+The trees are read from the booster's own text and become one TreeEnsembleRegressor; sums, base
+score and link function follow as plain operators.
+
+- LightGBM compares float64 with float64 thresholds, so its graph does, too; onnxmltools rounds
+  both to float32, which moves rows to other leaves.
+- XGBoost casts what it is given to float32, and compares that with float32 thresholds.
+- Which way a missing value goes is said per node. LightGBM reads it as 0 at nodes that learned
+  from none.
+- Both cut the fraction off a number that acts as a category before they look it up.
+
+Formats: LightGBM's model text, version v4 (`Tree::ToString` and `NumericalDecision` in its
+sources); XGBoost's JSON model ("Introduction to Model IO" in its documentation).
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any, NamedTuple
+
+from artifact_pipeline.builder.model.estimators import BOOSTERS
+
+_EXACT = 1 << 24
+"""How far float32 counts."""
+_LIGHTGBM_ZERO = 1.0000000180025095e-35
+"""LightGBM takes a number for 0 that is no larger: `kZeroThreshold`, a float32 in its sources."""
+_IDENTITY = (
+    *("regression", "regression_l1", "huber", "fair", "quantile", "mape"),
+    *("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror"),
+    *("reg:quantileerror",),
+)
+_EXP = ("poisson", "gamma", "tweedie", "count:poisson", "reg:gamma", "reg:tweedie")
+_SIGMOID = ("binary", "cross_entropy", "binary:logistic", "reg:logistic", "multiclassova")
+_SOFTMAX = ("multiclass", "multi:softprob", "multi:softmax")
+
+
+class _Node(NamedTuple):
+    """One node of a tree; children are places in the tree's list, a leaf has a value."""
+
+    feature: int = 0
+    mode: str = "LEAF"
+    threshold: float = 0.0
+    true: int = 0
+    false: int = 0
+    missing_true: bool = False
+    value: float = 0.0
+
+
+class _Ensemble(NamedTuple):
+    """Trees, and what is made of the sum of their leaves."""
+
+    trees: list[list[_Node]]
+    targets: list[int]
+    """For each tree the score that it adds to."""
+    n_targets: int
+    base: list[float]
+    """What is added to each score."""
+    objective: str
+    scale: float
+    """What scores are multiplied by before the link function."""
+    dtype: str
+    missing: float
+    """The number that stands for a missing one; NaN does always."""
+    categories: list[int]
+    """The features that act as categories."""
+
+
+@cache
+def register(package: str) -> None:
+    """Let skl2onnx convert the estimators of an installed package."""
+    import importlib
+
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import (
+        calculate_linear_classifier_output_shapes,
+        calculate_linear_regressor_output_shapes,
+    )
+
+    module = importlib.import_module(package)
+    for name in BOOSTERS[package]:
+        classifies = name.endswith("Classifier")
+        update_registered_converter(
+            getattr(module, name),
+            f"{package}.{name}",
+            calculate_linear_classifier_output_shapes
+            if classifies
+            else calculate_linear_regressor_output_shapes,
+            _convert,
+            options={"zipmap": [True, False, "columns"], "nocl": [True, False]}
+            if classifies
+            else None,
+        )
+
+
+def _convert(scope: Any, operator: Any, container: Any) -> None:
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    estimator = operator.raw_operator
+    read = _read_lightgbm if hasattr(estimator, "booster_") else _read_xgboost
+    ensemble = read(estimator)
+    [source] = operator.inputs
+    if not isinstance(source.type, (DoubleTensorType, FloatTensorType)):
+        raise RuntimeError("a booster of other inputs than numbers")  # noqa: TRY004  (as skl2onnx)
+    element = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}[ensemble.dtype]
+
+    def node(kind: str, inputs: list[str], **attributes: Any) -> str:
+        name: str = scope.get_unique_variable_name(kind.lower())
+        container.add_node(
+            kind, inputs, [name], name=scope.get_unique_operator_name(kind), **attributes
+        )
+        return name
+
+    def constant(values: list[float], shape: list[int], kind: int = element) -> str:
+        name: str = scope.get_unique_variable_name("constant")
+        container.add_initializer(name, kind, shape, values)
+        return name
+
+    rows = node("Cast", [source.full_name], to=element)
+    if ensemble.missing == ensemble.missing:
+        is_missing = node("Equal", [rows, constant([ensemble.missing], [1])])
+        rows = node("Where", [is_missing, constant([float("nan")], [1]), rows])
+    if ensemble.dtype == "float64":
+        near = node("LessOrEqual", [node("Abs", [rows]), constant([_LIGHTGBM_ZERO], [1])])
+        rows = node("Where", [near, constant([0.0], [1]), rows])
+    if ensemble.categories:
+        width = estimator.n_features_in_
+        mask = [index in ensemble.categories for index in range(width)]
+        acts = constant([float(one) for one in mask], [1, width], TensorProto.BOOL)
+        whole = node("Floor", [rows])
+        if ensemble.dtype == "float64":  # LightGBM rounds towards 0
+            whole = node("Mul", [node("Sign", [rows]), node("Floor", [node("Abs", [rows])])])
+        rows = node("Where", [acts, whole, rows])
+    asked = ensemble if ensemble.dtype == "float32" else _numbering(ensemble)
+    found = node("TreeEnsembleRegressor", [rows], op_domain="ai.onnx.ml", op_version=3,
+                 **_attributes(asked))  # fmt: skip
+    if ensemble.dtype == "float64":  # onnxruntime gives float32, so it is asked for leaves' numbers
+        leaves = [one.value for tree in ensemble.trees for one in tree if one.mode == "LEAF"]
+        places = node("Cast", [found], to=TensorProto.INT64)
+        values = node("Gather", [constant(leaves, [len(leaves)]), places], axis=0)
+        adds = [float(score == one) for one in ensemble.targets
+                for score in range(ensemble.n_targets)]  # fmt: skip
+        sums = constant(adds, [len(ensemble.trees), ensemble.n_targets])
+        scores = node("MatMul", [values, sums])
+    else:
+        scores = node("Add", [found, constant(ensemble.base, [1, ensemble.n_targets])])
+    if ensemble.scale != 1.0:
+        scores = node("Mul", [scores, constant([ensemble.scale], [1])])
+    linked = _link(ensemble, scores, node)
+    if len(operator.outputs) == 1:
+        _give(node, container, scope, linked, operator.outputs[0])
+        return
+    if ensemble.n_targets == 1:
+        linked = node("Concat", [node("Sub", [constant([1.0], [1]), linked]), linked], axis=1)
+    _give(node, container, scope, linked, operator.outputs[1])
+    best = node("ArgMax", [linked], axis=1, keepdims=0)
+    _label(estimator, best, operator.outputs[0], container, scope)
+
+
+def _link(ensemble: _Ensemble, scores: str, node: Any) -> str:
+    name: str
+    if ensemble.objective in _IDENTITY:
+        return scores
+    if ensemble.objective in _EXP:
+        name = node("Exp", [scores])
+    elif ensemble.objective in _SIGMOID:
+        name = node("Sigmoid", [scores])
+    elif ensemble.objective in _SOFTMAX:
+        name = node("Softmax", [scores], axis=1)
+    else:
+        raise RuntimeError(f"the objective {ensemble.objective}")
+    return name
+
+
+def _give(node: Any, container: Any, scope: Any, name: str, variable: Any) -> None:
+    """Cast a result to the type of an output."""
+    element = variable.type.to_onnx_type().tensor_type.elem_type
+    container.add_node("Cast", [name], [variable.full_name], to=element,
+                       name=scope.get_unique_operator_name("Cast"))  # fmt: skip
+
+
+def _label(estimator: Any, best: str, variable: Any, container: Any, scope: Any) -> None:
+    """Give the class at the place of the best score."""
+    classes = estimator.classes_.tolist()
+    text = isinstance(classes[0], str)
+    values = {"values_strings": classes} if text else {"values_int64s": [int(c) for c in classes]}
+    container.add_node(
+        "LabelEncoder",
+        [best],
+        [variable.full_name],
+        op_domain="ai.onnx.ml",
+        op_version=2,
+        name=scope.get_unique_operator_name("LabelEncoder"),
+        keys_int64s=list(range(len(classes))),
+        **values,
+    )
+
+
+def _numbering(ensemble: _Ensemble) -> _Ensemble:
+    """Return trees of which each gives the number of its leaf, counted through all of them."""
+    count, numbered = 0, []
+    for tree in ensemble.trees:
+        nodes = []
+        for one in tree:
+            nodes.append(one._replace(value=float(count)) if one.mode == "LEAF" else one)
+            count += one.mode == "LEAF"
+        numbered.append(nodes)
+    if count > _EXACT:
+        raise RuntimeError(f"more than {_EXACT} leaves")
+    each = list(range(len(numbered)))
+    return ensemble._replace(trees=numbered, targets=each, n_targets=len(numbered))
+
+
+def _attributes(ensemble: _Ensemble) -> dict[str, Any]:
+    import numpy as np
+    from onnx import numpy_helper
+
+    nodes = [(tree, place, one) for tree, found in enumerate(ensemble.trees)
+             for place, one in enumerate(found)]  # fmt: skip
+    leaves = [(tree, place, one) for tree, place, one in nodes if one.mode == "LEAF"]
+    found: dict[str, Any] = {
+        "n_targets": ensemble.n_targets,
+        "aggregate_function": "SUM",
+        "post_transform": "NONE",
+        "nodes_treeids": [tree for tree, _, _ in nodes],
+        "nodes_nodeids": [place for _, place, _ in nodes],
+        "nodes_featureids": [one.feature for _, _, one in nodes],
+        "nodes_modes": [one.mode for _, _, one in nodes],
+        "nodes_truenodeids": [one.true for _, _, one in nodes],
+        "nodes_falsenodeids": [one.false for _, _, one in nodes],
+        "nodes_missing_value_tracks_true": [int(one.missing_true) for _, _, one in nodes],
+        "target_treeids": [tree for tree, _, _ in leaves],
+        "target_nodeids": [place for _, place, _ in leaves],
+        "target_ids": [ensemble.targets[tree] for tree, _, _ in leaves],
+    }
+    numbers = {
+        "nodes_values": [one.threshold for _, _, one in nodes],
+        "target_weights": [one.value for _, _, one in leaves],
+    }
+    for name, values in numbers.items():
+        if ensemble.dtype == "float64":
+            array = np.array(values, dtype=np.float64)
+            found[f"{name}_as_tensor"] = numpy_helper.from_array(array, name=name)
+        else:
+            found[name] = values
+    return found
+
+
+def _read_lightgbm(estimator: Any) -> _Ensemble:
+    booster = estimator.booster_
+    text = booster.model_to_string(num_iteration=booster.best_iteration)
+    head, *trees = text.partition("\nend of trees")[0].split("\nTree=")
+    about = _fields(head)
+    objective, _, settings = about.get("objective", "").partition(" ")
+    told = dict(one.split(":") for one in settings.split() if ":" in one)
+    if "sqrt" in settings.split():
+        raise RuntimeError("a square root of the target")
+    found = [_lightgbm_tree(_fields(tree)) for tree in trees]
+    scores = int(about["num_tree_per_iteration"])
+    scale = 1.0
+    if "average_output" in head.splitlines():  # a random forest
+        scale = scores / len(found)
+    if objective in ("binary", "multiclassova"):
+        scale *= float(told["sigmoid"])
+    categories = {one.feature for tree in found for one in tree if one.mode == "BRANCH_EQ"}
+    return _Ensemble(
+        trees=found,
+        targets=[index % scores for index in range(len(found))],
+        n_targets=scores,
+        base=[0.0] * scores,
+        objective=objective,
+        scale=scale,
+        dtype="float64",
+        missing=float("nan"),
+        categories=sorted(categories),
+    )
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
+    if fields.get("is_linear", "0") != "0":
+        raise RuntimeError("linear trees")
+    values = [float(one) for one in fields["leaf_value"].split()]
+    if int(fields["num_leaves"]) == 1:
+        return [_Node(value=values[0])]
+    inner = len(values) - 1
+    lists = {name: fields[name].split() for name in ("split_feature", "threshold", "decision_type",
+                                                     "left_child", "right_child")}  # fmt: skip
+
+    def place(child: str) -> int:
+        """A leaf has a negative number: they come after the inner nodes."""
+        number = int(child)
+        return number if number >= 0 else inner + ~number
+
+    found: list[_Node] = []
+    more: list[_Node] = []
+    for index in range(inner):
+        feature, kind = int(lists["split_feature"][index]), int(lists["decision_type"][index])
+        left, right = place(lists["left_child"][index]), place(lists["right_child"][index])
+        threshold, missing = float(lists["threshold"][index]), kind >> 2 & 3
+        if kind & 1:
+            known = _lightgbm_categories(fields, int(threshold))
+            first = inner + len(values) + len(more)
+            chain = _chain(feature, known, left, right, False, first)
+            found.append(chain[0])
+            more += chain[1:]
+        elif missing == 1:
+            raise RuntimeError("zeros that are missing")
+        else:  # without a missing value in training it is read as 0
+            to_left = bool(kind & 2) if missing == 2 else threshold >= 0.0
+            found.append(_Node(feature, "BRANCH_LEQ", threshold, left, right, to_left))
+    return [*found, *(_Node(value=value) for value in values), *more]
+
+
+def _lightgbm_categories(fields: dict[str, str], index: int) -> list[int]:
+    bounds = [int(one) for one in fields["cat_boundaries"].split()]
+    words = [int(one) for one in fields["cat_threshold"].split()][bounds[index] : bounds[index + 1]]
+    return [32 * at + bit for at, word in enumerate(words) for bit in range(32) if word >> bit & 1]
+
+
+def _chain(
+    feature: int, categories: list[int], true: int, false: int, missing_true: bool, first: int
+) -> list[_Node]:
+    """Return a node for each category: its own goes to `true`, those of none of them to `false`.
+
+    All but the first lie from the place `first` on.
+    """
+    last = len(categories) - 1
+    return [
+        _Node(feature, "BRANCH_EQ", float(category), true,
+              false if index == last else first + index, missing_true)
+        for index, category in enumerate(categories)
+    ]  # fmt: skip
+
+
+def _read_xgboost(estimator: Any) -> _Ensemble:
+    import numpy as np
+
+    booster = estimator.get_booster()
+    stopped = getattr(estimator, "best_iteration", None) if _stopped_early(booster) else None
+    if stopped is not None:
+        booster = booster[: stopped + 1]
+    learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+    if learner["gradient_booster"]["name"] != "gbtree":
+        raise RuntimeError(f"the booster {learner['gradient_booster']['name']}")
+    model, about = learner["gradient_booster"]["model"], learner["learner_model_param"]
+    if int(about["num_target"]) > 1:
+        raise RuntimeError("several targets")
+    scores = max(int(about["num_class"]), 1)
+    objective = learner["objective"]["name"]
+    said = json.loads(about["base_score"])
+    base = np.array(said if isinstance(said, list) else [said], dtype=np.float32)
+    if objective in _SIGMOID:
+        base = np.log(base) - np.log1p(-base)
+    elif objective in _EXP:
+        base = np.log(base)
+    found = [_xgboost_tree(tree) for tree in model["trees"]]
+    categories = {one.feature for tree in found for one in tree if one.mode == "BRANCH_EQ"}
+    return _Ensemble(
+        trees=found,
+        targets=list(model["tree_info"]),
+        n_targets=scores,
+        base=np.broadcast_to(base, scores).tolist(),
+        objective=objective,
+        scale=1.0,
+        dtype="float32",
+        missing=float(estimator.missing),
+        categories=sorted(categories),
+    )
+
+
+def _stopped_early(booster: Any) -> bool:
+    return booster.attr("best_iteration") is not None
+
+
+def _xgboost_tree(tree: dict[str, Any]) -> list[_Node]:
+    if int(tree["tree_param"]["size_leaf_vector"]) > 1:
+        raise RuntimeError("leaves of several targets")
+    categories = {
+        at: tree["categories"][begin : begin + size]
+        for at, begin, size in zip(
+            tree["categories_nodes"],
+            tree["categories_segments"],
+            tree["categories_sizes"],
+            strict=True,
+        )
+    }
+    found: list[_Node] = []
+    more: list[_Node] = []
+    for at, (left, right) in enumerate(
+        zip(tree["left_children"], tree["right_children"], strict=True)
+    ):
+        threshold, feature = float(tree["split_conditions"][at]), tree["split_indices"][at]
+        to_left = bool(tree["default_left"][at])
+        if left == -1:
+            found.append(_Node(value=threshold))
+        elif tree["split_type"][at]:  # those that are listed go right
+            first = len(tree["left_children"]) + len(more)
+            chain = _chain(feature, categories[at], right, left, not to_left, first)
+            found.append(chain[0])
+            more += chain[1:]
+        else:
+            found.append(_Node(feature, "BRANCH_LT", threshold, left, right, to_left))
+    return [*found, *more]

@@ -1,0 +1,332 @@
+"""What skl2onnx cannot convert, or converts into something else than the estimator, mended.
+
+- Trees and support vector machines compute in float32 in onnxruntime, and scikit-learn's trees
+  compare float32 inputs with thresholds: so in a float64 graph their inputs are cast, and the
+  thresholds are the ones that skl2onnx rounds towards minus infinity for float32. Without it a
+  scaler before a forest moved rows to other leaves.
+- The attributes of HistGradientBoosting are numpy's scalars, which onnx refuses
+  (skl2onnx 1.20 with onnx 1.23).
+- onnxruntime has no Imputer in float64.
+- LinearSVC behind another step is asked for an option that it does not have (skl2onnx 1.20).
+- Columns that are joined get the widest of their types, not that of the first.
+- VotingClassifier is refused with flatten_transform, which decides nothing that it predicts.
+- SimpleImputer takes text only where a text marks what is missing.
+- The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
+- Vectorizers of letters, of n-grams without stop words, and with most token patterns find other
+  features than scikit-learn: they are refused, as labels alone may not show it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+from artifact_pipeline.builder.formats import onnx_exact
+
+TREES_AND_KERNELS = (
+    *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
+    *("ExtraTreeRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"),
+    *("GradientBoostingClassifier", "GradientBoostingRegressor"),
+    *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
+    *("RandomForestClassifier", "RandomForestRegressor", "SVC", "SVR"),
+)
+Convert = Callable[[Any, Any, Any], None]
+
+_PATTERN = r"(?u)\b\w\w+\b"
+"""scikit-learn's default."""
+_PLAIN_PATTERN = re.compile(r"\[[^\s\\\[\]^]+\]\+")
+"""Letters of a set: RE2 takes escapes for ASCII, and the longest of alternatives."""
+# The locale must be one that systems have.
+_WORDS = {"tokenexp": rb"[\pL\pN_]+", "mincharnum": 2}
+_ASCII = b"[a-zA-Z0-9_]+"
+_LOCALE = "C.UTF-8"
+
+
+class _Float32:
+    """An operator with other variables than its own, which belong to the graph already."""
+
+    def __init__(self, operator: Any, inputs: list[Any], outputs: list[Any]) -> None:
+        self._operator, self.inputs, self.outputs = operator, inputs, outputs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
+
+    @property
+    def input_full_names(self) -> list[str]:
+        return [one.full_name for one in self.inputs]
+
+    @property
+    def output_full_names(self) -> list[str]:
+        return [one.full_name for one in self.outputs]
+
+
+class _Plain:
+    """A container whose nodes get Python's own numbers as attributes."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *words: Any, **attributes: Any) -> Any:
+        return self._container.add_node(*words, **{k: _plain(v) for k, v in attributes.items()})
+
+
+@cache
+def register() -> None:
+    """Put the mended converters in the place of skl2onnx's."""
+    from skl2onnx.common._registration import (
+        get_converter,
+        get_shape_calculator,
+        register_converter,
+        register_shape_calculator,
+    )
+
+    def replace(name: str, mended: Callable[[Convert, Any, Any, Any], None]) -> None:
+        before = get_converter(f"Sklearn{name}")
+
+        def convert(scope: Any, operator: Any, container: Any) -> None:
+            mended(before._fct, scope, operator, container)
+
+        register_converter(
+            f"Sklearn{name}", convert, overwrite=True, options=before.get_allowed_options()
+        )
+
+    for name in TREES_AND_KERNELS:
+        replace(name, _in_float32)
+    own = dict.fromkeys(onnx_exact.FORESTS, onnx_exact.forest)
+    own |= dict.fromkeys(onnx_exact.BOOSTED, onnx_exact.boosted) | dict.fromkeys(
+        onnx_exact.LINEAR, onnx_exact.linear
+    )
+    own["TfidfVectorizer"] = onnx_exact.tfidf_vectorizer
+    own["TfidfTransformer"] = onnx_exact.tfidf_transformer
+    for name, convert in own.items():
+        replace(name, _where_wide(convert))
+        _give_wide(name)
+    encoders: dict[str, Callable[..., None]] = {
+        "OneHotEncoder": onnx_exact.one_hot,
+        "OrdinalEncoder": onnx_exact.ordinal,
+        "CountVectorizer": _as_before,
+    }
+    for name, encode in encoders.items():
+        replace(name, _encoding(encode))
+        _give_wide(name)
+    replace("CountVectorizer", _find_words)
+    replace("SimpleImputer", _impute)
+    replace("VotingClassifier", _vote)
+    # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
+    svc = get_converter("SklearnLinearSVC")
+    options = {**(svc.get_allowed_options() or {}), "zipmap": [True, False, "columns"]}
+    register_converter("SklearnLinearSVC", svc._fct, overwrite=True, options=options)
+    shape = get_shape_calculator("SklearnConcat")
+
+    def widest(operator: Any) -> None:
+        shape(operator)
+        _widen(operator)
+
+    register_shape_calculator("SklearnConcat", widest, overwrite=True)
+
+
+_wide = False
+"""Whether the graph that is being made is in float64."""
+
+
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Let converters know the precision of the graph that is being made."""
+    global _wide
+    _wide = dtype == "float64"
+    try:
+        yield
+    finally:
+        _wide = False
+
+
+def _where_wide(convert: Convert) -> Callable[[Convert, Any, Any, Any], None]:
+    """Return a converter that takes the place of skl2onnx's in float64, unless that is asked for
+    more than labels and probabilities."""
+
+    def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
+        options = container.get_options(operator.raw_operator, fail=False) or {}
+        more = any(options.get(name) for name in ("raw_scores", "decision_path", "decision_leaf"))
+        (before if more or not _wide else convert)(*(scope, operator, container))
+
+    return chosen
+
+
+def _encoding(
+    encode: Callable[..., None],
+) -> Callable[[Convert, Any, Any, Any], None]:
+    """Return a converter of an encoder whose output is declared in float64 there."""
+
+    def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
+        if _wide:
+            encode(partial(_cast_outputs, before), scope, operator, container)
+        else:
+            before(scope, operator, container)
+
+    return chosen
+
+
+def _as_before(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    convert(scope, operator, container)
+
+
+def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    """Convert with an output in float32, and cast it to what is declared."""
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    [output] = operator.outputs
+    if not isinstance(output.type, DoubleTensorType):
+        convert(scope, operator, container)
+        return
+    narrow = scope.declare_local_variable("narrow", FloatTensorType(output.type.shape))
+    convert(scope, _Float32(operator, list(operator.inputs), [narrow]), container)
+    name = scope.get_unique_operator_name("Cast")
+    container.add_node(
+        "Cast", [narrow.full_name], [output.full_name], to=TensorProto.DOUBLE, name=name
+    )
+
+
+def _give_wide(name: str) -> None:
+    """Let what an estimator gives be declared in float64, where the graph is."""
+    from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    before = get_shape_calculator(f"Sklearn{name}")
+
+    def widened(operator: Any) -> None:
+        before(operator)
+        for output in operator.outputs if _wide else ():
+            if isinstance(output.type, FloatTensorType):
+                output.type = DoubleTensorType(output.type.shape)
+
+    register_shape_calculator(f"Sklearn{name}", widened, overwrite=True)
+
+
+def mend(graph: Any) -> None:
+    """Let tokenizers find the words that scikit-learn finds, and name the version of the operators
+    that are used, in place."""
+    from onnx import helper
+
+    if any(node.op_type == "TreeEnsemble" for node in graph.graph.node):
+        for opset in graph.opset_import:
+            if opset.domain == onnx_exact.ML:
+                opset.version = onnx_exact.ML_VERSION
+    for node in graph.graph.node:
+        if node.op_type == "StringNormalizer":
+            kept = [one for one in node.attribute if one.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, helper.make_attribute("locale", _LOCALE)])
+        if node.op_type == "Tokenizer":
+            found = {one.name: one for one in node.attribute}
+            if "tokenexp" in found and found["tokenexp"].s == _ASCII:
+                found["tokenexp"].s = _WORDS["tokenexp"]
+                found["mincharnum"].i = _WORDS["mincharnum"]
+
+
+def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    plain = _Plain(container)
+    [wide] = operator.inputs
+    if not isinstance(wide.type, DoubleTensorType):
+        convert(scope, operator, plain)
+        return
+
+    def cast(source: Any, target: Any, to: int) -> None:
+        name = scope.get_unique_operator_name("Cast")
+        plain.add_node("Cast", [source.full_name], [target.full_name], to=to, name=name)
+
+    def narrow(variable: Any) -> Any:
+        if not isinstance(variable.type, DoubleTensorType):
+            return variable
+        return scope.declare_local_variable("narrow", FloatTensorType(variable.type.shape))
+
+    inward, outward = narrow(wide), [narrow(one) for one in operator.outputs]
+    cast(wide, inward, TensorProto.FLOAT)
+    convert(scope, _Float32(operator, [inward], outward), plain)
+    for one, variable in zip(outward, operator.outputs, strict=True):
+        if one is not variable:
+            cast(one, variable, TensorProto.DOUBLE)
+
+
+def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    import numpy as np
+    from onnx import TensorProto
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+
+    imputer, inputs = operator.raw_operator, operator.inputs
+    if imputer.add_indicator:
+        raise RuntimeError("an imputer that marks what was missing")
+    if isinstance(inputs[0].type, StringTensorType) and not isinstance(imputer.missing_values, str):
+        # No text is NaN, so none is filled: the estimator is given a missing text as a text, too.
+        names = [one.full_name for one in inputs]
+        name = scope.get_unique_operator_name("Concat")
+        container.add_node("Concat", names, [operator.outputs[0].full_name], axis=1, name=name)
+        return
+    if not isinstance(inputs[0].type, DoubleTensorType):
+        convert(scope, operator, container)
+        return
+    fill = np.asarray(imputer.statistics_, dtype=np.float64)
+    missing = imputer.missing_values
+    if len(inputs) > 1 or missing == missing or np.isnan(fill).any():
+        raise RuntimeError("an imputer that is none of NaN alone")
+    values, mask = (scope.get_unique_variable_name(name) for name in ("fill", "missing"))
+    container.add_initializer(values, TensorProto.DOUBLE, [1, len(fill)], fill.tolist())
+    source, target = inputs[0].full_name, operator.outputs[0].full_name
+    for kind, words, out in (("IsNaN", [source], mask), ("Where", [mask, values, source], target)):
+        name = scope.get_unique_operator_name(kind)
+        container.add_node(kind, words, [out], name=name)
+
+
+def _find_words(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    """Convert a vectorizer whose words a graph finds as scikit-learn does."""
+    model = operator.raw_operator
+    if model.analyzer != "word":
+        raise RuntimeError("a vectorizer of letters: its white space would be kept")
+    if model.stop_words is not None and model.ngram_range[1] > 1:
+        raise RuntimeError("a vectorizer of n-grams: its stop words would part them")
+    if model.token_pattern != _PATTERN and not _PLAIN_PATTERN.fullmatch(model.token_pattern):
+        raise RuntimeError("a vectorizer with a token_pattern that RE2 may read otherwise")
+    convert(scope, operator, container)
+
+
+def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    import copy
+
+    import numpy as np
+
+    voter = copy.copy(operator.raw_operator)
+    voter.flatten_transform = False  # it decides what is transformed, and not what is predicted
+    if voter.weights is not None:  # those of estimators that were dropped are still among them
+        voter.weights = np.asarray(voter._weights_not_none, dtype=np.float64)
+    operator.raw_operator = voter
+    convert(scope, operator, container)
+
+
+def _widen(operator: Any) -> None:
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
+
+    order = (Int64TensorType, FloatTensorType, DoubleTensorType)
+    kinds = [type(one.type) for one in operator.inputs]
+    if all(kind in order for kind in kinds):
+        output = operator.outputs[0]
+        output.type = max(kinds, key=order.index)(output.type.shape)
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as onnx takes it."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [int(one) if isinstance(one, bool | np.bool_) else _plain(one) for one in value]
+    return value.item() if isinstance(value, np.generic) else value

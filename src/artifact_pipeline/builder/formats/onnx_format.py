@@ -1,0 +1,329 @@
+"""The open form: an ONNX graph, which runs anywhere and holds no code of its own.
+
+float64 where converter and runtime know all of the estimator's operators, else float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from artifact_pipeline.builder.artifact.manifest import Interface, Port
+from artifact_pipeline.builder.config.messages import first_line
+from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.formats import onnx_boosters, onnx_converters, onnx_limits
+from artifact_pipeline.builder.formats.base import (
+    FORMS,
+    Batch,
+    Form,
+    Outputs,
+    PredictFunction,
+    names_of,
+)
+from artifact_pipeline.builder.formats.deadline import at_most, watch
+from artifact_pipeline.builder.model.estimators import boosters_of
+from artifact_pipeline.errors import VerificationError
+
+if TYPE_CHECKING:
+    import onnxruntime
+    from numpy.typing import NDArray
+
+_FLOATS = ("tensor(double)", "tensor(float)")
+_TYPES = {
+    "float64": _FLOATS,
+    "float32": _FLOATS,
+    "int64": ("tensor(int64)",),
+    "string": ("tensor(string)",),
+}
+"""What onnxruntime calls the dtypes of a manifest."""
+
+
+def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes | str]]:
+    """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
+
+    `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
+    `c1`, …. It gives `label`, and `probabilities` if the estimator does; that of a regressor gives
+    `prediction`. A graph in float64 is held to the bound of float32, too: trees compute in that.
+    Where there is none, the reason is given in its place.
+    """
+    for dtype, first in (("float64", 0), ("float32", 1)):
+        graph = _convert(estimator, rows, dtype)
+        for form in FORMS[first:2] if isinstance(graph, bytes) else FORMS[first : first + 1]:
+            yield form._replace(dtype=dtype), graph
+
+
+def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | str:
+    from skl2onnx import to_onnx
+    from sklearn.base import is_regressor
+
+    onnx_converters.register()
+    for package in boosters_of(estimator):
+        onnx_boosters.register(package)
+    gives_probabilities = hasattr(estimator, "predict_proba")
+    try:
+        inputs, source = _inputs(estimator, rows, dtype)
+        # It warns of its own habits.
+        with warnings.catch_warnings(action="ignore"), onnx_converters.precision(dtype):
+            graph = to_onnx(
+                source,
+                initial_types=inputs,
+                options={"zipmap": False} if gives_probabilities else None,
+                # Left unset it is random, and an artifact's bytes must not be.
+                name="model",
+            )
+    except Exception as error:  # noqa: BLE001  (a converter may raise anything)
+        return _reason(error)
+    if not edge_cases.lowercase(estimator)[1]:  # see `parity.lowered_columns`
+        return "onnxruntime would put a text in lower case by other rules than Python's"
+    if not gives_probabilities:
+        graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
+    onnx_converters.mend(graph)
+    if isinstance(rows, list) and len(inputs) == 1:
+        _join(graph, inputs[0][1], names_of(rows))
+    data: bytes = graph.SerializeToString(deterministic=True)
+    return data
+
+
+def _reason(error: Exception) -> str:
+    """Return why skl2onnx does not convert an estimator, in a few words."""
+    said = first_line(error)
+    if unknown := re.search(r"shape calculator for type '<class '([\w.]+)'>'", said):
+        return f"skl2onnx has no converter for {unknown[1].rpartition('.')[2]}"
+    return f"skl2onnx does not convert it: {said[:120].rstrip(' .')}"
+
+
+def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
+    """Return the inputs of the graph, and the estimator as the converter takes it.
+
+    An estimator that begins with branches takes its columns one by one, and by their numbers:
+    the converter would change their names. Any other takes them as one matrix.
+    """
+    from skl2onnx.common import data_types as types
+
+    number = {"float64": types.DoubleTensorType, "float32": types.FloatTensorType}[dtype]
+    if not isinstance(rows, list):
+        return [("X", number([None, rows.shape[1]]))], estimator
+    texts = [one.dtype.kind == "O" for one in rows]
+    if any(texts) and not all(texts) and not _begins_with_branches(estimator):
+        from artifact_pipeline.builder.formats import onnx_columnwise
+
+        estimator = onnx_columnwise.split(estimator, texts) or estimator
+    if _begins_with_branches(estimator):
+        inputs = [
+            (name, (types.StringTensorType if text else number)([None, 1]))
+            for name, text in zip(names_of(rows), texts, strict=True)
+        ]
+        return inputs, _numbered(estimator)
+    if any(texts) and not all(texts):
+        raise TypeError("a matrix of numbers and text")
+    return [("X", (types.StringTensorType if any(texts) else number)([None, len(rows)]))], estimator
+
+
+def _begins_with_branches(estimator: Any) -> bool:
+    return hasattr(getattr(estimator, "steps", [(None, estimator)])[0][1], "transformers_")
+
+
+def _numbered(estimator: Any) -> Any:
+    """Return a copy whose branches name their columns by number."""
+    found = copy.deepcopy(estimator)
+    branches = found.steps[0][1] if hasattr(found, "steps") else found
+    numbers = {name: index for index, name in enumerate(getattr(branches, "feature_names_in_", ()))}
+
+    def number(columns: Any) -> Any:
+        if isinstance(columns, str):
+            return numbers[columns]
+        return [numbers.get(one, one) for one in columns]
+
+    branches.transformers_ = [
+        (n, one, number(columns)) for n, one, columns in branches.transformers_
+    ]
+    return found
+
+
+def _join(graph: Any, kind: Any, names: list[str]) -> None:
+    """Let a graph of a matrix take its columns one by one, in place."""
+    from onnx import helper
+
+    element = kind.to_onnx_type().tensor_type.elem_type
+    del graph.graph.input[:]
+    graph.graph.input.extend(
+        helper.make_tensor_value_info(name, element, [None, 1]) for name in names
+    )
+    graph.graph.node.insert(0, helper.make_node("Concat", names, ["X"], name="columns", axis=1))
+
+
+def _first_alone(graph: Any, wanted: str) -> Any:
+    """Name the first output as wanted, and cut the scores off, which are not comparable."""
+    from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+
+    name = graph.graph.output[0].name
+    cut = select_model_inputs_outputs(graph, outputs=[name])
+    # Inside a Pipeline the converter names a result `label` and the output otherwise.
+    renamed = {name: wanted, wanted: f"inner_{wanted}"} if name != wanted else {}
+    for node in cut.graph.node:
+        node.input[:] = [renamed.get(one, one) for one in node.input]
+        node.output[:] = [renamed.get(one, one) for one in node.output]
+    cut.graph.output[0].name = wanted
+    return cut
+
+
+@cache
+def runtime() -> Any:
+    """Return the module onnxruntime, imported so that it reports nothing to its maker.
+
+    Its wheels send usage events, and keep them in a file in the user's cache until then, unless
+    this variable is set before it loads. What its sessions may hold in memory is bounded.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime as ort
+
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": onnx_limits.MAX_MEMORY}))
+    return ort
+
+
+def preload() -> None:
+    """Begin to import onnxruntime beside other work; whoever needs it then waits for the rest."""
+    threading.Thread(target=runtime, name="import onnxruntime").start()
+
+
+def load(verified: bytes, where: str, *, interface: Interface | None = None) -> PredictFunction:
+    """Return what runs a graph whose bytes were verified.
+
+    `interface` is what the manifest says of it, None while it is being made.
+
+    Raises:
+        VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
+            cannot load it, or not in time, or it has other inputs or outputs than is said.
+    """
+    ort = runtime()  # first: numpy does not bear to be imported by two threads at once
+    onnx_limits.check(verified, where)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Left to itself the runtime guesses from the bytes, and would read what `limits` did not.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        with at_most(onnx_limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
+            session = ort.InferenceSession(
+                verified,
+                options,
+                providers=["CPUExecutionProvider"],
+                # It would compute parts of the graph while it loads, outside all bounds.
+                disabled_optimizers=["ConstantFolding"],
+                enable_fallback=0,  # it would print, and try the same again
+            )
+    except Exception as error:  # onnxruntime's errors share no other parent
+        said = f"onnxruntime does not load it: {_said(error)}"
+        raise VerificationError(said, where=where) from error
+    if interface is not None:
+        _check_ports("inputs", session.get_inputs(), interface.inputs, where)
+        _check_ports("outputs", session.get_outputs(), interface.outputs, where)
+    inputs = [(one.name, one.type) for one in session.get_inputs()]
+    given = {one.name for one in session.get_outputs()}
+    outputs = ["label", "probabilities"] if "probabilities" in given else ["label"]
+    if "prediction" in given:
+        outputs = ["prediction"]
+    chunk = max(1, onnx_limits.MAX_CELLS // onnx_limits.width(verified))
+    return partial(_run, session, inputs, outputs, chunk, where)
+
+
+def _check_ports(what: str, found: list[Any], said: list[Port], where: str) -> None:
+    """Raise a VerificationError unless a graph's inputs or outputs are what a manifest says.
+
+    A size that the graph leaves open may be any; a float may have another precision.
+    """
+    graph = {one.name: one for one in found}
+    wrong = sorted(graph.keys() ^ {port.name for port in said})
+    for port in said if not wrong else ():
+        one, sizes = graph[port.name], [size for size in port.shape[1:] if size != 1]
+        known = [size for size in (one.shape or [])[1:] if isinstance(size, int) and size != 1]
+        if one.type not in _TYPES[port.dtype] or (known and known != sizes):
+            wrong.append(port.name)
+    if wrong:
+        raise VerificationError(
+            f"the {what} of the graph are not those of its manifest: {wrong[0][:40]!a}", where=where
+        )
+
+
+def _run(
+    session: onnxruntime.InferenceSession,
+    inputs: list[tuple[str, str]],
+    outputs: list[str],
+    chunk: int,
+    where: str,
+    rows: Batch,
+    seconds: float | None = None,
+) -> Outputs:
+    """Return the labels and probabilities of rows, computed `chunk` rows at a time.
+
+    Raises:
+        VerificationError: if the graph fails on it, takes or gives other things than it should,
+            or takes more memory or time than a model may.
+    """
+    import numpy as np
+
+    options = runtime().RunOptions()
+    options.log_severity_level = 4
+    count = len(rows[0]) if isinstance(rows, list) else len(rows)
+    most = onnx_limits.seconds(count)
+    end = watch.begin(
+        most if seconds is None else min(most, seconds), lambda: setattr(options, "terminate", True)
+    )
+    try:
+        parts = []
+        for first in range(0, max(count, 1), chunk):
+            some = _slice(rows, first, first + chunk) if chunk < count else rows
+            size = min(chunk, count - first)
+            parts.append(session.run(outputs, _feed(inputs, some, size), options))
+        values = (
+            parts[0]
+            if len(parts) == 1
+            else [np.concatenate(one) for one in zip(*parts, strict=True)]
+        )
+        predicted = values[0].reshape(count)
+        return Outputs(predicted, values[1].clip(0.0, 1.0) if len(values) > 1 else None)
+    except Exception as error:  # onnxruntime's errors share no other parent
+        said = f"onnxruntime does not run it: {_said(error)}"
+        raise VerificationError(said, where=where) from error
+    finally:
+        watch.done(end)
+
+
+def _feed(inputs: list[tuple[str, str]], rows: Batch, count: int) -> dict[str, NDArray[Any]]:
+    if not isinstance(rows, list):
+        [(name, kind)] = inputs
+        return {name: _as(rows, kind)}
+    given = dict(zip(names_of(rows), rows, strict=True))
+    return {name: _as(given[name].reshape(count, 1), kind) for name, kind in inputs}
+
+
+def _slice(rows: Batch, first: int, end: int) -> Batch:
+    return [one[first:end] for one in rows] if isinstance(rows, list) else rows[first:end]
+
+
+def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
+    if kind == "tensor(string)":
+        return column
+    dtype = "float32" if kind == "tensor(float)" else "float64"
+    if column.dtype == dtype:
+        return column
+    import numpy as np
+
+    with np.errstate(over="ignore"):  # what a float32 does not hold is infinite there
+        return column.astype(dtype)
+
+
+def _said(error: Exception) -> str:
+    """Return what onnxruntime says, on one line, without where its maker's sources lay."""
+    return re.sub(r"/onnxruntime_src/\S+ ", "", first_line(error))[:200]

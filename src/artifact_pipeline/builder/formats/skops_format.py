@@ -1,0 +1,174 @@
+"""The form for estimators that no graph was proven equal to: skops, opened by lists of ours.
+
+An archive of objects is a program in disguise, so it is opened only if its origin is known, as a
+pickle is. Even then the reader decides what it builds (`skops_checks`), never the archive.
+
+skops names its parts by addresses in memory and stamps them with the time; `export` numbers them
+in their order and leaves the time out, so that equal models have equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from artifact_pipeline.builder.artifact.manifest import Interface
+from artifact_pipeline.builder.config.messages import first_line
+from artifact_pipeline.builder.formats.base import BY_NAME, Batch, Form, Outputs, PredictFunction
+from artifact_pipeline.builder.formats.origin import Origin, require_known
+from artifact_pipeline.builder.model.estimators import (
+    as_labels,
+    parts_of,
+    predict_with_proba,
+    strip_process_state,
+)
+from artifact_pipeline.builder.recipe import Recipe
+from artifact_pipeline.errors import VerificationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SCHEMA = "schema.json"
+_FIRST = (1980, 1, 1, 0, 0, 0)
+_PART = re.compile(r"[0-9]{1,9}\.npy")
+
+
+def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
+    """Yield the skops form of a fitted estimator, if skops can say it."""
+    import skops.io
+
+    from artifact_pipeline.builder.formats import skops_parts
+
+    strip_process_state(estimator)
+    try:
+        archive = _numbered(skops.io.dumps(skops_parts.plain(estimator)))
+    except Exception:  # noqa: BLE001  (what skops raises of an object that it cannot say)
+        return
+    yield BY_NAME["skops"], archive
+
+
+def load(
+    verified: bytes,
+    where: str,
+    *,
+    origin: Origin,
+    recipe: Recipe,
+    interface: Interface | None = None,
+) -> PredictFunction:
+    """Return what runs the estimator in an archive whose bytes were verified.
+
+    It may hold the classes that its recipe names. `interface` is what the manifest says of it,
+    None while it is being made.
+
+    Raises:
+        UntrustedModel: if its origin is unknown; nothing of it is read then.
+        VerificationError: if it is no archive as `export` writes it, holds what `skops_checks`
+            refuses, or does not fit the interface.
+    """
+    require_known(origin, where=where)
+    import skops.io
+
+    from artifact_pipeline.builder.formats import skops_checks, skops_parts
+
+    try:
+        schema = _check(verified)
+        allowed = skops_checks.allowed_classes(recipe)
+        skops_checks.check_schema(schema, allowed)
+        estimator = skops.io.loads(verified, trusted=[*allowed, "numpy.dtype"])
+        skops_checks.check_objects(estimator, allowed)
+        skops_parts.restored(estimator)
+        if interface is not None:
+            _check_interface(estimator, interface)
+    except Exception as error:  # a hostile archive may make it raise anything
+        said = f"skops does not load it: {first_line(error)[:200]}"
+        raise VerificationError(said, where=where) from error
+
+    def run(rows: Batch, seconds: float | None = None) -> Outputs:
+        try:
+            X = _framed(rows, estimator) if isinstance(rows, list) else rows
+            predicted, probabilities = predict_with_proba(estimator, X)
+            return Outputs(predicted.reshape(len(X)), probabilities)
+        except Exception as error:  # as above
+            said = f"it does not predict: {first_line(error)[:200]}"
+            raise VerificationError(said, where=where) from error
+
+    return run
+
+
+def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:
+    from artifact_pipeline.builder.data.frames import frame
+
+    return frame(dict(zip(_names_of(estimator, len(columns)), columns, strict=True)))
+
+
+def _names_of(estimator: Any, count: int) -> Any:
+    """Return the names that an estimator knows its columns by; without any they are numbered."""
+    for part in parts_of(estimator):  # the first step may know none, and the second its own
+        names = getattr(part, "feature_names_in_", ())
+        if len(names) == count:
+            return names
+    return range(count)
+
+
+def _numbered(archive: bytes) -> bytes:
+    """Return an archive whose parts are named by their order, without times or compression."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as source:
+        schema = source.read(_SCHEMA).decode()
+        numbers: dict[str, str] = {}
+
+        def number(found: re.Match[str]) -> str:
+            return found[1] + numbers.setdefault(found[2], str(len(numbers)))
+
+        # A name is an address, so it stands where an `__id__` or a `file` does.
+        schema = re.sub(r'("(?:__id__|file)": "?)([0-9]+)', number, schema)
+        parts = {_SCHEMA: schema.encode()}
+        for name in source.namelist():
+            if name != _SCHEMA:
+                address, dot, kind = name.partition(".")
+                parts[numbers[address] + dot + kind] = source.read(name)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
+        for name in sorted(parts):
+            entry = zipfile.ZipInfo(name, _FIRST)
+            entry.create_system = 3  # Windows would write another
+            file.writestr(entry, parts[name])
+    return target.getvalue()
+
+
+def _check_interface(estimator: Any, interface: Interface) -> None:
+    """Refuse an estimator that takes other features, or predicts other labels, than is said."""
+    if getattr(estimator, "n_features_in_", None) not in (None, len(interface.features)):
+        raise ValueError("it takes another number of features than the manifest says")
+    names = _names_of(estimator, len(interface.features))
+    if interface.columns and [str(name) for name in names] != interface.features:
+        raise ValueError("it takes other features than the manifest says")
+    if interface.labels and as_labels(estimator.classes_).tolist() != interface.labels:
+        raise ValueError("it predicts other labels than the manifest says")
+
+
+def _check(archive: bytes) -> bytes:
+    """Return the schema of an archive, if it holds our parts alone and unpacks to its own size.
+
+    It begins with its first part: zip is read from the end, and whatever stands before it is
+    nothing to a reader.
+
+    Raises:
+        ValueError: for any other.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        entries = file.infolist()
+    names = [entry.filename for entry in entries]
+    if len(set(names)) < len(names) or sum(entry.file_size for entry in entries) > len(archive):
+        raise ValueError("it unpacks to more than it is")
+    if min((entry.header_offset for entry in entries), default=1):
+        raise ValueError("it does not begin as an archive")
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
+            raise ValueError(f"{entry.filename!a} is compressed")
+        if entry.filename != _SCHEMA and not _PART.fullmatch(entry.filename):
+            raise ValueError(f"{entry.filename!a} is no part of a model")
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        return file.read(_SCHEMA)

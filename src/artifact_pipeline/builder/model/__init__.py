@@ -1,0 +1,1 @@
+"""Estimators built from a config, searched and fitted."""

@@ -1,0 +1,73 @@
+"""Who may send requests: the Host and the Origin that they name, and the token."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from artifact_pipeline.serving.http.errors import HTTPError
+from artifact_pipeline.serving.http.headers import Headers
+from artifact_pipeline.serving.options import ServerOptions
+
+_KNOWN_HOSTS = 64
+"""Host headers whose check is remembered; a client could otherwise fill the memory."""
+
+
+class RequestGuard:
+    """The names and the token of a server."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self._names = {"localhost", options.host.lower(), *(n.lower() for n in options.names)}
+        self._known: set[bytes] = set()
+        self._token = None if options.token is None else options.token.encode()
+
+    def check(self, headers: Headers) -> None:
+        """Check that a request is meant for this server, and not sent by another site's page.
+
+        A page of another site can make a name resolve to this machine, so names are listed; an
+        address always means the machine that it belongs to.
+
+        Raises:
+            HTTPError: 400 without a Host, 421 for a foreign Host, 403 for a foreign Origin.
+        """
+        host = headers.get(b"host")
+        if not host:  # the HTTP server adds an empty one where there is none
+            raise HTTPError(400, "the request has no Host header")
+        if host not in self._known:
+            self._check_host(host)
+        origin = headers.get(b"origin")
+        if origin is not None and origin.partition(b"://")[2] != host:
+            raise HTTPError(403, "requests from pages of other sites are not answered")
+
+    def authorize(self, headers: Headers) -> None:
+        """Check the token of a request, if the server has one.
+
+        Raises:
+            HTTPError: 401 if it is missing or wrong.
+        """
+        if self._token is None:
+            return
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(b" "), self._token):
+            raise HTTPError(
+                401,
+                "expected the header Authorization: Bearer TOKEN with this server's token",
+                (b"www-authenticate", b"Bearer"),
+            )
+
+    def _check_host(self, host: bytes) -> None:
+        text = host.decode("latin-1").lower()
+        name = text.rpartition(":")[0] if text.rpartition(":")[2].isdecimal() else text
+        name = name.removeprefix("[").removesuffix("]")
+        if name not in self._names and not _is_address(name):
+            raise HTTPError(421, "this Host is not served; add it with --allow-host")
+        if len(self._known) < _KNOWN_HOSTS:
+            self._known.add(host)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

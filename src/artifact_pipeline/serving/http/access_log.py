@@ -1,0 +1,62 @@
+"""The access log: a line of JSON per request, written by a thread that never delays a response.
+
+A reader that stops reading fills the queue, and a reader that ended breaks the pipe: both lose
+lines and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from artifact_pipeline.serving.http.response import Response
+
+QUEUED_LINES = 10_000
+"""Lines that wait for a slow reader; further ones are dropped."""
+_FLUSH_SECONDS = 1.0
+
+
+class AccessLog:
+    """Writes to a file descriptor, by default standard output."""
+
+    def __init__(self, descriptor: int = 1) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes | None] = queue.Queue(QUEUED_LINES)
+        self._thread = threading.Thread(target=self._write, daemon=True, name="access-log")
+        self._thread.start()
+
+    def add(self, scope: dict[str, Any], response: Response, seconds: float) -> None:
+        """Add the line of a request; it holds neither the query nor any rows."""
+        client = scope.get("client")
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "client": client[0] if client else None,
+            "method": scope["method"][:20],
+            "path": scope["path"][:200],
+            "status": response.status,
+            "model": response.model or None,
+            "rows": response.rows,
+            "bytes": len(response.content),
+            "seconds": round(seconds, 6),
+        }
+        with suppress(queue.Full):
+            self._lines.put_nowait(json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        """Write what is queued, for as long as the reader takes it within a second."""
+        with suppress(queue.Full):
+            self._lines.put(None, timeout=_FLUSH_SECONDS)
+        self._thread.join(_FLUSH_SECONDS)
+
+    def _write(self) -> None:
+        # os.write and not sys.stdout: a thread that is stuck in a buffered writer holds its
+        # lock, and the interpreter aborts when it shuts down.
+        while (line := self._lines.get()) is not None:
+            with suppress(OSError):
+                while line:
+                    line = line[os.write(self._descriptor, line) :]

@@ -1,0 +1,1 @@
+"""Artifacts, run records and aliases, and what this machine remembers."""

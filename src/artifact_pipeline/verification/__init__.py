@@ -1,0 +1,1 @@
+"""Read once, hash, compare, and only then parse."""
