@@ -108,8 +108,8 @@ def test_a_gate_on_a_metric_of_classes_names_those_that_there_are(ridge):
 @pytest.mark.parametrize(
     ("name", "form"),
     [
-        ("ensemble.RandomForestRegressor", "onnx-float32"),
-        ("ensemble.HistGradientBoostingRegressor", "onnx-float32"),
+        ("ensemble.RandomForestRegressor", "onnx-float64"),
+        ("ensemble.HistGradientBoostingRegressor", "onnx-float64"),
         ("svm.SVR", "onnx-float32"),
         ("dummy.DummyRegressor", "skops"),
     ],

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from typing import Any, NamedTuple
 
 from conftest import ROOT, call, write
@@ -134,3 +135,16 @@ def tensor(values, **more):
     flat = [one for row in values for one in row]
     shape = [len(values), len(values[0])]
     return {"name": "X", "shape": shape, "datatype": "FP64", "data": flat, **more}
+
+
+def post_large(server, body):
+    """Return the response to a large body, sent again while a busy machine is too slow to send it."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            found = server.post("/predict", body)
+        except OSError:  # closed before all of it was sent
+            continue
+        if found.status != 408:
+            return found
+    raise AssertionError("the body never arrived within the deadline")

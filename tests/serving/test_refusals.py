@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 from conftest import call, write
-from running import neighbours, serving, tensor
+from running import neighbours, post_large, serving, tensor
 
 INFER = "/v2/models/model/infer"
 ROW = [float(i % 17) for i in range(64)]
@@ -192,7 +192,7 @@ def test_a_prediction_that_takes_too_long_is_ended(tmp_path):
                  cwd=tmp_path) as server:  # fmt: skip
         rows = b"[" + b",".join([b"0.5"] * 64) + b"]"
         body = b'{"rows": [' + b",".join([rows] * 20_000) + b"]}"
-        found = server.post("/predict", body)
+        found = post_large(server, body)
         assert found.status == 504 and "send fewer rows" in found.json["error"]
         assert server.post("/predict", {"rows": [ROW]}).status == 200
         assert server.counted('errors_total{model="model",kind="deadline"}') == 1

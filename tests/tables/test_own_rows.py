@@ -197,7 +197,10 @@ def test_held_out_rows_come_from_where_the_run_found_them_or_from_data(churn, tm
     assert done.code == 0 and "accuracy on the" in done.out
     lonely = shutil.copytree(folder / run["artifact"], tmp_path / "artifact")
     told = call("infer", lonely, cwd=tmp_path)
-    assert told.code == 3 and "no run record says where it lies; name it with --data" in told.err
+    assert (
+        told.code == 3
+        and "no run record holds the path of the table; name it with --data" in told.err
+    )
     assert call("evaluate", lonely, "--data", folder / "churn.csv", cwd=tmp_path).code == 0
     other = table(tmp_path / "other.csv", count=500)
     told = call("infer", lonely, "--data", other, cwd=tmp_path)

@@ -29,6 +29,7 @@ from artifact_pipeline.builder.config.schema import (
     Short,
     SplitConfig,
 )
+from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.errors import ConfigError, ConfigNotFound
 
 Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
@@ -277,7 +278,7 @@ def _check_data(config: Config, where: str) -> None:
                 where=f"{where}: data.csv.encoding",
             ) from error
     for column, form in (data.formats or {}).items():
-        place = f"{where}: data.formats.{column}"
+        place = f"{where}: data.formats.{write_out(column)}"
         if isinstance(form.date, str) and not _names_a_day(form.date):
             raise ConfigError(
                 f"found {show(form.date)}, expected a format of Python's strptime with a year, "
@@ -327,7 +328,7 @@ def _slices(config: Config) -> list[str]:
 
 def _check_gates(gates: dict[str, Gate], where: str, slices: list[str] | None) -> None:
     for name, gate in gates.items():
-        place = f"{where}: gates.{name}"
+        place = f"{where}: gates.{write_out(name)}"
         sliced = _SLICED.fullmatch(name)
         if sliced and slices is not None and sliced[2] not in slices:
             hint = nearest(sliced[2], slices) if slices else "evaluation.slices names none"

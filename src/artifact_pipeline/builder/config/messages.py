@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from msgspec import Struct, ValidationError
 
+from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.errors import ConfigError
 
 _WORDS = {
@@ -162,5 +163,5 @@ def _inner(kind: Any, key: str | int) -> Any:
 
 
 def _join(keys: Sequence[str | int]) -> str:
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{write_out(key)}" for key in keys)
     return text.removeprefix(".")

@@ -405,15 +405,14 @@ def _distinct(values: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     """Return the distinct numbers, sorted, and whether these are all: of a long column that holds
     no codes they are those of a sample and the ends."""
     import numpy as np
-    import pandas as pd
 
     finite = values[np.isfinite(values)]
     if len(finite) > LONG:
         sample = finite[:: len(finite) // LONG + 1]
-        found = pd.unique(sample)
+        found = np.unique(sample)
         if not _act_as_categories(len(found), len(sample)):
             return np.union1d(found, [finite.min(), finite.max()]), False
-    return np.sort(pd.unique(finite)), True
+    return np.unique(finite), True
 
 
 def _act_as_categories(values: int, rows: int) -> bool:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import sentence
+from artifact_pipeline.builder.model.estimators import parts_of
 from artifact_pipeline.errors import ConfigError, PipelineError
 
 if TYPE_CHECKING:
@@ -41,7 +42,21 @@ def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None, where: str = 
         warnings.simplefilter("always")
         with estimator_errors("fit it", where), parallel_config(n_jobs=n_jobs):
             estimator.fit(X, y)
+    _measure_distances_exactly(estimator)
     return Fitted(estimator, tuple(dict.fromkeys(_warning(w, estimator) for w in caught)))
+
+
+def _measure_distances_exactly(estimator: Any) -> None:
+    """Let neighbors that are found by trying all rows be told apart by their differences.
+
+    Under the name `euclidean` scikit-learn computes distances from products of matrices, whose last
+    bits depend on BLAS and on the other rows: of two neighbors at one distance it would choose
+    another on another machine.
+    """
+    for part in parts_of(estimator):
+        brute = getattr(part, "_fit_method", None) == "brute"
+        if brute and getattr(part, "effective_metric_", None) == "euclidean":
+            part.effective_metric_, part.effective_metric_params_ = "minkowski", {"p": 2}
 
 
 @contextmanager
