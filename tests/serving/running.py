@@ -138,7 +138,7 @@ def tensor(values, **more):
 
 
 def post_large(server, body):
-    """Return the response to a large body, sent again while a busy machine is too slow to send it."""
+    """Return the response to a large body; send it again where a busy machine was too slow."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
