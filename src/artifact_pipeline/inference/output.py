@@ -1,4 +1,4 @@
-"""Columns become the bytes of a table."""
+"""Predictions written as tables."""
 
 from __future__ import annotations
 

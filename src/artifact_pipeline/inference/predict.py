@@ -1,4 +1,4 @@
-"""What an artifact says of rows, and how good it is on the held-out rows of its recipe."""
+"""Predictions of a verified artifact for rows in files, tables or memory."""
 
 from __future__ import annotations
 

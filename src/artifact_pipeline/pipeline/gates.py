@@ -1,4 +1,4 @@
-"""What the gates of a comparison compare with: what an alias names, if it was measured alike."""
+"""Gates: thresholds on metrics, and comparisons with what an alias names."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""An estimator that was fitted elsewhere becomes a sealed artifact, measured and proven here.
+"""Sealing an estimator that was fitted elsewhere: measured and proven here, and stored.
 
     seal(estimator, X_test, y_test)
 
-Everything works on it but making it again: its recipe says that it was brought, and by what.
+Everything works on the artifact except `reproduce`: its recipe says that it was imported, and by
+which release.
 """
 
 from __future__ import annotations

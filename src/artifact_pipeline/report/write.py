@@ -1,4 +1,4 @@
-"""Reports written to files."""
+"""Write the report of an artifact to a file."""
 
 from __future__ import annotations
 

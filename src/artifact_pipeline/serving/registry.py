@@ -1,6 +1,6 @@
 """Which artifacts answer, each under its name, and how an alias that moved is followed.
 
-A request takes a `Model` once and keeps it: it sees one artifact or the other, never half of both.
+A request takes a `ServedModel` once and keeps it: it sees one artifact or the other, never half of both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What this checkout remembers of the machine and of configs, and the pickles that it opens.
+"""Pickles: written, and opened only from bytes whose origin is known.
 
-Which numeric profile the machine holds, and what a config that was checked before comes to: see
-`local_state` for where that is kept.
+This checkout wrote them, the caller pins their digest, or a verified signature covers them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The process that trains, under the numeric profile: both ends of it.
+"""The trainer process, under the numeric profile: the parent's end, and what the two ends say.
 
     parent                                 child (`builder.training.worker`)
       {config, profile}          ──►         loads, checks, splits
