@@ -1,6 +1,7 @@
 """Which artifacts answer, each under its name, and how an alias that moved is followed.
 
-A request takes a `ServedModel` once and keeps it: it sees one artifact or the other, never half of both.
+A request takes a `ServedModel` once and keeps it: it sees one artifact or the other, never half of
+each.
 """
 
 from __future__ import annotations
