@@ -40,7 +40,7 @@ def available() -> bool:
 
 def native(profile: str, place: Path) -> Made:
     """Return what this machine's own CPU makes when it is held at `profile`."""
-    held = f"from artifact_pipeline import checkout; checkout.remember_profile({profile!r})"
+    held = f"from artifact_pipeline.store import machine; machine.remember_profile({profile!r})"
     python = Path(sys.executable)
     call(python, place, "-c", held)
     return _made("native", python, place)
