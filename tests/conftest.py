@@ -78,6 +78,20 @@ def script(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: byt
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
+def trainer_of(parent: int) -> int | None:
+    """Return the process that trains for `parent`, if there is one; Linux alone has /proc."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+                ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if ppid == parent and b"training.worker" in line:
+                return int(entry.name)
+    return None
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Keep what this checkout remembers out of the user's state folder."""

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, call, write
+from conftest import ROOT, call, trainer_of, write
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell and its signals")
 ENDLESS = {
@@ -181,19 +181,6 @@ def wait(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
-
-
-def trainer_of(parent):
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-                ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if ppid == parent and b"training.worker" in line:
-                return int(entry.name)
-    return None
 
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import QUICK, ROOT, call, write
+from conftest import QUICK, ROOT, call, trainer_of, write
 
 from artifact_pipeline import runs
 from artifact_pipeline.store.store import Store
@@ -156,14 +156,7 @@ def test_a_trainer_that_dies_is_one_clear_error(project):
 
 def _wait_for_trainer(parent: int) -> int:
     for _ in range(600):
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    line = (entry / "cmdline").read_bytes()
-                    ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                except OSError:
-                    continue
-                if ppid == parent and b"training.worker" in line:
-                    return int(entry.name)
+        if (child := trainer_of(parent)) is not None:
+            return child
         time.sleep(0.05)
     raise AssertionError("no trainer was started")

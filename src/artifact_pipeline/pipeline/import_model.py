@@ -23,7 +23,8 @@ from artifact_pipeline.builder.data import loader
 from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.imported import build_imported
 from artifact_pipeline.errors import DataError
-from artifact_pipeline.store import local_state, pickles
+from artifact_pipeline.pipeline.publish import publish_report
+from artifact_pipeline.store import pickles
 from artifact_pipeline.store.access import Reference, trust_artifact
 from artifact_pipeline.store.store import LATEST, Store
 from artifact_pipeline.verification.verify import Verified, verify
@@ -98,15 +99,11 @@ def seal_pickle(
 
 
 def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> Sealed:
-    from artifact_pipeline.report import page
-
     digest = store.add(_readable(files))
     verified = verify(store.folder(digest), digest)
     store.index(verified.manifest.recipe_digest, digest)
     trust_artifact(verified)
-    report = page.write(verified).encode()
-    local_state.trust(local_state.REPORT, canonical.digest(report))
-    store.put_report(digest, report)
+    publish_report(verified, store)
     store.set_alias(LATEST, digest)
     return Sealed(digest, str(store.folder(digest)), str(store.report(digest)), metrics)
 

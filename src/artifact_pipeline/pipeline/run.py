@@ -39,6 +39,7 @@ from artifact_pipeline.inference.predictor import open_verified
 from artifact_pipeline.pipeline import gates as rivals
 from artifact_pipeline.pipeline.gates import judge
 from artifact_pipeline.pipeline.plan import Plan, plan, revise, start
+from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import Listener, Previous, Record, Run, begin, job
 from artifact_pipeline.store import local_state, provenance
 from artifact_pipeline.store.access import trust_artifact
@@ -234,11 +235,7 @@ def _report(verified: Verified, store: Store) -> None:
         data = None  # replaced below, or else that fails
     if data is not None and local_state.trusts(local_state.REPORT, canonical.digest(data)):
         return
-    from artifact_pipeline.report import page
-
-    data = page.write(verified).encode()
-    local_state.trust(local_state.REPORT, canonical.digest(data))
-    store.put_report(verified.digest, data)
+    publish_report(verified, store)
 
 
 def _is_ours(verified: Verified) -> bool:

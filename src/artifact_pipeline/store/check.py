@@ -167,19 +167,24 @@ def _signature(store: Store, digest: Digest) -> Iterator[_Case]:
             yield _aside(store, path, error.message, f"{_ASIDE}; sign it again")
 
 
+def _digest_in(store: Store, path: Path) -> Digest | _Case:
+    """Return the digest that an alias or an entry of the index holds, or what is wrong with it."""
+    try:
+        digest = store.pointer(path)
+    except StoreError as error:
+        return _unreadable(store, path, error)
+    return digest or _aside(store, path, "names no artifact: it holds no digest")
+
+
 def _aliases(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
     """Yield the aliases that are none, or name nothing."""
     for path in _listed(store, "aliases"):
         if not ALIAS.fullmatch(path.name):
             yield _aside(store, path, "is not the name of an alias")
             continue
-        try:
-            digest = store.pointer(path)
-        except StoreError as error:
-            yield _unreadable(store, path, error)
-            continue
-        if digest is None:
-            yield _aside(store, path, "names no artifact: it holds no digest")
+        digest = _digest_in(store, path)
+        if isinstance(digest, _Case):
+            yield digest
         elif digest not in whole:
             wrong = "names no artifact that verifies"
             yield _Case(path, wrong, "remove it", partial(store.forget, path))
@@ -192,13 +197,9 @@ def _index(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
         if not _HEX.fullmatch(path.name):
             yield _aside(store, path, "is not the digest of a recipe")
             continue
-        try:
-            digest = store.pointer(path)
-        except StoreError as error:
-            yield _unreadable(store, path, error)
-            continue
-        if digest is None:
-            yield _aside(store, path, "names no artifact: it holds no digest")
+        digest = _digest_in(store, path)
+        if isinstance(digest, _Case):
+            yield digest
         elif whole.get(digest) != f"sha256:{path.name}":
             wrong = "names no artifact of that recipe that verifies"
             yield _Case(path, wrong, "remove it", partial(store.forget, path))

@@ -367,18 +367,27 @@ def _probabilities(graph: Graph, model: Any, scores: str, width: int) -> str:
     return graph.add("Div", each, total)
 
 
+def _encoded_numbers(graph: Graph, operator: Any) -> Any:
+    """Return the joined inputs of an encoder of numbers.
+
+    Raises:
+        RuntimeError: if it puts infrequent categories together, which no graph here does.
+    """
+    if operator.raw_operator._infrequent_enabled:
+        raise RuntimeError("an encoder of numbers with infrequent categories")
+    return _joined(graph, operator)
+
+
 def one_hot(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
     """Convert a OneHotEncoder: numbers by comparing them; text as skl2onnx does."""
     import numpy as np
 
     scope, operator, container = where
-    graph, encoder = Graph(scope, container), operator.raw_operator
     if not _of_numbers(operator):
         fallback(scope, operator, container)
         return
-    if encoder._infrequent_enabled:
-        raise RuntimeError("an encoder of numbers with infrequent categories")
-    X, parts = _joined(graph, operator), []
+    graph, encoder, parts = Graph(scope, container), operator.raw_operator, []
+    X = _encoded_numbers(graph, operator)
     for index, categories in enumerate(encoder.categories_):
         kept = np.asarray(categories, dtype=np.float64)
         if encoder.drop_idx_ is not None and encoder.drop_idx_[index] is not None:
@@ -394,13 +403,11 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
     import numpy as np
 
     scope, operator, container = where
-    graph, encoder = Graph(scope, container), operator.raw_operator
     if not _of_numbers(operator):
         fallback(scope, operator, container)
         return
-    if encoder._infrequent_enabled:
-        raise RuntimeError("an encoder of numbers with infrequent categories")
-    X, parts = _joined(graph, operator), []
+    graph, encoder, parts = Graph(scope, container), operator.raw_operator, []
+    X = _encoded_numbers(graph, operator)
     for index, categories in enumerate(encoder.categories_):
         kept = np.asarray(categories, dtype=np.float64)
         codes = np.arange(len(kept), dtype=np.float64)
