@@ -1,98 +1,209 @@
-"""Every error that a user can meet, one class a kind, each with its exit code.
+"""Every error that a user can meet, one class for each kind, with its exit code.
 
->>> error = ConfigError("found -1, expected a number above 0", where="config.json: C")
+    PipelineError
+        CheckFailed            1  the work ran and a check failed
+            GateMissed, TestsFailed, ReproductionDiffers, StoreDamaged
+        CallError              2  wrong arguments
+            ArtifactNotFound
+        ConfigError            2  wrong config
+            ConfigNotFound
+        DataError              3  wrong rows
+        VerificationError      4  the artifact is not what it claims to be
+            UntrustedModel
+        EnvironmentFailure     5  the machine could not do its part
+            StoreError, NetworkError, TrainerDied, MissingDependency
+
+>>> location = Location("config.json", key="model.params.C")
+>>> error = ConfigError("found -1", location=location, remedy="expected a number above 0")
 >>> str(error), error.kind, error.exit_code
-('config.json: C: found -1, expected a number above 0', 'config', 2)
+('config.json: model.params.C: found -1; expected a number above 0', 'config', 2)
 """
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from msgspec import Struct
+from msgspec.structs import replace
+
+
+class Location(Struct, frozen=True):
+    """The place of a problem: a file or another input, and the place within it.
+
+    >>> str(Location("rows.csv", row=3, column="age"))
+    "rows.csv, row 3, column 'age'"
+    >>> str(Location("config.json").inside("model").inside("steps").inside(0))
+    'config.json: model.steps[0]'
+
+    Attributes:
+        file: A path, or the name of an input without one, such as `X` or `standard input`.
+        key: The path of a key in a JSON document.
+        line: A line of a text file, counted from 1.
+        row: A row of data, counted from 1; a header is not one.
+        column: The name of a column.
+    """
+
+    file: str | None = None
+    key: str | None = None
+    line: int | None = None
+    row: int | None = None
+    column: str | None = None
+
+    def __str__(self) -> str:
+        parts = [] if self.file is None else [self.file]
+        if self.line is not None:
+            parts.append(f"line {self.line}")
+        if self.row is not None:
+            parts.append(f"row {self.row}")
+        if self.column is not None:
+            parts.append(f"column {quoted(self.column)}")
+        place = ", ".join(parts)
+        return ": ".join(part for part in (place, self.key) if part)
+
+    def inside(self, key: str | int) -> Location:
+        """Return the location of a key or an index inside of this one."""
+        if isinstance(key, int):
+            return replace(self, key=f"{self.key or ''}[{key}]")
+        return replace(self, key=f"{self.key}.{key}" if self.key else key)
+
+    def at(
+        self, *, line: int | None = None, row: int | None = None, column: str | None = None
+    ) -> Location:
+        """Return the location of a line, a row or a column in the same input."""
+        return replace(
+            self,
+            line=self.line if line is None else line,
+            row=self.row if row is None else row,
+            column=self.column if column is None else column,
+        )
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a message quotes it: plain ASCII on one line, at most 60 characters."""
+    quote = ascii(text)
+    return quote if len(quote) <= 60 else quote[:57] + "..."
+
 
 class PipelineError(Exception):
-    """The parent of all of them. `str()` is one line: where, what is wrong, what would be right."""
+    """Parent of all errors. `str()` is one line: the location, the problem and the remedy.
+
+    Attributes:
+        problem: What is wrong.
+        location: Where it is wrong.
+        remedy: What would be right, or what to do.
+    """
 
     kind: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, where: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.where = where
+    def __init__(
+        self,
+        problem: str,
+        *,
+        location: Location | None = None,
+        remedy: str | None = None,
+        where: str | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        # `where` is to go: each room turns it into a location.
+        self.location = Location(where) if where else location
+        self.remedy = remedy
+
+    @property
+    def message(self) -> str:
+        """The problem and the remedy, without the location."""
+        return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+    @property
+    def where(self) -> str | None:
+        """The location as text."""
+        return None if self.location is None else str(self.location)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
 class CheckFailed(PipelineError):
-    """The work ran and its answer is no. `run` is what would have been returned otherwise."""
+    """The work ran and a check failed.
+
+    Attributes:
+        run: What the call would have returned if the check had passed.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, run: Any = None, where: str | None = None) -> None:
-        super().__init__(message, where=where)
+    def __init__(
+        self,
+        problem: str,
+        *,
+        location: Location | None = None,
+        remedy: str | None = None,
+        run: Any = None,
+        where: str | None = None,
+    ) -> None:
+        super().__init__(problem, location=location, remedy=remedy, where=where)
         self.run = run
 
 
 class GateMissed(CheckFailed):
-    """The model was trained and sealed, and does not reach a gate of the config."""
+    """The model was trained and sealed, but misses a gate of the config."""
 
     kind = "gate"
 
 
 class TestsFailed(CheckFailed):
-    """The tests that were asked for before training did not pass."""
+    """The tests that run before training failed."""
 
     __test__ = False
     kind = "tests"
 
 
 class ReproductionDiffers(CheckFailed):
-    """The same recipe was trained again and gave another model."""
+    """The same recipe, trained again, gave a different artifact."""
 
     kind = "reproduction"
 
 
 class StoreDamaged(CheckFailed):
-    """A store was looked at, and something is wrong with it."""
+    """A health check found damage in a store."""
 
     kind = "unsound"
 
 
 class CallError(PipelineError, ValueError):
-    """A command or a function was called with something that it does not take."""
+    """A command or a function was called with wrong arguments."""
 
     kind = "call"
     exit_code = 2
 
 
 class ArtifactNotFound(CallError, FileNotFoundError):
-    """No folder, digest, alias or file of that name."""
+    """No folder, digest, alias or file has this name."""
 
     kind = "not-found"
 
 
 class ConfigError(PipelineError, ValueError):
-    """The config is wrong, or the estimator refuses what the config asks of it."""
+    """The config is wrong, or the estimator rejects its parameters."""
 
     kind = "config"
     exit_code = 2
 
 
 class ConfigNotFound(ConfigError, FileNotFoundError):
-    """There is no config file at that path."""
+    """The config file does not exist."""
 
 
 class DataError(PipelineError, ValueError):
-    """Rows to learn from or to predict are wrong."""
+    """Rows to train on or to predict are wrong."""
 
     kind = "data"
     exit_code = 3
 
 
 class VerificationError(PipelineError):
-    """An artifact is not what its manifest, or the caller, says that it is."""
+    """An artifact is not what its manifest claims or the caller requires."""
 
     kind = "verification"
     exit_code = 4
@@ -104,14 +215,32 @@ class UntrustedModel(VerificationError):
     kind = "untrusted-model"
 
 
-class StoreError(PipelineError, OSError):
-    """The store, or the machine below it, could not do its part."""
+class EnvironmentFailure(PipelineError):
+    """The machine, or something that the package needs from it, could not do its part."""
 
-    kind = "store"
+    kind = "environment"
     exit_code = 5
 
 
-class TrainerDied(StoreError):
-    """The trainer process ended before it answered (killed, or out of memory)."""
+class StoreError(EnvironmentFailure, OSError):
+    """A file or folder could not be read, written or locked."""
+
+    kind = "store"
+
+
+class NetworkError(EnvironmentFailure):
+    """An address cannot be used, or a service could not be reached."""
+
+    kind = "network"
+
+
+class MissingDependency(EnvironmentFailure):
+    """A package or program that this task needs is not installed."""
+
+    kind = "dependency"
+
+
+class TrainerDied(EnvironmentFailure):
+    """The trainer process ended before it answered, because it was killed or out of memory."""
 
     kind = "trainer"

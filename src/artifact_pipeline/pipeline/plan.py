@@ -18,7 +18,7 @@ from artifact_pipeline.builder.data import bundled, table_files
 from artifact_pipeline.builder.data.dataset import Description
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Resolved, Trainer
-from artifact_pipeline.errors import ConfigError, DataError
+from artifact_pipeline.errors import ConfigError, DataError, Location
 from artifact_pipeline.store import config_cache, machine
 
 
@@ -85,7 +85,7 @@ def plan(source: Source) -> Plan:
     except ConfigError as error:
         if error.where and loader.is_short(data):  # where the same keys stand at the top
             for inner in ("model.params", "split"):
-                error.where = error.where.replace(f": {inner}.", ": ")
+                error.location = Location(error.where.replace(f": {inner}.", ": "))
         raise
     resolved = trainer.resolved
     try:
