@@ -115,6 +115,15 @@ class PipelineError(Exception):
         """The problem and the remedy, without the location."""
         return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
 
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the error as `--json` and run records show it."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "where": None if self.location is None else str(self.location),
+            "remedy": self.remedy,
+        }
+
     @property
     def where(self) -> str | None:
         """The location as text."""

@@ -32,12 +32,12 @@ SAMPLES = 10
 """How many predictions of held-out rows are shown."""
 
 
-def answer(found: Any, as_json: bool, view: Callable[[Any], str]) -> None:
-    """Print what a function found, as JSON, or by a view below for a person."""
+def answer(result: Any, view: Callable[[Any], str], *, as_json: bool) -> None:
+    """Print a result as JSON, or as the text of a view below."""
     if as_json:
-        output.document(found)
+        output.document(result)
     else:
-        output.text(view(found))
+        output.text(view(result))
 
 
 def ran(run: Run) -> str:
