@@ -26,7 +26,7 @@ MODEL = "model_train.pkl"
 def main() -> None:
     """Train into a sealed artifact, print how good it is, and leave model_train.pkl here."""
     run = artifact_pipeline.train("config/config.json", model=MODEL)
-    artifact = artifact_pipeline.verified(run.artifact, run.digest)
+    artifact = artifact_pipeline.check_integrity(run.artifact, run.digest)
     for warning in run.warnings:
         print(f"warning: {write_out(warning)}")
     print(f"{'':<14}{'training rows':>16}{'held-out rows':>16}")
