@@ -46,10 +46,13 @@ def frame(count=60):
 
 def test_it_is_measured_on_the_rows_that_were_given_alone(fitted, tmp_path):
     sealed = api.seal(fitted, X[1::2], y[1::2], store=tmp_path)
-    manifest = api.verify(sealed.artifact, sealed.digest)
+    manifest = api.open_trusted(sealed.artifact, sealed.digest).manifest
     right = (fitted.predict(X[1::2]) == y[1::2]).mean()
     assert manifest.metrics.test["accuracy"] == right and not manifest.metrics.train
-    assert b'"train"' not in api.verified(sealed.artifact).sealed.partition(b'"metrics"')[2][:40]
+    assert (
+        b'"train"'
+        not in api.check_integrity(sealed.artifact).sealed.partition(b'"metrics"')[2][:40]
+    )
     assert manifest.recipe.brought.by.startswith("artifact-pipeline ")
     assert manifest.recipe.split.method == "given"
     predictor = api.open_artifact("latest", store=tmp_path)
@@ -89,7 +92,7 @@ def test_a_data_frame_of_all_kinds_becomes_columns(tmp_path):
     )
     model = make_pipeline(columns, LogisticRegression()).fit(table, labels)
     sealed = api.seal(model, table, labels, positive="old", examples=3, store=tmp_path)
-    found = api.verified(sealed.artifact)
+    found = api.check_integrity(sealed.artifact)
     kinds = {one.name: one.kind for one in found.manifest.interface.columns}
     assert kinds == {"age": "number", "city": "text", "member": "boolean", "since": "date"}
     assert "f1" in sealed.metrics.test and len(found.evaluation().examples) == 3
@@ -174,7 +177,7 @@ def test_a_missing_text_may_be_pandas_own(tmp_path):
     columns = make_column_transformer(("passthrough", ["n"]))
     model = make_pipeline(columns, LogisticRegression()).fit(table, y)
     sealed = api.seal(model, table, y, store=tmp_path)
-    kinds = [one.kind for one in api.verify(sealed.artifact).interface.columns]
+    kinds = [one.kind for one in api.open_trusted(sealed.artifact).manifest.interface.columns]
     assert kinds == ["number", "text", "number"]
     predictor = api.open_artifact(sealed.artifact)
     np.testing.assert_array_equal(predictor.predict(table), model.predict(table))

@@ -173,7 +173,7 @@ def test_a_module_in_the_working_folder_does_not_shadow_a_library(project):
 @pytest.mark.slow
 def test_from_python_it_is_the_same_words(project):
     run = artifact_pipeline.train(QUICK)
-    assert artifact_pipeline.verify(run.artifact, run.digest).metrics == run.metrics
+    assert artifact_pipeline.open_trusted(run.artifact, run.digest).manifest.metrics == run.metrics
     predictor = artifact_pipeline.open_artifact("latest", digest=run.digest)
     assert predictor.predict([[5.0, 3.0, 1.0, 0.2]]).tolist() == [0]
     assert predictor.predict_proba([[5.0, 3.0, 1.0, 0.2]]).shape == (1, 3)

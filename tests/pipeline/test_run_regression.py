@@ -33,7 +33,7 @@ def with_model(name, **params):
 
 def test_it_is_sealed_with_metrics_interface_and_parity_of_numbers(ridge):
     folder, run = ridge
-    manifest = api.verify(folder / run["artifact"], run["digest"])
+    manifest = api.open_trusted(folder / run["artifact"], run["digest"]).manifest
     assert set(manifest.metrics.test) == {"r2", "mae", "rmse"}
     assert 0.35 < manifest.metrics.test["r2"] < 0.5
     assert manifest.interface.labels == [] and manifest.interface.outputs[0].name == "prediction"
@@ -117,7 +117,7 @@ def test_a_gate_on_a_metric_of_classes_names_those_that_there_are(ridge):
 )
 def test_other_regressors_end_in_a_form_that_was_proven(tmp_path, name, form):
     run = api.train(with_model(name), store=tmp_path)
-    assert api.verify(run.artifact, run.digest).parity.form == form
+    assert api.open_trusted(run.artifact, run.digest).manifest.parity.form == form
 
 
 @pytest.mark.parametrize(
@@ -152,4 +152,4 @@ def test_an_evaluation_of_numbers_that_does_not_fit_is_refused_or_shown(ridge, t
     digest = reseal(copy, "evaluation.json", canonical.encode(seen))
     with pytest.raises(VerificationError):
         api.write_report(copy, tmp_path / "r.html")
-    assert api.verify(copy, digest)
+    assert api.open_trusted(copy, digest)

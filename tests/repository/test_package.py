@@ -88,7 +88,7 @@ def test_a_user_who_checks_types_gets_them(wheel, tmp_path):
         "import artifact_pipeline as ap\n"
         "run = ap.train('config.json')\n"
         "digest: str = run.digest\n"
-        "manifest: ap.Manifest = ap.verify(run.artifact, digest)\n"
+        "manifest: ap.Manifest = ap.open_trusted(run.artifact, digest).manifest\n"
         "predictor: ap.Predictor = ap.open_artifact('latest')\n"
         "ap.train(3)\n"
     )

@@ -27,7 +27,7 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.cli import render
 from artifact_pipeline.errors import PipelineError
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.report import page
 from artifact_pipeline.store import local_state, queries
 from artifact_pipeline.verification.verify import verify
@@ -95,7 +95,7 @@ def _read_all(folder: Path, original: Path) -> None:
     render.differences(queries.diff(folder, original, store=nothing))
     found.evaluation()
     page.write(found)
-    predictor = open_verified(found)
+    predictor = load_predictor(found)
     import numpy as np
 
     predictor.outputs(np.zeros((2, min(len(predictor.interface.features), 10_000))))

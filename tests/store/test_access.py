@@ -32,7 +32,7 @@ def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, di
         )]  # fmt: skip
 
     assert each() == [4] * 5
-    for digest in (None, api.verified(pickle.parent).manifest.files[-1].sha256):
+    for digest in (None, api.check_integrity(pickle.parent).manifest.files[-1].sha256):
         with pytest.raises(VerificationError, match="a signature is asked for"):
             api.load_model(pickle, digest)
     api.sign("latest", key=keys / "other.pem")
@@ -69,7 +69,7 @@ def test_a_policy_that_was_replaced_and_is_put_back_vouches_for_nothing(
     Path("elsewhere").mkdir()
     shutil.copytree("artifacts", "elsewhere/artifacts")
     for one in (folder, Path("elsewhere/artifacts/one")):
-        assert api.verify(one)
+        assert api.open_trusted(one)
         with pytest.raises(UntrustedModel):
             api.open_artifact(one)
         with pytest.raises(UntrustedModel):
@@ -131,14 +131,14 @@ def test_what_lies_in_a_store_is_under_its_policy_however_it_is_named(
     with pytest.raises(VerificationError, match="a signature is asked for"):
         api.open_artifact(place)
     with pytest.raises(VerificationError, match="a signature is asked for"):
-        api.verify(place, digits.digest)
+        api.open_trusted(place, digits.digest)
     with pytest.raises(VerificationError, match="a signature is asked for"):
         api.load_model(f"{place}/model_train.pkl")
     api.sign(Path(place).resolve(), key=keys / "ours.pem", store="artifacts")
-    assert api.verify(place)
+    assert api.open_trusted(place)
     # Whoever is named in the call must have signed as well.
     with pytest.raises(VerificationError):
-        api.verify(place, signed_by=api.public_key(keys / "other.pub"))
+        api.open_trusted(place, signed_by=api.public_key(keys / "other.pub"))
 
 
 def test_both_the_store_in_use_and_the_one_that_it_lies_in_are_asked(store, digits, keys, tmp_path):
@@ -148,9 +148,9 @@ def test_both_the_store_in_use_and_the_one_that_it_lies_in_are_asked(store, digi
     for key in ("ours", "other"):  # a folder has one signature, and each store wants another
         api.sign(folder, key=keys / f"{key}.pem", store=store)
         with pytest.raises(VerificationError, match="signature"):
-            api.verify(folder, store=other)
+            api.open_trusted(folder, store=other)
     api.sign(folder, key=keys / "ours.pem", store=store)
-    assert api.verify(folder, store=store)
+    assert api.open_trusted(folder, store=store)
 
 
 def test_a_link_to_a_pickle_in_a_store_is_under_its_policy(store, digits, monkeypatch):

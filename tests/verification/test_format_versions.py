@@ -25,7 +25,9 @@ def test_every_fixture_is_listed():
 @pytest.mark.parametrize(("name", "digest"), KEPT.items())
 def test_it_verifies_by_digest_and_signature_and_predicts(name, digest):
     signer = api.public_key(FIXTURES / "signer.pub")
-    assert api.verify(FIXTURES / name, digest, signed_by=signer).manifest_version == 1
+    assert (
+        api.open_trusted(FIXTURES / name, digest, signed_by=signer).manifest.manifest_version == 1
+    )
     predictor = api.open_artifact(FIXTURES / name, digest, signed_by=signer)
     assert predictor.predict(ROWS).tolist() == [0, 2]
     assert predictor.interface.features[0] == "sepal length (cm)"

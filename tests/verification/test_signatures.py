@@ -51,7 +51,7 @@ def test_the_manifest_is_signed_as_it_lies_there_whoever_wrote_it(copied, keys):
     assert b'"max":16.0' in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(b'"max":16.0', b'"max":16'))
     api.sign(copied, key=keys / "ours.pem")
-    assert api.verify(copied, signed_by=api.public_key(keys / "ours.pub"))
+    assert api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
     words = ("verify", "key", copied, "--signature", copied / "model.sig", "--public_key")
     assert stock(*words, keys / "ours.pub").returncode == 0
 
@@ -63,7 +63,7 @@ def test_we_accept_what_the_stock_command_signs(copied, keys, place, tmp_path):
     assert stock(*words).returncode == 0
     if place == "beside":
         shutil.move(path, copied / "model.sig")
-    assert api.verify(copied, signed_by=api.public_key(keys / "ours.pub"))
+    assert api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_we_accept_what_the_stock_command_signs(copied, keys, place, tmp_path):
 def test_every_curve_of_the_format_signs(copied, curve, tmp_path):
     pair(tmp_path, "k", ec.generate_private_key(curve))
     api.sign(copied, key=tmp_path / "k.pem")
-    assert api.verify(copied, signed_by=api.public_key(tmp_path / "k.pub"))
+    assert api.open_trusted(copied, signed_by=api.public_key(tmp_path / "k.pub"))
 
 
 def another_artifact(folder, keys):
@@ -105,7 +105,7 @@ def test_a_cut_empty_or_spoiled_signature_is_refused(signed, keys, spoil):
     assert spoil(data) != data
     path.write_bytes(spoil(data))
     with pytest.raises(VerificationError) as refused:
-        api.verify(signed, signed_by=api.public_key(keys / "ours.pub"))
+        api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
     assert refused.value.where == str(path) and "\n" not in str(refused.value)
 
 
@@ -132,7 +132,7 @@ def test_a_signature_that_is_a_link_is_refused(signed, keys, tmp_path):
     shutil.move(signed / "model.sig", tmp_path / "real.sig")
     (signed / "model.sig").symlink_to(tmp_path / "real.sig")
     with pytest.raises(VerificationError, match="is a link"):
-        api.verify(signed, signed_by=api.public_key(keys / "ours.pub"))
+        api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
 
 
 def test_a_signature_that_leaves_the_manifest_out_is_refused(copied, keys):
@@ -140,13 +140,13 @@ def test_a_signature_that_leaves_the_manifest_out_is_refused(copied, keys):
              copied / "manifest.json", "--private_key", keys / "ours.pem")  # fmt: skip
     assert stock(*words).returncode == 0
     with pytest.raises(VerificationError, match=r"does not cover manifest\.json"):
-        api.verify(copied, signed_by=api.public_key(keys / "ours.pub"))
+        api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
 
 
 def test_a_changed_file_is_refused_though_the_signature_is_whole(signed, keys):
     (signed / "README.md").write_text("x")
     with pytest.raises(VerificationError, match="was changed"):
-        api.verify(signed, signed_by=api.public_key(keys / "ours.pub"))
+        api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
 
 
 def test_what_does_not_verify_is_not_signed(copied, keys, tmp_path):

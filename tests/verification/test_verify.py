@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.errors import CallError, VerificationError
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.verification.verify import verify
 from tests.support.command import call, script
 
@@ -288,9 +288,9 @@ import resource, sys
 from artifact_pipeline.store import access, check, queries
 
 good, large = sys.argv[1:]
-access.verify(good)  # for what it imports
+access.open_trusted(good)  # for what it imports
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-access.verify(large)
+access.open_trusted(large)
 queries.show(large)
 assert [one.broken for one in queries.artifacts()] == [None, None]
 assert check.examine().artifacts == 2
@@ -356,7 +356,7 @@ def test_a_file_that_changes_after_it_was_verified_is_refused_when_it_is_needed(
     assert caught.value.where == str(path)
     if name == "model.onnx":
         with pytest.raises(VerificationError):
-            open_verified(found)
+            load_predictor(found)
     if name == "evaluation.json":
         with pytest.raises(VerificationError):
             found.evaluation()

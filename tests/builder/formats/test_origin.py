@@ -10,7 +10,7 @@ from sklearn.dummy import DummyClassifier
 import artifact_pipeline as api
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.errors import UntrustedModel, VerificationError
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.serving import registry
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.store import local_state
@@ -48,7 +48,7 @@ def test_what_nobody_vouches_for_is_not_opened_by_any_name(store):
     shutil.copytree(folder, "elsewhere")
     for name in ("latest", DIGEST[7:19], DIGEST[:20], str(folder), folder, f"./{DIGEST[7:]}",
                  Path(DIGEST[7:]), "elsewhere"):  # fmt: skip
-        assert api.verify(name)
+        assert api.open_trusted(name)
         with pytest.raises(UntrustedModel) as refused:
             api.open_artifact(name)
         assert refused.value.exit_code == 4 and refused.value.kind == "untrusted-model"
@@ -88,8 +88,8 @@ def test_a_policy_that_came_with_the_store_vouches_for_nothing(store, tmp_path, 
 def test_what_was_made_here_is_opened_wherever_its_bytes_lie(store, tmp_path, monkeypatch):
     made = verify(FIXTURE, DIGEST).files["model.skops"]
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
-    local_state.trust("model.skops", api.verify(FIXTURE).files[2].sha256)
-    assert api.verify(FIXTURE).files[2].path == "model.skops" and made
+    local_state.record_written("model.skops", api.open_trusted(FIXTURE).manifest.files[2].sha256)
+    assert api.open_trusted(FIXTURE).manifest.files[2].path == "model.skops" and made
     assert opens("latest") and opens(FIXTURE)
     shutil.move(store, tmp_path / "moved")
     assert opens("latest", store="moved")
@@ -101,7 +101,7 @@ def test_bytes_that_were_written_here_for_another_reader_are_not_made_here(store
     api.save_model(DummyClassifier(constant=hidden), store / "model.pkl")
     folder = shutil.copytree(FIXTURE, store.parent / "crafted")
     digest = reseal(folder, "model.skops", (store / "model.pkl").read_bytes())
-    assert api.verify(folder).digest_of("model.skops") == canonical.digest(
+    assert api.open_trusted(folder).manifest.digest_of("model.skops") == canonical.digest(
         (store / "model.pkl").read_bytes()
     )
     with pytest.raises(UntrustedModel):
@@ -113,9 +113,9 @@ def test_bytes_that_were_written_here_for_another_reader_are_not_made_here(store
 def test_verification_alone_gives_no_evidence():
     """Whoever forgets to ask where an artifact is from cannot open it."""
     with pytest.raises(UntrustedModel):
-        open_verified(verify(FIXTURE))
+        load_predictor(verify(FIXTURE))
     with pytest.raises(UntrustedModel):
-        open_verified(verify(FIXTURE, DIGEST))
+        load_predictor(verify(FIXTURE, DIGEST))
 
 
 def test_a_server_opens_nothing_that_nobody_vouches_for(store, tmp_path, digits):

@@ -32,7 +32,7 @@ def config(tmp_path):
 def test_the_best_candidate_is_sealed_and_all_of_them_are_shown(config, tmp_path, search):
     path = config(search=search, split={"method": "group", "column": "home"})
     run = api.train(path, store=tmp_path / "store")
-    verified = api.verified(run.artifact, run.digest)
+    verified = api.check_integrity(run.artifact, run.digest)
     found = verified.evaluation().search
     assert len(found.candidates) in (2, 3) and min(one.rank for one in found.candidates) == 1
     estimator = api.load_model(f"{run.artifact}/model_train.pkl", None)
@@ -76,7 +76,7 @@ def test_folds_and_slices_stand_beside_the_held_out_figures(config, tmp_path):
     done = call("run", path, cwd=tmp_path)
     assert done.code == 0, done.err
     assert "3 folds" in done.out and "slice pune, " in done.out
-    manifest = api.verify("latest", store=tmp_path / "artifacts")
+    manifest = api.open_trusted("latest", store=tmp_path / "artifacts").manifest
     spread = manifest.metrics.cv["accuracy"]
     assert len(spread.folds) == 3 and spread.mean == pytest.approx(sum(spread.folds) / 3)
     assert manifest.metrics.slices["pune"].rows < manifest.split.rows.test
@@ -102,7 +102,10 @@ def test_a_comparison_passes_misses_or_cannot_be_made(config, tmp_path):
     assert record["artifact"] == missed.value.run.digest != first.digest
     with pytest.raises(GateMissed, match="not comparable with champion: it was measured on other"):
         api.run(config(gates=against, split={"random_state": 1}), store=store)
-    assert api.verify("champion", store=store) == api.verify(first.digest, store=store)
+    assert (
+        api.open_trusted("champion", store=store).manifest
+        == api.open_trusted(first.digest, store=store).manifest
+    )
 
 
 @pytest.mark.slow
@@ -114,7 +117,7 @@ def test_a_number_is_predicted_from_a_table(config, tmp_path):
     table(tmp_path / "churn.csv", lambda i, row: {**row, "age": row["age"] or 40})
     run = api.train(write(tmp_path, made), store=tmp_path / "store")
     assert set(run.metrics.test) == {"r2", "mae", "rmse"}
-    manifest = api.verify(run.artifact)
+    manifest = api.open_trusted(run.artifact).manifest
     assert manifest.interface.outputs[0].name == "prediction"
     assert manifest.parity.form.startswith("onnx")
 
@@ -147,7 +150,7 @@ def test_what_follows_a_scaler_is_proven_equal_on_each_row(tmp_path, estimator, 
     table(tmp_path / "churn.csv", count=1500)
     model = {"preprocess": "auto", "estimator": f"sklearn.{estimator}", "params": params}
     run = api.train(write(tmp_path, quick(model=model)), store=tmp_path / "store")
-    manifest = api.verify(run.artifact, run.digest)
+    manifest = api.open_trusted(run.artifact, run.digest).manifest
     assert manifest.parity.form.startswith(form)
     columns = {one.name: one for one in manifest.interface.columns}
     assert columns["age"].nullable  # rows without it were learned from
