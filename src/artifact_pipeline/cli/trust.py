@@ -20,7 +20,7 @@ from artifact_pipeline.store.access import required_signers
 def verify(artifact: str, store: str | None, as_json: bool, **asked: Any) -> None:
     """Check every file of ARTIFACT against its manifest, a digest, and who signed it."""
     asked = options.trust(asked, store)
-    found = api.trusted(artifact, **asked)
+    found = api.open_trusted(artifact, **asked)
     of = {name: asked[name] for name in ("signed_by", "store")}
     signed = bool(required_signers(found.folder, **of))
     if as_json:

@@ -35,14 +35,14 @@ from artifact_pipeline.errors import (
     TestsFailed,
     VerificationError,
 )
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import gates as rivals
 from artifact_pipeline.pipeline.gates import judge
 from artifact_pipeline.pipeline.plan import Plan, plan, revise, start
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import Listener, Previous, Record, Run, begin, job
 from artifact_pipeline.store import local_state, provenance
-from artifact_pipeline.store.access import trust_artifact
+from artifact_pipeline.store.access import mark_made_here
 from artifact_pipeline.store.records import printable
 from artifact_pipeline.store.store import LATEST, MAX_REPORT, Store
 from artifact_pipeline.verification.verify import Verified, verify
@@ -165,7 +165,7 @@ def _train(
         held_out = built.trained
         digest = store.add(built.files)
         verified = verify(store.folder(digest), digest)
-        verified = trust_artifact(verified)
+        verified = mark_made_here(verified)
         recipe_digest = verified.manifest.recipe_digest
         if known is not None and known.manifest.recipe_digest != recipe_digest:
             known = None  # the trainer was not under the profile that the plan took for given
@@ -233,7 +233,7 @@ def _report(verified: Verified, store: Store) -> None:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
         data = None  # replaced below, or else that fails
-    if data is not None and local_state.trusts(local_state.REPORT, canonical.digest(data)):
+    if data is not None and local_state.wrote(local_state.REPORT, canonical.digest(data)):
         return
     publish_report(verified, store)
 
@@ -241,7 +241,7 @@ def _report(verified: Verified, store: Store) -> None:
 def _is_ours(verified: Verified) -> bool:
     """Return whether this checkout wrote the pickle of an artifact."""
     name = manifests.MODEL_PICKLE
-    return local_state.trusts(name, verified.manifest.digest_of(name))
+    return local_state.wrote(name, verified.manifest.digest_of(name))
 
 
 def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:
@@ -263,7 +263,7 @@ def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
     if held_out is None:
         note.append(f"{rows} held-out rows were predicted when it was sealed; outcome repeated")
         return
-    outputs = open_verified(verified).run(held_out.rows)
+    outputs = load_predictor(verified).run(held_out.rows)
     other = base.differ(outputs, held_out.outputs, verified.manifest.parity.bound)
     agreed = rows - int(other.sum())
     note.append(f"{rows} held-out rows predicted by the verified artifact, {agreed} as trained")
