@@ -51,12 +51,11 @@ if TYPE_CHECKING:
     from artifact_pipeline.serving.options import ModelSpec, ServerOptions
     from artifact_pipeline.serving.server import serve
     from artifact_pipeline.store.access import (
+        check_integrity,
+        open_trusted,
         require_signature,
         sign,
         signer_of,
-        trusted,
-        verified,
-        verify,
     )
     from artifact_pipeline.store.check import HealthReport, examine
     from artifact_pipeline.store.pickles import load_model, save_model
@@ -135,12 +134,11 @@ _MODULES = {
     ),
     "serving.server": ("serve",),
     "store.access": (
+        "check_integrity",
+        "open_trusted",
         "require_signature",
         "sign",
         "signer_of",
-        "trusted",
-        "verified",
-        "verify",
     ),
     "store.check": (
         "HealthReport",
@@ -205,6 +203,7 @@ __all__ = [
     "Verified",
     "artifacts",
     "certificates",
+    "check_integrity",
     "classification_report",
     "diff",
     "draft",
@@ -216,6 +215,7 @@ __all__ = [
     "load_data",
     "load_model",
     "open_artifact",
+    "open_trusted",
     "promote",
     "promotions",
     "public_key",
@@ -234,9 +234,6 @@ __all__ = [
     "signer_of",
     "train",
     "train_model",
-    "trusted",
-    "verified",
-    "verify",
     "write_config",
     "write_predictions",
     "write_report",

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
+from artifact_pipeline.builder.metric_table import BY_NAME, heading
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.pipeline.record import Run
-from artifact_pipeline.report.page import TITLES
 from artifact_pipeline.verification.verify import Verified
 
 
@@ -46,10 +46,10 @@ def _metrics(run: Run) -> str:
     if run.previous:
         head.append(f"change from {run.previous.digest[7:19]}")
     rows = []
-    for name in dict.fromkeys([*TITLES, *test]):
+    for name in dict.fromkeys([*BY_NAME, *test]):
         if name in test:
             trained = f"{train[name]:.4f}" if name in train else ""
-            row = [TITLES.get(name, name), trained, f"{test[name]:.4f}"]
+            row = [heading(name), trained, f"{test[name]:.4f}"]
             if run.previous:
                 row.append(f"{test[name] - before[name]:+.4f}" if name in before else "")
             rows.append(row)

@@ -20,7 +20,7 @@ from artifact_pipeline.store.access import required_signers
 def verify(artifact: str, store: str | None, as_json: bool, **trusted: Any) -> None:
     """Check every file of ARTIFACT, its digest and its signature."""
     arguments = options.trust(trusted, store)
-    verified = api.trusted(artifact, **arguments)
+    verified = api.open_trusted(artifact, **arguments)
     signers = required_signers(verified.folder, signed_by=arguments["signed_by"], store=store)
     if as_json:
         answer = {"digest": verified.digest, "verified": True, "signed": bool(signers)}

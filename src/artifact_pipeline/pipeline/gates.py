@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.artifact.manifest import Manifest
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.schema import Gate
-from artifact_pipeline.builder.evaluation.metrics import LOWER_IS_BETTER, _why_missing
+from artifact_pipeline.builder.evaluation.metrics import why_missing
+from artifact_pipeline.builder.metric_table import BY_NAME
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.store import Store
@@ -119,7 +120,7 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
             raise ConfigError(problem, location=location, remedy=hint)
         measured = slices[slice_name]["metrics"]
     if metric not in measured:
-        problem = _why_missing(metric, measured, metrics.get("train") or {})
+        problem = why_missing(metric, measured, metrics.get("train") or {})
         raise ConfigError(problem, location=location)
     return float(measured[metric])
 
@@ -143,7 +144,7 @@ def _compare(
     if problem is not None:
         note = f"not comparable with {alias}: {problem}"
         return replace(verdict, note=note)
-    lower = name.partition(".")[2].partition("[")[0] in LOWER_IS_BETTER
+    lower = BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better
     limit = other + tolerance if lower else other - tolerance
     margin = limit - value if lower else value - limit
     return replace(verdict, limit=limit, passed=margin >= 0, margin=margin)

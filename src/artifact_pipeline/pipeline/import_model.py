@@ -24,7 +24,7 @@ from artifact_pipeline.builder.imported import build_imported
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
-from artifact_pipeline.store.access import Reference, trust_artifact
+from artifact_pipeline.store.access import Reference, mark_made_here
 from artifact_pipeline.store.store import LATEST, Store
 from artifact_pipeline.verification.verify import Verified, verify
 
@@ -116,7 +116,7 @@ def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -
     digest = store.add(_readable(files))
     verified = verify(store.folder(digest), digest)
     store.index(verified.manifest.recipe_digest, digest)
-    trust_artifact(verified)
+    mark_made_here(verified)
     publish_report(verified, store)
     store.set_alias(LATEST, digest)
     folder, report = str(store.folder(digest)), str(store.report(digest))

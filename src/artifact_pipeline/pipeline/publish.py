@@ -17,5 +17,5 @@ def publish_report(artifact: Verified, store: Store) -> None:
     from artifact_pipeline.report import page
 
     data = page.write(artifact).encode()
-    local_state.trust(local_state.REPORT, canonical.digest(data))
+    local_state.record_written(local_state.REPORT, canonical.digest(data))
     store.put_report(artifact.digest, data)

@@ -23,7 +23,7 @@ from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import EnvironmentFailure, Location, ReproductionDiffers
 from artifact_pipeline.inference import held_out
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import run as pipeline
 from artifact_pipeline.store import access, queries
 from artifact_pipeline.store.access import Reference
@@ -97,7 +97,7 @@ def reproduce(
         ConfigError, DataError: If the model or the data of the recipe is not available here.
         EnvironmentFailure: If the scratch store or environment cannot be made.
     """
-    original = access.trusted(artifact, digest, signed_by=signed_by, store=store)
+    original = access.open_trusted(artifact, digest, signed_by=signed_by, store=store)
     recipe = original.manifest.recipe
     if recipe.brought is not UNSET:
         raise ReproductionDiffers(
@@ -111,7 +111,7 @@ def reproduce(
     past_run = queries.record_of(original.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
         run = pipeline.train(_config(recipe, source), store=scratch)
-        rebuilt = access.verified(run.digest, run.digest, store=scratch)
+        rebuilt = access.check_integrity(run.digest, run.digest, store=scratch)
         if rebuilt.digest == original.digest:
             return Reproduction(
                 result=IDENTICAL, digest=original.digest, rebuilt_digest=rebuilt.digest
@@ -145,7 +145,7 @@ def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Com
     import numpy as np
 
     batch, _ = held_out.rows_of(original.manifest, original.digest, data)
-    a, b = (open_verified(artifact).run(batch) for artifact in (original, rebuilt))
+    a, b = (load_predictor(artifact).run(batch) for artifact in (original, rebuilt))
     bound = original.manifest.parity.bound + rebuilt.manifest.parity.bound
     differs = base.differ(a, b, bound)
     if a.predicted.dtype.kind == "f":

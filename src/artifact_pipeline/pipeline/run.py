@@ -37,7 +37,7 @@ from artifact_pipeline.errors import (
     TestsFailed,
     VerificationError,
 )
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.publish import publish_report
@@ -51,7 +51,7 @@ from artifact_pipeline.pipeline.record import (
     failure,
 )
 from artifact_pipeline.store import local_state, provenance
-from artifact_pipeline.store.access import trust_artifact
+from artifact_pipeline.store.access import mark_made_here
 from artifact_pipeline.store.records import printable
 from artifact_pipeline.store.store import LATEST, MAX_REPORT, Store
 from artifact_pipeline.verification.verify import Verified, verify
@@ -220,7 +220,7 @@ def _reusable(
     if artifact is None or force:
         return None
     name = manifests.MODEL_PICKLE
-    wrote = model is None or local_state.trusts(name, artifact.manifest.digest_of(name))
+    wrote = model is None or local_state.wrote(name, artifact.manifest.digest_of(name))
     return artifact if wrote else None
 
 
@@ -237,7 +237,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         ReproductionDiffers: If the store has another artifact of the same recipe.
     """
     digest = store.add(built.files)
-    artifact = trust_artifact(verify(store.folder(digest), digest))
+    artifact = mark_made_here(verify(store.folder(digest), digest))
     recipe_digest = artifact.manifest.recipe_digest
     # The recipe of the stored artifact differs if the trainer has a lesser numeric profile.
     if (
@@ -292,7 +292,7 @@ def _write_report(artifact: Verified, store: Store) -> None:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
         data = None  # it is replaced below, or else that fails
-    if data is None or not local_state.trusts(local_state.REPORT, canonical.digest(data)):
+    if data is None or not local_state.wrote(local_state.REPORT, canonical.digest(data)):
         publish_report(artifact, store)
 
 
@@ -301,7 +301,7 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     rows = artifact.manifest.split.rows.test
     if trained is None:
         return f"{rows} held-out rows were predicted when it was sealed; result repeated"
-    outputs = open_verified(artifact).run(trained.rows)
+    outputs = load_predictor(artifact).run(trained.rows)
     differs = base.differ(outputs, trained.outputs, artifact.manifest.parity.bound)
     same = rows - int(differs.sum())
     return f"{rows} held-out rows predicted by the verified artifact, {same} as trained"

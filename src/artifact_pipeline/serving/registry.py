@@ -17,9 +17,9 @@ from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface
 from artifact_pipeline.builder.formats.base import Batch
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, PipelineError, VerificationError
-from artifact_pipeline.inference.predictor import Predictor, open_verified
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.serving.options import ModelSpec
-from artifact_pipeline.store.access import trusted
+from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.store import ALIAS, Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -54,10 +54,10 @@ def load(asked: ModelSpec) -> ServedModel:
     """Return the model that is asked for, verified, opened and tried.
 
     Raises:
-        VerificationError, CallError, StoreError: as `policy.trusted` and `open_verified`.
+        VerificationError, CallError, StoreError: as `open_trusted` and `load_predictor`.
     """
-    found = trusted(asked.artifact, asked.digest, signed_by=asked.signed_by, store=asked.store)
-    predictor = open_verified(found)
+    found = open_trusted(asked.artifact, asked.digest, signed_by=asked.signed_by, store=asked.store)
+    predictor = load_predictor(found)
     shown = found._replace(files={EVALUATION: found.files[EVALUATION]})
     quick = _quick(predictor)
     return ServedModel(asked.name, found.digest, predictor, predictor.interface, quick, shown)

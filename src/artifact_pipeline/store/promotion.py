@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from artifact_pipeline.errors import CallError
 from artifact_pipeline.store import provenance
-from artifact_pipeline.store.access import Reference, trusted
+from artifact_pipeline.store.access import Reference, open_trusted
 from artifact_pipeline.store.store import ALIAS, LATEST, Promotion, Store
 
 CHAMPION = "champion"
@@ -20,7 +20,7 @@ def promote(
 
     Raises:
         CallError: for an alias that is no name, or is moved by runs alone.
-        VerificationError: as `policy.trusted`.
+        VerificationError: as `open_trusted`.
         StoreError: if somebody else moves it at this moment, or it cannot be written.
     """
     if not ALIAS.fullmatch(alias) or alias == LATEST:
@@ -30,7 +30,7 @@ def promote(
             where=ascii(alias)[1:64].rstrip("'"),
         )
     place = Store(store)
-    found = trusted(artifact, store=store)
+    found = open_trusted(artifact, store=store)
     if found.digest not in place.artifacts():
         raise CallError(
             "lies in no store, so no alias can name it there; artifact-pipeline list shows what "

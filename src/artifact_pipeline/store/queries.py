@@ -11,11 +11,11 @@ from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.store.access import Reference, verified
+from artifact_pipeline.store.access import Reference, check_integrity
 from artifact_pipeline.store.promotion import promotions
 from artifact_pipeline.store.records import PastRun, read_past
 from artifact_pipeline.store.store import Promotion, Store
-from artifact_pipeline.verification.verify import verify as verify_folder
+from artifact_pipeline.verification.verify import verify
 
 
 class Shown(Struct, frozen=True):
@@ -53,9 +53,9 @@ class Listed(Struct, frozen=True):
 
 
 def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
-    """Return all that is known of an artifact, once it is verified. Raises as `verified`."""
+    """Return all that is known of an artifact, once it is verified. Raises as `check_integrity`."""
     place = Store(store)
-    found = verified(artifact, store=store)
+    found = check_integrity(artifact, store=store)
     return Shown(
         digest=found.digest,
         folder=str(found.folder),
@@ -77,8 +77,8 @@ def record_of(digest: Digest, *, store: Reference | None = None) -> PastRun | No
 
 
 def diff(a: Reference, b: Reference, *, store: Reference | None = None) -> list[Difference]:
-    """Return where recipe and metrics of two artifacts differ. Raises as `verified`."""
-    return differences(*(verified(one, store=store).manifest for one in (a, b)))
+    """Return where recipe and metrics of two artifacts differ. Raises as `check_integrity`."""
+    return differences(*(check_integrity(one, store=store).manifest for one in (a, b)))
 
 
 def differences(a: Manifest, b: Manifest) -> list[Difference]:
@@ -104,7 +104,7 @@ def artifacts(*, store: Reference | None = None) -> list[Listed]:
     for digest in place.artifacts():
         aliases = [name for name, target in names.items() if target == digest]
         try:
-            manifest = verify_folder(place.folder(digest), digest).manifest
+            manifest = verify(place.folder(digest), digest).manifest
         except VerificationError as error:
             found.append(Listed(digest, aliases, None, None, None, str(error)))
         else:
