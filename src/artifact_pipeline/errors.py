@@ -107,7 +107,10 @@ class PipelineError(Exception):
         super().__init__(problem)
         self.problem = problem
         # `where` is to go: each room turns it into a location.
-        self.location = Location(where) if where else location
+        if where:
+            file, _, key = where.partition(": ")
+            location = Location(file, key=key or None)
+        self.location = location
         self.remedy = remedy
 
     @property

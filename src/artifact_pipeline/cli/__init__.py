@@ -66,9 +66,7 @@ def exit_on_error(as_json: bool = False) -> Iterator[None]:
         sys.exit(128 + terminated.signal)
     except UnicodeEncodeError as error:
         problem = f"{ascii(error.object)[:80]} is not valid UTF-8"
-        _fail(
-            CallError(problem, location=Location("a name"), remedy="rename it"), as_json=as_json
-        )
+        _fail(CallError(problem, location=Location("a name"), remedy="rename it"), as_json=as_json)
     except OSError as error:
         _fail(_translated(error), as_json=as_json)
 

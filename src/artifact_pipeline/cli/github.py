@@ -79,16 +79,21 @@ def annotate(error: PipelineError) -> None:
     if isinstance(error, ConfigError) and (location := error.location) is not None:
         message = f"{location.key}: {message}" if location.key else message
         if location.file is not None and Path(location.file).is_file():
-            properties |= {"file": location.file, "line": str(_line(location.file, location))}
+            properties |= {
+                "file": location.file,
+                "line": str(_line(location.file, location, error.problem)),
+            }
     elif isinstance(error, GateMissed):
         properties["title"] = "artifact-pipeline: gate missed"
     quoted = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
     click.echo(f"::error {quoted}::{_escape(message)}", err=True)
 
 
-def _line(file: str, location: Location) -> int:
+def _line(file: str, location: Location, problem: str) -> int:
     from artifact_pipeline.builder.config.messages import line_of
 
+    if match := re.search(r"\bline (\d+) column \d+", problem):
+        return int(match[1])
     if location.line is not None or location.key is None:
         return location.line or 1
     return line_of(Path(file).read_text("utf-8", "replace"), location.key)

@@ -36,17 +36,13 @@ ROOTS = click.option(
 )
 
 _SIGNER = (
-    click.option(
-        "--public-key", metavar="FILE", help="Public key that must verify the signature."
-    ),
+    click.option("--public-key", metavar="FILE", help="Public key that must verify the signature."),
     ROOTS,
     click.option("--identity", metavar="NAME", help="Sigstore identity that must have signed."),
     click.option("--oidc-issuer", metavar="URL", help="Issuer of the Sigstore identity."),
 )
 _TRUST = (
-    click.option(
-        "--digest", metavar="sha256:…", help="Digest that the artifact must have."
-    ),
+    click.option("--digest", metavar="sha256:…", help="Digest that the artifact must have."),
     *_SIGNER,
     click.option(
         "--require-signature",

@@ -37,7 +37,7 @@ def verify(artifact: str, store: str | None, as_json: bool, **trusted: Any) -> N
 @click.option("--certificate", metavar="FILE", help="Certificate of the key.")
 @options.ROOTS
 @click.option("--keyless", is_flag=True,
-              help="Sign through Sigstore with the identity of the CI job or your log-in.")  # fmt: skip
+              help="Sign through Sigstore, as the CI job or as you logged in.")  # fmt: skip
 @options.STORE
 @options.JSON
 def sign(

@@ -345,7 +345,7 @@ def _roles(
 
 
 def _is_named_id(name: str) -> bool:
-    """Return whether a name is that of an id, such as customer_id, customerId or userid, but not paid."""
+    """Return whether a name is that of an id: customer_id, customerId or userid, but not paid."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     last = words[-1].lower() if words else ""
     return last in _ID_WORDS or (last.removesuffix("id") in _ENTITIES and last.endswith("id"))
@@ -360,9 +360,7 @@ def _is_whole(column: table_columns.ColumnData) -> bool:
     return column.kind == "number" and bool((values == np.floor(values)).all())
 
 
-def _model(
-    features: dict[str, ColumnData], *, is_class: bool
-) -> tuple[dict[str, Any], list[str]]:
+def _model(features: dict[str, ColumnData], *, is_class: bool) -> tuple[dict[str, Any], list[str]]:
     name, params = "sklearn.linear_model.Ridge", {}
     if is_class:
         name, params = "sklearn.linear_model.LogisticRegression", {"max_iter": 1000}

@@ -120,7 +120,7 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
             raise ConfigError(problem, location=location, remedy=hint)
         measured = slices[slice_name]["metrics"]
     if metric not in measured:
-        problem = why_missing(metric, measured, metrics.get("train") or {})
+        problem = why_missing(metric, measured, train=metrics.get("train") or {})
         raise ConfigError(problem, location=location)
     return float(measured[metric])
 

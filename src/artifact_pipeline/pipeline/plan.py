@@ -60,8 +60,8 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         name, base = os.fspath(source), str(Path(source).parent)
         data = loader.read(source)
     if cached := config_cache.lookup(data, base):
-        table = cached.table or bundled.describe(cached.config.data)
-        known = recipe.make(cached.model, cached.config, table, machine.profile())
+        rows = cached.table or bundled.describe(cached.config.data)
+        known = recipe.make(cached.model, cached.config, rows, machine.profile())
         yield _plan(cached.config, name, base=base, made=known), None
         return
     if not isinstance(source, dict):

@@ -216,7 +216,9 @@ def _with_packages(original: Verified, data: str | None) -> Reproduction:
     return msgspec.json.decode(output, type=Reproduction)
 
 
-def _call(command: list[str], *, accepted: tuple[int, ...] = (0,), cwd: Path | None = None) -> bytes:
+def _call(
+    command: list[str], *, accepted: tuple[int, ...] = (0,), cwd: Path | None = None
+) -> bytes:
     env = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
     process = subprocess.run(command, env=env, cwd=cwd, stdout=subprocess.PIPE, check=False)
     if process.returncode not in accepted:
