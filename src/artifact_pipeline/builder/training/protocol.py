@@ -151,6 +151,8 @@ def pack_outputs(name: str, outputs: Outputs) -> dict[str, bytes]:
     }
     if outputs.probabilities is not None:
         blobs[f"{name}.probabilities"] = _npy(outputs.probabilities)
+    if outputs.scores is not None:
+        blobs[f"{name}.scores"] = _npy(outputs.scores)
     return blobs
 
 
@@ -169,10 +171,11 @@ def outputs(blobs: Mapping[str, bytes], name: str) -> Outputs:
     """Return the outputs under a name."""
     from artifact_pipeline.builder.formats.base import Outputs
 
-    probabilities = blobs.get(f"{name}.probabilities")
+    probabilities, scores = blobs.get(f"{name}.probabilities"), blobs.get(f"{name}.scores")
     return Outputs(
         _array(blobs[f"{name}.predicted"]),
         None if probabilities is None else _array(probabilities),
+        None if scores is None else _array(scores),
     )
 
 

@@ -29,7 +29,7 @@ from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.metric_table import title
-from artifact_pipeline.builder.model.estimators import predict_with_proba
+from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
 from artifact_pipeline.builder.training.train import TrainedEstimator
 from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
 from artifact_pipeline.errors import DataError
@@ -57,7 +57,9 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     labels = _labels(trained)
     names = dict(zip(sorted(set(rows.y.tolist())), rows.label_names, strict=False))
     label_names = [names[label] for label in labels]
-    held_out = Outputs(*predict_with_proba(estimator, parts.X_test))
+    held_out = Outputs(
+        *predict_with_proba(estimator, parts.X_test), decision_scores(estimator, parts.X_test)
+    )
     examples = rows.description.examples
     evaluation = observe(
         estimator,
@@ -103,7 +105,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     return Measurement(
         result=result,
         held_out=Predicted(batch(parts.X_test), held_out),
-        edges=Predicted(batch(answers.rows), Outputs(answers.predicted, answers.probabilities)),
+        edges=Predicted(batch(answers.rows), Outputs(*answers.outputs)),
     )
 
 
@@ -122,7 +124,7 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     """
     rows, parts = trained.prepared.rows, trained.prepared.parts
     labels, positive = _labels(trained), rows.description.positive
-    predicted, proba = sealed
+    predicted, proba = sealed.predicted, sealed.probabilities
     if labels:
         predicted = predicted.astype(parts.y_test.dtype)  # ONNX has 0 and 1 for booleans
 

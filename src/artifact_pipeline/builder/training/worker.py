@@ -187,9 +187,12 @@ def _answers(trained: TrainedEstimator) -> Iterator[tuple[msgspec.Struct, Mappin
             **protocol.pack("edges", edges.rows, edges.outputs),
         },
     )
-    for form, data, reason in parity.candidates(estimator, held_out.rows):
-        exported = ExportedForm(form=form.name, dtype=form.dtype, reason=reason)
-        yield exported, {} if data is None else {"model": data}
+    for candidate in parity.candidates(estimator, held_out.rows):
+        files = {"model": candidate.data, "scored": candidate.scored}
+        exported = ExportedForm(
+            form=candidate.form.name, dtype=candidate.form.dtype, reason=candidate.reason
+        )
+        yield exported, {name: data for name, data in files.items() if data is not None}
     yield ExportedForm(form=None), {}
 
 
