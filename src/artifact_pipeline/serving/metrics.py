@@ -51,7 +51,7 @@ def _spare(workers: int) -> int:
     return workers + 1
 
 
-class Metrics:
+class ServerMetrics:
     """The row of one worker; closed with the process that holds it."""
 
     def __init__(self, folder: str, models: Sequence[str], workers: int) -> None:

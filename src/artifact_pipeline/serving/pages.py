@@ -19,7 +19,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
 from artifact_pipeline.builder.data import table_columns
-from artifact_pipeline.builder.evaluation import metrics
+from artifact_pipeline.builder.metric_table import headline_metrics
 from artifact_pipeline.report import blocks
 from artifact_pipeline.report import page as report
 from artifact_pipeline.serving.registry import ServedModel
@@ -62,7 +62,7 @@ def of_model(model: ServedModel, models: list[str], examples: bool) -> dict[str,
     """Return what the page shows of a model; its held-out rows only if they may be shown."""
     manifest, interface = model.predictor.manifest, model.interface
     test = manifest.metrics.test
-    shown = ("accuracy", "f1_weighted") if interface.labels else ("r2", "mae")
+    shown = headline_metrics(manifest.recipe.data.schema.target)
     seen = model.verified.evaluation().examples if examples else []
     columns = () if isinstance(interface.columns, UnsetType) else interface.columns
     plain = [{"name": name, "kind": "number"} for name in interface.features]
@@ -71,7 +71,7 @@ def of_model(model: ServedModel, models: list[str], examples: bool) -> dict[str,
         "models": models,
         "digest": model.digest,
         "title": f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}",
-        "metrics": [(f"Held-out {metrics.TITLES[name]}", test[name]) for name in shown],
+        "metrics": [(f"Held-out {metric.title}", test[metric.name]) for metric in shown],
         "image": interface.image,
         "labels": interface.labels,
         "label_names": interface.label_names,

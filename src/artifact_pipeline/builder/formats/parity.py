@@ -18,7 +18,7 @@ from msgspec import UNSET, UnsetType, structs
 from artifact_pipeline.builder.artifact.manifest import (
     MODEL_ONNX,
     ColumnSpec,
-    EdgeCases,
+    EdgeCaseCounts,
     FeatureLimits,
     FormName,
     Interface,
@@ -309,7 +309,7 @@ def _compare(form: Form, asked: _Asked, expected: Outputs, edges: Edges | None) 
     kept = [kind for kind, flaws in zip(edges.kinds, edges.flaws, strict=True)
             if refused.isdisjoint(flaws)]  # fmt: skip
     out = {kind: made - kept.count(kind) for kind, made in edges.made.items()}
-    battery = EdgeCases(
+    battery = EdgeCaseCounts(
         edge_cases.VERSION, edge_cases.SEED, edges.made, {k: n for k, n in out.items() if n}
     )
     return proof._replace(

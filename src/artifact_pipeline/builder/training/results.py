@@ -25,8 +25,9 @@ from artifact_pipeline.builder.data.dataset import Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
 from artifact_pipeline.builder.evaluation import edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
-from artifact_pipeline.builder.evaluation.metrics import TITLES, evaluate
+from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
+from artifact_pipeline.builder.metric_table import title
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.training.train import Learned
 from artifact_pipeline.errors import DataError
@@ -141,7 +142,7 @@ def doubts(learned: Learned, metrics: Metrics) -> list[str]:
     for name, spread in (metrics.cv or {}).items():
         if len(spread.folds) < folds:
             warnings.append(
-                f"{TITLES.get(name, name)} is defined on {len(spread.folds)} of {folds} folds, and "
+                f"{title(name)} is defined on {len(spread.folds)} of {folds} folds, and "
                 "averaged over those"
             )
     return warnings
