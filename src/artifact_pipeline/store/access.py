@@ -50,7 +50,8 @@ def check_integrity(
     by_digest = isinstance(artifact, str) and re.fullmatch("(sha256:)?[0-9a-f]{64}", artifact)
     if digest and location.digest and digest != location.digest:
         raise VerificationError(
-            f"this is not the artifact asked for: its digest is {location.digest}, expected {digest}",
+            f"this is not the artifact asked for: its digest is {location.digest}, "
+            f"expected {digest}",
             location=Location(str(location.folder)),
         )
     verified = verify(location.folder, digest or location.digest)

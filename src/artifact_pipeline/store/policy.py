@@ -95,14 +95,15 @@ def required_signers(
     return signers
 
 
-def is_set_here(signers: list[Signer], path: PathLike, *, store: PathLike | None) -> bool:
+def is_set_here(signers: list[Signer], path: PathLike | None, *, store: PathLike | None) -> bool:
     """Return whether this checkout last set the policy that requires one of the signers.
 
-    The policies are those of the store in use and of the stores that contain `path`. A policy from
-    elsewhere restricts what is opened, but it does not tell where an artifact comes from: anyone
-    who can write the store can replace both, or restore the policy of a key that was lost since.
+    The policies are those of the store in use and of the stores that contain `path`, if given. A
+    policy from elsewhere restricts what is opened, but it does not tell where an artifact comes
+    from: anyone who can write the store can replace both, or restore the policy of a key that was
+    lost since.
     """
-    folders = [StoreFolder(store).root, *_containing_folders(path)]
+    folders = [StoreFolder(store).root, *([] if path is None else _containing_folders(path))]
     remembered = {local_state.recall(_name(folder)) for folder in folders}
     return any(_digest(signer).encode() in remembered for signer in signers)
 
