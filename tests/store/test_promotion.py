@@ -73,7 +73,10 @@ def test_a_move_at_the_same_moment_is_refused_and_not_overwritten(two, tmp_path)
     api.promote(first)
     with Store().journal.alias_lock("champion"):
         done = call("promote", second, cwd=tmp_path)
-        assert done.code == 5 and "alias 'champion' is locked by another process; try again" in done.err
+        assert (
+            done.code == 5
+            and "alias 'champion' is locked by another process; try again" in done.err
+        )
         assert call("promote", second, "--as", "other", cwd=tmp_path).code == 0
     assert Store().aliases.get("champion") == first
     api.promote(second)
