@@ -18,4 +18,4 @@ def publish_report(verified: Verified, store: Store) -> None:
 
     data = page.write(verified).encode()
     local_state.record_written(local_state.REPORT, canonical.digest(data))
-    store.put_report(verified.digest, data)
+    store.artifacts.write_report(verified.digest, data)
