@@ -49,7 +49,7 @@ def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, di
 def test_a_policy_that_cannot_be_read_is_not_taken_for_none(store, policy):
     (store / "trust.json").write_bytes(policy)
     done = call("infer", "latest", cwd=store.parent)
-    assert done.code == 5 and "is no policy" in done.err and done.err.count("\n") == 1
+    assert done.code == 5 and "is not a policy" in done.err and done.err.count("\n") == 1
 
 
 def test_a_policy_that_was_replaced_and_is_put_back_vouches_for_nothing(

@@ -122,10 +122,10 @@ def trust(options: dict[str, Any], store: str | None) -> dict[str, Any]:
             "store: artifact-pipeline trust",
         )
     if signed_by is None and policy is not None:
-        from artifact_pipeline.store.access import is_ours
+        from artifact_pipeline.store.policy import is_set_here
 
         # Holds while the command runs, even if the policy's file is removed meanwhile.
-        signed_by = policy if is_ours([policy], None, store=store) else None
+        signed_by = policy if is_set_here([policy], None, store=store) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}
 
 

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Run
     from artifact_pipeline.pipeline.reproduce import Reproduction
     from artifact_pipeline.store.check import HealthReport
+    from artifact_pipeline.store.journal import PastRun, Promotion
     from artifact_pipeline.store.queries import Difference, Listed, Shown
-    from artifact_pipeline.store.records import PastRun
-    from artifact_pipeline.store.store import Promotion
 
 RUNS = 20
 """The number of runs that `list` shows."""

@@ -9,7 +9,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.cli import options, output, render
 from artifact_pipeline.errors import CallError, Location
-from artifact_pipeline.store.access import required_signers
+from artifact_pipeline.store.policy import required_signers
 
 
 @click.command()
@@ -104,9 +104,9 @@ def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None
 def doctor(repair: bool, store: str | None, as_json: bool) -> None:
     """Check a store for damage."""
     report = api.examine(store, repair=repair)
-    if report.sound or not as_json:
+    if report.healthy or not as_json:
         render.answer(report, render.examined, as_json=as_json)
-    if not report.sound:
+    if not report.healthy:
         count = sum(not finding.repaired for finding in report.findings)
         problem = f"{count} problem{'' if count == 1 else 's'} found"
         raise api.StoreDamaged(

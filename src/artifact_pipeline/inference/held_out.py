@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.artifact.manifest import Manifest
+from artifact_pipeline.builder.artifact.manifest import Manifest, RowCounts, SplitSummary
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.schema import Data, SplitConfig
 from artifact_pipeline.builder.data import bundled, loader, split, table_files
@@ -16,7 +16,6 @@ from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.store.access import Reference
-from artifact_pipeline.store.records import read_past
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +40,8 @@ def rows_of(
     found = _data(source(made, digest, data, store))
     rows = loader.load(found, split_of(made), made.data.schema.target, known=made.data)
     parts = split.split(rows, split_of(made))
-    if parts.summary() != msgspec.to_builtins(manifest.split):
+    counts = RowCounts(len(parts.y_train), len(parts.y_test))
+    if SplitSummary(counts, parts.indices_digest()) != manifest.split:
         raise DataError(
             "splits into other rows than the manifest says; install the versions that the "
             "recipe names",
@@ -122,7 +122,7 @@ def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
 
 def place_of(digest: Digest, store: Reference | None) -> str | None:
     """Return where the newest run that has the artifact found its table."""
-    for run in read_past(Store(store)):
+    for run in Store(store).journal.runs():
         if run.artifact == digest and run.data:
             return run.data
     return None

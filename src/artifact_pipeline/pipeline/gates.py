@@ -18,7 +18,6 @@ from artifact_pipeline.builder.metric_table import BY_NAME
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.store import Store
-from artifact_pipeline.verification.verify import verify
 
 
 class Baseline(Struct, frozen=True):
@@ -161,11 +160,11 @@ def baselines(
 
 
 def _baseline(alias: str, manifest: Manifest, *, store: Store) -> Baseline:
-    digest = store.alias(alias)
+    digest = store.aliases.get(alias)
     if digest is None:
         return Baseline(None, {}, None)
     try:
-        other = verify(store.folder(digest), digest).manifest
+        other = store.artifacts.open(digest).manifest
     except VerificationError as error:
         return Baseline(digest, {}, f"it does not verify ({error})")
     return Baseline(digest, msgspec.to_builtins(other.metrics), _why_not(manifest, other))

@@ -25,8 +25,9 @@ from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
 from artifact_pipeline.store.access import Reference, mark_made_here
-from artifact_pipeline.store.store import LATEST, Store
-from artifact_pipeline.verification.verify import Verified, verify
+from artifact_pipeline.store.pointers import LATEST
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
 
 
 class Sealed(Struct, frozen=True, kw_only=True):
@@ -113,14 +114,15 @@ def seal_pickle(
 
 
 def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -> Sealed:
-    digest = store.add(_readable(files))
-    verified = verify(store.folder(digest), digest)
-    store.index(verified.manifest.recipe_digest, digest)
-    mark_made_here(verified)
-    publish_report(verified, store)
-    store.set_alias(LATEST, digest)
-    folder, report = str(store.folder(digest)), str(store.report(digest))
-    return Sealed(digest=digest, artifact=folder, report=report, metrics=metrics)
+    artifact = mark_made_here(store.add(_readable(files)))
+    publish_report(artifact, store)
+    store.aliases.set(LATEST, artifact.digest)
+    return Sealed(
+        digest=artifact.digest,
+        artifact=str(artifact.folder),
+        report=str(store.artifacts.report_path(artifact.digest)),
+        metrics=metrics,
+    )
 
 
 def _readable(files: dict[str, bytes]) -> dict[str, bytes]:

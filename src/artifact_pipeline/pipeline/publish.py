@@ -18,4 +18,4 @@ def publish_report(artifact: Verified, store: Store) -> None:
 
     data = page.write(artifact).encode()
     local_state.record_written(local_state.REPORT, canonical.digest(data))
-    store.put_report(artifact.digest, data)
+    store.artifacts.write_report(artifact.digest, data)

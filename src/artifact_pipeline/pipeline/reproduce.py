@@ -27,8 +27,8 @@ from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import run as pipeline
 from artifact_pipeline.store import access, queries
 from artifact_pipeline.store.access import Reference
+from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.queries import Difference
-from artifact_pipeline.store.records import PastRun
 from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:

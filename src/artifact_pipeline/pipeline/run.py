@@ -52,9 +52,11 @@ from artifact_pipeline.pipeline.record import (
 )
 from artifact_pipeline.store import local_state, provenance
 from artifact_pipeline.store.access import mark_made_here
-from artifact_pipeline.store.records import printable
-from artifact_pipeline.store.store import LATEST, MAX_REPORT, Store
-from artifact_pipeline.verification.verify import Verified, verify
+from artifact_pipeline.store.artifact_folder import MAX_REPORT
+from artifact_pipeline.store.journal import printable
+from artifact_pipeline.store.pointers import LATEST
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
 
 
 def run(
@@ -168,7 +170,7 @@ def _execute(
                     baselines=baselines(required, artifact.manifest, store=store.root),
                 )
                 _check_gates(record.gates)
-                store.set_alias(LATEST, artifact.digest)
+                store.aliases.set(LATEST, artifact.digest)
                 if model is not None:
                     write_atomically(Path(model), artifact.files[manifests.MODEL_PICKLE])
             if "inference" in jobs:
@@ -187,7 +189,7 @@ def _execute(
         if record.recipe is not None:  # a config that is not valid is not an execution
             record.jobs, record.host = log.jobs, provenance.host()
             record.seconds = time.perf_counter() - start
-            store.record(msgspec.to_builtins(record))
+            store.journal.write_run(record.run, record)
 
 
 class _Stored(NamedTuple):
@@ -198,16 +200,10 @@ class _Stored(NamedTuple):
 
 
 def _stored(plan: Plan, store: Store) -> _Stored:
-    digest = store.artifact_of(plan.recipe_digest)
-    if digest is None:
-        return _Stored(None)
     try:
-        artifact = verify(store.folder(digest), digest)
+        return _Stored(store.find(plan.recipe_digest))
     except VerificationError as error:
         return _Stored(None, f"the stored artifact did not verify ({error}) and was replaced: ")
-    # The index proves nothing: it may come from a cache that somebody else wrote.
-    is_of_recipe = artifact.manifest.recipe_digest == plan.recipe_digest
-    return _Stored(artifact if is_of_recipe else None)
 
 
 def _reusable(
@@ -225,7 +221,7 @@ def _reusable(
 
 
 def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
-    store.sweep()
+    store.folder.sweep()
     local_state.sweep()
     return build(plan.recipe, trainer, where=f"{plan.name}: model", warning=plan.warning)
 
@@ -236,21 +232,20 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
     Raises:
         ReproductionDiffers: If the store has another artifact of the same recipe.
     """
-    digest = store.add(built.files)
-    artifact = mark_made_here(verify(store.folder(digest), digest))
+    artifact = mark_made_here(store.add(built.files))
     recipe_digest = artifact.manifest.recipe_digest
     # The recipe of the stored artifact differs if the trainer has a lesser numeric profile.
     if (
         stored is not None
         and stored.manifest.recipe_digest == recipe_digest
-        and stored.digest != digest
+        and stored.digest != artifact.digest
     ):
         raise ReproductionDiffers(
-            f"the recipe gave {digest} now, and {stored.digest} before",
+            f"the recipe gave {artifact.digest} now, and {stored.digest} before",
             location=Location(recipe_digest),
-            remedy=f"compare them: artifact-pipeline diff {stored.digest[7:19]} {digest[7:19]}",
+            remedy="compare them: artifact-pipeline diff "
+            f"{stored.digest[7:19]} {artifact.digest[7:19]}",
         )
-    store.index(recipe_digest, digest)
     return artifact
 
 
@@ -272,10 +267,10 @@ def _previous(artifact: Verified, store: Store) -> Previous | None:
     None if there is none, it is this one, it does not verify, or it has other held-out rows.
     """
     try:
-        digest = store.alias(LATEST)
+        digest = store.aliases.get(LATEST)
         if digest in (None, artifact.digest):
             return None
-        manifest = verify(store.folder(digest), digest).manifest
+        manifest = store.artifacts.open(digest).manifest
     except (StoreError, VerificationError):
         return None
     if manifest.split != artifact.manifest.split:
@@ -287,7 +282,7 @@ def _previous(artifact: Verified, store: Store) -> Previous | None:
 
 def _write_report(artifact: Verified, store: Store) -> None:
     """Write the report beside the artifact, unless there is one that this checkout wrote."""
-    path = store.report(artifact.digest)
+    path = store.artifacts.report_path(artifact.digest)
     try:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
@@ -328,9 +323,9 @@ def _result(record: Record, store: Store, log: JobLog) -> Run:
         run=record.run,
         digest=record.artifact,
         recipe_digest=record.recipe_digest,
-        artifact=str(store.folder(record.artifact)),
-        report=str(store.report(record.artifact)),
-        record=str(store.root / "runs" / f"{record.run}.json"),
+        artifact=str(store.artifacts.path(record.artifact)),
+        report=str(store.artifacts.report_path(record.artifact)),
+        record=str(store.journal.run_path(record.run)),
         cached=record.cached,
         metrics=record.metrics,
         gates=record.gates,

@@ -20,7 +20,8 @@ from artifact_pipeline.errors import ArtifactNotFound, PipelineError, Verificati
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.store.access import open_trusted
-from artifact_pipeline.store.store import ALIAS, Store
+from artifact_pipeline.store.pointers import ALIAS
+from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
 AGAIN = 10.0
@@ -104,7 +105,7 @@ class ModelRegistry:
         self._by_alias = {
             one.name
             for one in asked
-            if ALIAS.fullmatch(one.artifact) and Store(one.store).alias(one.artifact)
+            if ALIAS.fullmatch(one.artifact) and Store(one.store).aliases.get(one.artifact)
         }
         for one in asked:
             self._begin(one)
@@ -129,7 +130,7 @@ class ModelRegistry:
         """Return the digest that an alias names now, or else the one that is served."""
         if asked.name not in self._by_alias:
             return self.models[asked.name].digest
-        digest = Store(asked.store).alias(asked.artifact)
+        digest = Store(asked.store).aliases.get(asked.artifact)
         if digest is None:
             raise ArtifactNotFound("the alias is gone", where=asked.artifact)
         return digest

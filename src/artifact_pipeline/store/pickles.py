@@ -15,8 +15,9 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.disk import translate_os_errors, write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedModel, VerificationError
-from artifact_pipeline.store.access import open_trusted, required_signers
+from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.local_state import record_written, wrote
+from artifact_pipeline.store.policy import required_signers
 from artifact_pipeline.verification.verify import check_pin
 
 if TYPE_CHECKING:

@@ -44,14 +44,14 @@ def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, tr
     files = seal(*made)
     assert files == seal(*made)
     store = Store(tmp_path / "store")
-    digest = store.add(files)
-    opened = verify(store.folder(digest), digest)
+    digest = store.add(files).digest
+    opened = verify(store.artifacts.path(digest), digest)
     assert opened.manifest.recipe == recipe
     assert opened.manifest.metrics == metrics
     assert opened.files["model.onnx"] == onnx
     assert opened.files["model_train.pkl"] == pickle
     assert opened.evaluation() == evaluation
-    assert store.add(files) == digest
+    assert store.add(files).digest == digest
 
 
 def test_nothing_of_the_run_is_inside(digits):

@@ -379,7 +379,7 @@ could be built: none of those is a function, and only kernels can be called."""
 
 def _check_trees(model: Any) -> None:
     """Refuse trees that lead out of themselves: compiled code follows them without looking."""
-    for trees in model._predictors:
+    for trees in getattr(model, "_predictors", ()):  # absent before it is fitted
         for tree in trees:
             _check_tree(tree, model.n_features_in_)
 
