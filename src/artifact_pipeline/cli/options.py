@@ -12,7 +12,7 @@ from artifact_pipeline.builder.config.loader import DEFAULT_PATH
 from artifact_pipeline.cli import output
 from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.log import VERBOSE_ENV_VAR
-from artifact_pipeline.store.store import STORE_ENV_VAR
+from artifact_pipeline.store.folder import STORE_ENV_VAR
 
 Command: TypeAlias = Callable[..., None]
 
