@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline import open_artifact, seal, verify
+from artifact_pipeline import open_artifact, open_trusted, seal
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.config import schema
@@ -192,7 +192,7 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
         fitted = fit(build(model), X[:90], y[:90]).estimator
         with tempfile.TemporaryDirectory() as store:
             sealed = seal(fitted, X[90:], y[90:], store=store)
-            form = verify(sealed.artifact).parity.form
+            form = open_trusted(sealed.artifact).manifest.parity.form
             predicted = open_artifact(sealed.artifact).predict(X[90:])
             if form == "skops":
                 _open_by_recipe(Path(sealed.artifact), model, target)

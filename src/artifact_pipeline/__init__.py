@@ -51,18 +51,16 @@ if TYPE_CHECKING:
     from artifact_pipeline.serving.options import ModelSpec, ServerOptions
     from artifact_pipeline.serving.server import serve
     from artifact_pipeline.store.access import (
-        require_signature,
+        check_integrity,
+        open_trusted,
         sign,
-        signer_of,
-        trusted,
-        verified,
-        verify,
     )
     from artifact_pipeline.store.check import HealthReport, examine
+    from artifact_pipeline.store.journal import Promotion
     from artifact_pipeline.store.pickles import load_model, save_model
+    from artifact_pipeline.store.policy import require_signature, signer_of
     from artifact_pipeline.store.promotion import promote, promotions
     from artifact_pipeline.store.queries import artifacts, diff, runs, show
-    from artifact_pipeline.store.store import Promotion
     from artifact_pipeline.verification.signatures import (
         Certificates,
         Identity,
@@ -135,20 +133,22 @@ _MODULES = {
     ),
     "serving.server": ("serve",),
     "store.access": (
-        "require_signature",
+        "check_integrity",
+        "open_trusted",
         "sign",
-        "signer_of",
-        "trusted",
-        "verified",
-        "verify",
     ),
     "store.check": (
         "HealthReport",
         "examine",
     ),
+    "store.journal": ("Promotion",),
     "store.pickles": (
         "load_model",
         "save_model",
+    ),
+    "store.policy": (
+        "require_signature",
+        "signer_of",
     ),
     "store.promotion": (
         "promote",
@@ -160,7 +160,6 @@ _MODULES = {
         "runs",
         "show",
     ),
-    "store.store": ("Promotion",),
     "verification.signatures": (
         "Certificates",
         "Identity",
@@ -205,6 +204,7 @@ __all__ = [
     "Verified",
     "artifacts",
     "certificates",
+    "check_integrity",
     "classification_report",
     "diff",
     "draft",
@@ -216,6 +216,7 @@ __all__ = [
     "load_data",
     "load_model",
     "open_artifact",
+    "open_trusted",
     "promote",
     "promotions",
     "public_key",
@@ -234,9 +235,6 @@ __all__ = [
     "signer_of",
     "train",
     "train_model",
-    "trusted",
-    "verified",
-    "verify",
     "write_config",
     "write_predictions",
     "write_report",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from artifact_pipeline.errors import PipelineError, StoreError
+from artifact_pipeline.errors import Location, PipelineError, StoreError
 
 _STALE = 24 * 3600
 """Seconds after which what another machine left is taken for left over."""
@@ -172,11 +172,15 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def file_lock(path: Path, otherwise: str) -> Iterator[None]:
-    """Hold a file for this process alone; the system lets it go when the process ends.
+def file_lock(path: Path, problem: str) -> Iterator[None]:
+    """Lock a file exclusively; the operating system unlocks it when the process ends.
+
+    Args:
+        path: The file, which is created if it does not exist.
+        problem: The message of the error if another process holds the lock.
 
     Raises:
-        StoreError: saying `otherwise`, if another process holds it.
+        StoreError: If another process holds the lock, or the path is not a file.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     if kind_of(path) not in (None, "a file"):
@@ -192,7 +196,7 @@ def file_lock(path: Path, otherwise: str) -> Iterator[None]:
 
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError(f"{otherwise}; look, and try again", where=str(path)) from error
+            raise StoreError(problem, location=Location(str(path)), remedy="try again") from error
         yield
 
 

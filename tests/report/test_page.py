@@ -8,11 +8,13 @@ import shutil
 
 import msgspec
 import pytest
-from conftest import QUICK, call, reseal, write
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.report import page
 from artifact_pipeline.verification.verify import verify
+from tests.support.artifacts import reseal
+from tests.support.command import call
+from tests.support.configs import QUICK, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",

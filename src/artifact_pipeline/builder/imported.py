@@ -24,6 +24,7 @@ from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.model.estimators import (
     as_labels,
     boosters_of,
+    decision_scores,
     parts_of,
     predict_with_proba,
 )
@@ -63,7 +64,8 @@ def build_imported(
     kinds, rows = _rows(X)
     truth = _truth(y, len(rows), labels)
     with estimator_errors("predict with it", "estimator"):
-        given = Outputs(*predict_with_proba(estimator, X if kinds else rows))
+        taken = X if kinds else rows
+        given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
     if given.predicted.shape != truth.shape:
         raise CallError(
             f"predicts {given.predicted.shape[1:]} values for a row, expected one; seal a model "
@@ -259,6 +261,8 @@ class _Served:
         self._unknown = [name for name, text in texts.items() if text is None]
         if hasattr(estimator, "predict_proba"):
             self.predict_proba = lambda X: estimator.predict_proba(self.mapped(X))
+        if hasattr(estimator, "decision_function"):
+            self.decision_function = lambda X: estimator.decision_function(self.mapped(X))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.estimator, name)
@@ -338,9 +342,11 @@ def _same(a: Outputs, b: Outputs) -> bool:
 
     if (a.predicted != b.predicted).any():
         return False
-    if a.probabilities is None or b.probabilities is None:
-        return True
-    return bool(np.allclose(a.probabilities, b.probabilities, rtol=0, atol=1e-12))
+    pairs = ((a.probabilities, b.probabilities), (a.scores, b.scores))
+    return all(
+        left is None or right is None or np.allclose(left, right, rtol=1e-12, atol=1e-12)
+        for left, right in pairs
+    )
 
 
 def _as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
@@ -378,7 +384,7 @@ def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
     found = edge_cases.answer(served, cases)
     return parity.Edges(
         rows=batch(served.mapped(found.rows)),
-        outputs=Outputs(found.predicted, found.probabilities),
+        outputs=Outputs(*found.outputs),
         kinds=found.kinds,
         flaws=found.flaws,
         columns=found.columns,

@@ -8,8 +8,8 @@ from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.metric_table import BY_NAME, heading
 from artifact_pipeline.pipeline.gates import Verdict
-from artifact_pipeline.report.page import TITLES
 from artifact_pipeline.verification.verify import Verified
 
 
@@ -28,10 +28,10 @@ def write(
     if previous:
         head.append(f"change from {previous[0][7:19]}")
     rows = []
-    for name in dict.fromkeys([*TITLES, *metrics.test]):
+    for name in dict.fromkeys([*BY_NAME, *metrics.test]):
         if name in metrics.test:
             row = [
-                TITLES.get(name, name),
+                heading(name),
                 f"{train[name]:.4f}" if name in train else "",
                 f"{metrics.test[name]:.4f}",
             ]

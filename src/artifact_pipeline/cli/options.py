@@ -89,10 +89,10 @@ def trust(asked: dict[str, Any], store: str | None) -> dict[str, Any]:
             where="--require-signature",
         )
     if signed_by is None and policy is not None:
-        from artifact_pipeline.store.access import is_ours
+        from artifact_pipeline.store.policy import is_set_here
 
         # For as long as the command runs, even if the file is removed.
-        signed_by = policy if is_ours([policy], None, store=store) else None
+        signed_by = policy if is_set_here([policy], None, store=store) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +10,7 @@ import msgspec
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
-from artifact_pipeline.builder.evaluation.metrics import HEADLINE_METRICS, TITLES
+from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, title
 from artifact_pipeline.cli import output
 
 if TYPE_CHECKING:
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Run
     from artifact_pipeline.pipeline.reproduce import Reproduction
     from artifact_pipeline.store.check import HealthReport
+    from artifact_pipeline.store.journal import PastRun, Promotion
     from artifact_pipeline.store.queries import Difference, Listed, Shown
-    from artifact_pipeline.store.records import PastRun
-    from artifact_pipeline.store.store import Promotion
 
 RUNS = 20
 """How many runs are listed."""
@@ -163,10 +162,9 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
             lines.append(name + click.style(f"broken: {write_out(one.broken or '')}", fg="red"))
             continue
         aliases = f"  ({', '.join(one.aliases)})" if one.aliases else ""
-        best = "accuracy" if "accuracy" in one.metrics.test else "r2"
-        shown_score = f"held-out {TITLES[best]} {one.metrics.test[best]:.4f}"
+        [score, *_] = _headlines(one.metrics.test)
         what = write_out(f"{one.estimator} on {one.dataset}")
-        lines.append(f"{name}{what:<40} {shown_score}{aliases}")
+        lines.append(f"{name}{what:<40} held-out {score}{aliases}")
     lines += ["", f"{len(runs)} runs, the newest first"]
     for run in runs[:RUNS]:
         digest = write_out((run.artifact or "")[7:19])
@@ -230,22 +228,26 @@ def _metrics(metrics: Metrics) -> list[str]:
     folds = max(len(one.folds) for one in cv.values()) if cv else 0
     last = f"{f'{folds} folds':>20}" if cv else ""
     lines = [f"  {'':<20}{'training':>10}{'held-out':>12}{last}"]
-    for name in [*TITLES, *sorted((train.keys() | test.keys()) - TITLES.keys())]:
+    for name in [*BY_NAME, *sorted((train.keys() | test.keys()) - BY_NAME.keys())]:
         values = (train.get(name), test.get(name))
         left, right = ("" if value is None else f"{value:.4f}" for value in values)
         if left or right:
             held = click.style(f"{right:>12}", bold=True)
             over = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
-            line = f"  {write_out(TITLES.get(name, name)):<20}{left:>10}{held}{over:>20}"
+            line = f"  {write_out(title(name)):<20}{left:>10}{held}{over:>20}"
             lines.append(line if over else line.rstrip())
     for name, one in (metrics.slices or {}).items():
-        said = [
-            f"{TITLES[key]} {one.metrics[key]:.4f}"
-            for key in HEADLINE_METRICS
-            if key in one.metrics
-        ]
-        lines.append(f"  slice {write_out(name)}, {one.rows} held-out rows: {', '.join(said)}")
+        scores = ", ".join(_headlines(one.metrics))
+        lines.append(f"  slice {write_out(name)}, {one.rows} held-out rows: {scores}")
     return lines
+
+
+def _headlines(metrics: Mapping[str, float]) -> list[str]:
+    return [
+        f"{metric.title} {metrics[metric.name]:.4f}"
+        for metric in METRICS
+        if metric.headline and metric.name in metrics
+    ]
 
 
 def _gates(verdicts: list[Verdict]) -> list[str]:

@@ -9,7 +9,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.cli import options, output, render
 from artifact_pipeline.errors import CallError
-from artifact_pipeline.store.access import required_signers
+from artifact_pipeline.store.policy import required_signers
 
 
 @click.command()
@@ -20,7 +20,7 @@ from artifact_pipeline.store.access import required_signers
 def verify(artifact: str, store: str | None, as_json: bool, **asked: Any) -> None:
     """Check every file of ARTIFACT against its manifest, a digest, and who signed it."""
     asked = options.trust(asked, store)
-    found = api.trusted(artifact, **asked)
+    found = api.open_trusted(artifact, **asked)
     of = {name: asked[name] for name in ("signed_by", "store")}
     signed = bool(required_signers(found.folder, **of))
     if as_json:
@@ -97,9 +97,9 @@ def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None
 def doctor(repair: bool, store: str | None, as_json: bool) -> None:
     """Check a store, and say what is wrong with it and what is to be done."""
     found = api.examine(store, repair=repair)
-    if found.sound or not as_json:
+    if found.healthy or not as_json:
         render.answer(found, as_json, render.examined)
-    if not found.sound:
+    if not found.healthy:
         left = sum(not finding.repaired for finding in found.findings)
         how = "" if repair else "; --repair does what it can"
         raise api.StoreDamaged(f"{left} things are wrong{how}", run=found, where=found.store)

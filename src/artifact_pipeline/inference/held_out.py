@@ -16,7 +16,6 @@ from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.store.access import Reference
-from artifact_pipeline.store.records import read_past
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
 
 def place_of(digest: Digest, store: Reference | None) -> str | None:
     """Return where the newest run that has the artifact found its table."""
-    for run in read_past(Store(store)):
+    for run in Store(store).journal.runs():
         if run.artifact == digest and run.data:
             return run.data
     return None

@@ -13,8 +13,8 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.inference import rows
-from artifact_pipeline.inference.predictor import Predictor, open_verified
-from artifact_pipeline.store.access import Reference, trusted
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
+from artifact_pipeline.store.access import Reference, open_trusted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,13 +58,13 @@ def open_artifact(
 ) -> Predictor:
     """Return the predictor of an artifact that is to be trusted; nothing is unpickled.
 
-    Raises as `policy.trusted`, and UntrustedModel for a skops archive unless `digest` pins it, a
+    Raises as `open_trusted`, and UntrustedModel for a skops archive unless `digest` pins it, a
     signer vouches for it, or this checkout made it.
     """
     from artifact_pipeline.builder.formats import onnx_format
 
     onnx_format.preload()
-    return open_verified(trusted(artifact, digest, signed_by=signed_by, store=store))
+    return load_predictor(open_trusted(artifact, digest, signed_by=signed_by, store=store))
 
 
 def infer(
@@ -85,7 +85,7 @@ def infer(
 
     Raises:
         DataError: if the rows are wrong, or the held-out rows are not those of the recipe.
-        VerificationError: as `policy.trusted`.
+        VerificationError: as `open_trusted`.
     """
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None

@@ -107,7 +107,7 @@ class Predictor:
             )
 
 
-def open_verified(verified: Verified) -> Predictor:
+def load_predictor(verified: Verified) -> Predictor:
     """Return the predictor in a verified artifact; nothing is unpickled.
 
     ONNX is opened whatever its origin, a skops archive only if `verified.origin` is known.

@@ -12,11 +12,11 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline.builder.artifact.manifest import Manifest
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.schema import Gate
-from artifact_pipeline.builder.evaluation.metrics import LOWER_IS_BETTER, _why_missing
+from artifact_pipeline.builder.evaluation.metrics import why_missing
+from artifact_pipeline.builder.metric_table import BY_NAME
 from artifact_pipeline.errors import ConfigError, VerificationError
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.store import Store
-from artifact_pipeline.verification.verify import verify
 
 
 class Baseline(NamedTuple):
@@ -99,7 +99,7 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
             raise ConfigError(f"this model has no such slice; {hint}", where=f"gates.{name}")
         found = slices[within[:-1]]["metrics"]
     if metric not in found:
-        said = _why_missing(metric, found, metrics.get("train") or {})
+        said = why_missing(metric, found, train=metrics.get("train") or {})
         raise ConfigError(said, where=f"gates.{name}")
     return float(found[metric])
 
@@ -121,7 +121,7 @@ def _compare(
         note = f"not comparable with {alias}: {why}"
         return Verdict(name, bound, None, value, False, 0.0, alias, rival.digest, note)
     allowed = 0.0 if isinstance(tolerance, UnsetType) else tolerance
-    lower = name.partition(".")[2].partition("[")[0] in LOWER_IS_BETTER
+    lower = BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better
     limit = other + allowed if lower else other - allowed
     margin = limit - value if lower else value - limit
     return Verdict(name, bound, limit, value, margin >= 0, margin, alias, rival.digest)
@@ -136,11 +136,11 @@ def baselines(
 
 
 def _rival(alias: str, manifest: Manifest, store: Store) -> Baseline:
-    digest = store.alias(alias)
+    digest = store.aliases.get(alias)
     if digest is None:
         return Baseline(None, {}, None)
     try:
-        other = verify(store.folder(digest), digest).manifest
+        other = store.artifacts.open(digest).manifest
     except VerificationError as error:
         return Baseline(digest, {}, f"it does not verify ({error})")
     return Baseline(digest, msgspec.to_builtins(other.metrics), _why_not(manifest, other))

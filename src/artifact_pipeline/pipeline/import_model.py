@@ -25,9 +25,10 @@ from artifact_pipeline.builder.imported import build_imported
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
-from artifact_pipeline.store.access import Reference, trust_artifact
-from artifact_pipeline.store.store import LATEST, Store
-from artifact_pipeline.verification.verify import Verified, verify
+from artifact_pipeline.store.access import Reference, mark_made_here
+from artifact_pipeline.store.pointers import LATEST
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
 
 
 class Sealed(Struct, frozen=True):
@@ -99,13 +100,11 @@ def seal_pickle(
 
 
 def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> Sealed:
-    digest = store.add(_readable(files))
-    verified = verify(store.folder(digest), digest)
-    store.index(verified.manifest.recipe_digest, digest)
-    trust_artifact(verified)
+    verified = mark_made_here(store.add(_readable(files)))
+    digest = verified.digest
     publish_report(verified, store)
-    store.set_alias(LATEST, digest)
-    return Sealed(digest, str(store.folder(digest)), str(store.report(digest)), metrics)
+    store.aliases.set(LATEST, digest)
+    return Sealed(digest, str(verified.folder), str(store.artifacts.report_path(digest)), metrics)
 
 
 def _readable(files: dict[str, bytes]) -> dict[str, bytes]:

@@ -6,20 +6,17 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-from msgspec import Struct
-
 from artifact_pipeline.builder import canonical, numeric_profile, recipe
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
-from artifact_pipeline.builder.config.schema import Config, ModelConfig
-from artifact_pipeline.builder.data import bundled, table_files
-from artifact_pipeline.builder.data.dataset import Description
+from artifact_pipeline.builder.config.schema import Config
+from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Resolved, Trainer
 from artifact_pipeline.errors import ConfigError, DataError, Location
 from artifact_pipeline.store import config_cache, machine
+from artifact_pipeline.store.config_cache import CheckedConfig
 
 
 class Plan(NamedTuple):
@@ -35,15 +32,6 @@ class Plan(NamedTuple):
     """The process that checked it, ready to train; None where it was checked before."""
     warning: str | None = None
     """That the trainer is not under the numeric profile that this machine holds, and why."""
-
-
-class _Checked(Struct, frozen=True):
-    """What is remembered of a config: its full form, the model as scikit-learn resolved it, and
-    of a table what it is."""
-
-    config: Config
-    model: ModelConfig
-    data: Description | None
 
 
 def recipe_of(source: Source) -> Recipe:
@@ -71,15 +59,15 @@ def plan(source: Source) -> Plan:
     else:
         where, base = os.fspath(source), str(Path(source).parent)
         data = loader.read(source)
-    if (known := _recall(data, base)) is not None:
-        table = known.data or bundled.describe(known.config.data)
-        made = recipe.make(known.model, known.config, table, machine.profile())
+    if (known := config_cache.lookup(data, base)) is not None:
+        description = known.table or bundled.describe(known.config.data)
+        made = recipe.make(known.model, known.config, description, machine.profile())
         return Plan(known.config, made, recipe.digest(made), base, None, None)
     if not isinstance(source, dict):
         full = loader.parse_bytes(data, where)
     profile = machine.profile()
     # Before the files are read: what changes while they are is another table the next time.
-    fingerprint = _fingerprint(full, base)
+    fingerprint = config_cache.fingerprint_of(full, base)
     try:
         trainer = Trainer(full, where, profile, base)
     except ConfigError as error:
@@ -91,13 +79,9 @@ def plan(source: Source) -> Plan:
     try:
         warning = check_profile(profile, resolved)
         made = recipe.make(resolved.model, full, resolved.data, resolved.profile)
-        of_table = isinstance(full.data.path, str)
-        if not of_table or fingerprint:
-            rows = resolved.data if of_table else None
-            checked = msgspec.to_builtins(_Checked(full, resolved.model, rows))
-            config_cache.remember_config(data, checked)
-            if of_table:
-                config_cache.remember_config(_key(data, fingerprint), checked)
+        table = resolved.data if isinstance(full.data.path, str) else None
+        checked = CheckedConfig(full, resolved.model, table)
+        config_cache.store(data, checked, fingerprint=fingerprint)
     except BaseException:  # raised again, with no process left behind
         trainer.close()
         raise
@@ -148,30 +132,3 @@ def revise(made: Plan, trainer: Trainer) -> Plan:
     warning = check_profile(made.recipe.numerics.profile, resolved)
     new = recipe.make(resolved.model, made.config, resolved.data, resolved.profile)
     return made._replace(recipe=new, recipe_digest=recipe.digest(new), warning=warning)
-
-
-def _recall(data: bytes, base: str) -> _Checked | None:
-    """Return what is remembered of a config; of a table, while its files are what they were."""
-    found = _remembered(data)
-    if found is None or not isinstance(found.config.data.path, str):
-        return found
-    fingerprint = _fingerprint(found.config, base)
-    return _remembered(_key(data, fingerprint)) if fingerprint else None
-
-
-def _remembered(key: bytes) -> _Checked | None:
-    try:
-        return msgspec.convert(config_cache.recall_config(key), _Checked | None)
-    except msgspec.ValidationError:  # a spoilt memory is no memory: the config is checked again
-        return None
-
-
-def _fingerprint(full: Config, base: str) -> Any:
-    path = full.data.path
-    return (
-        table_files.fingerprint(table_files.locate(path, base)) if isinstance(path, str) else None
-    )
-
-
-def _key(data: bytes, fingerprint: Any) -> bytes:
-    return data + ascii(fingerprint).encode()  # names need not be UTF-8

@@ -17,5 +17,5 @@ def publish_report(verified: Verified, store: Store) -> None:
     from artifact_pipeline.report import page
 
     data = page.write(verified).encode()
-    local_state.trust(local_state.REPORT, canonical.digest(data))
-    store.put_report(verified.digest, data)
+    local_state.record_written(local_state.REPORT, canonical.digest(data))
+    store.artifacts.write_report(verified.digest, data)

@@ -15,7 +15,7 @@ from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.pipeline.gates import Verdict
-from artifact_pipeline.store.records import printable
+from artifact_pipeline.store.journal import printable
 
 
 class Job(Struct, frozen=True):

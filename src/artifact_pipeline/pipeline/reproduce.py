@@ -23,12 +23,12 @@ from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import ReproductionDiffers, StoreError
 from artifact_pipeline.inference import held_out
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import run as pipeline
 from artifact_pipeline.store import access, queries
 from artifact_pipeline.store.access import Reference
+from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.queries import Difference
-from artifact_pipeline.store.records import PastRun
 from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def reproduce(
     table lies at `data`, or else where the run that made the artifact found it.
 
     Raises:
-        VerificationError: as `policy.trusted`; for a skops archive of unknown origin, if it
+        VerificationError: as `open_trusted`; for a skops archive of unknown origin, if it
             differs from what was made and would have to be opened.
         ConfigError, DataError: if what the recipe names is not to be had here.
         StoreError: if the scratch store or environment cannot be made.
     """
-    there = access.trusted(artifact, digest, signed_by=signed_by, store=store)
+    there = access.open_trusted(artifact, digest, signed_by=signed_by, store=store)
     if there.manifest.recipe.brought is not UNSET:
         raise ReproductionDiffers(
             "was fitted elsewhere and brought here, so it cannot be made again", where=there.digest
@@ -95,7 +95,7 @@ def reproduce(
     made_by = queries.record_of(there.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
         run = pipeline.train(_config(there.manifest.recipe, source), store=scratch)
-        here = access.verified(run.digest, run.digest, store=scratch)
+        here = access.check_integrity(run.digest, run.digest, store=scratch)
         [now] = queries.runs(store=scratch)
         same = here.digest == there.digest
         rows, labels, apart = ([], 0, None) if same else _compare(there, here, source.get("path"))
@@ -129,7 +129,7 @@ def _compare(
     import numpy as np
 
     batch, _ = held_out.rows_of(there.manifest, there.digest, data)
-    a, b = (open_verified(one).run(batch) for one in (there, here))
+    a, b = (load_predictor(one).run(batch) for one in (there, here))
     bound = there.manifest.parity.bound + here.manifest.parity.bound
     other = base.differ(a, b, bound)
     if a.predicted.dtype.kind == "f":

@@ -35,17 +35,19 @@ from artifact_pipeline.errors import (
     TestsFailed,
     VerificationError,
 )
-from artifact_pipeline.inference.predictor import open_verified
+from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import gates as rivals
 from artifact_pipeline.pipeline.gates import judge
 from artifact_pipeline.pipeline.plan import Plan, plan, revise, start
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import Listener, Previous, Record, Run, begin, job
 from artifact_pipeline.store import local_state, provenance
-from artifact_pipeline.store.access import trust_artifact
-from artifact_pipeline.store.records import printable
-from artifact_pipeline.store.store import LATEST, MAX_REPORT, Store
-from artifact_pipeline.verification.verify import Verified, verify
+from artifact_pipeline.store.access import mark_made_here
+from artifact_pipeline.store.artifact_folder import MAX_REPORT
+from artifact_pipeline.store.journal import printable
+from artifact_pipeline.store.pointers import LATEST
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
 
 
 def run(
@@ -139,7 +141,7 @@ def _execute(
         if made is not None:  # a config that does not parse is no execution
             record.host = provenance.host()
             record.seconds = time.perf_counter() - began
-            store.record(msgspec.to_builtins(record))
+            store.journal.write_run(record.run, record)
 
 
 def _train(
@@ -159,13 +161,12 @@ def _train(
         verified, held_out = known, None
         note.append("nothing to train: the artifact of this recipe is in the store, and verified")
     else:
-        store.sweep()
+        store.folder.sweep()
         local_state.sweep()
         made, built = _build(made, record)
         held_out = built.trained
-        digest = store.add(built.files)
-        verified = verify(store.folder(digest), digest)
-        verified = trust_artifact(verified)
+        verified = mark_made_here(store.add(built.files))
+        digest = verified.digest
         recipe_digest = verified.manifest.recipe_digest
         if known is not None and known.manifest.recipe_digest != recipe_digest:
             known = None  # the trainer was not under the profile that the plan took for given
@@ -175,7 +176,6 @@ def _train(
                 f"compare them: artifact-pipeline diff {known.digest[7:19]} {digest[7:19]}",
                 where=recipe_digest,
             )
-        store.index(recipe_digest, digest)
         rows = verified.manifest.split.rows.train
         note.append(f"{describe.title(made.recipe)} on {rows} rows")
         note.append(", again, and identical to the byte" if known is not None else "")
@@ -187,7 +187,7 @@ def _train(
     record.gates = judge(msgspec.to_builtins(record.metrics), gates, against)
     if missed := [verdict for verdict in record.gates if not verdict.passed]:
         raise GateMissed("; ".join(map(str, missed)), where="gate")
-    store.set_alias(LATEST, verified.digest)
+    store.aliases.set(LATEST, verified.digest)
     if model is not None:
         write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
     return verified, held_out
@@ -213,10 +213,10 @@ def _previous(verified: Verified, store: Store) -> Previous | None:
     """Return the latest artifact before this one, if it verifies and was measured on the same
     rows; its metrics are all that is taken of it."""
     try:
-        digest = store.alias(LATEST)
+        digest = store.aliases.get(LATEST)
         if digest in (None, verified.digest):
             return None
-        manifest = verify(store.folder(digest), digest).manifest
+        manifest = store.artifacts.open(digest).manifest
     except (StoreError, VerificationError):
         return None
     if manifest.split != verified.manifest.split:
@@ -228,12 +228,12 @@ def _previous(verified: Verified, store: Store) -> Previous | None:
 
 def _report(verified: Verified, store: Store) -> None:
     """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
-    path = store.report(verified.digest)
+    path = store.artifacts.report_path(verified.digest)
     try:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
         data = None  # replaced below, or else that fails
-    if data is not None and local_state.trusts(local_state.REPORT, canonical.digest(data)):
+    if data is not None and local_state.wrote(local_state.REPORT, canonical.digest(data)):
         return
     publish_report(verified, store)
 
@@ -241,20 +241,15 @@ def _report(verified: Verified, store: Store) -> None:
 def _is_ours(verified: Verified) -> bool:
     """Return whether this checkout wrote the pickle of an artifact."""
     name = manifests.MODEL_PICKLE
-    return local_state.trusts(name, verified.manifest.digest_of(name))
+    return local_state.wrote(name, verified.manifest.digest_of(name))
 
 
 def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:
-    digest = store.artifact_of(made.recipe_digest)
-    if digest is None:
-        return None
     try:
-        verified = verify(store.folder(digest), digest)
+        return store.find(made.recipe_digest)
     except VerificationError as error:
         note.append(f"the stored artifact did not verify ({error}), so it was made again: ")
         return None
-    # The index is no evidence: it may come from a cache that somebody else wrote.
-    return verified if verified.manifest.recipe_digest == made.recipe_digest else None
 
 
 def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
@@ -263,7 +258,7 @@ def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
     if held_out is None:
         note.append(f"{rows} held-out rows were predicted when it was sealed; outcome repeated")
         return
-    outputs = open_verified(verified).run(held_out.rows)
+    outputs = load_predictor(verified).run(held_out.rows)
     other = base.differ(outputs, held_out.outputs, verified.manifest.parity.bound)
     agreed = rows - int(other.sum())
     note.append(f"{rows} held-out rows predicted by the verified artifact, {agreed} as trained")
@@ -284,9 +279,9 @@ def _summary(record: Record, store: Store) -> Run:
         run=record.run,
         digest=record.artifact,
         recipe_digest=record.recipe_digest,
-        artifact=str(store.folder(record.artifact)),
-        report=str(store.report(record.artifact)),
-        record=str(store.root / "runs" / f"{record.run}.json"),
+        artifact=str(store.artifacts.path(record.artifact)),
+        report=str(store.artifacts.report_path(record.artifact)),
+        record=str(store.journal.run_path(record.run)),
         cached=record.cached,
         metrics=record.metrics,
         gates=record.gates,

@@ -14,14 +14,13 @@ from artifact_pipeline.builder.artifact.evaluation import QUANTILES, EvaluationR
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.config.schema import Value
 from artifact_pipeline.builder.data.dataset import Image
-from artifact_pipeline.builder.evaluation import metrics as evaluation
+from artifact_pipeline.builder.metric_table import BY_NAME, heading, headline_metrics
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import escape
 from artifact_pipeline.verification.verify import Verified
 
 CANDIDATES = 20
 """How many candidates of a search are shown."""
-TITLES = {name: title[0].upper() + title[1:] for name, title in evaluation.TITLES.items()}
 
 
 def write(artifact: Verified, *, examples: bool = True) -> str:
@@ -68,11 +67,11 @@ def write(artifact: Verified, *, examples: bool = True) -> str:
 
 def _head(manifest: Manifest) -> str:
     test, train = manifest.metrics.test, manifest.metrics.train or {}
-    first, second = ("accuracy", "f1_weighted") if manifest.interface.labels else ("r2", "mae")
+    first, second = headline_metrics(manifest.recipe.data.schema.target)
     cards = [
-        (f"Held-out {evaluation.TITLES[first]}", test.get(first)),
-        (f"Held-out {evaluation.TITLES[second]}", test.get(second)),
-        (f"Training {evaluation.TITLES[first]}", train.get(first)),
+        (f"Held-out {first.title}", test.get(first.name)),
+        (f"Held-out {second.title}", test.get(second.name)),
+        (f"Training {first.title}", train.get(first.name)),
     ]
     items = "".join(
         f"<li><strong>{value:.4f}</strong> {name}</li>"
@@ -93,10 +92,10 @@ def _metrics(manifest: Manifest) -> str:
     if cv:
         head.append(f"Over {max(len(one.folds) for one in cv.values())} folds")
     rows = []
-    for name in dict.fromkeys([*TITLES, *test, *train]):
+    for name in dict.fromkeys([*BY_NAME, *test, *train]):
         if name in train or name in test:
             row = [
-                TITLES.get(name, name),
+                heading(name),
                 blocks.number(train.get(name)),
                 blocks.number(test.get(name)),
             ]
@@ -110,12 +109,12 @@ def _slices(metrics: Metrics) -> str:
     slices = metrics.slices or {}
     if not slices:
         return ""
-    names = [name for name in TITLES if any(name in one.metrics for one in slices.values())]
+    names = [name for name in BY_NAME if any(name in one.metrics for one in slices.values())]
     rows = [
         [name, str(one.rows), *(blocks.number(one.metrics.get(metric)) for metric in names)]
         for name, one in slices.items()
     ]
-    head = ["Slice", "Rows", *(TITLES[name] for name in names)]
+    head = ["Slice", "Rows", *(heading(name) for name in names)]
     return blocks.table("Held-out rows, by slice", head, rows)
 
 

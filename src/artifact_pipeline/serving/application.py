@@ -39,7 +39,7 @@ from artifact_pipeline.serving.http.body import (
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.headers import Headers, check_json, json_length, select
 from artifact_pipeline.serving.http.response import Response, headers_of
-from artifact_pipeline.serving.metrics import MEDIA_TYPE, Metrics
+from artifact_pipeline.serving.metrics import MEDIA_TYPE, ServerMetrics
 from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.page import page
 from artifact_pipeline.serving.protocols import open_inference, openapi, plain_rows
@@ -62,7 +62,7 @@ class Application:
 
     def __init__(self, options: ServerOptions) -> None:
         names = [spec.name for spec in options.models]
-        self.metrics = Metrics(options.shared, names, workers=options.workers)
+        self.metrics = ServerMetrics(options.shared, names, workers=options.workers)
         self._options = options
         self._registry = ModelRegistry(options.models, options.shared)
         self._guard = RequestGuard(options)

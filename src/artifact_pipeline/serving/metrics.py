@@ -53,7 +53,7 @@ def _row_count(workers: int) -> int:
     return workers + 1
 
 
-class Metrics:
+class ServerMetrics:
     """The row of one worker, which it holds until its process ends."""
 
     def __init__(self, folder: str, models: Sequence[str], *, workers: int) -> None:

@@ -16,11 +16,12 @@ from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface
 from artifact_pipeline.builder.formats.base import Batch
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, Location, PipelineError, VerificationError
-from artifact_pipeline.inference.predictor import Predictor, open_verified
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.serving.http.response import Header
 from artifact_pipeline.serving.options import ModelSpec
-from artifact_pipeline.store.access import trusted
-from artifact_pipeline.store.store import ALIAS, Store
+from artifact_pipeline.store.access import open_trusted
+from artifact_pipeline.store.pointers import ALIAS
+from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
 RETRY_REJECTED_SECONDS = 10.0
@@ -60,10 +61,10 @@ def load(spec: ModelSpec) -> ServedModel:
     """Return a model, verified, opened and tried.
 
     Raises:
-        VerificationError, CallError, StoreError: As `access.trusted` and `open_verified`.
+        VerificationError, CallError, StoreError: As `open_trusted` and `load_predictor`.
     """
-    verified = trusted(spec.artifact, spec.digest, signed_by=spec.signed_by, store=spec.store)
-    predictor = open_verified(verified)
+    verified = open_trusted(spec.artifact, spec.digest, signed_by=spec.signed_by, store=spec.store)
+    predictor = load_predictor(verified)
     return ServedModel(
         name=spec.name,
         digest=verified.digest,
@@ -119,7 +120,7 @@ class ModelRegistry:
         self._by_alias = {
             spec.name
             for spec in specs
-            if ALIAS.fullmatch(spec.artifact) and Store(spec.store).alias(spec.artifact)
+            if ALIAS.fullmatch(spec.artifact) and Store(spec.store).aliases.get(spec.artifact)
         }
         for spec in specs:
             self._start(spec)
@@ -149,7 +150,7 @@ class ModelRegistry:
         """Return the digest that an alias names now, or else the one that is served."""
         if spec.name not in self._by_alias:
             return self.models[spec.name].digest
-        digest = Store(spec.store).alias(spec.artifact)
+        digest = Store(spec.store).aliases.get(spec.artifact)
         if digest is None:
             raise ArtifactNotFound("the alias was removed", location=Location(spec.artifact))
         return digest

@@ -1,8 +1,7 @@
-"""Which artifact is opened: one that verifies, and is signed where the caller or store asks for it.
+"""Access to artifacts: checks of their bytes and of their signatures.
 
-verified("latest")                                      every byte is what its manifest says
-trusted("latest", signed_by=public_key("model.pub"))    and this signer vouches for it
-require_signature(public_key("model.pub"))              and so it must be from now on, here
+check_integrity("latest")                                    compares the bytes with the manifest
+open_trusted("latest", signed_by=public_key("model.pub"))    and checks the signature
 """
 
 from __future__ import annotations
@@ -10,130 +9,95 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.artifact.manifest import MODEL_PICKLE, Manifest
+from artifact_pipeline.builder.artifact.manifest import MODEL_PICKLE
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.formats.origin import Origin
-from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.errors import Location, VerificationError
 from artifact_pipeline.store import local_state
-from artifact_pipeline.store.store import FOLDERS, Store
-from artifact_pipeline.verification.verify import Verified, check_pin, read_signature
-from artifact_pipeline.verification.verify import verify as verify_folder
+from artifact_pipeline.store.policy import is_set_here, required_signers, signer_of
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified, check_pin, read_signature, verify
 
 if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import PathLike, Signer
 
-_MAX_LINKS = 40
-"""As many as Linux follows."""
-
 Reference = str | os.PathLike[str]
-"""An artifact by its folder, its alias, or eight or more digits of its digest."""
+"""A folder, an alias, or the first eight or more hex digits of a digest."""
 
 
-def verified(
-    artifact: Reference,
-    digest: Digest | None = None,
-    *,
-    store: Reference | None = None,
+def check_integrity(
+    artifact: Reference, digest: Digest | None = None, *, store: Reference | None = None
 ) -> Verified:
-    """Return the artifact that a reference names, if every rule of the format holds for it.
+    """Check every file of an artifact against its manifest, and return the artifact.
 
-    `digest`, or a reference that is a whole digest in the store, pins it: its origin is known.
+    Signatures are not checked: see `open_trusted`.
+
+    Args:
+        artifact: A folder, an alias, or the first eight or more hex digits of a digest. A
+            complete digest that the store has pins the artifact, as `digest` does.
+        digest: The digest that the artifact must have.
+        store: The store that aliases and digests are looked up in.
 
     Raises:
-        ArtifactNotFound, CallError: if the reference or the digest names nothing.
-        VerificationError: if the artifact is not what its manifest, or `digest`, says.
+        ArtifactNotFound: If nothing has this name.
+        CallError: If `digest` is malformed, or `artifact` is the start of several digests.
+        VerificationError: If a file is missing, changed or not listed, or the digest differs.
     """
     check_pin(digest)
-    place = Store(store).find(artifact)
-    named = isinstance(artifact, str) and re.fullmatch("(sha256:)?[0-9a-f]{64}", artifact)
-    if digest and place.digest and digest != place.digest:
+    location = Store(store).resolve(artifact)
+    by_digest = isinstance(artifact, str) and re.fullmatch("(sha256:)?[0-9a-f]{64}", artifact)
+    if digest and location.digest and digest != location.digest:
         raise VerificationError(
-            f"this is not the artifact asked for: its digest is {place.digest}, expected {digest}",
-            where=str(place.folder),
+            f"this is not the artifact asked for: its digest is {location.digest}, "
+            f"expected {digest}",
+            location=Location(str(location.folder)),
         )
-    found = verify_folder(place.folder, digest or place.digest)
-    # An alias, the start of a digest and the name of a folder are words of whoever wrote those.
-    if digest is not None or (named and place.digest is not None):
-        return found._replace(origin=Origin.PINNED)
-    name = found.model_file
-    if local_state.trusts(name, found.manifest.digest_of(name)):
-        return found._replace(origin=Origin.MADE_HERE)
-    return found
+    verified = verify(location.folder, digest or location.digest)
+    # An alias, a shortened digest or a folder's name can be changed by anyone who can write them.
+    if digest is not None or (by_digest and location.digest is not None):
+        return verified._replace(origin=Origin.PINNED)
+    name = verified.model_file
+    if local_state.wrote(name, verified.manifest.digest_of(name)):
+        return verified._replace(origin=Origin.MADE_HERE)
+    return verified
 
 
-def trusted(
+def open_trusted(
     artifact: Reference,
     digest: Digest | None = None,
     *,
     signed_by: Signer | None = None,
     store: Reference | None = None,
 ) -> Verified:
-    """Return an artifact that verifies, and that each of `required_signers` signed.
+    """Check an artifact's integrity and its required signatures, and return the artifact.
+
+    A signature is required from `signed_by`, and from the signer that a store's policy names:
+    the store in use, if `signed_by` is not given, and each store that the artifact lies in.
+
+    Args:
+        artifact: As for `check_integrity`.
+        digest: As for `check_integrity`.
+        signed_by: The signer whose signature is required.
+        store: As for `check_integrity`.
 
     Raises:
-        VerificationError: as `verified`; if a signature is asked for and there is none, or not
-            one of this artifact by that signer.
-        StoreError: if the policy of a store cannot be read.
+        ArtifactNotFound, CallError: As `check_integrity`.
+        VerificationError: As `check_integrity`, or if a required signature is missing or wrong.
+        StoreError: If the policy of a store cannot be read.
     """
-    signer_of(store)  # a policy that cannot be read is the first thing to know
-    found = verified(artifact, digest, store=store)
-    signers = required_signers(found.folder, signed_by=signed_by, store=store)
+    signer_of(store)  # report an unreadable policy before anything else
+    verified = check_integrity(artifact, digest, store=store)
+    signers = required_signers(verified.folder, signed_by=signed_by, store=store)
     for signer in signers:
         from artifact_pipeline.verification import signatures
 
-        signatures.check(found, read_signature(found.folder), signer)
-    # A policy came with the store, from whoever wrote that, unless it was set here.
-    if signers and (signed_by is not None or is_ours(signers, found.folder, store=store)):
-        return found._replace(origin=Origin.SIGNED)
-    return found
-
-
-def required_signers(
-    path: Reference, *, signed_by: Signer | None = None, store: Reference | None = None
-) -> list[Signer]:
-    """Return everybody who must have signed the artifact at `path` before it is opened.
-
-    That is whom the store demands in which the artifact lies, if it lies in one, however `path`
-    leads there; and `signed_by`, or else whom the store in use demands.
-
-    Raises:
-        StoreError: if the policy of a store cannot be read.
-    """
-    signers = [signed_by or signer_of(store)]
-    signers += [signer_of(folder) for folder in _stores(path)]
-    return [one for i, one in enumerate(signers) if one is not None and one not in signers[:i]]
-
-
-def _stores(path: Reference) -> list[Path]:
-    """Return the folders whose policy `path` is under, whether they are stores or not.
-
-    They are those that hold it, by its name, by each link that it leads through, and where it
-    ends. What is set aside or staged is still in its store.
-    """
-    place = Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..")
-    found = [place.parent, Path(os.path.realpath(place)).parent]
-    for _ in range(_MAX_LINKS):
-        if not place.is_symlink():
-            break
-        place = place.parent / place.readlink()
-        found.append(place.parent)
-    found += [folder.parent for folder in found if folder.name in FOLDERS]
-    return list(dict.fromkeys(found))
-
-
-def verify(
-    artifact: Reference,
-    digest: Digest | None = None,
-    *,
-    signed_by: Signer | None = None,
-    store: Reference | None = None,
-) -> Manifest:
-    """Return the manifest of an artifact that is to be trusted. Raises as `trusted`."""
-    return trusted(artifact, digest, signed_by=signed_by, store=store).manifest
+        signatures.check(verified, read_signature(verified.folder), signer)
+    # A policy from elsewhere vouches for nothing: its author may have signed the artifact too.
+    if signers and (signed_by is not None or is_set_here(signers, verified.folder, store=store)):
+        return verified._replace(origin=Origin.SIGNED)
+    return verified
 
 
 def sign(
@@ -144,69 +108,36 @@ def sign(
     chain: Sequence[PathLike] = (),
     store: Reference | None = None,
 ) -> Verified:
-    """Put a signature, `model.sig`, into an artifact that verifies, and return the artifact.
+    """Check an artifact's integrity, sign it, and return it.
 
-    Its digest stays what it was; a signature that was there before is replaced.
+    The signature is the file `model.sig`, which replaces an earlier one. The artifact's digest
+    does not change.
+
+    Args:
+        artifact: As for `check_integrity`.
+        key: An unencrypted private key in PEM, on the curve P-256, P-384 or P-521. Without a key,
+            Sigstore signs with the identity of the CI job or of a log-in in the browser.
+        certificate: The certificate of the key, in PEM.
+        chain: Intermediate certificates, in PEM.
+        store: As for `check_integrity`.
 
     Raises:
-        VerificationError: as `verified`.
-        CallError, StoreError: as `signing.sign`, and if the signature cannot be written.
+        VerificationError: As `check_integrity`.
+        CallError: If a key or certificate cannot be read or used.
+        MissingDependency: If the package `model-signing` is not installed.
+        NetworkError: If Sigstore cannot be reached or has no identity for this process.
+        StoreError: If the signature cannot be written.
     """
     from artifact_pipeline.verification import signatures
 
-    found = verified(artifact, store=store)
-    data = signatures.sign(found, key=key, certificate=certificate, chain=chain)
-    Store(store).put_signature(found.folder, data)
-    return found
+    verified = check_integrity(artifact, store=store)
+    data = signatures.sign(verified, key=key, certificate=certificate, chain=chain)
+    Store(store).artifacts.write_signature(verified.folder, data)
+    return verified
 
 
-def require_signature(signer: Signer, *, store: Reference | None = None) -> None:
-    """Let a store open nothing from now on that this signer did not sign.
-
-    This checkout remembers the policy: here its signatures also vouch for skops and pickles.
-
-    Raises:
-        StoreError: if the policy cannot be written.
-    """
-    Store(store).set_signer(signer)
-    local_state.remember(_policy_name(Store(store).root), _digest(signer).encode())
-
-
-def is_ours(signers: list[Signer], path: Reference | None, *, store: Reference | None) -> bool:
-    """Return whether this checkout set the policy of a store that asks for one of the signers.
-
-    The stores are the one in use and, with a `path`, those that it is under. Somebody else's
-    policy limits what is opened, but is no evidence of where that is from: who can write the store
-    can write both. They can also put back a policy that was replaced because its key was lost, so
-    what counts is the last policy that was set here for that very store.
-    """
-    folders = [Store(store).root, *([] if path is None else _stores(path))]
-    ours = {local_state.recall(_policy_name(folder)) for folder in folders}
-    return any(_digest(signer).encode() in ours for signer in signers)
-
-
-def _policy_name(store: Path) -> str:
-    place = canonical.digest(os.fsencode(os.path.realpath(store)))
-    return f"policies/{place.removeprefix('sha256:')}"
-
-
-def _digest(signer: Signer) -> Digest:
-    from artifact_pipeline.verification import signatures
-
-    return canonical.digest(signatures.encode(signer))
-
-
-def trust_artifact(verified: Verified) -> Verified:
+def mark_made_here(verified: Verified) -> Verified:
     """Remember that this checkout made an artifact, and return it with that origin."""
     for name in (MODEL_PICKLE, verified.model_file):
-        local_state.trust(name, verified.manifest.digest_of(name))
+        local_state.record_written(name, verified.manifest.digest_of(name))
     return verified._replace(origin=Origin.MADE_HERE)
-
-
-def signer_of(store: Reference | None = None) -> Signer | None:
-    """Return who must have signed what a store opens, or None if nobody must.
-
-    Raises:
-        StoreError: if its policy cannot be read.
-    """
-    return Store(store).signer()

@@ -28,7 +28,7 @@ def folder() -> Path:
     return _state_home() / "artifact-pipeline" / place
 
 
-def trust(name: str, digest: Digest) -> None:
+def record_written(name: str, digest: Digest) -> None:
     """Remember that this checkout wrote a file of that name and digest.
 
     The name says which reader the bytes were written for. Another reader may find something else
@@ -37,7 +37,7 @@ def trust(name: str, digest: Digest) -> None:
     remember(_written(name, digest), b"")
 
 
-def trusts(name: str, digest: Digest) -> bool:
+def wrote(name: str, digest: Digest) -> bool:
     """Return whether this checkout wrote a file of that name and digest."""
     return recall(_written(name, digest)) is not None
 

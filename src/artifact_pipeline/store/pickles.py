@@ -15,8 +15,9 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.disk import translate_os_errors, write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, UntrustedModel, VerificationError
-from artifact_pipeline.store.access import required_signers, trusted
-from artifact_pipeline.store.local_state import trust, trusts
+from artifact_pipeline.store.access import open_trusted
+from artifact_pipeline.store.local_state import record_written, wrote
+from artifact_pipeline.store.policy import required_signers
 from artifact_pipeline.verification.verify import check_pin
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
 
     data = pickle_format.dump(model)
     digest = canonical.digest(data)
-    trust(MODEL_PICKLE, digest)
+    record_written(MODEL_PICKLE, digest)
     write_atomically(Path(path), data)
     return digest
 
@@ -44,7 +45,7 @@ def load_model(
     """Return the estimator in a pickle that this checkout wrote, `digest` pins, or one signed.
 
     A pickle is signed with the artifact in whose folder it lies. Each of
-    `policy.required_signers` of that artifact must have signed it.
+    `required_signers` of that artifact must have signed it.
 
     Raises:
         ArtifactNotFound: if there is no such file.
@@ -64,7 +65,7 @@ def load_model(
     found = canonical.digest(data)
     if digest is not None and found != digest:
         raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    if digest is None and not vouched and not trusts(MODEL_PICKLE, found):
+    if digest is None and not vouched and not wrote(MODEL_PICKLE, found):
         raise UntrustedModel(
             f"this checkout did not write this pickle ({found}), and opening one runs whatever "
             "it holds; train it here, or pin the digest if you know where it is from: "
@@ -91,7 +92,7 @@ def _signed(path: Path, signed_by: Signer | None) -> tuple[bytes, bool]:
             "pickle in the artifact's own folder",
             where=str(path),
         )
-    found = trusted(folder, signed_by=signed_by)
+    found = open_trusted(folder, signed_by=signed_by)
     if path.name not in found.files:
         raise VerificationError("is no file of the artifact that was signed", where=str(path))
     return found.files[path.name], found.origin is Origin.SIGNED

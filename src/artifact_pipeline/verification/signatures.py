@@ -23,7 +23,7 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, SIGNATURE
 from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.disk import translate_os_errors
-from artifact_pipeline.errors import CallError, StoreError, VerificationError
+from artifact_pipeline.errors import CallError, Location, StoreError, VerificationError
 from artifact_pipeline.verification.verify import Verified, copy_file
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -56,7 +56,7 @@ def encode(signer: Signer) -> bytes:
     return canonical.encode(msgspec.to_builtins(signer))
 
 
-def decode(data: bytes, where: str) -> Signer:
+def decode(data: bytes, path: Path) -> Signer:
     """Return the signer that a store's `trust.json` names.
 
     Raises:
@@ -66,7 +66,9 @@ def decode(data: bytes, where: str) -> Signer:
         signer: Signer = msgspec.convert(canonical.decode(data), type=Signer)
     except (canonical.NotCanonical, msgspec.ValidationError) as error:
         raise StoreError(
-            f"is no policy: {error}; write it again: artifact-pipeline trust", where=where
+            f"is not a policy: {error}",
+            location=Location(str(path)),
+            remedy="write it again: artifact-pipeline trust",
         ) from error
     return signer
 

@@ -20,27 +20,8 @@ from artifact_pipeline.builder.artifact.manifest import (
     SplitSummary,
 )
 from artifact_pipeline.builder.escapes import write_out, write_out_json
+from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, heading
 from artifact_pipeline.builder.recipe import Recipe
-
-_TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Accuracy, balanced",
-    "f1_weighted": "F1, weighted",
-    "f1_macro": "F1, macro",
-    "precision_weighted": "Precision, weighted",
-    "recall_weighted": "Recall, weighted",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "roc_auc": "ROC AUC",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "r2": "R²",
-    "mae": "Mean absolute error",
-    "rmse": "Root mean squared error",
-}
-# What Hugging Face calls them.
-_TYPES = {"accuracy": "accuracy", "f1_weighted": "f1", "r2": "r_squared", "mae": "mae"}
 
 
 def write(
@@ -72,9 +53,9 @@ def write(
                         "task": {"type": task},
                         "dataset": {"type": dataset, "name": dataset, "split": "test"},
                         "metrics": [
-                            {"type": kind, "value": metrics.test[name]}
-                            for name, kind in _TYPES.items()
-                            if name in metrics.test
+                            {"type": metric.card_name, "value": metrics.test[metric.name]}
+                            for metric in METRICS
+                            if metric.card_name and metric.name in metrics.test
                         ],
                     }
                 ],
@@ -125,8 +106,8 @@ def _reason(parity: Parity) -> str:
 def _metric_rows(metrics: Metrics) -> str:
     train = metrics.train or {}
     return "\n".join(
-        f"| {title} | {_figure(train, name)} | {metrics.test[name]:.4f} |"
-        for name, title in _TITLES.items()
+        f"| {heading(name)} | {_figure(train, name)} | {metrics.test[name]:.4f} |"
+        for name in BY_NAME
         if name in metrics.test
     )
 
@@ -139,13 +120,13 @@ def _more(metrics: Metrics) -> str:
         lines += ["", f"| over {folds} folds of the training rows | mean | spread |"]
         lines += ["| --- | ---: | ---: |"]
         lines += [
-            f"| {title} | {cv[name].mean:.4f} | {cv[name].std:.4f} |"
-            for name, title in _TITLES.items()
+            f"| {heading(name)} | {cv[name].mean:.4f} | {cv[name].std:.4f} |"
+            for name in BY_NAME
             if name in cv
         ]
     for name, one in (metrics.slices or {}).items():
         lines += ["", f"| slice {plain(name)}, {one.rows} held-out rows | |", "| --- | ---: |"]
-        lines += [f"| {_TITLES[k]} | {v:.4f} |" for k, v in one.metrics.items() if k in _TITLES]
+        lines += [f"| {heading(k)} | {v:.4f} |" for k, v in one.metrics.items() if k in BY_NAME]
     return "\n".join([*lines, ""]) if lines else ""
 
 

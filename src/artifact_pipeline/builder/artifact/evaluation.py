@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline.builder.config.schema import Value
 
 
-class Candidate(Struct, frozen=True, forbid_unknown_fields=True):
+class SearchCandidate(Struct, frozen=True, forbid_unknown_fields=True):
     """One combination of settings, and its score over the folds."""
 
     params: dict[str, Any]
@@ -24,7 +24,7 @@ class Searched(Struct, frozen=True, forbid_unknown_fields=True):
 
     scoring: str
     best: dict[str, Any]
-    candidates: list[Candidate]
+    candidates: list[SearchCandidate]
 
 
 EXAMPLES = 100

@@ -20,6 +20,7 @@ from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.schema import ColumnFormat, Kind
 from artifact_pipeline.builder.data.dataset import Image, Schema
+from artifact_pipeline.builder.metric_table import required_metrics
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import VerificationError
 
@@ -40,9 +41,6 @@ MAX_FILE = 2 << 30
 MAX_EVALUATION = 64 << 20
 MAX_TOTAL = 4 << 30
 """Bytes of all files that a manifest lists, which are hashed whenever it is verified."""
-
-REQUIRED_METRICS = {"class": ("accuracy", "f1_weighted"), "number": ("r2", "mae", "rmse")}
-"""The metrics that every manifest names, of training and of held-out rows, by its target."""
 
 MEDIA_TYPES = {
     EVALUATION: "application/json",
@@ -144,7 +142,7 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{len(self.labels)} classes" if self.labels else "A number to predict"
 
 
-class EdgeCases(Struct, frozen=True, forbid_unknown_fields=True):
+class EdgeCaseCounts(Struct, frozen=True, forbid_unknown_fields=True):
     """The rows beside the held-out ones that were made to compare the form with the estimator."""
 
     version: int
@@ -170,7 +168,7 @@ class Parity(Struct, frozen=True, forbid_unknown_fields=True):
     labels_equal: bool
     bound: float
     """The greatest difference of a probability; 0 for a model that gives none."""
-    edge_cases: EdgeCases | UnsetType = UNSET
+    edge_cases: EdgeCaseCounts | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     """Why no better form was sealed."""
 
@@ -292,7 +290,7 @@ def decode(data: bytes, where: str) -> Manifest:
     for rows in (manifest.metrics.train, manifest.metrics.test):
         if isinstance(rows, UnsetType):
             continue
-        if missing := [name for name in REQUIRED_METRICS[target] if name not in rows]:
+        if missing := [name for name in required_metrics(target) if name not in rows]:
             raise VerificationError(f"its metrics lack {missing[0]}", where=where)
     if (target == "class") != bool(manifest.interface.labels):
         raise VerificationError(f"its labels do not go with a target of a {target}", where=where)

@@ -30,6 +30,7 @@ from artifact_pipeline.builder.config.schema import (
     SplitConfig,
 )
 from artifact_pipeline.builder.escapes import write_out
+from artifact_pipeline.builder.metric_table import METRICS
 from artifact_pipeline.errors import ConfigError, ConfigNotFound
 
 Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
@@ -41,12 +42,7 @@ MAX_DEPTH = 64
 """Levels of lists and objects; what checks and builds estimators follows them by recursion."""
 Form = TypeVar("Form", bound=Struct)
 
-_OF_CLASSES = (
-    *("accuracy", "balanced_accuracy", "f1_weighted", "f1_macro", "precision_weighted"),
-    *("recall_weighted", "precision", "recall", "f1", "roc_auc", "log_loss", "brier"),
-)
-_OF_NUMBERS = ("r2", "mae", "rmse")
-METRICS = tuple(f"{rows}.{n}" for rows in ("train", "test") for n in (*_OF_CLASSES, *_OF_NUMBERS))
+METRIC_NAMES = tuple(f"{rows}.{metric.name}" for rows in ("train", "test") for metric in METRICS)
 _SLICED = re.compile(r"(test\.[a-z0-9_]+)\[(.+)\]")
 
 
@@ -182,7 +178,7 @@ def schema() -> dict[str, Any]:
     bounds = [{"required": [key]} for key in ("min", "max", "not_worse_than")]
     components["Gate"]["anyOf"] = bounds
     components["Gate"]["dependentRequired"] = {"tolerance": ["not_worse_than"]}
-    known = {"anyOf": [{"enum": list(METRICS)}, {"pattern": f"^{_SLICED.pattern}$"}]}
+    known = {"anyOf": [{"enum": list(METRIC_NAMES)}, {"pattern": f"^{_SLICED.pattern}$"}]}
     for name in ("Config", "Short"):
         components[name]["properties"]["gates"]["propertyNames"] = known
     return {
@@ -334,8 +330,8 @@ def _check_gates(gates: dict[str, Gate], where: str, slices: list[str] | None) -
             hint = nearest(sliced[2], slices) if slices else "evaluation.slices names none"
             raise ConfigError(f"unknown slice {show(sliced[2])}; {hint}", where=place)
         metric = sliced[1] if sliced else name
-        if metric not in METRICS:
-            raise ConfigError(f"unknown metric; {nearest(metric, METRICS)}", where=place)
+        if metric not in METRIC_NAMES:
+            raise ConfigError(f"unknown metric; {nearest(metric, METRIC_NAMES)}", where=place)
         if gate.min is UNSET and gate.max is UNSET and gate.not_worse_than is UNSET:
             raise ConfigError(
                 "found no bound, expected 'min', 'max' or 'not_worse_than'", where=place

@@ -13,33 +13,10 @@ from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.schema import Value
+from artifact_pipeline.builder.metric_table import BY_NAME
 
 if TYPE_CHECKING:
     from artifact_pipeline.builder.data.dataset import Target
-
-TITLES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "f1_weighted": "weighted F1",
-    "f1_macro": "macro F1",
-    "precision_weighted": "weighted precision",
-    "recall_weighted": "weighted recall",
-    "precision": "precision",
-    "recall": "recall",
-    "f1": "F1",
-    "roc_auc": "ROC AUC",
-    "log_loss": "log loss",
-    "brier": "Brier score",
-    "r2": "R²",
-    "mae": "MAE",
-    "rmse": "RMSE",
-}
-"""What a person calls each metric, in the order in which they are shown."""
-
-
-HEADLINE_METRICS = ("accuracy", "f1_weighted", "r2", "mae")
-"""The metrics that are shown where there is room for few."""
-LOWER_IS_BETTER = ("log_loss", "brier", "mae", "rmse")
 
 
 def evaluate(
@@ -145,33 +122,34 @@ def _rounded(value: Any) -> float:
     return float(f"{value:.10g}")
 
 
-def _why_missing(metric: str, found: Mapping[str, Any], train: Mapping[str, Any]) -> str:
-    """Return why `metric` is not among those that were `found` on some rows.
+def why_missing(metric: str, found: Mapping[str, Any], *, train: Mapping[str, Any]) -> str:
+    """Return why a metric was not measured on some rows.
 
-    `train` are the metrics of the training rows, which tell whether the model gives probabilities.
+    Args:
+        metric: Its name.
+        found: The metrics that were measured on those rows.
+        train: The metrics of the training rows, which tell whether the model gives probabilities.
     """
-    of_numbers = ("r2", "mae", "rmse")
-    of_probabilities = ("roc_auc", "log_loss", "brier")
-    of_positive = ("precision", "recall", "f1")
-    if found and metric in TITLES and (metric in of_numbers) == ("mae" in found):
-        was_not = f"{TITLES[metric]} was not measured on these rows"
-        if metric == "r2":
-            return f"{was_not}: it needs two rows"
-        if metric in of_positive:
-            if "precision" not in found:
-                return f"{was_not}: it needs two classes, and data.positive to name one of them"
-            nor = " or was predicted to be" if metric == "f1" else ""
-            return f"{was_not}: none of them is{nor} of the positive class"
-        if metric in of_probabilities:
-            if "log_loss" in found:
-                return f"{was_not}: some class of the model has no row among them"
-            if "log_loss" in train:
-                return (
-                    f"{was_not}: some row is of a class that the model did not learn, or all of "
-                    "its probabilities are 0"
-                )
-            return f"{was_not}: the model gives no probabilities, or none of some row's class"
-        return was_not
     if not found:
         return "nothing was measured on these rows"
-    return f"this model has no such metric; {nearest(metric, sorted(found))}"
+    known = BY_NAME.get(metric)
+    if known is None or known.task != ("number" if "mae" in found else "class"):
+        return f"this model has no such metric; {nearest(metric, sorted(found))}"
+    missing = f"{known.title} was not measured on these rows"
+    if metric == "r2":
+        return f"{missing}: it needs two rows"
+    if known.needs == "positive class":
+        if "precision" not in found:
+            return f"{missing}: it needs two classes, and data.positive to name one of them"
+        predicted = " or was predicted to be" if metric == "f1" else ""
+        return f"{missing}: none of them is{predicted} of the positive class"
+    if known.needs == "probabilities":
+        if "log_loss" in found:
+            return f"{missing}: some class of the model has no row among them"
+        if "log_loss" in train:
+            return (
+                f"{missing}: some row is of a class that the model did not learn, or all of its "
+                "probabilities are 0"
+            )
+        return f"{missing}: the model gives no probabilities, or none for the class of some row"
+    return missing

@@ -290,6 +290,21 @@ def predict_with_proba(estimator: Any, X: Any) -> tuple[Any, Any]:
     return served, np.asarray(estimator.predict_proba(X), dtype=np.float64)
 
 
+def decision_scores(estimator: Any, X: Any) -> Any:
+    """Return the float64 decision function of a classifier that gives no probabilities, else None.
+
+    The shape is (n_rows,) for two classes, else (n_rows, n_scores).
+    """
+    import numpy as np
+    from sklearn.base import is_classifier
+
+    if hasattr(estimator, "predict_proba") or not is_classifier(estimator):
+        return None
+    if not hasattr(estimator, "decision_function"):
+        return None
+    return np.asarray(estimator.decision_function(X), dtype=np.float64)
+
+
 def as_labels(values: Any) -> Any:
     """Return an array of labels as text, booleans or integers, which whole floats become.
 

@@ -1,8 +1,8 @@
 """The parameters of scikit-learn that open files, run code, or hand arguments to such functions.
 
 A config may come from a stranger, so `check` allows only values that compute. It decides by the
-parameter's name, which means the same in every estimator; `tests/test_parameters.py` fails when
-scikit-learn adds a parameter that could do more than compute and nobody has looked at.
+parameter's name, which means the same in every estimator. `builder/model/test_parameters.py` fails
+when scikit-learn adds a parameter that could do more than compute and nobody has looked at.
 
 >>> check("reduce__memory", "cache", "model.params.reduce__memory")
 Traceback (most recent call last):

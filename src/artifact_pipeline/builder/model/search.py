@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import UnsetType
 
-from artifact_pipeline.builder.artifact.evaluation import Candidate, Searched
+from artifact_pipeline.builder.artifact.evaluation import SearchCandidate, Searched
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.schema import Search
 from artifact_pipeline.builder.model.estimators import make_value, resolve_value
@@ -88,7 +88,7 @@ def searched(done: Any, search: Search, scoring: str, seed: int, where: str) -> 
         scoring=scoring,
         best=said[done.best_index_],
         candidates=[
-            Candidate(params, float(mean), float(std), int(rank))
+            SearchCandidate(params, float(mean), float(std), int(rank))
             for params, mean, std, rank in zip(said, *columns, strict=True)
         ],
     )

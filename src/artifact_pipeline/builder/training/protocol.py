@@ -60,6 +60,8 @@ def output_blobs(name: str, outputs: Outputs) -> dict[str, bytes]:
     }
     if outputs.probabilities is not None:
         found[f"{name}.probabilities"] = _npy(outputs.probabilities)
+    if outputs.scores is not None:
+        found[f"{name}.scores"] = _npy(outputs.scores)
     return found
 
 
@@ -78,10 +80,11 @@ def outputs(blobs: Mapping[str, bytes], name: str) -> Outputs:
     """Return what was sent of rows under a name."""
     from artifact_pipeline.builder.formats.base import Outputs
 
-    probabilities = blobs.get(f"{name}.probabilities")
+    probabilities, scores = blobs.get(f"{name}.probabilities"), blobs.get(f"{name}.scores")
     return Outputs(
         _array(blobs[f"{name}.predicted"]),
         None if probabilities is None else _array(probabilities),
+        None if scores is None else _array(scores),
     )
 
 

@@ -25,9 +25,10 @@ from artifact_pipeline.builder.data.dataset import Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
 from artifact_pipeline.builder.evaluation import edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
-from artifact_pipeline.builder.evaluation.metrics import TITLES, evaluate
+from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
-from artifact_pipeline.builder.model.estimators import predict_with_proba
+from artifact_pipeline.builder.metric_table import title
+from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
 from artifact_pipeline.builder.training.train import Learned
 from artifact_pipeline.errors import DataError
 
@@ -44,7 +45,9 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     labels = _labels(learned)
     names = dict(zip(sorted(set(rows.y.tolist())), rows.label_names, strict=False))
     label_names = [names[label] for label in labels]
-    held_out = Outputs(*predict_with_proba(estimator, parts.X_test))
+    held_out = Outputs(
+        *predict_with_proba(estimator, parts.X_test), decision_scores(estimator, parts.X_test)
+    )
     most = rows.description.examples
     seen = observe(
         estimator,
@@ -83,7 +86,7 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
         said["columns"] = msgspec.to_builtins(_columns(columns, rows.formats(), parts))
     batches = {
         "held_out": (batch(parts.X_test), held_out),
-        "edges": (batch(answers.rows), Outputs(answers.predicted, answers.probabilities)),
+        "edges": (batch(answers.rows), Outputs(*answers.outputs)),
     }
     return said, batches
 
@@ -97,7 +100,7 @@ def metrics(learned: Learned, sealed: Outputs) -> Metrics:
     """
     rows, parts = learned.prepared.rows, learned.prepared.parts
     labels, positive = _labels(learned), rows.description.positive
-    predicted, proba = sealed
+    predicted, proba = sealed.predicted, sealed.probabilities
     if labels:
         predicted = predicted.astype(parts.y_test.dtype)  # ONNX gives booleans as 0 and 1
 
@@ -141,7 +144,7 @@ def doubts(learned: Learned, metrics: Metrics) -> list[str]:
     for name, spread in (metrics.cv or {}).items():
         if len(spread.folds) < folds:
             warnings.append(
-                f"{TITLES.get(name, name)} is defined on {len(spread.folds)} of {folds} folds, and "
+                f"{title(name)} is defined on {len(spread.folds)} of {folds} folds, and "
                 "averaged over those"
             )
     return warnings

@@ -12,14 +12,12 @@ from artifact_pipeline.builder.data import leakage, split
 from artifact_pipeline.builder.data.dataset import Rows, take
 from artifact_pipeline.builder.data.split import Fold, TrainTestSplit
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.metric_table import default_scoring
 from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.model import search as searching
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.model.fit import Fitted
 from artifact_pipeline.errors import ConfigError
-
-SCORING = {"class": "f1_weighted", "number": "r2"}
-"""What a search goes by unless told otherwise."""
 
 
 class Prepared(NamedTuple):
@@ -97,7 +95,7 @@ def learn(prepared: Prepared) -> Learned:
 
 
 def _scoring(search: Search, rows: Rows) -> str:
-    return SCORING[rows.target] if isinstance(search.scoring, UnsetType) else search.scoring
+    return default_scoring(rows.target) if isinstance(search.scoring, UnsetType) else search.scoring
 
 
 def _folds(full: Config, count: int, rows: Rows, parts: TrainTestSplit, where: str) -> list[Fold]:

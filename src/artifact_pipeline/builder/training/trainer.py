@@ -141,7 +141,7 @@ class Trainer:
             if said["form"] is None:
                 return
             form = BY_NAME[said["form"]]._replace(dtype=said["dtype"])
-            yield Candidate(form, blobs.get("model"), said["reason"])
+            yield Candidate(form, blobs.get("model"), said["reason"], blobs.get("scored"))
             self._send({"more": True})
 
     def measure(self, sealed: Outputs) -> tuple[Metrics, list[str]]:

@@ -164,9 +164,10 @@ def _results(learned: Learned, where: str) -> Iterator[Message]:
     for name, (batch, outputs) in batches.items():
         blobs |= protocol.pack(name, batch, outputs)
     yield said, blobs
-    for form, data, reason in parity.candidates(estimator, batches["held_out"][0]):
-        message = {"form": form.name, "dtype": form.dtype, "reason": reason}
-        yield message, {} if data is None else {"model": data}
+    for candidate in parity.candidates(estimator, batches["held_out"][0]):
+        form, parts = candidate.form, {"model": candidate.data, "scored": candidate.scored}
+        message = {"form": form.name, "dtype": form.dtype, "reason": candidate.reason}
+        yield message, {name: data for name, data in parts.items() if data is not None}
     yield {"form": None}, {}
 
 

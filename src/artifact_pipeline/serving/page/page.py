@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
 from artifact_pipeline.builder.data import table_columns
-from artifact_pipeline.builder.evaluation import metrics
+from artifact_pipeline.builder.metric_table import headline_metrics
 from artifact_pipeline.report import blocks
 from artifact_pipeline.report import page as report_page
 from artifact_pipeline.serving.http.response import Header
@@ -77,7 +77,7 @@ def model_data(model: ServedModel, models: list[str], *, examples: bool) -> dict
     """
     manifest, interface = model.predictor.manifest, model.interface
     test = manifest.metrics.test
-    headline = ("accuracy", "f1_weighted") if interface.labels else ("r2", "mae")
+    headline = headline_metrics(manifest.recipe.data.schema.target)
     held_out = model.verified.evaluation().examples if examples else []
     columns = () if isinstance(interface.columns, UnsetType) else interface.columns
     numbers = [{"name": name, "kind": "number"} for name in interface.features]
@@ -86,7 +86,7 @@ def model_data(model: ServedModel, models: list[str], *, examples: bool) -> dict
         "models": models,
         "digest": model.digest,
         "title": f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}",
-        "metrics": [(f"Held-out {metrics.TITLES[name]}", test[name]) for name in headline],
+        "metrics": [(f"Held-out {metric.title}", test[metric.name]) for metric in headline],
         "image": interface.image,
         "labels": interface.labels,
         "label_names": interface.label_names,

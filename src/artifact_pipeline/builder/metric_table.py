@@ -1,0 +1,133 @@
+"""The metrics: the name, title, task and use of each, in the order in which they are shown.
+
+>>> [metric.title for metric in headline_metrics("number")]
+['R²', 'MAE']
+>>> heading("f1_weighted"), heading("of_another_writer")
+('Weighted F1', 'of_another_writer')
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from artifact_pipeline.builder.data.dataset import Target
+
+Needs: TypeAlias = Literal["predictions", "positive class", "probabilities"]
+
+
+class Metric(Struct, frozen=True, kw_only=True):
+    """One metric.
+
+    Attributes:
+        name: Its key in a manifest, and in a gate after `train.` or `test.`.
+        title: Its name in text.
+        task: The target that it is measured for.
+        needs: What it is computed from, beside the true values.
+        lower_is_better: Whether a smaller figure is a better one.
+        headline: Whether it is shown where there is room for two figures.
+        required: Whether every manifest of its task contains it.
+        default_scoring: Whether a search uses it, by this name of scikit-learn's, by default.
+        card_name: The name that Hugging Face's model index has for it; None leaves it out there.
+    """
+
+    name: str
+    title: str
+    task: Target
+    needs: Needs = "predictions"
+    lower_is_better: bool = False
+    headline: bool = False
+    required: bool = False
+    default_scoring: bool = False
+    card_name: str | None = None
+
+
+METRICS = (
+    Metric(
+        name="accuracy",
+        title="accuracy",
+        task="class",
+        headline=True,
+        required=True,
+        card_name="accuracy",
+    ),
+    Metric(name="balanced_accuracy", title="balanced accuracy", task="class"),
+    Metric(
+        name="f1_weighted",
+        title="weighted F1",
+        task="class",
+        headline=True,
+        required=True,
+        default_scoring=True,
+        card_name="f1",
+    ),
+    Metric(name="f1_macro", title="macro F1", task="class"),
+    Metric(name="precision_weighted", title="weighted precision", task="class"),
+    Metric(name="recall_weighted", title="weighted recall", task="class"),
+    Metric(name="precision", title="precision", task="class", needs="positive class"),
+    Metric(name="recall", title="recall", task="class", needs="positive class"),
+    Metric(name="f1", title="F1", task="class", needs="positive class"),
+    Metric(name="roc_auc", title="ROC AUC", task="class", needs="probabilities"),
+    Metric(
+        name="log_loss",
+        title="log loss",
+        task="class",
+        needs="probabilities",
+        lower_is_better=True,
+    ),
+    Metric(
+        name="brier",
+        title="Brier score",
+        task="class",
+        needs="probabilities",
+        lower_is_better=True,
+    ),
+    Metric(
+        name="r2",
+        title="R²",
+        task="number",
+        headline=True,
+        required=True,
+        default_scoring=True,
+        card_name="r_squared",
+    ),
+    Metric(
+        name="mae",
+        title="MAE",
+        task="number",
+        lower_is_better=True,
+        headline=True,
+        required=True,
+        card_name="mae",
+    ),
+    Metric(name="rmse", title="RMSE", task="number", lower_is_better=True, required=True),
+)
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def headline_metrics(task: Target) -> list[Metric]:
+    """Return the metrics of a task to show where there is room for few, the first one first."""
+    return [metric for metric in METRICS if metric.headline and metric.task == task]
+
+
+def required_metrics(task: Target) -> list[str]:
+    """Return the names of the metrics that every manifest of a task contains."""
+    return [metric.name for metric in METRICS if metric.required and metric.task == task]
+
+
+def default_scoring(task: Target) -> str:
+    """Return the score by which a search compares candidates unless the config names another."""
+    [name] = [metric.name for metric in METRICS if metric.default_scoring and metric.task == task]
+    return name
+
+
+def title(name: str) -> str:
+    """Return the title of a metric, or the name itself of one that is not in the table."""
+    return BY_NAME[name].title if name in BY_NAME else name
+
+
+def heading(name: str) -> str:
+    """Return the title of a metric with a capital letter, as a table or a card shows it."""
+    return title(name)[0].upper() + title(name)[1:] if name in BY_NAME else name

@@ -1,0 +1,253 @@
+"""Which rows and columns of a table are learned from, and what is said of those that are not."""
+
+import decimal
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import artifact_pipeline as api
+from artifact_pipeline.builder.config.schema import Csv, Data
+from artifact_pipeline.builder.data import loader
+from artifact_pipeline.errors import DataError
+from artifact_pipeline.inference import held_out, tables
+from tests.support.command import call
+from tests.support.configs import write
+from tests.support.tables import columns, parquet
+
+BAYES = {"estimator": "sklearn.naive_bayes.GaussianNB"}
+TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
+
+
+def load(folder, data, **how):
+    return loader.load(Data(path=str(folder / data), target="y", **how), target="class")
+
+
+def lines(*records):
+    return b"".join(json.dumps(one).encode() + b"\n" for one in records)
+
+
+def test_pandas_index_in_parquet_is_left_out_unless_the_config_names_it(tmp_path):
+    frame = pd.DataFrame({"a": [0.5, 1, 2, 3], "y": list("nnyy")}, index=[3, 5, 8, 9])
+    frame.to_parquet(tmp_path / "plain.parquet")
+    frame.rename_axis("account").to_parquet(tmp_path / "named.parquet")
+    frame.reset_index(drop=True).to_parquet(tmp_path / "range.parquet")
+    rows = load(tmp_path, "plain.parquet")
+    assert rows.feature_names == ["a"]
+    assert rows.notes[0].startswith("the column '__index_level_0__' is the index of a data frame")
+    assert load(tmp_path, "range.parquet").notes == ()
+    named = load(tmp_path, "named.parquet", id="account")
+    assert named.notes == () and named.description.schema.named("id") == ["account"]
+    kept = load(tmp_path, "named.parquet", columns={"account": "number"})
+    assert kept.feature_names == ["a", "account"] and kept.notes == ()
+    dropped = load(tmp_path, "named.parquet", drop=["account"])
+    assert dropped.feature_names == ["a"] and dropped.notes == ()
+
+
+def test_metadata_that_is_nonsense_names_no_index():
+    for said in (b"{", b"[]", b'{"index_columns": 5}', b'{"index_columns": ["z", 1, {}]}'):
+        table = pa.table({"a": [1]}).replace_schema_metadata({b"pandas": said})
+        assert columns(parquet(**{"a": [1]}), "parquet") == {"a": ("number", [1.0])}
+        stream = pa.BufferOutputStream()
+        pa.parquet.write_table(table, stream)
+        assert columns(stream.getvalue().to_pybytes(), "parquet") == {"a": ("number", [1.0])}
+
+
+@pytest.mark.slow
+def test_the_index_of_a_csv_is_left_out_in_training_and_at_inference(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(40.0) % 7, "y": ["yes", "no"] * 20})
+    frame.to_csv(tmp_path / "t.csv")
+    config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": BAYES})
+    done = api.train(config, store=tmp_path / "store")
+    assert "'Unnamed: 0' is the index of a data frame and is left out" in done.warnings[0]
+    found = api.infer("latest", frame.drop(columns="y").to_csv().encode(), "n.csv",
+                      store=tmp_path / "store")  # fmt: skip
+    bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), "n.csv",
+                     store=tmp_path / "store")  # fmt: skip
+    assert found.probabilities == bare.probabilities and found.extra == ["Unnamed: 0"]
+    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+        done.metrics.test
+    )
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_rows_without_a_target_are_left_out_where_the_config_says_so(tmp_path, form):
+    frame = pd.DataFrame({"a": np.arange(40.0), "t": ["x", "z"] * 20, "y": ["yes", "no"] * 20})
+    frame.loc[[3, 10, 39], "y"] = None
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        frame.to_csv(path, index=False)
+    elif form == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, path.name)
+    assert "row 4, column 'y': is missing (so are 2 more)" in str(caught.value)
+    assert 'data.missing_target: "drop"' in str(caught.value)
+    rows = load(tmp_path, path.name, missing_target="drop")
+    kept = frame.dropna(subset="y")
+    assert rows.X["a"].tolist() == kept["a"].tolist() and rows.y.tolist() == kept["y"].tolist()
+    assert rows.description.dropped == 3 and rows.description.schema.rows == 37
+    assert rows.notes == ("3 of 40 rows have no 'y' and are left out, as data.missing_target says",)
+    assert rows.places(3) == f"{path.name}, row 5, column 'y'"
+
+
+def test_numbers_to_predict_may_be_missing_too_and_all_of_them_not(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")
+    data = Data(path=str(path), target="y", missing_target="drop")
+    rows = loader.load(data, target="number")
+    assert rows.y.tolist() == [0.5, 1.5] and rows.description.dropped == 2
+    path.write_text("a,y\n1,\n2,\n")
+    with pytest.raises(DataError, match="column 'y': is missing in all rows"):
+        loader.load(data, target="number")
+
+
+@pytest.mark.slow
+def test_dropped_rows_are_in_the_recipe_and_evaluated_again(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(60.0) % 9, "y": [1.5 * (i % 9) for i in range(60)]})
+    frame.loc[::7, "y"] = None
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    config = {"data": {"path": "t.csv", "target": "y", "missing_target": "drop"},
+              "model": {"estimator": "sklearn.linear_model.Ridge"}}  # fmt: skip
+    done = api.train(write(tmp_path, config), store=tmp_path / "store")
+    assert "9 of 60 rows have no 'y'" in done.warnings[0]
+    recipe = api.show("latest", store=tmp_path / "store").manifest.recipe
+    assert recipe.data.dropped == 9 and recipe.data.schema.rows == 51
+    source = held_out.source(recipe, done.digest, None, tmp_path / "store")
+    assert source["missing_target"] == "drop"
+    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+        done.metrics.test
+    )
+
+
+def test_keys_of_a_partitioned_folder_are_refused_and_not_dropped(tmp_path):
+    frame = pd.DataFrame({"a": range(8), "y": ["n", "y"] * 4, "year": [2024] * 4 + [2025] * 4})
+    frame.to_parquet(tmp_path / "t", partition_cols=["year"])
+    for path in ("t", "t/*/*.parquet", "t/**/*.parquet"):
+        with pytest.raises(DataError, match="lies in the folder 'year=2024', and its rows have no"):
+            load(tmp_path, path)
+    one = load(tmp_path, "t/year=2024")  # a part that the config names itself
+    assert one.feature_names == ["a"]
+    for year in (2024, 2025):  # the key is in the files, too
+        folder = tmp_path / "u" / f"year={year}"
+        folder.mkdir(parents=True)
+        frame[frame.year == year].to_parquet(folder / "p.parquet", index=False)
+    assert load(tmp_path, "u").feature_names == ["a", "year"]
+
+
+DATED = [{"k": "2026-01-01"}, {"k": "unknown"}, {"k": "2026-01-02T12:00:00Z"}, {"k": None}]
+
+
+class Takes:
+    """A column of an interface."""
+
+    def __init__(self, name, kind):
+        from msgspec import UNSET
+
+        self.name, self.kind, self.format = name, kind, UNSET
+        self.nullable, self.unseen, self.categories = True, True, None
+        self.numbers, self.range = UNSET, UNSET
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_a_text_that_looks_like_a_date_is_itself_whatever_else_is_in_the_batch(size):
+    for start in range(len(DATED)):
+        batch = (DATED + DATED)[start : start + size]
+        found = tables.read(lines(*batch), "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
+        assert found.columns[0].tolist() == [one["k"] or "" for one in batch]
+
+
+def test_a_date_is_a_date_whatever_else_is_in_the_batch():
+    takes = [Takes("k", "date")]
+    for batch in ([DATED[0]], [DATED[2]], [DATED[0], DATED[2]], [DATED[3], DATED[0]]):
+        found = tables.read(lines(*batch), "n.jsonl", "jsonl", Csv(), takes, None).columns[0]
+        wanted = [pd.Timestamp(one["k"] or "NaT") for one in batch]
+        days = [(t.tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(days=1) for t in wanted]
+        assert np.array_equal(found, days, equal_nan=True)
+    with pytest.raises(DataError, match="row 1, column 'k': found 'unknown', expected a date"):
+        tables.read(lines(DATED[1]), "n.jsonl", "jsonl", Csv(), takes, None)
+
+
+@pytest.mark.parametrize("value", ["7", 7, 7.5, 1e22, 2**70, True, "7.50", "1e5", -0.0])
+def test_a_value_of_text_in_json_lines_is_the_same_alone_and_in_a_batch(value):
+    def read(*values):
+        batch = lines(*({"k": one} for one in values))
+        return tables.read(batch, "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
+
+    alone = read(value).columns[0].tolist()
+    for other in (None, value, *((1.5, 2, 2**60) if type(value) in (int, float) else ())):
+        assert read(other, value).columns[0].tolist()[1:] == alone
+        assert read(value, other).columns[0].tolist()[:1] == alone
+
+
+def test_a_column_of_json_lines_is_dates_where_all_of_its_texts_are():
+    found = columns(lines(DATED[0], DATED[2], DATED[3]), "jsonl")["k"]
+    assert found == ("date", [20454.0, 20455.5, None])
+    mixed = lines(*([DATED[0], DATED[1]] * 3))
+    assert columns(mixed, "jsonl")["k"] == ("text", ["2026-01-01", "unknown"] * 3)
+    assert columns(lines({"k": "007"}, {"k": "8"}), "jsonl")["k"] == ("text", ["007", "8"])
+    assert columns(lines({"k": "true"}, {"k": "12"}), "jsonl")["k"][0] == "text"
+    with pytest.raises(DataError, match=r"row 4, column 'k': found 'unknown' among dates"):
+        columns(lines(DATED[0], DATED[0], DATED[2], DATED[1]), "jsonl")
+
+
+def test_integers_beyond_2_to_the_53_are_refused_however_they_are_typed():
+    big = 2**53 + 1
+    for data, form in (
+        (parquet(k=pa.array([1, big])), "parquet"),
+        (parquet(k=pa.array([1, big], pa.uint64())), "parquet"),
+        (parquet(k=pa.array([decimal.Decimal(1), decimal.Decimal(big)])), "parquet"),
+        (parquet(k=pa.array([decimal.Decimal(1), decimal.Decimal(big)], pa.decimal128(38, 2))),
+         "parquet"),
+        (parquet(k=pa.array([decimal.Decimal(1), -decimal.Decimal(10**50)], pa.decimal256(60, 0))),
+         "parquet"),
+        (lines({"k": 1}, {"k": big}), "jsonl"),
+        (lines({"k": 1.5}, {"k": big}), "jsonl"),
+        (lines({"k": 1}, {"k": 2**70}), "jsonl"),
+        (lines({"k": 1}) + b"\n  \n" + lines({"z": 1, "k": -(2**70)}), "jsonl"),
+        (b'{"k": 1}{"k": 1' + b"0" * 40 + b"}", "jsonl"),
+        (f"k\n1\n{big}\n".encode(), "csv"),
+        (b"k\n1\n1" + b"0" * 300 + b"\n", "csv"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=r"row 2, column 'k': found -?\d+.*2\^53"):
+            columns(data, form)
+    assert columns(lines({"k": 1e22}, {"k": 2**53}), "jsonl")["k"][1] == [1e22, 2.0**53]
+    assert columns(lines({"k": 2**70}), "jsonl", k="text")["k"][1] == [str(2**70)]
+
+
+@pytest.mark.slow
+def test_labels_from_dates_are_dates(tmp_path):
+    days = ["2026-01-01", "2026-02-01"] * 30
+    frame = pd.DataFrame({"a": np.arange(60.0) % 2 + np.arange(60) / 100, "y": days})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.assign(y=pd.to_datetime(frame.y)).to_parquet(tmp_path / "t.parquet")
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    for name in ("t.csv", "t.parquet", "t.jsonl"):
+        assert load(tmp_path, name).y.tolist() == days
+    noon = frame.assign(y=frame.y + "T12:30:00")
+    noon.to_csv(tmp_path / "noon.csv", index=False)
+    assert load(tmp_path, "noon.csv").y[0] == "2026-01-01T12:30:00"
+    config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": TREE})
+    api.train(config, store=tmp_path / "store")
+    found = api.infer("latest", b"a\n0\n1\n", "n.csv", store=tmp_path / "store")
+    assert found.labels == ["2026-01-01", "2026-02-01"]
+    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"]["accuracy"] == 1
+
+
+@pytest.mark.slow
+def test_what_is_left_out_is_said_on_the_terminal(tmp_path):
+    text = ",a,b,y\n" + "".join(
+        f"{i},{i % 7},${i % 5},{'' if i == 5 else 'yes' if i % 2 else 'no'}\n" for i in range(60)
+    )
+    (tmp_path / "t.csv").write_text(text)
+    data = {"path": "t.csv", "target": "y", "missing_target": "drop"}
+    model = {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"}
+    done = call("run", write(tmp_path, {"data": data, "model": model}), cwd=tmp_path)
+    assert done.code == 0
+    for said in ("warning: the column 'Unnamed: 0' is the index", "warning: 1 of 60 rows have no",
+                 "warning: the column 'b' is read as text, though most"):  # fmt: skip
+        assert said in done.err

@@ -1,0 +1,361 @@
+"""Small inputs that were once answered wrongly; each right value is scikit-learn's."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+import artifact_pipeline
+from artifact_pipeline.errors import DataError
+from tests.support.command import call
+from tests.support.configs import write
+
+LOGISTIC = {"estimator": "sklearn.linear_model.LogisticRegression"}
+
+
+@pytest.fixture
+def seal(tmp_path):
+    """Seal an estimator that is measured on its own rows, and open it."""
+
+    def sealed(estimator: Any, X: Any, y: Any) -> Any:
+        found = artifact_pipeline.seal(estimator, X, y, store=tmp_path / "store")
+        return artifact_pipeline.open_artifact(found.artifact, digest=found.digest)
+
+    return sealed
+
+
+def trained(folder: Path) -> Any:
+    """Return the estimator in the one artifact of a store."""
+    [path] = (folder / "artifacts").glob("*/model_train.pkl")
+    return pickle.loads(path.read_bytes())
+
+
+def with_branch(transformer: Any, columns: Any, model: Any) -> Any:
+    return make_pipeline(ColumnTransformer([("branch", transformer, columns)]), model)
+
+
+def test_seal_measures_and_predicts_a_missing_text_as_the_estimator_does(seal):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"t": rng.choice(["r", "g"], 200, p=[0.7, 0.3]).astype(object)})
+    y = (table.t == "r").astype(int)
+    table.loc[::3, "t"] = np.nan
+    imputer = SimpleImputer(strategy="most_frequent")
+    encoder = make_pipeline(imputer, OneHotEncoder(handle_unknown="ignore"))
+    estimator = with_branch(encoder, ["t"], LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert predictor.predict_proba(table) == pytest.approx(estimator.predict_proba(table))
+    assert predictor.manifest.metrics.test["accuracy"] == estimator.score(table, y)
+
+
+def test_a_missing_text_that_is_a_category_of_its_own_stays_one(seal):
+    table = pd.DataFrame({"t": np.array(["r", "g", None, "r"] * 20, object)})
+    y = table.t.isna().astype(int)
+    estimator = with_branch(OneHotEncoder(handle_unknown="ignore"), ["t"], LogisticRegression())
+    predictor = seal(estimator.fit(table, y), table, y)
+    assert predictor.predict(table).tolist() == y.tolist()
+    asked = pd.DataFrame({"t": ["None", "nan", "r"]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        DecisionTreeClassifier(max_depth=2),
+        RandomForestClassifier(4, random_state=0),
+        ExtraTreesClassifier(4, random_state=0),
+        pytest.param(HistGradientBoostingClassifier(max_iter=4), marks=pytest.mark.slow),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_trees_that_learned_no_missing_number_answer_one_as_scikit_learn_does(seal, estimator):
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(rng.normal(size=(200, 2)).round(2), columns=["a", "b"])
+    y = np.where(table.b < 0, "no", np.where(table.a < 0.8, "yes", "no"))
+    predictor = seal(estimator.fit(table, y), table, y)
+    asked = pd.DataFrame({"a": [np.nan, np.nan, 0.3, np.nan], "b": [1.0, -1.0, np.nan, np.nan]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()
+    assert predictor.predict_proba(asked) == pytest.approx(estimator.predict_proba(asked))
+
+
+def test_an_estimator_that_refuses_a_missing_number_refuses_it_by_row_and_column(seal):
+    table = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 3})
+    y = (table.a > 20).astype(int)
+    predictor = seal(GradientBoostingClassifier(n_estimators=3).fit(table, y), table, y)
+    with pytest.raises(DataError, match="X, row 2, column 'a': is missing"):
+        predictor.predict(pd.DataFrame({"a": [1.0, np.nan], "b": [0.0, 1.0]}))
+
+
+CODES = pd.DataFrame({"k": [1.5, -0.3, 7.0, 2.0000001, 1.0, -0.0]})
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        OneHotEncoder(handle_unknown="ignore"),
+        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_an_encoder_of_numbers_does_not_take_one_for_another(seal, encoder):
+    table = pd.DataFrame({"k": np.arange(80.0) % 4})
+    y = np.where(table.k == 1, "yes", "no")
+    estimator = make_pipeline(encoder, LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert predictor.predict(CODES).tolist() == estimator.predict(CODES).tolist()
+    assert predictor.predict_proba(CODES) == pytest.approx(estimator.predict_proba(CODES))
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=["one-hot", "ordinal"])
+@pytest.mark.parametrize("value", CODES.k[:4].tolist())
+def test_a_number_that_an_encoder_refuses_is_refused_by_row_and_column(seal, encoder, value):
+    table = pd.DataFrame({"k": np.arange(80.0) % 4})
+    y = np.where(table.k == 1, "yes", "no")
+    predictor = seal(make_pipeline(encoder, DecisionTreeClassifier()).fit(table, y), table, y)
+    with pytest.raises(
+        DataError, match=r"X, row 2, column 'k': is .*, and the model knows 0, 1, 2"
+    ):
+        predictor.predict(pd.DataFrame({"k": [1.0, value]}))
+
+
+@pytest.mark.parametrize("loss", ["hinge", "log_loss", "modified_huber"])
+def test_labels_are_those_of_the_decision_function(seal, loss):
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(500, 2))
+    y = np.array(["lo", "mid", "hi"])[
+        np.digitize(X[:, 0] + 0.6 * rng.normal(size=500), [-0.5, 0.5])
+    ]
+    estimator = SGDClassifier(loss=loss, random_state=0).fit(X, y)
+    predictor = seal(estimator, X, y)
+    far = rng.normal(size=(2000, 2)) * 100
+    assert predictor.predict(far).tolist() == estimator.predict(far).tolist()
+    assert predictor.manifest.metrics.test["accuracy"] == estimator.score(X, y)
+
+
+def test_a_forest_of_20_votes_as_scikit_learn_does_ties_and_all(seal):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 4, (400, 3)).astype(float)
+    y = rng.integers(0, 3, 400)
+    estimator = RandomForestClassifier(20, max_depth=4, random_state=0).fit(X, y)
+    predictor = seal(estimator, X, y)
+    found = predictor.outputs(X)
+    assert found.predicted.tolist() == estimator.predict(X).tolist()
+    assert np.array_equal(found.probabilities, estimator.predict_proba(X))
+    assert found.probabilities.min() >= 0 and found.probabilities.max() <= 1
+
+
+def test_a_forest_parts_numbers_at_its_thresholds_to_the_last_bit(seal):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = X[:, 0] * 3 + X[:, 1]
+    estimator = RandomForestRegressor(4, random_state=0).fit(X, y)
+    predictor = seal(estimator, X, y)
+    tree = estimator.estimators_[0].tree_
+    edges = tree.threshold[tree.feature == 0]
+    near = [np.nextafter(np.float32(edges), np.float32(way)) for way in (-np.inf, np.inf)]
+    values = np.concatenate([edges, *near, np.nextafter(edges, np.inf), np.nextafter(edges, -9)])
+    asked = np.column_stack([values, np.zeros(len(values))]).astype(np.float64)
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()
+
+
+def test_missing_values_are_taken_in_column_201_as_well(seal):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 201)), columns=[f"f{i}" for i in range(201)])
+    y = np.where(table.f0 > 0, "p", "n")
+    table.loc[::4, "f200"] = np.nan
+    estimator = make_pipeline(SimpleImputer(), LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    table.loc[1::4, "f150"] = np.nan
+    assert predictor.predict(table).tolist() == estimator.predict(table).tolist()
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=["one-hot", "ordinal"])
+def test_an_unseen_text_is_refused_by_row_and_column_of_120_as_well(seal, encoder):
+    table = pd.DataFrame({"c": [f"c{i % 120:03d}" for i in range(360)]})
+    y = np.where(np.arange(360) % 120 < 60, "yes", "no")
+    estimator = with_branch(encoder, ["c"], LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert predictor.predict(table).tolist() == estimator.predict(table).tolist()
+    with pytest.raises(DataError, match="X, row 2, column 'c': is 'zzz'"):
+        predictor.predict(pd.DataFrame({"c": ["c001", "zzz"]}))
+
+
+@pytest.mark.parametrize("vectorizer", [TfidfVectorizer, CountVectorizer])
+def test_capitals_of_every_script_tokenize_as_in_scikit_learn(seal, vectorizer):
+    good, bad = ["καλος", "γρηγορος fine"], ["κακος", "αργος issue straße"]
+    notes = [f"{(good if i % 2 else bad)[i // 2 % 2]} δρομος" for i in range(80)]
+    table, y = pd.DataFrame({"r": notes}), ["pos" if i % 2 else "neg" for i in range(80)]
+    estimator = with_branch(vectorizer(), "r", LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    asked = pd.DataFrame(
+        {"r": ["ΚΑΛΟΣ ΔΡΟΜΟΣ", "FİNE Straẞe", "ſtraße ISSUE", "ΓΡΗΓΟΡΟΣ\u2028ΑΡΓΟΣ", ""]}
+    )
+    assert predictor.predict_proba(asked) == pytest.approx(estimator.predict_proba(asked), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_200_000_rows_of_3_000_categories_are_predicted(seal):
+    table = pd.DataFrame({"c": [f"c{i % 3000}" for i in range(9000)]})
+    y = (np.arange(9000) % 3000 < 1500).astype(int)
+    estimator = with_branch(OneHotEncoder(), ["c"], LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    asked = pd.DataFrame({"c": [f"c{i % 3000}" for i in range(200_000)]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_run_answers_a_missing_number_as_scikit_learn_does_whatever_its_seed(project, seed):
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(rng.normal(size=(200, 2)).round(2), columns=["a", "b"])
+    table["y"] = np.where(table.b < 0, "no", np.where(table.a < 0.8, "yes", "no"))
+    table.to_csv("t.csv", index=False)
+    tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "params": {"max_depth": 2}}
+    data = {"path": "t.csv", "target": "y"}
+    config = write(project, {"data": data, "split": {"random_state": seed}, "model": tree})
+    assert call("run", config, cwd=project).code == 0
+    (project / "new.csv").write_text("a,b\n,1.0\n-1.0,\n,0.3\n")
+    labels = call("infer", "latest", "new.csv", "--json", cwd=project).json["labels"]
+    assert labels == trained(project).predict(pd.read_csv("new.csv")).tolist()
+
+
+@pytest.mark.slow
+def test_a_run_seals_the_metrics_of_the_form_that_it_serves(project):
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=500).round(3)
+    y = np.array(["lo", "mid", "hi"])[np.digitize(a + 0.6 * rng.normal(size=500), [-0.5, 0.5])]
+    pd.DataFrame({"a": a, "b": rng.normal(size=500).round(3), "y": y}).to_csv("t.csv", index=False)
+    for model in (
+        {"estimator": "sklearn.linear_model.SGDClassifier", "params": {"loss": "modified_huber"}},
+        {"estimator": "sklearn.ensemble.RandomForestClassifier", "params": {"n_estimators": 20}},
+        {"estimator": "sklearn.ensemble.AdaBoostClassifier", "params": {"n_estimators": 5}},
+    ):
+        config = {"data": {"path": "t.csv", "target": "y"}, "model": model}
+        done = call("run", write(project, config), "--json", cwd=project)
+        assert done.code == 0, done.err
+        again = call("evaluate", done.json["digest"], "--json", cwd=project)
+        assert again.code == 0, again.err
+        assert again.json["metrics"]["test"] == done.json["metrics"]["test"]
+
+
+@pytest.mark.slow
+def test_a_run_refuses_a_number_that_an_encoder_does_not_know_with_exit_code_3(project):
+    lines = [f"{i % 4},{'yes' if i % 4 == 1 else 'no'}" for i in range(80)]
+    (project / "t.csv").write_text("\n".join(["k,y", *lines]))
+    encoder = {"name": "o", "estimator": "sklearn.preprocessing.OneHotEncoder"}
+    config = {
+        "data": {"path": "t.csv", "target": "y"},
+        "model": {"steps": [encoder, {"name": "m", **LOGISTIC}]},
+    }
+    assert call("run", write(project, config), cwd=project).code == 0
+    (project / "new.csv").write_text("k\n1.5\n")
+    done = call("infer", "latest", "new.csv", cwd=project)
+    assert done.code == 3
+    assert "new.csv, row 1, column 'k': is 1.5, and the model knows 0, 1, 2, 3" in done.err
+
+
+@pytest.mark.slow
+def test_after_a_search_everything_names_the_parameters_that_it_chose(project):
+    config = {
+        "data": {"dataset": "iris"},
+        "model": {**LOGISTIC, "params": {"max_iter": 1000}},
+        "search": {"method": "grid", "params": {"C": [1e-4, 0.5]}, "cv": 3},
+    }
+    done = call("run", write(project, config), "--json", cwd=project)
+    assert done.code == 0, done.err
+    estimator = trained(project)
+    assert estimator.C == 0.5
+    folder = project / done.json["artifact"]
+    shown = call("show", "latest", cwd=project).out
+    report = Path(done.json["report"]).read_text("utf-8")
+    for text in (shown, (folder / "README.md").read_text("utf-8").replace("\\", ""), report):
+        assert "C=0.5" in text.replace("&quot;", '"')
+        assert "chosen by a grid search" in text
+    seen = json.loads((folder / "evaluation.json").read_text("utf-8"))
+    assert seen["search"]["best"] == {"C": 0.5}
+
+
+def test_capitals_stay_capitals_to_an_encoder_beside_a_vectorizer(seal):
+    """Its labels alone do not tell that an encoder keeps them apart."""
+    rng = np.random.default_rng(0)
+    words = np.array(["good", "bad", "καλος", "fine"], dtype=object)
+    table = pd.DataFrame({"kind": rng.choice(words, 80), "note": rng.choice(words, 80)})
+    y = (table.kind == "good").astype(int)
+    branches = [
+        ("kind", OneHotEncoder(handle_unknown="ignore"), ["kind"]),
+        ("note", TfidfVectorizer(), "note"),
+    ]
+    estimator = make_pipeline(ColumnTransformer(branches), LinearSVC()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    asked = pd.DataFrame({"kind": ["Good", "GOOD", "good"], "note": ["ΚΑΛΟΣ", "Bad", "FİNE"]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist() == [0, 0, 1]
+
+
+def twice_as_wide(text: str) -> str:
+    return text.replace(" ", "  ")
+
+
+def never_broken(text: str) -> str:
+    return text.replace(" ", "\u00a0")
+
+
+@pytest.mark.parametrize(
+    ("words", "good", "bad", "asked"),
+    [
+        (TfidfVectorizer(), "καλος δρομος", "κακος δρομος", str.upper),
+        (make_union(TfidfVectorizer()), "καλος δρομος", "κακος δρομος", str.upper),
+        (CountVectorizer(analyzer="char", ngram_range=(3, 3)), "a b", "b a", twice_as_wide),
+        (
+            CountVectorizer(stop_words="english", ngram_range=(2, 2)),
+            *("good the fine", "fine the good", str.title),
+        ),
+        (CountVectorizer(token_pattern=r"\S+"), "good fine", "fine miss", never_broken),
+    ],
+    ids=["sigma", "sigma in a union", "letters", "stop words", "pattern"],
+)
+def test_words_are_found_as_in_scikit_learn_where_no_label_of_the_proof_tells(
+    seal, words, good, bad, asked
+):
+    """`n` decides on all rows that were learned from, and so on those of the proof."""
+    table = pd.DataFrame({"note": [good, bad] * 40, "n": np.repeat([-9.0, 9.0], 40)})
+    y = (table.n > 0).to_numpy().astype(int)
+    y[[0, 2, 4, 6]], y[[41, 43, 45, 47]] = 1, 0
+    branches = [("words", words, "note"), ("n", "passthrough", ["n"])]
+    estimator = make_pipeline(ColumnTransformer(branches), RidgeClassifier()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    rows = pd.DataFrame({"note": [asked(good), asked(bad)], "n": [0.0, 0.0]})
+    assert predictor.predict(rows).tolist() == estimator.predict(rows).tolist() == [1, 0]
+
+
+def test_a_column_that_only_one_part_puts_in_lower_case_has_no_graph(seal):
+    words = np.array(["good ΚΑΛΟΣ", "Bad καλος", "GOOD κακος", "bad ΚΑΚΟΣ"] * 20, dtype=object)
+    table, y = pd.DataFrame({"note": words}), [0, 1, 1, 0] * 20
+    branches = [
+        ("words", TfidfVectorizer(), "note"),
+        ("as written", CountVectorizer(lowercase=False), "note"),
+    ]
+    estimator = make_pipeline(ColumnTransformer(branches), RidgeClassifier()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert "lower case by other rules" in predictor.manifest.parity.reason
+    asked = pd.DataFrame({"note": ["ΚΑΛΟΣ", "καλος", "Good ΚΑΚΟΣ", "BAD"]})
+    assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()

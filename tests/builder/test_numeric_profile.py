@@ -1,0 +1,128 @@
+"""The numeric profile: which one a machine holds, what it pins, and whether it is in force."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from artifact_pipeline.builder import numeric_profile
+from tests.support.command import call
+from tests.support.configs import QUICK, ROOT, write
+
+OPENBLAS = {"internal_api": "openblas", "architecture": "Haswell", "num_threads": 1}
+V3 = ["AVX2", "FMA3", "SSE42"]
+
+
+def seen(**changes):
+    found = {"machine": "x86_64", "features": V3, "blas": [OPENBLAS], "openmp_threads": [1]}
+    return {**found, **changes}
+
+
+@pytest.mark.parametrize(
+    ("found", "profile"),
+    [
+        (seen(), "x86-64-v3"),
+        (seen(features=[*V3, "X86_V4"]), "x86-64-v3"),
+        (seen(features=["SSE42"]), "x86-64-v2"),
+        (seen(features=[]), "native"),
+        (seen(machine="arm64", features=["ASIMD"]), "arm64"),
+        (seen(machine="ppc64le"), "native"),
+        (seen(blas=[{**OPENBLAS, "internal_api": "mkl"}]), "native"),
+        (seen(blas=[]), "native"),
+    ],
+)
+def test_a_machine_holds_the_best_profile_whose_needs_it_meets(found, profile):
+    assert numeric_profile.select_profile(found) == profile
+
+
+@pytest.mark.parametrize(
+    ("found", "holds"),
+    [
+        (seen(), True),
+        (seen(features=[*V3, "X86_V4"]), False),
+        (seen(features=["SSE42"]), False),
+        (seen(blas=[{**OPENBLAS, "architecture": "SkylakeX"}]), False),
+        (seen(blas=[OPENBLAS, {**OPENBLAS, "num_threads": 2}]), False),
+        (seen(blas=[]), False),
+        (seen(openmp_threads=[1, 2]), False),
+        (seen(machine="arm64"), False),
+    ],
+)
+def test_a_profile_is_in_force_only_when_all_that_it_pins_is_seen(found, holds):
+    assert numeric_profile.in_force("x86-64-v3", found) is holds
+
+
+def test_native_promises_nothing_so_it_is_never_in_force():
+    assert not numeric_profile.in_force("native", seen())
+
+
+def test_this_machine_holds_the_profile_that_it_names():
+    profile = numeric_profile.detect_profile()
+    outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "7"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import json, sklearn.linear_model;"
+         "from artifact_pipeline.builder.numeric_profile import inspect_process;"
+         "print(json.dumps(inspect_process()))"],
+        env=numeric_profile.environment(profile, outer), capture_output=True, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert profile == "native" or numeric_profile.in_force(profile, found)
+    assert len(found["blas"]) >= 1
+
+
+def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
+    outer = {
+        "OPENBLAS_CORETYPE": "Zen",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2",
+        "PYTHONHASHSEED": "7",
+        "PYTHONOPTIMIZE": "2",
+        "SKLEARN_ASSUME_FINITE": "1",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2",
+        "PATH": "/bin",
+    }
+    inner = numeric_profile.environment("x86-64-v3", outer)
+    assert inner["OPENBLAS_CORETYPE"] == "Haswell"
+    assert "AVX2" not in inner["NPY_DISABLE_CPU_FEATURES"].split()
+    assert inner["PYTHONHASHSEED"] == "0"
+    assert "PYTHONOPTIMIZE" not in inner and "SKLEARN_ASSUME_FINITE" not in inner
+    assert inner["PATH"] == "/bin"
+    assert "GLIBC_TUNABLES" not in inner
+    below = numeric_profile.environment("x86-64-v2", outer)
+    assert below["GLIBC_TUNABLES"] == "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4"
+
+
+@pytest.mark.slow
+def test_the_run_record_says_what_was_observed(project):
+    assert call("train", write(project, QUICK), cwd=project).code == 0
+    record = call("list", "--json", cwd=project).json["runs"][0]
+    assert record["observed"]["blas"][0]["num_threads"] == 1
+    assert record["recipe"]["numerics"]["profile"] in (*numeric_profile.PROFILES, "native")
+
+
+def test_what_one_process_was_told_changes_no_later_recipe(project, monkeypatch):
+    """Its own recipe is native and says why; the checkout remembers the machine's profile."""
+    env = {"XDG_STATE_HOME": str(project / "state")}
+    held = numeric_profile.detect_profile()
+    if held == numeric_profile.NATIVE:
+        pytest.skip("this machine holds no profile")
+    (project / "site").mkdir()
+    told = "import os\nos.environ['OMP_NUM_THREADS'] = '2'\n"
+    (project / "site" / "sitecustomize.py").write_text(told)
+    path = os.pathsep.join([str(project / "site"), str(ROOT / "src")])
+    told = {**env, "PYTHONPATH": path}
+    # The first process of all, one with a new config, and one with a known config.
+    first = call("run", write(project, QUICK), cwd=project, env=told)
+    assert first.code == 0 and f"warning: the numeric profile {held}" in first.err
+    assert "OpenMP has 2 threads in place of 1" in first.err
+    asked = call("recipe", project / "config.json", "--json", cwd=project, env=env).json
+    assert asked["recipe"]["numerics"]["profile"] == held
+    again = call("run", project / "config.json", "--force", "--json", cwd=project, env=told)
+    assert again.code == 0 and again.json["cached"] is False
+    assert f"warning: the numeric profile {held}" in again.err
+    assert again.json["recipe_digest"] != asked["recipe_digest"]
+    clean = call("run", project / "config.json", "--json", cwd=project, env=env)
+    assert clean.json["recipe_digest"] == asked["recipe_digest"]
+    other = write(project, {**QUICK, "data": {"dataset": "wine"}}, "other.json")
+    assert "is not in force" in call("recipe", other, cwd=project, env=told).err

@@ -1,0 +1,294 @@
+"""The command line: what scripts rely on, what a person sees, and how a call can be wrong."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.support.command import call
+from tests.support.configs import QUICK, ROOT, write
+
+COMMANDS = ["run", "train", "evaluate", "infer", "verify"]
+COMMANDS += ["show", "report", "list", "diff", "reproduce", "recipe", "schema"]
+
+
+@pytest.fixture
+def project(project, digits):
+    """A project with the digits artifact in its store."""
+    shutil.copytree(digits.store, project / "artifacts")
+    return project
+
+
+@pytest.fixture(scope="module")
+def rows():
+    from sklearn.datasets import load_digits
+
+    return load_digits(return_X_y=True)
+
+
+def test_help_names_every_command(project):
+    done = call("--help", cwd=project)
+    assert done.code == 0
+    assert all(f"\n  {name} " in done.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_explains_itself_and_speaks_json(project, command):
+    done = call(command, "--help", cwd=project)
+    assert done.code == 0 and "--json" in done.out
+    assert call(command, "-h", cwd=project).out == done.out
+
+
+def test_the_version_is_the_packages(project):
+    import artifact_pipeline
+
+    assert call("--version", cwd=project).out.strip() == artifact_pipeline.__version__
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_run_and_train_give_the_keys_that_scripts_rely_on(project, digits, command):
+    answer = call(command, "--json", cwd=project).json
+    assert answer["digest"] == digits.digest
+    assert answer["recipe_digest"].startswith("sha256:")
+    assert (project / answer["artifact"] / "manifest.json").is_file()
+    assert answer["cached"] is True
+    assert answer["metrics"]["train"]["accuracy"] == 1.0
+    assert 0.95 < answer["metrics"]["test"]["accuracy"] < answer["metrics"]["test"]["f1_weighted"]
+
+
+def test_with_json_nothing_else_is_on_standard_output(project):
+    done = call("run", write(project, QUICK), "--json", cwd=project)
+    json.loads(done.out)
+    assert "train      done" in done.err
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "npy"])
+@pytest.mark.parametrize("source", ["file", "standard input"])
+def test_infer_predicts_rows_of_each_form(project, digits, rows, form, source):
+    X, y = rows[0][:20], rows[1][:20]
+    path = project / f"rows.{form}"
+    {
+        "csv": lambda: np.savetxt(path, X, delimiter=","),
+        "json": lambda: path.write_text(json.dumps(X.tolist())),
+        "npy": lambda: np.save(path, X),
+    }[form]()
+    given = path if source == "file" else "-"
+    done = call("infer", "latest", given, "--json", cwd=project, stdin=path.read_bytes())
+    assert done.code == 0, done.err
+    assert done.json["digest"] == digits.digest
+    assert done.json["labels"] == y.tolist()
+    assert np.array(done.json["probabilities"]).argmax(axis=1).tolist() == y.tolist()
+    plain = call("infer", "latest", given, cwd=project, stdin=path.read_bytes())
+    assert [line.split()[0] for line in plain.out.splitlines()] == [str(label) for label in y]
+
+
+@pytest.mark.slow
+def test_infer_without_rows_predicts_the_held_out_ones(project):
+    answer = call("infer", "latest", "--json", cwd=project).json
+    assert len(answer["labels"]) == len(answer["truth"]) == 360
+    assert round(answer["accuracy"], 4) == 0.9583
+    out = call("infer", "latest", cwd=project).out
+    assert out.startswith("accuracy on the 360 held-out rows: 0.9583\n")
+    assert "wrong" in out
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "message"),
+    [
+        (b"1,2,3", 3, "rows.csv, line 1: found 3 values, expected 64"),
+        (b"", 3, "rows.csv: is empty"),
+        (b"\n".join([b",".join([b"0"] * 64), b",".join([b"x"] * 64)]), 3, "line 2: pixel_0_0 is"),
+    ],
+)
+def test_wrong_rows_exit_3_and_are_named_by_line(project, data, code, message):
+    (project / "rows.csv").write_bytes(data)
+    done = call("infer", "latest", "rows.csv", "--json", cwd=project)
+    assert done.code == done.json["exit_code"] == code
+    assert message in f"{done.json['error']['where']}: {done.json['error']['message']}"
+
+
+def test_rows_that_are_not_there_are_a_wrong_call(project):
+    done = call("infer", "latest", "none.csv", cwd=project)
+    assert done.code == 2 and "none.csv: rows cannot be read: No such file" in done.err
+
+
+def test_infer_holds_the_artifact_to_a_digest(project):
+    done = call("infer", "latest", "--digest", "sha256:" + "0" * 64, cwd=project)
+    assert done.code == 4 and "this is not the artifact asked for" in done.err
+
+
+@pytest.mark.slow
+def test_evaluate_measures_again_and_judges_the_gates_of_a_config(project, digits):
+    found = call("evaluate", "latest", "--json", cwd=project).json
+    assert found["metrics"]["train"] == digits.run["metrics"]["train"]
+    assert found["metrics"]["test"] == pytest.approx(digits.run["metrics"]["test"], rel=1e-9)
+    config = write(project, {**QUICK, "gates": {"test.accuracy": {"min": 0.97}}})
+    missed = call("evaluate", "latest", "--config", config, cwd=project)
+    assert missed.code == 1
+    assert "error: gate: test.accuracy is 0.9583, below the least of 0.97" in missed.err
+    told = call("evaluate", "latest", "--config", config, "--json", cwd=project).json
+    assert told["exit_code"] == 1 and told["gates"][0]["passed"] is False
+    assert told["metrics"] == found["metrics"]
+
+
+def test_show_says_what_made_it_and_how_good_it_is(project, digits):
+    out = call("show", "latest", cwd=project).out
+    for expected in (
+        "LogisticRegression on digits",
+        "1437 rows to learn from, 360 held out",
+        'C=1.0, max_iter=1000, random_state=42, solver="lbfgs"',
+        "0.9583",
+        "onnx-float64 gave the estimator's labels on 360 held-out rows",
+        digits.digest,
+        "scikit-learn 1.",
+        "aliases    latest",
+    ):
+        assert expected in out
+    answer = call("show", "latest", "--json", cwd=project).json
+    assert answer["manifest"]["manifest_version"] == 1
+    assert answer["record"]["artifact"] == digits.digest
+
+
+def test_show_of_a_folder_without_a_store_says_that_there_is_no_record(digits, tmp_path):
+    done = call("show", digits.folder, cwd=tmp_path)
+    assert done.code == 0 and "no record of it in this store" in done.out
+
+
+def test_list_gives_artifacts_and_runs(project, digits):
+    answer = call("list", "--json", cwd=project).json
+    assert [(a["digest"], a["aliases"]) for a in answer["artifacts"]] == [
+        (digits.digest, ["latest"])
+    ]
+    assert [run["outcome"] for run in answer["runs"]] == ["done"]
+    out = call("list", cwd=project).out
+    assert "1 artifacts" in out and digits.digest[7:19] in out
+
+
+@pytest.mark.slow
+def test_diff_names_what_differs_in_recipe_and_metrics(project):
+    other = {**json.loads((project / "config" / "config.json").read_bytes()), "C": 0.1}
+    assert call("train", write(project, other), cwd=project).code == 0
+    first, second = (a["digest"] for a in call("list", "--json", cwd=project).json["artifacts"])
+    fields = {
+        one["field"]: {one["a"], one["b"]}
+        for one in call("diff", first, second, "--json", cwd=project).json["differences"]
+    }
+    assert fields["recipe.model.params.C"] == {1.0, 0.1}
+    assert "metrics.test.accuracy" in fields or "metrics.test.f1_weighted" in fields
+    assert not any(field.startswith(("recipe.packages", "recipe.data")) for field in fields)
+    assert "are the same" in call("diff", first, first, cwd=project).out
+
+
+def test_the_schema_is_json_with_and_without_the_option(project):
+    plain, asked = call("schema", cwd=project), call("schema", "--json", cwd=project)
+    assert plain.json == asked.json
+    assert plain.json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nope"],
+        ["run", "--nope"],
+        ["run", "a", "b"],
+        ["infer"],
+        ["diff", "latest"],
+        ["verify", "latest", "--digest"],
+        ["verify", "champion"],
+        ["verify", "latest", "--digest", "0000"],
+        ["show", "00000000"],
+        ["run", "none.json"],
+        ["run", "artifacts"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_call_exits_2_with_one_line(project, words):
+    done = call(*words, cwd=project)
+    assert done.code == 2
+    last = done.err.splitlines()[-1]
+    assert last.startswith("error: ") and "Traceback" not in done.err
+    told = call(*words, "--json", cwd=project)
+    if words[-1] != "--digest":  # which takes the next word, whatever it is
+        assert told.json["exit_code"] == told.code == 2
+        assert set(told.json["error"]) == {"kind", "message", "where"}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_output_in_a_pipe_is_plain(project, option):
+    for words in ([option], ["run"], ["show", "latest"], ["list"]):
+        assert "\x1b" not in call(*words, cwd=project).out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
+def test_colours_and_progress_are_for_a_terminal_that_wants_them(project):
+    def on_a_terminal(**env):
+        import pty
+
+        outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", **env}
+        for name in {"NO_COLOR", "CI"} - env.keys():
+            outer.pop(name, None)
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "artifact_pipeline", "run", "config/config.json"]
+        process = subprocess.Popen(command, cwd=project, env=outer, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        seen = b""
+        try:
+            while part := os.read(ours, 4096):
+                seen += part
+        except OSError:
+            pass
+        os.close(ours)
+        assert process.wait() == 0
+        return seen
+
+    assert b"\x1b[32mdone" in on_a_terminal() and b"running" in on_a_terminal()
+    assert b"\x1b" not in on_a_terminal(NO_COLOR="1")
+    assert b"\x1b" not in on_a_terminal(TERM="dumb")
+    assert b"\x1b" not in on_a_terminal(CI="true")
+
+
+def test_a_user_text_cannot_move_the_terminals_cursor(project):
+    done = call("run", "\x1b[2J.json", cwd=project)
+    assert done.code == 2 and "\x1b" not in done.err and "\\x1b[2J.json" in done.err
+
+
+@pytest.mark.slow
+def test_a_locale_without_the_signs_fails_nothing(project):
+    env = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    path = write(project, {**QUICK, "gates": {"test.accuracy": {"min": 0.5}}})
+    done = call("run", path, cwd=project, env=env)
+    assert done.code == 0, done.err
+    assert call("infer", "latest", cwd=project, env=env).code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell with pipes")
+def test_a_reader_that_stops_early_gets_no_traceback(project):
+    command = f"{sys.executable} -m artifact_pipeline infer latest --json | head -c 1"
+    done = subprocess.run(
+        command, shell=True, cwd=project, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr and b"Error" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a child")
+def test_ctrl_c_is_one_line_and_130(project):
+    import signal
+
+    endless = {"max_iter": 100_000, "tol": 0, "n_iter_no_change": 100_000}
+    model = {"estimator": "sklearn.neural_network.MLPClassifier", "params": endless}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "artifact_pipeline", "run",
+         write(project, {"data": {"dataset": "digits"}, "model": model})],
+        cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert b"test       done" in process.stdout.readline()  # so it trains by now
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip() == b"interrupted; what was stored before is as it was"

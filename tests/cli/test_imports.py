@@ -1,0 +1,68 @@
+"""What a command imports, so that the fast ones stay fast, and a notebook need not wait."""
+
+import shutil
+
+import pytest
+
+from tests.support.command import call, script
+from tests.support.configs import QUICK, write
+
+HEAVY = {"numpy", "scipy", "sklearn", "onnxruntime", "onnx", "skl2onnx", "pandas", "joblib"}
+CODE = """
+import sys
+from artifact_pipeline.cli import main
+try:
+    main({words!r})
+except SystemExit as ended:
+    assert not ended.code, ended.code
+finally:
+    sys.stderr.write("MODULES " + " ".join(sorted({{m.split(".")[0] for m in sys.modules}})))
+"""
+
+
+def imported(*words, cwd, stdin=b""):
+    done = script("-c", CODE.format(words=[str(word) for word in words]), cwd=cwd, stdin=stdin)
+    assert done.code == 0, done.err
+    return set(done.err.rpartition("MODULES ")[2].split())
+
+
+def test_help_imports_no_heavy_package(project):
+    assert not imported("--help", cwd=project) & HEAVY
+    assert not imported("run", "--help", cwd=project) & HEAVY
+
+
+def test_a_run_with_nothing_changed_imports_no_heavy_package(project):
+    path = write(project, QUICK)
+    assert call("run", path, cwd=project).code == 0
+    assert not imported("run", path, cwd=project) & HEAVY
+    assert not imported("run", path, "--json", cwd=project) & HEAVY
+
+
+@pytest.mark.parametrize("words", [["verify", "latest"], ["show", "latest"], ["list"], ["recipe"],
+                                   ["diff", "latest", "latest"], ["schema"]])  # fmt: skip
+def test_looking_at_what_is_stored_imports_no_heavy_package(project, digits, words):
+    shutil.copytree(digits.store, project / "artifacts")
+    assert not imported(*words, cwd=project) & HEAVY
+
+
+def test_predicting_given_rows_imports_onnxruntime_and_numpy_alone(project, digits):
+    shutil.copytree(digits.store, project / "artifacts")
+    row = ",".join(["0"] * 64).encode()
+    found = imported("infer", "latest", "-", cwd=project, stdin=row)
+    assert found & HEAVY == {"numpy", "onnxruntime"}
+
+
+def test_importing_the_package_imports_nothing_else(project):
+    code = "import sys, artifact_pipeline; print(*sorted(m.split('.')[0] for m in sys.modules))"
+    found = set(script("-c", code, cwd=project).out.split())
+    assert not found & (HEAVY | {"click", "msgspec"})
+
+
+def test_every_public_name_is_there_and_no_other(project):
+    import artifact_pipeline
+
+    assert sorted(dir(artifact_pipeline)) == sorted(artifact_pipeline.__all__)
+    for name in artifact_pipeline.__all__:
+        assert getattr(artifact_pipeline, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        artifact_pipeline.nope  # noqa: B018

@@ -1,0 +1,292 @@
+"""A table of one's own from config to predictions, on the command line and from Python."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+import pytest
+
+import artifact_pipeline as api
+from artifact_pipeline.errors import DataError, VerificationError
+from tests.support.churn import CHURN, quick, rows, table
+from tests.support.command import call, script
+from tests.support.configs import write
+
+
+def changed(**parts):
+    return {**CHURN, **parts}
+
+
+@pytest.fixture(scope="session")
+def churn(tmp_path_factory):
+    """A folder with the table, its config, and the artifact that came of it."""
+    folder = tmp_path_factory.mktemp("churn")
+    table(folder / "churn.csv")
+    done = call("run", write(folder, CHURN), "--json", cwd=folder)
+    assert done.code == 0, done.err
+    return folder, done.json
+
+
+def test_the_recipe_says_what_the_columns_are_and_not_where_they_lie(churn):
+    folder, run = churn
+    manifest = api.open_trusted(folder / run["artifact"], run["digest"]).manifest
+    made = manifest.recipe.data
+    assert [(c.name, c.role) for c in made.schema.columns][:2] == [("cid", "id"), ("home", "split")]
+    kinds = {c.name: c.kind for c in made.schema.columns if c.role == "feature"}
+    assert kinds == {"since": "date", "age": "number", "a b/€": "number", "label": "text",
+                     "zip": "text", "review": "text"}  # fmt: skip
+    assert {"pyarrow", "pandas"} <= set(manifest.recipe.packages)
+    assert str(folder) not in (folder / run["artifact"] / "manifest.json").read_text("utf-8")
+    assert manifest.recipe.split.column == "home" and manifest.recipe.data.positive == "yes"
+    assert manifest.interface.features == list(kinds)
+
+
+def test_private_rows_stay_out_of_the_artifact(churn):
+    folder, run = churn
+    whole = b"".join(path.read_bytes() for path in (folder / run["artifact"]).iterdir())
+    evaluation = json.loads((folder / run["artifact"] / "evaluation.json").read_bytes())
+    assert evaluation["examples"] == [] and b"C00007" not in whole
+
+
+def test_binary_metrics_speak_of_the_positive_class(churn):
+    _, run = churn
+    assert {"precision", "recall", "f1", "roc_auc", "log_loss", "brier", "balanced_accuracy"} <= (
+        set(run["metrics"]["test"])
+    )
+    assert 0.6 < run["metrics"]["test"]["roc_auc"] < 1
+
+
+def test_the_graph_takes_columns_by_number_and_the_manifest_says_which(churn):
+    folder, run = churn
+    manifest = api.open_trusted(folder / run["artifact"]).manifest
+    session = onnxruntime.InferenceSession(str(folder / run["artifact"] / "model.onnx"))
+    names = [one.name for one in manifest.interface.inputs]
+    assert names == [f"c{index}" for index in range(6)]
+    taken = {one.name for one in session.get_inputs()}
+    assert taken == set(names)  # though zip goes into no branch
+    assert [one.name for one in session.get_outputs()] == ["label", "probabilities"]
+    columns = {one.name: one for one in manifest.interface.columns}
+    assert columns["label"].categories == ["", "Pune", "Rome", "Ōsaka"]
+    assert columns["zip"].categories is None
+    assert columns["age"].nullable and columns["label"].unseen
+
+
+def test_the_open_form_gives_what_the_estimator_gives_of_a_data_frame(churn):
+    folder, run = churn
+    estimator = api.load_model(folder / run["artifact"] / "model_train.pkl", None)
+    X, _, y, _ = api.load_data({**CHURN, "data": {**CHURN["data"],
+                                                   "path": str(folder / "churn.csv")}})  # fmt: skip
+    assert len(X) == len(y) and list(X.columns) == list(estimator.feature_names_in_)
+    predictor = api.open_artifact(folder / run["artifact"], run["digest"])
+    np.testing.assert_array_equal(predictor.predict(X), estimator.predict(X))
+    apart = np.abs(predictor.predict_proba(X) - estimator.predict_proba(X)).max()
+    assert apart <= predictor.manifest.parity.bound
+    shuffled = X[X.columns[::-1]]
+    np.testing.assert_array_equal(predictor.predict(shuffled), estimator.predict(X))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_rows_are_predicted_into_a_table_that_keeps_the_id(churn, tmp_path, form):
+    folder, run = churn
+    written = table(tmp_path / "rows.csv", count=20)
+    read = {"csv": pyarrow.csv.read_csv, "parquet": pyarrow.parquet.read_table,
+            "jsonl": pyarrow.json.read_json}[form]  # fmt: skip
+    out = tmp_path / f"scored.{form}"
+    done = call("infer", folder / run["artifact"], written, "--output", out, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "20 predictions in" in done.out
+    assert "not taken by the model: home, notes, churn" in done.err
+    scored = read(out)
+    assert scored.column_names == ["cid", "label", "probability_no", "probability_yes"]
+    assert scored["cid"].to_pylist()[:2] == ["C00000", "C00001"]
+    plain = call("infer", folder / run["artifact"], written, "--json", cwd=tmp_path).json
+    assert scored["label"].to_pylist() == plain["labels"]
+    first = [scored["probability_no"][0].as_py(), scored["probability_yes"][0].as_py()]
+    np.testing.assert_allclose(first, plain["probabilities"][0], rtol=1e-12)
+
+
+HEADER = "age;since;a b/€;label;zip;review\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "extra", "unseen"),
+    [
+        (HEADER + "41;2020-01-01;3,5;Pune;00501;a b\n", [], {}),
+        ("review;zip;label;a b/€;since;age;more\nx;1;Rome;1;2020-01-01;3;9\n", ["more"], {}),
+        (HEADER + ";2020-01-01;;;;\n", [], {}),
+        (HEADER + "41;2020-01-01;3,5;Paris;00501;a b\n", [], {"label": 1}),
+    ],
+)
+def test_rows_are_taken_by_the_names_of_their_columns(churn, text, extra, unseen):
+    folder, run = churn
+    found = api.infer(folder / run["artifact"], text.encode(), "rows.csv")
+    assert len(found.labels) == 1
+    assert (found.extra, found.unseen) == (extra, unseen)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age;since;label;zip;review\n1;2020-01-01;Pune;1;x\n", "rows.csv: the column 'a b/"),
+        (HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "row 1, column 'age': found 'x', expected a numb"),
+        (HEADER + "1;soon;3,5;Pune;1;a\n", "row 1, column 'since': found 'soon', expected a date"),
+        (HEADER + "1;2020-01-01;inf;Pune;1;a\n", ": found inf, expected a finite number"),
+        (HEADER, "holds no rows"),
+        ("", "is empty"),
+        (HEADER + "1;2\n", "row 1: found 2 cells, expected 6"),
+    ],
+)
+def test_rows_are_checked_before_anything_is_predicted(churn, text, said):
+    folder, run = churn
+    with pytest.raises(DataError) as caught:
+        api.infer(folder / run["artifact"], text.encode(), "rows.csv")
+    assert said in str(caught.value)
+
+
+def test_wrong_rows_end_with_3_and_others_are_remarked_upon(churn, tmp_path):
+    folder, run = churn
+    path = write(tmp_path, HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "rows.csv")
+    done = call("infer", folder / run["artifact"], path, cwd=tmp_path)
+    assert done.code == 3 and "column 'age': found 'x'" in done.err
+    write(tmp_path, HEADER + "1;2020-01-01;3,5;Paris;1;a\n", "rows.csv")
+    done = call("infer", folder / run["artifact"], path, cwd=tmp_path)
+    assert done.code == 0
+    assert "column label: 1 rows with a text that the model never saw" in done.err
+
+
+def test_a_category_that_the_estimator_refuses_is_refused_with_those_it_knows(tmp_path):
+    data = table(tmp_path / "churn.csv")
+    branch = {
+        "name": "cat",
+        "columns": ["label"],
+        "estimator": "sklearn.preprocessing.OneHotEncoder",
+    }
+    steps = [{"name": "prep", "branches": [branch]}, CHURN["model"]["steps"][1]]
+    config = changed(model={"steps": steps}, data={**CHURN["data"], "path": str(data)})
+    run = api.train(config, store=tmp_path / "store")
+    predictor = api.open_artifact(run.artifact, run.digest)
+    row = {"since": [1.0], "age": [2.0], "a b/€": [3.0], "label": ["Paris"], "zip": ["1"],
+           "review": ["x"]}  # fmt: skip
+    with pytest.raises(DataError, match=r"row 1, column 'label': is 'Paris', and the model knows"):
+        predictor.predict(row)
+    assert len(predictor.predict({**row, "label": ["Rome"]})) == 1
+
+
+def test_no_pandas_and_no_scikit_learn_are_imported_to_predict(churn, tmp_path):
+    folder, run = churn
+    rows_ = table(tmp_path / "rows.csv", count=3)
+    artifact = str(folder / run["artifact"])
+    code = (
+        "import sys, artifact_pipeline as api; "
+        f"api.infer({artifact!r}, open({str(rows_)!r}, 'rb').read(), 'r.csv'); "
+        "print(sorted({'pandas', 'sklearn', 'skl2onnx'} & set(sys.modules)))"
+    )
+    done = script("-c", code, cwd=tmp_path)
+    assert done.code == 0 and done.out.strip() == "[]", done.err
+
+
+@pytest.mark.slow
+def test_held_out_rows_come_from_where_the_run_found_them_or_from_data(churn, tmp_path):
+    folder, run = churn
+    done = call("infer", "latest", cwd=folder)
+    assert done.code == 0 and "accuracy on the" in done.out
+    lonely = shutil.copytree(folder / run["artifact"], tmp_path / "artifact")
+    told = call("infer", lonely, cwd=tmp_path)
+    assert (
+        told.code == 3
+        and "no run record holds the path of the table; name it with --data" in told.err
+    )
+    assert call("evaluate", lonely, "--data", folder / "churn.csv", cwd=tmp_path).code == 0
+    other = table(tmp_path / "other.csv", count=500)
+    told = call("infer", lonely, "--data", other, cwd=tmp_path)
+    assert told.code == 3 and "the recipe was made with sha256:" in told.err
+    told = call("reproduce", lonely, "--data", other, cwd=tmp_path)
+    assert told.code == 3 and "--data" in told.err
+
+
+@pytest.mark.slow
+def test_it_is_made_again_to_the_byte_wherever_the_data_lie_now(churn, tmp_path):
+    folder, run = churn
+    moved = shutil.copy(folder / "churn.csv", tmp_path / "moved.csv")
+    done = call("reproduce", folder / run["artifact"], "--data", moved, "--strict", cwd=tmp_path)
+    assert done.code == 0 and "identical" in done.out, done.err
+
+
+@pytest.mark.slow
+def test_a_run_with_nothing_changed_reads_no_table_and_a_changed_one_is_seen(tmp_path):
+    data = table(tmp_path / "churn.csv")
+    config = write(tmp_path, quick())
+    time.sleep(2.1)
+    first = api.train(config, store=tmp_path / "store")
+    data.chmod(0o644)
+    again = api.train(config, store=tmp_path / "store")
+    assert again.cached and again.digest == first.digest
+    table(data, lambda i, row: {**row, "age": 30} if i == 5 else row)
+    assert api.train(config, store=tmp_path / "store").digest != first.digest
+
+
+@pytest.mark.slow
+def test_each_split_parts_as_it_says(tmp_path):
+    def side(i, row):
+        return {**row, "home": "test" if i % 3 == 0 else "train"}
+
+    path = table(tmp_path / "churn.csv", side)
+    told = {}
+    for method, column in (("group", "cid"), ("time", "since"), ("column", "home")):
+        data = {**CHURN["data"], "path": str(path), "drop": ["notes", "review", "zip"]}
+        data = {key: value for key, value in data.items() if key not in ("id", "columns")}
+        config = {"data": data, "model": quick()["model"],
+                  "split": {"method": method, "column": column}}  # fmt: skip
+        X_train, X_test, *_ = api.load_data(config)
+        assert column not in X_train.columns
+        told[method] = (X_train, X_test)
+    assert len(told["column"][1]) == 200
+    made = pd.DataFrame(rows())
+    assert len(told["time"][1]) == (made["since"] >= sorted(made["since"])[480]).sum()
+
+
+@pytest.mark.slow
+def test_a_likely_leak_is_a_warning_on_the_terminal_and_in_the_report(tmp_path):
+    def leak(i, row):
+        return {**row, "age": 1 if row["churn"] == "yes" else 0, "zip": f"K{i}"}
+
+    table(tmp_path / "churn.csv", leak)
+    data = {"drop": ["notes", "review", "since", "label"]}
+    done = call("run", write(tmp_path, quick(data=data)), cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "warning: the feature 'age' alone gives the target" in done.err
+    assert "warning: the feature 'zip' has another value in each row, like an id" in done.err
+    assert call("report", "latest", cwd=tmp_path).code == 0
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "Look at this first" in page and "alone gives the target" in page
+
+
+@pytest.mark.slow
+def test_a_folder_of_parts_is_one_table(churn, tmp_path):
+    folder, run = churn
+    lines = (folder / "churn.csv").read_text("utf-8").splitlines(keepends=True)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for index, part in enumerate((lines[1:200], lines[200:])):
+        (parts / f"{index}.csv").write_text(lines[0] + "".join(part), "utf-8")
+    made = api.train(changed(data={**CHURN["data"], "path": str(parts)}), store=tmp_path / "store")
+    assert made.digest != run["digest"]  # other files, and the same rows
+    assert made.metrics.test == pytest.approx(run["metrics"]["test"])
+
+
+def test_a_manifest_whose_columns_are_not_its_features_is_refused(churn, tmp_path):
+    from artifact_pipeline.builder import canonical
+
+    folder, run = churn
+    copy = shutil.copytree(folder / run["artifact"], tmp_path / "artifact")
+    manifest = json.loads((copy / "manifest.json").read_bytes())
+    manifest["interface"]["columns"].reverse()
+    (copy / "manifest.json").write_bytes(canonical.encode(manifest))
+    with pytest.raises(VerificationError, match="its columns are not its features"):
+        api.open_trusted(copy)

@@ -1,0 +1,255 @@
+"""The documents say what is true: their commands run, their examples load, their format reads."""
+
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from artifact_pipeline.builder.config import loader, schema
+from tests.support.configs import ROOT
+
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md"))),
+    *(f"examples/{p.parent.name}/README.md" for p in sorted(ROOT.glob("examples/*/README.md"))),
+]
+# The suite cannot run itself; .ci/run runs these two on a clean checkout.
+SET_UP = {"python make.py test", "python make.py check"}
+
+
+GIT = {f"GIT_{role}_{field}": "tests@localhost" for role in ("AUTHOR", "COMMITTER")
+       for field in ("NAME", "EMAIL")}  # fmt: skip
+IDENTITY = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+
+
+def blocks(name, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / name).read_text("utf-8"), re.M | re.S)
+
+
+def commands(name):
+    return [line[2:] for block in blocks(name, "console") for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the files of this checkout, in which this interpreter stands for .venv's."""
+    folder = tmp_path_factory.mktemp("docs") / "checkout"
+    ignored = shutil.ignore_patterns(".*", "artifacts", "__pycache__", "dist", "*.pkl")
+    shutil.copytree(ROOT, folder, ignore=ignored)
+    bin_ = folder / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    (bin_ / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (bin_ / "artifact-pipeline").write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -m artifact_pipeline "$@"\n'
+    )
+    for name in ("python", "artifact-pipeline"):
+        (bin_ / name).chmod(0o755)
+    for words in (["init", "-q", "-b", "main"], ["add", "config"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *IDENTITY, *words], cwd=folder, check=True)
+    return folder
+
+
+def run(command, checkout):
+    env = {**os.environ, "PATH": f"{checkout}/.venv/bin{os.pathsep}{os.environ['PATH']}",
+           "PYTHONPATH": str(checkout / "src"), **GIT}  # fmt: skip
+    return subprocess.run(command, shell=True, cwd=checkout, env=env, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["customers", "diabetes"])
+def test_what_an_example_prints_is_what_its_page_says(name, checkout):
+    if name == "customers":
+        assert run(f"python examples/{name}/make_data.py", checkout).returncode == 0
+    store = checkout.parent / f"store-{name}"
+    done = run(f"artifact-pipeline run examples/{name}/config.json --store {store}", checkout)
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "examples" / name / "README.md").read_text("utf-8")
+    printed = [line.strip() for line in re.findall(r"^    (.*)$", page, re.M)]
+    assert len(printed) >= 2
+    for line in printed:
+        assert line in done.stdout.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the documents' shell is a POSIX one")
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if commands(name)])
+def test_every_command_of_a_document_runs(name, checkout):
+    if name != "README.md":
+        assert run("artifact-pipeline run", checkout).returncode == 0
+    for command in commands(name):
+        if command not in SET_UP:
+            words = command + " 3" if command == "python -m benchmarks" else command
+            done = run(words, checkout)
+            assert done.returncode == 0, (command, done.stderr)
+
+
+def test_the_branches_hold_each_other_after_the_commands_of_the_page(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def git(*words):
+        return subprocess.run(["git", *IDENTITY, *words], cwd=scratch, capture_output=True,
+                              text=True, check=True).stdout  # fmt: skip
+
+    git("init", "-q", "-b", "main")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    for command in commands("docs/branches.md"):
+        done = subprocess.run(command, shell=True, cwd=scratch, env={**os.environ, **GIT},
+                              capture_output=True)  # fmt: skip
+        assert done.returncode == 0, (command, done.stderr)
+    order = ["main", "classification", "test", "inference"]
+    for earlier, later in itertools.pairwise(order):
+        git("merge-base", "--is-ancestor", earlier, later)
+    assert git("log", "-1", "--format=%s", "inference").strip() == "Train something else"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("requirements.txt", ""),
+        ("requirements-sign.txt", "--extra sign"),
+        ("requirements-serve.txt", "--extra serve"),
+        ("requirements-dev.txt", "--extra dev"),
+    ],
+)
+def test_the_pins_are_what_the_command_in_contributing_compiles(name, words, tmp_path):
+    """With the pins that are there as a start, it changes none, adds none and drops none."""
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    [command] = re.findall(rf"    (uv pip compile [^`]*?-o {name})$", page, re.M)
+    assert words in command
+    for file in ("pyproject.toml", "README.md", *(f.name for f in ROOT.glob("requirements*.txt"))):
+        shutil.copy(ROOT / file, tmp_path)
+    (tmp_path / "src").mkdir()
+    done = run(command.replace("uv pip", f"{Path(sys.executable).with_name('uv')} pip"), tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    def pins(path):
+        lines = path.read_text("utf-8").splitlines()
+        return [line for line in lines if line and not line.lstrip().startswith("#")]
+
+    assert pins(tmp_path / name) == pins(ROOT / name)
+
+
+def test_the_two_commands_of_the_first_screen_are_those_of_make():
+    first = (ROOT / "README.md").read_text("utf-8").splitlines()[:40]
+    assert "    python make.py run" in first and "    python make.py test" in first
+    assert "python make.py test" in (ROOT / ".ci" / "run").read_text("utf-8").replace(
+        "python3", "python"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for .venv is a shell script")
+def test_the_printed_output_in_the_readme_is_what_is_printed(checkout):
+    shutil.rmtree(checkout / "artifacts", ignore_errors=True)
+    lines = run("artifact-pipeline run", checkout).stdout.decode().splitlines()
+    readme = [line[4:] for line in (ROOT / "README.md").read_text("utf-8").splitlines()]
+
+    def fixed(line):
+        return re.sub(r"\d+\.\d\d s|[0-9a-f]{4}(…|[0-9a-f]{60})", "", line)
+
+    printed = {fixed(line) for line in readme}
+    assert [line for line in lines if fixed(line) not in printed] == []
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(name):
+    text = (ROOT / name).read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / name).parent / target).exists(), target
+
+
+def test_every_config_in_the_reference_loads():
+    examples = [json.loads(block) for block in blocks("docs/config.md", "json")]
+    assert len(examples) >= 3
+    for example in examples:
+        loader.load(example)
+    assert loader.load({**examples[0], "gates": examples[1]["gates"]}) == loader.load(examples[1])
+
+
+def test_the_reference_names_every_key_and_every_metric():
+    text = (ROOT / "docs" / "config.md").read_text("utf-8")
+    named = [
+        *loader.SHORT_KEYS,
+        *(f"data.{key}" for key in schema.Data.__struct_fields__),
+        *(f"data.csv.{key}" for key in schema.Csv.__struct_fields__),
+        *(f"split.{key}" for key in schema.SplitConfig.__struct_fields__),
+        *(f"model.{key}" for key in schema.ModelConfig.__struct_fields__),
+        *(f"search.{key}" for key in schema.Search.__struct_fields__),
+        *(f"evaluation.{key}" for key in schema.EvaluationConfig.__struct_fields__),
+        *schema.Gate.__struct_fields__,
+        *schema.Config.__struct_fields__,
+    ]
+    for key in named:
+        assert f"`{key}`" in text or f"`{key}." in text, key
+    assert {metric.partition(".")[2] for metric in loader.METRIC_NAMES} <= set(
+        re.findall(r"`(\w+)`", text)
+    )
+
+
+def test_the_python_of_the_readme_runs(project, digits):
+    shutil.copytree(digits.store, project / "artifacts")
+    [code] = blocks("README.md", "python")
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "src")})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]")
+
+
+def reader(folder: Path, pinned: str):
+    """An artifact read by docs/artifact-format.md alone; of this project nothing is imported."""
+    import onnxruntime
+
+    def digest(data):
+        return "sha256:" + hashlib.sha256(data).hexdigest()
+
+    def canonical(value):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+
+    data = (folder / "manifest.json").read_bytes()
+    assert digest(data) == pinned
+    manifest = json.loads(data)
+    assert canonical(manifest) == data and manifest["manifest_version"] == 1
+    assert set(manifest) == {"manifest_version", "recipe", "recipe_digest", "split", "metrics",
+                             "interface", "parity", "files"}  # fmt: skip
+    assert digest(canonical(manifest["recipe"])) == manifest["recipe_digest"]
+    files = {}
+    for file in manifest["files"]:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", file["path"])
+        content = (folder / file["path"]).read_bytes()
+        assert len(content) == file["bytes"] and digest(content) == file["sha256"]
+        files[file["path"]] = content
+    assert {p.name for p in folder.iterdir()} - {"model.sig"} == {*files, "manifest.json"}
+    return manifest, files, onnxruntime.InferenceSession(files["model.onnx"])
+
+
+def test_the_format_page_is_enough_to_read_an_artifact(digits):
+    import numpy as np
+
+    manifest, files, session = reader(digits.folder, digits.digest)
+    interface = manifest["interface"]
+    evaluation = json.loads(files["evaluation.json"])
+    assert sum(map(sum, evaluation["confusion"])) == manifest["split"]["rows"]["test"]
+    X = np.array([example["values"] for example in evaluation["examples"]],
+                 dtype=interface["inputs"][0]["dtype"])  # fmt: skip
+    label, probabilities = session.run(["label", "probabilities"], {"X": X})
+    assert label.tolist() == [example["label"] for example in evaluation["examples"]]
+    best = [interface["labels"][i] for i in probabilities.argmax(axis=1)]
+    assert best == label.tolist()
+    page = (ROOT / "docs" / "artifact-format.md").read_text("utf-8")
+    for name in (*manifest, *manifest["recipe"], *interface, *manifest["parity"], *evaluation):
+        assert f"`{name}`" in page, name
+
+
+def test_no_document_names_a_year_that_is_not_yet():
+    years = re.findall(r"\b20\d\d\b", (ROOT / "LICENSE").read_text("utf-8"))
+    assert all(int(year) <= time.gmtime().tm_year for year in years)

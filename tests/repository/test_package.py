@@ -1,0 +1,100 @@
+"""The package as a user of an index meets it: a wheel that installs, with types and metadata."""
+
+import email
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.configs import QUICK, ROOT, write
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    from flit_core import buildapi
+
+    folder = tmp_path_factory.mktemp("wheel")
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        return folder / buildapi.build_wheel(str(folder))
+    finally:
+        os.chdir(before)
+
+
+def test_the_wheel_holds_the_package_its_types_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "artifact_pipeline/py.typed" in names
+    assert "artifact_pipeline/builder/formats/onnx_format.py" in names
+    assert {name.split("/")[0] for name in names} == {
+        "artifact_pipeline",
+        "artifact_pipeline-0.1.0.dist-info",
+    }
+
+
+def test_the_metadata_says_what_a_user_of_an_index_expects(wheel):
+    files = zipfile.ZipFile(wheel)
+    text = files.read("artifact_pipeline-0.1.0.dist-info/METADATA").decode()
+    metadata = email.message_from_string(text)
+    assert metadata["Name"] == "artifact-pipeline" and metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT" and metadata["License-File"] == "LICENSE"
+    assert metadata["Summary"] and metadata["Keywords"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload().startswith("# ")
+    requires = [
+        one.split(";")[0].split(">")[0].strip() for one in metadata.get_all("Requires-Dist")
+    ]
+    assert {"click", "msgspec", "scikit-learn", "onnxruntime", "skl2onnx"} <= set(requires)
+
+
+@pytest.mark.slow
+def test_the_installed_command_runs_the_pipeline(wheel, tmp_path):
+    """In an environment of its own, which borrows the libraries of this one."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    scripts = "Scripts" if os.name == "nt" else "bin"
+    python = tmp_path / "venv" / scripts / "python"
+    purelib = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        capture_output=True, check=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps",
+         "--no-index", str(wheel)], capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    Path(purelib, "libraries.pth").write_text(sysconfig.get_path("purelib"))
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = tmp_path / "venv" / scripts / "artifact-pipeline"
+    done = subprocess.run(
+        [command, "run", write(tmp_path, QUICK), "--json"], cwd=tmp_path, env=env,
+        capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    where = subprocess.run(
+        [python, "-c", "import artifact_pipeline; print(artifact_pipeline.__file__)"],
+        env=env, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert purelib in where.stdout
+
+
+@pytest.mark.slow
+def test_a_user_who_checks_types_gets_them(wheel, tmp_path):
+    (tmp_path / "use.py").write_text(
+        "import artifact_pipeline as ap\n"
+        "run = ap.train('config.json')\n"
+        "digest: str = run.digest\n"
+        "manifest: ap.Manifest = ap.open_trusted(run.artifact, digest).manifest\n"
+        "predictor: ap.Predictor = ap.open_artifact('latest')\n"
+        "ap.train(3)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "use.py"], cwd=tmp_path, text=True,
+        env={**os.environ, "MYPYPATH": str(ROOT / "src")}, capture_output=True,
+    )  # fmt: skip
+    errors = [line for line in done.stdout.splitlines() if line.startswith("use.py")]
+    assert len(errors) == 1 and errors[0].startswith("use.py:6: error: Argument 1")

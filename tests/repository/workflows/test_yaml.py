@@ -1,0 +1,106 @@
+"""What act does not look at: triggers, rights, limits and pins, in the parsed files."""
+
+import re
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.support.configs import ROOT
+
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+BRANCHES = {
+    "train": ["classification"],
+    "test": ["test", "main"],
+    "inference": ["inference", "main"],
+}
+
+
+def load(path):
+    return YAML(typ="safe").load(path)  # YAML 1.2, in which `on` is no boolean
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+class TestEachWorkflow:
+    def test_it_starts_on_its_branches_and_by_hand(self, path):
+        events = load(path)["on"]
+        assert events["push"]["branches"] == BRANCHES[path.stem]
+        assert events["pull_request"]["branches"] == BRANCHES[path.stem]
+        assert "workflow_dispatch" in events and set(events) == {
+            "push", "pull_request", "workflow_dispatch"
+        }  # fmt: skip
+        if path.stem != "test":
+            given = events["workflow_dispatch"]["inputs"]["config"]
+            assert given["default"] == "config/config.json" and given["type"] == "string"
+
+    def test_it_has_the_least_rights(self, path):
+        workflow = load(path)
+        assert workflow["permissions"] == {}
+        for job in workflow["jobs"].values():
+            assert job["permissions"] == {"contents": "read"}
+
+    def test_it_ends_and_does_not_pile_up(self, path):
+        workflow = load(path)
+        assert workflow["concurrency"]["cancel-in-progress"] is True
+        assert all(5 <= job["timeout-minutes"] <= 30 for job in workflow["jobs"].values())
+
+    def test_it_persists_no_credentials(self, path):
+        for job in load(path)["jobs"].values():
+            [checkout] = [s for s in job["steps"] if "actions/checkout@" in s.get("uses", "")]
+            assert checkout["with"] == {"persist-credentials": False}
+
+    def test_no_expression_stands_in_shell_text(self, path):
+        steps = [step for job in load(path)["jobs"].values() for step in job["steps"]]
+        assert all("${{" not in step.get("run", "") for step in steps)
+
+
+@pytest.mark.parametrize("path", [*FILES, ROOT / "action.yml"], ids=lambda path: path.name)
+def test_every_action_is_pinned_by_commit_with_its_version_behind(path):
+    used = re.findall(r"uses: (.*)", path.read_text("utf-8"))
+    assert used
+    for one in used:
+        assert one == "./" or re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)
+
+
+def test_no_expression_stands_in_the_shell_text_of_the_action():
+    steps = load(ROOT / "action.yml")["runs"]["steps"]
+    assert all("${{" not in step.get("run", "") for step in steps)
+
+
+def test_every_input_and_output_of_the_action_is_described():
+    action = load(ROOT / "action.yml")
+    assert list(action["inputs"]) == ["config", "store", "gates", "python-version", "sign"]
+    assert {"digest", "recipe-digest", "artifact-path", "accuracy", "cached"} <= set(
+        action["outputs"]
+    )
+    described = [*action["inputs"].values(), *action["outputs"].values(), action]
+    assert all(one["description"].strip().endswith(".") for one in described)
+
+
+def test_the_action_signs_only_where_it_is_asked_to_and_only_what_it_made():
+    steps = {step["name"]: step for step in load(ROOT / "action.yml")["runs"]["steps"]}
+    assert load(ROOT / "action.yml")["inputs"]["sign"]["default"] == ""
+    assert steps["Sign"]["if"] == "inputs.sign == 'keyless'"
+    assert steps["Restore the store"]["if"] == "inputs.sign == ''"
+    assert "id-token" not in "".join(path.read_text("utf-8") for path in FILES)
+
+
+def test_the_model_is_kept_for_thirty_days_and_only_after_training():
+    for name in ("train", "inference"):
+        steps = load(ROOT / ".github" / "workflows" / f"{name}.yml")["jobs"]["train"]["steps"]
+        [model] = [s for s in steps if s.get("with", {}).get("name") == "model-train"]
+        assert model["with"]["retention-days"] == 30
+        assert "if" not in model  # a step without a condition runs only if all before it did
+
+
+def test_the_jobs_are_chained():
+    jobs = load(ROOT / ".github" / "workflows" / "inference.yml")["jobs"]
+    assert {name: job.get("needs") for name, job in jobs.items()} == {
+        "test": None, "train": "test", "inference": "train"
+    }  # fmt: skip
+    assert set(jobs["train"]["outputs"]) == {"digest"}
+
+
+def test_updates_come_after_a_cooldown():
+    updates = load(ROOT / ".github" / "dependabot.yml")["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"github-actions", "pip"}
+    assert all(update["cooldown"] == {"default-days": 7} for update in updates)

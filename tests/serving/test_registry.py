@@ -1,0 +1,219 @@
+"""Aliases that move, workers that die, and a server that ends: nobody gets half of anything."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from benchmarks.serving.soak import workers_of
+
+from tests.support.command import call
+from tests.support.configs import SHORT, write
+from tests.support.server import serving, tensor
+
+INFER = "/v2/models/model/infer"
+ROW = [float(i % 17) for i in range(64)]
+ONE = {"inputs": [tensor([ROW])]}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A store of two models, and their digests: the first and the second."""
+    folder = tmp_path_factory.mktemp("two")
+    digests = []
+    for change in ({}, {"C": 0.01}):
+        config = write(folder, {**SHORT, **change})
+        digests.append(call("train", config, "--json", cwd=folder).json["digest"])
+    return folder, digests
+
+
+@pytest.fixture
+def store(two, tmp_path):
+    """A copy of the store, and its digests; `champion` names the first."""
+    folder, digests = two
+    shutil.copytree(folder / "artifacts", tmp_path / "artifacts")
+    move(tmp_path, digests[0])
+    return tmp_path, digests
+
+
+def move(folder, digest):
+    (folder / "artifacts" / "aliases" / "champion").write_text(f"{digest}\n", "utf-8")
+
+
+def until(condition, seconds=15.0):
+    """Wait until something holds, and return how long that took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def test_an_alias_that_moves_is_followed(store):
+    folder, (first, second) = store
+    with serving("champion", cwd=folder) as server:
+        assert server.post(INFER, ONE).headers["artifact-digest"] == first
+        seen = []
+        stop = threading.Event()
+
+        def ask():
+            while not stop.is_set():
+                found = server.post(INFER, ONE)
+                said = found.json
+                value = said["outputs"][1]["data"][0]
+                named = found.headers["artifact-digest"]
+                seen.append((found.status, named, said["model_version"], value))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        move(folder, second)
+        until(lambda: server.post(INFER, ONE).headers["artifact-digest"] == second, 5.0)
+        stop.set()
+        asking.join()
+        assert {status for status, *_ in seen} == {200}
+        # Which artifact an answer names is the one that it is of.
+        both = {(first, first), (second, second)}
+        assert {(named, version) for _, named, version, _ in seen} <= both
+        assert len({(named, value) for _, named, _, value in seen}) <= 2
+
+
+def test_what_does_not_verify_is_not_swapped_in_and_is_told(store):
+    folder, (first, second) = store
+    model = folder / "artifacts" / second.removeprefix("sha256:") / "model.onnx"
+    good = model.read_bytes()
+    model.write_bytes(good[:-1] + b"\0")
+    with serving("champion", cwd=folder) as server:
+        move(folder, second)
+        until(lambda: server.get("/v2/health/ready").json["refused"])
+        ready = server.get("/v2/health/ready").json
+        assert ready["ready"] is True and ready["models"] == {"model": first}
+        assert ready["refused"]["model"]["artifact"] == second
+        assert "was changed" in ready["refused"]["model"]["why"]
+        assert server.counted('model_refused{model="model"}') == 1
+        assert server.post(INFER, ONE).headers["artifact-digest"] == first
+        move(folder, first)
+        until(lambda: not server.get("/v2/health/ready").json["refused"])
+        assert server.counted('model_refused{model="model"}') == 0
+        (folder / "artifacts" / "aliases" / "champion").unlink()
+        until(lambda: server.get("/v2/health/ready").json["refused"])
+        assert server.post(INFER, ONE).headers["artifact-digest"] == first
+
+
+def test_a_pinned_artifact_stays(store):
+    folder, (first, second) = store
+    with serving("champion", "--digest", first, cwd=folder) as server:
+        move(folder, second)
+        until(lambda: server.get("/v2/health/ready").json["refused"])
+        assert server.post(INFER, ONE).headers["artifact-digest"] == first
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_workers_come_back_and_are_counted_together(store):
+    folder, (first, second) = store
+    with serving("champion", "--workers", 2, cwd=folder) as server:
+        until(lambda: len(workers_of(server.process.pid)) == 2)
+        for _ in range(40):
+            assert server.post(INFER, ONE).status == 200
+        count = 'requests_total{model="model",code="200"}'
+        assert server.counted(count) == 40
+        before = workers_of(server.process.pid)
+        # The alias moves to what is no good, and a worker that comes back has the old one.
+        model = folder / "artifacts" / second.removeprefix("sha256:") / "model.onnx"
+        good = model.read_bytes()
+        model.write_bytes(good[:-1] + b"\0")
+        move(folder, second)
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: len(set(workers_of(server.process.pid)) - set(before)) == 1)
+        time.sleep(2)
+        for _ in range(20):
+            assert server.post(INFER, ONE).headers["artifact-digest"] == first
+        assert server.counted(count) == 60
+        # And once it is whole again, all of them have it.
+        model.write_bytes(good)
+        move(folder, first)
+        time.sleep(2)
+        move(folder, second)
+        time.sleep(5)
+        digests = {server.post(INFER, ONE).headers["artifact-digest"] for _ in range(40)}
+        assert digests == {second}
+
+
+def test_a_version_that_is_not_served_any_more_is_unknown(store):
+    folder, (first, second) = store
+    path = f"/v2/models/model/versions/{first}/infer"
+    with serving("champion", cwd=folder) as server:
+        assert server.post(path, ONE).json["model_version"] == first
+        move(folder, second)
+        until(lambda: server.post(path, ONE).status == 404)
+        assert second in server.post(path, ONE).json["error"]
+        assert server.post(INFER, ONE).json["model_version"] == second
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_workers_that_are_killed_again_and_again_come_back(store):
+    folder, (first, _) = store
+    with serving("champion", "--workers", 2, cwd=folder) as server:
+        for _ in range(4):
+            until(lambda: workers_of(server.process.pid))
+            for pid in workers_of(server.process.pid):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: len(workers_of(server.process.pid)) == 2, 30.0)
+
+        def answers():
+            try:
+                return server.post(INFER, ONE).headers["artifact-digest"] == first
+            except OSError:  # none listens yet
+                return False
+
+        until(answers, 30.0)
+        server.process.terminate()
+        assert server.process.wait(20) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_workers_end_with_the_server_that_started_them(store):
+    folder, _ = store
+    with serving("champion", "--workers", 2, cwd=folder) as server:
+        until(lambda: len(workers_of(server.process.pid)) == 2)
+        workers = workers_of(server.process.pid)
+        server.process.kill()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 20.0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_accepted_is_finished_before_the_end(store, workers):
+    folder, _ = store
+    with serving("champion", "--workers", workers, cwd=folder) as server:
+        until(lambda: server.get("/v2/health/ready").status == 200)
+        body = b'{"rows": [[' + b",".join([b"1.0"] * 64) + b"]]}"
+        head = (
+            "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+            sock.sendall(head.encode() + body[:20])
+            time.sleep(0.3)
+            server.process.terminate()
+            time.sleep(0.5)
+            sock.sendall(body[20:])
+            assert sock.recv(2000).startswith(b"HTTP/1.1 200")
+        assert server.process.wait(20) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_with_the_address_ends_the_server(store, workers, wanted):
+    folder, _ = store
+    with serving("champion", "--workers", workers, cwd=folder) as server:
+        server.process.send_signal(wanted)
+        assert server.process.wait(20) == 0

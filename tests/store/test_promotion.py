@@ -1,0 +1,105 @@
+"""promote: an alias moves at once, by one at a time, and who moved it is known."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import artifact_pipeline as api
+from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError
+from artifact_pipeline.store.store import Store
+from tests.support.command import call
+from tests.support.configs import QUICK, write
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, digits):
+    """A store with two artifacts."""
+    folder = tmp_path_factory.mktemp("two")
+    shutil.copytree(digits.store, folder / "artifacts")
+    done = call("train", write(folder, QUICK), "--json", cwd=folder)
+    return folder, [digits.digest, done.json["digest"]]
+
+
+@pytest.fixture
+def two(made, tmp_path, monkeypatch):
+    folder, digests = made
+    shutil.copytree(folder / "artifacts", tmp_path / "artifacts")
+    monkeypatch.chdir(tmp_path)
+    return digests
+
+
+def test_an_alias_moves_and_keeps_who_when_and_from_what(two, tmp_path):
+    first, second = two
+    done = call("promote", first[7:19], "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert (done.json["alias"], done.json["digest"], done.json["instead_of"]) == (
+        "champion", first, None
+    )  # fmt: skip
+    told = call("promote", second[7:19], cwd=tmp_path)
+    assert told.code == 0 and f"instead of {first}" in told.out
+    assert Store().aliases.get("champion") == second
+    newest, oldest = api.promotions()
+    assert newest.instead_of == first and oldest.instead_of is None
+    assert newest.by and newest.when.endswith("+00:00")
+    shown = call("show", first[7:19], cwd=tmp_path)
+    assert "since " in shown.out and "until " in shown.out
+    assert call("infer", "champion", cwd=tmp_path).code == 0
+    assert call("doctor", cwd=tmp_path).code == 0
+
+
+def test_an_alias_of_ones_own_and_none_that_is_wrong(two, tmp_path):
+    assert call("promote", "latest", "--as", "blue", cwd=tmp_path).code == 0
+    for alias in ("latest", "Blue", "../x", "", "a" * 100, "a b", "\x1b[2J"):
+        done = call("promote", "latest", "--as", alias, cwd=tmp_path)
+        assert done.code == 2 and done.err.count("\n") == 1 and "\x1b" not in done.err
+    assert set(Store().aliases.all()) == {"latest", "blue"}
+
+
+def test_what_is_not_there_not_whole_or_elsewhere_is_not_promoted(two, tmp_path, digits):
+    with pytest.raises(ArtifactNotFound):
+        api.promote("challenger")
+    with pytest.raises(CallError, match="is not an artifact of the store"):
+        api.promote(digits.folder, store=tmp_path / "empty")
+    (Store().artifacts.path(two[0]) / "model.onnx").write_bytes(b"")
+    assert call("promote", two[0][7:19], cwd=tmp_path).code == 4
+    assert api.promotions() == []
+
+
+def test_a_move_at_the_same_moment_is_refused_and_not_overwritten(two, tmp_path):
+    first, second = two
+    api.promote(first)
+    with Store().journal.alias_lock("champion"):
+        done = call("promote", second, cwd=tmp_path)
+        assert (
+            done.code == 5
+            and "alias 'champion' is locked by another process; try again" in done.err
+        )
+        assert call("promote", second, "--as", "other", cwd=tmp_path).code == 0
+    assert Store().aliases.get("champion") == first
+    api.promote(second)
+    assert Store().aliases.get("champion") == second
+
+
+def test_who_dies_in_the_middle_holds_nobody_up(two):
+    code = (
+        "import os\nfrom artifact_pipeline.store.store import Store\n"
+        "with Store().journal.alias_lock('champion'): os._exit(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 1
+    assert api.promote(two[0]).instead_of is None
+
+
+def test_a_spoilt_record_is_said_and_can_be_set_aside(two, tmp_path):
+    api.promote(two[0])
+    path = tmp_path / "artifacts" / "promotions" / "champion" / "000001.json"
+    path.write_bytes(b"{")
+    with pytest.raises(StoreError, match="doctor --repair"):
+        api.promotions()
+    assert call("doctor", "--repair", cwd=tmp_path).code == 0
+    assert api.promotions() == [] and Store().aliases.get("champion") == two[0]
+    path.write_text(json.dumps({"alias": 1}))
+    with pytest.raises(StoreError, match="is not a record: Expected"):
+        api.promotions()

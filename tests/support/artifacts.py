@@ -1,0 +1,32 @@
+"""Sealed artifacts, and artifacts that an attacker sealed again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from artifact_pipeline.builder import canonical
+
+
+class Sealed(NamedTuple):
+    """A store with the digits artifact in it."""
+
+    store: Path
+    folder: Path
+    digest: str
+    run: dict[str, Any]
+
+
+def reseal(folder: Path, name: str, data: bytes) -> str:
+    """Put other bytes into an artifact under a manifest that vouches for them, as an attacker may.
+
+    Returns the digest of what it is now.
+    """
+    (folder / name).write_bytes(data)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        if file["path"] == name:
+            file.update(sha256=canonical.digest(data), bytes=len(data))
+    (folder / "manifest.json").write_bytes(canonical.encode(manifest))
+    return canonical.digest(canonical.encode(manifest))

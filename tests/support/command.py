@@ -1,0 +1,56 @@
+"""The command line, run in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.support.configs import ROOT
+
+
+class Done(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def call(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
+    """Run `artifact-pipeline` with these words as a user would, and return what came of it."""
+    return script("-m", "artifact_pipeline", *words, cwd=cwd, env=env, stdin=stdin)
+
+
+def script(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
+    """Run Python with these words, the checkout's package on its path.
+
+    A hook (tests/support/audit) ends the process if it unpickles what it should not.
+    """
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests" / "support" / "audit")])
+    outer = {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", **(env or {})}
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, env=outer, input=stdin, capture_output=True
+    )
+    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def trainer_of(parent: int) -> int | None:
+    """Return the process that trains for `parent`, if there is one; Linux alone has /proc."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes()
+                ppid = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if ppid == parent and b"training.worker" in line:
+                return int(entry.name)
+    return None

@@ -1,0 +1,28 @@
+"""Archives of skops, opened under a recipe of the caller's choice."""
+
+import msgspec
+
+from artifact_pipeline.builder.artifact import manifest as manifests
+from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.formats import skops_format as form
+from artifact_pipeline.builder.formats.origin import Origin
+from artifact_pipeline.builder.recipe import ImportedFrom
+from tests.support.configs import FIXTURES
+
+
+def recipe_of(*names):
+    """Return a recipe that names these classes; without any, one of a model fitted elsewhere."""
+    found = manifests.decode((FIXTURES / "version-1-skops/manifest.json").read_bytes(), "m").recipe
+    if not names:
+        brought = ImportedFrom("artifact-pipeline 0.1.0", found.data.digest)
+        return msgspec.structs.replace(found, brought=brought)
+    steps = [Step(f"s{index}", name) for index, name in enumerate(names)]
+    return msgspec.structs.replace(found, model=ModelConfig(steps=steps))
+
+
+def load(archive, *names):
+    return form.load(archive, "m", origin=Origin.PINNED, recipe=recipe_of(*names))
+
+
+def exported(estimator):
+    return next(form.export(estimator))[1]

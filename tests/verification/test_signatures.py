@@ -1,0 +1,266 @@
+"""Signatures: ours are accepted by the stock command and its by us, and all else is refused."""
+
+import datetime
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+import artifact_pipeline as api
+from artifact_pipeline.errors import CallError, StoreError, VerificationError
+from tests.support.command import call
+from tests.support.configs import QUICK, write
+from tests.support.keys import pair
+
+PEM, NO = serialization.Encoding.PEM, serialization.NoEncryption()
+OFFLINE = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+
+
+def stock(*words):
+    """Call the library's own command."""
+    return subprocess.run([sys.executable, "-m", "model_signing", *map(str, words)],
+                          capture_output=True, text=True)  # fmt: skip
+
+
+def test_a_signed_artifact_keeps_its_digest_and_verifies(copied, keys, digits, tmp_path):
+    done = call("sign", copied, "--key", keys / "ours.pem", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.json == {"digest": digits.digest, "signature": str(copied / "model.sig")}
+    told = call("verify", copied, "--public-key", keys / "ours.pub", "--json", cwd=tmp_path)
+    assert told.code == 0, told.err
+    assert told.json["signed"] is True and told.json["digest"] == digits.digest
+    plain = call("verify", copied, "--json", cwd=tmp_path)
+    assert plain.json["signed"] is False
+
+
+def test_the_stock_command_accepts_what_we_sign(signed, keys):
+    words = ("verify", "key", signed, "--signature", signed / "model.sig", "--public_key")
+    assert stock(*words, keys / "ours.pub").returncode == 0
+    assert stock(*words, keys / "other.pub").returncode != 0
+
+
+def test_the_manifest_is_signed_as_it_lies_there_whoever_wrote_it(copied, keys):
+    """Another writer may write a float as an integer; the bytes are what counts."""
+    path = copied / "manifest.json"
+    assert b'"max":16.0' in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(b'"max":16.0', b'"max":16'))
+    api.sign(copied, key=keys / "ours.pem")
+    assert api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
+    words = ("verify", "key", copied, "--signature", copied / "model.sig", "--public_key")
+    assert stock(*words, keys / "ours.pub").returncode == 0
+
+
+@pytest.mark.parametrize("place", ["inside", "beside"])
+def test_we_accept_what_the_stock_command_signs(copied, keys, place, tmp_path):
+    path = copied / "model.sig" if place == "inside" else tmp_path / "x.sig"
+    words = ("sign", "key", copied, "--signature", path, "--private_key", keys / "ours.pem")
+    assert stock(*words).returncode == 0
+    if place == "beside":
+        shutil.move(path, copied / "model.sig")
+    assert api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()], ids=lambda c: c.name)
+def test_every_curve_of_the_format_signs(copied, curve, tmp_path):
+    pair(tmp_path, "k", ec.generate_private_key(curve))
+    api.sign(copied, key=tmp_path / "k.pem")
+    assert api.open_trusted(copied, signed_by=api.public_key(tmp_path / "k.pub"))
+
+
+def another_artifact(folder, keys):
+    made = api.train(write(folder, QUICK), store=folder / "other")
+    api.sign(made.artifact, key=keys / "ours.pem", store=folder / "other")
+    return folder / "other" / made.digest.removeprefix("sha256:") / "model.sig"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: b"{}",
+        lambda data: b"[]",
+        lambda data: b"null",
+        lambda data: b"\xff" * 100,
+        lambda data: b"[" * 500_000,
+        lambda data: b"1" * 900_000,
+        lambda data: b" " * (2 << 20),
+        lambda data: data.replace(b'"sig":"', b'"sig":"AAAA'),
+        lambda data: data.replace(b'"payload":"', b'"payload":"AAAA'),
+        lambda data: data.replace(b'"hint":"', b'"hint":"0'),
+        lambda data: json.dumps({**json.loads(data), "verificationMaterial": {}}).encode(),
+        lambda data: json.dumps({**json.loads(data), "dsseEnvelope": {}}).encode(),
+    ],
+)
+def test_a_cut_empty_or_spoiled_signature_is_refused(signed, keys, spoil):
+    path = signed / "model.sig"
+    data = path.read_bytes()
+    assert spoil(data) != data
+    path.write_bytes(spoil(data))
+    with pytest.raises(VerificationError) as refused:
+        api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
+    assert refused.value.where == str(path) and "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_a_wrong_key_and_the_signature_of_another_artifact_exit_4(signed, keys, tmp_path):
+    done = call("infer", signed, "--public-key", keys / "other.pub", cwd=tmp_path)
+    assert done.code == 4 and "does not vouch for this artifact" in done.err
+    shutil.copy(another_artifact(tmp_path, keys), signed)
+    done = call("infer", signed, "--public-key", keys / "ours.pub", cwd=tmp_path)
+    assert done.code == 4 and "does not vouch for this artifact" in done.err
+
+
+@pytest.mark.slow
+def test_a_removed_signature_exits_4_where_one_is_asked_for(signed, keys, tmp_path):
+    (signed / "model.sig").unlink()
+    for command in ("verify", "infer"):
+        done = call(command, signed, "--public-key", keys / "ours.pub", cwd=tmp_path)
+        assert done.code == 4 and "a signature is asked for" in done.err
+    assert call("infer", signed, cwd=tmp_path).code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_signature_that_is_a_link_is_refused(signed, keys, tmp_path):
+    shutil.move(signed / "model.sig", tmp_path / "real.sig")
+    (signed / "model.sig").symlink_to(tmp_path / "real.sig")
+    with pytest.raises(VerificationError, match="is a link"):
+        api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
+
+
+def test_a_signature_that_leaves_the_manifest_out_is_refused(copied, keys):
+    words = ("sign", "key", copied, "--signature", copied / "model.sig", "--ignore-paths",
+             copied / "manifest.json", "--private_key", keys / "ours.pem")  # fmt: skip
+    assert stock(*words).returncode == 0
+    with pytest.raises(VerificationError, match=r"does not cover manifest\.json"):
+        api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
+
+
+def test_a_changed_file_is_refused_though_the_signature_is_whole(signed, keys):
+    (signed / "README.md").write_text("x")
+    with pytest.raises(VerificationError, match="was changed"):
+        api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
+
+
+def test_what_does_not_verify_is_not_signed(copied, keys, tmp_path):
+    (copied / "model.onnx").write_bytes(b"")
+    assert call("sign", copied, "--key", keys / "ours.pem", cwd=tmp_path).code == 4
+    assert not (copied / "model.sig").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["rsa", "locked", "none", "text", "public", "koblitz"])
+def test_a_key_that_cannot_sign_exits_2(copied, tmp_path, kind):
+    lock = serialization.BestAvailableEncryption(b"x") if kind == "locked" else NO
+    made = {"rsa": rsa.generate_private_key(65537, 2048),
+            "koblitz": ec.generate_private_key(ec.SECP256K1())}.get(kind)  # fmt: skip
+    pair(tmp_path, "k", made, lock)
+    path = tmp_path / ("k.pub" if kind == "public" else "k.pem")
+    if kind == "none":
+        path.unlink()
+    if kind == "text":
+        path.write_text("hello")
+    done = call("sign", copied, "--key", path, cwd=tmp_path)
+    assert done.code == 2 and done.err.startswith(f"error: {path}: "), done.err
+    assert not (copied / "model.sig").exists()
+    if kind != "locked":
+        shutil.copy(path, tmp_path / "bad.pub") if kind != "none" else None
+        done = call("verify", copied, "--public-key", tmp_path / "bad.pub", cwd=tmp_path)
+        assert done.code in (2, 4) and "Traceback" not in done.err
+
+
+@pytest.mark.slow
+def test_half_a_signer_or_two_exit_2(signed, keys, tmp_path):
+    pub = ("--public-key", keys / "ours.pub")
+    for words in (
+        ("verify", signed, *pub, "--identity", "a", "--oidc-issuer", "b"),
+        ("verify", signed, "--identity", "a"),
+        ("infer", signed, "--require-signature"),
+        ("sign", signed),
+        ("sign", signed, "--key", keys / "ours.pem", "--keyless"),
+        ("sign", signed, "--keyless", "--certificate", keys / "ours.pub"),
+        ("trust",),
+    ):
+        done = call(*words, cwd=tmp_path)
+        assert done.code == 2 and done.err.count("\n") == 1, (words, done)
+
+
+def certificate(name, key, issuer=None, issuer_key=None, signs=True):
+    """Return a certificate of `key`, its own root or by an issuer."""
+    ca = issuer is None
+    now = datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    usage = x509.KeyUsage(signs, False, False, False, False, ca, False, False, False)
+    public = (issuer_key or key).public_key()
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), False)
+        .sign(issuer_key or key, hashes.SHA256())
+    )
+
+
+@pytest.mark.slow
+def test_a_certificate_signs_and_its_root_vouches_for_it(copied, tmp_path):
+    top = pair(tmp_path, "top")
+    root = certificate("root", top)
+    leaf = certificate("leaf", pair(tmp_path, "leaf"), root, top)
+    stranger = certificate("stranger", pair(tmp_path, "stranger"))
+    for name, one in (("root", root), ("leaf", leaf), ("stranger", stranger)):
+        (tmp_path / f"{name}.crt").write_bytes(one.public_bytes(PEM))
+    done = call("sign", copied, "--key", tmp_path / "leaf.pem", "--certificate",
+                tmp_path / "leaf.crt", "--certificate-chain", tmp_path / "root.crt",
+                cwd=tmp_path)  # fmt: skip
+    assert done.code == 0, done.err
+    words = ("verify", copied, "--certificate-chain")
+    assert call(*words, tmp_path / "root.crt", cwd=tmp_path).code == 0
+    assert call(*words, tmp_path / "stranger.crt", cwd=tmp_path).code == 4
+    stock_words = ("verify", "certificate", copied, "--signature", copied / "model.sig")
+    assert stock(*stock_words, "--certificate_chain", tmp_path / "root.crt").returncode == 0
+    other = call("sign", copied, "--key", tmp_path / "top.pem", "--certificate",
+                 tmp_path / "leaf.crt", cwd=tmp_path)  # fmt: skip
+    assert other.code == 2
+
+
+@pytest.mark.slow
+def test_sigstore_out_of_reach_exits_5(signed, tmp_path):
+    env = {**OFFLINE, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    words = ("verify", signed, "--identity", "a@b", "--oidc-issuer", "https://example.org")
+    for done in (
+        call("sign", signed, "--keyless", cwd=tmp_path, env=env),
+        call(*words, cwd=tmp_path, env=env),
+    ):
+        assert done.code == 5 and done.err.startswith("error: Sigstore: "), done.err
+        assert done.err.count("\n") == 1
+
+
+def test_without_the_extra_the_error_names_it(copied, keys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "model_signing", None)
+    monkeypatch.setitem(sys.modules, "model_signing.signing", None)
+    with pytest.raises(CallError, match=r"pip install 'artifact-pipeline\[sign\]'"):
+        api.sign(copied, key=keys / "ours.pem")
+
+
+def test_a_signature_that_cannot_be_written_exits_5(signed, keys, monkeypatch):
+    before = (signed / "model.sig").read_bytes()
+    (signed / "model.sig").unlink()
+    (signed / "model.sig").mkdir()
+    with pytest.raises(StoreError):
+        api.sign(signed, key=keys / "ours.pem")
+    assert before and list((signed / "model.sig").iterdir()) == []
+    assert sorted(path.name for path in signed.parent.iterdir()) == ["artifact"]
