@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
@@ -91,7 +91,7 @@ def _write_dates(
     found = list(values)
     for at, column in enumerate(columns):
         days, form = found[at], column.format
-        if isinstance(days, float) and form is not UNSET and isinstance(form.date, str):
+        if isinstance(days, float) and form is not None and form.date is not None:
             with suppress(OverflowError):  # a date of Parquet may be beyond Python's years
                 moment = table_columns.EPOCH.replace(tzinfo=UTC) + timedelta(days=days)
                 found[at] = moment.strftime(form.date)

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artifact_pipeline.builder.artifact.evaluation import EXAMPLES
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport as Observed
 from artifact_pipeline.builder.artifact.manifest import (
     MAX_CATEGORIES,
@@ -18,7 +17,8 @@ from artifact_pipeline.builder.artifact.manifest import (
     Spread,
 )
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import ColumnFormat, EvaluationConfig, Kind, Value
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole as TableColumn
 from artifact_pipeline.builder.data.dataset import Rows, batch, take
@@ -48,7 +48,6 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
     held_out = Outputs(
         *predict_with_proba(estimator, parts.X_test), decision_scores(estimator, parts.X_test)
     )
-    most = rows.description.examples
     seen = observe(
         estimator,
         parts.X_test,
@@ -56,7 +55,7 @@ def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Ou
         parts.test_index,
         label_names,
         rows.target,
-        EXAMPLES if isinstance(most, UnsetType) else most,
+        learned.prepared.config.data.examples,
     )
     leaks = learned.leaks or UNSET
     seen = msgspec.structs.replace(seen, search=learned.search, leaks=leaks)
@@ -109,7 +108,7 @@ def metrics(learned: Learned, sealed: Outputs) -> Metrics:
 
     slices: dict[str, Slice] | UnsetType = UNSET
     config = learned.prepared.config.evaluation
-    if isinstance(config, EvaluationConfig) and not isinstance(config.slices, UnsetType):
+    if config is not None and config.slices is not None:
         slices = {}
         for name, conditions in config.slices.items():
             where = f"{learned.prepared.where}: evaluation.slices.{name}"
@@ -232,6 +231,6 @@ def _columns(
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
         found.append(
-            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name, UNSET))
+            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name))
         )
     return found

@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.artifact.evaluation import Searched
-from artifact_pipeline.builder.config.schema import Config, EvaluationConfig, ModelConfig, Search
+from artifact_pipeline.builder.config.resolved import (
+    EvaluationConfig,
+    ModelConfig,
+    ResolvedConfig,
+    Search,
+)
 from artifact_pipeline.builder.data import leakage, split
 from artifact_pipeline.builder.data.dataset import Rows, take
 from artifact_pipeline.builder.data.split import Fold, TrainTestSplit
@@ -23,7 +28,7 @@ from artifact_pipeline.errors import ConfigError
 class Prepared(NamedTuple):
     """A config that was checked, and its rows, parted."""
 
-    config: Config
+    config: ResolvedConfig
     rows: Rows
     parts: TrainTestSplit
     estimator: Any
@@ -44,14 +49,14 @@ class Learned(NamedTuple):
     """Each metric over the folds on which it is defined."""
 
 
-def columns_of(evaluation: EvaluationConfig | UnsetType) -> list[str]:
+def columns_of(evaluation: EvaluationConfig | None) -> list[str]:
     """Return the columns that slices speak of."""
-    if isinstance(evaluation, UnsetType) or isinstance(evaluation.slices, UnsetType):
+    if evaluation is None or evaluation.slices is None:
         return []
     return list(dict.fromkeys(name for one in evaluation.slices.values() for name in one))
 
 
-def prepare(full: Config, model: ModelConfig, rows: Rows, where: str) -> Prepared:
+def prepare(full: ResolvedConfig, model: ModelConfig, rows: Rows, where: str) -> Prepared:
     """Return rows parted and an estimator ready to fit. Raises as `splitting.split`, and
     ConfigError for a search or folds that cannot be."""
     if columns_of(full.evaluation) and not hasattr(rows.X, "columns"):
@@ -60,15 +65,13 @@ def prepare(full: Config, model: ModelConfig, rows: Rows, where: str) -> Prepare
         )
     parts = split.split(rows, full.split, f"{where}: split")
     estimator = construction.build(model)
-    if isinstance(full.search, Search):
+    if full.search is not None:
         folds = _folds(full, full.search.cv, rows, parts, f"{where}: search.cv")
         place, seed = f"{where}: search", full.split.random_state
         scoring = _scoring(full.search, rows)
         estimator = searching.searcher(estimator, full.search, folds, scoring, seed, place)
     cv = None
-    if isinstance(full.evaluation, EvaluationConfig) and not isinstance(
-        full.evaluation.cv, UnsetType
-    ):
+    if full.evaluation is not None and full.evaluation.cv is not None:
         cv = _folds(full, full.evaluation.cv, rows, parts, f"{where}: evaluation.cv")
     return Prepared(full, rows, parts, estimator, cv, where)
 
@@ -83,7 +86,7 @@ def learn(prepared: Prepared) -> Learned:
     where, jobs = f"{prepared.where}: model", construction.requested_n_jobs(full.model)
     fitted = fit.fit(prepared.estimator, parts.X_train, parts.y_train, jobs, where)
     search: Searched | UnsetType = UNSET
-    if isinstance(full.search, Search):
+    if full.search is not None:
         scoring, seed = _scoring(full.search, rows), full.split.random_state
         place = f"{prepared.where}: search"
         search = searching.searched(fitted.estimator, full.search, scoring, seed, place)
@@ -95,10 +98,12 @@ def learn(prepared: Prepared) -> Learned:
 
 
 def _scoring(search: Search, rows: Rows) -> str:
-    return default_scoring(rows.target) if isinstance(search.scoring, UnsetType) else search.scoring
+    return search.scoring or default_scoring(rows.target)
 
 
-def _folds(full: Config, count: int, rows: Rows, parts: TrainTestSplit, where: str) -> list[Fold]:
+def _folds(
+    full: ResolvedConfig, count: int, rows: Rows, parts: TrainTestSplit, where: str
+) -> list[Fold]:
     try:
         return split.folds(parts, rows, full.split, count)
     except ValueError as error:

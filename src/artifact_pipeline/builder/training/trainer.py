@@ -31,8 +31,7 @@ import msgspec
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.artifact.manifest import Metrics
-from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.schema import Config, ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig, ResolvedConfig
 from artifact_pipeline.builder.data.dataset import Description
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
@@ -86,7 +85,7 @@ class Trainer:
         TrainerDied: if the process ended.
     """
 
-    def __init__(self, full: Config, where: str, profile: str, base: str) -> None:
+    def __init__(self, full: ResolvedConfig, where: str, profile: str, base: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artifact_pipeline.builder.training.worker"],
@@ -95,7 +94,12 @@ class Trainer:
             stdout=subprocess.PIPE,
         )
         self._send(
-            {"config": loader.full_form(full), "where": where, "profile": profile, "base": base}
+            {
+                "config": msgspec.to_builtins(full),
+                "where": where,
+                "profile": profile,
+                "base": base,
+            }
         )
         try:
             said, _ = self._receive()

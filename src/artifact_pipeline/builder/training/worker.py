@@ -17,7 +17,7 @@ import msgspec
 
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
-from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config.resolved import ResolvedConfig
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
@@ -102,7 +102,7 @@ def _bug(error: Exception) -> str:
 def _serve(messages: Queue[Message], outward: IO[bytes]) -> None:
     first = messages.get()
     where, base = first[0]["where"], first[0]["base"]
-    full = loader.parse(first[0]["config"], where)
+    full = msgspec.convert(first[0]["config"], ResolvedConfig)
 
     from artifact_pipeline.builder.data import loader as loading
     from artifact_pipeline.builder.model import construction
