@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.artifact.manifest import Manifest
+from artifact_pipeline.builder.artifact.manifest import Manifest, RowCounts, SplitSummary
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.resolved import (
     BundledData,
@@ -45,7 +45,8 @@ def rows_of(
     found = _data(source(made, digest, data, store))
     rows = loader.load(found, split_of(made), made.data.schema.target, known=made.data)
     parts = split.split(rows, split_of(made))
-    if parts.summary() != msgspec.to_builtins(manifest.split):
+    counts = RowCounts(len(parts.y_train), len(parts.y_test))
+    if SplitSummary(counts, parts.indices_digest()) != manifest.split:
         raise DataError(
             "splits into other rows than the manifest says; install the versions that the "
             "recipe names",

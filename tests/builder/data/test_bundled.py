@@ -48,9 +48,9 @@ def test_an_unstratified_split_does_not_look_at_the_classes():
 
 def test_another_seed_is_another_split_with_another_digest():
     rows = loader.load(BundledData("iris"))
-    one, two = (split.split(rows, SplitConfig(random_state=seed)).summary() for seed in (1, 2))
-    assert one["rows"] == two["rows"] == {"train": 120, "test": 30}
-    assert one["indices_digest"] != two["indices_digest"]
+    one, two = (split.split(rows, SplitConfig(random_state=seed)) for seed in (1, 2))
+    assert (len(one.y_train), len(one.y_test)) == (len(two.y_train), len(two.y_test)) == (120, 30)
+    assert one.indices_digest() != two.indices_digest()
 
 
 def test_a_split_without_a_held_out_row_of_each_class_is_refused():

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import SplitConfig
 from artifact_pipeline.builder.data.dataset import Rows, is_stratified, take
@@ -38,16 +39,15 @@ class TrainTestSplit(NamedTuple):
     """Where in the data set each training row stands."""
     test_index: NDArray[np.int64]
 
-    def summary(self) -> dict[str, Any]:
-        """Return the rows on either side and the digest of their indices, for the manifest."""
+    def indices_digest(self) -> Digest:
+        """Return the digest of the indices as little-endian int64, training rows first."""
         import numpy as np
 
         indices = b"".join(
             np.ascontiguousarray(part, dtype="<i8").tobytes()
             for part in (self.train_index, self.test_index)
         )
-        rows = {"train": len(self.train_index), "test": len(self.test_index)}
-        return {"rows": rows, "indices_digest": canonical.digest(indices)}
+        return canonical.digest(indices)
 
 
 def split(rows: Rows, how: SplitConfig, where: str = "split") -> TrainTestSplit:
