@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
@@ -106,11 +106,7 @@ def _write_dates(
     row = list(values)
     for index, column in enumerate(columns):
         days, column_format = row[index], column.format
-        if (
-            isinstance(days, float)
-            and column_format is not UNSET
-            and isinstance(column_format.date, str)
-        ):
+        if isinstance(days, float) and column_format is not None and column_format.date is not None:
             with suppress(OverflowError):  # Parquet has dates beyond Python's years
                 date = table_columns.EPOCH.replace(tzinfo=UTC) + timedelta(days=days)
                 row[index] = date.strftime(column_format.date)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct, UnsetType
 from numpy.typing import NDArray
 
 from artifact_pipeline.builder import canonical
@@ -236,7 +236,7 @@ _SURROGATE = "has half a character, a lone surrogate"
 def _column(values: list[Any], column: ColumnSpec) -> NDArray[Any]:
     """Return the values of a column as its kind, which never depends on the other rows."""
     types, expected = _TYPES[column.kind]
-    if column.format is not UNSET:
+    if column.format is not None:
         types, expected = _FORMATTED.get(column.kind, (types, expected))
     if not set(map(type, values)) <= types:
         row = next(i for i, value in enumerate(values) if type(value) not in types)
