@@ -29,8 +29,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from artifact_pipeline import open_artifact, open_trusted, seal
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
-from artifact_pipeline.builder.config import schema
-from artifact_pipeline.builder.config.schema import Branch, Inner, Kind, ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import (
+    Branch,
+    Inner,
+    ModelConfig,
+    ResolvedConfig,
+    Step,
+    TableData,
+)
+from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data.dataset import Description, Schema, Target
 from artifact_pipeline.builder.formats import skops_format
 from artifact_pipeline.builder.formats.origin import Origin
@@ -70,21 +77,25 @@ def nested(name: str, **params: Any) -> Nested:
 
 def _prepared(encoder: Inner, scaler: Inner) -> Step:
     return Step("prep", branches=[
-        Branch("numbers", ["a", "b"], steps=[Inner("sklearn.impute.SimpleImputer"), scaler]),
-        Branch("texts", ["t"], steps=[
-            Inner("sklearn.impute.SimpleImputer", {"strategy": "most_frequent"}), encoder]),
+        Branch(name="numbers", columns=["a", "b"],
+               steps=[Inner("sklearn.impute.SimpleImputer", {}, "impute"), scaler]),
+        Branch(name="texts", columns=["t"], steps=[
+            Inner("sklearn.impute.SimpleImputer", {"strategy": "most_frequent"}, "impute"),
+            encoder]),
     ])  # fmt: skip
 
 
 _ONE_HOT = _prepared(
     Inner(
-        "sklearn.preprocessing.OneHotEncoder", {"handle_unknown": "ignore", "sparse_output": False}
+        "sklearn.preprocessing.OneHotEncoder",
+        {"handle_unknown": "ignore", "sparse_output": False},
+        "encode",
     ),
-    Inner("sklearn.preprocessing.MinMaxScaler", {"clip": True}),
+    Inner("sklearn.preprocessing.MinMaxScaler", {"clip": True}, "scale"),
 )
 _ORDINAL = _prepared(
-    Inner("sklearn.preprocessing.OrdinalEncoder"),
-    Inner("sklearn.preprocessing.KBinsDiscretizer", {"encode": "ordinal", "n_bins": 3}),
+    Inner("sklearn.preprocessing.OrdinalEncoder", {}, "encode"),
+    Inner("sklearn.preprocessing.KBinsDiscretizer", {"encode": "ordinal", "n_bins": 3}, "bins"),
 )
 
 
@@ -212,9 +223,10 @@ def _small(name: str) -> dict[str, Any]:
 
 def _open_by_recipe(artifact: Path, model: ModelConfig, *, target: Target) -> None:
     """Open a skops archive as the recipe of a config would let it be opened."""
-    rows = Description(canonical.digest(b""), Schema("mixed", 3, 120, target))
-    full = schema.Config(schema.Data(path="t.csv", target="y"), model)
-    recipe = recipes.make(model, full, rows, "native")
+    schema = Schema(dtype="mixed", features=3, rows=120, target=target)
+    rows = Description(digest=canonical.digest(b""), schema=schema)
+    config = ResolvedConfig(data=TableData(path="t.csv", target="y"), model=model)
+    recipe = recipes.make(model, config, rows, "native")
     data = (artifact / "model.skops").read_bytes()
     skops_format.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=recipe)
 

@@ -232,8 +232,7 @@ def seal(
     as_json: bool,
 ) -> None:
     """Seal a scikit-learn estimator that was fitted elsewhere."""
-    optional = {} if positive is None else {"positive": positive}
-    result = api.seal_pickle(path, digest, data=data, target=target, store=store, **optional)
+    result = api.seal_pickle(path, digest, data=data, target=target, positive=positive, store=store)
     render.answer(result, render.sealed, as_json=as_json)
 
 

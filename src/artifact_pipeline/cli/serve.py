@@ -67,9 +67,12 @@ def serve(
             location=Location("--digest"),
             remedy="name each by its digest",
         )
-    specs = tuple(api.ModelSpec(*_named(word), **trusted) for word in models)
+    specs = []
+    for word in models:
+        name, artifact = _named(word)
+        specs.append(api.ModelSpec(name=name, artifact=artifact, **trusted))
     server = api.ServerOptions(
-        specs,
+        models=tuple(specs),
         token=None if token_file is None else _token(token_file),
         names=allow_host,
         certificate=tls_cert,

@@ -148,9 +148,7 @@ def _table(
     from artifact_pipeline.inference import tables
 
     made = manifest.recipe.data
-    how = Csv()
-    if not isinstance(made.table, UnsetType) and not isinstance(made.table.csv, UnsetType):
-        how = made.table.csv
+    how = made.table.csv if made.table and made.table.csv else Csv()
     form = FORMATS.get(PurePath(where).suffix.lower()) or _guess(given)
     ids = made.schema.named("id")
     return tables.read(given, where, form, how, columns, ids[0] if ids else None)

@@ -67,7 +67,7 @@ class Predictor:
         from artifact_pipeline.inference import tables
 
         wanted = [(one.name, one.kind) for one in columns]
-        written = {one.name: one.format for one in columns if not isinstance(one.format, UnsetType)}
+        written = {one.name: one.format for one in columns if one.format is not None}
         given = frames.columns_of(X, wanted, written)
         tables.check(given, columns, lambda row: f"X, row {row + 1}")
         return self.run(given)

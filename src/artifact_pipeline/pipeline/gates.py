@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
 from artifact_pipeline.builder.artifact.manifest import Manifest
 from artifact_pipeline.builder.config.messages import nearest
-from artifact_pipeline.builder.config.schema import Gate
+from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
@@ -87,7 +87,7 @@ def judge(
         value = _value(metrics, name)
         for bound, sign in (("min", 1), ("max", -1)):
             limit = getattr(gate, bound)
-            if isinstance(limit, float):
+            if limit is not None:
                 margin = sign * (value - limit)
                 verdicts.append(
                     Verdict(
@@ -95,11 +95,10 @@ def judge(
                         margin=margin,
                     )
                 )  # fmt: skip
-        if isinstance(alias := gate.not_worse_than, str):
-            tolerance = 0.0 if isinstance(gate.tolerance, UnsetType) else gate.tolerance
+        if (alias := gate.not_worse_than) is not None:
             baseline = baselines[alias]
             verdicts.append(
-                _compare(name, value, alias=alias, tolerance=tolerance, baseline=baseline)
+                _compare(name, value, alias=alias, tolerance=gate.tolerance, baseline=baseline)
             )
     return verdicts
 
@@ -153,9 +152,7 @@ def baselines(
     gates: Mapping[str, Gate], manifest: Manifest, *, store: Reference | None
 ) -> dict[str, Baseline]:
     """Return the artifact that each alias in `gates` names, to compare with that of `manifest`."""
-    aliases = {
-        gate.not_worse_than for gate in gates.values() if isinstance(gate.not_worse_than, str)
-    }
+    aliases = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
     return {alias: _baseline(alias, manifest, store=Store(store)) for alias in aliases}
 
 
@@ -182,4 +179,4 @@ def _why_not(manifest: Manifest, other: Manifest) -> str | None:
 
 def _slices(manifest: Manifest) -> object:
     evaluation = manifest.recipe.evaluation
-    return UNSET if evaluation is UNSET else evaluation.slices
+    return None if evaluation is None else evaluation.slices

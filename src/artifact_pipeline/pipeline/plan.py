@@ -15,7 +15,7 @@ from artifact_pipeline.builder import canonical, numeric_profile, recipe
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
-from artifact_pipeline.builder.config.schema import Config
+from artifact_pipeline.builder.config.resolved import BundledData, ResolvedConfig, TableData
 from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Resolved, Trainer
@@ -27,7 +27,7 @@ from artifact_pipeline.store.config_cache import CheckedConfig
 class Plan(Struct, frozen=True, kw_only=True):
     """A checked config and its recipe."""
 
-    config: Config
+    config: ResolvedConfig
     name: str
     """The config's path, as errors name it."""
     base: str
@@ -60,9 +60,12 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         name, base = os.fspath(source), str(Path(source).parent)
         data = loader.read(source)
     if cached := config_cache.lookup(data, base):
-        rows = cached.table or bundled.describe(cached.config.data)
-        known = recipe.make(cached.model, cached.config, rows, machine.profile())
-        yield _plan(cached.config, name, base=base, made=known), None
+        config, rows = cached.config, cached.table
+        if isinstance(config.data, BundledData):
+            rows = bundled.describe(config.data)
+        assert rows is not None
+        known = recipe.make(cached.model, config, rows, machine.profile())
+        yield _plan(config, name, base=base, made=known), None
         return
     if not isinstance(source, dict):
         config = loader.parse_bytes(data, name)
@@ -77,7 +80,7 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         raise
     with trainer:
         plan = _resolved(config, name, base=base, profile=profile, resolved=trainer.resolved)
-        table = plan.recipe.data if isinstance(config.data.path, str) else None
+        table = plan.recipe.data if isinstance(config.data, TableData) else None
         checked = CheckedConfig(config, plan.recipe.model, table)
         config_cache.store(data, checked, fingerprint=fingerprint)
         yield plan, trainer
@@ -121,7 +124,9 @@ def recipe_of(source: Source) -> Recipe:
         return plan.recipe
 
 
-def _resolved(config: Config, name: str, *, base: str, profile: str, resolved: Resolved) -> Plan:
+def _resolved(
+    config: ResolvedConfig, name: str, *, base: str, profile: str, resolved: Resolved
+) -> Plan:
     """Return the plan of a config that a trainer process resolved; it was asked for `profile`."""
     made = recipe.make(resolved.model, config, resolved.data, resolved.profile)
     warning = _check_profile(profile, resolved)
@@ -129,7 +134,7 @@ def _resolved(config: Config, name: str, *, base: str, profile: str, resolved: R
     return replace(plan, observed=resolved.observed, warning=warning)
 
 
-def _plan(config: Config, name: str, *, base: str, made: Recipe) -> Plan:
+def _plan(config: ResolvedConfig, name: str, *, base: str, made: Recipe) -> Plan:
     digest = recipe.digest(made)
     return Plan(config=config, name=name, base=base, recipe=made, recipe_digest=digest)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.canonical import Digest
@@ -99,7 +99,7 @@ def reproduce(
     """
     original = access.open_trusted(artifact, digest, signed_by=signed_by, store=store)
     recipe = original.manifest.recipe
-    if recipe.brought is not UNSET:
+    if recipe.brought is not None:
         raise ReproductionDiffers(
             "was fitted elsewhere and imported, so it cannot be trained again",
             location=Location(original.digest),

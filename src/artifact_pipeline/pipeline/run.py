@@ -25,6 +25,7 @@ from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.build import Built, build
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
+from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.formats import base
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
 from artifact_pipeline.disk import write_atomically
@@ -313,8 +314,10 @@ def _run_tests(path: str) -> None:
 
 
 def _table_path(plan: Plan) -> str | None:
-    path = plan.config.data.path
-    return printable(str(Path(plan.base, path).absolute())) if isinstance(path, str) else None
+    data = plan.config.data
+    if not isinstance(data, TableData):
+        return None
+    return printable(str(Path(plan.base, data.path).absolute()))
 
 
 def _result(record: Record, store: Store, log: JobLog) -> Run:

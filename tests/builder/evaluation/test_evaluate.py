@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import artifact_pipeline as api
 from artifact_pipeline import classification_report
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.schema import Gate
+from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.data import loader as loading
 from artifact_pipeline.builder.data import split
 from artifact_pipeline.builder.evaluation.evaluate import observe

@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 from sklearn.gaussian_process.kernels import Kernel
@@ -168,7 +167,7 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     Those that the recipe names, and those that they make. The recipe of a model that was fitted
     elsewhere does not name what is nested in it: then all public estimators of scikit-learn.
     """
-    if recipe.brought is not UNSET:
+    if recipe.brought is not None:
         from skops.io import _trusted_types
 
         return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)

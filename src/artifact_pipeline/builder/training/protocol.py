@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import FormName, Metrics
-from artifact_pipeline.builder.config.schema import Config, ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig, ResolvedConfig
 from artifact_pipeline.builder.data.dataset import Description
 from artifact_pipeline.errors import Location
 
@@ -28,7 +28,7 @@ REPORT_BUG = "this is a bug; please report it with the config"
 class Start(Struct, frozen=True, tag=True, kw_only=True):
     """The first request: check a config and load its rows. The answer is `Resolved`."""
 
-    config: Config
+    config: ResolvedConfig
     name: str
     """The config's name in errors."""
     base: str

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artifact_pipeline.builder.artifact.evaluation import EXAMPLES, EvaluationReport
+from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import (
     MAX_CATEGORIES,
     ColumnSpec,
@@ -20,7 +20,8 @@ from artifact_pipeline.builder.artifact.manifest import (
     Spread,
 )
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import ColumnFormat, EvaluationConfig, Kind, Value
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
@@ -60,7 +61,6 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     held_out = Outputs(
         *predict_with_proba(estimator, parts.X_test), decision_scores(estimator, parts.X_test)
     )
-    examples = rows.description.examples
     evaluation = observe(
         estimator,
         parts.X_test,
@@ -68,7 +68,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         parts.test_index,
         label_names,
         rows.target,
-        EXAMPLES if isinstance(examples, UnsetType) else examples,
+        trained.prepared.config.data.examples,
     )
     evaluation = msgspec.structs.replace(
         evaluation, search=trained.search, leaks=trained.leaks or UNSET
@@ -133,7 +133,7 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
 
     slices: dict[str, Slice] | UnsetType = UNSET
     config = trained.prepared.config.evaluation
-    if isinstance(config, EvaluationConfig) and not isinstance(config.slices, UnsetType):
+    if config is not None and config.slices is not None:
         slices = {}
         for name, conditions in config.slices.items():
             where = f"{trained.prepared.name}: evaluation.slices.{name}"
@@ -259,6 +259,6 @@ def _columns(
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
         specs.append(
-            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name, UNSET))
+            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name))
         )
     return specs

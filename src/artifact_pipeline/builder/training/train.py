@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.artifact.evaluation import Searched
-from artifact_pipeline.builder.config.schema import Config, EvaluationConfig, ModelConfig, Search
+from artifact_pipeline.builder.config.resolved import (
+    EvaluationConfig,
+    ModelConfig,
+    ResolvedConfig,
+    Search,
+)
 from artifact_pipeline.builder.data import leakage, split
 from artifact_pipeline.builder.data.dataset import Rows, take
 from artifact_pipeline.builder.data.split import Fold, TrainTestSplit
@@ -23,7 +28,7 @@ from artifact_pipeline.errors import ConfigError
 class Prepared(NamedTuple):
     """A checked config with its rows, ready to train."""
 
-    config: Config
+    config: ResolvedConfig
     model: ModelConfig
     """In full form; see `construction.resolve`."""
     rows: Rows
@@ -47,15 +52,15 @@ class TrainedEstimator(NamedTuple):
     """Each metric on the folds where it is defined."""
 
 
-def slice_columns(evaluation: EvaluationConfig | UnsetType) -> list[str]:
+def slice_columns(evaluation: EvaluationConfig | None) -> list[str]:
     """Return the columns that the slices of an evaluation use."""
-    if isinstance(evaluation, UnsetType) or isinstance(evaluation.slices, UnsetType):
+    if evaluation is None or evaluation.slices is None:
         return []
     columns = (column for conditions in evaluation.slices.values() for column in conditions)
     return list(dict.fromkeys(columns))
 
 
-def prepare(config: Config, model: ModelConfig, *, rows: Rows, name: str) -> Prepared:
+def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str) -> Prepared:
     """Split the rows and build the estimator.
 
     Args:
@@ -74,15 +79,13 @@ def prepare(config: Config, model: ModelConfig, *, rows: Rows, name: str) -> Pre
         )
     parts = split.split(rows, config.split, f"{name}: split")
     estimator = construction.build(model)
-    if isinstance(config.search, Search):
+    if config.search is not None:
         folds = _folds(config, config.search.cv, rows, parts, f"{name}: search.cv")
         place, seed = f"{name}: search", config.split.random_state
         scoring = _scoring(config.search, rows)
         estimator = searching.searcher(estimator, config.search, folds, scoring, seed, place)
     cv_folds = None
-    if isinstance(config.evaluation, EvaluationConfig) and not isinstance(
-        config.evaluation.cv, UnsetType
-    ):
+    if config.evaluation is not None and config.evaluation.cv is not None:
         cv_folds = _folds(config, config.evaluation.cv, rows, parts, f"{name}: evaluation.cv")
     return Prepared(
         config=config,
@@ -105,7 +108,7 @@ def train(prepared: Prepared) -> TrainedEstimator:
     where, jobs = f"{prepared.name}: model", construction.requested_n_jobs(config.model)
     fitted = fit.fit(prepared.estimator, parts.X_train, parts.y_train, jobs, where)
     search: Searched | UnsetType = UNSET
-    if isinstance(config.search, Search):
+    if config.search is not None:
         scoring, seed = _scoring(config.search, rows), config.split.random_state
         place = f"{prepared.name}: search"
         search = searching.searched(fitted.estimator, config.search, scoring, seed, place)
@@ -123,10 +126,12 @@ def train(prepared: Prepared) -> TrainedEstimator:
 
 
 def _scoring(search: Search, rows: Rows) -> str:
-    return default_scoring(rows.target) if isinstance(search.scoring, UnsetType) else search.scoring
+    return search.scoring or default_scoring(rows.target)
 
 
-def _folds(config: Config, count: int, rows: Rows, parts: TrainTestSplit, where: str) -> list[Fold]:
+def _folds(
+    config: ResolvedConfig, count: int, rows: Rows, parts: TrainTestSplit, where: str
+) -> list[Fold]:
     try:
         return split.folds(parts, rows, config.split, count)
     except ValueError as error:

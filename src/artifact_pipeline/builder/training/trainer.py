@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
-from artifact_pipeline.builder.config.schema import Config
+from artifact_pipeline.builder.config.resolved import ResolvedConfig
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
@@ -81,7 +81,7 @@ class Trainer:
         TrainerDied: If the process ended.
     """
 
-    def __init__(self, config: Config, name: str, profile: str, base: str) -> None:
+    def __init__(self, config: ResolvedConfig, name: str, profile: str, base: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artifact_pipeline.builder.training.worker"],
