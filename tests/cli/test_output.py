@@ -278,7 +278,7 @@ def test_a_trainer_that_fails_unforeseen_is_said_to_be_a_bug_and_not_to_be_kille
         "    import sklearn.naive_bayes as n\n"
         "    def fit(self, X, y): raise ZeroDivisionError('nobody\\nexpected this')\n"
         "    import artifact_pipeline.builder.training.train as learning\n"
-        "    learning.learn = lambda prepared: fit(None, None, None)\n"
+        "    learning.train = lambda prepared: fit(None, None, None)\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(project / "site"), str(ROOT / "src")])}
     done = call(

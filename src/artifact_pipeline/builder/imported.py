@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical, numeric_profile, recipe
@@ -13,7 +13,8 @@ from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact import seal as sealing
 from artifact_pipeline.builder.artifact.manifest import Label
 from artifact_pipeline.builder.config.messages import sentence
-from artifact_pipeline.builder.config.schema import Kind, ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig
+from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.builder.data.dataset import ColumnRole, Description, Schema, Target, batch
 from artifact_pipeline.builder.evaluation import edge_cases
@@ -47,7 +48,7 @@ MAX_TRIED = 1000
 
 
 def build_imported(
-    estimator: Any, X: Any, y: Any, *, positive: Label | UnsetType, examples: int
+    estimator: Any, X: Any, y: Any, *, positive: Label | None, examples: int
 ) -> tuple[dict[str, bytes], manifests.Metrics]:
     """Return the files of an artifact of a fitted estimator, and its metrics on these rows.
 
@@ -400,17 +401,23 @@ def _description(
     kinds: dict[str, Kind],
     features: list[str],
     target: Target,
-    positive: Label | UnsetType,
+    positive: Label | None,
 ) -> Description:
     """Return what a recipe says of rows that were given: the digest of their values."""
     content = pack("rows", rows, Outputs(truth.astype(str), None))
     digest = canonical.digest(
         canonical.encode({name: canonical.digest(one) for name, one in content.items()})
     )
-    columns = [ColumnRole(name, "feature", kind) for name, kind in kinds.items()]
+    columns = [ColumnRole(name=name, role="feature", kind=kind) for name, kind in kinds.items()]
     dtype = "mixed" if "text" in kinds.values() else "float64"
-    schema = Schema(dtype, len(features), len(truth), target, columns or UNSET)
-    return Description(digest, schema, positive=positive)
+    schema = Schema(
+        dtype=dtype,
+        features=len(features),
+        rows=len(truth),
+        target=target,
+        columns=columns or None,
+    )
+    return Description(digest=digest, schema=schema, positive=positive)
 
 
 def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:

@@ -1,10 +1,11 @@
 """What decides a model's bytes, and nothing else; its digest is the cache key.
 
 >>> from artifact_pipeline.builder.artifact.describe import title
+>>> from artifact_pipeline.builder.config.resolved import BundledData
 >>> from artifact_pipeline.builder.data import bundled
->>> bayes = schema.ModelConfig(estimator="sklearn.naive_bayes.GaussianNB", params={})
->>> iris = schema.Data(dataset="iris")
->>> recipe = make(bayes, schema.Config(iris, bayes), bundled.describe(iris), "native")
+>>> bayes = ModelConfig(estimator="sklearn.naive_bayes.GaussianNB", params={})
+>>> iris = ResolvedConfig(data=BundledData("iris"), model=bayes)
+>>> recipe = make(bayes, iris, bundled.describe(iris.data), "native")
 >>> title(recipe), recipe.data.dataset, recipe.numerics.profile
 ('GaussianNB', 'iris', 'native')
 """
@@ -19,26 +20,34 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from artifact_pipeline.builder import canonical, numeric_profile
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config import schema
+from artifact_pipeline.builder.config.resolved import (
+    EvaluationConfig,
+    ModelConfig,
+    ResolvedConfig,
+    Search,
+)
+from artifact_pipeline.builder.config.schema import Method
 from artifact_pipeline.builder.data import dataset
 from artifact_pipeline.builder.environment import OF_TABLES, PACKAGES, _libc, versions
 
 _ROOT = Path(__file__).resolve().parent
 
 
-class SplitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
+class SplitRecipe(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """How the rows are parted."""
 
-    method: Literal[schema.Method, "given"]
+    method: Literal[Method, "given"]
     """`given`: all rows are held out, since the model was fitted elsewhere."""
-    random_state: int | UnsetType = UNSET
-    column: str | UnsetType = UNSET
-    test_size: float | UnsetType = UNSET
-    stratify: bool | UnsetType = UNSET
+    random_state: int | None = None
+    column: str | None = None
+    test_size: float | None = None
+    stratify: bool | None = None
 
     def settings(self) -> str:
         """Return the settings as a line says them."""
@@ -47,18 +56,18 @@ class SplitRecipe(Struct, frozen=True, forbid_unknown_fields=True):
             "random_state": self.random_state,
             "stratify": self.stratify,
         }
-        said = [f"{k} {json.dumps(v)}" for k, v in known.items() if v is not UNSET]
+        said = [f"{k} {json.dumps(v)}" for k, v in known.items() if v is not None]
         if self.method == "given":
             return "none: the rows were given to measure it"
         how = [] if self.method == "random" else [f"by the {self.method} in {self.column}"]
         return ", ".join(how + said)
 
 
-class Numerics(Struct, frozen=True, forbid_unknown_fields=True):
+class Numerics(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The numeric profile, and the CPU that it is bound to where it is `native`."""
 
     profile: str
-    cpu: str | UnsetType = UNSET
+    cpu: str | None = None
 
 
 class Platform(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,25 +86,25 @@ class ImportedFrom(Struct, frozen=True, forbid_unknown_fields=True):
     pickle: Digest
 
 
-class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """All that decides a model's bytes."""
 
     recipe_version: Literal[1]
     code: Digest
     """Of this package's own sources that compute."""
     data: dataset.Description
-    model: schema.ModelConfig
+    model: ModelConfig
     numerics: Numerics
     packages: dict[str, str]
     platform: Platform
     split: SplitRecipe
-    search: schema.Search | UnsetType = UNSET
-    evaluation: schema.EvaluationConfig | UnsetType = UNSET
-    brought: ImportedFrom | UnsetType = UNSET
+    search: Search | None = None
+    evaluation: EvaluationConfig | None = None
+    brought: ImportedFrom | None = None
 
 
 def make(
-    model: schema.ModelConfig, full: schema.Config, rows: dataset.Description, profile: str
+    model: ModelConfig, full: ResolvedConfig, rows: dataset.Description, profile: str
 ) -> Recipe:
     """Return the recipe of a config on this machine.
 
@@ -106,8 +115,8 @@ def make(
         method=split.method,
         random_state=split.random_state,
         column=split.column,
-        test_size=UNSET if split.method == "column" else split.share(),
-        stratify=dataset.is_stratified(split, rows.schema.target) if random else UNSET,
+        test_size=None if split.method == "column" else split.test_size,
+        stratify=dataset.is_stratified(split, rows.schema.target) if random else None,
     )
     return msgspec.structs.replace(
         _here(model, rows, profile, how), search=full.search, evaluation=full.evaluation
@@ -115,7 +124,7 @@ def make(
 
 
 def brought(
-    model: schema.ModelConfig,
+    model: ModelConfig,
     rows: dataset.Description,
     profile: str,
     how: ImportedFrom,
@@ -126,17 +135,17 @@ def brought(
 
     `boosters` are the packages beside scikit-learn that its estimators are from.
     """
-    found = msgspec.structs.replace(_here(model, rows, profile, SplitRecipe("given")), brought=how)
+    found = msgspec.structs.replace(
+        _here(model, rows, profile, SplitRecipe(method="given")), brought=how
+    )
     packages = {**found.packages, **versions(boosters)}
     return msgspec.structs.replace(found, packages=packages)
 
 
-def _here(
-    model: schema.ModelConfig, rows: dataset.Description, profile: str, how: SplitRecipe
-) -> Recipe:
+def _here(model: ModelConfig, rows: dataset.Description, profile: str, how: SplitRecipe) -> Recipe:
     named = msgspec.json.encode(model).decode()
     packages = {*PACKAGES, *re.findall(r'"estimator":"(lightgbm|xgboost)\.', named)}
-    if rows.dataset is UNSET:
+    if rows.dataset is None:
         packages.update(OF_TABLES)
     return Recipe(
         recipe_version=1,
@@ -144,7 +153,7 @@ def _here(
         data=rows,
         model=model,
         numerics=Numerics(
-            profile, numeric_profile.cpu_model() if profile == numeric_profile.NATIVE else UNSET
+            profile, numeric_profile.cpu_model() if profile == numeric_profile.NATIVE else None
         ),
         packages=versions(packages),
         platform=Platform(

@@ -173,9 +173,7 @@ def _read_table(rows: bytes, name: str, *, manifest: Manifest, columns: list[Col
     from artifact_pipeline.inference import tables
 
     data = manifest.recipe.data
-    options = Csv()
-    if not isinstance(data.table, UnsetType) and not isinstance(data.table.csv, UnsetType):
-        options = data.table.csv
+    options = data.table.csv if data.table and data.table.csv else Csv()
     form = FORMATS.get(PurePath(name).suffix.lower()) or _guess_format(rows)
     ids = data.schema.named("id")
     return tables.read(rows, name, form, options, columns, ids[0] if ids else None)

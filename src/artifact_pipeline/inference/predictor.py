@@ -78,11 +78,7 @@ class Predictor:
         from artifact_pipeline.inference import tables
 
         kinds = [(column.name, column.kind) for column in columns]
-        formats = {
-            column.name: column.format
-            for column in columns
-            if not isinstance(column.format, UnsetType)
-        }
+        formats = {column.name: column.format for column in columns if column.format is not None}
         values = frames.columns_of(X, kinds, formats)
         tables.check(values, columns, lambda row: f"X, row {row + 1}")
         return self.run(values)

@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv, Kind
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_files, table_reader
 from artifact_pipeline.builder.data.leakage import is_id
 from artifact_pipeline.builder.data.table_reader import Raw

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Manifest
 from artifact_pipeline.builder.config.messages import nearest
-from artifact_pipeline.builder.config.schema import Gate
+from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME
 from artifact_pipeline.errors import ConfigError, VerificationError
@@ -78,10 +78,10 @@ def judge(
         value = _value(metrics, name)
         for bound, sign in (("min", 1), ("max", -1)):
             limit = getattr(gate, bound)
-            if isinstance(limit, float):
+            if limit is not None:
                 margin = sign * (value - limit)
                 verdicts.append(Verdict(name, bound, limit, value, margin >= 0, margin))
-        if isinstance(gate.not_worse_than, str):
+        if gate.not_worse_than is not None:
             rival = rivals[gate.not_worse_than]
             verdicts.append(_compare(name, value, gate.not_worse_than, gate.tolerance, rival))
     return verdicts
@@ -104,9 +104,7 @@ def _value(metrics: Mapping[str, Any], name: str) -> float:
     return float(found[metric])
 
 
-def _compare(
-    name: str, value: float, alias: str, tolerance: float | UnsetType, rival: Baseline
-) -> Verdict:
+def _compare(name: str, value: float, alias: str, tolerance: float, rival: Baseline) -> Verdict:
     bound = "not_worse_than"
     if rival.digest is None:
         note = f"there is no {alias} yet to compare with"
@@ -120,9 +118,8 @@ def _compare(
     if why is not None:
         note = f"not comparable with {alias}: {why}"
         return Verdict(name, bound, None, value, False, 0.0, alias, rival.digest, note)
-    allowed = 0.0 if isinstance(tolerance, UnsetType) else tolerance
     lower = BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better
-    limit = other + allowed if lower else other - allowed
+    limit = other + tolerance if lower else other - tolerance
     margin = limit - value if lower else value - limit
     return Verdict(name, bound, limit, value, margin >= 0, margin, alias, rival.digest)
 
@@ -131,7 +128,7 @@ def baselines(
     gates: Mapping[str, Gate], manifest: Manifest, store: Reference | None
 ) -> dict[str, Baseline]:
     """Return what each alias in the gates names, and whether it was measured on the same rows."""
-    names = {gate.not_worse_than for gate in gates.values() if isinstance(gate.not_worse_than, str)}
+    names = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
     return {name: _rival(name, manifest, Store(store)) for name in names}
 
 
@@ -158,4 +155,4 @@ def _why_not(manifest: Manifest, other: Manifest) -> str | None:
 
 def _slices(manifest: Manifest) -> object:
     evaluation = manifest.recipe.evaluation
-    return UNSET if evaluation is UNSET else evaluation.slices
+    return None if evaluation is None else evaluation.slices

@@ -12,13 +12,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.schema import Data
+from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import loader
 from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.imported import build_imported
@@ -46,7 +46,7 @@ def seal(
     X: Any,
     y: Any,
     *,
-    positive: Label | UnsetType = UNSET,
+    positive: Label | None = None,
     examples: int = 0,
     store: Reference | None = None,
 ) -> Sealed:
@@ -72,7 +72,7 @@ def seal_pickle(
     data: str | os.PathLike[str],
     target: str,
     *,
-    positive: Label | UnsetType = UNSET,
+    positive: Label | None = None,
     store: Reference | None = None,
 ) -> Sealed:
     """Seal the estimator in a pickle of that digest, measured on the rows of a table.
@@ -87,7 +87,9 @@ def seal_pickle(
 
     estimator = pickles.load_model(path, digest)
     kind: Target = "class" if is_classifier(estimator) else "number"
-    rows = loader.load(Data(path=os.fspath(data), target=target, positive=positive), target=kind)
+    rows = loader.load(
+        TableData(path=os.fspath(data), target=target, positive=positive), target=kind
+    )
     X = rows.X
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:  # it learned from an array

@@ -7,7 +7,7 @@ from typing import Any
 from artifact_pipeline.builder.config import loader as configs
 from artifact_pipeline.builder.config.loader import SHORT_KEYS
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.data.loader import load
 from artifact_pipeline.builder.data.split import split
 from artifact_pipeline.builder.evaluation.metrics import evaluate

@@ -10,7 +10,7 @@ from artifact_pipeline.builder import canonical, numeric_profile, recipe
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
-from artifact_pipeline.builder.config.schema import Config
+from artifact_pipeline.builder.config.resolved import BundledData, ResolvedConfig, TableData
 from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Resolved, Trainer
@@ -22,7 +22,7 @@ from artifact_pipeline.store.config_cache import CheckedConfig
 class Plan(NamedTuple):
     """A config, checked, and the recipe that it comes to."""
 
-    config: Config
+    config: ResolvedConfig
     recipe: Recipe
     recipe_digest: Digest
     base: str
@@ -60,9 +60,12 @@ def plan(source: Source) -> Plan:
         where, base = os.fspath(source), str(Path(source).parent)
         data = loader.read(source)
     if (known := config_cache.lookup(data, base)) is not None:
-        description = known.table or bundled.describe(known.config.data)
-        made = recipe.make(known.model, known.config, description, machine.profile())
-        return Plan(known.config, made, recipe.digest(made), base, None, None)
+        config, description = known.config, known.table
+        if isinstance(config.data, BundledData):
+            description = bundled.describe(config.data)
+        assert description is not None
+        made = recipe.make(known.model, config, description, machine.profile())
+        return Plan(config, made, recipe.digest(made), base, None, None)
     if not isinstance(source, dict):
         full = loader.parse_bytes(data, where)
     profile = machine.profile()
@@ -79,7 +82,7 @@ def plan(source: Source) -> Plan:
     try:
         warning = check_profile(profile, resolved)
         made = recipe.make(resolved.model, full, resolved.data, resolved.profile)
-        table = resolved.data if isinstance(full.data.path, str) else None
+        table = resolved.data if isinstance(full.data, TableData) else None
         checked = CheckedConfig(full, resolved.model, table)
         config_cache.store(data, checked, fingerprint=fingerprint)
     except BaseException:  # raised again, with no process left behind

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.canonical import Digest
@@ -84,7 +84,7 @@ def reproduce(
         StoreError: if the scratch store or environment cannot be made.
     """
     there = access.open_trusted(artifact, digest, signed_by=signed_by, store=store)
-    if there.manifest.recipe.brought is not UNSET:
+    if there.manifest.recipe.brought is not None:
         raise ReproductionDiffers(
             "was fitted elsewhere and brought here, so it cannot be made again", where=there.digest
         )

@@ -25,6 +25,7 @@ from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.build import Built, build
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
+from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.formats import base
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
@@ -115,7 +116,7 @@ def _execute(
                 made = made._replace(config=msgspec.structs.replace(made.config, gates=given))
             record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
             record.observed = made.observed
-            if isinstance(made.config.data.path, str):
+            if isinstance(made.config.data, TableData):
                 place = Path(made.base, made.config.data.path).absolute()
                 record.data = printable(str(place))
             known = made.recipe.data

@@ -14,16 +14,16 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder import canonical, environment, recipe
-from artifact_pipeline.builder.config.schema import Config, ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig, ResolvedConfig, TableData
 from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.dataset import Description
 from artifact_pipeline.store.local_state import recall, remember
 
 
 class CheckedConfig(Struct, frozen=True):
-    """A config in its full form, with what checking it resolved."""
+    """A resolved config, with what checking it resolved."""
 
-    config: Config
+    config: ResolvedConfig
     model: ModelConfig
     """The model with all parameters of its estimators."""
     table: Description | None
@@ -38,7 +38,7 @@ def lookup(data: bytes, base: str) -> CheckedConfig | None:
         base: The folder that its paths are relative to.
     """
     cached = _recall(data)
-    if cached is None or not isinstance(cached.config.data.path, str):
+    if cached is None or not isinstance(cached.config.data, TableData):
         return cached
     fingerprint = fingerprint_of(cached.config, base)
     return _recall(_with_table(data, fingerprint)) if fingerprint else None
@@ -58,7 +58,7 @@ def store(data: bytes, checked: CheckedConfig, *, fingerprint: Any) -> None:
         StoreError: If the state folder cannot be written.
     """
     entry = canonical.encode(msgspec.to_builtins(checked))
-    if not isinstance(checked.config.data.path, str):
+    if not isinstance(checked.config.data, TableData):
         remember(_name(data), entry)
     elif fingerprint:
         # Once by the config, which names the table, and once by the table's fingerprint as well.
@@ -66,12 +66,11 @@ def store(data: bytes, checked: CheckedConfig, *, fingerprint: Any) -> None:
         remember(_name(_with_table(data, fingerprint)), entry)
 
 
-def fingerprint_of(config: Config, base: str) -> Any:
+def fingerprint_of(config: ResolvedConfig, base: str) -> Any:
     """Return a value that changes when the files of a config's table do; None without a table."""
-    path = config.data.path
-    if not isinstance(path, str):
+    if not isinstance(config.data, TableData):
         return None
-    return table_files.fingerprint(table_files.locate(path, base))
+    return table_files.fingerprint(table_files.locate(config.data.path, base))
 
 
 def _recall(key: bytes) -> CheckedConfig | None:

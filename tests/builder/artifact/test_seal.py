@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.seal import seal
-from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import ModelConfig, Step
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import verify
 

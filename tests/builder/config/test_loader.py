@@ -3,11 +3,13 @@
 import json
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config.resolved import ResolvedConfig
 from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.errors import ConfigError, ConfigNotFound, DataError
@@ -41,9 +43,10 @@ def test_the_short_form_is_a_full_form_written_short():
 
 
 @pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
-def test_a_full_form_that_was_written_out_loads_as_itself(source):
-    full = loader.load(source)
-    assert loader.load(loader.full_form(full)) == full
+def test_a_resolved_config_survives_the_way_to_another_process(source):
+    config = loader.load(source)
+    sent = msgspec.json.encode(config)
+    assert msgspec.json.decode(sent, type=ResolvedConfig) == config
 
 
 @pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])

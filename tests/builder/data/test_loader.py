@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.schema import Csv, Data
+from artifact_pipeline.builder.config.resolved import TableData
+from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import loader
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import held_out, tables
@@ -22,7 +23,7 @@ TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
 
 
 def load(folder, data, **how):
-    return loader.load(Data(path=str(folder / data), target="y", **how), target="class")
+    return loader.load(TableData(path=str(folder / data), target="y", **how), target="class")
 
 
 def lines(*records):
@@ -98,7 +99,7 @@ def test_rows_without_a_target_are_left_out_where_the_config_says_so(tmp_path, f
 def test_numbers_to_predict_may_be_missing_too_and_all_of_them_not(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")
-    data = Data(path=str(path), target="y", missing_target="drop")
+    data = TableData(path=str(path), target="y", missing_target="drop")
     rows = loader.load(data, target="number")
     assert rows.y.tolist() == [0.5, 1.5] and rows.description.dropped == 2
     path.write_text("a,y\n1,\n2,\n")
@@ -148,7 +149,7 @@ class Takes:
     def __init__(self, name, kind):
         from msgspec import UNSET
 
-        self.name, self.kind, self.format = name, kind, UNSET
+        self.name, self.kind, self.format = name, kind, None
         self.nullable, self.unseen, self.categories = True, True, None
         self.numbers, self.range = UNSET, UNSET
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import artifact_pipeline as api
 from artifact_pipeline import classification_report
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.schema import Gate
+from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.data import loader as loading
 from artifact_pipeline.builder.data import split
 from artifact_pipeline.builder.evaluation.evaluate import observe
@@ -316,12 +316,12 @@ def measured(folder, frame, **config_of):
     source = {"data": data, "model": model}
     full = loader.load({**source, **config_of})
     target = construction.target_type(full.model)
-    rows = loading.load(full.data, full.split, target, learning.columns_of(full.evaluation))
+    rows = loading.load(full.data, full.split, target, learning.slice_columns(full.evaluation))
     model = construction.resolve(full.model, 42, "model", rows.target, rows.columns())
-    prepared = learning.prepare(full, model, rows, "config")
-    learned = learning.learn(prepared)
-    sealed = results.measure(learned)[1]["held_out"][1]
-    return msgspec.to_builtins(results.metrics(learned, sealed))
+    prepared = learning.prepare(full, model, rows=rows, name="config")
+    trained = learning.train(prepared)
+    sealed = results.measure_estimator(trained).held_out.outputs
+    return msgspec.to_builtins(results.measure_sealed(trained, sealed))
 
 
 CLASSIFIER = {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClassifier"}

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.schema import ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.formats import onnx_boosters, onnx_format
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import predict_with_proba

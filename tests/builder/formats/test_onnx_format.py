@@ -10,7 +10,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from artifact_pipeline import open_artifact
-from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.config.resolved import BundledData, SplitConfig
 from artifact_pipeline.builder.data.loader import load
 from artifact_pipeline.builder.data.split import split
 from artifact_pipeline.builder.formats import onnx_format
@@ -25,7 +25,7 @@ from tests.support.configs import write
 
 @pytest.fixture(scope="module")
 def parts():
-    return split(load(Data("digits")), SplitConfig())
+    return split(load(BundledData("digits")), SplitConfig())
 
 
 @pytest.fixture(scope="module")

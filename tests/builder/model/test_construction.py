@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import ModelConfig, Step
 from artifact_pipeline.builder.formats import pickle_format
 from artifact_pipeline.builder.model.construction import build, requested_n_jobs, resolve
 from artifact_pipeline.builder.model.fit import fit

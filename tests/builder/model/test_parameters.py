@@ -20,7 +20,7 @@ from sklearn.utils import all_estimators
 
 from artifact_pipeline import seal
 from artifact_pipeline.builder.config.loader import load
-from artifact_pipeline.builder.config.schema import Search
+from artifact_pipeline.builder.config.resolved import Search
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import make, resolve_value
 from artifact_pipeline.builder.model.parameters import GRIDS, KERNELS, RULES, check
@@ -238,7 +238,7 @@ def test_a_search_refuses_them_by_their_place(params, place):
     model = load({**QUICK, "model": {"steps": [{"name": "inner", **CLEAN}]}}).model
     estimator = build(resolve(model, 1))
     with pytest.raises(ConfigError) as caught:
-        searcher(estimator, Search(params), [], "accuracy", 1, "search")
+        searcher(estimator, Search(params=params, method="grid", cv=5), [], "accuracy", 1, "search")
     assert caught.value.where == place
 
 
@@ -246,7 +246,14 @@ def test_a_search_seeds_the_estimators_that_it_tries():
     """Otherwise the same recipe would give another model each time."""
     forest = {"estimator": "sklearn.ensemble.RandomForestClassifier"}
     estimator = make_pipeline(SVC())
-    made = searcher(estimator, Search({"svc": [forest]}), [], "accuracy", 7, "search")
+    made = searcher(
+        estimator,
+        Search(params={"svc": [forest]}, method="grid", cv=5),
+        [],
+        "accuracy",
+        7,
+        "search",
+    )
     assert made.param_grid["svc"][0].random_state == 7
 
 

@@ -153,7 +153,7 @@ def test_texts_and_missing_numbers_of_a_table(tmp_path):
             ]
         }).encode()  # fmt: skip
         for tail, said in (
-            (struct.pack("<I", 900) + b"Ro", "leads beyond"),
+            (struct.pack("<I", 900) + b"Ro", "extends beyond"),
             (struct.pack("<I", 2) + b"\xff\xfe", "is not UTF-8"),
         ):
             size = str(len(cut))

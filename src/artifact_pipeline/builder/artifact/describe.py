@@ -4,9 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import UNSET
-
-from artifact_pipeline.builder.config import schema
+from artifact_pipeline.builder.config.resolved import Inner, Step
 from artifact_pipeline.builder.recipe import Recipe, _under
 
 
@@ -27,12 +25,12 @@ def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[
     the lines are those of the estimator that was sealed, and one more says so.
     """
     lines = []
-    named = recipe.model.steps is not UNSET
+    named = recipe.model.steps is not None
     for step in recipe.model.as_steps():
         own = _under(chosen or {}, step.name) if named else dict(chosen or {})
         for branch in step.branches or ():
             inner_own = _under(own, branch.name)
-            several = branch.steps is not UNSET
+            several = branch.steps is not None
             inner = " → ".join(
                 _call(one, _under(inner_own, str(one.name)) if several else inner_own)
                 for one in branch.as_steps()
@@ -40,13 +38,13 @@ def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[
             lines.append(f"{branch.name} [{', '.join(branch.names())}]: {inner}")
         if isinstance(step.estimator, str):
             lines.append(_call(step, own))
-    if chosen is not None and isinstance(recipe.search, schema.Search):
+    if chosen is not None and recipe.search is not None:
         said = ", ".join(f"{name}={json.dumps(value)}" for name, value in chosen.items())
         lines.append(f"chosen by a {recipe.search.method} search: {said}")
     return lines
 
 
-def _call(step: schema.Step | schema.Inner, chosen: Mapping[str, Any]) -> str:
+def _call(step: Step | Inner, chosen: Mapping[str, Any]) -> str:
     estimator, params = step.estimator, dict(step.params or {})
     own = dict(chosen)
     if (other := own.pop("", None)) is not None:

@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 from sklearn.gaussian_process.kernels import Kernel
@@ -168,7 +167,7 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     Those that the recipe names, and those that they make. The recipe of a model that was fitted
     elsewhere does not name what is nested in it: then all public estimators of scikit-learn.
     """
-    if recipe.brought is not UNSET:
+    if recipe.brought is not None:
         from skops.io import _trusted_types
 
         return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
@@ -379,7 +378,7 @@ could be built: none of those is a function, and only kernels can be called."""
 
 def _check_trees(model: Any) -> None:
     """Refuse trees that lead out of themselves: compiled code follows them without looking."""
-    for trees in model._predictors:
+    for trees in getattr(model, "_predictors", ()):  # absent before it is fitted
         for tree in trees:
             _check_tree(tree, model.n_features_in_)
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import Branch, Inner, Kind, ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import Branch, Inner, ModelConfig, Step
+from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.model.estimators import class_of, make, resolve_params
 from artifact_pipeline.errors import ConfigError
 
@@ -54,7 +55,7 @@ def resolve(
         ConfigError: as `estimators.arguments`; for a column that is no feature, a step that does
             not transform, and a last step that does not predict the target.
     """
-    whole = _automatic(model, columns) if model.preprocess is not UNSET else model
+    whole = _automatic(model, columns) if model.preprocess is not None else model
     places = [where]
     if isinstance(model.steps, list):
         places = [f"{where}.steps[{index}]" for index in range(len(model.steps))]
@@ -97,7 +98,7 @@ def target_type(model: ModelConfig, where: str = "model") -> Target | None:
     last = model.as_steps()[-1]
     if not isinstance(last.estimator, str):
         return None
-    place = f"{where}.steps[{len(model.as_steps()) - 1}]" if model.steps is not UNSET else where
+    place = f"{where}.steps[{len(model.as_steps()) - 1}]" if model.steps is not None else where
     return _kind(make(last.estimator, resolve_params(last.estimator, last.params or {}, 0, place)))
 
 
@@ -172,9 +173,11 @@ def _automatic(model: ModelConfig, columns: Mapping[str, Kind] | None) -> ModelC
     numbers = [name for name in columns if name not in texts]
     branches = []
     if numbers:
-        branches.append(Branch("numbers", numbers, steps=list(_TRANSFORMERS)))
+        branches.append(Branch(name="numbers", columns=numbers, steps=list(_TRANSFORMERS)))
     if texts:
-        branches.append(Branch("text", texts, estimator=_ONE_HOT[0], params=_ONE_HOT[1]))
+        branches.append(
+            Branch(name="text", columns=texts, estimator=_ONE_HOT[0], params=_ONE_HOT[1])
+        )
     return ModelConfig(steps=[Step("prep", branches=branches, remainder="drop"), last])
 
 
@@ -199,18 +202,14 @@ def _resolve_branches(
                     f"{show(name)} is no feature; {nearest(name, list(columns))}", where=place
                 )
         if branch.estimator == PASSTHROUGH:
-            resolved.append(Branch(branch.name, branch.columns, branch.column, PASSTHROUGH))
+            resolved.append(replace(branch, params=None))
             continue
-        inner = _resolve_inner(branch, random_state, place)
-        if isinstance(branch.steps, list):
-            resolved.append(Branch(branch.name, branch.columns, branch.column, steps=inner))
+        steps = _resolve_inner(branch, random_state, place)
+        if branch.steps is not None:
+            resolved.append(replace(branch, steps=steps))
         else:
-            [one] = inner
-            resolved.append(
-                Branch(branch.name, branch.columns, branch.column, one.estimator, one.params)
-            )
-    rest = "drop" if isinstance(step.remainder, UnsetType) else step.remainder
-    return Step(step.name, branches=resolved, remainder=rest)
+            resolved.append(replace(branch, params=steps[0].params))
+    return Step(step.name, branches=resolved, remainder=step.remainder)
 
 
 def _check_transforms(name: str, where: str, what: str) -> None:
@@ -230,12 +229,7 @@ def _resolve_inner(branch: Branch, random_state: int, where: str) -> list[Inner]
         place = f"{where}.steps[{index}]" if isinstance(branch.steps, list) else where
         params = resolve_params(inner.estimator, inner.params or {}, random_state, place)
         _check_transforms(inner.estimator, place, "columns")
-        name = inner.estimator.rpartition(".")[2].lower()
-        found.append(
-            Inner(
-                inner.estimator, params, name if isinstance(inner.name, UnsetType) else inner.name
-            )
-        )
+        found.append(Inner(inner.estimator, params, inner.name))
     names = [str(one.name) for one in found]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(

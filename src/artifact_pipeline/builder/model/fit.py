@@ -1,7 +1,7 @@
 """Rows and an estimator make a fitted estimator.
 
 >>> from artifact_pipeline.builder.model.construction import build
->>> from artifact_pipeline.builder.config.schema import ModelConfig
+>>> from artifact_pipeline.builder.config.resolved import ModelConfig
 >>> tree = build(ModelConfig(estimator="sklearn.tree.DecisionTreeClassifier"))
 >>> fitted = fit(tree, [[0], [1], [2]], [0, 0, 1])
 >>> fitted.estimator.predict([[2]]), fitted.warnings

@@ -7,18 +7,15 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import UnsetType
-
 from artifact_pipeline.builder.artifact.evaluation import SearchCandidate, Searched
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import Search
+from artifact_pipeline.builder.config.resolved import Search
 from artifact_pipeline.builder.model.estimators import make_value, resolve_value
 from artifact_pipeline.builder.model.parameters import check_made
 from artifact_pipeline.errors import ConfigError
 
 DISTRIBUTIONS = ("uniform", "loguniform", "randint")
 """Of scipy.stats, each between its two bounds."""
-N_ITER = 10
 
 
 def searcher(
@@ -52,11 +49,10 @@ def searcher(
         return model_selection.GridSearchCV(
             estimator, space, cv=folds, scoring=scoring, error_score="raise"
         )
-    asked = N_ITER if isinstance(search.n_iter, UnsetType) else search.n_iter
     return model_selection.RandomizedSearchCV(
         estimator,
         space,
-        n_iter=asked,
+        n_iter=search.n_iter,
         cv=folds,
         scoring=scoring,
         random_state=seed,
