@@ -101,7 +101,7 @@ def infer(
     """
     name = "standard input" if rows == "-" else rows or ""
     content = None if rows is None else _read(rows)
-    result = api.infer(artifact, content, name, data=data, **options.trust(trusted, store))
+    result = api.infer(artifact, content, name=name, data=data, **options.trust(trusted, store))
     for remark in render.remarks(result):
         output.say(remark)
     if path is not None:
