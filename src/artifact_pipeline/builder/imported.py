@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from artifact_pipeline._version import __version__
-from artifact_pipeline.builder import canonical, numeric_profile, recipe
+from artifact_pipeline.builder import canonical, recipe
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact import seal as sealing
 from artifact_pipeline.builder.artifact.manifest import Label
@@ -33,7 +33,7 @@ from artifact_pipeline.builder.model.fit import estimator_errors
 from artifact_pipeline.builder.model.parameters import check_fitted
 from artifact_pipeline.builder.recipe import ImportedFrom, Recipe
 from artifact_pipeline.builder.training.protocol import pack
-from artifact_pipeline.errors import CallError, ConfigError, DataError
+from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def build_imported(
     X = _with_names(X)
     kinds, rows = _rows(X)
     truth = _truth(y, len(rows), labels)
-    with estimator_errors("predict with it", "estimator"):
+    with estimator_errors("predict", Location("estimator")):
         taken = X if kinds else rows
         given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
     if given.predicted.shape != truth.shape:
@@ -426,10 +426,9 @@ def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if steps:
         name = " → ".join(type(one).__name__ for _, one in steps)
-    return recipe.brought(
+    return recipe.make_imported(
         ModelConfig(estimator=name, params={}),
         rows,
-        numeric_profile.NATIVE,
-        ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
+        imported_from=ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
         boosters=boosters_of(estimator),
     )
