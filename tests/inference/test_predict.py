@@ -125,7 +125,7 @@ HEADER = "age;since;a b/€;label;zip;review\n"
 )
 def test_rows_are_taken_by_the_names_of_their_columns(churn, text, extra, unseen):
     folder, run = churn
-    found = api.infer(folder / run["artifact"], text.encode(), "rows.csv")
+    found = api.infer(folder / run["artifact"], text.encode(), name="rows.csv")
     assert len(found.labels) == 1
     assert (found.extra, found.unseen) == (extra, unseen)
 
@@ -145,7 +145,7 @@ def test_rows_are_taken_by_the_names_of_their_columns(churn, text, extra, unseen
 def test_rows_are_checked_before_anything_is_predicted(churn, text, said):
     folder, run = churn
     with pytest.raises(DataError) as caught:
-        api.infer(folder / run["artifact"], text.encode(), "rows.csv")
+        api.infer(folder / run["artifact"], text.encode(), name="rows.csv")
     assert said in str(caught.value)
 
 
@@ -184,7 +184,7 @@ def test_no_pandas_and_no_scikit_learn_are_imported_to_predict(churn, tmp_path):
     artifact = str(folder / run["artifact"])
     code = (
         "import sys, artifact_pipeline as api; "
-        f"api.infer({artifact!r}, open({str(rows_)!r}, 'rb').read(), 'r.csv'); "
+        f"api.infer({artifact!r}, open({str(rows_)!r}, 'rb').read(), name='r.csv'); "
         "print(sorted({'pandas', 'sklearn', 'skl2onnx'} & set(sys.modules)))"
     )
     done = script("-c", code, cwd=tmp_path)

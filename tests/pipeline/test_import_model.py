@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import artifact_pipeline as api
 from artifact_pipeline.builder import canonical
@@ -114,8 +114,15 @@ def test_a_regressor_is_brought_as_well(tmp_path):
         ("model", X, y, CallError, "expected a fitted scikit-learn estimator"),
         (None, X, y[:3], DataError, "y: has the shape"),
         (None, X[:, :2], y, ConfigError, "scikit-learn cannot predict"),
-        (None, [["a"] * 4], y[:1], DataError, "X: is no matrix of numbers"),
+        (None, [["a"] * 4], y[:1], DataError, "X: is not a matrix of numbers"),
         (None, X[:0], y[:0], DataError, "X: has the shape"),
+        (
+            make_pipeline(FunctionTransformer(lambda X: X), LogisticRegression()).fit(X, y),
+            X,
+            y,
+            ConfigError,
+            "estimator: it cannot be pickled",
+        ),
         (None, X, y + 7, DataError, "y: holds 7 in row 1, and the estimator knows 0, 1, 2"),
     ],
 )

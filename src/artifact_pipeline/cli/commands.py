@@ -96,7 +96,7 @@ def infer(
     """
     where = "standard input" if rows == "-" else rows or ""
     given = None if rows is None else _read(rows)
-    found = api.infer(artifact, given, where, data=data, **options.trust(asked, store))
+    found = api.infer(artifact, given, name=where, data=data, **options.trust(asked, store))
     for said in render.remarks(found):
         say(said)
     if output is not None:

@@ -63,9 +63,12 @@ def serve(
     trusted = options.trust(given, store)
     if trusted["digest"] and len(models) > 1:
         raise CallError("pins one artifact; name several by their digests", where="--digest")
-    asked = tuple(api.ModelSpec(*_named(one), **trusted) for one in models)
+    specs = []
+    for model in models:
+        name, artifact = _named(model)
+        specs.append(api.ModelSpec(name=name, artifact=artifact, **trusted))
     wanted = api.ServerOptions(
-        asked,
+        models=tuple(specs),
         token=None if token_file is None else _token(token_file),
         names=allow_host,
         certificate=tls_cert,
@@ -73,7 +76,7 @@ def serve(
         max_body=max_body << 20,
         **rest,
     )
-    called = ", ".join(one.name for one in asked)
+    called = ", ".join(spec.name for spec in specs)
     api.serve(wanted, lambda address: text(f"{called} at {address}"))
 
 

@@ -138,7 +138,7 @@ def _execute(
         record.error = {"kind": error.kind, "message": message, "where": where}
         raise
     finally:
-        record.git = git.answer()
+        record.git = git.result()
         if made is not None:  # a config that does not parse is no execution
             record.host = provenance.host()
             record.seconds = time.perf_counter() - began

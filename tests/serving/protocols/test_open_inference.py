@@ -105,7 +105,7 @@ def test_texts_and_missing_numbers_of_a_table(tmp_path):
     artifact = shop(tmp_path, ("city", city), age_of)
     rows = tmp_path / "rows.csv"
     rows.write_text("city,age\nRome,30\nŌsaka,\nParis,50\n", "utf-8")
-    expected = infer(tmp_path / artifact, rows.read_bytes(), "rows.csv")
+    expected = infer(tmp_path / artifact, rows.read_bytes(), name="rows.csv")
     with serving(f"shop={artifact}", cwd=tmp_path) as server:
         meta = server.get("/v2/models/shop").json
         datatypes = {one["name"]: one["datatype"] for one in meta["inputs"]}
@@ -153,7 +153,7 @@ def test_texts_and_missing_numbers_of_a_table(tmp_path):
             ]
         }).encode()  # fmt: skip
         for tail, said in (
-            (struct.pack("<I", 900) + b"Ro", "leads beyond"),
+            (struct.pack("<I", 900) + b"Ro", "extends beyond"),
             (struct.pack("<I", 2) + b"\xff\xfe", "is not UTF-8"),
         ):
             size = str(len(cut))
@@ -469,7 +469,7 @@ def test_plain_rows_are_read_by_the_formats_as_infer_reads_them(written):
     ]
     found = server.post("/predict", {"rows": rows}).json
     lines = "\n".join(map(json.dumps, rows)).encode()
-    assert found["probabilities"] == infer(artifact, lines, "rows.jsonl").probabilities
+    assert found["probabilities"] == infer(artifact, lines, name="rows.jsonl").probabilities
     one, typed, bare, other, _ = found["probabilities"]
     assert one == typed == bare != other
 
