@@ -187,9 +187,9 @@ def wait(condition, seconds=60):
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 ENDS = {
-    "SIGTERM": (143, b"terminated; what was stored before is as it was\n"),
-    "SIGHUP": (129, b"terminated; what was stored before is as it was\n"),
-    "SIGINT": (130, b"\ninterrupted; what was stored before is as it was\n"),
+    "SIGTERM": (143, b"terminated; stored artifacts are unchanged\n"),
+    "SIGHUP": (129, b"terminated; stored artifacts are unchanged\n"),
+    "SIGINT": (130, b"\ninterrupted; stored artifacts are unchanged\n"),
     "SIGKILL": (-9, b""),
 }
 
