@@ -1,14 +1,18 @@
-"""`python -m benchmarks.acceptance [NAME … | COUNT]`: is every estimator accepted in any pipeline?
+"""Acceptance sweep: each estimator of scikit-learn in the usual pipelines.
 
-Each estimator of scikit-learn that predicts is built into pipelines in all `ways`, as a config
-would say it, fitted to a table with missing values and categories, and sealed. What comes of it is
-the form that was proven, or the sentence that refuses it; anything else is a fault, and ends the
-command with 1. Without names all pipelines are tried, or COUNT of them, drawn with a seed, and the
-table goes into docs/reproducibility.md. All of them take an hour.
+    python -m benchmarks.acceptance [--log FILE] [COUNT | NAME …]
+
+Each estimator is built into pipelines in all `ways`, as a config describes them, fitted to a table
+with missing values and categories, sealed, opened and compared. The outcome is the form that was
+proven or the sentence that refuses the pipeline; anything else is a fault, and the exit code is 1.
+Without names all pipelines are tried, or the first COUNT in a seeded order, and the table goes
+into docs/reproducibility.md. All of them take an hour; with --log a sweep that was interrupted
+goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import inspect
 import io
@@ -18,43 +22,52 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline import open_artifact, open_trusted, seal
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
-from artifact_pipeline.builder.config import schema
-from artifact_pipeline.builder.config.schema import Branch, Inner, Kind, ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import (
+    Branch,
+    Inner,
+    ModelConfig,
+    ResolvedConfig,
+    Step,
+    TableData,
+)
+from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data.dataset import Description, Schema, Target
 from artifact_pipeline.builder.formats import skops_format
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import class_of
 from artifact_pipeline.builder.model.fit import fit
-from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.errors import Location, PipelineError
+from benchmarks import sweep
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reproducibility.md"
-START, END = "<!-- python -m benchmarks.acceptance -->", "<!-- end of acceptance -->"
 SEED = 5
 COLUMNS: dict[str, Kind] = {"a": "number", "b": "number", "t": "text"}
 Nested = dict[str, Any]
 
 
 class Outcome(NamedTuple):
-    """What came of one estimator, built in one way."""
+    """The outcome of one pipeline.
+
+    Attributes:
+        form: The form of the sealed artifact; `refused` or `fault`.
+        reason: The sentence that refuses the pipeline, or what the fault is.
+    """
 
     estimator: str
     way: str
     form: str
-    """Of the sealed artifact; `refused`, or `fault`."""
-    said: str
-    """The sentence that refuses it."""
+    reason: str
 
 
 def nested(name: str, **params: Any) -> Nested:
@@ -64,21 +77,25 @@ def nested(name: str, **params: Any) -> Nested:
 
 def _prepared(encoder: Inner, scaler: Inner) -> Step:
     return Step("prep", branches=[
-        Branch("numbers", ["a", "b"], steps=[Inner("sklearn.impute.SimpleImputer"), scaler]),
-        Branch("texts", ["t"], steps=[
-            Inner("sklearn.impute.SimpleImputer", {"strategy": "most_frequent"}), encoder]),
+        Branch(name="numbers", columns=["a", "b"],
+               steps=[Inner("sklearn.impute.SimpleImputer", {}, "impute"), scaler]),
+        Branch(name="texts", columns=["t"], steps=[
+            Inner("sklearn.impute.SimpleImputer", {"strategy": "most_frequent"}, "impute"),
+            encoder]),
     ])  # fmt: skip
 
 
 _ONE_HOT = _prepared(
     Inner(
-        "sklearn.preprocessing.OneHotEncoder", {"handle_unknown": "ignore", "sparse_output": False}
+        "sklearn.preprocessing.OneHotEncoder",
+        {"handle_unknown": "ignore", "sparse_output": False},
+        "encode",
     ),
-    Inner("sklearn.preprocessing.MinMaxScaler", {"clip": True}),
+    Inner("sklearn.preprocessing.MinMaxScaler", {"clip": True}, "scale"),
 )
 _ORDINAL = _prepared(
-    Inner("sklearn.preprocessing.OrdinalEncoder"),
-    Inner("sklearn.preprocessing.KBinsDiscretizer", {"encode": "ordinal", "n_bins": 3}),
+    Inner("sklearn.preprocessing.OrdinalEncoder", {}, "encode"),
+    Inner("sklearn.preprocessing.KBinsDiscretizer", {"encode": "ordinal", "n_bins": 3}, "bins"),
 )
 
 
@@ -152,21 +169,8 @@ def ways(target: Target) -> dict[str, Callable[[Nested], list[Step]]]:
     return found
 
 
-def names(target: Target) -> Iterator[str]:
-    """Yield the public names of scikit-learn's estimators that predict and need no other."""
-    from sklearn.utils import all_estimators
-
-    for name, cls in all_estimators({"class": "classifier", "number": "regressor"}[target]):
-        with warnings.catch_warnings(action="ignore"):
-            try:
-                cls()
-            except TypeError:
-                continue
-        yield f"{cls.__module__.partition('._')[0]}.{name}"
-
-
 def table(target: Target, classes: int = 3) -> tuple[pd.DataFrame, NDArray[Any]]:
-    """Return rows with missing numbers and texts, and what is to be predicted of them."""
+    """Return rows with missing numbers and texts, and their targets."""
     import numpy as np
     import pandas as pd
 
@@ -183,7 +187,7 @@ def table(target: Target, classes: int = 3) -> tuple[pd.DataFrame, NDArray[Any]]
 
 
 def outcome(name: str, way: str, target: Target) -> Outcome:
-    """Return what comes of sealing one estimator, built in one way."""
+    """Seal one estimator, built in one way, and return the outcome."""
     short = name.rpartition(".")[2]
     X, y = table(target, 2 if way == "threshold" else 3)
     try:
@@ -195,7 +199,7 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
             form = open_trusted(sealed.artifact).manifest.parity.form
             predicted = open_artifact(sealed.artifact).predict(X[90:])
             if form == "skops":
-                _open_by_recipe(Path(sealed.artifact), model, target)
+                _open_by_recipe(Path(sealed.artifact), model, target=target)
     except PipelineError as error:
         return Outcome(short, way, "refused", error.message)
     except Exception as error:  # noqa: BLE001  (anything else is what is looked for)
@@ -211,40 +215,37 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
 
 def _small(name: str) -> dict[str, Any]:
     """Return parameters with which an ensemble is made of few."""
-    few = inspect.signature(class_of(name, "model")).parameters
+    few = inspect.signature(class_of(name, location=Location(key="model"))).parameters
     return {key: 10 for key in ("n_estimators", "max_iter") if key in few and "Grad" in name} or (
         {"n_estimators": 5} if "n_estimators" in few else {}
     )
 
 
-def _open_by_recipe(artifact: Path, model: ModelConfig, target: Target) -> None:
+def _open_by_recipe(artifact: Path, model: ModelConfig, *, target: Target) -> None:
     """Open a skops archive as the recipe of a config would let it be opened."""
-    rows = Description(canonical.digest(b""), Schema("mixed", 3, 120, target))
-    full = schema.Config(schema.Data(path="t.csv", target="y"), model)
-    made = recipes.make(model, full, rows, "native")
+    schema = Schema(dtype="mixed", features=3, rows=120, target=target)
+    rows = Description(digest=canonical.digest(b""), schema=schema)
+    config = ResolvedConfig(data=TableData(path="t.csv", target="y"), model=model)
+    recipe = recipes.make(model, config, rows, "native")
     data = (artifact / "model.skops").read_bytes()
-    skops_format.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=made)
+    skops_format.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=recipe)
 
 
 def cases() -> list[tuple[str, str, Target]]:
     """Return every estimator, in every way."""
-    targets: tuple[Target, ...] = ("class", "number")
-    return [(name, way, one) for one in targets for name in names(one) for way in ways(one)]
-
-
-def drawn(count: int | None = None) -> list[tuple[str, str, Target]]:
-    """Return as many cases as are asked for in a seeded order, or all."""
-    found = cases()
-    random.Random(SEED).shuffle(found)
-    return found[:count]
+    regressors, classifiers = sweep.estimators("regressor"), sweep.estimators("classifier")
+    return [
+        *((name, way, "class") for name in classifiers for way in ways("class")),
+        *((name, way, "number") for name in regressors for way in ways("number")),
+    ]
 
 
 def summary(outcomes: list[Outcome], total: int) -> str:
-    """Return how many were sealed in which form, by way, and what was refused, as Markdown."""
+    """Return the counts of forms by way, and the reasons of refusals and faults, as Markdown."""
     forms = ["onnx-float64", "onnx-float32", "skops", "refused", "fault"]
     by_way: dict[str, Counter[str]] = {}
-    for one in outcomes:
-        by_way.setdefault(one.way, Counter())[one.form] += 1
+    for outcome in outcomes:
+        by_way.setdefault(outcome.way, Counter())[outcome.form] += 1
     lines = [
         f"{len(outcomes)} of {total} pipelines, drawn with the seed {SEED}:",
         "",
@@ -255,41 +256,45 @@ def summary(outcomes: list[Outcome], total: int) -> str:
             for way, count in by_way.items()
         ),
         "",
-        "Refused, or a fault:" if any(one.said for one in outcomes) else "",
+        "Refused, or a fault:" if any(outcome.reason for outcome in outcomes) else "",
         "",
     ]
-    said: dict[tuple[str, str], list[str]] = {}
-    for one in outcomes:
-        if one.form in ("refused", "fault"):
-            said.setdefault((one.estimator, _short(one.said)), []).append(one.way)
-    lines += [f"- {name} ({', '.join(ways)}): {why}" for (name, why), ways in said.items()]
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for outcome in outcomes:
+        if outcome.form in ("refused", "fault"):
+            reasons.setdefault((outcome.estimator, _short(outcome.reason)), []).append(outcome.way)
+    lines += [f"- {name} ({', '.join(ways)}): {why}" for (name, why), ways in reasons.items()]
     return "\n".join(lines)
 
 
-def _short(said: str) -> str:
-    text = re.sub(r"\s+", " ", said)
+def _short(reason: str) -> str:
+    text = re.sub(r"\s+", " ", reason)
     return (text if len(text) <= 160 else text[:157] + "…").replace("|", "/")
 
 
 def main() -> None:
     """Try each case, print it, and write the table unless estimators were named."""
-    words = sys.argv[1:]
-    names_only = [word for word in words if not word.isdecimal()]
-    chosen = drawn(int(words[0]) if words and not names_only else None)
-    outcomes = []
-    for name, way, target in chosen:
-        if names_only and name.rpartition(".")[2] not in names_only:
-            continue
-        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"):
-            outcomes.append(outcome(name, way, target))
-        print(" | ".join(outcomes[-1]), flush=True)
-    if not names_only:
-        page = PAGE.read_text("utf-8")
-        before, _, rest = page.partition(START)
-        after = rest.partition(END)[2]
-        table = summary(outcomes, len(cases()))
-        PAGE.write_text(f"{before}{START}\n\n{table}\n\n{END}{after}", "utf-8")
-    sys.exit(int(any(one.form == "fault" for one in outcomes)))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.acceptance")
+    parser.add_argument("chosen", nargs="*", metavar="COUNT | NAME")
+    parser.add_argument("--log", type=Path, help="append results here, and skip those it holds")
+    options = parser.parse_args()
+    total = cases()
+    drawn = random.Random(SEED).sample(total, len(total))
+    named = [word for word in options.chosen if not word.isdecimal()]
+    if named:
+        drawn = [case for case in drawn if case[0].rpartition(".")[2] in named]
+    elif options.chosen:
+        drawn = drawn[: int(options.chosen[0])]
+    outcomes = [Outcome(*row) for row in sweep.run(drawn, _quiet_outcome, log=options.log)]
+    if not named:
+        sweep.write_table("acceptance", summary(outcomes, len(total)))
+    sys.exit(int(any(outcome.form == "fault" for outcome in outcomes)))
+
+
+def _quiet_outcome(case: tuple[str, ...]) -> Outcome:
+    name, way, target = case
+    with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings(action="ignore"):
+        return outcome(name, way, "class" if target == "class" else "number")
 
 
 if __name__ == "__main__":

@@ -1,63 +1,54 @@
-"""`python -m benchmarks.stability [NAME …]`: is every estimator trained twice to the same bytes?
+"""Stability sweep: each estimator trained twice, and whether the bytes are the same.
 
-Twice means in two processes, with other hash seeds, thread settings and BLAS kernels in the
-environment around them. Without names all are tried, and the table goes into
-docs/reproducibility.md.
+    python -m benchmarks.stability [--log FILE] [NAME …]
+
+The two trainings run in two processes, with other hash seeds, thread settings and BLAS kernels in
+the environment around them. Without names all estimators are tried, and the table goes into
+docs/reproducibility.md. With --log a sweep that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks import sweep
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "reproducibility.md"
-START, END = "<!-- python -m benchmarks.stability -->", "<!-- end -->"
-OUTER = (
+ENVIRONMENTS = (
     {"PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     {"PYTHONHASHSEED": "2", "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2",
      "OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V3"},
 )  # fmt: skip
 SMALL = ("GaussianProcessClassifier",)
-"""Classifiers whose fit takes minutes on the digits: they are tried on iris, as are those that have
-no form, or no fit, on the digits. Regressors are tried on diabetes."""
+"""Classifiers whose fit takes minutes on the digits. They are tried on iris, as are those that have
+no form or no fit on the digits; regressors are tried on diabetes."""
 
 
 class Row(NamedTuple):
-    """What came of one estimator."""
+    """The result of one estimator.
+
+    Attributes:
+        apart: The measured distance of the open form from the estimator, of a probability, or of
+            a number as a share of their spread.
+    """
 
     name: str
     dataset: str
     stable: str
     form: str
     apart: str
-    """How far the open form was measured from the estimator: a probability, or a number as a share
-    of their spread."""
-
-
-def names() -> Iterator[str]:
-    """Yield the public names of scikit-learn's estimators that predict and need no other."""
-    from sklearn.utils import all_estimators
-
-    for name, cls in [*all_estimators("classifier"), *all_estimators("regressor")]:
-        with warnings.catch_warnings(action="ignore"):
-            try:
-                cls()
-            except TypeError:
-                continue
-        yield f"{cls.__module__.partition('._')[0]}.{name}"
 
 
 def measure(name: str) -> Row:
-    """Return what comes of training one estimator twice."""
+    """Train one estimator twice, and return the result."""
     from sklearn.utils import all_estimators
 
     short = name.rpartition(".")[2]
@@ -75,7 +66,10 @@ def _measure(name: str, short: str, dataset: str) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         (place / "config.json").write_text(json.dumps(config))
-        first, second = (_train(place, f"store-{i}", outer) for i, outer in enumerate(OUTER))
+        first, second = (
+            _train(place, f"store-{number}", environment)
+            for number, environment in enumerate(ENVIRONMENTS)
+        )
     if "error" in first:
         return Row(short, dataset, "-", "none", first["error"])
     stable = "yes" if first["digest"] == second["digest"] else "**no**"
@@ -89,40 +83,38 @@ def table(rows: list[Row]) -> str:
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _train(place: Path, store: str, outer: dict[str, str]) -> dict[str, Any]:
-    done = subprocess.run(
+def _train(place: Path, store: str, environment: dict[str, str]) -> dict[str, Any]:
+    process = subprocess.run(
         [sys.executable, "-m", "artifact_pipeline", "train", "config.json", "--json", "--store",
          store],
         cwd=place,
-        env={**os.environ, **outer, "PYTHONPATH": str(ROOT / "src"),
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT / "src"),
              "XDG_STATE_HOME": str(place / "state")},
         capture_output=True,
         check=False,
     )  # fmt: skip
-    answer: dict[str, Any] = json.loads(done.stdout)
-    if done.returncode:
-        said = answer["error"]["message"]
-        refused = re.search(r"\((.*)\)$", said)
-        return {"error": (refused[1] if refused else said)[:160].replace("|", "/")}
+    answer: dict[str, Any] = json.loads(process.stdout)
+    if process.returncode:
+        message = answer["error"]["message"]
+        reason = re.search(r"\((.*)\)$", message)
+        return {"error": (reason[1] if reason else message)[:160].replace("|", "/")}
     manifest = json.loads((place / answer["artifact"] / "manifest.json").read_bytes())
     record = json.loads((place / answer["record"]).read_bytes())
     gives = manifest["interface"]["outputs"][-1]["name"] != "label"
-    apart = f"{record['parity_measured']:.1e}" if gives else "labels alone"
+    apart = f"{record['parity_measured']:.1e}" if gives else "labels only"
     return {"digest": answer["digest"], "form": manifest["parity"]["form"], "apart": apart}
 
 
 def main() -> None:
     """Measure, print each row, and write the table where all were measured."""
-    chosen = sys.argv[1:] or list(names())
-    rows = []
-    for name in chosen:
-        rows.append(measure(name))
-        print(" | ".join(rows[-1]), flush=True)
-    if not sys.argv[1:]:
-        page = PAGE.read_text("utf-8")
-        before, _, rest = page.partition(START)
-        after = rest.partition(END)[2]
-        PAGE.write_text(f"{before}{START}\n\n{table(rows)}\n\n{END}{after}", "utf-8")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stability")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--log", type=Path, help="append results here, and skip those it holds")
+    options = parser.parse_args()
+    names = options.names or [*sweep.estimators("classifier"), *sweep.estimators("regressor")]
+    rows = sweep.run([(name,) for name in names], lambda case: measure(*case), log=options.log)
+    if not options.names:
+        sweep.write_table("stability", table([Row(*row) for row in rows]))
 
 
 if __name__ == "__main__":

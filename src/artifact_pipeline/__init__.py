@@ -53,15 +53,14 @@ if TYPE_CHECKING:
     from artifact_pipeline.store.access import (
         check_integrity,
         open_trusted,
-        require_signature,
         sign,
-        signer_of,
     )
     from artifact_pipeline.store.check import HealthReport, examine
+    from artifact_pipeline.store.journal import Promotion
     from artifact_pipeline.store.pickles import load_model, save_model
+    from artifact_pipeline.store.policy import require_signature, signer_of
     from artifact_pipeline.store.promotion import promote, promotions
     from artifact_pipeline.store.queries import artifacts, diff, runs, show
-    from artifact_pipeline.store.store import Promotion
     from artifact_pipeline.verification.signatures import (
         Certificates,
         Identity,
@@ -136,17 +135,20 @@ _MODULES = {
     "store.access": (
         "check_integrity",
         "open_trusted",
-        "require_signature",
         "sign",
-        "signer_of",
     ),
     "store.check": (
         "HealthReport",
         "examine",
     ),
+    "store.journal": ("Promotion",),
     "store.pickles": (
         "load_model",
         "save_model",
+    ),
+    "store.policy": (
+        "require_signature",
+        "signer_of",
     ),
     "store.promotion": (
         "promote",
@@ -158,7 +160,6 @@ _MODULES = {
         "runs",
         "show",
     ),
-    "store.store": ("Promotion",),
     "verification.signatures": (
         "Certificates",
         "Identity",

@@ -172,9 +172,9 @@ def test_the_table_of_a_run_in_a_folder_that_is_not_utf_8_is_named_with_data(tmp
 
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 ENDS = {
-    "SIGTERM": (143, b"terminated; what was stored before is as it was\n"),
-    "SIGHUP": (129, b"terminated; what was stored before is as it was\n"),
-    "SIGINT": (130, b"\ninterrupted; what was stored before is as it was\n"),
+    "SIGTERM": (143, b"terminated; stored artifacts are unchanged\n"),
+    "SIGHUP": (129, b"terminated; stored artifacts are unchanged\n"),
+    "SIGINT": (130, b"\ninterrupted; stored artifacts are unchanged\n"),
     "SIGKILL": (-9, b""),
 }
 
@@ -262,7 +262,7 @@ def test_a_trainer_that_fails_unforeseen_is_said_to_be_a_bug_and_not_to_be_kille
         "    import sklearn.naive_bayes as n\n"
         "    def fit(self, X, y): raise ZeroDivisionError('nobody\\nexpected this')\n"
         "    import artifact_pipeline.builder.training.train as learning\n"
-        "    learning.learn = lambda prepared: fit(None, None, None)\n"
+        "    learning.train = lambda prepared: fit(None, None, None)\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(project / "site"), str(ROOT / "src")])}
     done = call(

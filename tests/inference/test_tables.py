@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from msgspec import UNSET
 
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import tables
@@ -32,10 +32,10 @@ VALUES += [
     {"a": 1},
 ]
 KINDS = [
-    ("text", UNSET),
-    ("number", UNSET),
-    ("date", UNSET),
-    ("boolean", UNSET),
+    ("text", None),
+    ("number", None),
+    ("date", None),
+    ("boolean", None),
     ("number", ColumnFormat(unit="$")),
     ("date", ColumnFormat(date="%Y%m%d")),
 ]
@@ -45,7 +45,7 @@ def column(kind, form):
     return ColumnSpec("k", kind, True, True, None, form)
 
 
-def read(data, kind="text", form=UNSET):
+def read(data, kind="text", form=None):
     found = tables.read(data, "n.jsonl", "jsonl", Csv(), [column(kind, form)], None)
     return [None if value != value else value for value in found.columns[0].tolist()]
 
@@ -110,8 +110,8 @@ def test_json_that_is_not_nested_deep_is_read_whatever_its_texts_hold():
 
 
 def test_the_columns_of_a_data_frame_are_read_as_those_of_a_table():
-    def of(values, kind, form=UNSET):
-        formats = {} if form is UNSET else {"k": form}
+    def of(values, kind, form=None):
+        formats = {} if form is None else {"k": form}
         [found] = frames.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats)
         return [None if value != value else value for value in found.tolist()]
 
@@ -132,12 +132,12 @@ def test_the_columns_of_a_data_frame_are_read_as_those_of_a_table():
         (
             ["31/01/2026"],
             "date",
-            UNSET,
+            None,
             "X, row 1, column 'k': found '31/01/2026', expected a date",
         ),
         (["$5", "5 €"], "number", price, "X, row 2, column 'k': found '5 €'"),
-        (["1_000"], "number", UNSET, "found '1_000', expected a number"),
-        ([{}, "5"], "number", UNSET, "the column 'k' holds no numbers"),
+        (["1_000"], "number", None, "found '1_000', expected a number"),
+        ([{}, "5"], "number", None, "the column 'k' holds no numbers"),
     ):
         with pytest.raises(DataError) as caught:
             of(values, kind, form)

@@ -47,7 +47,7 @@ def test_an_index_that_names_another_artifact_is_not_believed(project, digits):
     """A store from a cache that somebody else wrote: the recipe's digest points at their model."""
     assert call("train", write(project, QUICK), cwd=project).code == 0
     ours = call("recipe", "--json", cwd=project).json["recipe_digest"].removeprefix("sha256:")
-    theirs = Store(project / "artifacts").alias("latest")
+    theirs = Store(project / "artifacts").aliases.get("latest")
     (project / "artifacts" / "recipes" / ours).write_text(theirs)
     done = call("train", "--json", cwd=project)
     assert not done.json["cached"] and done.json["digest"] == digits.digest
@@ -66,13 +66,13 @@ def test_force_that_finds_other_bytes_exits_1_and_keeps_what_was_there(project, 
     """What stands in for another outcome is a forged artifact under the same recipe."""
     first = call("run", write(project, QUICK), "--json", cwd=project).json
     store = Store(project / "artifacts")
-    copy = Path(shutil.copytree(store.folder(first["digest"]), project / "copy"))
+    copy = Path(shutil.copytree(store.artifacts.path(first["digest"]), project / "copy"))
     forged = reseal(copy, "model.onnx", (copy / "model.onnx").read_bytes() + b"\0")
-    copy.rename(store.folder(forged))
-    store.index(first["recipe_digest"], forged)
+    copy.rename(store.artifacts.path(forged))
+    store.recipes.set(first["recipe_digest"], forged)
     done = call("run", "config.json", "--force", "--json", cwd=project)
     assert done.code == 1 and done.json["error"]["kind"] == "reproduction"
-    assert store.artifact_of(first["recipe_digest"]) == forged
+    assert store.recipes.get(first["recipe_digest"]) == forged
 
 
 def test_a_missed_gate_exits_1_keeps_the_record_and_moves_no_alias(project, digits):
@@ -81,12 +81,12 @@ def test_a_missed_gate_exits_1_keeps_the_record_and_moves_no_alias(project, digi
     done = call("run", write(project, config), "--json", cwd=project)
     assert done.code == done.json["exit_code"] == 1
     assert done.json["error"]["kind"] == "gate"
-    assert done.json["error"]["message"] == ("test.accuracy is 0.9667, below the least of 0.999")
+    assert done.json["error"]["message"] == ("test.accuracy is 0.9667, below the minimum of 0.999")
     assert [gate["passed"] for gate in done.json["gates"]] == [False, True]
     assert names(done.json["jobs"]) == [("test", "done"), ("train", "failed")]
     record = call("list", "--json", cwd=project).json["runs"][0]
     assert record["outcome"] == "gate-missed" and record["artifact"] == done.json["digest"]
-    assert Store(project / "artifacts").aliases() == {"latest": digits.digest}
+    assert Store(project / "artifacts").aliases.all() == {"latest": digits.digest}
     assert "MISSED by -0.0323" in call("run", "config.json", cwd=project).out
 
 

@@ -181,14 +181,14 @@ def test_the_reference_names_every_key_and_every_metric():
     text = (ROOT / "docs" / "config.md").read_text("utf-8")
     named = [
         *loader.SHORT_KEYS,
-        *(f"data.{key}" for key in schema.Data.__struct_fields__),
+        *(f"data.{key}" for key in schema.DataSection.__struct_fields__),
         *(f"data.csv.{key}" for key in schema.Csv.__struct_fields__),
-        *(f"split.{key}" for key in schema.SplitConfig.__struct_fields__),
-        *(f"model.{key}" for key in schema.ModelConfig.__struct_fields__),
-        *(f"search.{key}" for key in schema.Search.__struct_fields__),
-        *(f"evaluation.{key}" for key in schema.EvaluationConfig.__struct_fields__),
-        *schema.Gate.__struct_fields__,
-        *schema.Config.__struct_fields__,
+        *(f"split.{key}" for key in schema.SplitSection.__struct_fields__),
+        *(f"model.{key}" for key in schema.ModelSection.__struct_fields__),
+        *(f"search.{key}" for key in schema.SearchSection.__struct_fields__),
+        *(f"evaluation.{key}" for key in schema.EvaluationSection.__struct_fields__),
+        *schema.GateSection.__struct_fields__,
+        *schema.ConfigFile.__struct_fields__,
     ]
     for key in named:
         assert f"`{key}`" in text or f"`{key}." in text, key

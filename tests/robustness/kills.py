@@ -92,7 +92,7 @@ def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
         whole("killed.json", "--force")
         _examine(figures, store, known)
         known = _known(store)
-        left = [path.name for path in store.entries("staging")]
+        left = [path.name for path in store.folder.entries("staging")]
         left += [path.name for path in (place / "state").rglob("staging/*")]
         figures.left += len(left)
         figures.examples += left
@@ -100,11 +100,11 @@ def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
 
 
 def _known(store: Store) -> tuple[list[str], dict[str, Any]]:
-    return store.artifacts(), {run.run: run.outcome for run in runs(store=store.root)}
+    return store.artifacts.digests(), {run.run: run.outcome for run in runs(store=store.root)}
 
 
 def _examine(figures: Figures, store: Store, known: tuple[list[str], dict[str, Any]]) -> None:
-    targets = [*store.artifacts(), *store.aliases().values()]
+    targets = [*store.artifacts.digests(), *store.aliases.all().values()]
     for digest in targets:
         try:
             open_trusted(digest, store=store.root)

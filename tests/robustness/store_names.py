@@ -217,9 +217,9 @@ def _prepared(store: Path, folder: Path) -> Store:
 
 
 def _try(figures: Figures, store: Store, name: str, kind: str, spoil: Spoil) -> None:
-    [digest] = store.artifacts()
+    [digest] = store.artifacts.digests()
     recipe = api.check_integrity("latest", store=store.root).manifest.recipe_digest
-    [run] = store.run_records()
+    [run] = store.journal.run_files()
     if "{" in name:
         name = name.format(digest=digest[7:], recipe=recipe[7:], run=run.stem)
     path, outside = store.root / name, store.root.parent / "outside"
@@ -273,11 +273,13 @@ def _calls(store: Store) -> list[Callable[[], object]]:
         lambda: msgspec.json.encode(api.artifacts(store=root)),
         lambda: msgspec.json.encode(api.runs(store=root)),
         lambda: msgspec.json.encode(api.show("latest", store=root)),
-        lambda: [store.artifact_of(f"sha256:{path.name}") for path in store.entries("recipes")],
+        lambda: [
+            store.recipes.get(f"sha256:{path.name}") for path in store.folder.entries("recipes")
+        ],
         lambda: api.promotions(store=root),
         lambda: api.promote("latest", store=root),
-        store.sweep,
-        lambda: store.set_alias("latest", store.artifacts()[0]),
+        store.folder.sweep,
+        lambda: store.aliases.set("latest", store.artifacts.digests()[0]),
     ]
 
 

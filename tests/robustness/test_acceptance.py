@@ -16,14 +16,14 @@ COMMON = [
 
 @pytest.mark.parametrize(("name", "way", "target"), COMMON)
 def test_what_people_build_most_is_sealed_and_answers_alike(name, way, target):
-    found = outcome(name, way, target)
-    assert found.form not in ("refused", "fault"), found
+    result = outcome(name, way, target)
+    assert result.form not in ("refused", "fault"), result
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "way", "target"), SAMPLE)
 def test_every_estimator_is_sealed_or_refused_in_a_sentence(name, way, target):
-    found = outcome(name, way, target)
-    assert found.form != "fault", found
-    assert "\n" not in found.said and "Traceback" not in found.said
+    result = outcome(name, way, target)
+    assert result.form != "fault", result
+    assert "\n" not in result.reason and "Traceback" not in result.reason

@@ -1,6 +1,6 @@
 """Generated pipelines and rows: a sealed artifact answers as its estimator, or refuses by name.
 
-`python -m benchmarks.differential SECONDS` does the same for as long as it is told.
+`python -m benchmarks.differential SECONDS` does the same for as long as it says.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ def store(tmp_path_factory) -> Path:
 
 @settings(max_examples=3, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**32 - 1))
-@example(seed=20261158)  # a sigma at the end of a word, which no label of the proof told
+@example(seed=20261158)  # a sigma at the end of a word; no label of the proof showed it
 def test_a_sealed_pipeline_answers_as_its_estimator_does(store, seed):
-    found = compare(seed, store)
-    assert not found.faults, found
+    comparison = compare(seed, store)
+    assert not comparison.faults, comparison
 
 
 @pytest.mark.slow
 @settings(max_examples=60, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_many_sealed_pipelines_answer_as_their_estimators_do(store, seed):
-    found = compare(seed, store)
-    assert not found.faults, found
+    comparison = compare(seed, store)
+    assert not comparison.faults, comparison

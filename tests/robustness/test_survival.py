@@ -64,7 +64,7 @@ def test_a_full_disk_fails_with_5_and_loses_nothing(project, disk, digits, free)
     assert done.code == 5 and "No space left on device" in done.err
     one_line(done)
     verify(disk / "artifacts" / digits.folder.name, digits.digest)
-    assert Store(disk / "artifacts").aliases() == {"latest": digits.digest}
+    assert Store(disk / "artifacts").aliases.all() == {"latest": digits.digest}
     assert all(run.outcome != "unreadable" for run in runs(store=disk / "artifacts"))
     (disk / "filler").unlink()
     again = call("run", project / "config.json", "--store", disk / "artifacts", cwd=project)
@@ -112,7 +112,7 @@ def test_a_clock_that_was_set_back_changes_nothing_but_the_times(project, digits
     assert done.code == 0, done.err
     listed = call("list", "--json", cwd=project).json
     assert len(listed["runs"]) == 2 and len(listed["artifacts"]) == 2
-    assert Store(project / "artifacts").alias("latest") == done.json["digest"]
+    assert Store(project / "artifacts").aliases.get("latest") == done.json["digest"]
     assert call("doctor", cwd=project).code == 0
 
 

@@ -33,7 +33,7 @@ def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, di
 
     assert each() == [4] * 5
     for digest in (None, api.check_integrity(pickle.parent).manifest.files[-1].sha256):
-        with pytest.raises(VerificationError, match="a signature is asked for"):
+        with pytest.raises(VerificationError, match="a signature is required"):
             api.load_model(pickle, digest)
     api.sign("latest", key=keys / "other.pem")
     assert each() == [4] * 5
@@ -49,7 +49,7 @@ def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, di
 def test_a_policy_that_cannot_be_read_is_not_taken_for_none(store, policy):
     (store / "trust.json").write_bytes(policy)
     done = call("infer", "latest", cwd=store.parent)
-    assert done.code == 5 and "is no policy" in done.err and done.err.count("\n") == 1
+    assert done.code == 5 and "is not a policy" in done.err and done.err.count("\n") == 1
 
 
 def test_a_policy_that_was_replaced_and_is_put_back_vouches_for_nothing(
@@ -128,11 +128,11 @@ def test_what_lies_in_a_store_is_under_its_policy_however_it_is_named(
     monkeypatch.chdir(store.parent)
     monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", "another")
     place = way(store, digits.folder.name)
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.open_artifact(place)
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.open_trusted(place, digits.digest)
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.load_model(f"{place}/model_train.pkl")
     api.sign(Path(place).resolve(), key=keys / "ours.pem", store="artifacts")
     assert api.open_trusted(place)
@@ -156,7 +156,7 @@ def test_both_the_store_in_use_and_the_one_that_it_lies_in_are_asked(store, digi
 def test_a_link_to_a_pickle_in_a_store_is_under_its_policy(store, digits, monkeypatch):
     monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", str(store.parent / "another"))
     path = link(store.parent / "m.pkl", store / digits.folder.name / "model_train.pkl")
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.load_model(path)
 
 

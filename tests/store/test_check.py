@@ -47,9 +47,9 @@ SPOIL = {
         lambda s, d: next((s.root / "recipes").iterdir()).write_bytes(b""), "names no artifact"),
     "a lost index": (lambda s, d: shutil.rmtree(s.root / "recipes"), "is missing: the recipe of"),
     "a corrupt record": (
-        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"{"), "is no record"),
+        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"{"), "is not a record"),
     "a record that is a list": (
-        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"[]"), "is no record"),
+        lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"[]"), "is not a record"),
     "the report of nothing": (
         lambda s, d: (s.root / ("1" * 64 + ".html")).write_text("x"), "the report of no"),
     "what a dead writer left": (
@@ -58,7 +58,7 @@ SPOIL = {
 
 
 def store_folder(store, digits):
-    return store.folder(digits.digest)
+    return store.artifacts.path(digits.digest)
 
 
 @pytest.mark.parametrize(("spoil", "wrong"), SPOIL.values(), ids=SPOIL)
@@ -66,16 +66,16 @@ def test_what_is_wrong_is_said_and_repaired_without_loss(store, digits, spoil, w
     spoil(store, digits)
     before = everything(store)
     found = examine(store.root)
-    assert not found.sound and wrong in found.findings[0].wrong and found.findings[0].remedy
+    assert not found.healthy and wrong in found.findings[0].wrong and found.findings[0].remedy
     assert everything(store) == before  # looking changes nothing
     mended = examine(store.root, repair=True)
-    assert mended.sound and len(mended.findings) >= len(found.findings)
+    assert mended.healthy and len(mended.findings) >= len(found.findings)
     again = examine(store.root, repair=True)
-    assert again.sound
+    assert again.healthy
     assert examine(store.root).findings == []
-    whole = digits.digest in store.artifacts()
+    whole = digits.digest in store.artifacts.digests()
     if whole:
-        verify(store.folder(digits.digest), digits.digest)
+        verify(store.artifacts.path(digits.digest), digits.digest)
     aside = (
         list((store.root / "set-aside").iterdir()) if (store.root / "set-aside").exists() else []
     )
@@ -84,12 +84,12 @@ def test_what_is_wrong_is_said_and_repaired_without_loss(store, digits, spoil, w
 
 def test_a_sound_store_is_sound(store):
     done = call("doctor", cwd=store.root.parent)
-    assert done.code == 0 and "1 artifacts verify" in done.out and "nothing is wrong" in done.out
+    assert done.code == 0 and "1 artifact verified" in done.out and "no problems found" in done.out
     assert call("doctor", "--json", cwd=store.root.parent).json["findings"] == []
 
 
 def test_the_command_says_what_it_would_do_and_then_does_it(store, digits):
-    (store.folder(digits.digest) / "README.md").unlink()
+    (store.artifacts.path(digits.digest) / "README.md").unlink()
     done = call("doctor", cwd=store.root.parent)
     assert done.code == 1 and "README.md: is missing" in done.out and "to do: set it" in done.out
     assert done.err.startswith("error: artifacts: ") and done.err.count("\n") == 1
@@ -107,14 +107,14 @@ def test_the_command_says_what_it_would_do_and_then_does_it(store, digits):
 def test_a_policy_is_never_repaired_away(store, policy):
     (store.root / "trust.json").write_bytes(policy)
     found = examine(store.root, repair=True)
-    assert not found.sound and "is no policy" in found.findings[0].wrong
+    assert not found.healthy and "is not a policy" in found.findings[0].wrong
     assert (store.root / "trust.json").read_bytes() == policy
 
 
 def test_what_somebody_else_put_there_is_left_alone(store):
     (store.root / "notes.txt").write_text("mine")
     found = examine(store.root, repair=True)
-    assert [one.path for one in found.findings] == ["notes.txt"] and not found.sound
+    assert [one.path for one in found.findings] == ["notes.txt"] and not found.healthy
     assert (store.root / "notes.txt").read_text() == "mine"
 
 

@@ -40,7 +40,7 @@ def test_an_alias_moves_and_keeps_who_when_and_from_what(two, tmp_path):
     )  # fmt: skip
     told = call("promote", second[7:19], cwd=tmp_path)
     assert told.code == 0 and f"instead of {first}" in told.out
-    assert Store().alias("champion") == second
+    assert Store().aliases.get("champion") == second
     newest, oldest = api.promotions()
     assert newest.instead_of == first and oldest.instead_of is None
     assert newest.by and newest.when.endswith("+00:00")
@@ -55,15 +55,15 @@ def test_an_alias_of_ones_own_and_none_that_is_wrong(two, tmp_path):
     for alias in ("latest", "Blue", "../x", "", "a" * 100, "a b", "\x1b[2J"):
         done = call("promote", "latest", "--as", alias, cwd=tmp_path)
         assert done.code == 2 and done.err.count("\n") == 1 and "\x1b" not in done.err
-    assert set(Store().aliases()) == {"latest", "blue"}
+    assert set(Store().aliases.all()) == {"latest", "blue"}
 
 
 def test_what_is_not_there_not_whole_or_elsewhere_is_not_promoted(two, tmp_path, digits):
     with pytest.raises(ArtifactNotFound):
         api.promote("challenger")
-    with pytest.raises(CallError, match="lies in no store"):
+    with pytest.raises(CallError, match="is not an artifact of the store"):
         api.promote(digits.folder, store=tmp_path / "empty")
-    (Store().folder(two[0]) / "model.onnx").write_bytes(b"")
+    (Store().artifacts.path(two[0]) / "model.onnx").write_bytes(b"")
     assert call("promote", two[0][7:19], cwd=tmp_path).code == 4
     assert api.promotions() == []
 
@@ -71,19 +71,22 @@ def test_what_is_not_there_not_whole_or_elsewhere_is_not_promoted(two, tmp_path,
 def test_a_move_at_the_same_moment_is_refused_and_not_overwritten(two, tmp_path):
     first, second = two
     api.promote(first)
-    with Store().turn("champion"):
+    with Store().journal.alias_lock("champion"):
         done = call("promote", second, cwd=tmp_path)
-        assert done.code == 5 and "somebody else moves champion" in done.err
+        assert (
+            done.code == 5
+            and "alias 'champion' is locked by another process; try again" in done.err
+        )
         assert call("promote", second, "--as", "other", cwd=tmp_path).code == 0
-    assert Store().alias("champion") == first
+    assert Store().aliases.get("champion") == first
     api.promote(second)
-    assert Store().alias("champion") == second
+    assert Store().aliases.get("champion") == second
 
 
 def test_who_dies_in_the_middle_holds_nobody_up(two):
     code = (
         "import os\nfrom artifact_pipeline.store.store import Store\n"
-        "with Store().turn('champion'): os._exit(1)"
+        "with Store().journal.alias_lock('champion'): os._exit(1)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 1
     assert api.promote(two[0]).instead_of is None
@@ -96,7 +99,7 @@ def test_a_spoilt_record_is_said_and_can_be_set_aside(two, tmp_path):
     with pytest.raises(StoreError, match="doctor --repair"):
         api.promotions()
     assert call("doctor", "--repair", cwd=tmp_path).code == 0
-    assert api.promotions() == [] and Store().alias("champion") == two[0]
+    assert api.promotions() == [] and Store().aliases.get("champion") == two[0]
     path.write_text(json.dumps({"alias": 1}))
-    with pytest.raises(StoreError, match="is no record: Expected"):
+    with pytest.raises(StoreError, match="is not a record: Expected"):
         api.promotions()

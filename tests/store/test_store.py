@@ -30,9 +30,9 @@ def files_of(digits):
 def test_an_artifact_is_found_by_alias_digest_start_and_folder(store, digits):
     hex_digits = digits.digest.removeprefix("sha256:")
     for name in ("latest", digits.digest, hex_digits, hex_digits[:8], f"sha256:{hex_digits[:12]}"):
-        assert store.find(name) == (store.folder(digits.digest), digits.digest)
-    assert store.find(digits.folder) == (digits.folder, None)
-    assert store.find(str(digits.folder)) == (digits.folder, None)
+        assert store.resolve(name) == (store.artifacts.path(digits.digest), digits.digest)
+    assert store.resolve(digits.folder) == (digits.folder, None)
+    assert store.resolve(str(digits.folder)) == (digits.folder, None)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_an_artifact_is_found_by_alias_digest_start_and_folder(store, digits):
 )
 def test_what_names_nothing_is_a_wrong_call(store, name):
     with pytest.raises(ArtifactNotFound, match="artifact-pipeline list") as caught:
-        store.find(name)
+        store.resolve(name)
     assert "\x1b" not in str(caught.value)
 
 
@@ -48,32 +48,47 @@ def test_the_start_of_two_digests_is_refused(tmp_path):
     for digest in (ONE, TWO):
         (tmp_path / digest.removeprefix("sha256:")).mkdir()
     with pytest.raises(CallError, match="the start of 2 digests; give more digits"):
-        Store(tmp_path).find("a" * 8)
+        Store(tmp_path).resolve("a" * 8)
 
 
 def test_seven_digits_are_too_few(store, digits):
     with pytest.raises(ArtifactNotFound):
-        store.find(digits.digest[7:14])
+        store.resolve(digits.digest[7:14])
+
+
+def test_an_added_artifact_is_found_by_its_recipe(digits, tmp_path):
+    store = Store(tmp_path)
+    added = store.add(files_of(digits))
+    found = store.find(added.manifest.recipe_digest)
+    assert found is not None and found.digest == digits.digest
+    assert store.find(ONE) is None
+
+
+def test_an_index_entry_of_another_recipe_finds_nothing(digits, tmp_path):
+    store = Store(tmp_path)
+    store.add(files_of(digits))
+    store.recipes.set(ONE, digits.digest)
+    assert store.find(ONE) is None
 
 
 def test_a_moved_alias_names_the_new_artifact_and_no_other(tmp_path):
     store = Store(tmp_path)
-    store.set_alias("latest", ONE)
-    store.set_alias("latest", TWO)
-    assert store.aliases() == {"latest": TWO}
+    store.aliases.set("latest", ONE)
+    store.aliases.set("latest", TWO)
+    assert store.aliases.all() == {"latest": TWO}
 
 
 def test_an_alias_that_holds_no_digest_names_nothing(store):
     (store.root / "aliases" / "latest").write_bytes(b"../../etc")
-    assert store.alias("latest") is None
+    assert store.aliases.get("latest") is None
     with pytest.raises(StoreError, match="holds no digest"):
-        store.find("latest")
+        store.resolve("latest")
 
 
 def test_an_artifact_that_was_broken_is_put_right_by_adding_it_again(store, digits):
-    (store.folder(digits.digest) / "model.onnx").write_bytes(b"")
-    assert store.add(files_of(digits)) == digits.digest
-    verify(store.folder(digits.digest), digits.digest)
+    (store.artifacts.path(digits.digest) / "model.onnx").write_bytes(b"")
+    assert store.add(files_of(digits)).digest == digits.digest
+    verify(store.artifacts.path(digits.digest), digits.digest)
     assert list((store.root / "staging").iterdir()) == []
 
 
@@ -90,7 +105,7 @@ def test_what_a_dead_writer_left_is_swept_and_a_living_ones_kept(tmp_path):
         folder.mkdir(parents=True)
         (folder / "half").write_text("x")
     os.utime(elsewhere, (0, 0))
-    Store(tmp_path).sweep()
+    Store(tmp_path).folder.sweep()
     assert [path.name for path in staging.iterdir()] == [living.name]
 
 
@@ -109,7 +124,7 @@ def test_a_store_that_is_not_there_is_empty(tmp_path):
 
 
 def test_a_broken_artifact_is_listed_as_broken(store, digits):
-    (store.folder(digits.digest) / "README.md").unlink()
+    (store.artifacts.path(digits.digest) / "README.md").unlink()
     done = call("list", "--json", cwd=store.root.parent)
     assert done.code == 0
     assert "is missing" in done.json["artifacts"][0]["broken"]

@@ -3,7 +3,7 @@
 import msgspec
 
 from artifact_pipeline.builder.artifact import manifest as manifests
-from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import ModelConfig, Step
 from artifact_pipeline.builder.formats import skops_format as form
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import ImportedFrom

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import artifact_pipeline as api
-from artifact_pipeline.errors import CallError, StoreError, VerificationError
+from artifact_pipeline.errors import MissingDependency, StoreError, VerificationError
 from tests.support.command import call
 from tests.support.configs import QUICK, write
 from tests.support.keys import pair
@@ -123,7 +123,7 @@ def test_a_removed_signature_exits_4_where_one_is_asked_for(signed, keys, tmp_pa
     (signed / "model.sig").unlink()
     for command in ("verify", "infer"):
         done = call(command, signed, "--public-key", keys / "ours.pub", cwd=tmp_path)
-        assert done.code == 4 and "a signature is asked for" in done.err
+        assert done.code == 4 and "a signature is required" in done.err
     assert call("infer", signed, cwd=tmp_path).code == 0
 
 
@@ -252,7 +252,7 @@ def test_sigstore_out_of_reach_exits_5(signed, tmp_path):
 def test_without_the_extra_the_error_names_it(copied, keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing", None)
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
-    with pytest.raises(CallError, match=r"pip install 'artifact-pipeline\[sign\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'artifact-pipeline\[sign\]'"):
         api.sign(copied, key=keys / "ours.pem")
 
 

@@ -1,27 +1,23 @@
-"""The files of an artifact, from a recipe and a trainer that is ready to train it."""
+"""The files of an artifact, built from a recipe by a trainer process."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder import numeric_profile
-from artifact_pipeline.builder.artifact import manifest as manifests
-from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
-from artifact_pipeline.builder.data.dataset import Image
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
 
 _NATIVE = (
-    "no numeric profile can be held on this machine (another BLAS, or an unknown CPU), so the "
-    "bytes of this artifact are promised on this machine only."
+    "this machine supports no numeric profile (another BLAS, or an unknown CPU), so the bytes of "
+    "this artifact are promised on this machine only."
 )
 
 
 class Built(NamedTuple):
-    """An artifact's files, and what was seen while they were made."""
+    """The files of an artifact, and the findings of its training."""
 
     files: dict[str, bytes]
     trained: Trained
@@ -31,52 +27,52 @@ class Built(NamedTuple):
 
 
 def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None = None) -> Built:
-    """Return the files of a new artifact: trained by the trainer, proven here, sealed.
+    """Train a model, prove an open form of it and seal both as the files of an artifact.
 
-    `where` names the model in errors. `warning` says why the recipe's numeric profile is only
-    that of this machine, where that is known.
+    Args:
+        recipe: The recipe.
+        trainer: A trainer process that has checked the recipe's config.
+        where: The model's name in errors.
+        warning: Why the recipe's numeric profile is `native`, if that is known.
 
     Raises:
-        ConfigError: if the estimator cannot be fitted, or has no open form that can be proven.
-        TrainerDied: if the trainer ends.
+        ConfigError: If the estimator cannot be fitted, or no open form of it can be proven.
+        TrainerDied: If the trainer process ends.
     """
     trained = trainer.train()
     from artifact_pipeline.builder.artifact.seal import seal
     from artifact_pipeline.builder.formats import parity
 
-    said, edges = trained.said, trained.edges
+    result, edges = trained.result, trained.edges
     form, model, proof = parity.prove(
         trainer.forms(), trained.rows, trained.outputs, where, edges, recipe=recipe
     )
-    metrics, doubts = trainer.measure(proof.outputs)
-    columns: list[manifests.ColumnSpec] | UnsetType = UNSET
-    if "columns" in said:
-        known = msgspec.convert(said["columns"], list[manifests.ColumnSpec])
-        columns = parity.taken(known, proof, edges)
-    warnings = [*said["warnings"], *doubts]
+    measured = trainer.measure(proof.outputs)
+    warnings = [*result.warnings, *measured.warnings]
     if recipe.numerics.profile == numeric_profile.NATIVE:
         warnings.append(warning or _NATIVE)
     if not isinstance(proof.parity.reason, UnsetType):
         warnings.append(f"{proof.parity.reason}.")
+    is_table = result.columns is not None
     interface = parity.interface(
         form,
         trained.rows,
-        said["features"],
-        said["labels"],
-        said["label_names"],
+        result.features,
+        result.labels,
+        result.label_names,
         trained.outputs,
-        msgspec.convert(said["image"], Image | None),
-        columns,
-        UNSET if "columns" in said else parity.limits(proof, edges),
+        result.image,
+        UNSET if result.columns is None else parity.taken(result.columns, proof, edges),
+        UNSET if is_table else parity.limits(proof, edges),
     )
     files = seal(
         recipe,
-        msgspec.convert(said["split"], manifests.SplitSummary),
-        metrics,
+        result.split,
+        measured.metrics,
         interface,
         proof.parity,
-        msgspec.convert(said["evaluation"], EvaluationReport),
+        result.evaluation,
         model,
         trained.pickle,
     )
-    return Built(files, trained, warnings, proof.measured)
+    return Built(files=files, trained=trained, warnings=warnings, parity_measured=proof.measured)

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.artifact.manifest import Manifest
+from artifact_pipeline.builder.artifact.manifest import Manifest, RowCounts, SplitSummary
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.config.resolved import (
+    BundledData,
+    DataConfig,
+    SplitConfig,
+    resolve_data,
+)
+from artifact_pipeline.builder.config.schema import DataSection
 from artifact_pipeline.builder.data import bundled, loader, split, table_files
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.store.access import Reference
-from artifact_pipeline.store.records import read_past
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +45,8 @@ def rows_of(
     found = _data(source(made, digest, data, store))
     rows = loader.load(found, split_of(made), made.data.schema.target, known=made.data)
     parts = split.split(rows, split_of(made))
-    if parts.summary() != msgspec.to_builtins(manifest.split):
+    counts = RowCounts(len(parts.y_train), len(parts.y_test))
+    if SplitSummary(counts, parts.indices_digest()) != manifest.split:
         raise DataError(
             "splits into other rows than the manifest says; install the versions that the "
             "recipe names",
@@ -59,43 +64,38 @@ def source(
         DataError: for a table whose place is neither given nor known from a run record.
     """
     known = recipe.data
-    if recipe.brought is not UNSET:
+    if recipe.brought is not None:
         raise DataError(
             "was fitted elsewhere, and the rows that measured it were not kept; name rows to "
             "predict",
             where=digest,
         )
-    if isinstance(known.dataset, str):
+    if known.dataset is not None:
         found: dict[str, Any] = {"dataset": known.dataset}
-        found |= {} if isinstance(known.examples, UnsetType) else {"examples": known.examples}
-        return found
+        return found if known.examples is None else {**found, "examples": known.examples}
     place = data or _recorded(digest, store, where=f"data {known.title}")
     schema = known.schema
     found = {
         "path": str(place),
         "target": schema.named("target")[0],
         "drop": schema.named("unused"),
-        "columns": {
-            one.name: one.kind
-            for one in schema.columns or ()
-            if not isinstance(one.kind, UnsetType)
-        },
+        "columns": {one.name: one.kind for one in schema.columns or () if one.kind is not None},
         "examples": known.examples,
     }
     formats = {
         one.name: msgspec.to_builtins(one.format)
         for one in schema.columns or ()
-        if not isinstance(one.format, UnsetType)
+        if one.format is not None
     }
     if formats:
         found["formats"] = formats
-    if known.dropped is not UNSET:
+    if known.dropped is not None:
         found["missing_target"] = "drop"
     if ids := schema.named("id"):
         found["id"] = ids[0]
-    if known.positive is not UNSET:
+    if known.positive is not None:
         found["positive"] = known.positive
-    if not isinstance(known.table, UnsetType) and not isinstance(known.table.csv, UnsetType):
+    if known.table is not None and known.table.csv is not None:
         found["csv"] = msgspec.to_builtins(known.table.csv)
     return found
 
@@ -122,7 +122,7 @@ def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
 
 def place_of(digest: Digest, store: Reference | None) -> str | None:
     """Return where the newest run that has the artifact found its table."""
-    for run in read_past(Store(store)):
+    for run in Store(store).journal.runs():
         if run.artifact == digest and run.data:
             return run.data
     return None
@@ -133,9 +133,9 @@ def split_of(recipe: Recipe) -> SplitConfig:
     return msgspec.convert(msgspec.to_builtins(recipe.split), SplitConfig)
 
 
-def _data(found: dict[str, Any]) -> Data:
+def _data(found: dict[str, Any]) -> DataConfig:
     try:
-        return msgspec.convert(found, Data)
+        return resolve_data(msgspec.convert(found, DataSection))
     except msgspec.ValidationError as error:
         raise DataError(f"this release does not know it: {error}", where="data") from error
 
@@ -147,7 +147,7 @@ def check(recipe: Recipe, found: dict[str, Any]) -> None:
         DataError: otherwise.
     """
     data = _data(found)
-    if isinstance(data.path, UnsetType):
+    if isinstance(data, BundledData):
         digest = bundled.describe(data).digest
     else:
         paths = table_files.locate(data.path, "")

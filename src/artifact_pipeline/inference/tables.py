@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv, Kind
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.builder.data.number_limits import outside
 from artifact_pipeline.builder.data.table_reader import Raw
@@ -34,7 +35,7 @@ class Takes(Protocol):
     @property
     def categories(self) -> list[str] | None: ...
     @property
-    def format(self) -> ColumnFormat | UnsetType: ...
+    def format(self) -> ColumnFormat | None: ...
     @property
     def numbers(self) -> list[float] | UnsetType: ...
     @property
@@ -72,7 +73,7 @@ def read(
     columns = [column(one.name, one.kind, one.format) for one in takes]
     ids = None
     if id_column is not None and id_column in here:
-        ids = column(id_column, "text", UNSET).tolist()
+        ids = column(id_column, "text", None).tolist()
     unseen = check(columns, takes, place)
     extra = [one for one in here if one not in names and one != id_column]
     return Given(columns, None if ids is None else id_column, ids, extra, unseen)
@@ -83,7 +84,7 @@ def _reader(
 ) -> tuple[
     Callable[[int], str],
     Collection[str],
-    Callable[[str, Kind, ColumnFormat | UnsetType], NDArray[Any]],
+    Callable[[str, Kind, ColumnFormat | None], NDArray[Any]],
 ]:
     """Return the place of a row, the names of columns, and what reads one of them as a kind."""
     try:
@@ -103,9 +104,7 @@ def _reader(
     )
 
 
-def _joined(
-    parts: list[Raw], name: str, kind: Kind, form: ColumnFormat | UnsetType
-) -> NDArray[Any]:
+def _joined(parts: list[Raw], name: str, kind: Kind, form: ColumnFormat | None) -> NDArray[Any]:
     """Return the values of a column that is read in parts, each at its row."""
     import numpy as np
 

@@ -1,7 +1,7 @@
 """The ASGI application of one worker: from a request to its response.
 
-It is plain ASGI: framing, limits of a request's head and connections are the HTTP server's. A
-framework would cost more than all checks do.
+It is plain ASGI: the HTTP server is responsible for framing, connections and the limits of a
+request's head. A framework would take longer than all checks do.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from artifact_pipeline.builder.formats.base import Batch, Outputs
-from artifact_pipeline.serving import pages
 from artifact_pipeline.serving.executor import (
     LARGE_BODY,
     ON_LOOP,
     PredictionExecutor,
-    left_until,
     predict,
+    seconds_until,
 )
 from artifact_pipeline.serving.http import errors, routing
 from artifact_pipeline.serving.http.access import RequestGuard
 from artifact_pipeline.serving.http.access_log import AccessLog
 from artifact_pipeline.serving.http.body import (
+    IDENTITY,
     Body,
     Disconnected,
-    Memory,
+    MemoryBudget,
+    ReadDeadlines,
     Receive,
     decompress,
     encoding_of,
@@ -38,9 +38,10 @@ from artifact_pipeline.serving.http.body import (
 )
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.headers import Headers, check_json, json_length, select
-from artifact_pipeline.serving.http.response import JSON, Response, headers_of
+from artifact_pipeline.serving.http.response import Response, headers_of
 from artifact_pipeline.serving.metrics import MEDIA_TYPE, ServerMetrics
 from artifact_pipeline.serving.options import ServerOptions, is_local
+from artifact_pipeline.serving.page import page
 from artifact_pipeline.serving.protocols import open_inference, openapi, plain_rows
 from artifact_pipeline.serving.registry import ModelRegistry, ServedModel
 
@@ -48,30 +49,26 @@ ALIAS_POLL_SECONDS = 1.0
 LARGE_BODIES = 256 << 20
 """Bytes that the large bodies of a worker may occupy together, or eight of the largest."""
 
-_FAILED = Response(500, errors.document("the server failed on this request"))
+_FAILED = Response(status=500, content=errors.document("the server failed on this request"))
 _ENDED_EARLY = errors.document("the body ended early, or its chunks are malformed")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-class _Task(NamedTuple):
-    """Checked rows, and how their predictions are sent."""
-
-    batch: Batch
-    rows: int
-    respond: Callable[[Outputs], Response]
+Call = open_inference.Call | plain_rows.Call
+Read = Callable[[bytes, float | None], Call]
+"""Reads a body, decompressed, before a deadline on the clock of `time.monotonic`."""
 
 
 class Application:
-    """One worker's models, threads, and row of the metrics."""
+    """The application, with one worker's models, threads and metrics."""
 
     def __init__(self, options: ServerOptions) -> None:
         names = [spec.name for spec in options.models]
-        self.metrics = ServerMetrics(options.shared, names, options.workers)
+        self.metrics = ServerMetrics(options.shared, names, workers=options.workers)
         self._options = options
-        self._shelf = ModelRegistry(options.models, options.shared)
+        self._registry = ModelRegistry(options.models, options.shared)
         self._guard = RequestGuard(options)
         self._executor = PredictionExecutor(options.deadline, options.queue)
-        self._memory = Memory(max(LARGE_BODIES, 8 * options.max_body))
+        self._memory = MemoryBudget(max(LARGE_BODIES, 8 * options.max_body))
+        self._deadlines = ReadDeadlines(options.deadline)
         self._log = AccessLog() if options.access_log else None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -82,42 +79,48 @@ class Application:
             return
         start = time.perf_counter()
         self.metrics.begin()
+        body = Body(receive, self._memory, self._deadlines)
+        headers: Headers = {}
         response, counted = _FAILED, None
-        body = Body(receive, {}, self._memory)
         try:
             target = len(scope["raw_path"]) + len(scope["query_string"])
             headers = select(scope["headers"], target=target)
-            body = Body(receive, headers, self._memory)
-            response = await self._respond(scope, headers, body)
+            response = await self._respond(scope, headers, body=body)
         except Disconnected:
-            response = Response(400, _ENDED_EARLY, model=self._model_in(scope["path"]))
+            response = Response(
+                status=400, content=_ENDED_EARLY, model=self._model_name(scope["path"])
+            )
             counted = errors.GONE
         except HTTPError as error:
-            content = errors.document(error.message)
-            model = self._model_in(scope["path"])
-            response = Response(error.status, content, JSON, error.headers, model)
+            response = Response(
+                status=error.status,
+                content=errors.document(error.message),
+                headers=error.headers,
+                model=self._model_name(scope["path"]),
+            )
             if error.status != 408:
                 with suppress(Disconnected):
-                    await body.discard(2 * self._options.max_body)
+                    await body.discard(headers, limit=2 * self._options.max_body)
         except Exception:  # the log gets the traceback, the client a message
             logging.getLogger(__name__).exception("a request failed")
         finally:
             body.close()
             seconds = time.perf_counter() - start
-            self.metrics.end(response.model, counted or response.status, seconds, response.rows)
+            status = counted or response.status
+            self.metrics.end(response.model, status, seconds=seconds, rows=response.rows)
             if self._log is not None:
-                self._log.add(scope, response, seconds)
+                self._log.add(scope, response, seconds=seconds)
         sent = headers_of(response, scope["method"])
         await send({"type": "http.response.start", "status": response.status, "headers": sent})
         content = b"" if scope["method"] == "HEAD" else response.content
         await send({"type": "http.response.body", "body": content})
 
-    async def _respond(self, scope: dict[str, Any], headers: Headers, body: Body) -> Response:
+    async def _respond(self, scope: dict[str, Any], headers: Headers, *, body: Body) -> Response:
         """Return the response to a request.
 
         Raises:
-            HTTPError: for every reason to refuse it.
-            Disconnected: if its body ends early.
+            HTTPError: For every reason to refuse it.
+            Disconnected: If its body ends early.
         """
         path, method = scope["path"], scope["method"]
         if path not in routing.PROBES or headers.get(b"host"):
@@ -125,113 +128,104 @@ class Application:
         if path not in routing.OPEN and not path.startswith("/try/"):
             self._guard.authorize(headers)
         if path.startswith("/v2/models/"):
-            name, version, what = routing.route(path)
+            name, version, action = routing.route(path)
             model = self._model(name, version)
-            if what == "/infer":
+            if action == "/infer":
                 routing.allow(method, "POST")
-                return await self._infer(model, headers, body)
+                return await self._infer(model, headers, body=body)
             routing.allow(method, "GET", "HEAD")
             ready = {"name": model.name, "ready": True}
-            return _json(ready if what else open_inference.model_metadata(model), model)
+            return _json(ready if action else open_inference.model_metadata(model), model)
         if match := routing.PREDICT.fullmatch(path):
             routing.allow(method, "POST")
-            return await self._predict(self._model(match[1]), headers, body)
+            return await self._predict(self._model(match[1]), headers, body=body)
         if match := routing.ABOUT.fullmatch(path):
             routing.allow(method, "GET", "HEAD")
-            if match[1] == "report":  # takes tens of milliseconds to write
+            topic, name = match.groups()
+            if topic == "report":  # takes tens of milliseconds to write
                 return await self._executor.run(
-                    lambda end: self._about(match[1], match[2]), size=LARGE_BODY + 1
+                    lambda end: self._about(topic, name), size=LARGE_BODY + 1
                 )
-            return self._about(match[1], match[2])
-        return self._describe(path, method, headers)
+            return self._about(topic, name)
+        return self._describe(path, method, headers=headers)
 
-    async def _infer(self, model: ServedModel, headers: Headers, body: Body) -> Response:
-        length = json_length(headers)
+    def _infer(self, model: ServedModel, headers: Headers, *, body: Body) -> Awaitable[Response]:
+        """Respond to an inference request of the Open Inference Protocol."""
+        max_rows, length = self._options.max_rows, json_length(headers)
+        return self._answer(
+            lambda data, end: open_inference.read(
+                data, model, max_rows=max_rows, json_length=length
+            ),
+            headers,
+            body=body,
+        )
 
-        def read(data: bytes, end: float | None) -> _Task:
-            call = open_inference.read(data, length, model, self._options.max_rows)
-            return _Task(call.batch, call.rows, lambda outputs: _inferred(model, call, outputs))
-
-        return await self._handle(model, headers, body, read)
-
-    async def _predict(self, model: ServedModel, headers: Headers, body: Body) -> Response:
+    def _predict(self, model: ServedModel, headers: Headers, *, body: Body) -> Awaitable[Response]:
+        """Respond to a request of plain rows."""
         check_json(headers)
-        digest = ((b"artifact-digest", model.digest.encode()),)
+        max_rows = self._options.max_rows
+        return self._answer(
+            lambda data, end: plain_rows.read(data, model, max_rows=max_rows, end=end),
+            headers,
+            body=body,
+        )
 
-        def read(data: bytes, end: float | None) -> _Task:
-            batch, rows = plain_rows.read(data, model, self._options.max_rows, end=end)
-
-            def respond(outputs: Outputs) -> Response:
-                return Response(
-                    200, plain_rows.encode(model, outputs), JSON, digest, model.name, rows
-                )
-
-            return _Task(batch, rows, respond)
-
-        return await self._handle(model, headers, body, read)
-
-    async def _handle(
-        self,
-        model: ServedModel,
-        headers: Headers,
-        body: Body,
-        read: Callable[[bytes, float | None], _Task],
-    ) -> Response:
+    async def _answer(self, read: Read, headers: Headers, *, body: Body) -> Response:
         """Read a body, predict its rows and encode the response, on the loop or in a thread."""
-        deadline, limit = self._options.deadline, self._options.max_body
-        data = await body.read(limit, seconds=deadline)
+        limit = self._options.max_body
         encoding = encoding_of(headers)
-        if encoding == b"identity" and len(data) <= ON_LOOP:
-            task = read(data, None)
-            if task.rows <= model.quick:
-                return task.respond(predict(model, task.batch, seconds=deadline))
+        data = await body.read(headers, limit=limit)
+        if encoding != IDENTITY:
             return await self._executor.run(
-                lambda end: task.respond(predict(model, task.batch, seconds=left_until(end))),
-                size=len(data),
+                lambda end: _answer(read(decompress(data, encoding, limit=limit), end), end),
+                size=unpacked_limit(len(data), limit),
             )
+        if len(data) > ON_LOOP:
+            return await self._executor.run(
+                lambda end: _answer(read(data, end), end), size=len(data)
+            )
+        call = read(data, None)
+        if call.rows > call.model.quick_rows:
+            return await self._executor.run(lambda end: _answer(call, end), size=len(data))
+        return call.respond(predict(call.model, call.batch, seconds=self._options.deadline))
 
-        def job(end: float) -> Response:
-            whole = data if encoding == b"identity" else decompress(data, encoding, limit)
-            task = read(whole, end)
-            return task.respond(predict(model, task.batch, seconds=left_until(end)))
-
-        packed = encoding != b"identity"
-        size = unpacked_limit(len(data), limit) if packed else len(data)
-        return await self._executor.run(job, size=size)
-
-    def _about(self, what: str, name: str | None) -> Response:
+    def _about(self, topic: str, name: str | None) -> Response:
         """Return the page, its data about a model, or the report of a model."""
-        if what == "try":
-            content, headers = pages.page()
-            return Response(200, content, pages.HTML, headers)
-        models = self._shelf.models
+        if topic == "try":
+            content, headers = page.document()
+            return Response(status=200, content=content, media_type=page.HTML, headers=headers)
+        models = self._registry.models
         model = self._model(name or next(iter(models)))
         examples = self._options.show_examples or is_local(self._options.host)
-        if what == "page":
-            return _json(pages.of_model(model, [*models], examples), model)
-        content, headers = pages.report_of(model, examples)
-        return Response(200, content, pages.HTML, headers, model.name)
+        if topic == "page":
+            return _json(page.model_data(model, [*models], examples=examples), model)
+        content, headers = page.report(model, examples=examples)
+        return Response(
+            status=200, content=content, media_type=page.HTML, headers=headers, model=model.name
+        )
 
-    def _describe(self, path: str, method: str, headers: Headers) -> Response:
+    def _describe(self, path: str, method: str, *, headers: Headers) -> Response:
         """Return what the server publishes about itself."""
-        pages: dict[str, Callable[[], Response]] = {
+        documents: dict[str, Callable[[], Response]] = {
             "/": lambda: self._about("try", None),
             "/v2": lambda: _json(open_inference.metadata()),
             "/v2/health/live": lambda: _json({"live": True}),
             "/v2/health/ready": lambda: _json(self._ready(headers)),
-            "/metrics": lambda: Response(200, self.metrics.text(self._digests()), MEDIA_TYPE),
-            "/openapi.json": lambda: _json(openapi.document([*self._shelf.models])),
+            "/metrics": lambda: Response(
+                status=200, content=self.metrics.text(self._digests()), media_type=MEDIA_TYPE
+            ),
+            "/openapi.json": lambda: _json(openapi.document([*self._registry.models])),
         }
-        if path not in pages:
+        if path not in documents:
             raise routing.unknown(path)
         routing.allow(method, "GET", "HEAD")
-        return pages[path]()
+        return documents[path]()
 
     def _model(self, name: str | None, version: str | None = None) -> ServedModel:
-        models = self._shelf.models
+        models = self._registry.models
         if name is None:
             if len(models) > 1:
-                raise HTTPError(404, f"several models are served: use /predict/{'|'.join(models)}")
+                raise HTTPError(404, f"several models are served; use /predict/{'|'.join(models)}")
             [name] = models
         model = models.get(name)
         if model is None:
@@ -240,34 +234,40 @@ class Application:
             raise HTTPError(404, f"that version is not served; {name} is {model.digest}")
         return model
 
-    def _model_in(self, path: str) -> str:
-        found = routing.MODEL.fullmatch(path) or routing.PREDICT.fullmatch(path)
-        name = found[1] if found else None
-        if found and name is None and len(self._shelf.models) == 1:
-            [name] = self._shelf.models
-        return name if name in self._shelf.models else ""
+    def _model_name(self, path: str) -> str:
+        """Return the model that a path addresses, empty if none."""
+        match = routing.MODEL.fullmatch(path) or routing.PREDICT.fullmatch(path)
+        name = match[1] if match else None
+        if match and name is None and len(self._registry.models) == 1:
+            [name] = self._registry.models
+        return name if name in self._registry.models else ""
 
     def _digests(self) -> dict[str, str]:
-        return {name: model.digest for name, model in self._shelf.models.items()}
+        return {name: model.digest for name, model in self._registry.models.items()}
 
     def _ready(self, headers: Headers) -> dict[str, Any]:
-        """Return that this worker is ready, and its models to those who have the token."""
-        with suppress(HTTPError):
+        """Return that this worker is ready, and its models if the request has the token."""
+        try:
             self._guard.authorize(headers)
-            refused = {
-                name: {"artifact": update.digest, "why": update.why}
-                for name, update in self._shelf.refused.items()
-            }
-            return {"ready": True, "models": self._digests(), "refused": refused}
-        return {"ready": True}
+        except HTTPError:
+            return {"ready": True}
+        rejected = {
+            name: {"artifact": update.digest, "why": update.reason}
+            for name, update in self._registry.rejected.items()
+        }
+        return {"ready": True, "models": self._digests(), "refused": rejected}
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Follow the aliases from the start of the server to its end."""
+        """Run the periodic tasks from the start of the server to its end."""
         await receive()
-        following = asyncio.create_task(self._follow_aliases())
+        tasks = [
+            asyncio.create_task(self._follow_aliases()),
+            asyncio.create_task(self._deadlines.enforce()),
+        ]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        following.cancel()
+        for task in tasks:
+            task.cancel()
         self._executor.close()
         if self._log is not None:
             await asyncio.to_thread(self._log.close)
@@ -277,23 +277,18 @@ class Application:
         while True:
             await asyncio.sleep(ALIAS_POLL_SECONDS)
             # Verification reads and hashes files.
-            await asyncio.to_thread(self._shelf.look)
-            for name in self._shelf.models:
-                self.metrics.refused(name, name in self._shelf.refused)
+            await asyncio.to_thread(self._registry.follow_aliases)
+            for name in self._registry.models:
+                self.metrics.set_rejected(name, name in self._registry.rejected)
 
 
-def _inferred(model: ServedModel, call: open_inference.Call, outputs: Outputs) -> Response:
-    content, json_length = open_inference.encode(model, call, outputs)
-    digest = (b"artifact-digest", model.digest.encode())
-    if json_length is None:
-        return Response(200, content, JSON, (digest,), model.name, call.rows)
-    headers = (digest, (b"inference-header-content-length", b"%d" % json_length))
-    return Response(200, content, b"application/octet-stream", headers, model.name, call.rows)
+def _answer(call: Call, end: float) -> Response:
+    """Predict the rows of a call before a deadline, and encode the response."""
+    return call.respond(predict(call.model, call.batch, seconds=seconds_until(end)))
 
 
-def _json(said: Any, model: ServedModel | None = None) -> Response:
-    content = msgspec.json.encode(said)
+def _json(document: Any, model: ServedModel | None = None) -> Response:
+    content = msgspec.json.encode(document)
     if model is None:
-        return Response(200, content)
-    headers = ((b"artifact-digest", model.digest.encode()),)
-    return Response(200, content, JSON, headers, model.name)
+        return Response(status=200, content=content)
+    return Response(status=200, content=content, headers=model.headers, model=model.name)

@@ -21,13 +21,13 @@ from artifact_pipeline.serving.registry import ServedModel
 T = TypeVar("T")
 
 ON_LOOP = 64 << 10
-"""Bytes of a body that is parsed on the event loop: a hundred rows of 64 numbers are half of it."""
+"""Maximum bytes of a body that is parsed on the event loop; 100 rows of 64 numbers take half."""
 LARGE_BODY = 1 << 20
-"""Bytes from which on a body is parsed and predicted in the thread for large ones."""
+"""Maximum bytes of a body that is parsed and predicted in the thread for small ones."""
 
 
 class PredictionExecutor:
-    """The threads of a worker, and how many requests wait for them."""
+    """The threads of a worker, and a limit on the requests that wait for them."""
 
     def __init__(self, deadline: float, queue: int) -> None:
         self._deadline = deadline
@@ -37,10 +37,12 @@ class PredictionExecutor:
         self._large = ThreadPoolExecutor(1, thread_name_prefix="large")
 
     async def run(self, job: Callable[[float], T], *, size: int) -> T:
-        """Return what a job returns that handles a body of `size` bytes.
+        """Call a job in a thread and return its result.
 
-        The job is called in a thread with the time at which it has to be done, on the clock of
-        `time.monotonic`. It is not called once that time has come.
+        Args:
+            job: Called with its deadline on the clock of `time.monotonic`, and not at all once
+                that has passed.
+            size: Bytes of the body that the job handles.
 
         Raises:
             HTTPError: 503 if the queue is full, 504 at the deadline, and what the job raises.
@@ -53,20 +55,20 @@ class PredictionExecutor:
         future = asyncio.get_running_loop().run_in_executor(thread, _run_before, job, end)
         future.add_done_callback(self._done)
         try:
-            # A little longer than the job has, so that it is the job that ends.
+            # A little longer than the job's deadline, so that the job itself reports it.
             return await asyncio.wait_for(asyncio.shield(future), self._deadline + 0.25)
         except TimeoutError as error:
             future.cancel()
-            raise late(self._deadline) from error
+            raise _late(self._deadline) from error
 
     def close(self) -> None:
-        """Drop what is queued, and wait for nothing."""
+        """Drop queued jobs, and do not wait for running ones."""
         self._small.shutdown(wait=False, cancel_futures=True)
         self._large.shutdown(wait=False, cancel_futures=True)
 
     def _done(self, future: asyncio.Future[T]) -> None:
         self._waiting -= 1
-        # The result of a job that nobody waits for any more is looked at, or asyncio complains.
+        # asyncio complains about the exception of a job that is retrieved nowhere.
         with contextlib.suppress(asyncio.CancelledError):
             future.exception()
 
@@ -82,29 +84,28 @@ def predict(model: ServedModel, batch: Batch, *, seconds: float) -> Outputs:
         return model.predictor.run(batch, seconds)
     except VerificationError as error:
         if time.monotonic() - start >= seconds:
-            raise late(seconds) from error
+            raise _late(seconds) from error
         raise HTTPError(500, f"the model fails on these rows: {error.message}") from error
 
 
-def left_until(end: float) -> float:
-    """Return the seconds until a deadline.
+def seconds_until(end: float) -> float:
+    """Return the seconds until a deadline on the clock of `time.monotonic`.
 
     Raises:
         HTTPError: 504 if it has passed.
     """
-    left = end - time.monotonic()
-    if left <= 0:
+    seconds = end - time.monotonic()
+    if seconds <= 0:
         raise HTTPError(504, "the deadline passed before the prediction; send fewer rows at once")
-    return left
+    return seconds
 
 
-def late(seconds: float) -> HTTPError:
-    """Return the error for a request whose prediction takes too long."""
+def _late(seconds: float) -> HTTPError:
     return HTTPError(
         504, f"the prediction took longer than {seconds:.3g} s; send fewer rows at once"
     )
 
 
 def _run_before(job: Callable[[float], T], end: float) -> T:
-    left_until(end)
+    seconds_until(end)
     return job(end)

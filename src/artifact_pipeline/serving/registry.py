@@ -1,157 +1,174 @@
-"""Which artifacts answer, each under its name, and how an alias that moved is followed.
+"""The models of a worker by name, and the updates of those whose alias moves.
 
-A request takes a `ServedModel` once and keeps it: it sees one artifact or the other, never half of
-each.
+A request gets a `ServedModel` once and keeps it: it is answered by one artifact throughout.
 """
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from msgspec import UnsetType
+from msgspec import Struct, UnsetType
+from msgspec.structs import replace
 
 from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface
 from artifact_pipeline.builder.formats.base import Batch
 from artifact_pipeline.disk import write_atomically
-from artifact_pipeline.errors import ArtifactNotFound, PipelineError, VerificationError
+from artifact_pipeline.errors import ArtifactNotFound, Location, PipelineError, VerificationError
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
+from artifact_pipeline.serving.http.response import Header
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.store.access import open_trusted
-from artifact_pipeline.store.store import ALIAS, Store
+from artifact_pipeline.store.pointers import ALIAS
+from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
-AGAIN = 10.0
-"""Seconds after which an artifact that was refused is looked at again: it may have been copied."""
-_AT_ONCE = 0.002
-"""Seconds that a prediction may hold up whoever else asks; a longer one has a thread."""
+RETRY_REJECTED_SECONDS = 10.0
+"""Seconds after which a rejected artifact is tried again: its copy may have been incomplete."""
+_ON_LOOP_SECONDS = 0.002
+"""Maximum seconds that a prediction may hold the event loop."""
 
 
-class ServedModel(NamedTuple):
-    """An artifact that answers under a name."""
+class ServedModel(Struct, frozen=True, kw_only=True):
+    """A verified and opened artifact that is served under a name.
+
+    Attributes:
+        headers: The headers of its responses.
+        quick_rows: Maximum rows that are predicted on the event loop, 0 for a slow model.
+        verified: The artifact with only the file of its evaluation, for the page and the report.
+    """
 
     name: str
     digest: str
     predictor: Predictor
     interface: Interface
-    quick: int
-    """Rows that are predicted in no time."""
+    headers: tuple[Header, ...]
+    quick_rows: int
     verified: Verified
-    """What the page and the report show: the evaluation alone, of its files."""
 
 
-class RejectedUpdate(NamedTuple):
-    """An artifact that an alias names, and that is not served."""
+class RejectedUpdate(Struct, frozen=True):
+    """An artifact that an alias names and that is not served."""
 
     digest: str | None
-    why: str
-    when: float
+    reason: str
+    time: float
+    """When it was rejected, on the clock of `time.monotonic`."""
 
 
-def load(asked: ModelSpec) -> ServedModel:
-    """Return the model that is asked for, verified, opened and tried.
+def load(spec: ModelSpec) -> ServedModel:
+    """Return a model, verified, opened and tried.
 
     Raises:
-        VerificationError, CallError, StoreError: as `open_trusted` and `load_predictor`.
+        VerificationError, CallError, StoreError: As `open_trusted` and `load_predictor`.
     """
-    found = open_trusted(asked.artifact, asked.digest, signed_by=asked.signed_by, store=asked.store)
-    predictor = load_predictor(found)
-    shown = found._replace(files={EVALUATION: found.files[EVALUATION]})
-    quick = _quick(predictor)
-    return ServedModel(asked.name, found.digest, predictor, predictor.interface, quick, shown)
+    verified = open_trusted(spec.artifact, spec.digest, signed_by=spec.signed_by, store=spec.store)
+    predictor = load_predictor(verified)
+    return ServedModel(
+        name=spec.name,
+        digest=verified.digest,
+        predictor=predictor,
+        interface=predictor.interface,
+        headers=((b"artifact-digest", verified.digest.encode()),),
+        quick_rows=_quick_rows(predictor),
+        verified=verified._replace(files={EVALUATION: verified.files[EVALUATION]}),
+    )
 
 
-def batch_of(interface: Interface, rows: int) -> Batch:
-    """Return rows that the model takes: zeros, and texts that it knows."""
+def trial_batch(interface: Interface, rows: int) -> Batch:
+    """Return rows of zeros and known texts, which most models take."""
     columns = interface.columns
     if isinstance(columns, UnsetType):
         return np.zeros((rows, len(interface.features)))
     return [
-        np.full(rows, (one.categories or [""])[0], dtype=object)
-        if one.kind == "text"
+        np.full(rows, (column.categories or [""])[0], dtype=object)
+        if column.kind == "text"
         else np.zeros(rows)
-        for one in columns
+        for column in columns
     ]
 
 
-def _quick(predictor: Predictor) -> int:
-    """Return how many rows are predicted within `_AT_ONCE`, by what a few of them took here."""
-    took = []
+def _quick_rows(predictor: Predictor) -> int:
+    """Return how many rows are predicted within `_ON_LOOP_SECONDS`, as measured on a few."""
+    timings = []
     for rows in (1, 1, 1, 32, 32):
         start = time.perf_counter()
         try:
-            predictor.run(batch_of(predictor.interface, rows))
-        except VerificationError:  # there are models that take no zeros
+            predictor.run(trial_batch(predictor.interface, rows))
+        except VerificationError:  # some models do not take zeros
             return 0
-        took.append((time.perf_counter() - start, rows))
-    alone = min(seconds for seconds, rows in took if rows == 1)
-    many = min(seconds for seconds, rows in took if rows > 1)
-    each = max(many / 32, 1e-7)
-    return 0 if alone > _AT_ONCE else max(1, int(_AT_ONCE / each))
+        timings.append((time.perf_counter() - start, rows))
+    one_row = min(seconds for seconds, rows in timings if rows == 1)
+    many_rows = min(seconds for seconds, rows in timings if rows > 1)
+    per_row = max(many_rows / 32, 1e-7)
+    return 0 if one_row > _ON_LOOP_SECONDS else max(1, int(_ON_LOOP_SECONDS / per_row))
 
 
 class ModelRegistry:
-    """The models of one worker. `shared` is the folder in which the workers of a server note what
-    was good, so that one that comes back has it though the alias has moved to what is not."""
+    """The models of a worker.
 
-    def __init__(self, asked: tuple[ModelSpec, ...], shared: str) -> None:
+    The workers of a server note in `shared` which artifact each model had last, so that a worker
+    that restarts can serve it even if the alias has moved to one that is rejected.
+    """
+
+    def __init__(self, specs: tuple[ModelSpec, ...], shared: str) -> None:
         self.models: dict[str, ServedModel] = {}
-        self.refused: dict[str, RejectedUpdate] = {}
-        self._asked = asked
+        self.rejected: dict[str, RejectedUpdate] = {}
+        self._specs = specs
         self._shared = Path(shared)
         self._by_alias = {
-            one.name
-            for one in asked
-            if ALIAS.fullmatch(one.artifact) and Store(one.store).alias(one.artifact)
+            spec.name
+            for spec in specs
+            if ALIAS.fullmatch(spec.artifact) and Store(spec.store).aliases.get(spec.artifact)
         }
-        for one in asked:
-            self._begin(one)
+        for spec in specs:
+            self._start(spec)
 
-    def look(self) -> None:
-        """Follow each alias that moved, once its new artifact has verified; else keep the old."""
-        for one in self._asked:
+    def follow_aliases(self) -> None:
+        """Load the artifact of each alias that moved; keep the old one if it is rejected."""
+        for spec in self._specs:
             try:
-                now = self._named(one)
+                digest = self._current_digest(spec)
             except PipelineError as error:
-                self.refused[one.name] = RejectedUpdate(None, str(error), time.monotonic())
+                self._reject(spec, None, error=error)
                 continue
-            refusal = self.refused.get(one.name)
-            if now == self.models[one.name].digest:
-                self.refused.pop(one.name, None)
+            rejected = self.rejected.get(spec.name)
+            if digest == self.models[spec.name].digest:
+                self.rejected.pop(spec.name, None)
             elif (
-                refusal is None or refusal.digest != now or time.monotonic() - refusal.when > AGAIN
+                rejected is None
+                or rejected.digest != digest
+                or time.monotonic() - rejected.time > RETRY_REJECTED_SECONDS
             ):
-                self._swap(one, now)
+                try:
+                    self._serve(load(spec))
+                except PipelineError as error:
+                    self._reject(spec, digest, error=error)
 
-    def _named(self, asked: ModelSpec) -> str | None:
+    def _current_digest(self, spec: ModelSpec) -> str:
         """Return the digest that an alias names now, or else the one that is served."""
-        if asked.name not in self._by_alias:
-            return self.models[asked.name].digest
-        digest = Store(asked.store).alias(asked.artifact)
+        if spec.name not in self._by_alias:
+            return self.models[spec.name].digest
+        digest = Store(spec.store).aliases.get(spec.artifact)
         if digest is None:
-            raise ArtifactNotFound("the alias is gone", where=asked.artifact)
+            raise ArtifactNotFound("the alias was removed", location=Location(spec.artifact))
         return digest
 
-    def _swap(self, asked: ModelSpec, digest: str | None) -> None:
-        try:
-            self._put(load(asked))
-        except PipelineError as error:
-            self.refused[asked.name] = RejectedUpdate(digest, str(error), time.monotonic())
-
-    def _put(self, model: ServedModel) -> None:
+    def _serve(self, model: ServedModel) -> None:
         self.models[model.name] = model
-        self.refused.pop(model.name, None)
+        self.rejected.pop(model.name, None)
         write_atomically(self._shared / f"{model.name}.digest", model.digest.encode())
 
-    def _begin(self, asked: ModelSpec) -> None:
+    def _reject(self, spec: ModelSpec, digest: str | None, *, error: PipelineError) -> None:
+        self.rejected[spec.name] = RejectedUpdate(digest, str(error), time.monotonic())
+
+    def _start(self, spec: ModelSpec) -> None:
         try:
-            self._put(load(asked))
+            self._serve(load(spec))
         except PipelineError as error:
-            noted = self._shared / f"{asked.name}.digest"
-            if not noted.exists():
+            last = self._shared / f"{spec.name}.digest"
+            if not last.exists():
                 raise
-            before = noted.read_text("ascii")
-            self.models[asked.name] = load(asked._replace(artifact=before))
-            self.refused[asked.name] = RejectedUpdate(None, str(error), time.monotonic())
+            self.models[spec.name] = load(replace(spec, artifact=last.read_text("ascii")))
+            self._reject(spec, None, error=error)

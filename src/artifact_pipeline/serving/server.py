@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from msgspec.structs import replace
+
 from artifact_pipeline.errors import CallError, StoreError
 from artifact_pipeline.serving import worker
 from artifact_pipeline.serving.options import ServerOptions, is_local
@@ -47,7 +49,7 @@ def serve(options: ServerOptions, ready: Callable[[str], None]) -> None:
     """
     _check(options)
     with tempfile.TemporaryDirectory(prefix="artifact-pipeline-") as shared:
-        options = options._replace(shared=shared)
+        options = replace(options, shared=shared)
         with _reserved(options) as address:
             _run(options, address, ready)
 
@@ -120,7 +122,7 @@ def _run(options: ServerOptions, address: Address, ready: Callable[[str], None])
     onnx_format.runtime()
     from artifact_pipeline.serving import metrics
 
-    metrics.create(options.shared, len(options.models), options.workers)
+    metrics.create(options.shared, len(options.models), workers=options.workers)
     host = f"[{options.host}]" if ":" in options.host else options.host
     scheme = "http" if options.certificate is None else "https"
     url = f"{scheme}://{host}:{address.port}"

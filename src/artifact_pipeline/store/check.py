@@ -1,14 +1,14 @@
-"""Is a store sound? What is wrong with it, what is to be done, and doing that.
+"""Health checks of a store: what is wrong with it, the remedy, and on request the repair.
 
-Nothing that verifies is touched, and nothing is deleted but names that lead nowhere and what dead
-writers left: a broken artifact or record is set aside, under `set-aside/`.
+A repair never touches an artifact that verifies. It deletes only pointers that lead nowhere and
+leftovers of writers that have ended; other broken entries are moved to `set-aside/`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,233 +20,239 @@ from artifact_pipeline.builder.artifact.manifest import SIGNATURE
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.store.access import Reference
-from artifact_pipeline.store.records import PastRun
-from artifact_pipeline.store.store import (
-    ALIAS,
-    FOLDERS,
-    MAX_REPORT,
-    MOVE,
-    QUARANTINE,
-    RESERVED_NAMES,
-    TRUST,
-    TURN,
-    Promotion,
-    Store,
-)
-from artifact_pipeline.verification.verify import Verified, read_signature, verify
+from artifact_pipeline.store.artifact_folder import MAX_REPORT
+from artifact_pipeline.store.folder import FOLDERS, QUARANTINE, RESERVED_NAMES, TRUST
+from artifact_pipeline.store.journal import ALIAS_LOCK, PROMOTION_FILE, PastRun, Promotion
+from artifact_pipeline.store.pointers import ALIAS, Pointers
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import read_signature
 
-_ASIDE = f"set it aside, under {QUARANTINE}/"
+_SET_ASIDE = f"set it aside, under {QUARANTINE}/"
+_REMOVE = "remove it"
 _HEX = re.compile("[0-9a-f]{64}")
 
+_Recipes = Mapping[Digest, Digest]
+"""The artifacts that verify, each with the digest of its recipe."""
 
-class Finding(Struct, frozen=True):
+
+class Finding(Struct, frozen=True, kw_only=True):
     """One thing that is wrong with a store."""
 
     path: str
-    """Where, from the store's folder on."""
+    """Relative to the store's folder."""
     wrong: str
     remedy: str
-    """What `repair` does about it, or what you can do."""
+    """What a repair does about it, or what you can do."""
     repaired: bool
 
 
 class HealthReport(Struct, frozen=True):
-    """What came of looking at a store."""
+    """The result of a health check."""
 
     store: str
     artifacts: int
-    """How many verify."""
+    """The number of artifacts that verify."""
     findings: list[Finding]
 
     @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong, or nothing any more."""
+    def healthy(self) -> bool:
+        """Whether everything that was found is repaired."""
         return all(finding.repaired for finding in self.findings)
 
 
-class _Case(NamedTuple):
-    """A finding with what would mend it, if anything here can."""
+class _Damage(NamedTuple):
+    """Something wrong, with the function that repairs it, if there is one."""
 
     path: Path
     wrong: str
     remedy: str
-    mend: Callable[[], None] | None
+    repair: Callable[[], None] | None
 
 
 def examine(store: Reference | None = None, *, repair: bool = False) -> HealthReport:
-    """Return what is wrong with a store; with `repair`, mend what can be mended.
+    """Check the health of a store, and repair it on request.
+
+    Args:
+        store: The store's folder.
+        repair: Whether to repair what can be repaired.
 
     Raises:
-        StoreError: if the store cannot be read, or with `repair` not be written.
+        StoreError: If the store cannot be read or, with `repair`, be written.
     """
-    place = Store(store)
-    whole, broken = _artifacts(place)
+    checked = Store(store)
+    recipes, broken = _verify_all(checked)
     findings = []
-    for case in _cases(place, whole, broken):
-        if repair and case.mend is not None:
-            case.mend()
-        found = str(case.path.relative_to(place.root))
-        mended = repair and case.mend is not None
-        findings.append(Finding(found, case.wrong, case.remedy, mended))
-    return HealthReport(str(place.root), len(whole), findings)
+    for damage in _damages(checked, recipes, broken):
+        if repair and damage.repair is not None:
+            damage.repair()
+        findings.append(
+            Finding(
+                path=str(damage.path.relative_to(checked.root)),
+                wrong=damage.wrong,
+                remedy=damage.remedy,
+                repaired=repair and damage.repair is not None,
+            )
+        )
+    return HealthReport(str(checked.root), len(recipes), findings)
 
 
-def _artifacts(store: Store) -> tuple[dict[Digest, Digest], dict[Digest, VerificationError]]:
-    """Return the artifacts that verify, each with the digest of its recipe, and the others."""
-    whole: dict[Digest, Digest] = {}
+def _verify_all(store: Store) -> tuple[_Recipes, Mapping[Digest, VerificationError]]:
+    """Return the artifacts that verify with their recipes, and the others with their errors."""
+    recipes: dict[Digest, Digest] = {}
     broken: dict[Digest, VerificationError] = {}
-    for digest in store.artifacts():
+    for digest in store.artifacts.digests():
         try:
-            found: Verified = verify(store.folder(digest), digest)
+            recipes[digest] = store.artifacts.open(digest).manifest.recipe_digest
         except VerificationError as error:
             broken[digest] = error
-        else:
-            whole[digest] = found.manifest.recipe_digest
-    return whole, broken
+    return recipes, broken
 
 
-def _cases(
-    store: Store, whole: dict[Digest, Digest], broken: dict[Digest, VerificationError]
-) -> Iterator[_Case]:
-    for name in FOLDERS:  # first of all: what is broken is set aside in one of them
+def _damages(
+    store: Store, recipes: _Recipes, broken: Mapping[Digest, VerificationError]
+) -> Iterator[_Damage]:
+    for name in FOLDERS:  # first, because the quarantine is one of them
         kind = disk.kind_of(store.root / name)
         if kind not in (None, "a folder"):
-            yield _aside(store, store.root / name, f"is {kind}, expected a folder")
-    again = f"{_ASIDE}; train its config again to have it back"
+            yield _quarantined(store, store.root / name, f"is {kind}, expected a folder")
     for digest, error in broken.items():
-        folder = store.folder(digest)
-        file = Path(error.where or "").name
-        yield _aside(store, folder, f"does not verify: {file}: {error.message}", again)
-    for digest in whole:
-        yield from _signature(store, digest)
-    yield from _aliases(store, whole)
-    yield from _index(store, whole)
-    for path in _listed(store, "runs"):
-        yield from _record(store, path, PastRun)
-    yield from _moves(store)
-    yield from _root(store, whole)
+        file = Path(error.location.file or "").name if error.location else ""
+        wrong = f"does not verify: {file}: {error.message}"
+        remedy = f"{_SET_ASIDE}; train its config again to have it back"
+        yield _quarantined(store, store.artifacts.path(digest), wrong, remedy=remedy)
+    for digest in recipes:
+        yield from _check_signature(store, digest)
+    yield from _check_aliases(store, recipes)
+    yield from _check_index(store, recipes)
+    for path in _entries(store, "runs"):
+        yield from _check_run(store, path)
+    yield from _check_promotions(store)
+    yield from _check_root(store, recipes)
     if disk.kind_of(store.root / "staging") in (None, "a folder"):
-        for path in store.left_over():
-            wrong, remedy = "was left by a writer that is gone", "remove it"
-            yield _Case(path, wrong, remedy, store.sweep)
+        for path in store.folder.stale_entries():
+            yield _Damage(path, "was left by a writer that ended", _REMOVE, store.folder.sweep)
     try:
-        store.signer()
+        store.policy.signer()
     except StoreError as error:
         remedy = "write it again: artifact-pipeline trust; until then nothing is opened from here"
-        yield _Case(store.root / TRUST, _wrong(error), remedy, None)
+        yield _Damage(store.root / TRUST, error.problem, remedy, None)
 
 
-def _aside(store: Store, path: Path, wrong: str, remedy: str = _ASIDE) -> _Case:
-    return _Case(path, wrong, remedy, partial(store.set_aside, path))
+def _quarantined(store: Store, path: Path, wrong: str, *, remedy: str = _SET_ASIDE) -> _Damage:
+    """Return damage that is repaired by moving the entry to the quarantine."""
+    return _Damage(path, wrong, remedy, partial(store.folder.quarantine, path))
 
 
-def _unreadable(store: Store, path: Path, error: StoreError) -> _Case:
-    """Return the finding of a name that cannot be read; it may be right for whoever can."""
+def _unreadable(store: Store, path: Path, error: StoreError) -> _Damage:
+    """Return the damage of an entry that cannot be read.
+
+    Without permission to read it, it may be intact: then it stays.
+    """
     if isinstance(error.__cause__, PermissionError):
-        return _Case(path, _wrong(error), "give yourself the right to read it", None)
-    return _aside(store, path, _wrong(error))
+        return _Damage(path, error.problem, "give yourself permission to read it", None)
+    return _quarantined(store, path, error.problem)
 
 
-def _wrong(error: StoreError) -> str:
-    return error.message.partition(";")[0]
-
-
-def _listed(store: Store, *names: str) -> list[Path]:
-    """Return what lies in a folder of the store, nothing where the folder itself is a finding."""
-    if disk.kind_of(store.root / names[0]) not in (None, "a folder"):
+def _entries(store: Store, name: str) -> list[Path]:
+    """Return the entries of one of the store's folders; none if it is not a folder."""
+    if disk.kind_of(store.root / name) not in (None, "a folder"):
         return []
-    return store.entries(*names)
+    return store.folder.entries(name)
 
 
-def _signature(store: Store, digest: Digest) -> Iterator[_Case]:
-    path = store.folder(digest) / SIGNATURE
+def _check_signature(store: Store, digest: Digest) -> Iterator[_Damage]:
+    path = store.artifacts.path(digest) / SIGNATURE
     if os.path.lexists(path):
         try:
             read_signature(path.parent)
         except VerificationError as error:
-            yield _aside(store, path, error.message, f"{_ASIDE}; sign it again")
+            remedy = f"{_SET_ASIDE}; sign it again"
+            yield _quarantined(store, path, error.message, remedy=remedy)
 
 
-def _digest_in(store: Store, path: Path) -> Digest | _Case:
-    """Return the digest that an alias or an entry of the index holds, or what is wrong with it."""
+def _digest_or_damage(store: Store, pointers: Pointers, path: Path) -> Digest | _Damage:
+    """Return the digest that a pointer holds, or what is wrong with the pointer."""
     try:
-        digest = store.pointer(path)
+        digest = pointers.get(path.name)
     except StoreError as error:
         return _unreadable(store, path, error)
-    return digest or _aside(store, path, "names no artifact: it holds no digest")
+    return digest or _quarantined(store, path, "names no artifact: it holds no digest")
 
 
-def _aliases(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
-    """Yield the aliases that are none, or name nothing."""
-    for path in _listed(store, "aliases"):
+def _check_aliases(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
+    for path in _entries(store, "aliases"):
         if not ALIAS.fullmatch(path.name):
-            yield _aside(store, path, "is not the name of an alias")
+            yield _quarantined(store, path, "is not the name of an alias")
             continue
-        digest = _digest_in(store, path)
-        if isinstance(digest, _Case):
+        digest = _digest_or_damage(store, store.aliases, path)
+        if isinstance(digest, _Damage):
             yield digest
-        elif digest not in whole:
-            wrong = "names no artifact that verifies"
-            yield _Case(path, wrong, "remove it", partial(store.forget, path))
+        elif digest not in recipes:
+            repair = partial(store.aliases.remove, path.name)
+            yield _Damage(path, "names no artifact that verifies", _REMOVE, repair)
 
 
-def _index(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
-    """Yield the entries of the index that are none, or lead nowhere, and those that lack."""
+def _check_index(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
+    """Yield the damaged entries of the index, and the missing ones."""
     indexed = set()
-    for path in _listed(store, "recipes"):
+    for path in _entries(store, "recipes"):
         if not _HEX.fullmatch(path.name):
-            yield _aside(store, path, "is not the digest of a recipe")
+            yield _quarantined(store, path, "is not the digest of a recipe")
             continue
-        digest = _digest_in(store, path)
-        if isinstance(digest, _Case):
+        digest = _digest_or_damage(store, store.recipes, path)
+        if isinstance(digest, _Damage):
             yield digest
-        elif whole.get(digest) != f"sha256:{path.name}":
-            wrong = "names no artifact of that recipe that verifies"
-            yield _Case(path, wrong, "remove it", partial(store.forget, path))
+        elif recipes.get(digest) != f"sha256:{path.name}":
+            repair = partial(store.recipes.remove, path.name)
+            yield _Damage(path, "names no artifact of that recipe that verifies", _REMOVE, repair)
         else:
             indexed.add(f"sha256:{path.name}")
-    for digest, recipe in whole.items():
+    for digest, recipe in recipes.items():
         if recipe not in indexed:
             indexed.add(recipe)
             path = store.root / "recipes" / recipe.removeprefix("sha256:")
             wrong = f"is missing: the recipe of {digest[7:19]}"
-            yield _Case(path, wrong, "write it", partial(store.index, recipe, digest))
+            yield _Damage(path, wrong, "write it", partial(store.recipes.set, recipe, digest))
 
 
-def _moves(store: Store) -> Iterator[_Case]:
-    """Yield what is no record of a move of an alias."""
-    for folder in _listed(store, "promotions"):
+def _check_run(store: Store, path: Path) -> Iterator[_Damage]:
+    if path.suffix != ".json":
+        yield _quarantined(store, path, "is not a record of a run")
+    else:
+        yield from _check_record(store, path, PastRun)
+
+
+def _check_promotions(store: Store) -> Iterator[_Damage]:
+    for folder in _entries(store, "promotions"):
         kind = disk.kind_of(folder)
         if kind != "a folder" or not ALIAS.fullmatch(folder.name):
             wrong = "is not the name of an alias" if kind == "a folder" else f"is {kind}"
-            yield _aside(store, folder, f"{wrong}, expected a folder of an alias's moves")
+            yield _quarantined(store, folder, f"{wrong}, expected a folder of an alias's records")
             continue
-        for path in store.entries("promotions", folder.name):
-            if MOVE.fullmatch(path.name):
-                yield from _record(store, path, Promotion)
-            elif path.name != TURN or disk.kind_of(path) != "a file" or path.lstat().st_size:
-                yield _aside(store, path, "is no record of a move")
+        for path in store.folder.entries("promotions", folder.name):
+            if PROMOTION_FILE.fullmatch(path.name):
+                yield from _check_record(store, path, Promotion)
+            elif path.name != ALIAS_LOCK or disk.kind_of(path) != "a file" or path.lstat().st_size:
+                yield _quarantined(store, path, "is not a record of a promotion")
 
 
-def _record(store: Store, path: Path, kind: type[Struct]) -> Iterator[_Case]:
-    if kind is PastRun and path.suffix != ".json":
-        yield _aside(store, path, "is no record of a run")
-        return
+def _check_record(store: Store, path: Path, kind: type[Struct]) -> Iterator[_Damage]:
     try:
-        store.read_record(path, kind)
+        store.journal.read(path, kind)
     except StoreError as error:
         yield _unreadable(store, path, error)
 
 
-def _root(store: Store, whole: dict[Digest, Digest]) -> Iterator[_Case]:
-    """Yield the reports of nothing, and what does not belong into a store."""
-    for path in store.entries():
-        if path.suffix == ".html" and f"sha256:{path.stem}" not in whole:
-            yield _aside(store, path, "is the report of no artifact that verifies")
+def _check_root(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
+    """Yield reports without an artifact, and entries that do not belong in a store."""
+    for path in store.folder.entries():
+        if path.suffix == ".html" and f"sha256:{path.stem}" not in recipes:
+            yield _quarantined(store, path, "is the report of no artifact that verifies")
         elif path.suffix == ".html":
             try:
                 disk.read_file(path, limit=MAX_REPORT, remedy="")
             except StoreError as error:
                 yield _unreadable(store, path, error)
         elif path.name not in RESERVED_NAMES and not _HEX.fullmatch(path.name):
-            yield _Case(path, "does not belong here", "look at it; it is left alone", None)
+            remedy = "inspect it; a repair leaves it as it is"
+            yield _Damage(path, "does not belong here", remedy, None)

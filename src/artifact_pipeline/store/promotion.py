@@ -1,14 +1,16 @@
-"""Moving an alias to an artifact, one at a time, with a record of who did it, when, from what."""
+"""Promotion: moving an alias to an artifact, under a lock, with a record of each move."""
 
 from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
 
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.store import provenance
 from artifact_pipeline.store.access import Reference, open_trusted
-from artifact_pipeline.store.store import ALIAS, LATEST, Promotion, Store
+from artifact_pipeline.store.journal import Promotion
+from artifact_pipeline.store.pointers import ALIAS, LATEST
+from artifact_pipeline.store.store import Store
 
 CHAMPION = "champion"
 
@@ -16,51 +18,57 @@ CHAMPION = "champion"
 def promote(
     artifact: Reference, alias: str = CHAMPION, *, store: Reference | None = None
 ) -> Promotion:
-    """Move an alias to an artifact that is to be trusted, and return the record of the move.
+    """Move an alias to an artifact of a store, and return the record of the move.
+
+    Args:
+        artifact: As for `open_trusted`, which checks it first.
+        alias: A name of lower-case letters, digits and `-`, but not `latest`, which runs move.
+        store: The store of the artifact and the alias.
 
     Raises:
-        CallError: for an alias that is no name, or is moved by runs alone.
-        VerificationError: as `open_trusted`.
-        StoreError: if somebody else moves it at this moment, or it cannot be written.
+        ArtifactNotFound: If nothing has this name.
+        CallError: If the alias is not valid, or the artifact does not lie in the store.
+        VerificationError: As `open_trusted`.
+        StoreError: If another process is moving the alias, or the store cannot be written.
     """
     if not ALIAS.fullmatch(alias) or alias == LATEST:
-        why = "is moved by each run" if alias == LATEST else "is no alias"
         raise CallError(
-            f"{why}; expected a name of lower-case letters, digits and -, such as {CHAMPION}",
-            where=ascii(alias)[1:64].rstrip("'"),
+            "is moved by each run" if alias == LATEST else "is not a valid alias",
+            location=Location(ascii(alias)[1:64].rstrip("'")),
+            remedy=f"expected a name of lower-case letters, digits and -, such as {CHAMPION}",
         )
-    place = Store(store)
-    found = open_trusted(artifact, store=store)
-    if found.digest not in place.artifacts():
+    target = Store(store)
+    verified = open_trusted(artifact, store=store)
+    if verified.digest not in target.artifacts.digests():
         raise CallError(
-            "lies in no store, so no alias can name it there; artifact-pipeline list shows what "
-            "does",
-            where=str(found.folder),
+            f"is not an artifact of the store {target.root}",
+            location=Location(str(verified.folder)),
+            remedy="artifact-pipeline list shows what is",
         )
-    with place.turn(alias):
-        moved = Promotion(
+    with target.journal.alias_lock(alias):
+        promotion = Promotion(
             alias=alias,
-            digest=found.digest,
-            instead_of=place.alias(alias),
+            digest=verified.digest,
+            instead_of=target.aliases.get(alias),
             by=f"{_user()} on {provenance.host()['name']}",
             when=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        place.record_move(alias, moved)
-        place.set_alias(alias, found.digest)
-    return moved
+        target.journal.write_promotion(promotion)
+        target.aliases.set(alias, verified.digest)
+    return promotion
 
 
 def promotions(*, store: Reference | None = None) -> list[Promotion]:
-    """Return all moves of all aliases, the newest of each alias first.
+    """Return the moves of all aliases, newest first within each alias.
 
     Raises:
-        StoreError: if a record cannot be read.
+        StoreError: If a record cannot be read.
     """
-    return Store(store).moves()
+    return Store(store).journal.promotions()
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user id without a name, as in a container
-        return "somebody"
+        return "unknown"

@@ -1,4 +1,4 @@
-"""Questions about what is in a store: what is there, what made it, where do two differ."""
+"""Queries: the artifacts and runs of a store, the details of one artifact, differences of two."""
 
 from __future__ import annotations
 
@@ -12,77 +12,82 @@ from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.store.access import Reference, check_integrity
+from artifact_pipeline.store.journal import PastRun, Promotion
 from artifact_pipeline.store.promotion import promotions
-from artifact_pipeline.store.records import PastRun, read_past
-from artifact_pipeline.store.store import Promotion, Store
-from artifact_pipeline.verification.verify import verify
+from artifact_pipeline.store.store import Store
 
 
-class Shown(Struct, frozen=True):
-    """All that is known of an artifact."""
+class Shown(Struct, frozen=True, kw_only=True):
+    """The details of an artifact."""
 
     digest: Digest
     folder: str
     manifest: Manifest
     chosen: dict[str, Any] | None
-    """The parameters that a search chose, where there was one."""
+    """The parameters that a search chose, if there was a search."""
     aliases: list[str]
     record: PastRun | None
-    """The record of the run that made it, where the store has one."""
+    """The record of the run that made it, if the store has one."""
     promotions: list[Promotion]
-    """The moves of aliases to it, or away from it."""
+    """The moves of aliases to it or away from it."""
 
 
 class Difference(Struct, frozen=True):
-    """Where two artifacts differ: `recipe.split.test_size` and the two values (None: absent)."""
+    """A field that differs between two artifacts, such as `recipe.split.test_size`.
+
+    A value that one artifact does not have is None.
+    """
 
     field: str
     a: Any
     b: Any
 
 
-class Listed(Struct, frozen=True):
-    """One artifact of a store; a broken one has a reason and no metrics."""
+class Listed(Struct, frozen=True, kw_only=True):
+    """One artifact of a store. A broken artifact has an error in place of metrics."""
 
     digest: Digest
     aliases: list[str]
-    dataset: str | None
-    estimator: str | None
-    metrics: Metrics | None
-    broken: str | None
+    dataset: str | None = None
+    estimator: str | None = None
+    metrics: Metrics | None = None
+    broken: str | None = None
 
 
 def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
-    """Return all that is known of an artifact, once it is verified. Raises as `check_integrity`."""
-    place = Store(store)
-    found = check_integrity(artifact, store=store)
+    """Check an artifact's integrity and return its details. Raises as `check_integrity`."""
+    verified = check_integrity(artifact, store=store)
+    digest = verified.digest
     return Shown(
-        digest=found.digest,
-        folder=str(found.folder),
-        manifest=found.manifest,
-        chosen=found.evaluation().chosen(),
-        aliases=[name for name, digest in place.aliases().items() if digest == found.digest],
-        record=record_of(found.digest, store=store),
+        digest=digest,
+        folder=str(verified.folder),
+        manifest=verified.manifest,
+        chosen=verified.evaluation().chosen(),
+        aliases=[name for name, named in Store(store).aliases.all().items() if named == digest],
+        record=record_of(digest, store=store),
         promotions=[
-            one for one in promotions(store=store) if found.digest in (one.digest, one.instead_of)
+            promotion
+            for promotion in promotions(store=store)
+            if digest in (promotion.digest, promotion.instead_of)
         ],
     )
 
 
 def record_of(digest: Digest, *, store: Reference | None = None) -> PastRun | None:
-    """Return the newest record of a run that made the artifact, or else of one that found it."""
-    records = [run for run in read_past(Store(store)) if run.artifact == digest]
+    """Return the newest record of a run that trained an artifact, or else one that reused it."""
+    records = [run for run in runs(store=store) if run.artifact == digest]
     trained = [run for run in records if not run.cached] or records
     return trained[0] if trained else None
 
 
 def diff(a: Reference, b: Reference, *, store: Reference | None = None) -> list[Difference]:
-    """Return where recipe and metrics of two artifacts differ. Raises as `check_integrity`."""
-    return differences(*(check_integrity(one, store=store).manifest for one in (a, b)))
+    """Return where the recipes and metrics of two artifacts differ. Raises as `check_integrity`."""
+    first, second = (check_integrity(artifact, store=store).manifest for artifact in (a, b))
+    return differences(first, second)
 
 
 def differences(a: Manifest, b: Manifest) -> list[Difference]:
-    """Return where recipe and metrics of two manifests differ."""
+    """Return where the recipes and metrics of two manifests differ."""
     left, right = _fields(a), _fields(b)
     return [
         Difference(field, left.get(field), right.get(field))
@@ -92,35 +97,41 @@ def differences(a: Manifest, b: Manifest) -> list[Difference]:
 
 
 def runs(*, store: Reference | None = None) -> list[PastRun]:
-    """Return the records of all runs, the newest first."""
-    return read_past(Store(store))
+    """Return the records of all runs, newest first; a broken one has the outcome `unreadable`."""
+    return Store(store).journal.runs()
 
 
 def artifacts(*, store: Reference | None = None) -> list[Listed]:
-    """Return all artifacts of a store, each verified."""
-    place = Store(store)
-    names = place.aliases()
-    found = []
-    for digest in place.artifacts():
-        aliases = [name for name, target in names.items() if target == digest]
-        try:
-            manifest = verify(place.folder(digest), digest).manifest
-        except VerificationError as error:
-            found.append(Listed(digest, aliases, None, None, None, str(error)))
-        else:
-            made = manifest.recipe
-            name = describe.title(made)
-            found.append(Listed(digest, aliases, made.data.title, name, manifest.metrics, None))
-    return found
+    """Verify and return all artifacts of a store, with the errors of broken ones."""
+    listed = Store(store)
+    aliases = listed.aliases.all()
+    return [
+        _list_one(listed, digest, aliases=[name for name in aliases if aliases[name] == digest])
+        for digest in listed.artifacts.digests()
+    ]
+
+
+def _list_one(store: Store, digest: Digest, *, aliases: list[str]) -> Listed:
+    try:
+        manifest = store.artifacts.open(digest).manifest
+    except VerificationError as error:
+        return Listed(digest=digest, aliases=aliases, broken=str(error))
+    return Listed(
+        digest=digest,
+        aliases=aliases,
+        dataset=manifest.recipe.data.title,
+        estimator=describe.title(manifest.recipe),
+        metrics=manifest.metrics,
+    )
 
 
 def _fields(manifest: Manifest) -> dict[str, Any]:
-    whole = msgspec.to_builtins(manifest)
-    return dict(_flatten({key: whole[key] for key in ("recipe", "metrics")}, ""))
+    """Return the leaves of recipe and metrics by their paths."""
+    values = msgspec.to_builtins(manifest)
+    return dict(_flatten({key: values[key] for key in ("recipe", "metrics")}, ""))
 
 
 def _flatten(value: Any, path: str) -> list[tuple[str, Any]]:
-    """Return the leaves of nested objects and lists by their paths."""
     if isinstance(value, dict) and value:
         items = [(f"{path}.{key}" if path else key, inner) for key, inner in value.items()]
     elif isinstance(value, list) and value:

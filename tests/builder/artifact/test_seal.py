@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.seal import seal
-from artifact_pipeline.builder.config.schema import ModelConfig, Step
+from artifact_pipeline.builder.config.resolved import ModelConfig, Step
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import verify
 
@@ -44,14 +44,14 @@ def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, tr
     files = seal(*made)
     assert files == seal(*made)
     store = Store(tmp_path / "store")
-    digest = store.add(files)
-    opened = verify(store.folder(digest), digest)
+    digest = store.add(files).digest
+    opened = verify(store.artifacts.path(digest), digest)
     assert opened.manifest.recipe == recipe
     assert opened.manifest.metrics == metrics
     assert opened.files["model.onnx"] == onnx
     assert opened.files["model_train.pkl"] == pickle
     assert opened.evaluation() == evaluation
-    assert store.add(files) == digest
+    assert store.add(files).digest == digest
 
 
 def test_nothing_of_the_run_is_inside(digits):

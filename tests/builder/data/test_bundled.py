@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.config.resolved import BundledData, SplitConfig
 from artifact_pipeline.builder.data import bundled, loader, split
 from artifact_pipeline.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("name", sorted(bundled.BUNDLED))
 def test_a_set_is_what_its_description_says(name):
-    schema = bundled.describe(Data(name)).schema
-    rows = loader.load(Data(name))
+    schema = bundled.describe(BundledData(name)).schema
+    rows = loader.load(BundledData(name))
     assert rows.X.shape == (schema.rows, schema.features)
     assert rows.X.dtype == np.float64
     assert len(rows.feature_names) == schema.features
@@ -20,15 +20,15 @@ def test_a_set_is_what_its_description_says(name):
 
 
 def test_a_description_says_nothing_of_the_place():
-    assert "/" not in str(bundled.describe(Data("iris")))
+    assert "/" not in str(bundled.describe(BundledData("iris")))
 
 
 def test_sets_have_different_digests():
-    assert len({bundled.describe(Data(name)).digest for name in bundled.BUNDLED}) == 5
+    assert len({bundled.describe(BundledData(name)).digest for name in bundled.BUNDLED}) == 5
 
 
 def test_no_row_is_on_both_sides_and_none_is_lost():
-    rows = loader.load(Data("iris"))
+    rows = loader.load(BundledData("iris"))
     parts = split.split(rows, SplitConfig())
     both = np.concatenate([parts.train_index, parts.test_index])
     assert sorted(both) == list(range(150))
@@ -37,28 +37,28 @@ def test_no_row_is_on_both_sides_and_none_is_lost():
 
 
 def test_a_stratified_split_keeps_the_share_of_each_class():
-    parts = split.split(loader.load(Data("iris")), SplitConfig(stratify=True))
+    parts = split.split(loader.load(BundledData("iris")), SplitConfig(stratify=True))
     assert np.bincount(parts.y_test).tolist() == [10, 10, 10]
 
 
 def test_an_unstratified_split_does_not_look_at_the_classes():
-    parts = split.split(loader.load(Data("iris")), SplitConfig(stratify=False))
+    parts = split.split(loader.load(BundledData("iris")), SplitConfig(stratify=False))
     assert np.bincount(parts.y_test).tolist() != [10, 10, 10]
 
 
 def test_another_seed_is_another_split_with_another_digest():
-    rows = loader.load(Data("iris"))
-    one, two = (split.split(rows, SplitConfig(random_state=seed)).summary() for seed in (1, 2))
-    assert one["rows"] == two["rows"] == {"train": 120, "test": 30}
-    assert one["indices_digest"] != two["indices_digest"]
+    rows = loader.load(BundledData("iris"))
+    one, two = (split.split(rows, SplitConfig(random_state=seed)) for seed in (1, 2))
+    assert (len(one.y_train), len(one.y_test)) == (len(two.y_train), len(two.y_test)) == (120, 30)
+    assert one.indices_digest() != two.indices_digest()
 
 
 def test_a_split_without_a_held_out_row_of_each_class_is_refused():
     with pytest.raises(ConfigError, match=r"split.test_size: found 0.001 of 178 rows"):
-        split.split(loader.load(Data("wine")), SplitConfig(test_size=0.001))
+        split.split(loader.load(BundledData("wine")), SplitConfig(test_size=0.001))
 
 
 def test_a_data_file_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr("sys.path", [])
     with pytest.raises(DataError, match=r"pip install -r requirements.txt"):
-        bundled.describe(Data("iris"))
+        bundled.describe(BundledData("iris"))

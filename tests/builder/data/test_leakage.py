@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.config.resolved import SplitConfig, TableData
 from artifact_pipeline.builder.data import leakage, loader, split
 
 WAGE = np.random.default_rng(1).lognormal(3, 0.5, 300)
@@ -14,7 +14,7 @@ WAGE = np.random.default_rng(1).lognormal(3, 0.5, 300)
 def warned(folder, frame, target):
     """Return what is said of a table whose target is `y`."""
     frame.to_csv(folder / "t.csv", index=False)
-    rows = loader.load(Data(path=str(folder / "t.csv"), target="y"), target=target)
+    rows = loader.load(TableData(path=str(folder / "t.csv"), target="y"), target=target)
     return leakage.find(rows, split.split(rows, SplitConfig()))
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.schema import Csv, Data
+from artifact_pipeline.builder.config.resolved import TableData
+from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import loader
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import held_out, tables
@@ -22,7 +23,7 @@ TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
 
 
 def load(folder, data, **how):
-    return loader.load(Data(path=str(folder / data), target="y", **how), target="class")
+    return loader.load(TableData(path=str(folder / data), target="y", **how), target="class")
 
 
 def lines(*records):
@@ -62,9 +63,9 @@ def test_the_index_of_a_csv_is_left_out_in_training_and_at_inference(tmp_path):
     config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": BAYES})
     done = api.train(config, store=tmp_path / "store")
     assert "'Unnamed: 0' is the index of a data frame and is left out" in done.warnings[0]
-    found = api.infer("latest", frame.drop(columns="y").to_csv().encode(), "n.csv",
+    found = api.infer("latest", frame.drop(columns="y").to_csv().encode(), name="n.csv",
                       store=tmp_path / "store")  # fmt: skip
-    bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), "n.csv",
+    bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), name="n.csv",
                      store=tmp_path / "store")  # fmt: skip
     assert found.probabilities == bare.probabilities and found.extra == ["Unnamed: 0"]
     assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
@@ -98,7 +99,7 @@ def test_rows_without_a_target_are_left_out_where_the_config_says_so(tmp_path, f
 def test_numbers_to_predict_may_be_missing_too_and_all_of_them_not(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")
-    data = Data(path=str(path), target="y", missing_target="drop")
+    data = TableData(path=str(path), target="y", missing_target="drop")
     rows = loader.load(data, target="number")
     assert rows.y.tolist() == [0.5, 1.5] and rows.description.dropped == 2
     path.write_text("a,y\n1,\n2,\n")
@@ -148,7 +149,7 @@ class Takes:
     def __init__(self, name, kind):
         from msgspec import UNSET
 
-        self.name, self.kind, self.format = name, kind, UNSET
+        self.name, self.kind, self.format = name, kind, None
         self.nullable, self.unseen, self.categories = True, True, None
         self.numbers, self.range = UNSET, UNSET
 
@@ -233,7 +234,7 @@ def test_labels_from_dates_are_dates(tmp_path):
     assert load(tmp_path, "noon.csv").y[0] == "2026-01-01T12:30:00"
     config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": TREE})
     api.train(config, store=tmp_path / "store")
-    found = api.infer("latest", b"a\n0\n1\n", "n.csv", store=tmp_path / "store")
+    found = api.infer("latest", b"a\n0\n1\n", name="n.csv", store=tmp_path / "store")
     assert found.labels == ["2026-01-01", "2026-02-01"]
     assert api.evaluate("latest", store=tmp_path / "store").metrics["test"]["accuracy"] == 1
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns, table_formats, table_reader
 from artifact_pipeline.errors import ConfigError, DataError
 from tests.support.command import call
@@ -214,7 +215,7 @@ def test_a_format_that_cannot_be_is_refused_by_key(data, said):
 
 def test_a_bundled_set_has_no_formats():
     raw = {"data": {"dataset": "iris", "missing_target": "drop"}, "model": {"estimator": "x"}}
-    with pytest.raises(ConfigError, match="'missing_target' with a 'path' alone"):
+    with pytest.raises(ConfigError, match="'missing_target' only with a 'path'"):
         loader.load(raw)
 
 

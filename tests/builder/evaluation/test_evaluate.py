@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import artifact_pipeline as api
 from artifact_pipeline import classification_report
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.schema import Gate
+from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.data import loader as loading
 from artifact_pipeline.builder.data import split
 from artifact_pipeline.builder.evaluation.evaluate import observe
@@ -87,7 +87,7 @@ def test_a_gate_passes_exactly_when_the_metric_lies_within(value, limit):
 
 def test_a_missed_gate_names_metric_bound_and_value():
     [verdict] = judge({"train": {"accuracy": 1.0}}, {"train.accuracy": Gate(max=0.99)})
-    assert str(verdict) == "train.accuracy is 1.0000, above the most of 0.99"
+    assert str(verdict) == "train.accuracy is 1.0000, above the maximum of 0.99"
 
 
 def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
@@ -111,9 +111,9 @@ def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
 )
 def test_worse_is_lower_of_a_share_and_higher_of_an_error(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    rival = Baseline("sha256:1", {"test": {metric: theirs}}, None)
+    baseline = Baseline("sha256:1", {"test": {metric: theirs}}, None)
     found = {"test": {metric: ours}}
-    [verdict] = judge(found, {f"test.{metric}": gate}, {"champion": rival})
+    [verdict] = judge(found, {f"test.{metric}": gate}, baselines={"champion": baseline})
     assert verdict.passed is passed and verdict.against == "sha256:1"
     assert (verdict.margin >= 0) is passed
 
@@ -316,12 +316,12 @@ def measured(folder, frame, **config_of):
     source = {"data": data, "model": model}
     full = loader.load({**source, **config_of})
     target = construction.target_type(full.model)
-    rows = loading.load(full.data, full.split, target, learning.columns_of(full.evaluation))
-    model = construction.resolve(full.model, 42, "model", rows.target, rows.columns())
-    prepared = learning.prepare(full, model, rows, "config")
-    learned = learning.learn(prepared)
-    sealed = results.measure(learned)[1]["held_out"][1]
-    return msgspec.to_builtins(results.metrics(learned, sealed))
+    rows = loading.load(full.data, full.split, target, learning.slice_columns(full.evaluation))
+    model = construction.resolve(full.model, 42, target=rows.target, columns=rows.columns())
+    prepared = learning.prepare(full, model, rows=rows, name="config")
+    trained = learning.train(prepared)
+    sealed = results.measure_estimator(trained).held_out.outputs
+    return msgspec.to_builtins(results.measure_sealed(trained, sealed))
 
 
 CLASSIFIER = {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClassifier"}

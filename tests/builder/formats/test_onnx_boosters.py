@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.schema import ModelConfig
+from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.formats import onnx_boosters, onnx_format
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import predict_with_proba
@@ -90,7 +90,7 @@ def test_a_graph_gives_what_the_booster_gives_at_every_threshold(estimator, data
     rows = unseen(fitted, X)
     form, graph = next(onnx_format.export(fitted, rows))
     assert form.dtype == "float64"
-    found = onnx_format.load(graph, "m")(rows)
+    found = onnx_format.load(graph.data, "m")(rows)
     predicted, probabilities = predict_with_proba(fitted, rows)
     exact = "LGBM" in repr(estimator)  # XGBoost computes in float32
     if probabilities is None:
@@ -108,7 +108,7 @@ def test_categories_of_lightgbm_are_looked_up_without_their_fraction():
     fitted.fit(X, y, categorical_feature=[0])
     rows = unseen(fitted, X)
     rows[::3, 0] += 0.5
-    found = onnx_format.load(next(onnx_format.export(fitted, rows))[1], "m")(rows)
+    found = onnx_format.load(next(onnx_format.export(fitted, rows))[1].data, "m")(rows)
     np.testing.assert_allclose(found.probabilities, fitted.predict_proba(rows), atol=1e-6)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from artifact_pipeline import open_artifact
-from artifact_pipeline.builder.config.schema import Data, SplitConfig
+from artifact_pipeline.builder.config.resolved import BundledData, SplitConfig
 from artifact_pipeline.builder.data.loader import load
 from artifact_pipeline.builder.data.split import split
 from artifact_pipeline.builder.formats import onnx_format
@@ -25,7 +25,7 @@ from tests.support.configs import write
 
 @pytest.fixture(scope="module")
 def parts():
-    return split(load(Data("digits")), SplitConfig())
+    return split(load(BundledData("digits")), SplitConfig())
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_lists_integers_and_data_frames_predict_as_arrays_do(predictor, parts):
         (np.zeros((2, 63)), "found 63 values, expected 64"),
         (np.zeros((0, 64)), "holds no rows"),
         (np.full((3, 64), np.nan), "row 1: pixel_0_0 is nan, expected a finite number"),
-        ([["a"] * 64], "is no matrix of numbers"),
-        ([[1], [1, 2]], "is no matrix of numbers"),
+        ([["a"] * 64], "is not a matrix of numbers"),
+        ([[1], [1, 2]], "is not a matrix of numbers"),
         (None, "has the shape ()"),
         (pd.DataFrame(np.zeros((2, 64))).rename(columns=str), "the column 'pixel_0_0' is missing"),
     ],

@@ -121,17 +121,18 @@ def test_verification_alone_gives_no_evidence():
 def test_a_server_opens_nothing_that_nobody_vouches_for(store, tmp_path, digits):
     for name in ("latest", str(FIXTURE)):
         with pytest.raises(UntrustedModel):
-            registry.load(ModelSpec("model", name))
-    assert registry.load(ModelSpec("model", "latest", DIGEST)).digest == DIGEST
-    assert registry.load(ModelSpec("model", DIGEST)).digest == DIGEST
+            registry.load(ModelSpec(name="model", artifact=name))
+    assert registry.load(ModelSpec(name="model", artifact="latest", digest=DIGEST)).digest == DIGEST
+    assert registry.load(ModelSpec(name="model", artifact=DIGEST)).digest == DIGEST
     shutil.copytree(digits.folder, store / digits.digest[7:])
     (store / "aliases" / "champion").write_text(digits.digest)
     (tmp_path / "shared").mkdir()
-    shelf = registry.ModelRegistry((ModelSpec("model", "champion"),), str(tmp_path / "shared"))
+    spec = ModelSpec(name="model", artifact="champion")
+    models = registry.ModelRegistry((spec,), str(tmp_path / "shared"))
     (store / "aliases" / "champion").write_text(DIGEST)  # moved by whoever writes the store
-    shelf.look()
-    assert shelf.models["model"].digest == digits.digest
-    assert "unknown origin" in shelf.refused["model"].why
+    models.follow_aliases()
+    assert models.models["model"].digest == digits.digest
+    assert "unknown origin" in models.rejected["model"].reason
 
 
 @pytest.mark.slow

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import artifact_pipeline
@@ -26,7 +29,7 @@ X = np.random.default_rng(0).normal(size=(60, 2))
 
 def edges_of(estimator, rows):
     answers = edge_cases.answer(estimator, edge_cases.make(estimator, rows, rows))
-    outputs = Outputs(answers.predicted, answers.probabilities)
+    outputs = Outputs(*answers.outputs)
     return parity.Edges(
         answers.rows, outputs, answers.kinds, answers.flaws, answers.columns,
         answers.refused, answers.made, answers.lowercase,
@@ -44,6 +47,29 @@ def test_a_form_that_differs_only_on_rows_that_nobody_has_seen_is_not_sealed():
     candidates = list(parity.candidates(other, rows))
     with pytest.raises(ConfigError, match="no open form that could be proven equal"):
         parity.prove(candidates, rows, Outputs(line, None), "model", edges, recipe=RECIPE)
+
+
+def test_a_form_with_equal_labels_and_another_decision_function_is_not_sealed():
+    """Twice the coefficients give the same label everywhere, and are another model."""
+    estimator = LinearSVC().fit(X, X[:, 0] > 0)
+    other = copy.deepcopy(estimator)
+    other.coef_, other.intercept_ = 2 * estimator.coef_, 2 * estimator.intercept_
+    assert (other.predict(X) == estimator.predict(X)).all()
+    expected = Outputs(estimator.predict(X), None, estimator.decision_function(X))
+    edges = edges_of(estimator, X)
+    candidates = [one for one in parity.candidates(other, X) if one.form.file == "model.onnx"]
+    with pytest.raises(ConfigError, match="differs from the estimator on the held-out rows"):
+        parity.prove(candidates, X, expected, "model", edges, recipe=RECIPE)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_kernel_that_is_computed_in_float32_is_not_called_float64(tmp_path, classes):
+    """Its labels are the estimator's, and its decision function lies 1e-7 from it."""
+    y = np.digitize(X[:, 0], [-0.5, 0.5][: classes - 1])
+    sealed = artifact_pipeline.seal(SVC().fit(X, y), X, y, store=tmp_path)
+    assert artifact_pipeline.show(sealed.digest, store=tmp_path).manifest.parity.form == (
+        "onnx-float32"
+    )
 
 
 def test_the_same_rows_make_the_same_edge_cases():

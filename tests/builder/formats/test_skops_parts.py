@@ -44,6 +44,8 @@ TABLE = pd.DataFrame({"a": X[:, 0], "t": np.array(["p", "q", "r"], dtype=object)
         (GradientBoostingClassifier(n_estimators=3), X, y),
         (BaggingClassifier(DecisionTreeClassifier(), 3, max_features=2, random_state=0), X, y),
         (OutputCodeClassifier(DecisionTreeClassifier(), random_state=0), X, y),
+        # It holds the estimator that it clones as well, which was never fitted.
+        (OutputCodeClassifier(HistGradientBoostingClassifier(max_iter=2), random_state=0), X, y),
         (VotingClassifier([("a", GaussianNB()), ("b", LogisticRegression())]), X, y),
         (CalibratedClassifierCV(GaussianNB(), method="isotonic", cv=2), X, y),
         (CalibratedClassifierCV(GaussianNB(), cv=2), X, y),

@@ -18,7 +18,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.schema import ColumnFormat, Kind
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data.dataset import Image, Schema
 from artifact_pipeline.builder.metric_table import required_metrics
 from artifact_pipeline.builder.recipe import Recipe
@@ -89,7 +90,7 @@ class Port(Struct, frozen=True, forbid_unknown_fields=True):
     shape: list[int | None]
 
 
-class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True):
+class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A feature of a table: what goes into the input of the same place (`c0`, `c1`, …)."""
 
     name: str
@@ -101,7 +102,7 @@ class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True):
     categories: list[str] | None
     """The texts that it learned from, where they are at most `MAX_CATEGORIES`, or no others are
     taken."""
-    format: ColumnFormat | UnsetType = UNSET
+    format: ColumnFormat | None = None
     """How its numbers or dates are written in text; absent where as usual."""
     numbers: list[float] | UnsetType = UNSET
     """The only numbers that the model takes here, sorted; absent where it takes others."""
@@ -329,7 +330,7 @@ def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
         return "features are missing or named twice"
     if len(features) != schema.features:
         return f"it has {len(features)} features, the recipe {schema.features}"
-    if schema.columns is not UNSET and schema.named("feature") != features:
+    if schema.columns is not None and schema.named("feature") != features:
         return "its features are not the recipe's"
     if columns is not None and [column.name for column in columns] != features:
         return "its columns are not its features"

@@ -1,8 +1,8 @@
-"""The JSON file that a user writes, checked: the short form, the full form, the JSON Schema.
+"""Config files: read, checked and resolved, in the short or the full form, and their JSON Schema.
 
 >>> short = {"C": 1.0, "solver": "lbfgs", "max_iter": 50, "random_state": 7, "test_size": 0.2}
->>> full = load(short)
->>> full.data.dataset, full.model.estimator, full.split.random_state
+>>> config = load(short)
+>>> config.data.dataset, config.model.estimator, config.split.random_state
 ('digits', 'sklearn.linear_model.LogisticRegression', 7)
 """
 
@@ -15,19 +15,28 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import explain, nearest, show
-from artifact_pipeline.builder.config.schema import (
-    OF_TABLES,
-    Config,
-    Csv,
-    Data,
+from artifact_pipeline.builder.config.resolved import (
+    BundledData,
     Gate,
     ModelConfig,
-    Short,
-    SplitConfig,
+    ResolvedConfig,
+    TableData,
+    resolve,
+    resolve_gates,
+)
+from artifact_pipeline.builder.config.schema import (
+    TABLE_KEYS,
+    ConfigFile,
+    DataSection,
+    GateSection,
+    ModelSection,
+    ShortConfigFile,
+    SplitSection,
+    is_given,
 )
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import METRICS
@@ -47,20 +56,20 @@ _SLICED = re.compile(r"(test\.[a-z0-9_]+)\[(.+)\]")
 
 
 class _Gates(Struct, frozen=True):
-    gates: dict[str, Gate]
+    gates: dict[str, GateSection]
 
 
 _EITHER = {
-    "Data": ("dataset", "path"),
-    "ModelConfig": ("estimator", "steps"),
-    "Step": ("estimator", "branches"),
-    "Branch": ("estimator", "steps"),
+    "DataSection": ("dataset", "path"),
+    "ModelSection": ("estimator", "steps"),
+    "StepSection": ("estimator", "branches"),
+    "BranchSection": ("estimator", "steps"),
 }
-"""What stands in the place of what."""
-SHORT_KEYS = tuple(key for key in Short.__struct_fields__ if key != "gates")
+"""Pairs of keys of which a section has exactly one."""
+SHORT_KEYS = tuple(key for key in ShortConfigFile.__struct_fields__ if key != "gates")
 
 
-def load(source: Source) -> Config:
+def load(source: Source) -> ResolvedConfig:
     """Return the checked full form of the config at a path, or of a dict.
 
     Raises:
@@ -72,12 +81,12 @@ def load(source: Source) -> Config:
     return parse_bytes(read(source), os.fspath(source))
 
 
-def parse_bytes(data: bytes, where: str) -> Config:
+def parse_bytes(data: bytes, where: str) -> ResolvedConfig:
     """Return the checked full form of a config file's bytes; `where` names it in errors."""
     return parse(_decode(data, where), where)
 
 
-def parse(raw: Any, where: str) -> Config:
+def parse(raw: Any, where: str) -> ResolvedConfig:
     """Return the checked full form of what a config file holds; `where` names it in errors."""
     if not isinstance(raw, dict):
         raise ConfigError(f"found {show(raw)}, expected an object: {{…}}", where=where)
@@ -87,17 +96,19 @@ def parse(raw: Any, where: str) -> Config:
         canonical.encode(raw)
     except (canonical.NotCanonical, TypeError) as error:
         raise ConfigError(f"holds a value that JSON cannot say: {error}", where=where) from error
-    if raw.keys() & set(Config.__struct_fields__) - {"gates"}:
+    if raw.keys() & set(ConfigFile.__struct_fields__) - {"gates"}:
         for key in SHORT_KEYS:
             if key in raw:
                 hint = "in the full form it stands under model.params or split"
                 raise ConfigError(f"{key!r} belongs to the short form; {hint}", where=where)
-        config = _convert(raw, Config, where)
+        sections = _convert(raw, ConfigFile, where)
     else:
-        config = _full(_convert(raw, Short, where))
+        sections = _full(_convert(raw, ShortConfigFile, where))
+    config = resolve(sections)
     _check_model(config.model, where)
     _check_data(config, where)
-    _check_gates(config.gates, where, _slices(config))
+    slices = config.evaluation.slices if config.evaluation else None
+    _check_gates(sections.gates, where, list(slices or ()))
     return config
 
 
@@ -149,37 +160,32 @@ def load_gates(text: str, where: str) -> dict[str, Gate]:
     raw = {"gates": _decode(text.encode(), where)}
     gates = _convert(raw, _Gates, where).gates
     _check_gates(gates, where, None)
-    return gates
-
-
-def full_form(config: Config) -> dict[str, Any]:
-    """Return `config` as the JSON value that, written to a file, gives it again."""
-    return dict(msgspec.to_builtins(config))
+    return resolve_gates(gates)
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a config file, short form or full form."""
     forms, components = msgspec.json.schema_components(
-        [Config, Short], ref_template="#/$defs/{name}"
+        [ConfigFile, ShortConfigFile], ref_template="#/$defs/{name}"
     )
     for name, (one, other) in _EITHER.items():
         components[name]["oneOf"] = [{"required": [one]}, {"required": [other]}]
-    components["Branch"]["allOf"] = [
+    components["BranchSection"]["allOf"] = [
         {"oneOf": [{"required": ["columns"]}, {"required": ["column"]}]}
     ]
-    for name in ("ModelConfig", "Step", "Branch"):
+    for name in ("ModelSection", "StepSection", "BranchSection"):
         components[name]["dependentRequired"] = {"params": ["estimator"]}
-    components["ModelConfig"]["dependentRequired"]["preprocess"] = ["estimator"]
-    components["Step"]["dependentRequired"]["remainder"] = ["branches"]
-    components["Data"]["dependentRequired"] = {
+    components["ModelSection"]["dependentRequired"]["preprocess"] = ["estimator"]
+    components["StepSection"]["dependentRequired"]["remainder"] = ["branches"]
+    components["DataSection"]["dependentRequired"] = {
         "path": ["target"],
-        **{key: ["path"] for key in OF_TABLES},
+        **{key: ["path"] for key in TABLE_KEYS},
     }
     bounds = [{"required": [key]} for key in ("min", "max", "not_worse_than")]
-    components["Gate"]["anyOf"] = bounds
-    components["Gate"]["dependentRequired"] = {"tolerance": ["not_worse_than"]}
+    components["GateSection"]["anyOf"] = bounds
+    components["GateSection"]["dependentRequired"] = {"tolerance": ["not_worse_than"]}
     known = {"anyOf": [{"enum": list(METRIC_NAMES)}, {"pattern": f"^{_SLICED.pattern}$"}]}
-    for name in ("Config", "Short"):
+    for name in ("ConfigFile", "ShortConfigFile"):
         components[name]["properties"]["gates"]["propertyNames"] = known
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -220,19 +226,19 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _full(short: Short) -> Config:
+def _full(short: ShortConfigFile) -> ConfigFile:
     params = {
         "C": short.C,
         "solver": short.solver,
         "max_iter": short.max_iter,
         "random_state": short.random_state,
     }
-    return Config(
-        data=Data(dataset="digits"),
-        split=SplitConfig(
+    return ConfigFile(
+        data=DataSection(dataset="digits"),
+        split=SplitSection(
             test_size=short.test_size, random_state=short.random_state, stratify=True
         ),
-        model=ModelConfig(estimator="sklearn.linear_model.LogisticRegression", params=params),
+        model=ModelSection(estimator="sklearn.linear_model.LogisticRegression", params=params),
         gates=short.gates,
     )
 
@@ -240,7 +246,7 @@ def _full(short: Short) -> Config:
 def _check_model(model: ModelConfig, where: str) -> None:
     _check_names([step.name for step in model.as_steps()], f"{where}: model.steps")
     for index, step in enumerate(model.as_steps()):
-        if isinstance(step.branches, list):
+        if step.branches is not None:
             place = f"{where}: model.steps[{index}].branches"
             _check_names([branch.name for branch in step.branches], place)
 
@@ -255,17 +261,17 @@ def _check_names(names: list[str], place: str) -> None:
             )
 
 
-def _check_data(config: Config, where: str) -> None:
-    """Refuse what speaks of columns where the rows have none, and of one column twice."""
+def _check_data(config: ResolvedConfig, where: str) -> None:
+    """Refuse column names for rows without columns, and two roles for one column."""
     data, split = config.data, config.split
-    if isinstance(data.path, UnsetType):
-        if not isinstance(split.column, UnsetType):
+    if isinstance(data, BundledData):
+        if split.column is not None:
             raise ConfigError(
                 "a bundled data set has no such column; expected the method random",
                 where=f"{where}: split.column",
             )
         return
-    if not isinstance(data.csv, UnsetType):
+    if data.csv is not None:
         try:
             "".encode(data.csv.encoding)
         except LookupError as error:
@@ -273,36 +279,40 @@ def _check_data(config: Config, where: str) -> None:
                 f"found {show(data.csv.encoding)}, expected an encoding, such as latin-1",
                 where=f"{where}: data.csv.encoding",
             ) from error
-    for column, form in (data.formats or {}).items():
+    _check_formats(data, where)
+    special = {"target": data.target, "id": data.id, "split.column": split.column}
+    names = [name for name in special.values() if name is not None]
+    for key, name in special.items():
+        if name is not None and names.count(name) > 1 and key != "target":
+            place = key if "." in key else f"data.{key}"
+            raise ConfigError(f"{show(name)} has another part already", where=f"{where}: {place}")
+    for index, name in enumerate(data.drop):
+        if name in names:
+            place = f"{where}: data.drop[{index}]"
+            raise ConfigError(f"{show(name)} is needed: it is no feature anyway", where=place)
+
+
+def _check_formats(data: TableData, where: str) -> None:
+    for column, form in data.formats.items():
         place = f"{where}: data.formats.{write_out(column)}"
-        if isinstance(form.date, str) and not _names_a_day(form.date):
+        if form.date is not None and not _names_a_day(form.date):
             raise ConfigError(
                 f"found {show(form.date)}, expected a format of Python's strptime with a year, "
                 "such as %d/%m/%Y",
                 where=f"{place}.date",
             )
-        decimal = form.decimal or (data.csv.decimal if isinstance(data.csv, Csv) else ".")
+        decimal = form.decimal or (data.csv.decimal if data.csv else ".")
         if form.thousands == decimal:
             raise ConfigError(
                 f"found {show(decimal)}, which is the decimal mark too; name another as 'decimal'",
                 where=f"{place}.thousands",
             )
-        if (data.columns or {}).get(column, form.kind) != form.kind:
+        if data.columns.get(column, form.kind) != form.kind:
             raise ConfigError(
                 f"is that of a {form.kind}, and data.columns makes the column a "
-                f"{(data.columns or {})[column]}",
+                f"{data.columns[column]}",
                 where=place,
             )
-    special = {"target": data.target, "id": data.id, "split.column": split.column}
-    names = [name for name in special.values() if isinstance(name, str)]
-    for key, name in special.items():
-        if isinstance(name, str) and names.count(name) > 1 and key != "target":
-            place = key if "." in key else f"data.{key}"
-            raise ConfigError(f"{show(name)} has another part already", where=f"{where}: {place}")
-    for index, name in enumerate(data.drop or []):
-        if name in names:
-            place = f"{where}: data.drop[{index}]"
-            raise ConfigError(f"{show(name)} is needed: it is no feature anyway", where=place)
 
 
 def _names_a_day(form: str) -> bool:
@@ -318,11 +328,7 @@ def _names_a_day(form: str) -> bool:
     return found.replace(tzinfo=datetime.UTC) == day
 
 
-def _slices(config: Config) -> list[str]:
-    return [] if isinstance(config.evaluation, UnsetType) else list(config.evaluation.slices or {})
-
-
-def _check_gates(gates: dict[str, Gate], where: str, slices: list[str] | None) -> None:
+def _check_gates(gates: dict[str, GateSection], where: str, slices: list[str] | None) -> None:
     for name, gate in gates.items():
         place = f"{where}: gates.{write_out(name)}"
         sliced = _SLICED.fullmatch(name)
@@ -332,11 +338,11 @@ def _check_gates(gates: dict[str, Gate], where: str, slices: list[str] | None) -
         metric = sliced[1] if sliced else name
         if metric not in METRIC_NAMES:
             raise ConfigError(f"unknown metric; {nearest(metric, METRIC_NAMES)}", where=place)
-        if gate.min is UNSET and gate.max is UNSET and gate.not_worse_than is UNSET:
+        if not any(is_given(gate, bound) for bound in ("min", "max", "not_worse_than")):
             raise ConfigError(
                 "found no bound, expected 'min', 'max' or 'not_worse_than'", where=place
             )
-        if gate.tolerance is not UNSET and gate.not_worse_than is UNSET:
+        if is_given(gate, "tolerance") and not is_given(gate, "not_worse_than"):
             raise ConfigError("found 'tolerance' without 'not_worse_than'", where=place)
 
 

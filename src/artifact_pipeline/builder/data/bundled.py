@@ -1,8 +1,8 @@
 """scikit-learn's bundled data sets: found, described and loaded.
 
->>> describe(Data(dataset="iris")).schema
-Schema(dtype='float64', features=4, rows=150, target='class', columns=UNSET)
->>> load(Data(dataset="iris")).X.shape
+>>> describe(BundledData("iris")).schema
+Schema(dtype='float64', features=4, rows=150, target='class', columns=None)
+>>> load(BundledData("iris")).X.shape
 (150, 4)
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.config.schema import Data
+from artifact_pipeline.builder.config.resolved import BundledData
 from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.dataset import Description, Image, Rows, Schema, Target
 from artifact_pipeline.errors import DataError
@@ -42,7 +42,7 @@ BUNDLED = {
 }
 
 
-def locate(data: Data) -> list[Path]:
+def locate(data: BundledData) -> list[Path]:
     """Return the files that hold the rows, found without importing scikit-learn.
 
     Raises:
@@ -50,7 +50,7 @@ def locate(data: Data) -> list[Path]:
     """
     spec = PathFinder.find_spec("sklearn")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        paths = [Path(folder, "datasets", "data", name) for name in _known(data).files]
+        paths = [Path(folder, "datasets", "data", name) for name in BUNDLED[data.dataset].files]
         if all(path.is_file() for path in paths):
             return paths
     raise DataError(
@@ -59,15 +59,15 @@ def locate(data: Data) -> list[Path]:
     )
 
 
-def describe(data: Data) -> Description:
+def describe(data: BundledData) -> Description:
     """Return what a recipe says of the rows: their name, digest and schema, never their place."""
     digest = table_files.digest([canonical.digest(table_files.read(path)) for path in locate(data)])
-    known = _known(data)
-    schema = Schema("float64", known.features, known.rows, known.target)
-    return Description(digest, schema, data.dataset, examples=data.examples)
+    known = BUNDLED[data.dataset]
+    schema = Schema(dtype="float64", features=known.features, rows=known.rows, target=known.target)
+    return Description(digest=digest, schema=schema, dataset=data.dataset, examples=data.examples)
 
 
-def load(data: Data) -> Rows:
+def load(data: BundledData) -> Rows:
     """Return the rows of a bundled set.
 
     Raises:
@@ -76,7 +76,7 @@ def load(data: Data) -> Rows:
     import numpy as np
     from sklearn import datasets
 
-    known = _known(data)
+    known = BUNDLED[data.dataset]
     where = f"data set {data.dataset}"
     locate(data)
     try:
@@ -99,8 +99,3 @@ def load(data: Data) -> Rows:
         known.target,
         describe(data),
     )
-
-
-def _known(data: Data) -> Bundled:
-    assert isinstance(data.dataset, str)
-    return BUNDLED[data.dataset]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv, Kind, SplitConfig, Value
+from artifact_pipeline.builder.config.resolved import ColumnFormat, SplitConfig
+from artifact_pipeline.builder.config.schema import Csv, Kind, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,18 +32,18 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
         return self.height * self.width
 
 
-class ColumnRole(Struct, frozen=True, forbid_unknown_fields=True):
+class ColumnRole(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One column of a table."""
 
     name: str
     role: Role
-    kind: Kind | UnsetType = UNSET
-    """What its values are; absent where nobody looked."""
-    format: ColumnFormat | UnsetType = UNSET
-    """How its numbers or dates are written, where the config says so."""
+    kind: Kind | None = None
+    """The type of its values; None for a column that was not read."""
+    format: ColumnFormat | None = None
+    """The format of its numbers or dates, where the config has one."""
 
 
-class Schema(Struct, frozen=True, forbid_unknown_fields=True):
+class Schema(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What a row is: its features, their dtype, and the kind of target."""
 
     dtype: str
@@ -50,37 +51,40 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     features: int
     rows: int
     target: Target
-    columns: list[ColumnRole] | UnsetType = UNSET
-    """Of a table, in its order."""
+    columns: list[ColumnRole] | None = None
+    """The columns of a table, in its order."""
 
     def named(self, role: Role) -> list[str]:
         """Return the columns of a table that are for this."""
         return [column.name for column in self.columns or () if column.role == role]
 
 
-class Table(Struct, frozen=True, forbid_unknown_fields=True):
+class Table(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a table was read."""
 
     form: Literal["csv", "parquet", "jsonl"]
-    csv: Csv | UnsetType = UNSET
+    csv: Csv | None = None
 
 
-class Description(Struct, frozen=True, forbid_unknown_fields=True):
+class Description(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """The rows by the digest of their files, and their schema; a bundled set by its name, too."""
 
     digest: str
     schema: Schema
-    dataset: str | UnsetType = UNSET
-    table: Table | UnsetType = UNSET
-    positive: Value | UnsetType = UNSET
-    dropped: int | UnsetType = UNSET
-    """How many rows were left out for want of a target, where the config says to do so."""
-    examples: int | UnsetType = UNSET
+    dataset: str | None = None
+    table: Table | None = None
+    positive: Value | None = None
+    dropped: int | None = None
+    """The number of rows left out for a missing target, where the config allows that."""
+    examples: int | None = None
+    """The number of held-out rows in the report; None in recipes of earlier releases."""
 
     @property
     def title(self) -> str:
         """What a person calls the rows: the name of the set, or of what is predicted."""
-        if isinstance(self.dataset, str):
+        if self.dataset is not None:
             return self.dataset
         return ", ".join(self.schema.named("target")) or "rows that were brought"
 
@@ -117,23 +121,23 @@ class Rows(NamedTuple):
     def columns(self) -> dict[str, Kind] | None:
         """Return the features of a table and what they hold; None of a matrix."""
         columns = self.description.schema.columns
-        if isinstance(columns, UnsetType):
+        if columns is None:
             return None
         return {
-            one.name: one.kind
-            for one in columns
-            if one.role == "feature" and not isinstance(one.kind, UnsetType)
+            column.name: column.kind
+            for column in columns
+            if column.role == "feature" and column.kind is not None
         }
 
     def formats(self) -> dict[str, ColumnFormat]:
         """Return how columns of a table are written, where the config says so."""
         columns = self.description.schema.columns or ()
-        return {one.name: one.format for one in columns if isinstance(one.format, ColumnFormat)}
+        return {column.name: column.format for column in columns if column.format is not None}
 
 
 def is_stratified(split: SplitConfig, of: Target) -> bool:
     """Return whether each class keeps its share: as the config says, or else for classes."""
-    if isinstance(split.stratify, UnsetType):
+    if split.stratify is None:
         return of == "class" and split.method == "random"
     return split.stratify
 

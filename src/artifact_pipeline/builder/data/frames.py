@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
-
 from artifact_pipeline.builder.config.messages import first_line, show
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv, Kind
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import DataError
@@ -62,7 +61,7 @@ def columns_of(
             texts = ["" if _is_null(one) else one for one in values.tolist()]
             found.append(np.array(texts, dtype=object))
             continue
-        if (written := _written(values, name, kind, formats.get(name, UNSET))) is not None:
+        if (written := _written(values, name, kind, formats.get(name))) is not None:
             found.append(written)
             continue
         try:
@@ -85,7 +84,7 @@ def columns_of(
 
 
 def _written(
-    values: NDArray[Any], name: str, kind: Kind, form: ColumnFormat | UnsetType
+    values: NDArray[Any], name: str, kind: Kind, form: ColumnFormat | None
 ) -> NDArray[Any] | None:
     """Return values of which some are texts, or objects that are dates; None if none is."""
     import numpy as np

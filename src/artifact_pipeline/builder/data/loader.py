@@ -1,6 +1,6 @@
 """A config's data becomes rows: of a bundled set, or of a table whose columns have their parts.
 
->>> load(Data(dataset="iris")).X.shape
+>>> load(BundledData("iris")).X.shape
 (150, 4)
 """
 
@@ -10,14 +10,17 @@ import datetime
 import os
 from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
-
-import msgspec
-from msgspec import UNSET, UnsetType
+from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv, Data, SplitConfig
+from artifact_pipeline.builder.config.resolved import (
+    BundledData,
+    DataConfig,
+    SplitConfig,
+    TableData,
+)
+from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import bundled, table_columns, table_files, table_reader
 from artifact_pipeline.builder.data.dataset import (
     ColumnRole,
@@ -40,7 +43,7 @@ SIDES = ("train", "test")
 
 
 def load(
-    data: Data,
+    data: DataConfig,
     split: SplitConfig = SplitConfig(),  # noqa: B008  (frozen)
     target: Target | None = None,
     keep: Collection[str] = (),
@@ -58,7 +61,7 @@ def load(
         DataError: if the rows are wrong, named by file, row and column, or are not the known ones.
         ConfigError: if the config says of them what is not so.
     """
-    if isinstance(data.path, UnsetType):
+    if isinstance(data, BundledData):
         if known is not None:
             check(bundled.describe(data).digest, known)
         return bundled.load(data)
@@ -68,10 +71,9 @@ def load(
     if known is not None:
         check(digest, known)
     form = table_files.form(paths[0])
-    if form != "csv" and data.csv is not UNSET:
+    if form != "csv" and data.csv is not None:
         raise ConfigError(f"found it, and the data is {form}", where=f"{where}: data.csv")
-    how = Csv() if isinstance(data.csv, UnsetType) else data.csv
-    raw = table_reader.read(contents, form, how)
+    raw = table_reader.read(contents, form, data.csv or Csv())
     table_files.check_keys(paths, data.path, base, raw.table.column_names)
     return _rows(raw, digest, data, split, target, keep, where)
 
@@ -84,7 +86,7 @@ def check(digest: str, known: Description) -> None:
     """
     if digest != known.digest:
         remedy = "install the versions that the recipe names"
-        if known.dataset is UNSET:
+        if known.dataset is None:
             remedy = "name the files that it was made from with --data"
         raise DataError(
             f"has the digest {digest}, the recipe was made with {known.digest}; {remedy}",
@@ -95,7 +97,7 @@ def check(digest: str, known: Description) -> None:
 def _rows(
     raw: Raw,
     digest: str,
-    data: Data,
+    data: TableData,
     split: SplitConfig,
     target: Target | None,
     keep: Collection[str],
@@ -103,16 +105,15 @@ def _rows(
 ) -> Rows:
     roles = _roles(raw, data, split)
     [aim] = [name for name, role in roles.items() if role == "target"]
-    rows, dropped = raw.table.num_rows, cast("int | UnsetType", UNSET)
+    rows = raw.table.num_rows
+    dropped: int | None = None
     if data.missing_target == "drop":
         raw = _without_missing(raw, aim, data)
         dropped = rows - raw.table.num_rows
-    told = data.columns or {}
-    written = {name: _written(form, raw.how) for name, form in (data.formats or {}).items()}
     found = {
-        name: table_columns.column(raw, name, told.get(name), written.get(name, UNSET))
+        name: table_columns.column(raw, name, data.columns.get(name), data.formats.get(name))
         for name, role in roles.items()
-        if role not in ("unused", "id") or name in keep or name in told
+        if role not in ("unused", "id") or name in keep or name in data.columns
     }
     notes = _notes(raw, data, roles, found)
     if dropped:
@@ -135,17 +136,26 @@ def _rows(
     texts = any(found[name].kind == "text" for name in features)
     columns = [
         ColumnRole(
-            name, role, found[name].kind if name in found else UNSET, written.get(name, UNSET)
+            name=name,
+            role=role,
+            kind=found[name].kind if name in found else None,
+            format=data.formats.get(name),
         )
         for name, role in roles.items()
     ]
     description = Description(
         digest=digest,
-        schema=Schema("mixed" if texts else "float64", len(features), len(y), kind, columns),
-        table=Table(raw.form, raw.how if raw.form == "csv" else UNSET),  # type: ignore[arg-type]
+        schema=Schema(
+            dtype="mixed" if texts else "float64",
+            features=len(features),
+            rows=len(y),
+            target=kind,
+            columns=columns,
+        ),
+        table=Table(raw.form, raw.how if raw.form == "csv" else None),  # type: ignore[arg-type]
         positive=data.positive,
         dropped=dropped,
-        examples=0 if isinstance(data.examples, UnsetType) else data.examples,
+        examples=data.examples,
     )
     return Rows(
         X=frame({name: found[name].values for name in features}),
@@ -162,19 +172,11 @@ def _rows(
     )
 
 
-def _written(form: ColumnFormat, how: Csv) -> ColumnFormat:
-    """Return a format that says the decimal mark itself, since other rows may be no CSV."""
-    if form.kind == "date" or form.decimal is not UNSET or how.decimal == ".":
-        return form
-    return msgspec.structs.replace(form, decimal=how.decimal)
-
-
-def _without_missing(raw: Raw, target: str, data: Data) -> Raw:
+def _without_missing(raw: Raw, target: str, data: TableData) -> Raw:
     """Return a table without the rows that have no target."""
     import numpy as np
 
-    kind = (data.columns or {}).get(target)
-    column = table_columns.column(raw, target, kind, (data.formats or {}).get(target, UNSET))
+    column = table_columns.column(raw, target, data.columns.get(target), data.formats.get(target))
     kept = np.flatnonzero(~_absent(column))
     if not len(kept):
         raise DataError("is missing in all rows", where=f"{raw.where()}, column {show(target)}")
@@ -188,12 +190,11 @@ def _absent(column: table_columns.ColumnData) -> NDArray[Any]:
 
 
 def _notes(
-    raw: Raw, data: Data, roles: dict[str, Role], found: dict[str, table_columns.ColumnData]
+    raw: Raw, data: TableData, roles: dict[str, Role], found: dict[str, table_columns.ColumnData]
 ) -> list[str]:
     """Return what to say of columns that are not what their owner may expect."""
-    dropped = data.drop or []
     left_out = [
-        name for name in raw.index_columns if roles[name] == "unused" and name not in dropped
+        name for name in raw.index_columns if roles[name] == "unused" and name not in data.drop
     ]
     notes = [
         f"the column {show(name)} is the index of a data frame and is left out; to learn from it, "
@@ -203,23 +204,24 @@ def _notes(
     return notes + [one.note for name, one in found.items() if one.note and roles[name] != "unused"]
 
 
-def _roles(raw: Raw, data: Data, split: SplitConfig) -> dict[str, Role]:
+def _roles(raw: Raw, data: TableData, split: SplitConfig) -> dict[str, Role]:
     named: list[tuple[str, Any, Role]] = [
         ("data.target", data.target, "target"),
         ("data.id", data.id, "id"),
         ("split.column", split.column, "split"),
-        *(("data.drop", name, "unused") for name in data.drop or []),
+        *(("data.drop", name, "unused") for name in data.drop),
     ]
     roles: dict[str, Role] = dict.fromkeys(raw.table.column_names, "feature")
-    told = {*(data.columns or ()), *(data.formats or ())}
-    roles |= {name: "unused" for name in raw.index_columns if name not in told}
+    roles |= {
+        name: "unused" for name in raw.index_columns if name not in {*data.columns, *data.formats}
+    }
     for key, name, role in named:
         if isinstance(name, str):
             _check_known(raw, name, key)
             roles[name] = role
-    for name in data.columns or ():
+    for name in data.columns:
         _check_known(raw, name, "data.columns")
-    for name in data.formats or ():
+    for name in data.formats:
         _check_known(raw, name, "data.formats")
     return roles
 
@@ -275,11 +277,11 @@ def _day(days: float) -> str:
     return moment.date().isoformat() if days == int(days) else moment.isoformat()
 
 
-def _labels(y: NDArray[Any], data: Data, where: str) -> list[Any]:
+def _labels(y: NDArray[Any], data: TableData, where: str) -> list[Any]:
     import numpy as np
 
     labels: list[Any] = np.unique(y).tolist()
-    if data.positive is UNSET:
+    if data.positive is None:
         return labels
     if len(labels) != 2:
         raise ConfigError(
@@ -301,7 +303,7 @@ def _by(
     """Return the column that splits, once it says in each row what it should."""
     import numpy as np
 
-    if isinstance(split.column, UnsetType):
+    if split.column is None:
         return None
     column = found[split.column]
     wrong = column.missing | (column.values != column.values)

@@ -1,8 +1,8 @@
 """Rows parted into those to learn from and those held out; folds follow the same way.
 
 >>> from artifact_pipeline.builder.data import loader
->>> from artifact_pipeline.builder.config.schema import Data, SplitConfig
->>> rows = loader.load(Data(dataset="iris"))
+>>> from artifact_pipeline.builder.config.resolved import BundledData, SplitConfig
+>>> rows = loader.load(BundledData("iris"))
 >>> parts = split(rows, SplitConfig(test_size=0.2, random_state=42, stratify=True))
 >>> parts.X_train.shape, parts.X_test.shape
 ((120, 4), (30, 4))
@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from msgspec import UNSET
-
 from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import SplitConfig
+from artifact_pipeline.builder.config.resolved import SplitConfig
 from artifact_pipeline.builder.data.dataset import Rows, is_stratified, take
 from artifact_pipeline.builder.data.loader import SIDES
 from artifact_pipeline.errors import ConfigError, DataError
@@ -40,16 +39,15 @@ class TrainTestSplit(NamedTuple):
     """Where in the data set each training row stands."""
     test_index: NDArray[np.int64]
 
-    def summary(self) -> dict[str, Any]:
-        """Return the rows on either side and the digest of their indices, for the manifest."""
+    def indices_digest(self) -> Digest:
+        """Return the digest of the indices as little-endian int64, training rows first."""
         import numpy as np
 
         indices = b"".join(
             np.ascontiguousarray(part, dtype="<i8").tobytes()
             for part in (self.train_index, self.test_index)
         )
-        rows = {"train": len(self.train_index), "test": len(self.test_index)}
-        return {"rows": rows, "indices_digest": canonical.digest(indices)}
+        return canonical.digest(indices)
 
 
 def split(rows: Rows, how: SplitConfig, where: str = "split") -> TrainTestSplit:
@@ -112,19 +110,19 @@ def _random(rows: Rows, how: SplitConfig, where: str) -> tuple[Any, Any]:
             "found true, and numbers have no classes to keep the share of",
             where=f"{where}.stratify",
         )
-    if stratified and rows.description.table is not UNSET:
+    if stratified and rows.description.table is not None:
         _check_classes(rows)
     try:
         train, test = train_test_split(
             np.arange(len(rows.y)),
-            test_size=how.share(),
+            test_size=how.test_size,
             random_state=how.random_state,
             stratify=rows.y if stratified else None,
         )
     except ValueError as error:
         said = str(error).split(". ")[0]
         raise ConfigError(
-            f"found {how.share()} of {len(rows.y)} rows, which cannot be split: {said}",
+            f"found {how.test_size} of {len(rows.y)} rows, which cannot be split: {said}",
             where=f"{where}.test_size",
         ) from error
     return train, test
@@ -148,7 +146,7 @@ def _by_group(by: NDArray[Any], how: SplitConfig, where: str) -> tuple[Any, Any]
     import numpy as np
     from sklearn.model_selection import GroupShuffleSplit
 
-    cutter = GroupShuffleSplit(1, test_size=how.share(), random_state=how.random_state)
+    cutter = GroupShuffleSplit(1, test_size=how.test_size, random_state=how.random_state)
     try:
         [(train, test)] = cutter.split(np.zeros(len(by)), groups=by)
     except ValueError as error:
@@ -165,7 +163,7 @@ def _by_time(by: NDArray[Any], how: SplitConfig, where: str) -> tuple[Any, Any]:
     import numpy as np
 
     order = np.argsort(by, kind="stable")
-    cut = by[order[max(0, round(len(by) * (1 - how.share())))]]
+    cut = by[order[max(0, round(len(by) * (1 - how.test_size)))]]
     return order[by[order] < cut], order[by[order] >= cut]
 
 

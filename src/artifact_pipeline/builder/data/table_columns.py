@@ -11,10 +11,10 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import ColumnFormat, Csv, Kind
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_formats
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import DataError
@@ -50,7 +50,7 @@ class ColumnData(NamedTuple):
 
 
 def column(
-    raw: Raw, name: str, kind: Kind | None = None, form: ColumnFormat | UnsetType = UNSET
+    raw: Raw, name: str, kind: Kind | None = None, form: ColumnFormat | None = None
 ) -> ColumnData:
     """Return a column of a table, of a kind that is told or else found.
 
@@ -68,9 +68,9 @@ def column(
         found = found.cast(found.type.value_type)
     missing = _nulls(found)
     type_ = found.type
-    if isinstance(form, ColumnFormat):
+    if form is not None:
         kind = kind or form.kind
-        if form.date is not UNSET and t.is_integer(type_):  # such as 20260131
+        if form.date is not None and t.is_integer(type_):  # such as 20260131
             found, type_ = found.cast(pa.string()), pa.string()
     if t.is_null(type_):
         found, type_ = found.cast(pa.string()), pa.string()
@@ -155,7 +155,7 @@ def _infer(strings: Any, raw: Raw, name: str) -> tuple[Kind, str]:
     return "text", _note(strings, raw, name)
 
 
-def value(text: str, kind: Kind, form: ColumnFormat | UnsetType = UNSET) -> float | str:
+def value(text: str, kind: Kind, form: ColumnFormat | None = None) -> float | str:
     """Return what a text means in a column of a kind.
 
     Raises:
@@ -253,11 +253,11 @@ def _text(strings: Any, *_: Any) -> NDArray[Any]:
     return values
 
 
-def _numbers(strings: Any, raw: Raw, name: str, form: ColumnFormat | UnsetType) -> NDArray[Any]:
+def _numbers(strings: Any, raw: Raw, name: str, form: ColumnFormat | None) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(form, ColumnFormat):
+    if form is not None:
         plain, good = table_formats.numbers(strings, form, raw.how.decimal)
         what = "a number as data.formats says: " + json.dumps(
             msgspec.to_builtins(form), ensure_ascii=False
@@ -270,7 +270,7 @@ def _numbers(strings: Any, raw: Raw, name: str, form: ColumnFormat | UnsetType) 
     return _finite(bare.cast(pa.float64()), raw, name, strings)
 
 
-def _truths(strings: Any, raw: Raw, name: str, _: ColumnFormat | UnsetType) -> NDArray[Any]:
+def _truths(strings: Any, raw: Raw, name: str, _: ColumnFormat | None) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -278,11 +278,11 @@ def _truths(strings: Any, raw: Raw, name: str, _: ColumnFormat | UnsetType) -> N
     return _floats(pc.match_substring_regex(strings, r"(?i:true)").cast(pa.float64()))
 
 
-def _dates(strings: Any, raw: Raw, name: str, form: ColumnFormat | UnsetType) -> NDArray[Any]:
+def _dates(strings: Any, raw: Raw, name: str, form: ColumnFormat | None) -> NDArray[Any]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(form, ColumnFormat) and isinstance(form.date, str):
+    if form is not None and form.date is not None:
         return _formatted_dates(strings, raw, name, form.date)
     bare = pc.utf8_trim_whitespace(strings)
     what = "a date, such as 2026-01-31 or 2026-01-31T12:00"
@@ -432,7 +432,7 @@ def _count(mask: Any) -> int:
     return int(pc.sum(mask).as_py() or 0)
 
 
-_PARSE: dict[Kind, Callable[[Any, Raw, str, ColumnFormat | UnsetType], NDArray[Any]]] = {
+_PARSE: dict[Kind, Callable[[Any, Raw, str, ColumnFormat | None], NDArray[Any]]] = {
     "number": _numbers,
     "boolean": _truths,
     "date": _dates,

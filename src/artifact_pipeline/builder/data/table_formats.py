@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from msgspec import UNSET
-
-from artifact_pipeline.builder.config.schema import ColumnFormat, Decimal, Kind, Thousands
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Decimal, Kind, Thousands
 
 SAMPLE = 1000
 """How many values of a column are looked at for a proposal."""
@@ -67,14 +66,14 @@ def numbers(strings: Any, form: ColumnFormat, decimal: str) -> tuple[Any, Any]:
     import pyarrow.compute as pc
 
     text = pc.replace_substring_regex(strings, rf"^{_SPACE}+|{_SPACE}+$", "")
-    if isinstance(form.unit, str):
+    if form.unit is not None:
         unit = re.escape(form.unit)
         before = rf"^([+-]?){_SPACE}*{unit}{_SPACE}*([+-]?[.,]?[0-9])"
         text = pc.replace_substring_regex(text, before, r"\1\2")
         text = pc.replace_substring_regex(text, rf"([0-9.,]){_SPACE}*{unit}$", r"\1")
-    mark = form.decimal if isinstance(form.decimal, str) else decimal
+    mark = form.decimal or decimal
     whole, group = "[0-9]+", ""
-    if isinstance(form.thousands, str):
+    if form.thousands is not None:
         # Groups are checked before they are joined, so that 1,5 does not become 15.
         group = _LIKE.get(form.thousands, re.escape(form.thousands))
         whole = rf"(?:[0-9]+|[0-9]{{1,3}}(?:{group}[0-9]{{2,3}})*{group}[0-9]{{3}})"
@@ -124,9 +123,9 @@ def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
         if not (unit or thousands or mark != decimal):
             continue
         form = ColumnFormat(
-            thousands=thousands or UNSET,
-            decimal=UNSET if mark == decimal else mark,
-            unit=unit or UNSET,
+            thousands=thousands,
+            decimal=None if mark == decimal else mark,
+            unit=unit or None,
         )
         good = numbers(strings, form, decimal)[1]
         count = pc.sum(good).as_py() or 0

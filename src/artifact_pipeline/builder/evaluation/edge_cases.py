@@ -115,6 +115,10 @@ class EdgeCases(NamedTuple):
     columns: list[Column]
 
 
+Answer = tuple[Any, Any, Any]
+"""Labels or numbers, probabilities or None, and decision scores or None, of the same rows."""
+
+
 class Answers(NamedTuple):
     """The rows that an estimator takes, and what it says of them."""
 
@@ -122,8 +126,8 @@ class Answers(NamedTuple):
     kinds: list[str]
     flaws: list[list[Flaw]]
     columns: list[Column]
-    predicted: NDArray[Any]
-    probabilities: NDArray[np.floating[Any]] | None
+    outputs: Answer
+    """Of all rows, stacked."""
     refused: list[Flaw]
     """What the estimator does not take, or gives no number for."""
     made: dict[str, int]
@@ -185,21 +189,19 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
 
     refused: set[Flaw] = set()
     calls = iter(range(CALLS))
-    found: dict[int, tuple[Any, Any]] = {}
+    found: dict[int, Answer] = {}
 
     def ask(rows: list[int]) -> bool:
         """Keep what the estimator says of rows, and return whether it takes them."""
         if next(calls, None) is None:
             return False
         try:
-            predicted, probabilities = outputs_of(estimator, _take(cases.rows, rows))
+            outputs = outputs_of(estimator, _take(cases.rows, rows))
         except Exception:  # noqa: BLE001  (an estimator may raise anything: then it refuses)
             return False
         for place, row in enumerate(rows):
-            found[row] = (
-                predicted[place],
-                None if probabilities is None else probabilities[place],
-            )
+            predicted, *others = (None if part is None else part[place] for part in outputs)
+            found[row] = (predicted, others[0], others[1])
         return True
 
     def phase(rows: Iterable[int]) -> None:
@@ -219,21 +221,24 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
     phase(row for row in single if not any(f.kind in _SIDES for f in cases.flaws[row]))
     phase(single)
     phase(order)
-    for row, (predicted, probabilities) in list(found.items()):
-        if predicted != predicted or (probabilities is not None and np.isnan(probabilities).any()):
+    for row, parts in list(found.items()):
+        if any(part is not None and np.any(part != part) for part in parts):
             refused.update(guilty(cases.flaws[row]))
             del found[row]
     refused = with_outer(refused, cases.columns)
     kept = [row for row in sorted(found) if refused.isdisjoint(cases.flaws[row])]
-    said = [found[row] for row in kept]
-    gives = bool(said) and said[0][1] is not None
+    answers = [found[row] for row in kept]
+    gives = [bool(answers) and answers[0][place] is not None for place in (1, 2)]
     return Answers(
         rows=_take(cases.rows, kept),
         kinds=[cases.kinds[row] for row in kept],
         flaws=[cases.flaws[row] for row in kept],
         columns=cases.columns,
-        predicted=np.array([predicted for predicted, _ in said]),
-        probabilities=np.stack([proba for _, proba in said]) if gives else None,
+        outputs=(
+            np.array([predicted for predicted, _, _ in answers]),
+            np.stack([proba for _, proba, _ in answers]) if gives[0] else None,
+            np.stack([scores for _, _, scores in answers]) if gives[1] else None,
+        ),
         refused=sorted(refused),
         made={kind: cases.kinds.count(kind) for kind in dict.fromkeys(cases.kinds)},
         lowercase=sorted(lowercase(estimator)[0]),
@@ -257,14 +262,14 @@ def with_outer(refused: Iterable[Flaw], columns: Sequence[Column]) -> set[Flaw]:
     return found
 
 
-def outputs_of(estimator: Any, rows: Any) -> tuple[Any, Any]:
+def outputs_of(estimator: Any, rows: Any) -> Answer:
     """Return what an estimator predicts of rows that it takes, without its warnings."""
     import numpy as np
 
-    from artifact_pipeline.builder.model.estimators import predict_with_proba
+    from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
 
     with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-        return predict_with_proba(estimator, rows)
+        return (*predict_with_proba(estimator, rows), decision_scores(estimator, rows))
 
 
 def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iterator[list[int]]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
-
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.schema import Value
 from artifact_pipeline.builder.metric_table import BY_NAME
@@ -25,7 +23,7 @@ def evaluate(
     target: Target = "class",
     probabilities: Any = None,
     labels: Sequence[Any] = (),
-    positive: Value | UnsetType = UNSET,
+    positive: Value | None = None,
 ) -> dict[str, float]:
     """Return the metrics of predicted labels, or numbers, against the true ones, both (n_rows,).
 
@@ -61,7 +59,7 @@ def evaluate(
         "precision_weighted": precision,
         "recall_weighted": recall,
     }
-    if positive is not UNSET:
+    if positive is not None:
         of = averages("binary", pos_label=positive)
         found |= dict(zip(("precision", "recall", "f1"), of, strict=True))
         if not _holds(y_true, positive):  # nothing could be found

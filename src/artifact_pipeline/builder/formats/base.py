@@ -37,6 +37,9 @@ class Outputs(NamedTuple):
     """(n_rows,) labels, or floats: the numbers of a regressor."""
     probabilities: NDArray[np.floating[Any]] | None
     """(n_rows, n_labels), or None for a model that gives none."""
+    scores: NDArray[np.float64] | None = None
+    """The decision function of a classifier without probabilities, (n_rows,) or (n_rows, n).
+    Scores are compared for the proof and never served."""
 
 
 Batch: TypeAlias = "NDArray[np.float64] | list[NDArray[Any]]"

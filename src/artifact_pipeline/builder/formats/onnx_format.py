@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.artifact.manifest import Interface, Port
 from artifact_pipeline.builder.config.messages import first_line
@@ -44,7 +44,21 @@ _TYPES = {
 """What onnxruntime calls the dtypes of a manifest."""
 
 
-def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes | str]]:
+class ExportedGraph(NamedTuple):
+    """The bytes of a graph.
+
+    Attributes:
+        data: The graph that is sealed.
+        scored: The same graph with the output `scores`, the decision function of a classifier
+            that gives no probabilities, in the shape that the converter gives it. It is compared
+            for the proof and not sealed.
+    """
+
+    data: bytes
+    scored: bytes | None = None
+
+
+def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, ExportedGraph | str]]:
     """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
     `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
@@ -54,11 +68,11 @@ def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, bytes | str]]:
     """
     for dtype, first in (("float64", 0), ("float32", 1)):
         graph = _convert(estimator, rows, dtype)
-        for form in FORMS[first:2] if isinstance(graph, bytes) else FORMS[first : first + 1]:
+        for form in FORMS[first : first + 1] if isinstance(graph, str) else FORMS[first:2]:
             yield form._replace(dtype=dtype), graph
 
 
-def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | str:
+def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
     from skl2onnx import to_onnx
     from sklearn.base import is_regressor
 
@@ -81,13 +95,17 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> bytes | str:
         return _reason(error)
     if not edge_cases.lowercase(estimator)[1]:  # see `parity.lowered_columns`
         return "onnxruntime would put a text in lower case by other rules than Python's"
+    graphs = [graph]
     if not gives_probabilities:
-        graph = _first_alone(graph, "prediction" if is_regressor(estimator) else "label")
-    onnx_converters.mend(graph)
-    if isinstance(rows, list) and len(inputs) == 1:
-        _join(graph, inputs[0][1], names_of(rows))
-    data: bytes = graph.SerializeToString(deterministic=True)
-    return data
+        first = "prediction" if is_regressor(estimator) else "label"
+        graphs = [_select(graph, first, scores=False)]
+        if hasattr(estimator, "decision_function") and len(graph.graph.output) > 1:
+            graphs.append(_select(graph, first, scores=True))
+    for made in graphs:
+        onnx_converters.mend(made)
+        if isinstance(rows, list) and len(inputs) == 1:
+            _join(made, inputs[0][1], names_of(rows))
+    return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
 
 
 def _reason(error: Exception) -> str:
@@ -158,18 +176,33 @@ def _join(graph: Any, kind: Any, names: list[str]) -> None:
     graph.graph.node.insert(0, helper.make_node("Concat", names, ["X"], name="columns", axis=1))
 
 
-def _first_alone(graph: Any, wanted: str) -> Any:
-    """Name the first output as wanted, and cut the scores off, which are not comparable."""
+def _select(graph: Any, first: str, *, scores: bool) -> Any:
+    """Return a copy with the first output, named `first`, and the second as `scores`, or without.
+
+    The copy gives scores in float64.
+    """
+    from onnx import TensorProto, helper
     from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
-    name = graph.graph.output[0].name
-    cut = select_model_inputs_outputs(graph, outputs=[name])
+    names = [output.name for output in graph.graph.output][: 2 if scores else 1]
+    for node in graph.graph.node:
+        if node.op_type == "ZipMap" and node.output[0] == names[-1]:
+            names[-1] = node.input[0]
+    cut = select_model_inputs_outputs(graph, outputs=names)
     # Inside a Pipeline the converter names a result `label` and the output otherwise.
-    renamed = {name: wanted, wanted: f"inner_{wanted}"} if name != wanted else {}
+    name = names[0]
+    renamed = {name: first, first: f"inner_{first}"} if name != first else {}
     for node in cut.graph.node:
         node.input[:] = [renamed.get(one, one) for one in node.input]
         node.output[:] = [renamed.get(one, one) for one in node.output]
-    cut.graph.output[0].name = wanted
+    cut.graph.output[0].name = first
+    if scores:
+        node = helper.make_node("Cast", names[1:], ["scores"], name="scores", to=TensorProto.DOUBLE)
+        cut.graph.node.append(node)
+        del cut.graph.output[1:]
+        # The converter may declare another shape than it computes.
+        output = helper.make_tensor_value_info("scores", TensorProto.DOUBLE, None)
+        cut.graph.output.append(output)
     return cut
 
 
@@ -231,9 +264,8 @@ def load(verified: bytes, where: str, *, interface: Interface | None = None) -> 
         _check_ports("outputs", session.get_outputs(), interface.outputs, where)
     inputs = [(one.name, one.type) for one in session.get_inputs()]
     given = {one.name for one in session.get_outputs()}
-    outputs = ["label", "probabilities"] if "probabilities" in given else ["label"]
-    if "prediction" in given:
-        outputs = ["prediction"]
+    outputs = ["prediction"] if "prediction" in given else ["label"]
+    outputs += [name for name in ("probabilities", "scores") if name in given]
     chunk = max(1, onnx_limits.MAX_CELLS // onnx_limits.width(verified))
     return partial(_run, session, inputs, outputs, chunk, where)
 
@@ -291,8 +323,13 @@ def _run(
             if len(parts) == 1
             else [np.concatenate(one) for one in zip(*parts, strict=True)]
         )
-        predicted = values[0].reshape(count)
-        return Outputs(predicted, values[1].clip(0.0, 1.0) if len(values) > 1 else None)
+        named = dict(zip(outputs, values, strict=True))
+        probabilities = named.get("probabilities")
+        return Outputs(
+            values[0].reshape(count),
+            None if probabilities is None else probabilities.clip(0.0, 1.0),
+            named.get("scores"),
+        )
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
         raise VerificationError(said, where=where) from error

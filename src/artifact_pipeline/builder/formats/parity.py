@@ -11,6 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import UNSET, UnsetType, structs
@@ -80,8 +81,11 @@ def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
     """Yield the open forms of a fitted estimator, best first, each made when it is asked for."""
     from artifact_pipeline.builder.formats import onnx_format, skops_format
 
-    for form, data in onnx_format.export(estimator, rows):
-        yield Candidate(form, None, data) if isinstance(data, str) else Candidate(form, data)
+    for form, graph in onnx_format.export(estimator, rows):
+        if isinstance(graph, str):
+            yield Candidate(form, None, graph)
+        else:
+            yield Candidate(form, graph.data, scored=graph.scored)
     yield from (Candidate(form, data) for form, data in skops_format.export(estimator))
 
 
@@ -148,11 +152,16 @@ class Proof(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A form that may be sealed, or why there is none."""
+    """A form that may be sealed, or why there is none.
+
+    Attributes:
+        scored: The same graph with the output `scores`; see `onnx_format.ExportedGraph`.
+    """
 
     form: Form
     data: bytes | None
     reason: str = ""
+    scored: bytes | None = None
 
 
 def prove(
@@ -175,12 +184,12 @@ def prove(
     """
     tried: dict[str, str] = {}
     runs: dict[bytes, _Asked | str] = {}
-    for form, data, reason in candidates:
+    for form, data, reason, scored in candidates:
         if data is None:
             tried[form.name] = reason
             continue
         if data not in runs:
-            runs[data] = _ask(form, data, rows, edges, recipe)
+            runs[data] = _ask(form, data, scored, rows, edges, recipe)
         asked = runs[data]
         proof = asked if isinstance(asked, str) else _compare(form, asked, expected, edges)
         if isinstance(proof, str):
@@ -205,7 +214,7 @@ def _explain(tried: dict[str, str], form: Form) -> str:
         reasons.setdefault(reason, []).append(name)
     why = "; ".join(f"not {' or '.join(names)}: {reason}" for reason, names in reasons.items())
     cost = {"skops": "scikit-learn is needed to predict"}.get(
-        form.name, f"probabilities are held to {form.bound:g} only"
+        form.name, f"probabilities and scores are held to {form.bound:g} only"
     )
     return f"{form.name} was sealed, {why}; {cost}"
 
@@ -225,17 +234,34 @@ class _Partial(NamedTuple):
     error: str
 
 
-def _ask(form: Form, data: bytes, rows: Batch, edges: Edges | None, recipe: Recipe) -> _Asked | str:
+def _ask(
+    form: Form,
+    data: bytes,
+    scored: bytes | None,
+    rows: Batch,
+    edges: Edges | None,
+    recipe: Recipe,
+) -> _Asked | str:
     """Return what a form says of rows, or why it does not."""
     lowered = lowered_columns(form, edges)
     try:
         run = load(form.name, data, form.name, origin=Origin.MADE_HERE, recipe=recipe)
+        if scored is not None:
+            scores = load(form.name, scored, form.name, origin=Origin.MADE_HERE, recipe=recipe)
+            run = partial(_run_both, run, scores)
         held_out = run(in_lower_case(rows, lowered))
     except VerificationError as error:
         return error.message[:150]
     if edges is None:
         return _Asked(held_out, None)
     return _Asked(held_out, _answers(run, in_lower_case(edges.rows, lowered), len(edges.kinds)))
+
+
+def _run_both(
+    run: PredictFunction, scores: PredictFunction, rows: Batch, seconds: float | None = None
+) -> Outputs:
+    """Return the outputs of a graph, with the scores of the same graph that gives them."""
+    return run(rows, seconds)._replace(scores=scores(rows, seconds).scores)
 
 
 _CALLS = 2000
@@ -264,11 +290,21 @@ def _answers(run: PredictFunction, rows: Batch, count: int) -> _Partial:
     if not ordered:
         return _Partial([], None, error)
     proba = [out.probabilities for _, out in ordered if out.probabilities is not None]
+    scores = [out.scores for _, out in ordered if out.scores is not None]
     outputs = Outputs(
         np.concatenate([out.predicted for _, out in ordered]),
         np.concatenate(proba) if proba else None,
+        np.concatenate(scores) if scores else None,
     )
     return _Partial([row for some, _ in ordered for row in some], outputs, error)
+
+
+def _at(outputs: Outputs, index: list[int]) -> Outputs:
+    return Outputs(
+        outputs.predicted[index],
+        None if outputs.probabilities is None else outputs.probabilities[index],
+        None if outputs.scores is None else outputs.scores[index],
+    )
 
 
 def _some(rows: Batch, index: list[int]) -> Batch:
@@ -327,10 +363,7 @@ def _refuse(form: Form, partial: _Partial, edges: Edges, spread_of: Outputs) -> 
     holds = np.zeros(len(edges.kinds), dtype=bool)
     if partial.outputs is not None:
         index = partial.places
-        probabilities = edges.outputs.probabilities
-        part = Outputs(
-            edges.outputs.predicted[index], None if probabilities is None else probabilities[index]
-        )
+        part = _at(edges.outputs, index)
         holds[index] = _agree(form, partial.outputs, part, spread_of)
     refused = set(edges.refused)
     differing = np.flatnonzero(~holds).tolist()
@@ -370,7 +403,9 @@ def _agree(form: Form, found: Outputs, expected: Outputs, spread_of: Outputs) ->
             distance = np.abs(found.predicted - expected.predicted)
             holds = distance <= form.bound * np.maximum(spread, np.abs(expected.predicted))
         return holds
-    holds = found.predicted == expected.predicted
+    holds = (found.predicted == expected.predicted) & _scores_agree(
+        form, found, expected, spread_of
+    )
     if expected.probabilities is None:
         return holds
     if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
@@ -379,6 +414,45 @@ def _agree(form: Form, found: Outputs, expected: Outputs, spread_of: Outputs) ->
         distance = np.abs(found.probabilities - expected.probabilities).max(axis=1)
         within: NDArray[Any] = holds & (distance <= form.bound)
     return within
+
+
+def _scores_agree(
+    form: Form, found: Outputs, expected: Outputs, spread_of: Outputs
+) -> NDArray[Any]:
+    """Return the rows, (n_rows,), on which scores lie within the bound, as shares of their spread.
+
+    Scores that are unknown, or are something else than the estimator's, are not compared.
+    """
+    import numpy as np
+
+    count = len(expected.predicted)
+    all_rows: NDArray[Any] = np.ones(count, dtype=bool)
+    if found.scores is None or expected.scores is None or spread_of.scores is None:
+        return all_rows
+    with np.errstate(all="ignore"):
+        size = np.abs(expected.scores).reshape(count, -1).max(axis=1)
+        spread = float(np.ptp(spread_of.scores)) or 1.0
+        near = [
+            (scores == expected.scores)
+            | (np.abs(scores - expected.scores)
+               <= form.bound * np.maximum(spread, size).reshape(count, *[1] * (scores.ndim - 1)))
+            for scores in _readings(found.scores, expected.scores)
+        ]  # fmt: skip
+    rows = [part.reshape(count, -1).all(axis=1) for part in near]
+    return max(rows, key=np.count_nonzero, default=all_rows)
+
+
+def _readings(scores: NDArray[Any], expected: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return what the scores of a graph may mean, each in the shape of the decision function.
+
+    skl2onnx gives the score of the second of two classes as one column, or as the first or the
+    second of two; and those of OneVsRestClassifier as shares of their sum.
+    """
+    if expected.ndim == 1:
+        return [*scores.reshape(len(expected), -1).T]
+    if scores.shape != expected.shape:
+        return []
+    return [scores, scores * expected.sum(axis=1, keepdims=True)]
 
 
 def taken(columns: Sequence[ColumnSpec], proof: Proof, edges: Edges | None) -> list[ColumnSpec]:
@@ -457,6 +531,8 @@ def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
             return None
         return Proof(Parity(form.name, rows, True, form.bound), measured, found)
     if not (found.predicted == expected.predicted).all():
+        return None
+    if not _scores_agree(form, found, expected, expected).all():
         return None
     if expected.probabilities is None:
         return Proof(Parity(form.name, rows, True, 0.0), 0.0, found)

@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET
 from sklearn.base import BaseEstimator
 from sklearn.calibration import _CalibratedClassifier
 from sklearn.gaussian_process.kernels import Kernel
@@ -32,6 +31,7 @@ from artifact_pipeline.builder.formats.skops_parts import CHECK_ARRAY, SCORE_FUN
 from artifact_pipeline.builder.model.estimators import class_of
 from artifact_pipeline.builder.model.parameters import FUNCTIONS
 from artifact_pipeline.builder.recipe import Recipe
+from artifact_pipeline.errors import Location
 
 PROTOCOL = 2
 """The version of skops's schema. Another would be read by other, older loaders."""
@@ -168,7 +168,7 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     Those that the recipe names, and those that they make. The recipe of a model that was fitted
     elsewhere does not name what is nested in it: then all public estimators of scikit-learn.
     """
-    if recipe.brought is not UNSET:
+    if recipe.brought is not None:
         from skops.io import _trusted_types
 
         return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
@@ -176,7 +176,9 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     named = [*_named([made["model"], made.get("search")]), *INNER]
     # No archive holds a booster: its model is bytes for a parser of its own.
     known = {name for name in named if name.startswith("sklearn.")}
-    return PARTS | {_path(class_of(name, "recipe", nested=True)) for name in known}
+    return PARTS | {
+        _path(class_of(name, location=Location(key="recipe"), nested=True)) for name in known
+    }
 
 
 def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
@@ -379,7 +381,7 @@ could be built: none of those is a function, and only kernels can be called."""
 
 def _check_trees(model: Any) -> None:
     """Refuse trees that lead out of themselves: compiled code follows them without looking."""
-    for trees in model._predictors:
+    for trees in getattr(model, "_predictors", ()):  # absent before it is fitted
         for tree in trees:
             _check_tree(tree, model.n_features_in_)
 

@@ -1,131 +1,159 @@
-"""What is measured of a fitted estimator, and the rows on which an open form must agree with it."""
+"""Measurements of a fitted estimator, and the rows that an open form is compared on."""
 
 from __future__ import annotations
 
 import statistics
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from artifact_pipeline.builder.artifact.evaluation import EXAMPLES
-from artifact_pipeline.builder.artifact.evaluation import EvaluationReport as Observed
+from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import (
     MAX_CATEGORIES,
     ColumnSpec,
+    Label,
     Metrics,
+    RowCounts,
     Slice,
+    SplitSummary,
     Spread,
 )
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import ColumnFormat, EvaluationConfig, Kind, Value
+from artifact_pipeline.builder.config.resolved import ColumnFormat
+from artifact_pipeline.builder.config.schema import Kind, Value
 from artifact_pipeline.builder.data import table_columns
-from artifact_pipeline.builder.data.dataset import ColumnRole as TableColumn
-from artifact_pipeline.builder.data.dataset import Rows, batch, take
+from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
 from artifact_pipeline.builder.evaluation import edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.metric_table import title
-from artifact_pipeline.builder.model.estimators import predict_with_proba
-from artifact_pipeline.builder.training.train import Learned
+from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
+from artifact_pipeline.builder.training.train import TrainedEstimator
+from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
 from artifact_pipeline.errors import DataError
 
 
-def measure(learned: Learned) -> tuple[dict[str, Any], dict[str, tuple[Batch, Outputs]]]:
-    """Return what is said of a fitted estimator, and named rows with what it says of them.
+class Predicted(NamedTuple):
+    """Rows, and the estimator's outputs for them."""
 
-    Said are `split`, `evaluation`, `warnings`, `edge_cases` but for their rows, and for the
-    interface `features`, `labels`, `label_names`, `image`, `columns`; the rows are `held_out`
-    and `edges`.
-    """
-    rows, parts = learned.prepared.rows, learned.prepared.parts
-    estimator: Any = learned.fitted.estimator
-    labels = _labels(learned)
+    rows: Batch
+    outputs: Outputs
+
+
+class Measurement(NamedTuple):
+    """The measurements of a fitted estimator, with the rows that an open form is compared on."""
+
+    result: TrainingResult
+    held_out: Predicted
+    edges: Predicted
+
+
+def measure_estimator(trained: TrainedEstimator) -> Measurement:
+    """Evaluate a fitted estimator on the held-out rows, and predict edge cases with it."""
+    rows, parts = trained.prepared.rows, trained.prepared.parts
+    estimator: Any = trained.fitted.estimator
+    labels = _labels(trained)
     names = dict(zip(sorted(set(rows.y.tolist())), rows.label_names, strict=False))
     label_names = [names[label] for label in labels]
-    held_out = Outputs(*predict_with_proba(estimator, parts.X_test))
-    most = rows.description.examples
-    seen = observe(
+    held_out = Outputs(
+        *predict_with_proba(estimator, parts.X_test), decision_scores(estimator, parts.X_test)
+    )
+    evaluation = observe(
         estimator,
         parts.X_test,
         parts.y_test,
         parts.test_index,
         label_names,
         rows.target,
-        EXAMPLES if isinstance(most, UnsetType) else most,
+        trained.prepared.config.data.examples,
     )
-    leaks = learned.leaks or UNSET
-    seen = msgspec.structs.replace(seen, search=learned.search, leaks=leaks)
+    evaluation = msgspec.structs.replace(
+        evaluation, search=trained.search, leaks=trained.leaks or UNSET
+    )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
     cases = edge_cases.make(estimator, parts.X_train, parts.X_test, kinds)
     answers = edge_cases.answer(estimator, cases)
-    said = {
-        "split": parts.summary(),
-        "evaluation": msgspec.to_builtins(seen),
-        "warnings": [
+    result = TrainingResult(
+        split=SplitSummary(
+            RowCounts(len(parts.y_train), len(parts.y_test)), parts.indices_digest()
+        ),
+        evaluation=evaluation,
+        warnings=[
             *rows.notes,
-            *learned.fitted.warnings,
-            *learned.leaks,
-            *_unlearned(seen),
+            *trained.fitted.warnings,
+            *trained.leaks,
+            *_unlearned_warnings(evaluation),
         ],
-        "features": rows.feature_names,
-        "labels": labels,
-        "label_names": label_names,
-        "image": msgspec.to_builtins(rows.image),
-        "edge_cases": {
-            name: getattr(answers, name)
-            for name in ("kinds", "flaws", "columns", "refused", "made", "lowercase")
-        },
-    }
-    if columns:
-        said["columns"] = msgspec.to_builtins(_columns(columns, rows.formats(), parts))
-    batches = {
-        "held_out": (batch(parts.X_test), held_out),
-        "edges": (batch(answers.rows), Outputs(answers.predicted, answers.probabilities)),
-    }
-    return said, batches
-
-
-def metrics(learned: Learned, sealed: Outputs) -> Metrics:
-    """Return how good a model is: on the held-out rows by what its sealed form says of them, on
-    the training rows and over folds by what the estimator says.
-
-    Raises:
-        DataError: for a slice that has no held-out rows.
-    """
-    rows, parts = learned.prepared.rows, learned.prepared.parts
-    labels, positive = _labels(learned), rows.description.positive
-    predicted, proba = sealed
-    if labels:
-        predicted = predicted.astype(parts.y_test.dtype)  # ONNX gives booleans as 0 and 1
-
-    def of(y: Any, said: Any, probabilities: Any) -> dict[str, float]:
-        return evaluate(y, said, rows.target, probabilities, labels, positive)
-
-    slices: dict[str, Slice] | UnsetType = UNSET
-    config = learned.prepared.config.evaluation
-    if isinstance(config, EvaluationConfig) and not isinstance(config.slices, UnsetType):
-        slices = {}
-        for name, conditions in config.slices.items():
-            where = f"{learned.prepared.where}: evaluation.slices.{name}"
-            mask = inside(rows, parts, conditions, where)
-            some = None if proba is None else proba[mask]
-            slices[name] = Slice(int(mask.sum()), of(parts.y_test[mask], predicted[mask], some))
-    return Metrics(
-        train=of(parts.y_train, *predict_with_proba(learned.fitted.estimator, parts.X_train)),
-        test=of(parts.y_test, predicted, proba),
-        slices=slices,
-        cv=UNSET if isinstance(learned.cv, UnsetType) else _spreads(learned.cv),
+        features=rows.feature_names,
+        labels=labels,
+        label_names=label_names,
+        image=rows.image,
+        columns=_columns(columns, rows.formats(), parts) if columns else None,
+        edge_cases=EdgeCaseAnswers(
+            kinds=answers.kinds,
+            flaws=answers.flaws,
+            columns=answers.columns,
+            refused=answers.refused,
+            made=answers.made,
+            lowercase=answers.lowercase,
+        ),
+    )
+    return Measurement(
+        result=result,
+        held_out=Predicted(batch(parts.X_test), held_out),
+        edges=Predicted(batch(answers.rows), Outputs(*answers.outputs)),
     )
 
 
-def doubts(learned: Learned, metrics: Metrics) -> list[str]:
-    """Return warnings about metrics that are worse, or rest on less, than they seem to."""
-    parts, warnings = learned.prepared.parts, []
-    if learned.prepared.rows.target == "number":
+def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
+    """Return the metrics of a model.
+
+    Those on the held-out rows and slices are measured on the outputs of the sealed form, those on
+    the training rows and folds on the outputs of the estimator.
+
+    Args:
+        trained: The estimator.
+        sealed: The sealed form's outputs for the held-out rows.
+
+    Raises:
+        DataError: If a slice has no held-out rows.
+    """
+    rows, parts = trained.prepared.rows, trained.prepared.parts
+    labels, positive = _labels(trained), rows.description.positive
+    predicted, proba = sealed.predicted, sealed.probabilities
+    if labels:
+        predicted = predicted.astype(parts.y_test.dtype)  # ONNX has 0 and 1 for booleans
+
+    def metrics_of(y: Any, predicted: Any, probabilities: Any) -> dict[str, float]:
+        return evaluate(y, predicted, rows.target, probabilities, labels, positive)
+
+    slices: dict[str, Slice] | UnsetType = UNSET
+    config = trained.prepared.config.evaluation
+    if config is not None and config.slices is not None:
+        slices = {}
+        for name, conditions in config.slices.items():
+            where = f"{trained.prepared.name}: evaluation.slices.{name}"
+            mask = slice_mask(rows, parts, conditions, where)
+            some = None if proba is None else proba[mask]
+            metrics = metrics_of(parts.y_test[mask], predicted[mask], some)
+            slices[name] = Slice(int(mask.sum()), metrics)
+    outputs = predict_with_proba(trained.fitted.estimator, parts.X_train)
+    return Metrics(
+        train=metrics_of(parts.y_train, *outputs),
+        test=metrics_of(parts.y_test, predicted, proba),
+        slices=slices,
+        cv=UNSET if isinstance(trained.cv, UnsetType) else _spreads(trained.cv),
+    )
+
+
+def metric_warnings(trained: TrainedEstimator, metrics: Metrics) -> list[str]:
+    """Return warnings about metrics that a baseline reaches, or that some folds lack."""
+    parts, warnings = trained.prepared.parts, []
+    if trained.prepared.rows.target == "number":
         if metrics.test["r2"] < 0:
             warnings.append(
                 f"the held-out R² is {metrics.test['r2']:.4f}: the mean of the target predicts "
@@ -138,24 +166,24 @@ def doubts(learned: Learned, metrics: Metrics) -> list[str]:
                 f"the held-out accuracy of {metrics.test['accuracy']:.4f} is not above that of "
                 f"always predicting {show(label)}, {share:.4f}"
             )
-    folds = len(learned.prepared.cv or [])
+    folds = len(trained.prepared.folds or [])
     for name, spread in (metrics.cv or {}).items():
         if len(spread.folds) < folds:
             warnings.append(
-                f"{title(name)} is defined on {len(spread.folds)} of {folds} folds, and "
-                "averaged over those"
+                f"{title(name)} is defined on {len(spread.folds)} of {folds} folds, and averaged "
+                "over those"
             )
     return warnings
 
 
-def _unlearned(seen: Observed) -> list[str]:
+def _unlearned_warnings(evaluation: EvaluationReport) -> list[str]:
     warnings = []
-    for one in seen.unlearned or []:
-        held, count = f"{one.support} held-out rows", "they count"
-        if one.support == 1:
-            held, count = "1 held-out row", "it counts"
+    for scores in evaluation.unlearned or []:
+        rows, count = f"{scores.support} held-out rows", "they count"
+        if scores.support == 1:
+            rows, count = "1 held-out row", "it counts"
         warnings.append(
-            f"the class {show(one.label)} has {held} and no training row, so {count} as missed, "
+            f"the class {show(scores.label)} has {rows} and no training row, so {count} as missed, "
             "and metrics of probabilities are left out"
         )
     return warnings
@@ -170,31 +198,32 @@ def _baseline(parts: TrainTestSplit) -> tuple[Any, float]:
     return most.item(), float((parts.y_test == most).mean())
 
 
-def _labels(learned: Learned) -> list[Any]:
-    estimator: Any = learned.fitted.estimator
-    return estimator.classes_.tolist() if learned.prepared.rows.target == "class" else []
+def _labels(trained: TrainedEstimator) -> list[Label]:
+    estimator: Any = trained.fitted.estimator
+    return estimator.classes_.tolist() if trained.prepared.rows.target == "class" else []
 
 
-def inside(rows: Rows, parts: TrainTestSplit, conditions: dict[str, Any], where: str) -> Any:
+def slice_mask(rows: Rows, parts: TrainTestSplit, conditions: dict[str, Any], where: str) -> Any:
     """Return which held-out rows are in a slice, (n_rows,) booleans.
 
     Raises:
-        DataError: if none is, or a value is not what its column holds.
+        DataError: If there are none, or a value is not of its column's kind.
     """
     import numpy as np
 
-    known = {one.name: one for one in rows.description.schema.columns or ()}
+    columns = {column.name: column for column in rows.description.schema.columns or ()}
     mask = np.ones(len(parts.y_test), dtype=bool)
     for name, value in conditions.items():
-        mask &= take(rows.kept[name], parts.test_index) == _meant(value, known[name], where)
+        stored = _stored_value(value, columns[name], where)
+        mask &= take(rows.kept[name], parts.test_index) == stored
     if not mask.any():
-        said = ", ".join(f"{show(name)} is {show(value)}" for name, value in conditions.items())
-        raise DataError(f"no held-out row is in it: {said}", where=where)
+        text = ", ".join(f"{show(name)} is {show(value)}" for name, value in conditions.items())
+        raise DataError(f"no held-out row is in it: {text}", where=where)
     return mask
 
 
-def _meant(value: Value, column: TableColumn, where: str) -> Value:
-    """Return the value of a condition as a column holds it; one in text is read as the table is."""
+def _stored_value(value: Value, column: ColumnRole, where: str) -> Value:
+    """Return the value of a condition as the column holds it; text is parsed as in the table."""
     kind = column.kind or "text"
     if kind == "text":
         return str(value)
@@ -222,14 +251,14 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
 def _columns(
     columns: dict[str, Kind], formats: dict[str, ColumnFormat], parts: TrainTestSplit
 ) -> list[ColumnSpec]:
-    """Return what was learned from; what is taken beside it, parity says."""
+    """Return the columns as they were learned; `parity.taken` adds what else they accept."""
     import numpy as np
 
-    found = []
+    specs = []
     for name, kind in columns.items():
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
-        found.append(
-            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name, UNSET))
+        specs.append(
+            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name))
         )
-    return found
+    return specs

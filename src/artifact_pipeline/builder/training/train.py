@@ -1,4 +1,4 @@
-"""What a trainer does with a config and its rows: split, search or fit, cross-validate."""
+"""Training: split the rows, search or fit, cross-validate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.artifact.evaluation import Searched
-from artifact_pipeline.builder.config.schema import Config, EvaluationConfig, ModelConfig, Search
+from artifact_pipeline.builder.config.resolved import (
+    EvaluationConfig,
+    ModelConfig,
+    ResolvedConfig,
+    Search,
+)
 from artifact_pipeline.builder.data import leakage, split
 from artifact_pipeline.builder.data.dataset import Rows, take
 from artifact_pipeline.builder.data.split import Fold, TrainTestSplit
@@ -17,109 +22,159 @@ from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.model import search as searching
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.model.fit import Fitted
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, Location
 
 
 class Prepared(NamedTuple):
-    """A config that was checked, and its rows, parted."""
+    """A checked config with its rows, ready to train."""
 
-    config: Config
+    config: ResolvedConfig
+    model: ModelConfig
+    """In full form; see `construction.resolve`."""
     rows: Rows
     parts: TrainTestSplit
     estimator: Any
-    """Not fitted yet; a search where the config asks for one."""
-    cv: list[Fold] | None
-    """The folds to cross-validate over, where the config asks for it."""
-    where: str
+    """Not fitted; a search if the config has one."""
+    folds: list[Fold] | None
+    """The folds of the cross-validation, if the config has one."""
+    name: str
+    """The config's name in errors."""
 
 
-class Learned(NamedTuple):
-    """What came of it."""
+class TrainedEstimator(NamedTuple):
+    """A fitted estimator, and the findings of its training."""
 
     prepared: Prepared
     fitted: Fitted
     leaks: list[str]
     search: Searched | UnsetType
     cv: dict[str, list[float]] | UnsetType
-    """Each metric over the folds on which it is defined."""
+    """Each metric on the folds where it is defined."""
 
 
-def columns_of(evaluation: EvaluationConfig | UnsetType) -> list[str]:
-    """Return the columns that slices speak of."""
-    if isinstance(evaluation, UnsetType) or isinstance(evaluation.slices, UnsetType):
+def slice_columns(evaluation: EvaluationConfig | None) -> list[str]:
+    """Return the columns that the slices of an evaluation use."""
+    if evaluation is None or evaluation.slices is None:
         return []
-    return list(dict.fromkeys(name for one in evaluation.slices.values() for name in one))
+    columns = (column for conditions in evaluation.slices.values() for column in conditions)
+    return list(dict.fromkeys(columns))
 
 
-def prepare(full: Config, model: ModelConfig, rows: Rows, where: str) -> Prepared:
-    """Return rows parted and an estimator ready to fit. Raises as `splitting.split`, and
-    ConfigError for a search or folds that cannot be."""
-    if columns_of(full.evaluation) and not hasattr(rows.X, "columns"):
-        raise ConfigError(
-            "a bundled data set has no such columns", where=f"{where}: evaluation.slices"
-        )
-    parts = split.split(rows, full.split, f"{where}: split")
-    estimator = construction.build(model)
-    if isinstance(full.search, Search):
-        folds = _folds(full, full.search.cv, rows, parts, f"{where}: search.cv")
-        place, seed = f"{where}: search", full.split.random_state
-        scoring = _scoring(full.search, rows)
-        estimator = searching.searcher(estimator, full.search, folds, scoring, seed, place)
-    cv = None
-    if isinstance(full.evaluation, EvaluationConfig) and not isinstance(
-        full.evaluation.cv, UnsetType
-    ):
-        cv = _folds(full, full.evaluation.cv, rows, parts, f"{where}: evaluation.cv")
-    return Prepared(full, rows, parts, estimator, cv, where)
+def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str) -> Prepared:
+    """Split the rows and build the estimator.
 
-
-def learn(prepared: Prepared) -> Learned:
-    """Return the fitted estimator, the best one where a search was asked for.
+    Args:
+        config: The config.
+        model: Its model in full form.
+        rows: Its rows.
+        name: Its name in errors.
 
     Raises:
-        ConfigError: if an estimator refuses the rows or its parameters together.
+        ConfigError: If the split, the search or the folds are impossible.
+        DataError: If the rows cannot be split.
     """
-    full, rows, parts = prepared.config, prepared.rows, prepared.parts
-    where, jobs = f"{prepared.where}: model", construction.requested_n_jobs(full.model)
-    fitted = fit.fit(prepared.estimator, parts.X_train, parts.y_train, jobs, where)
+    if slice_columns(config.evaluation) and not hasattr(rows.X, "columns"):
+        raise ConfigError(
+            "a bundled data set has no such columns",
+            location=Location(name, key="evaluation.slices"),
+        )
+    parts = split.split(rows, config.split, f"{name}: split")
+    estimator = construction.build(model)
+    if config.search is not None:
+        place = Location(name, key="search")
+        folds = _folds(
+            config, config.search.cv, rows=rows, parts=parts, location=place.inside("cv")
+        )
+        seed = config.split.random_state
+        scoring = _scoring(config.search, rows)
+        estimator = searching.build_search(
+            estimator,
+            config.search,
+            folds=folds,
+            scoring=scoring,
+            random_state=seed,
+            location=place,
+        )
+    cv_folds = None
+    if config.evaluation is not None and config.evaluation.cv is not None:
+        place = Location(name, key="evaluation.cv")
+        cv_folds = _folds(config, config.evaluation.cv, rows=rows, parts=parts, location=place)
+    return Prepared(
+        config=config,
+        model=model,
+        rows=rows,
+        parts=parts,
+        estimator=estimator,
+        folds=cv_folds,
+        name=name,
+    )
+
+
+def train(prepared: Prepared) -> TrainedEstimator:
+    """Fit the estimator, or search for the best one.
+
+    Raises:
+        ConfigError: If an estimator refuses the rows or its combination of parameters.
+    """
+    config, rows, parts = prepared.config, prepared.rows, prepared.parts
+    n_jobs = construction.requested_n_jobs(config.model)
+    fitted = fit.fit(
+        prepared.estimator,
+        parts.X_train,
+        parts.y_train,
+        n_jobs=n_jobs,
+        location=Location(prepared.name, key="model"),
+    )
     search: Searched | UnsetType = UNSET
-    if isinstance(full.search, Search):
-        scoring, seed = _scoring(full.search, rows), full.split.random_state
-        place = f"{prepared.where}: search"
-        search = searching.searched(fitted.estimator, full.search, scoring, seed, place)
+    if config.search is not None:
+        scoring, seed = _scoring(config.search, rows), config.split.random_state
+        place = Location(prepared.name, key="search")
+        search = searching.summarize_search(
+            fitted.estimator, config.search, scoring=scoring, random_state=seed, location=place
+        )
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
     cv: dict[str, list[float]] | UnsetType = UNSET
-    if prepared.cv is not None:
-        cv = _cross_validate(fitted.estimator, prepared, prepared.cv, jobs)
-    return Learned(prepared, fitted, leakage.find(rows, parts), search, cv)
+    if prepared.folds is not None:
+        cv = _cross_validate(fitted.estimator, prepared, folds=prepared.folds, n_jobs=n_jobs)
+    return TrainedEstimator(
+        prepared=prepared,
+        fitted=fitted,
+        leaks=leakage.find(rows, parts),
+        search=search,
+        cv=cv,
+    )
 
 
 def _scoring(search: Search, rows: Rows) -> str:
-    return default_scoring(rows.target) if isinstance(search.scoring, UnsetType) else search.scoring
+    return search.scoring or default_scoring(rows.target)
 
 
-def _folds(full: Config, count: int, rows: Rows, parts: TrainTestSplit, where: str) -> list[Fold]:
+def _folds(
+    config: ResolvedConfig, count: int, *, rows: Rows, parts: TrainTestSplit, location: Location
+) -> list[Fold]:
     try:
-        return split.folds(parts, rows, full.split, count)
+        return split.folds(parts, rows, config.split, count)
     except ValueError as error:
-        raise ConfigError(f"{count} folds cannot be made: {error}", where=where) from error
+        raise ConfigError(f"{count} folds cannot be made: {error}", location=location) from error
 
 
 def _cross_validate(
-    estimator: Any, prepared: Prepared, folds: list[Fold], jobs: int | None
+    estimator: Any, prepared: Prepared, *, folds: list[Fold], n_jobs: int | None
 ) -> dict[str, list[float]]:
     from sklearn.base import clone
 
     rows, parts = prepared.rows, prepared.parts
-    found: list[dict[str, float]] = []
-    where = f"{prepared.where}: evaluation.cv"
-    for learned, held in folds:
-        X, y = take(parts.X_train, learned), parts.y_train[learned]
-        fold = fit.fit(clone(estimator), X, y, jobs, where).estimator
-        predicted, proba = predict_with_proba(fold, take(parts.X_train, held))
+    metrics: list[dict[str, float]] = []
+    location = Location(prepared.name, key="evaluation.cv")
+    for train, test in folds:
+        X, y = take(parts.X_train, train), parts.y_train[train]
+        fold = fit.fit(clone(estimator), X, y, n_jobs=n_jobs, location=location).estimator
+        predicted, proba = predict_with_proba(fold, take(parts.X_train, test))
         labels = fold.classes_.tolist() if rows.target == "class" else ()
         positive = rows.description.positive
-        found.append(evaluate(parts.y_train[held], predicted, rows.target, proba, labels, positive))
-    # A metric that is not defined on a fold is left out of that fold only.
-    names = dict.fromkeys(name for one in found for name in one)
-    return {name: [one[name] for one in found if name in one] for name in names}
+        metrics.append(
+            evaluate(parts.y_train[test], predicted, rows.target, proba, labels, positive)
+        )
+    # A metric that is undefined on a fold is left out for that fold only.
+    names = dict.fromkeys(name for values in metrics for name in values)
+    return {name: [values[name] for values in metrics if name in values] for name in names}

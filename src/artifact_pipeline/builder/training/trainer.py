@@ -1,19 +1,17 @@
-"""The trainer process, under the numeric profile: the parent's end, and what the two ends say.
+"""The parent's end of a trainer process, which computes under a numeric profile.
 
-    parent                                 child (`builder.training.worker`)
-      {config, profile}          ──►         loads, checks, splits
-                                 ◄──       {model in full form, data, profile in force, observed}
-      {train: true}              ──►         fits, measures, exports
-                                 ◄──       {evaluation, edge cases, …} and the arrays
-                                 ◄──       an open form of the model
-      {more: true}               ──►       … the next one, while the last was not proven
-      {measure: true}            ──►       what the proven form says of the held-out rows
-                                 ◄──       {metrics}
+    parent                     child (`builder.training.worker`)
+      Start             ──►      loads, checks, splits
+                        ◄──    Resolved
+      Train             ──►      fits, measures, exports
+                        ◄──    TrainingResult, with the arrays
+                        ◄──    ExportedForm, with the file
+      NextForm          ──►      exports the next form, while the last one was not proven
+      Measure           ──►      measures the outputs of the proven form
+                        ◄──    Measured
 
-When the parent ends, however it ends, the child ends too.
-
-A message is a line of JSON that names its blobs and their sizes, then their bytes; arrays are
-.npy, so nothing is unpickled. While the child trains, the parent loads onnxruntime.
+Any answer may be a `Failure` instead. When the parent ends, however it ends, the child ends too.
+While the child trains, the parent loads onnxruntime.
 """
 
 from __future__ import annotations
@@ -24,69 +22,66 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
+from msgspec import Struct
 
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
-from artifact_pipeline.builder.artifact.manifest import Metrics
-from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.schema import Config, ModelConfig
-from artifact_pipeline.builder.data.dataset import Description
+from artifact_pipeline.builder.config.resolved import ResolvedConfig
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
-    Message,
-    read_message,
-    write_message,
+    Content,
+    ExportedForm,
+    Failure,
+    Measure,
+    Measured,
+    NextForm,
+    Start,
+    Train,
 )
-from artifact_pipeline.errors import PipelineError, TrainerDied
+from artifact_pipeline.builder.training.protocol import Resolved as Resolved
+from artifact_pipeline.errors import Location, PipelineError, TrainerDied
 
 if TYPE_CHECKING:
     from artifact_pipeline.builder.formats.base import Batch, Outputs
     from artifact_pipeline.builder.formats.parity import Candidate, Edges
-
-
-class Resolved(NamedTuple):
-    """What the trainer makes of a config."""
-
-    model: ModelConfig
-    """In full form; see `assembly.resolve`."""
-    data: Description
-    """What the rows are that it holds."""
-    profile: str
-    """The numeric profile that is in force, which may be less than the one asked for."""
-    observed: dict[str, Any]
-    """BLAS, CPU features and threads of the process."""
+    from artifact_pipeline.builder.training.training_result import TrainingResult
 
 
 class Trained(NamedTuple):
-    """What a training gave."""
+    """A trained model."""
 
-    said: dict[str, Any]
-    """See `measuring.measure`."""
+    result: TrainingResult
     pickle: bytes
     rows: Batch
+    """The held-out rows."""
     outputs: Outputs
-    """What the estimator says of the held-out rows."""
+    """The estimator's outputs for them."""
     edges: Edges
-    """Rows that were made for the proof, and what the estimator says of them."""
+    """Edge cases for the proof, with the estimator's outputs."""
 
 
 class Trainer:
-    """The parent's end: a process that has checked a config and is ready to train it.
+    """A process that has checked a config and is ready to train it. Use it in a `with` statement.
 
-    `base` is what paths in the config are relative to. `resolved` is what it made of the config.
-    Close it, or use it in a `with`.
+    Attributes:
+        resolved: The checked config and its rows.
+
+    Args:
+        config: The config.
+        name: Its name in errors.
+        profile: The numeric profile to compute under.
+        base: The folder that paths in the config are relative to.
 
     Raises:
-        ConfigError: if an estimator refuses the config.
-        DataError: if the rows are wrong.
-        TrainerDied: if the process ended.
+        ConfigError: If an estimator refuses the config.
+        DataError: If the rows are wrong.
+        TrainerDied: If the process ended.
     """
 
-    def __init__(self, full: Config, where: str, profile: str, base: str) -> None:
+    def __init__(self, config: ResolvedConfig, name: str, profile: str, base: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artifact_pipeline.builder.training.worker"],
@@ -94,17 +89,9 @@ class Trainer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        self._send(
-            {"config": loader.full_form(full), "where": where, "profile": profile, "base": base}
-        )
+        self._send(Start(config=config, name=name, profile=profile, base=base))
         try:
-            said, _ = self._receive()
-            self.resolved = Resolved(
-                msgspec.convert(said["model"], ModelConfig),
-                msgspec.convert(said["data"], Description),
-                said["profile"],
-                said["observed"],
-            )
+            self.resolved, _ = self._receive(Resolved)
         except BaseException:  # raised again, with no process left behind
             self.close()
             raise
@@ -116,81 +103,83 @@ class Trainer:
         self.close()
 
     def train(self) -> Trained:
-        """Fit the model and measure it. Raises as `Trainer` itself."""
-        self._send({"train": True})
-        # Loaded here, it costs nothing: this process would only wait.
+        """Fit and measure the model. Raises as `Trainer` itself."""
+        self._send(Train())
+        # This process would only wait, so loading these costs no time.
         from artifact_pipeline.builder.formats.onnx_format import runtime
+        from artifact_pipeline.builder.formats.parity import Edges
+        from artifact_pipeline.builder.training.training_result import TrainingResult
 
         runtime()
-        said, blobs = self._receive()
+        result, blobs = self._receive(TrainingResult)
+        edge_cases = result.edge_cases
         return Trained(
-            said,
-            blobs["pickle"],
-            protocol.batch(blobs, "held_out"),
-            protocol.outputs(blobs, "held_out"),
-            _edges(said["edge_cases"], blobs),
+            result=result,
+            pickle=blobs["pickle"],
+            rows=protocol.batch(blobs, "held_out"),
+            outputs=protocol.outputs(blobs, "held_out"),
+            edges=Edges(
+                rows=protocol.batch(blobs, "edges"),
+                outputs=protocol.outputs(blobs, "edges"),
+                kinds=edge_cases.kinds,
+                flaws=edge_cases.flaws,
+                columns=edge_cases.columns,
+                refused=edge_cases.refused,
+                made=edge_cases.made,
+                lowercase=edge_cases.lowercase,
+            ),
         )
 
     def forms(self) -> Iterator[Candidate]:
-        """Yield the open forms of the trained model, best first, each exported when asked for."""
+        """Yield the open forms of the trained model, best first. Each is exported on demand."""
         from artifact_pipeline.builder.formats.base import BY_NAME
         from artifact_pipeline.builder.formats.parity import Candidate
 
         while True:
-            said, blobs = self._receive()
-            if said["form"] is None:
+            exported, blobs = self._receive(ExportedForm)
+            if exported.form is None:
                 return
-            form = BY_NAME[said["form"]]._replace(dtype=said["dtype"])
-            yield Candidate(form, blobs.get("model"), said["reason"])
-            self._send({"more": True})
+            form = BY_NAME[exported.form]._replace(dtype=exported.dtype)
+            yield Candidate(form, blobs.get("model"), exported.reason, blobs.get("scored"))
+            self._send(NextForm())
 
-    def measure(self, sealed: Outputs) -> tuple[Metrics, list[str]]:
-        """Return metrics of a model whose proven form gave `sealed` on the held-out rows, and
-        warnings about them."""
-        self._send({"measure": True}, protocol.output_blobs("held_out", sealed))
-        said, _ = self._receive()
-        return msgspec.convert(said["metrics"], Metrics), said["warnings"]
+    def measure(self, sealed: Outputs) -> Measured:
+        """Return the metrics of the model, from its proven form's outputs for held-out rows."""
+        self._send(Measure(), protocol.pack_outputs("held_out", sealed))
+        measured, _ = self._receive(Measured)
+        return measured
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
         self._process.kill()
         self._process.communicate()
 
-    def _send(
-        self, message: dict[str, Any], blobs: Mapping[str, bytes] = MappingProxyType({})
-    ) -> None:
+    def _send(self, request: Struct, blobs: Mapping[str, bytes] = MappingProxyType({})) -> None:
         assert self._process.stdin is not None
-        # That it has ended shows, with a reason, when its answer is read.
+        # If the process has ended, reading its answer raises the reason.
         with suppress(BrokenPipeError):
-            write_message(self._process.stdin, message, blobs)
+            protocol.write_message(self._process.stdin, request, blobs)
 
-    def _receive(self) -> Message:
+    def _receive(self, content: type[Content]) -> tuple[Content, dict[str, bytes]]:
         assert self._process.stdout is not None
-        message = read_message(self._process.stdout)
+        message = protocol.read_message(self._process.stdout)
         if message is None:
-            code = self._process.wait()
-            if code < 0:
-                said = f"by signal {-code} before it answered; was it killed, or out of memory?"
-            else:
-                said = f"with exit code {code} before it answered; {REPORT_BUG}"
-            raise TrainerDied(f"ended {said}", where="trainer process")
-        if error := message[0].get("error"):
-            kind: type[PipelineError] = getattr(errors, error["class"])
-            raise kind(error["message"], where=error["where"])
-        return message
+            raise _died(self._process.wait())
+        answer = protocol.decode(message, content)
+        if isinstance(answer, Failure):
+            error: type[PipelineError] = getattr(errors, answer.error)
+            raise error(answer.problem, location=answer.location, remedy=answer.remedy)
+        return answer, message.blobs
 
 
-def _edges(said: dict[str, Any], blobs: Mapping[str, bytes]) -> Edges:
-    from artifact_pipeline.builder.evaluation.edge_cases import Column, Flaw
-    from artifact_pipeline.builder.formats.parity import Edges
-
-    return Edges(
-        rows=protocol.batch(blobs, "edges"),
-        outputs=protocol.outputs(blobs, "edges"),
-        kinds=said["kinds"],
-        flaws=[[Flaw(*flaw) for flaw in flaws] for flaws in said["flaws"]],
-        columns=[Column(*column) for column in said["columns"]],
-        refused=[Flaw(*flaw) for flaw in said["refused"]],
-        made=said["made"],
-        lowercase=said["lowercase"],
+def _died(code: int) -> TrainerDied:
+    location = Location("trainer process")
+    if code < 0:
+        return TrainerDied(
+            f"ended by signal {-code} before it answered",
+            location=location,
+            remedy="was it killed, or out of memory?",
+        )
+    return TrainerDied(
+        f"ended with exit code {code} before it answered", location=location, remedy=REPORT_BUG
     )

@@ -1,4 +1,4 @@
-"""The trainer process's own end: it answers one request after the other on its standard streams."""
+"""The child's end of a trainer process: it answers requests on its standard streams."""
 
 from __future__ import annotations
 
@@ -7,65 +7,74 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Queue
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
-from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
+    ExportedForm,
+    Failure,
+    Measure,
+    Measured,
     Message,
+    NextForm,
+    Resolved,
+    Start,
+    Train,
     read_message,
     write_message,
 )
-from artifact_pipeline.errors import PipelineError, TrainerDied
+from artifact_pipeline.errors import Location, PipelineError, TrainerDied
 
 if TYPE_CHECKING:
-    from artifact_pipeline.builder.training.train import Learned
+    from artifact_pipeline.builder.training.train import Prepared, TrainedEstimator
 
 _PR_SET_PDEATHSIG = 1
-"""Of prctl(2), in linux/prctl.h."""
+"""For prctl(2); from linux/prctl.h."""
+_PROCESS = Location("trainer process")
 
 
 def main() -> None:
-    """Run the child's end on standard input and output."""
-    # Ctrl-C reaches the whole process group; the parent decides what becomes of the work.
+    """Answer the requests on standard input until the model is measured, or the parent ends."""
+    # Ctrl-C reaches the whole process group; the parent decides what happens to the work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
-    messages: Queue[Message] = Queue()
-    reader = threading.Thread(target=_receive_all, args=(os.dup(0), messages), daemon=True)
+    requests: Queue[Message] = Queue()
+    reader = threading.Thread(target=_receive_all, args=(os.dup(0), requests), daemon=True)
     reader.start()
-    # What an estimator prints (verbose=1) must not run into the messages.
-    outward = os.fdopen(os.dup(1), "wb")
+    # Output of an estimator (verbose=1) must not mix with the messages.
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else 2, 1)
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(line_buffering=True)
     try:
         try:
-            _serve(messages, outward)
+            _serve(requests, answers)
         except PipelineError as error:
-            write_message(outward, _told(type(error), error.message, error.where))
+            write_message(answers, _failure(error))
         except MemoryError:
-            said = "is out of memory; take fewer rows, or a smaller model"
-            write_message(outward, _told(TrainerDied, said, "trainer process"))
-        except Exception as error:  # noqa: BLE001  (what the parent says in its one line)
-            write_message(outward, _told(TrainerDied, _bug(error), "trainer process"))
-    except BrokenPipeError:  # the parent was killed: nobody is left to tell
+            remedy = "take fewer rows, or a smaller model"
+            died = TrainerDied("is out of memory", location=_PROCESS, remedy=remedy)
+            write_message(answers, _failure(died))
+        except Exception as error:  # noqa: BLE001  (the parent reports it in one line)
+            write_message(answers, _failure(_bug(error)))
+    except BrokenPipeError:  # the parent was killed
         os._exit(1)
 
 
 def _die_with_parent() -> None:
-    """Let the kernel end this process with the thread that started it, where it can: on Linux.
+    """On Linux, let the kernel end this process with the thread that started it.
 
-    `_receive_all` does it everywhere, and for a parent that died before; but it waits for compiled
-    code that keeps the interpreter's lock, and a fit can do that for minutes.
+    `_receive_all` ends it everywhere, also if the parent died before. But it waits for compiled
+    code that holds the interpreter's lock, which a fit can do for minutes.
     """
     if sys.platform == "linux":
         import ctypes
@@ -74,100 +83,117 @@ def _die_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _receive_all(handle: int, messages: Queue[Message]) -> None:
-    """Queue what the parent sends; end the process, whatever it does, when the parent is gone."""
-    with os.fdopen(handle, "rb") as inward:
-        while (message := read_message(inward)) is not None:
-            messages.put(message)
+def _receive_all(handle: int, requests: Queue[Message]) -> None:
+    """Queue the parent's requests, and end the process when the parent closes the stream."""
+    with os.fdopen(handle, "rb") as stream:
+        while (message := read_message(stream)) is not None:
+            requests.put(message)
     os._exit(1)
 
 
-def _told(kind: type[PipelineError], message: str, where: str | None) -> dict[str, Any]:
-    # A module may have a kind of its own, which its parent in `errors` stands for elsewhere.
-    known = next(one for one in kind.__mro__ if one.__module__ == errors.__name__)
-    return {"error": {"class": known.__name__, "message": message, "where": where}}
+def _failure(error: PipelineError) -> Failure:
+    # The parent knows the classes of `errors`; a subclass of another module is sent as its parent.
+    known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return Failure(
+        error=known.__name__,
+        problem=error.problem,
+        location=error.location,
+        remedy=error.remedy,
+    )
 
 
-def _bug(error: Exception) -> str:
-    """Return what is said of an error that nobody foresaw, with the place that raised it."""
+def _bug(error: Exception) -> TrainerDied:
+    """Return the error to report for an unforeseen one, with the line that raised it."""
     import traceback
 
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
     ours = [frame for frame in frames if "artifact_pipeline" in Path(frame.filename).parts]
     place = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
-    said = (" ".join(str(error).split()))[:300]
-    return f"failed with {type(error).__name__}: {said}{place}; {REPORT_BUG}"
+    text = (" ".join(str(error).split()))[:300]
+    problem = f"failed with {type(error).__name__}: {text}{place}"
+    return TrainerDied(problem, location=_PROCESS, remedy=REPORT_BUG)
 
 
-def _serve(messages: Queue[Message], outward: IO[bytes]) -> None:
-    first = messages.get()
-    where, base = first[0]["where"], first[0]["base"]
-    full = loader.parse(first[0]["config"], where)
+def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
+    from artifact_pipeline.builder.training import results, train
 
-    from artifact_pipeline.builder.data import loader as loading
-    from artifact_pipeline.builder.model import construction
-    from artifact_pipeline.builder.training import train
-
-    rows = loading.load(
-        full.data,
-        full.split,
-        construction.target_type(full.model, f"{where}: model"),
-        train.columns_of(full.evaluation),
-        base,
-        where,
+    start = msgspec.convert(requests.get().body, Start)
+    prepared = _prepare(start)
+    observed = numeric_profile.inspect_process()
+    in_force = numeric_profile.in_force(start.profile, observed)
+    resolved = Resolved(
+        model=prepared.model,
+        data=prepared.rows.description,
+        profile=start.profile if in_force else numeric_profile.NATIVE,
+        observed=observed,
     )
-    model = construction.resolve(
-        full.model,
-        full.split.random_state,
-        f"{where}: model",
-        rows.target,
-        rows.columns(),
-        rows.labels(),
-    )
-    prepared = train.prepare(full, model, rows, where)
-    seen = numeric_profile.inspect_process()
-    profile = first[0]["profile"]
-    in_force = profile if numeric_profile.in_force(profile, seen) else numeric_profile.NATIVE
-    answer = {
-        "model": msgspec.to_builtins(model),
-        "data": msgspec.to_builtins(rows.description),
-        "profile": in_force,
-        "observed": seen,
-    }
-    write_message(outward, answer)
+    write_message(answers, resolved)
 
-    messages.get()
-    learned = train.learn(prepared)
-    for message, blobs in _results(learned, where):
-        write_message(outward, message, blobs)
-        if message.get("form") is None:
+    msgspec.convert(requests.get().body, Train)
+    trained = train.train(prepared)
+    for answer, blobs in _answers(trained):
+        write_message(answers, answer, blobs)
+        if not isinstance(answer, ExportedForm) or answer.form is None:
             continue
-        said, given = messages.get()
-        if "measure" in said:
-            from artifact_pipeline.builder.training import results
-
-            metrics = results.metrics(learned, protocol.outputs(given, "held_out"))
-            warnings = results.doubts(learned, metrics)
-            write_message(outward, {"metrics": msgspec.to_builtins(metrics), "warnings": warnings})
+        message = requests.get()
+        if isinstance(msgspec.convert(message.body, NextForm | Measure), Measure):
+            sealed = protocol.outputs(message.blobs, "held_out")
+            metrics = results.measure_sealed(trained, sealed)
+            warnings = results.metric_warnings(trained, metrics)
+            write_message(answers, Measured(metrics=metrics, warnings=warnings))
             return
 
 
-def _results(learned: Learned, where: str) -> Iterator[Message]:
+def _prepare(start: Start) -> Prepared:
+    from artifact_pipeline.builder.data import loader
+    from artifact_pipeline.builder.model import construction
+    from artifact_pipeline.builder.training import train
+
+    config, name = start.config, start.name
+    rows = loader.load(
+        config.data,
+        config.split,
+        construction.target_type(config.model, Location(name, key="model")),
+        train.slice_columns(config.evaluation),
+        start.base,
+        name,
+    )
+    model = construction.resolve(
+        config.model,
+        config.split.random_state,
+        location=Location(name, key="model"),
+        target=rows.target,
+        columns=rows.columns(),
+        labels=rows.labels(),
+    )
+    return train.prepare(config, model, rows=rows, name=name)
+
+
+def _answers(trained: TrainedEstimator) -> Iterator[tuple[msgspec.Struct, Mapping[str, bytes]]]:
+    """Yield the result of a training and the open forms of its estimator, with their blobs."""
     from artifact_pipeline.builder.formats import parity, pickle_format
     from artifact_pipeline.builder.model import fit
     from artifact_pipeline.builder.training import results
 
-    estimator = learned.fitted.estimator
-    with fit.estimator_errors("predict with it", f"{where}: model"):
-        said, batches = results.measure(learned)
-    blobs = {"pickle": pickle_format.dump(estimator)}
-    for name, (batch, outputs) in batches.items():
-        blobs |= protocol.pack(name, batch, outputs)
-    yield said, blobs
-    for form, data, reason in parity.candidates(estimator, batches["held_out"][0]):
-        message = {"form": form.name, "dtype": form.dtype, "reason": reason}
-        yield message, {} if data is None else {"model": data}
-    yield {"form": None}, {}
+    estimator = trained.fitted.estimator
+    with fit.estimator_errors("predict", Location(trained.prepared.name, key="model")):
+        measurement = results.measure_estimator(trained)
+    held_out, edges = measurement.held_out, measurement.edges
+    yield (
+        measurement.result,
+        {
+            "pickle": pickle_format.dump(estimator),
+            **protocol.pack("held_out", held_out.rows, held_out.outputs),
+            **protocol.pack("edges", edges.rows, edges.outputs),
+        },
+    )
+    for candidate in parity.candidates(estimator, held_out.rows):
+        files = {"model": candidate.data, "scored": candidate.scored}
+        exported = ExportedForm(
+            form=candidate.form.name, dtype=candidate.form.dtype, reason=candidate.reason
+        )
+        yield exported, {name: data for name, data in files.items() if data is not None}
+    yield ExportedForm(form=None), {}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who may send requests: the Host and the Origin that they name, and the token."""
+"""Access control: the Host and the Origin that a request names, and its token."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from artifact_pipeline.serving.http.headers import Headers
 from artifact_pipeline.serving.options import ServerOptions
 
 _KNOWN_HOSTS = 64
-"""Host headers whose check is remembered; a client could otherwise fill the memory."""
+"""Host headers whose check is remembered; without a bound, a client could fill the memory."""
 
 
 class RequestGuard:
-    """The names and the token of a server."""
+    """Checks requests against the names and the token of a server."""
 
     def __init__(self, options: ServerOptions) -> None:
-        self._names = {"localhost", options.host.lower(), *(n.lower() for n in options.names)}
+        names = (name.lower() for name in options.names)
+        self._names = {"localhost", options.host.lower(), *names}
         self._known: set[bytes] = set()
         self._token = None if options.token is None else options.token.encode()
 
     def check(self, headers: Headers) -> None:
-        """Check that a request is meant for this server, and not sent by another site's page.
+        """Check that a request is meant for this server and not sent by a page of another site.
 
-        A page of another site can make a name resolve to this machine, so names are listed; an
-        address always means the machine that it belongs to.
+        A page of another site can make a name resolve to this machine, so names must be listed;
+        an address always means the machine that it belongs to.
 
         Raises:
-            HTTPError: 400 without a Host, 421 for a foreign Host, 403 for a foreign Origin.
+            HTTPError: 400 without a Host, 421 for another server's Host, 403 for another site's
+                Origin.
         """
         host = headers.get(b"host")
-        if not host:  # the HTTP server adds an empty one where there is none
+        if not host:  # the HTTP server adds an empty one if there is none
             raise HTTPError(400, "the request has no Host header")
         if host not in self._known:
             self._check_host(host)
@@ -47,8 +49,8 @@ class RequestGuard:
         """
         if self._token is None:
             return
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(b" "), self._token):
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(b" "), self._token):
             raise HTTPError(
                 401,
                 "expected the header Authorization: Bearer TOKEN with this server's token",

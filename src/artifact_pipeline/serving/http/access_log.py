@@ -1,7 +1,7 @@
 """The access log: a line of JSON per request, written by a thread that never delays a response.
 
-A reader that stops reading fills the queue, and a reader that ended breaks the pipe: both lose
-lines and nothing else.
+A reader that stops fills the queue, and a reader that ended breaks the pipe. Either costs only
+lines of the log.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 from artifact_pipeline.serving.http.response import Response
 
 QUEUED_LINES = 10_000
-"""Lines that wait for a slow reader; further ones are dropped."""
+"""Maximum lines that wait for a slow reader; further ones are dropped."""
 _FLUSH_SECONDS = 1.0
 
 
 class AccessLog:
-    """Writes to a file descriptor, by default standard output."""
+    """A log on a file descriptor, by default standard output."""
 
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
@@ -30,8 +30,8 @@ class AccessLog:
         self._thread = threading.Thread(target=self._write, daemon=True, name="access-log")
         self._thread.start()
 
-    def add(self, scope: dict[str, Any], response: Response, seconds: float) -> None:
-        """Add the line of a request; it holds neither the query nor any rows."""
+    def add(self, scope: dict[str, Any], response: Response, *, seconds: float) -> None:
+        """Add the line of a request, without its query and rows."""
         client = scope.get("client")
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -48,14 +48,14 @@ class AccessLog:
             self._lines.put_nowait(json.dumps(line).encode() + b"\n")
 
     def close(self) -> None:
-        """Write what is queued, for as long as the reader takes it within a second."""
+        """Write the queued lines, unless that takes longer than a second."""
         with suppress(queue.Full):
             self._lines.put(None, timeout=_FLUSH_SECONDS)
         self._thread.join(_FLUSH_SECONDS)
 
     def _write(self) -> None:
-        # os.write and not sys.stdout: a thread that is stuck in a buffered writer holds its
-        # lock, and the interpreter aborts when it shuts down.
+        # os.write instead of sys.stdout: a thread that is stuck in a buffered writer holds its
+        # lock, and the interpreter would abort at shutdown.
         while (line := self._lines.get()) is not None:
             with suppress(OSError):
                 while line:

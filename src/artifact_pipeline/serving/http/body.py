@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,13 +14,15 @@ from artifact_pipeline.serving.http.headers import Headers
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
+IDENTITY = b"identity"
 SMALL_BODY = 64 << 10
-"""Bytes that every connection may buffer; what is beyond counts against the worker's memory."""
+"""Bytes that every connection may buffer; further ones count against the worker's memory."""
 MAX_RATIO = 100
-"""How many times its compressed size a body may have, beyond `UNPACKED_FREELY`."""
+"""Maximum ratio of a body's size to its compressed size, beyond `UNPACKED_FREELY`."""
 UNPACKED_FREELY = 1 << 20
 """Bytes that any compressed body may have after decompression."""
 _DISCARD_SECONDS = 2.0
+_TICK_SECONDS = 0.05
 
 _WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 """The argument that tells zlib the container format."""
@@ -29,7 +32,7 @@ class Disconnected(Exception):
     """The body ended early: the client left, or sent chunks that the HTTP server cannot parse."""
 
 
-class Memory:
+class MemoryBudget:
     """The bytes that the large bodies of a worker may occupy together."""
 
     def __init__(self, limit: int) -> None:
@@ -39,61 +42,92 @@ class Memory:
         """Take `size` bytes.
 
         Raises:
-            HTTPError: 503 if they are not left.
+            HTTPError: 503 if fewer are left.
         """
         if size > self._left:
             raise busy("too many large requests arrive at once; try again")
         self._left -= size
 
     def give_back(self, size: int) -> None:
-        """Give back bytes that were taken."""
+        """Give back `size` bytes that were taken."""
         self._left += size
+
+
+class ReadDeadlines:
+    """Cancels the tasks of a worker that wait too long for the body of their request.
+
+    One loop checks all of them, up to `_TICK_SECONDS` late. A timer per request would take a fifth
+    of the application's time.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.ends: dict[asyncio.Task[Any], float] = {}
+        """The end of each task that reads, on the clock of `time.monotonic`."""
+
+    async def enforce(self) -> None:
+        """Check the deadlines until this is cancelled."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = time.monotonic()
+            for task, end in self.ends.items():
+                if now >= end:
+                    task.cancel()
 
 
 class Body:
     """The body of one request; `close` gives its memory back."""
 
-    def __init__(self, receive: Receive, headers: Headers, memory: Memory) -> None:
+    def __init__(self, receive: Receive, memory: MemoryBudget, deadlines: ReadDeadlines) -> None:
         self._receive = receive
-        self._headers = headers
         self._memory = memory
+        self._deadlines = deadlines
         self._taken = 0
         self._complete = False
 
-    async def read(self, limit: int, *, seconds: float) -> bytes:
-        """Return the whole body, as it was sent.
+    async def read(self, headers: Headers, *, limit: int) -> bytes:
+        """Return the complete body as it was sent, still compressed.
 
         Raises:
-            HTTPError: 413 if it has more than `limit` bytes, 415 if its encoding is unknown, 408
-                if it takes longer than `seconds` to arrive, 503 if the memory is used up.
-            Disconnected: if it ends early.
+            HTTPError: 413 for more than `limit` bytes, 408 if the body does not arrive before the
+                deadline, 503 if the memory is used up.
+            Disconnected: If the body ends early.
         """
-        encoding_of(self._headers)  # an unknown encoding is refused before the body is read
-        length = self._headers.get(b"content-length")
+        length = headers.get(b"content-length")
         if length is not None and int(length) > limit:
             raise _too_large(limit)
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        task = asyncio.current_task()
         assert task is not None
-        # asyncio.timeout does the same and costs four times as much.
-        timer = loop.call_later(seconds, task.cancel)
+        end = time.monotonic() + self._deadlines.seconds
+        self._deadlines.ends[task] = end
         try:
-            return await self._read(limit)
+            data = await self._next()
+            self._count(len(data), limit)
+            if self._complete:
+                return data
+            parts = bytearray(data)
+            while not self._complete:
+                parts += await self._next()
+                self._count(len(parts), limit)
+            return bytes(parts)
         except asyncio.CancelledError as error:
-            if loop.time() < timer.when():
+            if time.monotonic() < end:
                 raise
             task.uncancel()
-            raise HTTPError(408, f"the request did not arrive within {seconds:g} s") from error
+            raise HTTPError(
+                408, f"the request did not arrive within {self._deadlines.seconds:g} s"
+            ) from error
         finally:
-            timer.cancel()
+            del self._deadlines.ends[task]
 
-    async def discard(self, limit: int) -> None:
-        """Read the rest of a body that was refused, up to `limit` bytes and for a short time.
+    async def discard(self, headers: Headers, *, limit: int) -> None:
+        """Read the rest of a refused body, up to `limit` bytes and for a short time.
 
         A client that is still sending would otherwise see a reset connection, not the response.
         """
-        if self._complete or b"expect" in self._headers:
+        if self._complete or b"expect" in headers:
             return
-        if int(self._headers.get(b"content-length", 0)) > limit:
+        if int(headers.get(b"content-length", 0)) > limit:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_DISCARD_SECONDS):
@@ -102,23 +136,9 @@ class Body:
 
     def close(self) -> None:
         """Give back the memory that the body took."""
-        self._memory.give_back(self._taken)
-        self._taken = 0
-
-    async def _read(self, limit: int) -> bytes:
-        first = await self._next()
-        if self._complete:
-            if len(first) > limit:
-                raise _too_large(limit)
-            self._count(len(first))
-            return first
-        data = bytearray(first)
-        while not self._complete:
-            data += await self._next()
-            if len(data) > limit:
-                raise _too_large(limit)
-            self._count(len(data))
-        return bytes(data)
+        if self._taken:
+            self._memory.give_back(self._taken)
+            self._taken = 0
 
     async def _next(self) -> bytes:
         message = await self._receive()
@@ -129,7 +149,10 @@ class Body:
         part: bytes = message.get("body", b"")
         return part
 
-    def _count(self, size: int) -> None:
+    def _count(self, size: int, limit: int) -> None:
+        """Check the size that a body has by now, and take memory for it."""
+        if size > limit:
+            raise _too_large(limit)
         more = size - SMALL_BODY - self._taken
         if more > 0:
             self._memory.take(more)
@@ -137,13 +160,16 @@ class Body:
 
 
 def encoding_of(headers: Headers) -> bytes:
-    """Return the content encoding, `identity` where none is named.
+    """Return the content encoding, `identity` if there is none.
 
     Raises:
-        HTTPError: 415 for one that is unknown.
+        HTTPError: 415 if it is unknown.
     """
-    encoding = headers.get(b"content-encoding", b"").lower() or b"identity"
-    if encoding != b"identity" and encoding not in _WINDOW_BITS:
+    encoding = headers.get(b"content-encoding")
+    if not encoding:
+        return IDENTITY
+    encoding = encoding.lower()
+    if encoding != IDENTITY and encoding not in _WINDOW_BITS:
         raise HTTPError(415, "unknown content-encoding; expected gzip, deflate or none")
     return encoding
 
@@ -153,28 +179,28 @@ def unpacked_limit(size: int, limit: int) -> int:
     return min(limit, max(UNPACKED_FREELY, MAX_RATIO * size))
 
 
-def decompress(data: bytes, encoding: bytes, limit: int) -> bytes:
-    """Return a decompressed body; no more of it is made than is allowed.
+def decompress(data: bytes, encoding: bytes, *, limit: int) -> bytes:
+    """Return a decompressed body, never decompressing more than the body may have.
 
     Raises:
-        HTTPError: 413 if it has more than `limit` bytes or unpacks more than `MAX_RATIO` times,
-            400 if it is not one whole stream of its encoding.
+        HTTPError: 413 for more than `limit` bytes or `MAX_RATIO` times the compressed size, 400
+            if the data is not exactly one stream of its encoding.
     """
     allowed = unpacked_limit(len(data), limit)
-    unpacker = zlib.decompressobj(_WINDOW_BITS[encoding])
+    decompressor = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
-        found = unpacker.decompress(data, allowed + 1)
+        unpacked = decompressor.decompress(data, allowed + 1)
     except zlib.error as error:
         raise HTTPError(400, f"the body is not valid {encoding.decode()}") from error
-    if len(found) > limit:
+    if len(unpacked) > limit:
         raise _too_large(limit)
-    if len(found) > allowed:
+    if len(unpacked) > allowed:
         raise HTTPError(
             413, f"the body unpacks to more than {MAX_RATIO} times its size; send it uncompressed"
         )
-    if not unpacker.eof or unpacker.unused_data:
-        raise HTTPError(400, f"the body is not one whole {encoding.decode()} stream")
-    return found
+    if not decompressor.eof or decompressor.unused_data:
+        raise HTTPError(400, f"the body is not exactly one {encoding.decode()} stream")
+    return unpacked
 
 
 def _too_large(limit: int) -> HTTPError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 GONE = 499
-"""Counted when the client left before its response; no client ever sees it."""
+"""Counted if the client left before its response; no client ever sees it."""
 KINDS = {
     400: "bad-request",
     401: "unauthorized",
@@ -22,11 +22,11 @@ KINDS = {
     503: "busy",
     504: "deadline",
 }
-"""The kind of each error status, as the metrics name it."""
+"""The kind of each error status in the metrics."""
 
 
 class HTTPError(Exception):
-    """An error response: its status and a message for a person."""
+    """An error response: its status, a message for a person, and additional headers."""
 
     def __init__(self, status: int, message: str, *headers: tuple[bytes, bytes]) -> None:
         super().__init__(message)
@@ -36,10 +36,10 @@ class HTTPError(Exception):
 
 
 def busy(message: str) -> HTTPError:
-    """Return the error that tells a client to try again in a second."""
+    """Return the error that asks a client to try again in a second."""
     return HTTPError(503, message, (b"retry-after", b"1"))
 
 
 def document(message: str) -> bytes:
-    """Return a message as the error object of the Open Inference Protocol."""
+    """Return a message as an error object of the Open Inference Protocol."""
     return msgspec.json.encode({"error": message})

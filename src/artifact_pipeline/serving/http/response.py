@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from msgspec import Struct
 
 JSON = b"application/json"
+Header = tuple[bytes, bytes]
+
 _SERVER = (b"server", b"artifact-pipeline")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
 
 
-class Response(NamedTuple):
-    """A complete response."""
+class Response(Struct, frozen=True, kw_only=True):
+    """A complete response, and what the metrics and the access log record about it."""
 
     status: int
     content: bytes
     media_type: bytes = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: tuple[Header, ...] = ()
     model: str = ""
+    """The model that the request addressed, empty if none."""
     rows: int = 0
+    """Rows that were predicted."""
 
 
-def headers_of(response: Response, method: str) -> list[tuple[bytes, bytes]]:
+def headers_of(response: Response, method: str) -> list[Header]:
     """Return all headers of a response, except for those that the HTTP server adds."""
     headers = [
         (b"content-type", response.media_type),

@@ -1,4 +1,4 @@
-"""What there is under which path, and by which method."""
+"""The paths and methods that the server answers."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 PROBES = ("/v2/health/live", "/v2/health/ready")
-"""What answers without a Host header, which some health probes omit."""
+"""Paths that answer without a Host header, because some health probes omit it."""
 OPEN = (*PROBES, "/")
-"""What answers without a token; the page shows nothing until it has one."""
+"""Paths that answer without a token; the page shows nothing until it has one."""
 
 
 @lru_cache(256)
 def route(path: str) -> tuple[str, str | None, str | None]:
-    """Return the model, its version, and what of it a path is.
+    """Return the model, the version and the action in a path below `/v2/models/`.
 
     Raises:
-        HTTPError: if it is no model's path.
+        HTTPError: 404 for any other path.
     """
-    found = MODEL.fullmatch(path)
-    if found is None:
+    match = MODEL.fullmatch(path)
+    if match is None:
         raise unknown(path)
-    return found[1], found[2], found[3]
+    return match[1], match[2], match[3]
 
 
 def allow(method: str, *methods: str) -> None:
-    """Do nothing if a method is one of those that are expected.
+    """Check that a request's method is one of `methods`.
 
     Raises:
-        HTTPError: otherwise.
+        HTTPError: 405 otherwise.
     """
     if method not in methods:
         allowed = ", ".join(methods)
@@ -41,5 +41,5 @@ def allow(method: str, *methods: str) -> None:
 
 
 def unknown(path: str) -> HTTPError:
-    """Return what to say of a path at which nothing is."""
-    return HTTPError(404, f"nothing is at {path[:80]!a}; /openapi.json says what there is")
+    """Return the error for a path that does not exist."""
+    return HTTPError(404, f"nothing is at {path[:80]!a}; /openapi.json lists all paths")

@@ -1,9 +1,9 @@
 """Rows as plain JSON, for people with curl: `{"rows": [[…], …]}`, or records by column name.
 
-Rows are decoded one by one, with Python's own decoder: it can stop at the first row too many, and
-other threads run between two rows. A decoder that takes the whole body in one call (msgspec's took
-0.4 to 3.6 s for 16 MiB of empty lists) holds the interpreter, and so every other request, until it
-is done, whichever thread calls it.
+Rows are decoded one by one with Python's own decoder, so that decoding can stop at the first row
+too many and other threads can run between two rows. A decoder that takes the complete body in one
+call (msgspec took 0.4 to 3.6 s for 16 MiB of empty lists) holds the interpreter, and so every other
+request, until it is done, even in another thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import UNSET, UnsetType
+from msgspec import Struct, UnsetType
 from numpy.typing import NDArray
 
 from artifact_pipeline.builder import canonical
@@ -24,162 +24,196 @@ from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.formats.base import Batch, Outputs
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables
 from artifact_pipeline.inference.rows import check
-from artifact_pipeline.serving.executor import left_until
+from artifact_pipeline.serving.executor import seconds_until
 from artifact_pipeline.serving.http.errors import HTTPError
+from artifact_pipeline.serving.http.response import Response
 from artifact_pipeline.serving.protocols.open_inference_tensors import check_float32
 from artifact_pipeline.serving.registry import ServedModel
 
-PLACE = "rows"
 MAX_ROW = 1 << 20
 """Characters of one row."""
 _WINDOW = MAX_ROW // 4
-"""Characters beyond a row that a decoder sees; it may decode no more than it sees in one call."""
+"""Characters beyond a row that the decoder sees; it decodes at most what it sees in one call."""
+_ROWS = Location("rows")
 _EXPECTED = 'expected {"rows": [[…], …]}, or records by column name'
 _BEGIN = re.compile(r'[ \t\r\n]*\{[ \t\r\n]*"rows"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*')
 _NEXT = re.compile(r"[ \t\r\n]*([,\]])[ \t\r\n]*")
 _END = re.compile(r"\}[ \t\r\n]*\Z")
-_SMALL = 64 << 10
-_ROWS_PER_LOOK = 100
-"""Rows between two looks at the clock."""
+_SMALL_TEXT = 64 << 10
+_ROWS_PER_CHECK = 100
+"""Rows between two checks of the deadline."""
+
+_Row = list[Any] | dict[str, Any]
 
 
-def read(body: bytes, model: ServedModel, max_rows: int, *, end: float | None) -> tuple[Batch, int]:
-    """Return the checked rows in a body, and their number.
+class Call(Struct, frozen=True, kw_only=True, gc=False):
+    """The checked rows in a request, and their number."""
 
-    `end` is when they have to be read, on the clock of `time.monotonic`.
+    model: ServedModel
+    batch: Batch
+    rows: int
+
+    def respond(self, outputs: Outputs) -> Response:
+        """Return predictions with the names that `artifact-pipeline infer --json` uses."""
+        model, labels = self.model, self.model.interface.labels
+        document: dict[str, Any] = {"model": model.name, "digest": model.digest}
+        document["labels" if labels else "predictions"] = outputs.predicted.tolist()
+        if outputs.probabilities is not None:
+            document["classes"] = labels
+            document["probabilities"] = outputs.probabilities.tolist()
+        return Response(
+            status=200,
+            content=msgspec.json.encode(document),
+            headers=model.headers,
+            model=model.name,
+            rows=self.rows,
+        )
+
+
+def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -> Call:
+    """Return the checked rows in a body.
+
+    Args:
+        body: The body, decompressed.
+        model: The model that is addressed.
+        max_rows: The maximum number of rows.
+        end: The deadline on the clock of `time.monotonic`, or None.
 
     Raises:
-        HTTPError: 400 for wrong JSON and rows that the model does not take, 413 for too many rows,
-            504 at the end of the time.
+        HTTPError: 400 for wrong JSON and for rows that the model does not take, 413 for too many
+            rows, 504 at the deadline.
     """
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise HTTPError(400, "the body is not UTF-8") from error
     interface = model.interface
+    rows = _decode_rows(text, max_rows, end=end)
+    batch: Batch
     try:
         if isinstance(interface.columns, UnsetType):
-            batch: Batch = _matrix(text, interface, max_rows, end)
-            rows = len(batch)
+            batch = _matrix(rows, interface)
+            columns = [batch]
+            count = len(batch)
         else:
-            batch, rows = _table(text, interface.columns, max_rows, end)
+            batch, count = _table(rows, interface.columns)
+            columns = batch
     except DataError as error:
         raise HTTPError(400, str(error)) from error
-    ports = interface.inputs
-    for port, values in zip(ports, batch if isinstance(batch, list) else [batch], strict=True):
-        check_float32(values, port.dtype, port.name)
-    return batch, rows
+    for port, values in zip(interface.inputs, columns, strict=True):
+        check_float32(values, port.dtype, place=port.name)
+    return Call(model=model, batch=batch, rows=count)
 
 
-def encode(model: ServedModel, outputs: Outputs) -> bytes:
-    """Return predictions as JSON, with the names that `artifact-pipeline infer --json` uses."""
-    labels = model.interface.labels
-    said: dict[str, Any] = {"model": model.name, "digest": model.digest}
-    said["labels" if labels else "predictions"] = outputs.predicted.tolist()
-    if outputs.probabilities is not None:
-        said["classes"] = labels
-        said["probabilities"] = outputs.probabilities.tolist()
-    return msgspec.json.encode(said)
-
-
-def _decode_rows(text: str, max_rows: int, end: float | None) -> Iterator[tuple[str, Any]]:
-    """Yield each row with its place."""
-    begin = _BEGIN.match(text)
-    if begin is None:
+def _decode_rows(text: str, max_rows: int, *, end: float | None) -> Iterator[tuple[int, _Row]]:
+    """Yield each row with its number, counted from 1."""
+    match = _BEGIN.match(text)
+    if match is None:
         raise _wrong(text)
-    at = begin.end()
-    if text[at : at + 1] == "]":
-        raise HTTPError(400, "rows: holds no rows to predict")
-    base, window = 0, text[: MAX_ROW + _WINDOW]
-    number, sign = 0, ","
-    while sign == ",":
+    start = match.end()
+    if text[start : start + 1] == "]":
+        raise HTTPError(400, "rows: has no rows to predict")
+    window_start, window = 0, text[: MAX_ROW + _WINDOW]
+    number, separator = 0, ","
+    while separator == ",":
         number += 1
         if number > max_rows:
             raise HTTPError(
                 413, f"has more than {max_rows} rows, at most {max_rows} are predicted at once"
             )
-        if end is not None and number % _ROWS_PER_LOOK == 0:
-            left_until(end)
-        if at - base > _WINDOW:
-            base, window = at, text[at : at + MAX_ROW + _WINDOW]
-        place = f"{PLACE}, row {number}"
+        if end is not None and number % _ROWS_PER_CHECK == 0:
+            seconds_until(end)
+        if start - window_start > _WINDOW:
+            window_start, window = start, text[start : start + MAX_ROW + _WINDOW]
         try:
-            row, stop = canonical.DECODER.raw_decode(window, at - base)
+            row, stop = canonical.DECODER.raw_decode(window, start - window_start)
         except (ValueError, RecursionError) as error:
-            if len(text) - at > MAX_ROW and base + len(window) < len(text):
+            if len(text) - start > MAX_ROW and window_start + len(window) < len(text):
                 raise HTTPError(
-                    413, f"{place}: is not JSON, or has more than {MAX_ROW} characters"
+                    413, f"{_row(number)}: is not JSON, or has more than {MAX_ROW} characters"
                 ) from error
-            raise _wrong(text, place, error) from error
-        yield place, row
-        found = _NEXT.match(text, base + stop)
-        if found is None:
-            raise _wrong(text, place)
-        sign, at = found[1], found.end()
-    if not _END.match(text, at):
+            raise _wrong(text, number, error=error) from error
+        if not isinstance(row, (list, dict)):
+            raise HTTPError(
+                400, f"{_row(number)}: expected a list of values, or a record by column name"
+            )
+        yield number, row
+        match = _NEXT.match(text, window_start + stop)
+        if match is None:
+            raise _wrong(text, number)
+        separator, start = match[1], match.end()
+    if not _END.match(text, start):
         raise _wrong(text)
 
 
-def _wrong(text: str, place: str = "", error: Exception | None = None) -> HTTPError:
+def _wrong(text: str, number: int | None = None, *, error: Exception | None = None) -> HTTPError:
     """Return the error for a body that is not JSON, or not of the expected form."""
-    if len(text) <= _SMALL:
+    if len(text) <= _SMALL_TEXT:
         try:
             canonical.decode(text.encode())
         except canonical.NotCanonical as reason:
             return HTTPError(400, f"the body is not JSON: {reason}")
-    if error is not None:
-        return HTTPError(400, f"{place}: is not JSON: {str(error)[:200]}")
-    return HTTPError(400, f"{place}: {_EXPECTED}" if place else _EXPECTED)
+    if number is None:
+        return HTTPError(400, _EXPECTED)
+    problem = _EXPECTED if error is None else f"is not JSON: {str(error)[:200]}"
+    return HTTPError(400, f"{_row(number)}: {problem}")
 
 
-def _matrix(
-    text: str, interface: Interface, max_rows: int, end: float | None
-) -> NDArray[np.float64]:
-    rows = []
+def _row(number: int) -> Location:
+    return _ROWS.at(row=number)
+
+
+def _matrix(rows: Iterator[tuple[int, _Row]], interface: Interface) -> NDArray[np.float64]:
+    """Return the rows for a model of a matrix, (n_rows, n_features)."""
+    arrays = []
     features = interface.features
     known = set(features)
-    for place, row in _decode_rows(text, max_rows, end):
+    for number, row in rows:
         if isinstance(row, dict) and (extra := [name for name in row if name not in known]):
-            raise DataError(f"the column {show(extra[0])} is unknown", where=place)
-        values = _values(row, features, place)
+            raise DataError(f"the column {show(extra[0])} is unknown", location=_row(number))
+        values = _values(row, features, number=number)
         if not set(map(type, values)) <= {int, float}:
-            at = next(i for i, value in enumerate(values) if type(value) not in (int, float))
-            said = f"{features[at]} is {show(values[at])}, expected a number"
-            raise DataError(said, where=place)
+            index = next(i for i, value in enumerate(values) if type(value) not in (int, float))
+            raise DataError(
+                f"{features[index]} is {show(values[index])}, expected a number",
+                location=_row(number),
+            )
         for name, value in zip(features, values, strict=True):
             if type(value) is int and abs(value) > table_columns.EXACT:
-                raise DataError(_beyond(f"{name} is {show(value)}"), where=place)
-        rows.append(np.array(values, dtype=np.float64))
-    return check(np.stack(rows), features, PLACE, interface.limits)
+                raise DataError(f"{name} is {show(value)}, {_BEYOND}", location=_row(number))
+        arrays.append(np.array(values, dtype=np.float64))
+    return check(np.stack(arrays), features, str(_ROWS), interface.limits)
 
 
 def _table(
-    text: str, columns: list[ColumnSpec], max_rows: int, end: float | None
+    rows: Iterator[tuple[int, _Row]], columns: list[ColumnSpec]
 ) -> tuple[list[NDArray[Any]], int]:
-    """Return the columns of rows; what else a record has, such as an id, is ignored."""
+    """Return the columns for a model of a table, and the number of rows.
+
+    Other values in a record, such as an id, are ignored.
+    """
     names = [column.name for column in columns]
-    rows = [_values(row, names, place) for place, row in _decode_rows(text, max_rows, end)]
-    by_column = zip(*rows, strict=True)
+    values = [_values(row, names, number=number) for number, row in rows]
+    by_column = zip(*values, strict=True)
     batch = [_column(list(v), column) for v, column in zip(by_column, columns, strict=True)]
-    tables.check(batch, columns, lambda row: f"{PLACE}, row {row + 1}")
-    return batch, len(rows)
+    tables.check(batch, columns, lambda row: str(_row(row + 1)))
+    return batch, len(values)
 
 
-def _values(row: Any, names: list[str], place: str) -> list[Any]:
+def _values(row: _Row, names: list[str], *, number: int) -> list[Any]:
     """Return the values of a row in the order of the names."""
     if isinstance(row, dict):
         try:
             return [row[name] for name in names]
         except KeyError as error:
-            said = f"the column {show(error.args[0])} is missing"
-            raise DataError(said, where=place) from error
-    if not isinstance(row, list):
-        raise DataError("expected a list of values, or a record by column name", where=place)
+            raise DataError(
+                f"the column {show(error.args[0])} is missing", location=_row(number)
+            ) from error
     if len(row) != len(names):
-        raise DataError(f"found {len(row)} values, expected {len(names)}", where=place)
+        raise DataError(f"found {len(row)} values, expected {len(names)}", location=_row(number))
     return row
 
 
@@ -194,39 +228,41 @@ _FORMATTED: dict[str, tuple[set[type], str]] = {
     "number": ({int, float, str, type(None)}, "a number, or a text in the column's format"),
     "date": ({int, str, type(None)}, "a text in the column's format"),
 }
-"""The same where the column has a format; an integer may be a date, such as 20260131."""
+"""The same for a column with a format; an integer may be a date, such as 20260131."""
+_BEYOND = "beyond the integers that a float64 holds (2^53)"
+_SURROGATE = "has half a character, a lone surrogate"
 
 
 def _column(values: list[Any], column: ColumnSpec) -> NDArray[Any]:
     """Return the values of a column as its kind, which never depends on the other rows."""
     types, expected = _TYPES[column.kind]
-    if column.format is not UNSET:
+    if column.format is not None:
         types, expected = _FORMATTED.get(column.kind, (types, expected))
     if not set(map(type, values)) <= types:
-        at = next(i for i, value in enumerate(values) if type(value) not in types)
-        raise _at(at, f"is {show(values[at])}, expected {expected}", column)
+        row = next(i for i, value in enumerate(values) if type(value) not in types)
+        raise _error(f"is {show(values[row])}, expected {expected}", column, row=row)
     if column.kind == "text":
         return _texts(values, column)
     if column.kind == "date":
         return _parse([None if value is None else str(value) for value in values], column)
-    for at, value in enumerate(values):
+    for row, value in enumerate(values):
         if type(value) is int and abs(value) > table_columns.EXACT:
-            raise _at(at, _beyond(f"is {show(value)}"), column)
+            raise _error(f"is {show(value)}, {_BEYOND}", column, row=row)
     texts = [value if isinstance(value, str) else None for value in values]
-    numbers = [None if isinstance(value, str) else value for value in values]
-    found = np.array(numbers, dtype=np.float64)  # where None becomes NaN
+    plain = [None if isinstance(value, str) else value for value in values]
+    numbers = np.array(plain, dtype=np.float64)  # where None becomes NaN
     is_text = np.array([value is not None for value in texts])
-    return np.where(is_text, _parse(texts, column), found) if is_text.any() else found
+    return np.where(is_text, _parse(texts, column), numbers) if is_text.any() else numbers
 
 
 def _texts(values: list[str | None], column: ColumnSpec) -> NDArray[Any]:
     texts = np.empty(len(values), dtype=object)
     texts[:] = ["" if value is None else value for value in values]
-    for at, value in enumerate(texts.tolist()):
+    for row, value in enumerate(texts.tolist()):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise _at(at, "has half a character, a lone surrogate", column) from error
+            raise _error(_SURROGATE, column, row=row) from error
     return texts
 
 
@@ -238,15 +274,10 @@ def _parse(texts: list[str | None], column: ColumnSpec) -> NDArray[Any]:
     try:
         array = pa.array(texts, pa.string())
     except UnicodeEncodeError as error:
-        said = "has half a character, a lone surrogate"
-        raise DataError(said, where=f"{PLACE}, column {show(name)}") from error
-    raw = Raw(pa.table({name: array}), [(PLACE, len(texts))], "jsonl", Csv())
+        raise DataError(_SURROGATE, location=_ROWS.at(column=name)) from error
+    raw = Raw(pa.table({name: array}), [(str(_ROWS), len(texts))], "jsonl", Csv())
     return table_columns.column(raw, name, column.kind, column.format).values
 
 
-def _beyond(what: str) -> str:
-    return f"{what}, beyond the integers that a float64 holds (2^53)"
-
-
-def _at(row: int, what: str, column: ColumnSpec) -> DataError:
-    return DataError(what, where=f"{PLACE}, row {row + 1}, column {show(column.name)}")
+def _error(problem: str, column: ColumnSpec, *, row: int) -> DataError:
+    return DataError(problem, location=_ROWS.at(row=row + 1, column=column.name))

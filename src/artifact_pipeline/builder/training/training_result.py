@@ -1,0 +1,37 @@
+"""The trainer's answer after a training, apart from its arrays.
+
+Only a process that trains imports it: `edge_cases` is too large for the others.
+"""
+
+from msgspec import Struct
+
+from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
+from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Label, SplitSummary
+from artifact_pipeline.builder.data.dataset import Image
+from artifact_pipeline.builder.evaluation.edge_cases import Column, Flaw
+
+
+class EdgeCaseAnswers(Struct, frozen=True, kw_only=True):
+    """Edge cases that the estimator accepts, apart from their rows; see `edge_cases.Answers`."""
+
+    kinds: list[str]
+    flaws: list[list[Flaw]]
+    columns: list[Column]
+    refused: list[Flaw]
+    made: dict[str, int]
+    lowercase: list[int]
+
+
+class TrainingResult(Struct, frozen=True, tag=True, kw_only=True):
+    """The measurements of a fitted estimator, and its side of the interface."""
+
+    split: SplitSummary
+    evaluation: EvaluationReport
+    warnings: list[str]
+    features: list[str]
+    labels: list[Label]
+    label_names: list[str]
+    image: Image | None
+    columns: list[ColumnSpec] | None
+    """None if the rows are a matrix."""
+    edge_cases: EdgeCaseAnswers

@@ -1,0 +1,179 @@
+"""The journal of a store: records of runs and of promotions."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from artifact_pipeline import disk
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.disk import file_lock, translate_os_errors
+from artifact_pipeline.errors import Location, StoreError
+from artifact_pipeline.store.folder import REPAIR, StoreFolder
+
+PROMOTION_FILE = re.compile(r"[0-9]{6,9}\.json")
+"""The name of a promotion's record, in the folder `promotions/<alias>`."""
+ALIAS_LOCK = "turn"
+"""The file in that folder that is locked while the alias moves."""
+
+_MAX_RECORD = 8 << 20
+"""Bytes of a record; a larger file was not written by this package."""
+_MAX_DEPTH = 50
+"""Nested levels of a record; more could exhaust Python's stack."""
+
+T = TypeVar("T")
+
+
+class Promotion(Struct, frozen=True, kw_only=True):
+    """One move of an alias."""
+
+    alias: str
+    digest: Digest
+    """The artifact that the alias names since then."""
+    instead_of: Digest | None
+    """The artifact that it named before, if any."""
+    by: str
+    """The user and the machine."""
+    when: str
+    """UTC, in ISO 8601."""
+
+
+class PastRun(Struct, frozen=True, kw_only=True):
+    """The record of a run, read back. Fields that commands use are checked; others are kept."""
+
+    run: str
+    """Its id, from the file's name."""
+    outcome: str
+    """As in the record that the run wrote, or `unreadable`."""
+    started: str = ""
+    config: str = ""
+    data: str | None = None
+    seconds: float = 0.0
+    error: Any = None
+    cached: bool = False
+    recipe: Any = None
+    recipe_digest: str | None = None
+    artifact: str | None = None
+    metrics: Any = None
+    jobs: list[Any] = []
+    gates: list[Any] = []
+    previous: Any = None
+    parity_measured: float | None = None
+    warnings: list[str] = []
+    observed: dict[str, Any] | None = None
+    host: dict[str, str] = {}
+    git: dict[str, Any] | None = None
+
+
+class Journal:
+    """The records of a store: one file for each run and each promotion."""
+
+    def __init__(self, folder: StoreFolder) -> None:
+        self._folder = folder
+
+    def run_path(self, run: str) -> Path:
+        """Return the file of a run's record, by the id of the run."""
+        return self._folder.root / "runs" / f"{run}.json"
+
+    def write_run(self, run: str, record: Struct) -> None:
+        """Write the record of a run. Raises StoreError if it cannot be written."""
+        self._folder.write(self.run_path(run), canonical.encode(msgspec.to_builtins(record)))
+
+    def run_files(self) -> list[Path]:
+        """Return the files of the run records, newest first."""
+        return [path for path in reversed(self._folder.entries("runs")) if path.suffix == ".json"]
+
+    def runs(self) -> list[PastRun]:
+        """Return all run records, newest first; the outcome of a broken one is `unreadable`."""
+        return [self._read_run(path) for path in self.run_files()]
+
+    def _read_run(self, path: Path) -> PastRun:
+        run = printable(path.stem)
+        try:
+            return msgspec.structs.replace(self.read(path, PastRun), run=run)
+        except StoreError:
+            return PastRun(run=run, outcome="unreadable")
+
+    @contextmanager
+    def alias_lock(self, alias: str) -> Iterator[None]:
+        """Keep other processes from moving an alias.
+
+        Raises:
+            StoreError: If another process holds the lock.
+        """
+        path = self._folder.path("promotions", alias, ALIAS_LOCK)
+        with translate_os_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with file_lock(path, f"alias {alias!r} is locked by another process"):
+                yield
+
+    def write_promotion(self, promotion: Promotion) -> None:
+        """Write the record of a promotion. Raises StoreError if it cannot be written."""
+        numbers = [int(path.stem) for path in self.promotion_files(promotion.alias)]
+        name = f"{max(numbers, default=0) + 1:06}.json"
+        path = self._folder.root / "promotions" / promotion.alias / name
+        self._folder.write(path, canonical.encode(msgspec.to_builtins(promotion)))
+
+    def promotion_files(self, alias: str) -> list[Path]:
+        """Return the files of an alias's promotions, newest first."""
+        paths = self._folder.entries("promotions", alias)
+        records = [path for path in paths if PROMOTION_FILE.fullmatch(path.name)]
+        return sorted(records, key=lambda path: int(path.stem), reverse=True)
+
+    def promotions(self) -> list[Promotion]:
+        """Return all promotions, by alias, newest first.
+
+        Raises:
+            StoreError: If a record cannot be read.
+        """
+        aliases = [path.name for path in self._folder.entries("promotions")]
+        paths = [path for alias in aliases for path in self.promotion_files(alias)]
+        return [self.read(path, Promotion) for path in paths]
+
+    def read(self, path: Path, kind: type[T]) -> T:
+        """Return the record in a file.
+
+        Raises:
+            StoreError: If it cannot be read, or is not a record of this kind.
+        """
+        location = Location(str(path))
+        data = disk.read_file(path, limit=_MAX_RECORD, remedy=REPAIR)
+        if data is None:
+            raise StoreError("does not exist any more", location=location)
+        try:
+            value = canonical.decode(data)
+            if _is_deep(value):
+                raise canonical.NotCanonical("the JSON is nested too deep")
+            return msgspec.convert(value, kind)
+        except (canonical.NotCanonical, msgspec.ValidationError) as error:
+            raise StoreError(
+                f"is not a record: {error}", location=location, remedy=REPAIR
+            ) from error
+
+
+def printable(path: str) -> str:
+    """Return a path with each byte that is not UTF-8 as an escape, so that JSON can hold it."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether JSON is nested deeper than `_MAX_DEPTH`."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
