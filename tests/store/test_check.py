@@ -84,7 +84,7 @@ def test_what_is_wrong_is_said_and_repaired_without_loss(store, digits, spoil, w
 
 def test_a_sound_store_is_sound(store):
     done = call("doctor", cwd=store.root.parent)
-    assert done.code == 0 and "1 artifacts verify" in done.out and "nothing is wrong" in done.out
+    assert done.code == 0 and "1 artifact verified" in done.out and "no problems found" in done.out
     assert call("doctor", "--json", cwd=store.root.parent).json["findings"] == []
 
 
