@@ -113,7 +113,7 @@ def test_a_regressor_is_brought_as_well(tmp_path):
         (StandardScaler().fit(X), X, y, CallError, "expected a classifier or a regressor"),
         ("model", X, y, CallError, "expected a fitted scikit-learn estimator"),
         (None, X, y[:3], DataError, "y: has the shape"),
-        (None, X[:, :2], y, ConfigError, "cannot predict with it"),
+        (None, X[:, :2], y, ConfigError, "scikit-learn cannot predict"),
         (None, [["a"] * 4], y[:1], DataError, "X: is not a matrix of numbers"),
         (None, X[:0], y[:0], DataError, "X: has the shape"),
         (

@@ -88,8 +88,11 @@ def test_a_missed_gate_of_a_number_ends_with_1(ridge):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (with_model("linear_model.LogisticRegression"), "is no regressor, and the target is a num"),
-        ({**RIDGE, "data": {"dataset": "iris"}}, "is no classifier, and the target is a class"),
+        (
+            with_model("linear_model.LogisticRegression"),
+            "is not a regressor, and the target",
+        ),
+        ({**RIDGE, "data": {"dataset": "iris"}}, "is not a classifier, and the target is a class"),
         ({**RIDGE, "split": {"stratify": True}}, "split.stratify: found true, and numbers have no"),
     ],
 )

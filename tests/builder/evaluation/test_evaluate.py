@@ -317,7 +317,7 @@ def measured(folder, frame, **config_of):
     full = loader.load({**source, **config_of})
     target = construction.target_type(full.model)
     rows = loading.load(full.data, full.split, target, learning.slice_columns(full.evaluation))
-    model = construction.resolve(full.model, 42, "model", rows.target, rows.columns())
+    model = construction.resolve(full.model, 42, target=rows.target, columns=rows.columns())
     prepared = learning.prepare(full, model, rows=rows, name="config")
     trained = learning.train(prepared)
     sealed = results.measure_estimator(trained).held_out.outputs

@@ -165,6 +165,6 @@ def test_branches_need_a_table_and_columns_that_are_features(tmp_path):
                                          "estimator": "passthrough"}]},
              CHURN["model"]["steps"][1]]  # fmt: skip
     with pytest.raises(
-        ConfigError, match=r"branches\[0\]: 'agee' is no feature; did you mean 'age"
+        ConfigError, match=r"branches\[0\]: 'agee' is not a feature; did you mean 'age"
     ):
         api.recipe_of(write(tmp_path, {**CHURN, "model": {"steps": steps}}))
