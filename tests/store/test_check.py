@@ -84,7 +84,7 @@ def test_damage_is_found_and_repaired_without_loss(store, digits, spoil, wrong):
 
 def test_an_intact_store_has_no_findings(store):
     done = call("doctor", cwd=store.root.parent)
-    assert done.code == 0 and "1 artifacts verify" in done.out and "nothing is wrong" in done.out
+    assert done.code == 0 and "1 artifact verified" in done.out and "no problems found" in done.out
     assert call("doctor", "--json", cwd=store.root.parent).json["findings"] == []
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from artifact_pipeline._version import __version__
-from artifact_pipeline.builder import canonical, numeric_profile
+from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact import seal as sealing
@@ -67,7 +67,7 @@ def build_imported(
     X = _with_names(X)
     kinds, rows = _rows(X)
     truth = _truth(y, len(rows), labels)
-    with estimator_errors("predict with it", "estimator"):
+    with estimator_errors("predict", Location("estimator")):
         taken = X if kinds else rows
         given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
     if given.predicted.shape != truth.shape:
@@ -477,10 +477,9 @@ def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if steps:
         name = " → ".join(type(step).__name__ for _, step in steps)
-    return recipes.brought(
+    return recipes.make_imported(
         ModelConfig(estimator=name, params={}),
         rows,
-        numeric_profile.NATIVE,
-        ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
+        imported_from=ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
         boosters=boosters_of(estimator),
     )
