@@ -82,7 +82,7 @@ WRONG = [
     ("r.json", b"[[1, 2, 1" + b"0" * 400 + b"]]", "r.json, row 1: c is too large"),
     ("r.json", b'[{"a": 1, "b": 2}]', "r.json, row 1: the column 'c' is missing"),
     ("r.json", b'[{"a":1,"b":2,"c":3,"d":4}]', "r.json, row 1: the column 'd' is unknown"),
-    ("r.json", b'[{"a":1,"a":2,"b":2,"c":3}]', "the key 'a' stands twice"),
+    ("r.json", b'[{"a":1,"a":2,"b":2,"c":3}]', "the key 'a' occurs twice"),
     ("r.json", b"[" * 100_000, "nested too deep"),
     ("r.npy", b"\x93NUMPY", "r.npy: is not an .npy file"),
     ("r.npy", b"1,2,3", "r.npy: is not an .npy file"),

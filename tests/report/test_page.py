@@ -36,7 +36,9 @@ def test_the_command_writes_the_same_page(digits, html, tmp_path):
     done = call("report", digits.folder, "--output", "here.html", "--json", cwd=tmp_path)
     assert done.json == {"digest": digits.digest, "report": "here.html"}
     assert (tmp_path / "here.html").read_text("utf-8") == html
-    assert call("report", digits.folder, cwd=tmp_path).out.startswith("report.html shows sha256:")
+    assert call("report", digits.folder, cwd=tmp_path).out.startswith(
+        "wrote report.html: the report of sha256:"
+    )
 
 
 def test_a_page_that_somebody_changed_is_written_again(project, digits, html):

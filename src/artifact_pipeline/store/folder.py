@@ -55,7 +55,7 @@ class StoreFolder:
         folder = self.root
         for name in names:
             folder = folder / name
-            with translate_os_errors(str(folder)):
+            with translate_os_errors(folder):
                 kind = disk.kind_of(folder)
             if kind not in (None, "a folder"):
                 raise StoreError(
@@ -76,7 +76,7 @@ class StoreFolder:
             StoreError: As `folder`, or if the folder cannot be listed.
         """
         folder = self.folder(*names)
-        with translate_os_errors(str(folder)):
+        with translate_os_errors(folder):
             try:
                 return sorted(folder.iterdir())
             except FileNotFoundError:
@@ -89,7 +89,7 @@ class StoreFolder:
             StoreError: If it cannot be written; an earlier file is left as it was.
         """
         self.path(*path.relative_to(self.root).parts)
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             if disk.kind_of(path) == "a folder":
                 raise StoreError(
                     "is a folder, expected a file",
@@ -108,7 +108,7 @@ class StoreFolder:
 
     def stale_entries(self) -> list[Path]:
         """Return the entries of `staging/` whose writers have ended."""
-        with translate_os_errors(str(self.root)):
+        with translate_os_errors(self.root):
             return disk.stale_entries(self.folder("staging"))
 
     def sweep(self) -> None:
@@ -123,7 +123,7 @@ class StoreFolder:
         """
         name = os.fsdecode(os.fsencode(path.name)[:200]) + f"~{os.urandom(4).hex()}"
         quarantine = self.root / QUARANTINE
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             if path == quarantine:  # it is not a folder: make room for one
                 path = path.rename(self.root / name)
             quarantine.mkdir(exist_ok=True)

@@ -150,7 +150,7 @@ TEXTS = [
     (b" \n ", "is empty"),
     (b"\xff\xfe{\x00}\x00", "is not UTF-8: byte 0 is 0xff"),
     (b'{"C": 1.0,\n "solver" "lbfgs"}', "line 2 column 11"),
-    (b'{"C": 1.0, "C": 2.0}', "the key 'C' stands twice"),
+    (b'{"C": 1.0, "C": 2.0}', "the key 'C' occurs twice"),
     (b'{"C": NaN}', "NaN is not a JSON number"),
     (b'{"C": Infinity}', "Infinity is not a JSON number"),
     (b'{"C": 1e999}', "1e999 is too large"),

@@ -63,9 +63,9 @@ def test_the_index_of_a_csv_is_left_out_in_training_and_at_inference(tmp_path):
     config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": BAYES})
     done = api.train(config, store=tmp_path / "store")
     assert "'Unnamed: 0' is the index of a data frame and is left out" in done.warnings[0]
-    found = api.infer("latest", frame.drop(columns="y").to_csv().encode(), "n.csv",
+    found = api.infer("latest", frame.drop(columns="y").to_csv().encode(), name="n.csv",
                       store=tmp_path / "store")  # fmt: skip
-    bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), "n.csv",
+    bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), name="n.csv",
                      store=tmp_path / "store")  # fmt: skip
     assert found.probabilities == bare.probabilities and found.extra == ["Unnamed: 0"]
     assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
@@ -234,7 +234,7 @@ def test_labels_from_dates_are_dates(tmp_path):
     assert load(tmp_path, "noon.csv").y[0] == "2026-01-01T12:30:00"
     config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": TREE})
     api.train(config, store=tmp_path / "store")
-    found = api.infer("latest", b"a\n0\n1\n", "n.csv", store=tmp_path / "store")
+    found = api.infer("latest", b"a\n0\n1\n", name="n.csv", store=tmp_path / "store")
     assert found.labels == ["2026-01-01", "2026-02-01"]
     assert api.evaluate("latest", store=tmp_path / "store").metrics["test"]["accuracy"] == 1
 

@@ -44,7 +44,7 @@ _TYPES = {
 """What onnxruntime calls the dtypes of a manifest."""
 
 
-class Graph(NamedTuple):
+class ExportedGraph(NamedTuple):
     """The bytes of a graph.
 
     Attributes:
@@ -58,7 +58,7 @@ class Graph(NamedTuple):
     scored: bytes | None = None
 
 
-def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, Graph | str]]:
+def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, ExportedGraph | str]]:
     """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
     `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
@@ -72,7 +72,7 @@ def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, Graph | str]]:
             yield form._replace(dtype=dtype), graph
 
 
-def _convert(estimator: Any, rows: Batch, dtype: str) -> Graph | str:
+def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
     from skl2onnx import to_onnx
     from sklearn.base import is_regressor
 
@@ -105,7 +105,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> Graph | str:
         onnx_converters.mend(made)
         if isinstance(rows, list) and len(inputs) == 1:
             _join(made, inputs[0][1], names_of(rows))
-    return Graph(*(made.SerializeToString(deterministic=True) for made in graphs))
+    return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
 
 
 def _reason(error: Exception) -> str:

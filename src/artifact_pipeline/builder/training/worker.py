@@ -153,7 +153,7 @@ def _prepare(start: Start) -> Prepared:
     rows = loader.load(
         config.data,
         config.split,
-        construction.target_type(config.model, f"{name}: model"),
+        construction.target_type(config.model, Location(name, key="model")),
         train.slice_columns(config.evaluation),
         start.base,
         name,
@@ -161,10 +161,10 @@ def _prepare(start: Start) -> Prepared:
     model = construction.resolve(
         config.model,
         config.split.random_state,
-        f"{name}: model",
-        rows.target,
-        rows.columns(),
-        rows.labels(),
+        location=Location(name, key="model"),
+        target=rows.target,
+        columns=rows.columns(),
+        labels=rows.labels(),
     )
     return train.prepare(config, model, rows=rows, name=name)
 
@@ -176,7 +176,7 @@ def _answers(trained: TrainedEstimator) -> Iterator[tuple[msgspec.Struct, Mappin
     from artifact_pipeline.builder.training import results
 
     estimator = trained.fitted.estimator
-    with fit.estimator_errors("predict with it", f"{trained.prepared.name}: model"):
+    with fit.estimator_errors("predict", Location(trained.prepared.name, key="model")):
         measurement = results.measure_estimator(trained)
     held_out, edges = measurement.held_out, measurement.edges
     yield (
