@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.artifact.manifest import MODEL_FILES, ColumnSpec, Interface
 from artifact_pipeline.errors import CallError, DataError, Location, VerificationError
+from artifact_pipeline.log import Log
 from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.builder.formats.base import Batch, Outputs, PredictFunction
+
+log = Log(__name__)
 
 
 class Predictor:
@@ -136,14 +139,15 @@ def load_predictor(verified: Verified) -> Predictor:
 
     form = verified.manifest.parity.form
     name = MODEL_FILES[form]
-    run = parity.load(
-        form,
-        verified.files[name],
-        str(verified.folder / name),
-        origin=verified.origin,
-        recipe=verified.manifest.recipe,
-        interface=verified.manifest.interface,
-    )
+    with log.timed("open %s", name):
+        run = parity.load(
+            form,
+            verified.files[name],
+            str(verified.folder / name),
+            origin=verified.origin,
+            recipe=verified.manifest.recipe,
+            interface=verified.manifest.interface,
+        )
     return Predictor(verified, run)
 
 
