@@ -24,6 +24,7 @@ from artifact_pipeline.errors import (
     ReproductionDiffers,
     VerificationError,
 )
+from artifact_pipeline.pipeline.import_model import seal_pickle
 from tests.support.command import call
 
 X, y = load_iris(return_X_y=True)
