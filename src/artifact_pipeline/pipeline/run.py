@@ -224,7 +224,8 @@ def _reusable(
 def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
     store.folder.sweep()
     local_state.sweep()
-    return build(plan.recipe, trainer, where=f"{plan.name}: model", warning=plan.warning)
+    location = Location(plan.name, key="model")
+    return build(plan.recipe, trainer, location=location, warning=plan.warning)
 
 
 def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
