@@ -174,14 +174,18 @@ def test_the_card_keeps_its_structure_and_its_head(digits, text):
     assert body_and_head(text) == body_and_head("x")
 
 
+HOSTILE = [
+    "\x1b[2J\x1b]0;title\x07",
+    "\x9b31m\r\x08\u202e",
+    "\u2066a\u061c\ufeff\U000e0041\x7f",
+    "x\n::error::y",
+]
+
+
 @pytest.mark.parametrize(
     "text",
-    [
-        "\x1b[2J\x1b]0;title\x07",
-        "\x9b31m\r\x08\u202e",
-        "x\n::error::y",
-        "\u2066a\u061c\ufeff\U000e0041\x7f",
-    ],
+    ["".join(HOSTILE), *(pytest.param(text, marks=pytest.mark.slow) for text in HOSTILE)],
+    ids=["all", *map(repr, HOSTILE)],
 )
 def test_the_terminal_gets_no_control_characters(digits, tmp_path, text):
     """From an artifact and a run record that carry them; nothing but lines is printed."""
