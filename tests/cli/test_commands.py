@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.command import call
 from tests.support.configs import QUICK, ROOT, write
+from tests.support.waiting import HANG
 
 COMMANDS = ["run", "train", "evaluate", "infer", "verify"]
 COMMANDS += ["show", "report", "list", "diff", "reproduce", "recipe", "schema"]
@@ -289,6 +290,6 @@ def test_ctrl_c_is_one_line_and_130(project):
     )  # fmt: skip
     assert b"test       done" in process.stdout.readline()  # so it trains by now
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err.strip() == b"interrupted; stored artifacts are unchanged"

@@ -52,7 +52,7 @@ def evaluate(
     gates = loader.load(source).gates if source is not None else {}
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     manifest, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(manifest, predictor.digest, data, store)
+    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
     outputs = predictor.run(batch)
     test = measure(
         truth,

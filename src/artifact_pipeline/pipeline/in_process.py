@@ -49,7 +49,7 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
     """
     if "model" in config:
         full = configs.parse(config, "config")
-        rows = load(full.data, full.split, target_type(full.model))
+        rows = load(full.data, full.split, target=target_type(full.model))
         resolved = resolve(
             full.model,
             full.split.random_state,
@@ -86,5 +86,5 @@ def load_data(config: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
         DataError: If the rows cannot be read or split.
     """
     full = configs.parse(config, "config")
-    parts = split(load(full.data, full.split, target_type(full.model)), full.split)
+    parts = split(load(full.data, full.split, target=target_type(full.model)), full.split)
     return parts.X_train, parts.X_test, parts.y_train, parts.y_test

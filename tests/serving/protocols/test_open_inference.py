@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 from artifact_pipeline import infer, open_artifact
 from tests.support.command import call
 from tests.support.configs import QUICK, write
-from tests.support.server import city, serving, shop, tensor
+from tests.support.server import city, serving, tensor, train_table
 
 INFER = "/v2/models/model/infer"
 ROW = [float(i % 17) for i in range(64)]
@@ -102,7 +102,7 @@ def test_tritonclient_understands_an_error(server):
 def test_texts_and_missing_numbers_of_a_table(tmp_path):
     """A table takes a tensor for each column; tritonclient sends text as BYTES."""
     age_of = ("age", lambda index: "" if index % 7 == 0 else str(20 + index % 40))
-    artifact = shop(tmp_path, ("city", city), age_of)
+    artifact = train_table(tmp_path, ("city", city), age_of)
     rows = tmp_path / "rows.csv"
     rows.write_text("city,age\nRome,30\nŌsaka,\nParis,50\n", "utf-8")
     expected = infer(tmp_path / artifact, rows.read_bytes(), name="rows.csv")

@@ -78,7 +78,7 @@ def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str
             "a bundled data set has no such columns",
             location=Location(name, key="evaluation.slices"),
         )
-    parts = split.split(rows, config.split, f"{name}: split")
+    parts = split.split(rows, config.split, location=Location(name, key="split"))
     estimator = construction.build(model)
     if config.search is not None:
         place = Location(name, key="search")
@@ -153,7 +153,7 @@ def _folds(
     config: ResolvedConfig, count: int, *, rows: Rows, parts: TrainTestSplit, location: Location
 ) -> list[Fold]:
     try:
-        return split.folds(parts, rows, config.split, count)
+        return split.folds(parts, rows, config=config.split, count=count)
     except ValueError as error:
         raise ConfigError(f"{count} folds cannot be made: {error}", location=location) from error
 
