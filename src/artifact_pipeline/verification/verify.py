@@ -140,7 +140,13 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
         if file.path not in names:
             raise VerificationError("is missing", location=Location(str(root / file.path)))
         _hash(root, file)
-    return Verified(root, actual, manifest, Files(root, manifest), data)
+    return Verified(
+        folder=root,
+        digest=actual,
+        manifest=manifest,
+        files=Files(root, manifest),
+        sealed=data,
+    )
 
 
 def copy_file(verified: Verified, name: str, *, target: Path) -> None:
