@@ -313,23 +313,22 @@ def _run(
         most if seconds is None else min(most, seconds), lambda: setattr(options, "terminate", True)
     )
     try:
-        parts = []
-        for first in range(0, max(count, 1), chunk):
-            some = _slice(rows, first, first + chunk) if chunk < count else rows
-            size = min(chunk, count - first)
-            parts.append(session.run(outputs, _feed(inputs, some, size), options))
-        values = (
-            parts[0]
-            if len(parts) == 1
-            else [np.concatenate(one) for one in zip(*parts, strict=True)]
-        )
-        named = dict(zip(outputs, values, strict=True))
-        probabilities = named.get("probabilities")
-        return Outputs(
-            values[0].reshape(count),
-            None if probabilities is None else probabilities.clip(0.0, 1.0),
-            named.get("scores"),
-        )
+        if count <= chunk:
+            values = session.run(outputs, _feed(inputs, rows, count), options)
+        else:
+            parts = []
+            for first in range(0, count, chunk):
+                part = _slice(rows, first, first + chunk)
+                feed = _feed(inputs, part, min(chunk, count - first))
+                parts.append(session.run(outputs, feed, options))
+            values = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        probabilities = scores = None
+        for name, array in zip(outputs[1:], values[1:], strict=True):
+            if name == "probabilities":
+                probabilities = array.clip(0.0, 1.0)
+            else:
+                scores = array
+        return Outputs(values[0].reshape(count), probabilities, scores)
     except Exception as error:  # onnxruntime's errors share no other parent
         said = f"onnxruntime does not run it: {_said(error)}"
         raise VerificationError(said, where=where) from error
@@ -352,8 +351,8 @@ def _slice(rows: Batch, first: int, end: int) -> Batch:
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     if kind == "tensor(string)":
         return column
-    dtype = "float32" if kind == "tensor(float)" else "float64"
-    if column.dtype == dtype:
+    dtype = "f" if kind == "tensor(float)" else "d"
+    if column.dtype.char == dtype and column.dtype.isnative:
         return column
     import numpy as np
 
