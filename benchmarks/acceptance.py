@@ -44,7 +44,7 @@ from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import class_of
 from artifact_pipeline.builder.model.fit import fit
-from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.errors import Location, PipelineError
 from benchmarks import sweep
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
 
 def _small(name: str) -> dict[str, Any]:
     """Return parameters with which an ensemble is made of few."""
-    few = inspect.signature(class_of(name, "model")).parameters
+    few = inspect.signature(class_of(name, location=Location(key="model"))).parameters
     return {key: 10 for key in ("n_estimators", "max_iter") if key in few and "Grad" in name} or (
         {"n_estimators": 5} if "n_estimators" in few else {}
     )

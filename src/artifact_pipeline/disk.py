@@ -1,7 +1,8 @@
-"""Files whose names others may have written: read within bounds, written whole or not at all.
+"""Reading and writing files that other processes may change or replace.
 
-A crash at any point leaves the old state or the new, never half. A name in a folder that others can
-write may be a link, a pipe, a device or a terabyte: `read_file` opens none of these.
+Writes are atomic: after a crash a file has either its old content or its new. Reads are bounded and
+never block: in a folder that others can write, a name may be a link, a pipe, a device or a file of
+a terabyte, and `read_file` opens none of these.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from artifact_pipeline.errors import Location, PipelineError, StoreError
 
-_STALE = 24 * 3600
-"""Seconds after which what another machine left is taken for left over."""
+_STALE_SECONDS = 24 * 3600
+"""Age after which a staged entry of another machine is stale."""
 _PID = re.compile("[1-9][0-9]{0,8}")
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -31,23 +32,30 @@ _KINDS = {
 
 @contextmanager
 def translate_os_errors(
-    where: str, remedy: str = "check the path, its rights and the space left"
+    path: str | os.PathLike[str],
+    remedy: str = "check the path, its permissions and the free space",
 ) -> Iterator[None]:
-    """Say an error of the operating system as a StoreError with a remedy."""
+    """Translate `OSError` into `StoreError` with a remedy.
+
+    Args:
+        path: The location of an error that does not name a file itself.
+        remedy: The remedy of the error.
+    """
     try:
         yield
     except PipelineError:
         raise
     except OSError as error:
-        said = error.strerror or str(error)
-        raise StoreError(f"{said}; {remedy}", where=str(error.filename or where)) from error
+        location = Location(str(error.filename or path))
+        problem = error.strerror or str(error)
+        raise StoreError(problem, location=location, remedy=remedy) from error
 
 
 def kind_of(path: Path) -> str | None:
-    """Return what has this name ("a file", "a folder", "a link", …), or None if nothing has.
+    """Return the kind of an entry ("a file", "a folder", "a link", …), or None if there is none.
 
     Raises:
-        OSError: if the folder that it lies in cannot be looked at.
+        OSError: If its folder cannot be accessed.
     """
     try:
         mode = path.lstat().st_mode
@@ -57,45 +65,54 @@ def kind_of(path: Path) -> str | None:
 
 
 def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
-    """Return the content of a regular file, or None if nothing has this name.
+    """Return the content of a regular file, or None if there is none at `path`.
 
-    Follows no link at `path` itself, waits for no pipe, opens no device, and reads no more than
-    `limit` bytes. `remedy` ends the error's message.
+    Args:
+        path: The file. If it is a link, a pipe or a device it is not opened.
+        limit: The largest size in bytes that is read.
+        remedy: The remedy of the error.
 
     Raises:
-        StoreError: if it is no regular file, is larger than `limit`, or cannot be read.
+        StoreError: If it is not a regular file, is larger than `limit`, or cannot be read.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0)
-    with translate_os_errors(str(path), remedy):
-        # Before it is opened, because opening a device can have effects; see below for after.
+    location = Location(str(path))
+    with translate_os_errors(path, remedy):
+        # Checked before it is opened, because opening a device can have effects, and again below.
         kind = kind_of(path)
         if kind is None:
             return None
         if kind != "a file":
-            raise StoreError(f"is {kind}, expected a file; {remedy}", where=str(path))
+            raise StoreError(f"is {kind}, expected a file", location=location, remedy=remedy)
         try:
             handle = os.open(path, flags)
-        except FileNotFoundError:  # removed since
+        except FileNotFoundError:  # removed in the meantime
             return None
         with os.fdopen(handle, "rb") as file:
             status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):  # exchanged since
-                raise StoreError(f"is not a regular file; {remedy}", where=str(path))
+            if not stat.S_ISREG(status.st_mode):  # replaced in the meantime
+                raise StoreError("is not a regular file", location=location, remedy=remedy)
             data = file.read(limit + 1) if status.st_size <= limit else b""
             if max(status.st_size, len(data)) > limit:
-                raise StoreError(f"has more than {limit} bytes; {remedy}", where=str(path))
+                raise StoreError(f"has more than {limit} bytes", location=location, remedy=remedy)
             return data
 
 
-def write_atomically(path: Path, data: bytes, staging: Path | None = None) -> None:
-    """Write `data` to `path`, whole or not at all, by way of `staging`, or of the same folder.
+def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) -> None:
+    """Write `data` to `path`, replacing a file that is there.
+
+    Args:
+        path: The file to write.
+        data: Its new content.
+        staging: The folder for a temporary file, on the same file system as `path`; by default
+            the folder of `path`.
 
     Raises:
-        StoreError: if it cannot be written; what was there before still is.
+        StoreError: If it cannot be written; an earlier file is left as it was.
     """
     staged = (staging or path.parent) / f".{path.name}.{os.urandom(4).hex()}"
-    with translate_os_errors(str(path)):
+    with translate_os_errors(path):
         try:
             write_new(staged, data)
             staged.replace(path)
@@ -105,12 +122,13 @@ def write_atomically(path: Path, data: bytes, staging: Path | None = None) -> No
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Give a free path in a folder of what is being written; what is left at it is removed.
+    """Yield a new path in `folder`, and remove what is left there afterwards.
 
-    The name says who writes, so that what a dead writer left can be told: see `left_over`.
+    The name holds the machine and the process that write it, so that `stale_entries` can tell
+    whether the writer has ended.
     """
     path = folder / f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
-    with translate_os_errors(str(folder)):
+    with translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             yield path
@@ -119,8 +137,8 @@ def staged(folder: Path) -> Iterator[Path]:
                 remove(path)
 
 
-def _is_left_over(path: Path) -> bool:
-    """Return whether who wrote at this path is gone; of another machine, after a day."""
+def _is_stale(path: Path) -> bool:
+    """Return whether the writer of a staged entry has ended; on another machine, after a day."""
     host, _, rest = path.name.partition("~")
     pid = rest.partition("~")[0]
     if host == platform.node() and _PID.fullmatch(pid) and os.name != "nt":
@@ -132,29 +150,29 @@ def _is_left_over(path: Path) -> bool:
             return False
         return False
     try:
-        return time.time() - path.lstat().st_mtime > _STALE
-    except FileNotFoundError:  # swept by another run meanwhile
+        return time.time() - path.lstat().st_mtime > _STALE_SECONDS
+    except FileNotFoundError:  # removed by another run in the meantime
         return False
 
 
 def stale_entries(folder: Path) -> list[Path]:
-    """Return what writers that are gone have left in a folder of what is being written."""
+    """Return the staged entries whose writers have ended."""
     try:
         paths = sorted(folder.iterdir())
     except FileNotFoundError:
         return []
-    return [path for path in paths if _is_left_over(path)]
+    return [path for path in paths if _is_stale(path)]
 
 
 def sweep(folder: Path) -> None:
-    """Remove what writers that are gone have left in a folder of what is being written."""
-    with translate_os_errors(str(folder)):
+    """Remove the staged entries whose writers have ended."""
+    with translate_os_errors(folder):
         for path in stale_entries(folder):
             remove(path)
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Write `data` to a path where nothing is yet, and flush it to the disk."""
+    """Write a file that must not exist yet, and flush it to the disk."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -162,7 +180,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder; what is gone already is no error."""
+    """Remove a file or a folder, if it exists."""
     import shutil
 
     if path.is_dir() and not path.is_symlink():
@@ -183,8 +201,9 @@ def file_lock(path: Path, problem: str) -> Iterator[None]:
         StoreError: If another process holds the lock, or the path is not a file.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    location = Location(str(path))
     if kind_of(path) not in (None, "a file"):
-        raise StoreError(f"is {kind_of(path)}, expected a file", where=str(path))
+        raise StoreError(f"is {kind_of(path)}, expected a file", location=location)
     with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
         try:
             if os.name == "nt":
@@ -196,13 +215,13 @@ def file_lock(path: Path, problem: str) -> Iterator[None]:
 
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise StoreError(problem, location=Location(str(path)), remedy="try again") from error
+            raise StoreError(problem, location=location, remedy="try again") from error
         yield
 
 
 def sync_folder(path: Path) -> None:
     """Flush the names in a folder to the disk."""
-    if os.name != "nt":  # Windows has no handle on a folder to flush
+    if os.name != "nt":  # Windows cannot open a folder
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

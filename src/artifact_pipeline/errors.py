@@ -107,13 +107,25 @@ class PipelineError(Exception):
         super().__init__(problem)
         self.problem = problem
         # `where` is to go: each room turns it into a location.
-        self.location = Location(where) if where else location
+        if where:
+            file, _, key = where.partition(": ")
+            location = Location(file, key=key or None)
+        self.location = location
         self.remedy = remedy
 
     @property
     def message(self) -> str:
         """The problem and the remedy, without the location."""
         return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the error as `--json` and run records show it."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "where": None if self.location is None else str(self.location),
+            "remedy": self.remedy,
+        }
 
     @property
     def where(self) -> str | None:

@@ -101,6 +101,7 @@ def test_the_run_record_says_what_was_observed(project):
     assert record["recipe"]["numerics"]["profile"] in (*numeric_profile.PROFILES, "native")
 
 
+@pytest.mark.slow
 def test_what_one_process_was_told_changes_no_later_recipe(project, monkeypatch):
     """Its own recipe is native and says why; the checkout remembers the machine's profile."""
     env = {"XDG_STATE_HOME": str(project / "state")}
@@ -115,7 +116,7 @@ def test_what_one_process_was_told_changes_no_later_recipe(project, monkeypatch)
     # The first process of all, one with a new config, and one with a known config.
     first = call("run", write(project, QUICK), cwd=project, env=told)
     assert first.code == 0 and f"warning: the numeric profile {held}" in first.err
-    assert "OpenMP has 2 threads in place of 1" in first.err
+    assert "OpenMP has 2 threads instead of 1" in first.err
     asked = call("recipe", project / "config.json", "--json", cwd=project, env=env).json
     assert asked["recipe"]["numerics"]["profile"] == held
     again = call("run", project / "config.json", "--force", "--json", cwd=project, env=told)

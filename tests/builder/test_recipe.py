@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from artifact_pipeline.builder import canonical, environment
-from artifact_pipeline.errors import StoreError
+from artifact_pipeline.errors import MissingDependency
 from tests.support.command import call, script
 from tests.support.configs import QUICK, ROOT, SHORT, write
 
@@ -150,5 +150,5 @@ def test_a_trainer_loads_nothing_of_the_package_but_the_builder(project):
 
 
 def test_a_package_that_is_not_installed_is_named():
-    with pytest.raises(StoreError, match=r"nonesuch is not installed; pip install"):
+    with pytest.raises(MissingDependency, match=r"nonesuch is not installed; pip install"):
         environment.versions(["nonesuch"])

@@ -106,8 +106,8 @@ def test_a_missed_gate_is_shown_with_metric_bound_and_value(project):
     config = {**QUICK, "gates": {"test.accuracy": {"min": 0.999}}}
     done = call("run", write(project, config), cwd=project, env=ACTIONS)
     assert (
-        "::error title=artifact-pipeline%3A gate missed::test.accuracy is 0.9667, below the least "
-        "of 0.999"
+        "::error title=artifact-pipeline%3A gate missed::test.accuracy is 0.9667, "
+        "below the minimum of 0.999"
     ) in done.err
 
 

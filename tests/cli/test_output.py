@@ -6,13 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import call, trainer_of
 from tests.support.configs import ROOT, write
+from tests.support.waiting import HANG, alive, until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell and its signals")
 ENDLESS = {
@@ -152,6 +152,7 @@ def test_names_that_are_not_utf_8_are_taken_or_refused_in_one_line(project):
         assert done.code == 2 and done.json["exit_code"] == 2 and "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_the_table_of_a_run_in_a_folder_that_is_not_utf_8_is_named_with_data(tmp_path):
     odd = tmp_path / os.fsdecode(b"o\xff")
     odd.mkdir()
@@ -170,26 +171,11 @@ def test_the_table_of_a_run_in_a_folder_that_is_not_utf_8_is_named_with_data(tmp
         assert done.code == 0, done.err
 
 
-def alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
-
-
-def wait(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 ENDS = {
-    "SIGTERM": (143, b"terminated; what was stored before is as it was\n"),
-    "SIGHUP": (129, b"terminated; what was stored before is as it was\n"),
-    "SIGINT": (130, b"\ninterrupted; what was stored before is as it was\n"),
+    "SIGTERM": (143, b"terminated; stored artifacts are unchanged\n"),
+    "SIGHUP": (129, b"terminated; stored artifacts are unchanged\n"),
+    "SIGINT": (130, b"\ninterrupted; stored artifacts are unchanged\n"),
     "SIGKILL": (-9, b""),
 }
 
@@ -210,11 +196,10 @@ def test_a_command_that_is_ended_takes_its_trainer_with_it(project, name):
         cwd=project, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )  # fmt: skip
-    wait(lambda: trainer_of(process.pid))
-    child = trainer_of(process.pid)
+    child = until(lambda: trainer_of(process.pid))
     process.send_signal(getattr(signal, name))
-    assert process.wait(30) == code
-    wait(lambda: not alive(child), 10)
+    assert process.wait(HANG) == code
+    until(lambda: not alive(child))
     assert process.stderr.read() == said
     assert list((project / "artifacts" / "staging").iterdir()) == []
     assert call("doctor", cwd=project).code == 0
@@ -264,7 +249,7 @@ def test_each_way_that_a_trainer_learns_of_its_parents_death_is_enough(tmp_path,
     assert process.stderr.readline() == b"ready\n"  # what a trainer prints goes there
     assert alive(child)
     process.kill()
-    wait(lambda: not alive(child), 20)
+    until(lambda: not alive(child))
     process.communicate()
 
 

@@ -32,8 +32,8 @@ def test_each_column_gets_a_part_with_a_reason(tmp_path):
                     "drop": ["same", "token"], "csv": csv}  # fmt: skip
     assert draft.config["model"]["preprocess"] == "auto"
     assert draft.config["split"]["stratify"] is True and draft.config["evaluation"] == {"cv": 5}
-    for reason in ("parted by ';'", "decimal comma", "'yes' is the positive one", "names the rows",
-                   "says the same in every row", "no gates yet"):  # fmt: skip
+    for reason in ("separated by ';'", "decimal comma", "'yes' is the positive class",
+                   "'cid' is the id", "the same value in every row", "no gates yet"):  # fmt: skip
         assert reason in said(draft)
 
 
@@ -72,7 +72,7 @@ def test_many_numbers_are_a_regression(tmp_path):
     [
         ("a,b\n1,2\n", "has no column 'won'"),
         ("a,won\n", "holds no rows"),
-        ("won\n1\n2\n", "has no features"),
+        ("won\n1\n2\n", "no feature columns left"),
         ("", "is empty"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, text, message)
 def test_a_config_that_is_there_is_not_overwritten(tmp_path):
     draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", tmp_path)
     api.write_config(draft, tmp_path / "c.json")
-    with pytest.raises(CallError, match="is there already"):
+    with pytest.raises(CallError, match="already exists"):
         api.write_config(draft, tmp_path / "c.json")
 
 
@@ -95,7 +95,7 @@ def test_what_init_writes_runs_at_once(tmp_path, encoding):
                                   for i in range(200))]  # fmt: skip
     (tmp_path / "t.csv").write_bytes("\n".join(lines).encode(encoding))
     done = call("init", "t.csv", "--target", "ja", cwd=tmp_path)
-    assert done.code == 0 and "config/config.json is written" in done.out, done.err
+    assert done.code == 0 and "wrote config/config.json" in done.out, done.err
     done = call("run", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     manifest = api.open_trusted(tmp_path / done.json["artifact"], done.json["digest"]).manifest

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import artifact_pipeline as api
 from artifact_pipeline.builder import canonical
@@ -63,10 +63,10 @@ def test_it_is_measured_on_the_rows_that_were_given_alone(fitted, tmp_path):
 
 def test_it_cannot_be_made_again_and_says_so(fitted, tmp_path):
     sealed = api.seal(fitted, X[1::2], y[1::2], store=tmp_path)
-    with pytest.raises(ReproductionDiffers, match="fitted elsewhere and brought here"):
+    with pytest.raises(ReproductionDiffers, match="fitted elsewhere and imported"):
         api.reproduce(sealed.digest, store=tmp_path)
     done = call("reproduce", "latest", "--store", tmp_path, cwd=tmp_path)
-    assert done.code == 1 and "cannot be made again" in done.err
+    assert done.code == 1 and "cannot be trained again" in done.err
     with pytest.raises(DataError, match="name rows to predict"):
         api.infer(sealed.digest, store=tmp_path)
 
@@ -113,9 +113,16 @@ def test_a_regressor_is_brought_as_well(tmp_path):
         (StandardScaler().fit(X), X, y, CallError, "expected a classifier or a regressor"),
         ("model", X, y, CallError, "expected a fitted scikit-learn estimator"),
         (None, X, y[:3], DataError, "y: has the shape"),
-        (None, X[:, :2], y, ConfigError, "cannot predict with it"),
-        (None, [["a"] * 4], y[:1], DataError, "X: is no matrix of numbers"),
+        (None, X[:, :2], y, ConfigError, "scikit-learn cannot predict"),
+        (None, [["a"] * 4], y[:1], DataError, "X: is not a matrix of numbers"),
         (None, X[:0], y[:0], DataError, "X: has the shape"),
+        (
+            make_pipeline(FunctionTransformer(lambda X: X), LogisticRegression()).fit(X, y),
+            X,
+            y,
+            ConfigError,
+            "estimator: it cannot be pickled",
+        ),
         (None, X, y + 7, DataError, "y: holds 7 in row 1, and the estimator knows 0, 1, 2"),
     ],
 )
@@ -236,4 +243,4 @@ def test_a_pickle_is_sealed_on_the_command_line_only_under_its_digest(tmp_path):
     assert call(*words, "sha256:" + "0" * 64, cwd=tmp_path).code == 4
     assert call(*words[:2], "none.pkl", *words[3:], canonical.digest(data), cwd=tmp_path).code == 2
     with pytest.raises(VerificationError):
-        api.seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, "held-out.csv", "won")
+        api.seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")

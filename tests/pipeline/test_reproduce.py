@@ -30,7 +30,7 @@ def test_an_artifact_is_made_again_to_the_byte_from_its_folder_alone(digits, cop
     assert done.json["digest"] == done.json["rebuilt_digest"] == digits.digest
     assert done.json["suspects"] == []
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
-    assert "identical: made again" in call("reproduce", copied, cwd=tmp_path).out
+    assert "identical: trained again" in call("reproduce", copied, cwd=tmp_path).out
 
 
 @pytest.mark.slow
@@ -72,7 +72,7 @@ def test_another_model_differs_and_names_the_rows(copied, tmp_path, digits):
     assert done.json["result"] == "differs" and done.json["digest"] == digest
     assert "model.onnx" in done.json["files"]
     assert len(done.json["rows"]) > 100 and done.json["error"]["kind"] == "reproduction"
-    assert "predicted otherwise" in call("reproduce", copied, cwd=tmp_path).out
+    assert "with other predictions" in call("reproduce", copied, cwd=tmp_path).out
 
 
 def test_an_artifact_that_does_not_verify_is_not_made_again(copied, tmp_path):

@@ -81,7 +81,7 @@ def test_a_missed_gate_exits_1_keeps_the_record_and_moves_no_alias(project, digi
     done = call("run", write(project, config), "--json", cwd=project)
     assert done.code == done.json["exit_code"] == 1
     assert done.json["error"]["kind"] == "gate"
-    assert done.json["error"]["message"] == ("test.accuracy is 0.9667, below the least of 0.999")
+    assert done.json["error"]["message"] == ("test.accuracy is 0.9667, below the minimum of 0.999")
     assert [gate["passed"] for gate in done.json["gates"]] == [False, True]
     assert names(done.json["jobs"]) == [("test", "done"), ("train", "failed")]
     record = call("list", "--json", cwd=project).json["runs"][0]

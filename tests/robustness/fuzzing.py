@@ -18,7 +18,7 @@ from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.data import loader as loading
 from artifact_pipeline.builder.data import split
 from artifact_pipeline.builder.model import construction
-from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.errors import Location, PipelineError
 from artifact_pipeline.inference import rows
 from tests.robustness import nasty
 
@@ -79,12 +79,14 @@ def configs(count: int, seed: int, folder: Path) -> Figures:
 
     def take() -> None:
         full = loader.load(path)
-        where = f"{path}: model"
-        target = construction.target_type(full.model, where)
-        found = loading.load(full.data, full.split, target, base=folder, where=str(path))
+        location = Location(str(path), key="model")
+        target = construction.target_type(full.model, location)
+        found = loading.load(full.data, full.split, target=target, base=folder, config=str(path))
         seed = full.split.random_state
-        construction.resolve(full.model, seed, where, found.target, found.columns())
-        split.split(found, full.split, f"{path}: split")
+        construction.resolve(
+            full.model, seed, location=location, target=found.target, columns=found.columns()
+        )
+        split.split(found, full.split, location=Location(str(path), key="split"))
 
     figures = Figures()
     for index in range(count):
@@ -104,7 +106,7 @@ def row_files(count: int, seed: int, folder: Path, artifact: Path) -> Figures:
         path.write_bytes(_rows(form, features, random))
 
         def take(path: Path = path) -> None:
-            rows.parse(path.read_bytes(), features, str(path))
+            rows.parse(path.read_bytes(), features, name=str(path))
 
         _try(figures, take, (3,), ("infer", str(artifact), str(path)), index, folder)
     return figures

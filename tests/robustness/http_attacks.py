@@ -23,9 +23,9 @@ from tests.robustness.http_exchange import NotHTTP, Server, exchange, parse, ser
 from tests.robustness.http_fuzzing import models
 from tests.robustness.http_requests import Model, framed, inference
 
-DEADLINE = 2
+DEADLINE = 5
 """Seconds that the attacked server lets a request arrive in."""
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which something that should end counts as endless; a busy machine needs few."""
 SWALLOWED = 32 << 20
 """Bytes beyond what the kernel's buffers hold; a server that takes so many takes any number."""

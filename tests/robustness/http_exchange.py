@@ -118,7 +118,7 @@ def serving(
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(30)
+                process.wait(120)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -130,7 +130,7 @@ def exchange(
     *,
     pause: float = 0.0,
     half_close: bool = False,
-    timeout: float = 30.0,
+    timeout: float = 120.0,
 ) -> Received:
     """Send pieces over a connection of their own and return all that comes until it ends.
 

@@ -129,7 +129,7 @@ def count(
         only: The number of the one connection that is sent.
     """
     places = [f"{model.name}={model.folder}" for model in served]
-    options = ("--max-body", MAX_BODY_MIB, "--max-rows", MAX_ROWS, "--deadline", 5)
+    options = ("--max-body", MAX_BODY_MIB, "--max-rows", MAX_ROWS, "--deadline", 10)
     figures = Figures()
     with serving(folder, places, *options) as server:
         for index in range(1_000_000, 1_000_020):  # it warms up: imports, caches, arenas

@@ -23,6 +23,7 @@ from tests.robustness.gadgets import MUST_BE_NONE
 from tests.robustness.http_requests import Model
 from tests.support.command import call, script
 from tests.support.configs import ROOT
+from tests.support.waiting import until
 
 
 @pytest.mark.slow
@@ -126,18 +127,23 @@ def test_a_file_that_changes_while_it_is_opened_is_refused_or_never_seen(copied,
 
     changer = threading.Thread(target=change)
     changer.start()
-    refused = 0
+    tried = refused = 0
+
+    def enough():
+        nonlocal tried, refused
+        tried += 1
+        try:
+            found = open_artifact(copied, digits.digest).predict_proba(rows)
+            assert (found == expected).all()
+        except VerificationError:
+            refused += 1
+        return tried >= 60 and refused
+
     try:
-        for _ in range(60):
-            try:
-                found = open_artifact(copied, digits.digest).predict_proba(rows)
-                assert (found == expected).all()
-            except VerificationError:
-                refused += 1
+        until(enough, "no change was seen")
     finally:
         ended.set()
         changer.join()
-    assert refused > 0
 
 
 class Canary:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import verify
 from tests.support.command import call, trainer_of
 from tests.support.configs import QUICK, ROOT, write
+from tests.support.waiting import HANG, until
 
 
 @pytest.mark.slow
@@ -146,18 +146,9 @@ def test_a_trainer_that_dies_is_one_clear_error(project):
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     process = subprocess.Popen([sys.executable, "-m", "artifact_pipeline", "train", path],
                                cwd=project, env=env, stderr=subprocess.PIPE)  # fmt: skip
-    child = _wait_for_trainer(process.pid)
-    time.sleep(3)
+    child = until(lambda: trainer_of(process.pid), "no trainer was started")
     os.kill(child, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 5
     assert b"trainer process: ended by signal 9 before it answered" in err
     assert b"Traceback" not in err
-
-
-def _wait_for_trainer(parent: int) -> int:
-    for _ in range(600):
-        if (child := trainer_of(parent)) is not None:
-            return child
-        time.sleep(0.05)
-    raise AssertionError("no trainer was started")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.command import call
 from tests.support.configs import write
-from tests.support.server import city, serving, shop
+from tests.support.server import city, serving, train_table
 
 pytestmark = [
     pytest.mark.slow,
@@ -171,7 +171,9 @@ def test_it_fits_and_is_accessible(browser, server, scheme, width):
 
 def test_the_page_of_a_table_is_a_form_and_errors_are_sentences(browser, tmp_path):
     age = ("age", lambda index: str(20 + index % 40))
-    shop(tmp_path, ("city", city), age, ("since", lambda index: f"2024-01-{index % 28 + 1:02}"))
+    train_table(
+        tmp_path, ("city", city), age, ("since", lambda index: f"2024-01-{index % 28 + 1:02}")
+    )
     with serving("latest", cwd=tmp_path) as server:
         tab = Tab(browser, f"http://{server.address}/")
         page = tab.page

@@ -3,11 +3,8 @@
 import os
 import shutil
 import signal
-import socket
 import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 from benchmarks.serving.soak import workers_of
@@ -15,8 +12,10 @@ from benchmarks.serving.soak import workers_of
 from tests.support.command import call
 from tests.support.configs import SHORT, write
 from tests.support.server import serving, tensor
+from tests.support.waiting import HANG, alive, until
 
 INFER = "/v2/models/model/infer"
+READY = "/v2/health/ready"
 ROW = [float(i % 17) for i in range(64)]
 ONE = {"inputs": [tensor([ROW])]}
 
@@ -45,13 +44,25 @@ def move(folder, digest):
     (folder / "artifacts" / "aliases" / "champion").write_text(f"{digest}\n", "utf-8")
 
 
-def until(condition, seconds=15.0):
-    """Wait until something holds, and return how long that took."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds
-        time.sleep(0.05)
-    return time.monotonic() - start
+def answers(server):
+    """Return whether a worker answers; none listens while all of them start again."""
+    try:
+        return server.get(READY).status == 200
+    except OSError:
+        return False
+
+
+def accepts(server):
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def digests_of(server, count):
+    """Return which artifacts answer when `count` requests are sent."""
+    return {server.post(INFER, ONE).headers["artifact-digest"] for _ in range(count)}
 
 
 def test_an_alias_that_moves_is_followed(store):
@@ -72,7 +83,7 @@ def test_an_alias_that_moves_is_followed(store):
         asking = threading.Thread(target=ask)
         asking.start()
         move(folder, second)
-        until(lambda: server.post(INFER, ONE).headers["artifact-digest"] == second, 5.0)
+        until(lambda: server.post(INFER, ONE).headers["artifact-digest"] == second)
         stop.set()
         asking.join()
         assert {status for status, *_ in seen} == {200}
@@ -89,18 +100,18 @@ def test_what_does_not_verify_is_not_swapped_in_and_is_told(store):
     model.write_bytes(good[:-1] + b"\0")
     with serving("champion", cwd=folder) as server:
         move(folder, second)
-        until(lambda: server.get("/v2/health/ready").json["refused"])
-        ready = server.get("/v2/health/ready").json
+        until(lambda: server.get(READY).json["refused"])
+        ready = server.get(READY).json
         assert ready["ready"] is True and ready["models"] == {"model": first}
         assert ready["refused"]["model"]["artifact"] == second
         assert "was changed" in ready["refused"]["model"]["why"]
         assert server.counted('model_refused{model="model"}') == 1
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
         move(folder, first)
-        until(lambda: not server.get("/v2/health/ready").json["refused"])
+        until(lambda: not server.get(READY).json["refused"])
         assert server.counted('model_refused{model="model"}') == 0
         (folder / "artifacts" / "aliases" / "champion").unlink()
-        until(lambda: server.get("/v2/health/ready").json["refused"])
+        until(lambda: server.get(READY).json["refused"])
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
 
 
@@ -108,7 +119,7 @@ def test_a_pinned_artifact_stays(store):
     folder, (first, second) = store
     with serving("champion", "--digest", first, cwd=folder) as server:
         move(folder, second)
-        until(lambda: server.get("/v2/health/ready").json["refused"])
+        until(lambda: server.get(READY).json["refused"])
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
 
 
@@ -122,26 +133,26 @@ def test_workers_come_back_and_are_counted_together(store):
             assert server.post(INFER, ONE).status == 200
         count = 'requests_total{model="model",code="200"}'
         assert server.counted(count) == 40
-        before = workers_of(server.process.pid)
-        # The alias moves to what is no good, and a worker that comes back has the old one.
+        # The alias moves to an artifact that does not verify: new workers serve the old one.
         model = folder / "artifacts" / second.removeprefix("sha256:") / "model.onnx"
         good = model.read_bytes()
         model.write_bytes(good[:-1] + b"\0")
         move(folder, second)
-        os.kill(before[0], signal.SIGKILL)
-        until(lambda: len(set(workers_of(server.process.pid)) - set(before)) == 1)
-        time.sleep(2)
+        for pid in workers_of(server.process.pid):
+            os.kill(pid, signal.SIGKILL)
+            until(lambda pid=pid: not alive(pid))
+        until(lambda: len(workers_of(server.process.pid)) == 2)
+        until(lambda: answers(server))
+        answered = server.counted(count)
         for _ in range(20):
             assert server.post(INFER, ONE).headers["artifact-digest"] == first
-        assert server.counted(count) == 60
-        # And once it is whole again, all of them have it.
+        assert server.counted(count) == answered + 20
+        # Once it is intact again, every worker loads it.
         model.write_bytes(good)
         move(folder, first)
-        time.sleep(2)
+        until(lambda: not any(server.get(READY).json["refused"] for _ in range(20)))
         move(folder, second)
-        time.sleep(5)
-        digests = {server.post(INFER, ONE).headers["artifact-digest"] for _ in range(40)}
-        assert digests == {second}
+        until(lambda: digests_of(server, 40) == {second})
 
 
 def test_a_version_that_is_not_served_any_more_is_unknown(store):
@@ -161,20 +172,13 @@ def test_workers_that_are_killed_again_and_again_come_back(store):
     folder, (first, _) = store
     with serving("champion", "--workers", 2, cwd=folder) as server:
         for _ in range(4):
-            until(lambda: workers_of(server.process.pid))
-            for pid in workers_of(server.process.pid):
+            for pid in until(lambda: workers_of(server.process.pid)):
                 os.kill(pid, signal.SIGKILL)
-        until(lambda: len(workers_of(server.process.pid)) == 2, 30.0)
-
-        def answers():
-            try:
-                return server.post(INFER, ONE).headers["artifact-digest"] == first
-            except OSError:  # none listens yet
-                return False
-
-        until(answers, 30.0)
+        until(lambda: len(workers_of(server.process.pid)) == 2)
+        until(lambda: answers(server))
+        assert digests_of(server, 1) == {first}
         server.process.terminate()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(HANG) == 0
 
 
 @pytest.mark.slow
@@ -185,7 +189,7 @@ def test_workers_end_with_the_server_that_started_them(store):
         until(lambda: len(workers_of(server.process.pid)) == 2)
         workers = workers_of(server.process.pid)
         server.process.kill()
-        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 20.0)
+        until(lambda: not any(alive(pid) for pid in workers))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
@@ -193,20 +197,20 @@ def test_workers_end_with_the_server_that_started_them(store):
 def test_what_was_accepted_is_finished_before_the_end(store, workers):
     folder, _ = store
     with serving("champion", "--workers", workers, cwd=folder) as server:
-        until(lambda: server.get("/v2/health/ready").status == 200)
+        until(lambda: server.get(READY).status == 200)
         body = b'{"rows": [[' + b",".join([b"1.0"] * 64) + b"]]}"
         head = (
             "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+        with server.connect() as sock:
             sock.sendall(head.encode() + body[:20])
-            time.sleep(0.3)
+            server.taken(sock)
             server.process.terminate()
-            time.sleep(0.5)
+            until(lambda: not accepts(server))
             sock.sendall(body[20:])
             assert sock.recv(2000).startswith(b"HTTP/1.1 200")
-        assert server.process.wait(20) == 0
+        assert server.process.wait(HANG) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
@@ -216,4 +220,4 @@ def test_a_signal_that_comes_with_the_address_ends_the_server(store, workers, wa
     folder, _ = store
     with serving("champion", "--workers", workers, cwd=folder) as server:
         server.process.send_signal(wanted)
-        assert server.process.wait(20) == 0
+        assert server.process.wait(HANG) == 0

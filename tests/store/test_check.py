@@ -1,4 +1,4 @@
-"""doctor: what is wrong with a store, what would be done, and doing it without loss."""
+"""Health checks: damage is found, a remedy is given, and a repair loses nothing."""
 
 import os
 import platform
@@ -29,8 +29,8 @@ def dead():
     return process.pid
 
 
-def second(store, digits):
-    """Put in the name of an artifact that is not whole."""
+def misnamed(store, digits):
+    """Add an artifact under a digest that is not its own."""
     folder = store.root / ("0" * 64)
     shutil.copytree(digits.folder, folder)
     return folder
@@ -39,7 +39,7 @@ def second(store, digits):
 SPOIL = {
     "a changed file": (
         lambda s, d: (store_folder(s, d) / "model.onnx").write_bytes(b""), "does not verify"),
-    "an artifact under another's name": (second, "does not verify"),
+    "an artifact under another's name": (misnamed, "does not verify"),
     "an alias without an artifact": (
         lambda s, d: (s.root / "aliases" / "champion").write_text("sha256:" + "0" * 64), "names"),
     "a cut alias": (lambda s, d: (s.root / "aliases" / "latest").write_text("sha256:1"), "names"),
@@ -62,14 +62,14 @@ def store_folder(store, digits):
 
 
 @pytest.mark.parametrize(("spoil", "wrong"), SPOIL.values(), ids=SPOIL)
-def test_what_is_wrong_is_said_and_repaired_without_loss(store, digits, spoil, wrong):
+def test_damage_is_found_and_repaired_without_loss(store, digits, spoil, wrong):
     spoil(store, digits)
     before = everything(store)
     found = examine(store.root)
     assert not found.healthy and wrong in found.findings[0].wrong and found.findings[0].remedy
     assert everything(store) == before  # looking changes nothing
-    mended = examine(store.root, repair=True)
-    assert mended.healthy and len(mended.findings) >= len(found.findings)
+    repaired = examine(store.root, repair=True)
+    assert repaired.healthy and len(repaired.findings) >= len(found.findings)
     again = examine(store.root, repair=True)
     assert again.healthy
     assert examine(store.root).findings == []
@@ -82,13 +82,13 @@ def test_what_is_wrong_is_said_and_repaired_without_loss(store, digits, spoil, w
     assert whole or len(aside) >= 1
 
 
-def test_a_sound_store_is_sound(store):
+def test_an_intact_store_has_no_findings(store):
     done = call("doctor", cwd=store.root.parent)
-    assert done.code == 0 and "1 artifacts verify" in done.out and "nothing is wrong" in done.out
+    assert done.code == 0 and "1 artifact verified" in done.out and "no problems found" in done.out
     assert call("doctor", "--json", cwd=store.root.parent).json["findings"] == []
 
 
-def test_the_command_says_what_it_would_do_and_then_does_it(store, digits):
+def test_the_command_lists_remedies_and_applies_them_with_repair(store, digits):
     (store.artifacts.path(digits.digest) / "README.md").unlink()
     done = call("doctor", cwd=store.root.parent)
     assert done.code == 1 and "README.md: is missing" in done.out and "to do: set it" in done.out
@@ -98,33 +98,33 @@ def test_the_command_says_what_it_would_do_and_then_does_it(store, digits):
     assert [one["repaired"] for one in told.json["findings"]] == [False] * len(
         told.json["findings"]
     )
-    mended = call("doctor", "--repair", cwd=store.root.parent)
-    assert mended.code == 0 and "done: set it aside" in mended.out
+    repaired = call("doctor", "--repair", cwd=store.root.parent)
+    assert repaired.code == 0 and "done: set it aside" in repaired.out
     assert call("doctor", cwd=store.root.parent).code == 0
 
 
 @pytest.mark.parametrize("policy", [b"", b"{}"])
-def test_a_policy_is_never_repaired_away(store, policy):
+def test_a_repair_never_removes_a_policy(store, policy):
     (store.root / "trust.json").write_bytes(policy)
     found = examine(store.root, repair=True)
     assert not found.healthy and "is not a policy" in found.findings[0].wrong
     assert (store.root / "trust.json").read_bytes() == policy
 
 
-def test_what_somebody_else_put_there_is_left_alone(store):
+def test_a_repair_keeps_unknown_files(store):
     (store.root / "notes.txt").write_text("mine")
     found = examine(store.root, repair=True)
     assert [one.path for one in found.findings] == ["notes.txt"] and not found.healthy
     assert (store.root / "notes.txt").read_text() == "mine"
 
 
-def test_a_store_that_is_not_there_is_sound_and_stays_away(tmp_path):
+def test_a_missing_store_has_no_findings_and_is_not_created(tmp_path):
     assert call("doctor", cwd=tmp_path).code == 0
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no rights to take on this system")
-def test_a_store_that_is_a_file_exits_5(tmp_path):
+def test_a_file_in_place_of_the_store_exits_5(tmp_path):
     (tmp_path / "artifacts").write_text("x")
     done = call("doctor", cwd=tmp_path)
     assert done.code == 5 and done.err.count("\n") == 1

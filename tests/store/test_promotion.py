@@ -1,4 +1,4 @@
-"""promote: an alias moves at once, by one at a time, and who moved it is known."""
+"""Promotion: an alias moves under a lock, and every move is recorded."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def two(made, tmp_path, monkeypatch):
     return digests
 
 
-def test_an_alias_moves_and_keeps_who_when_and_from_what(two, tmp_path):
+def test_a_promotion_records_user_time_and_previous_artifact(two, tmp_path):
     first, second = two
     done = call("promote", first[7:19], "--json", cwd=tmp_path)
     assert done.code == 0, done.err
@@ -50,7 +50,7 @@ def test_an_alias_moves_and_keeps_who_when_and_from_what(two, tmp_path):
     assert call("doctor", cwd=tmp_path).code == 0
 
 
-def test_an_alias_of_ones_own_and_none_that_is_wrong(two, tmp_path):
+def test_custom_aliases_are_allowed_and_invalid_ones_refused(two, tmp_path):
     assert call("promote", "latest", "--as", "blue", cwd=tmp_path).code == 0
     for alias in ("latest", "Blue", "../x", "", "a" * 100, "a b", "\x1b[2J"):
         done = call("promote", "latest", "--as", alias, cwd=tmp_path)
@@ -58,7 +58,7 @@ def test_an_alias_of_ones_own_and_none_that_is_wrong(two, tmp_path):
     assert set(Store().aliases.all()) == {"latest", "blue"}
 
 
-def test_what_is_not_there_not_whole_or_elsewhere_is_not_promoted(two, tmp_path, digits):
+def test_a_missing_broken_or_foreign_artifact_is_not_promoted(two, tmp_path, digits):
     with pytest.raises(ArtifactNotFound):
         api.promote("challenger")
     with pytest.raises(CallError, match="is not an artifact of the store"):
@@ -68,7 +68,7 @@ def test_what_is_not_there_not_whole_or_elsewhere_is_not_promoted(two, tmp_path,
     assert api.promotions() == []
 
 
-def test_a_move_at_the_same_moment_is_refused_and_not_overwritten(two, tmp_path):
+def test_a_concurrent_promotion_is_refused(two, tmp_path):
     first, second = two
     api.promote(first)
     with Store().journal.alias_lock("champion"):
@@ -83,7 +83,7 @@ def test_a_move_at_the_same_moment_is_refused_and_not_overwritten(two, tmp_path)
     assert Store().aliases.get("champion") == second
 
 
-def test_who_dies_in_the_middle_holds_nobody_up(two):
+def test_a_process_that_dies_releases_the_lock(two):
     code = (
         "import os\nfrom artifact_pipeline.store.store import Store\n"
         "with Store().journal.alias_lock('champion'): os._exit(1)"
@@ -92,7 +92,7 @@ def test_who_dies_in_the_middle_holds_nobody_up(two):
     assert api.promote(two[0]).instead_of is None
 
 
-def test_a_spoilt_record_is_said_and_can_be_set_aside(two, tmp_path):
+def test_a_broken_record_is_reported_and_can_be_repaired(two, tmp_path):
     api.promote(two[0])
     path = tmp_path / "artifacts" / "promotions" / "champion" / "000001.json"
     path.write_bytes(b"{")

@@ -1,4 +1,4 @@
-"""The store: names for artifacts, whole at every moment, and clear when the machine fails."""
+"""The store: lookup of artifacts, atomic writes, and clear errors when the machine fails."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def files_of(digits):
     return {path.name: path.read_bytes() for path in digits.folder.iterdir()}
 
 
-def test_an_artifact_is_found_by_alias_digest_start_and_folder(store, digits):
+def test_an_artifact_is_found_by_alias_digest_prefix_and_folder(store, digits):
     hex_digits = digits.digest.removeprefix("sha256:")
     for name in ("latest", digits.digest, hex_digits, hex_digits[:8], f"sha256:{hex_digits[:12]}"):
         assert store.resolve(name) == (store.artifacts.path(digits.digest), digits.digest)
@@ -38,20 +38,20 @@ def test_an_artifact_is_found_by_alias_digest_start_and_folder(store, digits):
 @pytest.mark.parametrize(
     "name", ["champion", "0" * 8, "abc", "", "..x", "a\0b", "\x1b[2J", "../../etc/passwd", "\ud800"]
 )
-def test_what_names_nothing_is_a_wrong_call(store, name):
+def test_an_unknown_name_is_not_found(store, name):
     with pytest.raises(ArtifactNotFound, match="artifact-pipeline list") as caught:
         store.resolve(name)
     assert "\x1b" not in str(caught.value)
 
 
-def test_the_start_of_two_digests_is_refused(tmp_path):
+def test_an_ambiguous_prefix_is_refused(tmp_path):
     for digest in (ONE, TWO):
         (tmp_path / digest.removeprefix("sha256:")).mkdir()
     with pytest.raises(CallError, match="the start of 2 digests; give more digits"):
         Store(tmp_path).resolve("a" * 8)
 
 
-def test_seven_digits_are_too_few(store, digits):
+def test_a_prefix_of_seven_digits_is_too_short(store, digits):
     with pytest.raises(ArtifactNotFound):
         store.resolve(digits.digest[7:14])
 
@@ -71,7 +71,7 @@ def test_an_index_entry_of_another_recipe_finds_nothing(digits, tmp_path):
     assert store.find(ONE) is None
 
 
-def test_a_moved_alias_names_the_new_artifact_and_no_other(tmp_path):
+def test_a_moved_alias_names_the_new_artifact(tmp_path):
     store = Store(tmp_path)
     store.aliases.set("latest", ONE)
     store.aliases.set("latest", TWO)
@@ -85,14 +85,14 @@ def test_an_alias_that_holds_no_digest_names_nothing(store):
         store.resolve("latest")
 
 
-def test_an_artifact_that_was_broken_is_put_right_by_adding_it_again(store, digits):
+def test_adding_an_artifact_again_replaces_a_broken_one(store, digits):
     (store.artifacts.path(digits.digest) / "model.onnx").write_bytes(b"")
     assert store.add(files_of(digits)).digest == digits.digest
     verify(store.artifacts.path(digits.digest), digits.digest)
     assert list((store.root / "staging").iterdir()) == []
 
 
-def test_what_a_dead_writer_left_is_swept_and_a_living_ones_kept(tmp_path):
+def test_leftovers_of_ended_writers_are_swept(tmp_path):
     import platform
 
     dead = subprocess.Popen(["true"])
@@ -109,7 +109,7 @@ def test_what_a_dead_writer_left_is_swept_and_a_living_ones_kept(tmp_path):
     assert [path.name for path in staging.iterdir()] == [living.name]
 
 
-def test_a_run_record_that_cannot_be_read_is_said_and_stops_nothing(store):
+def test_an_unreadable_run_record_is_listed_as_unreadable(store):
     (store.root / "runs" / "20200101T000000Z-x.json").write_bytes(b"{")
     (store.root / "runs" / "20200102T000000Z-x.json").write_bytes(b"[]")
     outcomes = [run.outcome for run in runs(store=store.root)]
@@ -117,7 +117,7 @@ def test_a_run_record_that_cannot_be_read_is_said_and_stops_nothing(store):
     assert "unreadable" in call("list", cwd=store.root.parent).out
 
 
-def test_a_store_that_is_not_there_is_empty(tmp_path):
+def test_a_missing_store_is_empty_and_not_created(tmp_path):
     done = call("list", "--json", cwd=tmp_path)
     assert done.json == {"artifacts": [], "runs": []}
     assert not (tmp_path / "artifacts").exists()
@@ -132,7 +132,7 @@ def test_a_broken_artifact_is_listed_as_broken(store, digits):
 
 
 @pytest.mark.slow
-def test_the_variable_names_the_store_and_the_option_beats_it(project):
+def test_the_option_overrides_the_environment_variable(project):
     path = write(project, QUICK)
     assert call("train", path, cwd=project, env={"ARTIFACT_PIPELINE_STORE": "mine"}).code == 0
     done = call("list", "--json", cwd=project, env={"ARTIFACT_PIPELINE_STORE": "mine"})
@@ -142,7 +142,7 @@ def test_the_variable_names_the_store_and_the_option_beats_it(project):
     assert other.json["artifacts"] == []
 
 
-def test_a_store_in_the_place_of_a_file_fails_with_5(project):
+def test_a_file_in_place_of_the_store_exits_5(project):
     (project / "artifacts").write_text("not a folder")
     done = call("run", write(project, QUICK), cwd=project)
     assert done.code == 5
@@ -150,7 +150,7 @@ def test_a_store_in_the_place_of_a_file_fails_with_5(project):
     assert (project / "artifacts").read_text() == "not a folder"
 
 
-def test_records_say_what_the_design_lists(digits):
+def test_a_run_record_has_the_documented_fields(digits):
     record = json.loads(next((digits.store / "runs").iterdir()).read_bytes())
     assert {
         "run", "started", "seconds", "outcome", "jobs", "host", "recipe", "recipe_digest",

@@ -34,12 +34,23 @@ def script(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: byt
 
     A hook (tests/support/audit) ends the process if it unpickles what it should not.
     """
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests" / "support" / "audit")])
-    outer = {**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1", **(env or {})}
+    command = [sys.executable, *map(str, words)]
     done = subprocess.run(
-        [sys.executable, *map(str, words)], cwd=cwd, env=outer, input=stdin, capture_output=True
+        command, cwd=cwd, env=environment(**(env or {})), input=stdin, capture_output=True
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def environment(*folders: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of a process that has the checkout's package on its path.
+
+    Args:
+        folders: More folders of the path, searched first.
+        variables: Added to those of this process.
+    """
+    path = [*folders, ROOT / "src", ROOT / "tests" / "support" / "audit"]
+    joined = os.pathsep.join(map(str, path))
+    return {**os.environ, "PYTHONPATH": joined, "PYTHONUTF8": "1", **variables}
 
 
 def trainer_of(parent: int) -> int | None:

@@ -1,4 +1,4 @@
-"""An artifact of every format version that was ever released stays readable, for ever.
+"""Artifacts of every released format version stay readable.
 
 `tests/fixtures` holds one of each version and form, never to be changed: a new version adds its
 own. All are signed by the key whose public half lies beside them.
@@ -23,7 +23,7 @@ def test_every_fixture_is_listed():
 
 
 @pytest.mark.parametrize(("name", "digest"), KEPT.items())
-def test_it_verifies_by_digest_and_signature_and_predicts(name, digest):
+def test_an_old_artifact_verifies_by_digest_and_signature_and_predicts(name, digest):
     signer = api.public_key(FIXTURES / "signer.pub")
     assert (
         api.open_trusted(FIXTURES / name, digest, signed_by=signer).manifest.manifest_version == 1
@@ -35,7 +35,7 @@ def test_it_verifies_by_digest_and_signature_and_predicts(name, digest):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KEPT)
-def test_what_it_says_of_itself_can_be_shown(name, tmp_path):
+def test_an_old_artifact_can_be_shown(name, tmp_path):
     for words in (("show",), ("report", "--output", "r.html"), ("infer",), ("evaluate",)):
         pin = ("--digest", KEPT[name]) if words[0] in ("infer", "evaluate") else ()
         done = call(words[0], FIXTURES / name, *words[1:], *pin, cwd=tmp_path)

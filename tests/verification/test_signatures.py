@@ -1,4 +1,4 @@
-"""Signatures: ours are accepted by the stock command and its by us, and all else is refused."""
+"""Signatures are compatible with the library's own command, and wrong ones are refused."""
 
 import datetime
 import json
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import artifact_pipeline as api
-from artifact_pipeline.errors import CallError, StoreError, VerificationError
+from artifact_pipeline.errors import MissingDependency, StoreError, VerificationError
 from tests.support.command import call
 from tests.support.configs import QUICK, write
 from tests.support.keys import pair
@@ -39,14 +39,14 @@ def test_a_signed_artifact_keeps_its_digest_and_verifies(copied, keys, digits, t
     assert plain.json["signed"] is False
 
 
-def test_the_stock_command_accepts_what_we_sign(signed, keys):
+def test_the_library_accepts_our_signatures(signed, keys):
     words = ("verify", "key", signed, "--signature", signed / "model.sig", "--public_key")
     assert stock(*words, keys / "ours.pub").returncode == 0
     assert stock(*words, keys / "other.pub").returncode != 0
 
 
-def test_the_manifest_is_signed_as_it_lies_there_whoever_wrote_it(copied, keys):
-    """Another writer may write a float as an integer; the bytes are what counts."""
+def test_the_bytes_of_the_manifest_are_signed_as_they_are(copied, keys):
+    """Another writer may encode a float as an integer."""
     path = copied / "manifest.json"
     assert b'"max":16.0' in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(b'"max":16.0', b'"max":16'))
@@ -57,7 +57,7 @@ def test_the_manifest_is_signed_as_it_lies_there_whoever_wrote_it(copied, keys):
 
 
 @pytest.mark.parametrize("place", ["inside", "beside"])
-def test_we_accept_what_the_stock_command_signs(copied, keys, place, tmp_path):
+def test_we_accept_signatures_of_the_library(copied, keys, place, tmp_path):
     path = copied / "model.sig" if place == "inside" else tmp_path / "x.sig"
     words = ("sign", "key", copied, "--signature", path, "--private_key", keys / "ours.pem")
     assert stock(*words).returncode == 0
@@ -68,7 +68,7 @@ def test_we_accept_what_the_stock_command_signs(copied, keys, place, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()], ids=lambda c: c.name)
-def test_every_curve_of_the_format_signs(copied, curve, tmp_path):
+def test_every_curve_of_the_format_is_supported(copied, curve, tmp_path):
     pair(tmp_path, "k", ec.generate_private_key(curve))
     api.sign(copied, key=tmp_path / "k.pem")
     assert api.open_trusted(copied, signed_by=api.public_key(tmp_path / "k.pub"))
@@ -99,7 +99,7 @@ def another_artifact(folder, keys):
         lambda data: json.dumps({**json.loads(data), "dsseEnvelope": {}}).encode(),
     ],
 )
-def test_a_cut_empty_or_spoiled_signature_is_refused(signed, keys, spoil):
+def test_a_damaged_signature_is_refused(signed, keys, spoil):
     path = signed / "model.sig"
     data = path.read_bytes()
     assert spoil(data) != data
@@ -119,11 +119,11 @@ def test_a_wrong_key_and_the_signature_of_another_artifact_exit_4(signed, keys, 
 
 
 @pytest.mark.slow
-def test_a_removed_signature_exits_4_where_one_is_asked_for(signed, keys, tmp_path):
+def test_a_removed_signature_exits_4_if_one_is_required(signed, keys, tmp_path):
     (signed / "model.sig").unlink()
     for command in ("verify", "infer"):
         done = call(command, signed, "--public-key", keys / "ours.pub", cwd=tmp_path)
-        assert done.code == 4 and "a signature is asked for" in done.err
+        assert done.code == 4 and "a signature is required" in done.err
     assert call("infer", signed, cwd=tmp_path).code == 0
 
 
@@ -143,13 +143,13 @@ def test_a_signature_that_leaves_the_manifest_out_is_refused(copied, keys):
         api.open_trusted(copied, signed_by=api.public_key(keys / "ours.pub"))
 
 
-def test_a_changed_file_is_refused_though_the_signature_is_whole(signed, keys):
+def test_a_changed_file_is_refused_under_an_intact_signature(signed, keys):
     (signed / "README.md").write_text("x")
     with pytest.raises(VerificationError, match="was changed"):
         api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
 
 
-def test_what_does_not_verify_is_not_signed(copied, keys, tmp_path):
+def test_a_broken_artifact_is_not_signed(copied, keys, tmp_path):
     (copied / "model.onnx").write_bytes(b"")
     assert call("sign", copied, "--key", keys / "ours.pem", cwd=tmp_path).code == 4
     assert not (copied / "model.sig").exists()
@@ -177,7 +177,7 @@ def test_a_key_that_cannot_sign_exits_2(copied, tmp_path, kind):
 
 
 @pytest.mark.slow
-def test_half_a_signer_or_two_exit_2(signed, keys, tmp_path):
+def test_an_incomplete_or_ambiguous_signer_exits_2(signed, keys, tmp_path):
     pub = ("--public-key", keys / "ours.pub")
     for words in (
         ("verify", signed, *pub, "--identity", "a", "--oidc-issuer", "b"),
@@ -216,7 +216,7 @@ def certificate(name, key, issuer=None, issuer_key=None, signs=True):
 
 
 @pytest.mark.slow
-def test_a_certificate_signs_and_its_root_vouches_for_it(copied, tmp_path):
+def test_a_certificate_signs_and_its_root_verifies(copied, tmp_path):
     top = pair(tmp_path, "top")
     root = certificate("root", top)
     leaf = certificate("leaf", pair(tmp_path, "leaf"), root, top)
@@ -238,7 +238,7 @@ def test_a_certificate_signs_and_its_root_vouches_for_it(copied, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigstore_out_of_reach_exits_5(signed, tmp_path):
+def test_unreachable_sigstore_exits_5(signed, tmp_path):
     env = {**OFFLINE, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
     words = ("verify", signed, "--identity", "a@b", "--oidc-issuer", "https://example.org")
     for done in (
@@ -249,10 +249,10 @@ def test_sigstore_out_of_reach_exits_5(signed, tmp_path):
         assert done.err.count("\n") == 1
 
 
-def test_without_the_extra_the_error_names_it(copied, keys, monkeypatch):
+def test_the_error_for_a_missing_library_names_the_extra(copied, keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing", None)
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
-    with pytest.raises(CallError, match=r"pip install 'artifact-pipeline\[sign\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'artifact-pipeline\[sign\]'"):
         api.sign(copied, key=keys / "ours.pem")
 
 

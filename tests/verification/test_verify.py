@@ -1,4 +1,4 @@
-"""Verification, rule by rule, and by law: nothing but the sealed bytes is accepted."""
+"""Verification accepts the sealed bytes and nothing else."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def refused(folder, message, digest=None):
     return caught.value
 
 
-def test_a_sealed_artifact_verifies_and_gives_the_bytes_that_were_compared(digits):
+def test_a_verified_artifact_returns_the_bytes_that_were_compared(digits):
     found = verify(digits.folder, digits.digest)
     assert found.digest == digits.digest
     assert sorted(found.files) == [name for name in NAMES if name != "manifest.json"]
@@ -43,13 +43,13 @@ def test_a_sealed_artifact_verifies_and_gives_the_bytes_that_were_compared(digit
         assert data == (digits.folder / name).read_bytes()
 
 
-def test_the_folder_is_named_by_the_digits_of_the_digest(digits):
+def test_an_artifact_folder_is_named_by_its_digest(digits):
     assert digits.digest == f"sha256:{digits.folder.name}"
     data = (digits.folder / "manifest.json").read_bytes()
     assert digits.digest == canonical.digest(data)
 
 
-def test_what_was_decoded_encodes_to_the_same_bytes(digits):
+def test_a_decoded_manifest_encodes_to_the_same_bytes(digits):
     data = (digits.folder / "manifest.json").read_bytes()
     assert manifests.encode(manifests.decode(data, "m")) == data
 
@@ -62,12 +62,12 @@ def test_a_digest_pins_the_artifact(copied, digits):
 @pytest.mark.parametrize(
     "digest", ["", "sha256:0", "0" * 64, "sha256:" + "G" * 64, "md5:" + "0" * 64]
 )
-def test_what_is_no_digest_is_a_wrong_call(copied, digest):
+def test_a_malformed_digest_is_refused(copied, digest):
     with pytest.raises(CallError, match="expected sha256: and 64 hex digits"):
         verify(copied, digest)
 
 
-def test_a_folder_named_by_a_digest_is_held_to_its_name(copied, tmp_path):
+def test_a_folder_named_by_a_digest_must_have_that_digest(copied, tmp_path):
     named = copied.rename(tmp_path / ("0" * 64))
     refused(named, "this is not the artifact asked for")
 
@@ -93,7 +93,7 @@ def test_a_name_with_control_characters_is_written_out(copied):
     assert "\x1b" not in str(refused(copied, "is not listed"))
 
 
-def test_the_signature_alone_need_not_be_listed(copied):
+def test_only_the_signature_need_not_be_listed(copied):
     (copied / "model.sig").write_bytes(b"anything")
     verify(copied)
 
@@ -115,7 +115,7 @@ def test_a_linked_manifest_is_refused(copied, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
-def test_a_pipe_is_refused_and_not_waited_for(copied):
+def test_a_pipe_is_refused_without_blocking(copied):
     (copied / "model.onnx").unlink()
     os.mkfifo(copied / "model.onnx")
     refused(copied, "is a link, folder or device")
@@ -133,7 +133,7 @@ def test_a_huge_manifest_is_refused_by_its_size_and_not_read(copied):
     refused(copied, "the manifest may have")
 
 
-def test_two_files_that_changed_places_are_refused(copied):
+def test_two_swapped_files_are_refused(copied):
     (copied / "model.onnx").rename(copied / "x")
     (copied / "evaluation.json").rename(copied / "model.onnx")
     (copied / "x").rename(copied / "evaluation.json")
@@ -188,7 +188,7 @@ def test_a_manifest_that_breaks_a_rule_is_refused(copied, change, message):
      "model.onnx\n", "mödel.onnx", "model.onnx ", "~", "-x", "a" * 200, "con/.."],
     ids=ascii,
 )  # fmt: skip
-def test_a_path_that_is_no_plain_name_is_refused(copied, path):
+def test_a_path_that_is_not_a_plain_name_is_refused(copied, path):
     manifest = manifest_of(copied)
     manifest["files"].append({**manifest["files"][0], "path": path})
     put(copied, manifest)
@@ -224,7 +224,7 @@ def test_a_manifest_that_is_not_canonical_is_refused(copied, change):
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
-def test_any_one_flipped_cut_or_added_byte_is_refused(digits, tmp_path, data):
+def test_any_flipped_removed_or_added_byte_is_refused(digits, tmp_path, data):
     name = data.draw(st.sampled_from(NAMES))
     whole = (digits.folder / name).read_bytes()
     at = data.draw(st.integers(0, len(whole) - 1))
@@ -256,16 +256,16 @@ def test_an_artifact_may_lie_anywhere(copied, digits):
 
 
 @pytest.mark.parametrize("folder", ["none", "file"])
-def test_what_is_no_folder_is_refused(tmp_path, folder):
+def test_a_path_that_is_not_a_folder_is_refused(tmp_path, folder):
     (tmp_path / "file").write_text("x")
     refused(tmp_path / folder, "cannot be read")
 
 
-def test_an_empty_folder_is_no_artifact(tmp_path):
+def test_an_empty_folder_is_refused(tmp_path):
     refused(tmp_path, "is missing; is this an artifact?")
 
 
-def test_the_command_says_which_file_and_exits_4(copied):
+def test_the_command_names_the_file_and_exits_4(copied):
     (copied / "model.onnx").write_bytes(b"")
     done = call("verify", copied, cwd=Path.cwd())
     assert done.code == 4 and done.out == ""
@@ -277,7 +277,7 @@ def test_the_command_says_which_file_and_exits_4(copied):
     assert told.json["error"]["where"] == str(copied / "model.onnx")
 
 
-def test_the_command_gives_the_digest(digits):
+def test_the_command_prints_the_digest(digits):
     done = call("verify", digits.folder, "--digest", digits.digest, "--json", cwd=Path.cwd())
     assert done.code == 0
     assert (done.json["digest"], done.json["verified"]) == (digits.digest, True)
@@ -288,7 +288,7 @@ import resource, sys
 from artifact_pipeline.store import access, check, queries
 
 good, large = sys.argv[1:]
-access.open_trusted(good)  # for what it imports
+access.open_trusted(good)  # to import everything first
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 access.open_trusted(large)
 queries.show(large)
@@ -299,8 +299,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no getrusage")
-def test_looking_at_an_artifact_takes_no_more_memory_for_large_files(copied, digits):
-    """Sparse files cost who makes them nothing; the memory of who looks must not follow them."""
+def test_verifying_large_files_takes_no_more_memory(copied, digits):
+    """Sparse files are cheap to make, and must not be expensive to verify."""
     size = 64 << 20
     manifest = manifest_of(copied)
     for file in manifest["files"]:
@@ -339,7 +339,7 @@ def test_a_manifest_that_lists_too_much_is_refused_before_anything_is_hashed(
 
 @pytest.mark.parametrize("name", ["model.onnx", "evaluation.json", "model_train.pkl"])
 @pytest.mark.parametrize("change", ["edited", "longer", "removed", "linked"])
-def test_a_file_that_changes_after_it_was_verified_is_refused_when_it_is_needed(
+def test_a_file_that_changes_after_verification_is_refused_when_it_is_read(
     copied, digits, name, change
 ):
     found, path = verify(copied), copied / name

@@ -1,4 +1,4 @@
-"""The one form in which JSON is hashed: equal values of equal types give equal bytes.
+"""Canonical JSON: equal values of equal types encode to equal bytes, so they can be hashed.
 
 >>> encode({"b": 1, "a": [True, None, 1.0]})
 b'{"a":[true,null,1.0],"b":1}'
@@ -7,7 +7,7 @@ b'{"a":[true,null,1.0],"b":1}'
 >>> decode(b'{"a":1,"a":2}')
 Traceback (most recent call last):
     ...
-artifact_pipeline.builder.canonical.NotCanonical: the key 'a' stands twice
+artifact_pipeline.builder.canonical.NotCanonical: the key 'a' occurs twice
 """
 
 from __future__ import annotations
@@ -26,17 +26,21 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class NotCanonical(ValueError):
-    """A value or a text that has no canonical form, or is not in it."""
+    """Raised for a value or a text that is not canonical JSON."""
 
 
 def encode(value: Any) -> bytes:
-    """Return the canonical UTF-8 bytes of `value`: keys sorted, no spaces, shortest digits.
+    """Encode `value` as canonical UTF-8 JSON: sorted keys, no spaces, shortest digits.
 
-    A float keeps its point, unlike in RFC 8785: to scikit-learn `max_features=1` and
-    `max_features=1.0` are different models.
+    Unlike RFC 8785, a float keeps its decimal point, because `max_features=1` and
+    `max_features=1.0` are different models to scikit-learn.
+
+    Args:
+        value: Any JSON value; dictionary keys must be strings.
 
     Raises:
-        NotCanonical: for NaN, an infinity or a lone surrogate, which JSON or UTF-8 cannot say.
+        NotCanonical: If `value` contains NaN, an infinity or a lone surrogate, or is nested too
+            deep.
     """
     try:
         text = json.dumps(
@@ -48,45 +52,44 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> JSON:
-    """Return the value that `data` says, where it says one without doubt.
+    """Decode UTF-8 JSON that has exactly one meaning; it need not be in canonical form.
 
     Raises:
-        NotCanonical: for what is not UTF-8 or not JSON, a key that stands twice, NaN, an
-            infinity, a number that overflows, half a character (a lone surrogate), and nesting
-            deeper than Python can follow.
+        NotCanonical: If `data` is not UTF-8 or not JSON, or contains a key twice in one object,
+            NaN, an infinity, a number that overflows or a lone surrogate, or is nested too deep.
     """
     if data.startswith(codecs.BOM_UTF8):
-        raise NotCanonical("it begins with a byte order mark (BOM), which JSON does not have")
+        raise NotCanonical("it begins with a byte order mark (BOM), which JSON does not allow")
     try:
         value: JSON = DECODER.decode(data.decode())
     except NotCanonical:
         raise
     except RecursionError as error:
         raise NotCanonical("the JSON is nested too deep") from error
-    except ValueError as error:  # what json and UTF-8 raise, and integers of over 4,300 digits
+    except ValueError as error:  # from json, from UTF-8, and for integers of over 4,300 digits
         raise NotCanonical(str(error)) from error
     if b"\\u" in data:
         try:
             encode(value)
         except NotCanonical as error:
-            raise NotCanonical("an escape says half a character, a lone surrogate") from error
+            raise NotCanonical("an escape encodes half a character, a lone surrogate") from error
     return value
 
 
 def digest(data: bytes) -> Digest:
-    """Return the digest of `data`."""
+    """Return the SHA-256 digest of `data`."""
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise NotCanonical(f"the key {key!r} stands twice")
+                raise NotCanonical(f"the key {key!r} occurs twice")
             seen.add(key)
-    return found
+    return unique
 
 
 def _refuse_constant(text: str) -> JSON:
@@ -103,4 +106,4 @@ def _finite(text: str) -> float:
 DECODER = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
 )
-"""Reads JSON by the rules of `decode`; raises ValueError (such as NotCanonical), RecursionError."""
+"""Decodes by the rules of `decode`; raises ValueError (such as NotCanonical) or RecursionError."""

@@ -1,4 +1,4 @@
-"""Versions of the packages that decide a model's bytes."""
+"""The software that decides a model's bytes: package versions and the C library."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 
-from artifact_pipeline.errors import StoreError
+from artifact_pipeline.errors import Location, MissingDependency
 
 PACKAGES = (
     "joblib",
@@ -21,50 +21,51 @@ PACKAGES = (
     "skops",
     "threadpoolctl",
 )
-"""The packages that compute: another version of one may give another model."""
-OF_TABLES = ("pandas", "pyarrow")
-"""Those that compute where the rows are a table."""
+"""The packages that compute: another version may give another model."""
+TABLE_PACKAGES = ("pandas", "pyarrow")
+"""Packages that compute as well if the rows are a table."""
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Return the installed version of each package, read from the names of dist-info folders.
+    """Return the installed version of each package.
 
-    importlib.metadata would say the same, and takes longer to import than this takes to run.
+    They are read from the names of dist-info folders: importing importlib.metadata takes longer.
 
     Raises:
-        StoreError: for a package that is not installed.
+        MissingDependency: If a package is not installed.
     """
     installed = _installed()
     wanted = sorted(packages)
     if missing := [name for name in wanted if name not in installed]:
-        raise StoreError(
-            f"{missing[0]} is not installed; pip install -r requirements.txt",
-            where=sys.executable,
+        raise MissingDependency(
+            f"{missing[0]} is not installed",
+            location=Location(sys.executable),
+            remedy="pip install -r requirements.txt",
         )
     return {name: installed[name] for name in wanted}
 
 
 @cache
 def _installed() -> dict[str, str]:
-    found: dict[str, str] = {}
+    installed_versions: dict[str, str] = {}
     for folder in sys.path:
         try:
             names = [entry.name for entry in os.scandir(folder or ".")]
-        except OSError:  # sys.path may name what is not there, or a zip file
+        except OSError:  # an entry of sys.path may be missing, or a zip file
             continue
         for name in names:
             if match := re.fullmatch(r"(.+)-([^-]+)\.dist-info", name):
-                found.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
-    return found
+                installed_versions.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+    return installed_versions
 
 
-def _libc() -> str:
-    """Return the kind of C library: its exp and log decide bits."""
+def libc() -> str:
+    """Return the kind of C library, whose exp and log decide the last bits."""
     system = platform.system()
     if system != "Linux":
         return {"Darwin": "libSystem", "Windows": "ucrt"}.get(system, "unknown")
     try:
-        named = os.confstr("CS_GNU_LIBC_VERSION")
+        version = os.confstr("CS_GNU_LIBC_VERSION")
     except (ValueError, OSError):
-        named = None
-    return "glibc" if named else "musl"
+        version = None
+    return "glibc" if version else "musl"

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from artifact_pipeline._version import __version__
-from artifact_pipeline.builder import canonical, numeric_profile, recipe
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact import seal as sealing
 from artifact_pipeline.builder.artifact.manifest import Label
-from artifact_pipeline.builder.config.messages import sentence
+from artifact_pipeline.builder.config.messages import first_line, sentence
 from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data import frames
@@ -33,7 +34,7 @@ from artifact_pipeline.builder.model.fit import estimator_errors
 from artifact_pipeline.builder.model.parameters import check_fitted
 from artifact_pipeline.builder.recipe import ImportedFrom, Recipe
 from artifact_pipeline.builder.training.protocol import pack
-from artifact_pipeline.errors import CallError, ConfigError, DataError
+from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +42,12 @@ if TYPE_CHECKING:
 _KINDS: dict[str, Kind] = {"b": "boolean", "i": "number", "u": "number", "f": "number", "M": "date"}
 
 
+_ESTIMATOR, _X, _Y = Location("estimator"), Location("X"), Location("y")
 MARKER = "\ue000missing"
-"""The category that stands for a missing text: private use, so that no text is like it."""
+"""The text that stands for a missing one in encoders and imputers; it begins with a character of
+private use, so that no other text is equal to it."""
 MAX_TRIED = 1000
-"""How many texts are tried for what may stand for a missing one."""
+"""The most texts that are tried in the place of a missing one."""
 
 
 def build_imported(
@@ -56,7 +59,7 @@ def build_imported(
     """
     import numpy as np
 
-    estimator = _best(estimator)
+    estimator = _best_estimator(estimator)
     target = _target(estimator)
     _check_parameters(estimator)
     labels = _labels(estimator) if target == "class" else []
@@ -64,27 +67,31 @@ def build_imported(
     X = _with_names(X)
     kinds, rows = _rows(X)
     truth = _truth(y, len(rows), labels)
-    with estimator_errors("predict with it", "estimator"):
+    with estimator_errors("predict", Location("estimator")):
         taken = X if kinds else rows
         given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
     if given.predicted.shape != truth.shape:
         raise CallError(
-            f"predicts {given.predicted.shape[1:]} values for a row, expected one; seal a model "
-            "of each target",
-            where="estimator",
+            f"predicts {given.predicted.shape[1:]} values for a row, expected one",
+            location=_ESTIMATOR,
+            remedy="seal a model of each target",
         )
     marked = _with_marker(estimator) if kinds else estimator
     served = _Served(marked, _missing_texts(estimator, marked, X, rows, kinds))
-    found = _as_served(served, rows, given)
+    outputs = _outputs_as_served(served, rows, given)
     proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(served, rows, list(kinds.values()))
     candidates = parity.candidates(marked, proven)
-    data = pickle_format.dump(estimator)
-    described = _description(proven, truth, kinds, features, target, positive)
-    made = _recipe(estimator, data, described)
-    form, model, proof = parity.prove(candidates, proven, found, "estimator", edges, recipe=made)
-    # What it learned from is not known here, so no categories are listed.
+    data = _pickle(estimator)
+    described = _description(
+        proven, truth, kinds=kinds, features=features, target=target, positive=positive
+    )
+    recipe = _recipe(estimator, data, described)
+    form, model, proof = parity.prove(
+        candidates, proven, outputs, "estimator", edges, recipe=recipe
+    )
+    # The training rows are not known here, so no categories are listed.
     plain = [
         manifests.ColumnSpec(
             name, kind, False, False, None, missing_text=served.texts.get(name, UNSET)
@@ -97,7 +104,7 @@ def build_imported(
     test = evaluate(truth, sealed.predicted, target, sealed.probabilities, labels, positive)
     metrics = manifests.Metrics(test=test)
     files = sealing.seal(
-        made,
+        recipe,
         manifests.SplitSummary(
             manifests.RowCounts(0, len(truth)), canonical.digest(index.astype("<i8").tobytes())
         ),
@@ -108,7 +115,7 @@ def build_imported(
             features,
             labels,
             names,
-            found,
+            outputs,
             None,
             columns,
             UNSET if kinds else parity.limits(proof, edges),
@@ -129,25 +136,25 @@ def _target(estimator: Any) -> Target:
     try:
         check_is_fitted(estimator)
     except (NotFittedError, TypeError) as error:
-        raise CallError("expected a fitted scikit-learn estimator", where="estimator") from error
+        raise CallError("expected a fitted scikit-learn estimator", location=_ESTIMATOR) from error
     if is_classifier(estimator):
         return "class"
     if is_regressor(estimator):
         return "number"
-    raise CallError("expected a classifier or a regressor", where="estimator")
+    raise CallError("expected a classifier or a regressor", location=_ESTIMATOR)
 
 
 def _check_parameters(estimator: Any) -> None:
     for part in parts_of(estimator):
         if why := check_fitted(part.get_params(deep=False)):
             name = type(part).__name__
-            raise CallError(f"its {name} {why}; fit it without", where="estimator")
+            raise CallError(f"its {name} {why}", location=_ESTIMATOR, remedy="fit it without")
 
 
 def _with_names(X: Any) -> Any:
-    """Return a DataFrame whose columns are called by texts, or anything else as it is.
+    """Return a DataFrame with its column names as text, or anything else unchanged.
 
-    An estimator that was fitted to columns with other names knows them by their places.
+    An estimator that was fitted to columns with other names knows them by position.
     """
     if not hasattr(X, "set_axis") or all(isinstance(name, str) for name in X.columns):
         return X
@@ -155,7 +162,7 @@ def _with_names(X: Any) -> Any:
 
 
 def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
-    """Return the columns of a DataFrame, none of an array, and X as a served model takes it."""
+    """Return X as a served model takes it, and the kinds of the columns of a DataFrame."""
     import numpy as np
 
     if hasattr(X, "toarray"):  # scipy's sparse matrices
@@ -164,22 +171,22 @@ def _rows(X: Any) -> tuple[dict[str, Kind], Any]:
         try:
             matrix = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise DataError(f"is no matrix of numbers: {error}", where="X") from error
+            raise DataError(f"is not a matrix of numbers: {error}", location=_X) from error
         if matrix.ndim != 2 or not matrix.size:
-            raise DataError(f"has the shape {matrix.shape}, expected (rows, features)", where="X")
+            raise DataError(f"has the shape {matrix.shape}, expected (rows, features)", location=_X)
         if not np.isfinite(matrix).all():
             row, column = np.argwhere(~np.isfinite(matrix))[0]
             raise DataError(
-                f"found {matrix[row, column]} in column {column}, and the rows of a matrix are "
-                "finite numbers; a DataFrame may miss values",
-                where=f"X, row {row + 1}",
+                f"found {matrix[row, column]} in column {column}, expected a finite number",
+                location=_X.at(row=int(row) + 1),
+                remedy="only a DataFrame may have missing values",
             )
         return {}, matrix
     kinds: dict[str, Kind] = {str(name): _kind(X, name) for name in X.columns}
     if not kinds:
-        raise DataError(f"has the shape {X.shape}, expected (rows, features)", where="X")
-    given = frames.columns_of(X, list(kinds.items()))
-    return kinds, frames.frame(dict(zip(kinds, given, strict=True)))
+        raise DataError(f"has the shape {X.shape}, expected (rows, features)", location=_X)
+    columns = frames.columns_of(X, list(kinds.items()))
+    return kinds, frames.frame(dict(zip(kinds, columns, strict=True)))
 
 
 def _kind(X: Any, name: Any) -> Kind:
@@ -188,15 +195,18 @@ def _kind(X: Any, name: Any) -> Kind:
     return "text" if kind == "O" else _KINDS.get(kind, "text")
 
 
-def _best(estimator: Any) -> Any:
-    """Return an estimator, of a search the best one that it found."""
+def _best_estimator(estimator: Any) -> Any:
+    """Return the best estimator of a search, or any other estimator unchanged."""
     from sklearn.model_selection._search import BaseSearchCV
 
     if not isinstance(estimator, BaseSearchCV):
         return estimator
     if not hasattr(estimator, "best_estimator_"):
-        said = "has no best estimator; expected a fitted search with refit=True"
-        raise CallError(said, where="estimator")
+        raise CallError(
+            "has no best estimator",
+            location=_ESTIMATOR,
+            remedy="expected a fitted search with refit=True",
+        )
     return estimator.best_estimator_
 
 
@@ -204,24 +214,24 @@ def _labels(estimator: Any) -> list[Label]:
     classes = getattr(estimator, "classes_", None)
     if not hasattr(classes, "dtype"):
         several = isinstance(classes, list)
-        said = "predicts several targets, expected one" if several else "has no classes_"
-        raise CallError(said, where="estimator")
+        problem = "predicts several targets, expected one" if several else "has no classes_"
+        raise CallError(problem, location=_ESTIMATOR)
     labels = as_labels(classes)
     if labels.dtype.kind not in "biuU":
-        said = f"its labels are {labels.dtype}, expected text, booleans or integers"
-        raise CallError(said, where="estimator")
-    found: list[Label] = labels.tolist()
-    return found
+        problem = f"its labels are {labels.dtype}, expected text, booleans or integers"
+        raise CallError(problem, location=_ESTIMATOR)
+    values: list[Label] = labels.tolist()
+    return values
 
 
 def _truth(y: Any, rows: int, labels: list[Label]) -> NDArray[Any]:
-    """Return the true labels, each as the estimator has it, or else float64 numbers: (n_rows,)."""
+    """Return the true labels as the estimator has them, or float64 numbers, (n_rows,)."""
     import numpy as np
 
-    given = frames.values_of(y)
-    truth = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 else given
+    values = frames.values_of(y)
+    truth = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
     if truth.shape != (rows,):
-        raise DataError(f"has the shape {given.shape}, expected ({rows},)", where="y")
+        raise DataError(f"has the shape {values.shape}, expected ({rows},)", location=_Y)
     if labels:
         known: dict[Any, Label] = {label: label for label in labels}
         for index, value in enumerate(truth.tolist()):
@@ -229,36 +239,39 @@ def _truth(y: Any, rows: int, labels: list[Label]) -> NDArray[Any]:
                 names = ", ".join(map(str, labels))
                 raise DataError(
                     f"holds {value!r} in row {index + 1}, and the estimator knows {names}",
-                    where="y",
+                    location=_Y,
                 )
         return np.array([known[value] for value in truth.tolist()])
     if rows < 2:
-        raise DataError("holds one number, and R² needs two", where="y")
+        raise DataError("holds one number, and R² needs two", location=_Y)
     try:
         numbers = truth.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"does not hold numbers: {error}", where="y") from error
+        raise DataError(f"does not hold numbers: {error}", location=_Y) from error
     if not np.isfinite(numbers).all():
-        raise DataError("holds a number that is not finite", where="y")
+        raise DataError("holds a number that is not finite", location=_Y)
     return numbers
 
 
 def _features(estimator: Any, matrix: Any) -> list[str]:
     known = getattr(estimator, "feature_names_in_", None)
     return (
-        [str(one) for one in known]
+        [str(name) for name in known]
         if known is not None
         else [f"x{index}" for index in range(matrix.shape[1])]
     )
 
 
 class _Served:
-    """An estimator that is given rows as they will be served: a missing text is empty."""
+    """An estimator that takes rows as they are served, with missing texts empty.
+
+    Attributes:
+        texts: The text that stands for a missing one, by column, where that is not the empty one.
+    """
 
     def __init__(self, estimator: Any, texts: dict[str, str | None]) -> None:
         self.estimator = estimator
         self.texts = {name: text for name, text in texts.items() if text is not None}
-        """What stands for a missing text, where that is not the empty one."""
         self._unknown = [name for name, text in texts.items() if text is None]
         if hasattr(estimator, "predict_proba"):
             self.predict_proba = lambda X: estimator.predict_proba(self.mapped(X))
@@ -277,42 +290,61 @@ class _Served:
         Raises:
             ValueError: for a missing text that no text stands for.
         """
-        found = X.copy() if self.texts else X
+        rows = X.copy() if self.texts else X
         for name, text in self.texts.items():
-            found[name] = found[name].where(found[name] != "", text).astype(object)
+            rows[name] = rows[name].where(rows[name] != "", text).astype(object)
         for name in self._unknown:
-            if (found[name] == "").any():
+            if (rows[name] == "").any():
                 raise ValueError(f"no text stands for a missing {name!r}")
-        return found
+        return rows
 
 
 def _with_marker(estimator: Any) -> Any:
-    """Return an estimator whose encoders know a missing text as a category of its own by `MARKER`;
-    a graph has no missing text."""
+    """Return a copy whose encoders and imputers of text take `MARKER` for a missing text.
+
+    A graph has no missing text.
+    """
     import numpy as np
+    from sklearn.impute import SimpleImputer
 
-    def marked(categories: Any) -> Any:
+    def with_marker(categories: Any) -> Any:
         known = np.asarray(categories)
-        if known.dtype != object or not any(isinstance(one, str) for one in known):
+        if known.dtype != object or not any(isinstance(category, str) for category in known):
             return categories
-        texts = [one if isinstance(one, str) else MARKER for one in known]
-        return np.array(texts, dtype=object)
+        return np.array(
+            [category if isinstance(category, str) else MARKER for category in known], dtype=object
+        )
 
-    found = copy.deepcopy(estimator)
-    for part in parts_of(found):
+    marked = copy.deepcopy(estimator)
+    for part in parts_of(marked):
         if isinstance(categories := getattr(part, "categories_", None), list):
-            part.categories_ = [marked(one) for one in categories]
-    return found
+            part.categories_ = [with_marker(column) for column in categories]
+        if isinstance(part, SimpleImputer) and _fills_texts(part):
+            part.missing_values = MARKER
+            if part.indicator_ is not None:
+                part.indicator_.missing_values = MARKER
+    return marked
+
+
+def _fills_texts(imputer: Any) -> bool:
+    """Return whether a fitted imputer fills missing texts only."""
+    missing = imputer.missing_values
+    return not isinstance(missing, str) and all(
+        isinstance(value, str) for value in getattr(imputer, "statistics_", [None])
+    )
 
 
 def _missing_texts(
     estimator: Any, marked: Any, X: Any, rows: Any, kinds: dict[str, Kind]
 ) -> dict[str, str | None]:
-    """Return what stands for a missing text in each column where the estimator takes a missing
-    text for something else than the empty one: a text that it answers alike, or None."""
+    """Return the text that stands for a missing one in each column of text.
+
+    It is a text to which the estimator gives the same answers, or None without one. A column in
+    which the empty text does so, or whose missing texts the estimator refuses, is left out.
+    """
     import pandas as pd
 
-    found: dict[str, str | None] = {}
+    texts: dict[str, str | None] = {}
     for name in (name for name, kind in kinds.items() if kind == "text"):
         missing = X.copy()
         absent = X[name][X[name].isna()]
@@ -331,11 +363,11 @@ def _missing_texts(
             except Exception:  # noqa: BLE001  (it refuses the empty text)
                 same = False
             if same:
-                found |= {} if text == "" else {name: text}
+                texts |= {} if text == "" else {name: text}
                 break
         else:
-            found[name] = None
-    return found
+            texts[name] = None
+    return texts
 
 
 def _same(a: Outputs, b: Outputs) -> bool:
@@ -350,63 +382,82 @@ def _same(a: Outputs, b: Outputs) -> bool:
     )
 
 
-def _as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
-    """Return what an estimator says of rows as they will be served.
+def _outputs_as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
+    """Return the outputs for rows as they are served.
 
     Raises:
-        ConfigError: if that is not what it says of them as they are given.
+        ConfigError: if they differ from the outputs for the rows as they are given.
     """
     import numpy as np
 
     remedy = "fill missing texts before it is fitted, or give them a text of their own"
     try:
-        found = Outputs(*edge_cases.outputs_of(served, rows))
+        outputs = Outputs(*edge_cases.outputs_of(served, rows))
     except Exception as error:  # an estimator may raise anything
         raise ConfigError(
-            f"it does not take these rows as they would be served, with missing texts empty "
-            f"({sentence(str(error))[:150]}); {remedy}",
-            where="estimator",
+            "it does not take these rows as they would be served, with missing texts empty and "
+            f"categories as text ({sentence(str(error))[:150]})",
+            location=_ESTIMATOR,
+            remedy=remedy + "; encode categories in a Pipeline",
         ) from error
-    other = np.flatnonzero(found.predicted != given.predicted)
-    if not len(other) and found.probabilities is not None and given.probabilities is not None:
-        apart = np.abs(found.probabilities - given.probabilities).max(axis=1)
-        other = np.flatnonzero(~(apart <= 1e-9))
-    if len(other):
+    differs = outputs.predicted != given.predicted
+    if outputs.probabilities is not None and given.probabilities is not None:
+        distance = np.abs(outputs.probabilities - given.probabilities).max(axis=1)
+        differs |= ~(distance <= 1e-9)
+    if differs.any():
         raise ConfigError(
-            f"it answers row {other[0] + 1} otherwise when it is given as it would be served, "
-            f"numbers as float64 and missing texts empty; {remedy}",
-            where="estimator",
+            f"it answers row {np.flatnonzero(differs)[0] + 1} otherwise when it is given as it "
+            "would be served, numbers as float64 and missing texts empty",
+            location=_ESTIMATOR,
+            remedy=remedy,
         )
-    return found
+    return outputs
+
+
+def _pickle(estimator: Any) -> bytes:
+    """Return the pickle of an estimator.
+
+    Raises:
+        ConfigError: if it holds what cannot be pickled, a lambda for example.
+    """
+    try:
+        return pickle_format.dump(estimator)
+    except Exception as error:  # an object may raise anything when it is pickled
+        raise ConfigError(
+            f"it cannot be pickled: {first_line(error)[:200]}",
+            location=_ESTIMATOR,
+            remedy="use functions of numpy and scipy.special in place of your own",
+        ) from error
 
 
 def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
     cases = edge_cases.make(served.estimator, rows, rows, kinds or None)
-    found = edge_cases.answer(served, cases)
+    answers = edge_cases.answer(served, cases)
     return parity.Edges(
-        rows=batch(served.mapped(found.rows)),
-        outputs=Outputs(*found.outputs),
-        kinds=found.kinds,
-        flaws=found.flaws,
-        columns=found.columns,
-        refused=found.refused,
-        made=found.made,
-        lowercase=found.lowercase,
+        rows=batch(served.mapped(answers.rows)),
+        outputs=Outputs(*answers.outputs),
+        kinds=answers.kinds,
+        flaws=answers.flaws,
+        columns=answers.columns,
+        refused=answers.refused,
+        made=answers.made,
+        lowercase=answers.lowercase,
     )
 
 
 def _description(
     rows: Batch,
     truth: NDArray[Any],
+    *,
     kinds: dict[str, Kind],
     features: list[str],
     target: Target,
     positive: Label | None,
 ) -> Description:
-    """Return what a recipe says of rows that were given: the digest of their values."""
+    """Return the description of the rows for a recipe, with the digest of their values."""
     content = pack("rows", rows, Outputs(truth.astype(str), None))
     digest = canonical.digest(
-        canonical.encode({name: canonical.digest(one) for name, one in content.items()})
+        canonical.encode({name: canonical.digest(data) for name, data in content.items()})
     )
     columns = [ColumnRole(name=name, role="feature", kind=kind) for name, kind in kinds.items()]
     dtype = "mixed" if "text" in kinds.values() else "float64"
@@ -425,11 +476,10 @@ def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
     steps = getattr(estimator, "steps", None)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if steps:
-        name = " → ".join(type(one).__name__ for _, one in steps)
-    return recipe.brought(
+        name = " → ".join(type(step).__name__ for _, step in steps)
+    return recipes.make_imported(
         ModelConfig(estimator=name, params={}),
         rows,
-        numeric_profile.NATIVE,
-        ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
+        imported_from=ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
         boosters=boosters_of(estimator),
     )

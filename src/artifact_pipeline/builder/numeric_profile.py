@@ -1,8 +1,8 @@
-"""The numeric profile: what is pinned before numpy loads, and whether it is in force.
+"""Numeric profiles: settings that make all machines of an architecture compute the same bits.
 
-Summation order decides a model's last bits, and it follows from the number of threads and from
-the widest instruction set that BLAS and numpy find. A profile holds both at a level that every
-current machine of an architecture has, so that they all give the same bits.
+The last bits of a model depend on the order of summation, which follows from the number of threads
+and from the widest instruction set that BLAS and numpy find. A profile pins both, before numpy
+loads, to a level that every current machine of the architecture supports.
 
 >>> environment("x86-64-v3", {"OMP_NUM_THREADS": "8", "PYTHONHASHSEED": "3", "HOME": "/h"})["HOME"]
 '/h'
@@ -20,24 +20,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from artifact_pipeline.errors import StoreError
+from artifact_pipeline.errors import Location, MissingDependency
 
 NATIVE = "native"
-"""Whatever this machine does: promises its bytes on this machine only."""
+"""The profile of an unknown BLAS or CPU: bytes are promised on the same machine only."""
 
 
 class Profile(NamedTuple):
-    """An instruction-set level, and the settings that hold OpenBLAS and numpy at it."""
+    """An instruction set level, and the settings that limit OpenBLAS and numpy to it."""
 
     machine: str
     needs: tuple[str, ...]
-    """What numpy must see in the CPU."""
+    """CPU features that numpy must detect."""
     kernel: str
-    """The value of OPENBLAS_CORETYPE; threadpoolctl gives it back as `architecture`."""
+    """The value of OPENBLAS_CORETYPE, which threadpoolctl reports as `architecture`."""
     disabled: tuple[str, ...]
-    """What numpy must leave unused (NPY_DISABLE_CPU_FEATURES)."""
+    """CPU features that numpy must not use (NPY_DISABLE_CPU_FEATURES)."""
     libm: str
-    """GLIBC_TUNABLES: glibc's exp and log give other last bits with FMA than without."""
+    """GLIBC_TUNABLES, since the last bits of glibc's exp and log differ with and without FMA."""
 
 
 PROFILES = {
@@ -63,7 +63,7 @@ PROFILES = {
         libm="",
     ),
 }
-"""From the best to the least; a machine holds the first whose needs it meets."""
+"""Best first; a machine has the first profile whose needs it meets."""
 
 _ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
@@ -71,7 +71,7 @@ _ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
 }
-# What a user has set for other programs would decide bits here.
+# Variables that users set for other programs, and that would decide bits here.
 _DROPPED = (
     *("OPENBLAS_", "GOTO_", "OMP_", "GOMP_", "KMP_", "MKL_", "NPY_", "SKLEARN_", "PYTHON"),
     "GLIBC_TUNABLES",
@@ -80,17 +80,22 @@ _KEPT = ("PYTHONPATH", "PYTHONHOME")
 
 
 _PACKAGES = Path(__file__).resolve().parents[2]
-"""The folder that this very package is imported from."""
+"""The folder that this package is imported from."""
 
 
 def machine() -> str:
-    """Return the architecture, by one name on every system: `x86_64`, `arm64`."""
+    """Return the architecture under the same name on every system: `x86_64`, `arm64`."""
     name = platform.machine().lower()
     return {"amd64": "x86_64", "aarch64": "arm64"}.get(name, name)
 
 
 def environment(profile: str, outer: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a process that computes under `profile`."""
+    """Return the environment of a process that computes under a profile.
+
+    Args:
+        profile: The profile.
+        outer: The environment of this process.
+    """
     kept = {k: v for k, v in outer.items() if k in _KEPT or not k.startswith(_DROPPED)}
     pinned = {**_ONE_THREAD, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     if profile in PROFILES:
@@ -102,31 +107,31 @@ def environment(profile: str, outer: Mapping[str, str]) -> dict[str, str]:
 
 
 def detect_profile() -> str:
-    """Return the best profile that this machine can hold, by numpy's own view of its CPU.
+    """Return the best profile that this machine supports, by the CPU features that numpy detects.
 
-    A child process looks: the system's file is wrong under emulation, and a BLAS kernel that
-    the CPU lacks is a crash, so no profile is in force while it does.
+    A child process without a profile detects them, since a BLAS kernel that the CPU does not
+    support would crash. /proc/cpuinfo would be wrong under emulation.
 
     Raises:
-        StoreError: if the child cannot run.
+        MissingDependency: If numpy does not load in the child process.
     """
-    return select_profile(_seen_by_child(NATIVE))
+    return select_profile(_inspect_child(NATIVE))
 
 
 def holds(profile: str) -> bool:
-    """Return whether this machine holds a profile, whatever this process was told to do.
+    """Return whether this machine supports a profile, whatever the environment of this process is.
 
     Raises:
-        StoreError: if the child that looks cannot run.
+        MissingDependency: If numpy does not load in the child process.
     """
-    return in_force(profile, _seen_by_child(profile))
+    return in_force(profile, _inspect_child(profile))
 
 
-def _seen_by_child(profile: str) -> dict[str, Any]:
-    """Return what `inspect_process` finds in a child process under a profile and nothing else.
+def _inspect_child(profile: str) -> dict[str, Any]:
+    """Return `inspect_process()` of a child process under a profile.
 
-    It reads no environment of Python's and no `sitecustomize`: a setting that one process happens
-    to have would be taken for the machine's.
+    The child ignores Python's environment variables and `sitecustomize`, so that a setting of
+    this process is not mistaken for a property of the machine.
     """
     import subprocess
 
@@ -137,36 +142,39 @@ def _seen_by_child(profile: str) -> dict[str, Any]:
         "import scipy.linalg; print(json.dumps(inspect_process()))"
     )
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", "-S", "-c", code],
             env=environment(profile, os.environ),
             capture_output=True,
             check=True,
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", b"") or str(error).encode()
-        last = said.decode(errors="replace").strip().splitlines()[-1:]
-        raise StoreError(
-            f"numpy does not load: {' '.join(last)}; pip install -r requirements.txt",
-            where=sys.executable,
+        output = getattr(error, "stderr", b"") or str(error).encode()
+        reason = " ".join(output.decode(errors="replace").strip().splitlines()[-1:])
+        raise MissingDependency(
+            f"numpy does not load: {reason}",
+            location=Location(sys.executable),
+            remedy="pip install -r requirements.txt",
         ) from error
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    inspection: dict[str, Any] = json.loads(process.stdout)
+    return inspection
 
 
-def select_profile(found: dict[str, Any]) -> str:
-    """Return the profile for what `seen` saw on a machine."""
-    if {library["internal_api"] for library in found["blas"]} != {"openblas"}:
+def select_profile(inspection: dict[str, Any]) -> str:
+    """Return the best profile for a machine, by `inspect_process()` without a profile."""
+    if {library["internal_api"] for library in inspection["blas"]} != {"openblas"}:
         return NATIVE
+    detected = set(inspection["features"])
     for name, profile in PROFILES.items():
-        if profile.machine == found["machine"] and set(profile.needs) <= set(found["features"]):
+        needs = set(profile.needs)
+        if profile.machine == inspection["machine"] and needs <= detected:
             return name
     return NATIVE
 
 
 def inspect_process() -> dict[str, Any]:
-    """Return what decides bits in this very process: CPU features in use, BLAS, threads."""
-    import numpy  # noqa: F401  (loads the BLAS that threadpoolctl looks for)
+    """Return what decides the bits of this process: CPU features in use, BLAS and threads."""
+    import numpy  # noqa: F401  (loads the BLAS that threadpoolctl inspects)
     import threadpoolctl
     from numpy._core._multiarray_umath import __cpu_features__ as features
 
@@ -180,46 +188,46 @@ def inspect_process() -> dict[str, Any]:
     }
 
 
-def in_force(profile: str, found: dict[str, Any]) -> bool:
-    """Return whether what `seen` saw is what `profile` asks for."""
+def in_force(profile: str, inspection: dict[str, Any]) -> bool:
+    """Return whether a process computes under a profile, by its `inspect_process()`."""
     if profile not in PROFILES:
         return False
     wanted = PROFILES[profile]
-    pools = found["blas"]
+    pools, features = inspection["blas"], set(inspection["features"])
     return (
-        found["machine"] == wanted.machine
-        and set(wanted.needs) <= set(found["features"])
-        and not set(wanted.disabled) & set(found["features"])
+        inspection["machine"] == wanted.machine
+        and set(wanted.needs) <= features
+        and not set(wanted.disabled) & features
         and bool(pools)
         and all(pool["architecture"] == wanted.kernel for pool in pools)
         and all(pool["num_threads"] == 1 for pool in pools)
-        and all(threads == 1 for threads in found["openmp_threads"])
+        and all(threads == 1 for threads in inspection["openmp_threads"])
     )
 
 
-def amiss(profile: str, found: dict[str, Any]) -> str:
-    """Return, in a sentence, where what `seen` saw is not what `profile` asks for."""
-    wanted, pools = PROFILES[profile], found["blas"]
+def amiss(profile: str, inspection: dict[str, Any]) -> str:
+    """Return how a process deviates from a profile, by its `inspect_process()`."""
+    wanted, pools = PROFILES[profile], inspection["blas"]
     if not pools:
-        return "numpy and scipy have no BLAS that can be looked at"
+        return "the BLAS of numpy and scipy cannot be inspected"
     for pool in pools:
         if pool["num_threads"] != 1:
-            return f"BLAS has {pool['num_threads']} threads in place of 1"
+            return f"BLAS has {pool['num_threads']} threads instead of 1"
         if pool["architecture"] != wanted.kernel:
-            return f"BLAS computes for {pool['architecture']} in place of {wanted.kernel}"
-    for threads in found["openmp_threads"]:
+            return f"BLAS computes for {pool['architecture']} instead of {wanted.kernel}"
+    for threads in inspection["openmp_threads"]:
         if threads != 1:
-            return f"OpenMP has {threads} threads in place of 1"
-    return "numpy uses other instructions of the CPU"
+            return f"OpenMP has {threads} threads instead of 1"
+    return "numpy uses other CPU instructions"
 
 
 def import_path() -> str:
-    """Return the PYTHONPATH under which a child imports this very package."""
+    """Return the PYTHONPATH with which a child process imports this package."""
     return os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH", "")]))
 
 
 def cpu_model() -> str:
-    """Return the CPU's name as the system gives it, or the architecture where it gives none."""
+    """Return the CPU's name from the system, or the architecture if there is none."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
             head = file.read(4096)

@@ -1,4 +1,6 @@
-"""What decides a model's bytes, and nothing else; its digest is the cache key.
+"""The recipe: everything that decides a model's bytes, and nothing else.
+
+Its digest is the key under which the artifact is stored.
 
 >>> from artifact_pipeline.builder.artifact.describe import title
 >>> from artifact_pipeline.builder.config.resolved import BundledData
@@ -14,13 +16,14 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from artifact_pipeline.builder import canonical, numeric_profile
 from artifact_pipeline.builder.canonical import Digest
@@ -32,7 +35,7 @@ from artifact_pipeline.builder.config.resolved import (
 )
 from artifact_pipeline.builder.config.schema import Method
 from artifact_pipeline.builder.data import dataset
-from artifact_pipeline.builder.environment import OF_TABLES, PACKAGES, _libc, versions
+from artifact_pipeline.builder.environment import PACKAGES, TABLE_PACKAGES, libc, versions
 
 _ROOT = Path(__file__).resolve().parent
 
@@ -40,7 +43,7 @@ _ROOT = Path(__file__).resolve().parent
 class SplitRecipe(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
-    """How the rows are parted."""
+    """The split into training and held-out rows."""
 
     method: Literal[Method, "given"]
     """`given`: all rows are held out, since the model was fitted elsewhere."""
@@ -50,28 +53,29 @@ class SplitRecipe(
     stratify: bool | None = None
 
     def settings(self) -> str:
-        """Return the settings as a line says them."""
-        known = {
+        """Return the settings on one line."""
+        if self.method == "given":
+            return "none, all rows are held out"
+        by = [] if self.method == "random" else [f"by {self.method}, column {self.column}"]
+        settings = {
             "test_size": self.test_size,
             "random_state": self.random_state,
             "stratify": self.stratify,
         }
-        said = [f"{k} {json.dumps(v)}" for k, v in known.items() if v is not None]
-        if self.method == "given":
-            return "none: the rows were given to measure it"
-        how = [] if self.method == "random" else [f"by the {self.method} in {self.column}"]
-        return ", ".join(how + said)
+        pairs = [f"{name} {json.dumps(value)}" for name, value in settings.items()
+                 if value is not None]  # fmt: skip
+        return ", ".join(by + pairs)
 
 
 class Numerics(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The numeric profile, and the CPU that it is bound to where it is `native`."""
+    """The numeric profile, and the CPU model if the profile is `native`."""
 
     profile: str
     cpu: str | None = None
 
 
-class Platform(Struct, frozen=True, forbid_unknown_fields=True):
-    """The kind of machine, and Python's minor version."""
+class Platform(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The system, architecture and C library, and Python's minor version."""
 
     libc: str
     machine: str
@@ -80,89 +84,105 @@ class Platform(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ImportedFrom(Struct, frozen=True, forbid_unknown_fields=True):
-    """How a model came here that was not trained here: what sealed it, and its pickle's digest."""
+    """The origin of a model that was fitted elsewhere."""
 
     by: str
+    """The package and release that imported it."""
     pickle: Digest
 
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """All that decides a model's bytes."""
+    """Everything that decides a model's bytes."""
 
     recipe_version: Literal[1]
     code: Digest
-    """Of this package's own sources that compute."""
+    """See `code_digest`."""
     data: dataset.Description
     model: ModelConfig
     numerics: Numerics
     packages: dict[str, str]
+    """Versions by package."""
     platform: Platform
     split: SplitRecipe
     search: Search | None = None
     evaluation: EvaluationConfig | None = None
     brought: ImportedFrom | None = None
+    """For a model that was fitted elsewhere."""
 
 
 def make(
-    model: ModelConfig, full: ResolvedConfig, rows: dataset.Description, profile: str
+    model: ModelConfig, config: ResolvedConfig, rows: dataset.Description, profile: str
 ) -> Recipe:
     """Return the recipe of a config on this machine.
 
-    `model` is the config's own in full form (see `assembly.resolve`), `rows` what its data are.
+    Args:
+        model: The config's model in full form; see `construction.resolve`.
+        config: The config.
+        rows: Its rows.
+        profile: The numeric profile.
+
+    Raises:
+        MissingDependency: If a package that computes is not installed.
     """
-    split, random = full.split, full.split.method == "random"
-    how = SplitRecipe(
-        method=split.method,
-        random_state=split.random_state,
-        column=split.column,
-        test_size=None if split.method == "column" else split.test_size,
-        stratify=dataset.is_stratified(split, rows.schema.target) if random else None,
+    method, test_size = config.split.method, config.split.test_size
+    stratify = dataset.is_stratified(config.split, rows.schema.target)
+    split = SplitRecipe(
+        method=method,
+        random_state=config.split.random_state,
+        column=config.split.column,
+        test_size=None if method == "column" else test_size,
+        stratify=stratify if method == "random" else None,
     )
-    return msgspec.structs.replace(
-        _here(model, rows, profile, how), search=full.search, evaluation=full.evaluation
-    )
+    recipe = _on_this_machine(model, rows, profile=profile, split=split)
+    return replace(recipe, search=config.search, evaluation=config.evaluation)
 
 
-def brought(
+def make_imported(
     model: ModelConfig,
     rows: dataset.Description,
-    profile: str,
-    how: ImportedFrom,
     *,
+    imported_from: ImportedFrom,
     boosters: Iterable[str] = (),
 ) -> Recipe:
-    """Return the recipe of a model that was fitted elsewhere, and measured on rows here.
+    """Return the recipe of a model that was fitted elsewhere.
 
-    `boosters` are the packages beside scikit-learn that its estimators are from.
+    Args:
+        model: The names of its estimators.
+        rows: The rows that it is measured on.
+        imported_from: Its origin.
+        boosters: The packages besides scikit-learn that its estimators come from.
+
+    Raises:
+        MissingDependency: If a package that computes is not installed.
     """
-    found = msgspec.structs.replace(
-        _here(model, rows, profile, SplitRecipe(method="given")), brought=how
-    )
-    packages = {**found.packages, **versions(boosters)}
-    return msgspec.structs.replace(found, packages=packages)
+    split = SplitRecipe(method="given")
+    recipe = _on_this_machine(model, rows, profile=numeric_profile.NATIVE, split=split)
+    packages = {**recipe.packages, **versions(boosters)}
+    return replace(recipe, brought=imported_from, packages=packages)
 
 
-def _here(model: ModelConfig, rows: dataset.Description, profile: str, how: SplitRecipe) -> Recipe:
-    named = msgspec.json.encode(model).decode()
-    packages = {*PACKAGES, *re.findall(r'"estimator":"(lightgbm|xgboost)\.', named)}
+def _on_this_machine(
+    model: ModelConfig, rows: dataset.Description, *, profile: str, split: SplitRecipe
+) -> Recipe:
+    text = msgspec.json.encode(model).decode()
+    packages = {*PACKAGES, *re.findall(r'"estimator":"(lightgbm|xgboost)\.', text)}
     if rows.dataset is None:
-        packages.update(OF_TABLES)
+        packages.update(TABLE_PACKAGES)
+    is_native = profile == numeric_profile.NATIVE
     return Recipe(
         recipe_version=1,
         code=code_digest(),
         data=rows,
         model=model,
-        numerics=Numerics(
-            profile, numeric_profile.cpu_model() if profile == numeric_profile.NATIVE else None
-        ),
+        numerics=Numerics(profile, numeric_profile.cpu_model() if is_native else None),
         packages=versions(packages),
         platform=Platform(
-            libc=_libc(),
+            libc=libc(),
             machine=numeric_profile.machine(),
             python=f"{sys.version_info[0]}.{sys.version_info[1]}",
             system=platform.system(),
         ),
-        split=how,
+        split=split,
     )
 
 
@@ -171,19 +191,9 @@ def digest(recipe: Recipe) -> Digest:
     return canonical.digest(canonical.encode(msgspec.to_builtins(recipe)))
 
 
-def _under(chosen: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the parameters of one step; under "" the estimator that takes its place."""
-    found = {
-        key.removeprefix(f"{name}__"): value
-        for key, value in chosen.items()
-        if key.startswith(f"{name}__")
-    }
-    return found | ({"": chosen[name]} if name in chosen else {})
-
-
 @cache
 def code_digest() -> Digest:
-    """Return the digest of the sources of `builder/`, whatever their line ends."""
+    """Return the digest of all sources of `builder/`, independent of their line ends."""
     lines = []
     for path in sorted(_ROOT.rglob("*.py"), key=lambda p: p.relative_to(_ROOT).as_posix()):
         source = path.read_bytes().replace(b"\r\n", b"\n")

@@ -1,4 +1,4 @@
-"""The commands, each a call of one function of the package and a way to show its answer."""
+"""The commands: each calls one function of the package and shows its result."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.loader import DEFAULT_PATH
 from artifact_pipeline.cli import github, options, output, render, trust
-from artifact_pipeline.cli.output import say, text
 from artifact_pipeline.cli.serve import serve
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.errors import CallError, Location
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(api.__version__, message="%(version)s")
 def group() -> None:
-    """A scikit-learn model as one JSON file in, a sealed artifact out.
+    """Train scikit-learn models from JSON configs into sealed artifacts.
 
-    ARTIFACT is a folder, an alias such as latest, or eight or more digits of a digest.
+    ARTIFACT is a folder, an alias such as latest, or the first eight or more hex digits of a
+    digest.
     """
 
 
 @group.command()
 @options.CONFIG
-@click.option("--tests", metavar="PATH", help="Run pytest there first; a failure stops the rest.")
+@click.option("--tests", metavar="PATH", help="Run pytest on this path first.")
 @options.GATES
 @options.FORCE
 @options.STORE
 @options.JSON
-def run(as_json: bool, **given: Any) -> None:
-    """Test, train, inference: the whole pipeline on CONFIG."""
-    _run(api.run, as_json, given)
+def run(as_json: bool, **arguments: Any) -> None:
+    """Run the pipeline of CONFIG: test, train, inference.
+
+    A job that fails stops those after it.
+    """
+    _run(api.run, as_json=as_json, arguments=arguments)
 
 
 @group.command()
@@ -44,14 +47,14 @@ def run(as_json: bool, **given: Any) -> None:
 @options.FORCE
 @options.STORE
 @options.JSON
-def train(as_json: bool, **given: Any) -> None:
+def train(as_json: bool, **arguments: Any) -> None:
     """Train the model of CONFIG into a sealed artifact."""
-    _run(api.train, as_json, given)
+    _run(api.train, as_json=as_json, arguments=arguments)
 
 
 @group.command()
 @click.argument("artifact")
-@click.option("--config", metavar="CONFIG", help="Judge the gates of this config.")
+@click.option("--config", metavar="CONFIG", help="Check the gates of this config.")
 @options.DATA
 @options.trust_options
 @options.STORE
@@ -62,21 +65,22 @@ def evaluate(
     data: str | None,
     store: str | None,
     as_json: bool,
-    **asked: Any,
+    **trusted: Any,
 ) -> None:
-    """Measure ARTIFACT anew on the held-out rows of its recipe."""
-    found = api.evaluate(artifact, config, data=data, **options.trust(asked, store))
-    missed = [verdict for verdict in found.gates if not verdict.passed]
-    if not (missed and as_json):  # then the error's document holds what was found
-        render.answer(found, as_json, render.evaluated)
+    """Measure ARTIFACT again on its held-out rows."""
+    result = api.evaluate(artifact, config, data=data, **options.trust(trusted, store))
+    missed = [verdict for verdict in result.gates if not verdict.passed]
+    if not (missed and as_json):  # otherwise the document of the error has the result
+        render.answer(result, render.evaluated, as_json=as_json)
     if missed:
-        raise api.GateMissed("; ".join(map(str, missed)), run=found, where="gate")
+        problem = "; ".join(map(str, missed))
+        raise api.GateMissed(problem, location=Location("gate"), run=result)
 
 
 @group.command()
 @click.argument("artifact")
 @click.argument("rows", required=False)
-@click.option("--output", metavar="FILE", help="Write a table: .csv, .parquet or .jsonl.")
+@click.option("--output", "path", metavar="FILE", help="Write a table: .csv, .parquet or .jsonl.")
 @options.DATA
 @options.trust_options
 @options.STORE
@@ -84,27 +88,28 @@ def evaluate(
 def infer(
     artifact: str,
     rows: str | None,
-    output: str | None,
+    path: str | None,
     data: str | None,
     store: str | None,
     as_json: bool,
-    **asked: Any,
+    **trusted: Any,
 ) -> None:
-    """Predict ROWS (a file; - for standard input), or the held-out rows.
+    """Predict the rows in the file ROWS, or the held-out rows.
 
-    ROWS are .csv, .json or .npy, and of a table .csv, .parquet or .jsonl.
+    ROWS is a .csv, .json or .npy file, or for a model of a table a .csv, .parquet or .jsonl file;
+    - reads standard input.
     """
-    where = "standard input" if rows == "-" else rows or ""
-    given = None if rows is None else _read(rows)
-    found = api.infer(artifact, given, where, data=data, **options.trust(asked, store))
-    for said in render.remarks(found):
-        say(said)
-    if output is not None:
-        api.write_predictions(found, output)
-    if as_json or output is None:
-        render.answer(found, as_json, render.predicted)
+    name = "standard input" if rows == "-" else rows or ""
+    content = None if rows is None else _read(rows)
+    result = api.infer(artifact, content, name=name, data=data, **options.trust(trusted, store))
+    for remark in render.remarks(result):
+        output.say(remark)
+    if path is not None:
+        api.write_predictions(result, path)
+    if as_json or path is None:
+        render.answer(result, render.predicted, as_json=as_json)
     else:
-        text(render.written(found, output))
+        output.text(render.written(result, path))
 
 
 @group.command()
@@ -112,30 +117,30 @@ def infer(
 @options.STORE
 @options.JSON
 def show(artifact: str, store: str | None, as_json: bool) -> None:
-    """Say what ARTIFACT is, what made it, and how good it is."""
-    render.answer(api.show(artifact, store=store), as_json, render.shown)
+    """Show the recipe, metrics, checks and history of ARTIFACT."""
+    render.answer(api.show(artifact, store=store), render.shown, as_json=as_json)
 
 
 @group.command()
 @click.argument("artifact")
-@click.option("--output", "path", metavar="FILE", help="Where to write it [default: report.html].")
+@click.option("--output", "path", metavar="FILE", default="report.html", show_default=True,
+              help="File to write.")  # fmt: skip
 @options.STORE
 @options.JSON
-def report(artifact: str, path: str | None, store: str | None, as_json: bool) -> None:
-    """Write the report of ARTIFACT as one HTML file that needs nothing else."""
-    place = path or "report.html"
-    digest = api.write_report(artifact, place, store=store)
+def report(artifact: str, path: str, store: str | None, as_json: bool) -> None:
+    """Write the report of ARTIFACT as one self-contained HTML file."""
+    digest = api.write_report(artifact, path, store=store)
     if as_json:
-        output.document({"digest": digest, "report": place})
+        output.document({"digest": digest, "report": path})
     else:
-        output.text(f"{place} shows {digest}")
+        output.text(f"wrote {path}: the report of {digest}")
 
 
 @group.command(name="list")
 @options.STORE
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
-    """List the artifacts and the runs of a store."""
+    """List the artifacts and runs of a store."""
     artifacts, runs = api.artifacts(store=store), api.runs(store=store)
     if as_json:
         output.document({"artifacts": artifacts, "runs": runs})
@@ -149,18 +154,20 @@ def list_(store: str | None, as_json: bool) -> None:
 @options.STORE
 @options.JSON
 def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
-    """Compare recipe and metrics of two artifacts."""
-    found = api.diff(a, b, store=store)
+    """Compare the recipes and metrics of two artifacts."""
+    differences = api.diff(a, b, store=store)
     if as_json:
-        output.document({"a": a, "b": b, "differences": found})
+        output.document({"a": a, "b": b, "differences": differences})
     else:
-        output.text(render.differences(found))
+        output.text(render.differences(differences))
 
 
 @group.command()
 @click.argument("artifact")
-@click.option("--strict", is_flag=True, help="Other bytes are a no, though they predict the same.")
-@click.option("--with-packages", is_flag=True, help="In a scratch environment of its packages.")
+@click.option("--strict", is_flag=True,
+              help="Fail unless every byte is identical, even if predictions match.")  # fmt: skip
+@click.option("--with-packages", is_flag=True,
+              help="Train in a scratch environment with the packages of the recipe.")  # fmt: skip
 @options.DATA
 @options.trust_options
 @options.STORE
@@ -172,49 +179,47 @@ def reproduce(
     data: str | None,
     store: str | None,
     as_json: bool,
-    **asked: Any,
+    **trusted: Any,
 ) -> None:
-    """Make ARTIFACT again from its recipe alone, and compare."""
-    found = api.reproduce(
-        artifact, with_packages=with_packages, data=data, **options.trust(asked, store)
+    """Train ARTIFACT again from its recipe and compare the two."""
+    result = api.reproduce(
+        artifact, with_packages=with_packages, data=data, **options.trust(trusted, store)
     )
-    refused = found.result == "differs" or (strict and found.result != "identical")
-    if not (refused and as_json):
-        render.answer(found, as_json, render.reproduced)
-    if refused:
-        raise api.ReproductionDiffers(
-            f"{found.result}: {found.digest} was not made again", run=found, where=artifact
-        )
+    failed = result.result == "differs" or (strict and result.result != "identical")
+    if not (failed and as_json):
+        render.answer(result, render.reproduced, as_json=as_json)
+    if failed:
+        problem = f"{result.result}: {result.digest} was not reproduced"
+        raise api.ReproductionDiffers(problem, location=Location(artifact), run=result)
 
 
 @group.command()
 @options.CONFIG
 @options.JSON
 def recipe(config: str, as_json: bool) -> None:
-    """Print the recipe that CONFIG comes to, and its digest, without training."""
-    from artifact_pipeline.builder.recipe import digest
-    from artifact_pipeline.pipeline.plan import plan
+    """Print the recipe of CONFIG and its digest, without training."""
+    from artifact_pipeline.pipeline.plan import planned
 
-    planned = plan(config)
-    if planned.trainer:
-        planned.trainer.close()
-    if planned.warning:
-        say(f"warning: {planned.warning}")
-    made = planned.recipe
-    github.outputs({"recipe-digest": digest(made)})
+    with planned(config) as (plan, _):
+        pass
+    if plan.warning:
+        output.say(f"warning: {plan.warning}")
+    github.outputs({"recipe-digest": plan.recipe_digest})
     if as_json:
-        output.document({"recipe": made, "recipe_digest": digest(made)})
+        output.document({"recipe": plan.recipe, "recipe_digest": plan.recipe_digest})
     else:
-        output.document(made)
-        output.text(f"recipe {digest(made)}")
+        output.document(plan.recipe)
+        output.text(f"recipe {plan.recipe_digest}")
 
 
 @group.command()
-@click.option("--pickle", "path", metavar="FILE", required=True, help="A fitted estimator.")
-@click.option("--digest", metavar="sha256:…", required=True, help="Of that file: it is opened.")
-@click.option("--data", metavar="PATH", required=True, help="The table to measure it on.")
-@click.option("--target", metavar="COLUMN", required=True, help="The column of the truth.")
-@click.option("--positive", metavar="LABEL", help="Of two labels the positive one.")
+@click.option("--pickle", "path", metavar="FILE", required=True, help="Pickled fitted estimator.")
+@click.option("--digest", metavar="sha256:…", required=True,
+              help="Digest of that file. Opening a pickle runs the code in it.")  # fmt: skip
+@click.option("--data", metavar="PATH", required=True, help="Table to measure the model on.")
+@click.option("--target", metavar="COLUMN", required=True,
+              help="Column with the true labels or numbers.")  # fmt: skip
+@click.option("--positive", metavar="LABEL", help="The positive one of two labels.")
 @options.STORE
 @options.JSON
 def seal(
@@ -227,64 +232,66 @@ def seal(
     as_json: bool,
 ) -> None:
     """Seal a scikit-learn estimator that was fitted elsewhere."""
-    of = {} if positive is None else {"positive": positive}
-    found = api.seal_pickle(path, digest, data, target, store=store, **of)
-    render.answer(found, as_json, render.sealed)
+    result = api.seal_pickle(path, digest, data=data, target=target, positive=positive, store=store)
+    render.answer(result, render.sealed, as_json=as_json)
 
 
 @group.command()
 @click.argument("data")
-@click.option("--target", metavar="COLUMN", required=True, help="The column to predict.")
-@click.option(
-    "--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True, help="The config."
-)
+@click.option("--target", metavar="COLUMN", required=True, help="Column to predict.")
+@click.option("--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True,
+              help="Config to write.")  # fmt: skip
 @options.JSON
 def init(data: str, target: str, path: str, as_json: bool) -> None:
-    """Write a config for the table DATA that was looked at, and say why it is what it is."""
-    place = Path(path).parent
-    found = api.draft(data, target, place)
-    place.mkdir(parents=True, exist_ok=True)
-    api.write_config(found, path)
+    """Draft a config for the table DATA and explain each choice."""
+    folder = Path(path).parent
+    draft = api.draft(data, target, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    api.write_config(draft, path)
     if as_json:
-        output.document({"config": path, "choices": found.choices})
+        output.document({"config": path, "choices": draft.choices})
     else:
-        output.text(render.drafted(found, path))
+        output.text(render.drafted(draft, path))
 
 
 @group.command()
-@click.option("--json", "as_json", is_flag=True, help="The same: a schema is JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Accepted; a schema is JSON anyway.")
 def schema(as_json: bool) -> None:
-    """Print the JSON Schema of a config."""
+    """Print the JSON Schema of configs."""
     output.document(api.schema())
 
 
-def _run(job: Callable[..., api.Run], as_json: bool, given: dict[str, Any]) -> None:
-    """Run the jobs, showing each, and show what came of it, though a gate was missed."""
+def _run(pipeline: Callable[..., api.Run], *, as_json: bool, arguments: dict[str, Any]) -> None:
+    """Run the jobs, show each, and show the result, also if a gate was missed."""
     progress = output.Progress(sys.stderr if as_json else sys.stdout)
+    config = arguments.pop("config")
     try:
-        made = job(given.pop("config"), listener=progress, **given)
+        result = pipeline(config, listener=progress, **arguments)
     except api.GateMissed as missed:
-        github.tell(missed.run)
+        github.publish(missed.run)
         if not as_json:
-            render.answer(missed.run, as_json, render.ran)
+            output.text(render.ran(missed.run))
         raise
-    github.tell(made)
-    for warning in made.warnings:
+    github.publish(result)
+    for warning in result.warnings:
         output.say(f"warning: {warning}")
-    render.answer(made, as_json, render.ran)
+    render.answer(result, render.ran, as_json=as_json)
 
 
 def _read(rows: str) -> bytes:
     if rows == "-" and sys.stdin is None:
-        raise CallError("rows cannot be read: it is closed", where="standard input")
+        problem = "rows cannot be read: it is closed"
+        raise CallError(problem, location=Location("standard input"))
     if rows == "-":
         return sys.stdin.buffer.read()
     try:
         return Path(rows).read_bytes()
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise CallError(f"rows cannot be read: {said}", where=rows) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CallError(f"rows cannot be read: {reason}", location=Location(rows)) from error
 
 
 for command in (serve, trust.verify, trust.sign, trust.trust, trust.promote, trust.doctor):
     group.add_command(command)
+for command in (group, *group.commands.values()):
+    command.params.append(options.verbose_option())

@@ -1,6 +1,6 @@
-"""What GitHub Actions reads of a run: the job's summary, the step's outputs, annotations.
+"""The files and lines that GitHub Actions reads: job summary, step outputs, annotations.
 
-Each is written where the runner's own variable says; outside of a workflow, nothing is.
+The runner's environment variables name the files; outside of a workflow nothing is written.
 """
 
 from __future__ import annotations
@@ -13,33 +13,32 @@ from typing import TYPE_CHECKING
 import click
 
 from artifact_pipeline.builder.escapes import write_out
-from artifact_pipeline.errors import ConfigError, GateMissed, PipelineError, StoreError
+from artifact_pipeline.errors import ConfigError, GateMissed, Location, PipelineError, StoreError
 
 if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Run
 
 _DIGEST = r"sha256:[0-9a-f]{64}"
+_PATH = r"[^\x00-\x1f\x7f]{1,4096}"
 _OUTPUTS = {
     "digest": _DIGEST,
     "recipe-digest": _DIGEST,
-    "artifact-path": r"[^\x00-\x1f\x7f]{1,4096}",
-    "report-path": r"[^\x00-\x1f\x7f]{1,4096}",
-    "record-path": r"[^\x00-\x1f\x7f]{1,4096}",
+    "artifact-path": _PATH,
+    "report-path": _PATH,
+    "record-path": _PATH,
     "accuracy": r"[0-9.e-]{1,24}",
     "cached": r"true|false",
 }
-"""The outputs, each with the pattern that its value must have."""
+"""The outputs, and the pattern that each value must match."""
 
 
-def tell(run: Run) -> None:
-    """Append a run to the job's summary and to the step's outputs, where a workflow asks."""
+def publish(run: Run) -> None:
+    """Append a run to the job summary and to the step outputs, inside a workflow."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         from artifact_pipeline.cli import job_summary
         from artifact_pipeline.verification.verify import verify
 
-        previous = (run.previous.digest, run.previous.metrics) if run.previous else None
-        found = verify(run.artifact, run.digest)
-        _append(path, job_summary.write(found, run.gates, previous, run.cached))
+        _append(path, job_summary.write(verify(run.artifact, run.digest), run))
     outputs(
         {
             "digest": run.digest,
@@ -55,10 +54,10 @@ def tell(run: Run) -> None:
 
 
 def outputs(values: dict[str, str]) -> None:
-    """Append outputs of the step, each checked against its pattern, where a workflow asks.
+    """Append step outputs, inside a workflow.
 
     Raises:
-        StoreError: for a value that could be read as another output.
+        StoreError: If a value does not match its pattern: it could be read as another output.
     """
     path = os.environ.get("GITHUB_OUTPUT")
     if not path:
@@ -66,34 +65,38 @@ def outputs(values: dict[str, str]) -> None:
     for name, value in values.items():
         if not re.fullmatch(_OUTPUTS[name], value):
             raise StoreError(
-                f"its value {ascii(value)[:80]} is not written", where=f"output {name}"
+                f"its value {ascii(value)[:80]} is not written", location=Location(f"output {name}")
             )
     _append(path, "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
 def annotate(error: PipelineError) -> None:
-    """Print the workflow command that shows an error at its file and line, in a workflow."""
+    """Print the workflow command that shows an error at its file and line, inside a workflow."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return
     message = error.message
     properties = {"title": f"artifact-pipeline: {error.kind}"}
-    if isinstance(error, ConfigError) and error.where:
-        file, _, key = error.where.partition(": ")
-        message = f"{key}: {message}" if key else message
-        if Path(file).is_file():
-            properties |= {"file": file, "line": str(_line(file, key, error.message))}
+    if isinstance(error, ConfigError) and (location := error.location) is not None:
+        message = f"{location.key}: {message}" if location.key else message
+        if location.file is not None and Path(location.file).is_file():
+            properties |= {
+                "file": location.file,
+                "line": str(_line(location.file, location, error.problem)),
+            }
     elif isinstance(error, GateMissed):
         properties["title"] = "artifact-pipeline: gate missed"
-    told = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
-    click.echo(f"::error {told}::{_escape(message)}", err=True)
+    quoted = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
+    click.echo(f"::error {quoted}::{_escape(message)}", err=True)
 
 
-def _line(file: str, key: str, message: str) -> int:
+def _line(file: str, location: Location, problem: str) -> int:
     from artifact_pipeline.builder.config.messages import line_of
 
-    if found := re.search(r"\bline (\d+) column \d+", message):
-        return int(found[1])
-    return line_of(Path(file).read_text("utf-8", "replace"), key) if key else 1
+    if match := re.search(r"\bline (\d+) column \d+", problem):
+        return int(match[1])
+    if location.line is not None or location.key is None:
+        return location.line or 1
+    return line_of(Path(file).read_text("utf-8", "replace"), location.key)
 
 
 def _append(path: str, text: str) -> None:

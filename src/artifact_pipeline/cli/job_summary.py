@@ -1,4 +1,4 @@
-"""The Markdown that a job of GitHub Actions shows: metrics, gates, the change, the confusion."""
+"""The Markdown summary of a job in GitHub Actions: metrics, changes, gates, confusion table."""
 
 from __future__ import annotations
 
@@ -6,49 +6,27 @@ from collections.abc import Iterable, Sequence
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
-from artifact_pipeline.builder.artifact.manifest import Metrics
-from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.metric_table import BY_NAME, heading
 from artifact_pipeline.pipeline.gates import Verdict
+from artifact_pipeline.pipeline.record import Run
 from artifact_pipeline.verification.verify import Verified
 
 
-def write(
-    artifact: Verified,
-    gates: Sequence[Verdict],
-    previous: tuple[Digest, Metrics] | None,
-    cached: bool,
-) -> str:
-    """Return the summary of a run; `previous` is the artifact to compare held-out metrics with."""
+def write(artifact: Verified, run: Run) -> str:
+    """Return the summary of a run that made or found `artifact`."""
     manifest = artifact.manifest
-    made = manifest.recipe
-    metrics, train = manifest.metrics, manifest.metrics.train or {}
-    before = previous[1].test if previous else {}
-    head = ["metric", "training rows", "held-out rows"]
-    if previous:
-        head.append(f"change from {previous[0][7:19]}")
-    rows = []
-    for name in dict.fromkeys([*BY_NAME, *metrics.test]):
-        if name in metrics.test:
-            row = [
-                heading(name),
-                f"{train[name]:.4f}" if name in train else "",
-                f"{metrics.test[name]:.4f}",
-            ]
-            if previous:
-                row.append(f"{metrics.test[name] - before[name]:+.4f}" if name in before else "")
-            rows.append(row)
-    seen = artifact.evaluation()
-    names = [one.name for one in seen.per_class]
-    confusion = [[name, *map(str, row)] for name, row in zip(names, seen.confusion, strict=True)]
-    confusion += [[one.name, *map(str, one.predicted)] for one in seen.unlearned or []]
+    recipe = manifest.recipe
+    report = artifact.evaluation()
+    names = [scores.name for scores in report.per_class]
+    confusion = [[name, *map(str, row)] for name, row in zip(names, report.confusion, strict=True)]
+    confusion += [[row.name, *map(str, row.predicted)] for row in report.unlearned or []]
     parts = [
-        f"## {plain(describe.title(made))} on {plain(made.data.title)}",
-        "Nothing was trained: the artifact of this recipe was there, and verified."
-        if cached
+        f"## {plain(describe.title(recipe))} on {plain(recipe.data.title)}",
+        "Nothing was trained: the store has the artifact of this recipe, and it verifies."
+        if run.cached
         else f"Trained on {manifest.split.rows.train} rows.",
-        _table(head, rows),
-        _gates(gates),
+        _metrics(run),
+        _gates(run.gates),
         f"<details><summary>Confusion on the {manifest.split.rows.test} held-out rows</summary>\n\n"
         f"{_table(['true, predicted', *names], confusion)}\n\n</details>"
         if names
@@ -59,6 +37,23 @@ def write(
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _metrics(run: Run) -> str:
+    train, test = run.metrics.train or {}, run.metrics.test
+    before = run.previous.metrics.test if run.previous else {}
+    head = ["metric", "training rows", "held-out rows"]
+    if run.previous:
+        head.append(f"change from {run.previous.digest[7:19]}")
+    rows = []
+    for name in dict.fromkeys([*BY_NAME, *test]):
+        if name in test:
+            trained = f"{train[name]:.4f}" if name in train else ""
+            row = [heading(name), trained, f"{test[name]:.4f}"]
+            if run.previous:
+                row.append(f"{test[name] - before[name]:+.4f}" if name in before else "")
+            rows.append(row)
+    return _table(head, rows)
 
 
 def _gates(gates: Sequence[Verdict]) -> str:

@@ -1,4 +1,4 @@
-"""The options that more than one command takes, and what those that name a signer come to."""
+"""Options that several commands share, and the signer that some of them name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.loader import DEFAULT_PATH
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.cli import output
+from artifact_pipeline.errors import CallError, Location
+from artifact_pipeline.log import VERBOSE_ENV_VAR
+from artifact_pipeline.store.folder import STORE_ENV_VAR
 
 Command: TypeAlias = Callable[..., None]
 
@@ -17,40 +20,67 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON docu
 STORE = click.option(
     "--store",
     metavar="FOLDER",
-    help="Where artifacts and run records lie [default: $ARTIFACT_PIPELINE_STORE or artifacts].",
+    help=f"Folder of artifacts and run records [default: ${STORE_ENV_VAR} or artifacts].",
 )
 CONFIG = click.argument("config", default=DEFAULT_PATH)
-GATES = click.option("--gates", metavar="JSON", help="Gates in the place of the config's.")
-FORCE = click.option("--force", is_flag=True, help="Train a known recipe again, and compare.")
-DATA = click.option("--data", metavar="PATH", help="Where the table lies that it was made from.")
+GATES = click.option("--gates", metavar="JSON", help="Gates that replace those of the config.")
+FORCE = click.option(
+    "--force", is_flag=True, help="Train even if the store has the artifact, and compare the two."
+)
+DATA = click.option("--data", metavar="PATH", help="Where the artifact's table is now.")
 ROOTS = click.option(
-    "--certificate-chain", metavar="FILE", multiple=True, help="Certificates up to a root."
+    "--certificate-chain",
+    metavar="FILE",
+    multiple=True,
+    help="Certificates up to a trusted root; repeatable.",
 )
 
 _SIGNER = (
-    click.option("--public-key", metavar="FILE", help="Who must have signed it, by their key."),
+    click.option("--public-key", metavar="FILE", help="Public key that must verify the signature."),
     ROOTS,
-    click.option("--identity", metavar="NAME", help="Who must have, by their name at Sigstore."),
-    click.option("--oidc-issuer", metavar="URL", help="Who gave them that name."),
+    click.option("--identity", metavar="NAME", help="Sigstore identity that must have signed."),
+    click.option("--oidc-issuer", metavar="URL", help="Issuer of the Sigstore identity."),
 )
 _TRUST = (
-    click.option("--digest", metavar="sha256:…", help="Pin the artifact to its digest."),
+    click.option("--digest", metavar="sha256:…", help="Digest that the artifact must have."),
     *_SIGNER,
-    click.option("--require-signature", is_flag=True, help="Fail unless a signer is named."),
+    click.option(
+        "--require-signature",
+        is_flag=True,
+        help="Fail unless the options or the store name a required signer.",
+    ),
 )
+
+
+def verbose_option() -> click.Option:
+    """Return the option `--verbose`, which every command has."""
+
+    def callback(_: click.Context, __: click.Parameter, verbose: bool) -> None:
+        if verbose:
+            output.be_verbose()
+
+    return click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=callback,
+        help=f"Show steps, timings and tracebacks; ${VERBOSE_ENV_VAR}=1 does the same.",
+    )
 
 
 def signer_options(command: Command) -> Command:
-    """Add the options that name a signer; `signer` takes what they give."""
+    """Add the options that name a signer; `signer` takes their values."""
     return _add(_SIGNER, command)
 
 
 def trust_options(command: Command) -> Command:
-    """Add the options that say which artifact may be opened; `trust` takes what they give."""
+    """Add the options that restrict which artifact is opened; `trust` takes their values."""
     return _add(_TRUST, command)
 
 
 def signer(
+    *,
     public_key: str | None,
     certificate_chain: tuple[str, ...],
     identity: str | None,
@@ -59,10 +89,11 @@ def signer(
     """Return the signer that the options name, or None.
 
     Raises:
-        CallError: if they name more than one, or one by half.
+        CallError: If they name several signers, or one incompletely.
     """
+    location = Location("the signer")
     if sum([bool(public_key), bool(certificate_chain), bool(identity or oidc_issuer)]) > 1:
-        raise CallError("expected one: a key, or roots, or an identity", where="the signer")
+        raise CallError("expected one of a key, certificates and an identity", location=location)
     if public_key:
         return api.public_key(public_key)
     if certificate_chain:
@@ -70,28 +101,30 @@ def signer(
     if identity and oidc_issuer:
         return api.Identity(identity, oidc_issuer)
     if identity or oidc_issuer:
-        raise CallError("expected both --identity and --oidc-issuer", where="the signer")
+        raise CallError("expected both --identity and --oidc-issuer", location=location)
     return None
 
 
-def trust(asked: dict[str, Any], store: str | None) -> dict[str, Any]:
+def trust(options: dict[str, Any], store: str | None) -> dict[str, Any]:
     """Return the options as arguments of the functions that open an artifact.
 
     Raises:
-        CallError: as `signer`, and if a signature is required of nobody.
+        CallError: As `signer`, or if a signature is required but no signer is named.
     """
-    digest, required = asked.pop("digest"), asked.pop("require_signature")
-    signed_by, policy = signer(**asked), api.signer_of(store)
+    options = dict(options)
+    digest, required = options.pop("digest"), options.pop("require_signature")
+    signed_by, policy = signer(**options), api.signer_of(store)
     if required and signed_by is None and policy is None:
         raise CallError(
-            "by whom? Name a signer (--public-key, --certificate-chain or --identity), or let the "
-            "store ask for one: artifact-pipeline trust",
-            where="--require-signature",
+            "no signer is named",
+            location=Location("--require-signature"),
+            remedy="add --public-key, --certificate-chain or --identity, or set the signer of the "
+            "store: artifact-pipeline trust",
         )
     if signed_by is None and policy is not None:
         from artifact_pipeline.store.policy import is_set_here
 
-        # For as long as the command runs, even if the file is removed.
+        # Holds while the command runs, even if the policy's file is removed meanwhile.
         signed_by = policy if is_set_here([policy], None, store=store) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}
 

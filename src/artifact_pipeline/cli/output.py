@@ -1,4 +1,4 @@
-"""How output reaches a person or a program: plain in pipes, coloured on a terminal, one JSON."""
+"""Output for people and programs: plain in pipes, coloured on a terminal, or one JSON document."""
 
 from __future__ import annotations
 
@@ -16,50 +16,83 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from artifact_pipeline.builder.escapes import write_out, write_out_json
-from artifact_pipeline.errors import CheckFailed, PipelineError, StoreError, VerificationError
+from artifact_pipeline.errors import (
+    CheckFailed,
+    Location,
+    PipelineError,
+    StoreError,
+    VerificationError,
+)
+from artifact_pipeline.log import VERBOSE_ENV_VAR, is_verbose
 
 if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Job
 
-# What GitHub's runner would take for a command, where a user's text begins a line of the log.
+# GitHub's runner takes a line of the log that begins like this for a command.
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
 
-def set_up() -> None:
-    """Let no character be unprintable: a terminal without it gets a question mark.
+_STANDARD_OUTPUT = Location("standard output")
 
-    A standard stream that is closed becomes /dev/null for what is opened or started from here on:
-    a file under its descriptor would be written as output is.
+
+def set_up() -> None:
+    """Prepare the standard streams.
+
+    A character that a terminal cannot show becomes a question mark. A standard stream that is
+    closed becomes /dev/null for files and processes opened later: a file that got its descriptor
+    would receive output.
     """
     with suppress(OSError):
         while (handle := os.open(os.devnull, os.O_RDWR)) < 3:
             os.set_inheritable(handle, True)
         os.close(handle)
     if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
-        # As PYTHONUNBUFFERED has it; what a full disk did not take would be dropped silently.
-        whole = io.BufferedWriter(sys.stdout.buffer)
-        sys.stdout = io.TextIOWrapper(whole, sys.stdout.encoding, line_buffering=True)
+        # With PYTHONUNBUFFERED, Python silently drops what a full disk did not take.
+        buffer = io.BufferedWriter(sys.stdout.buffer)
+        sys.stdout = io.TextIOWrapper(buffer, sys.stdout.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+    if is_verbose():
+        be_verbose()
+
+
+def be_verbose() -> None:
+    """Print the package's log on standard error, here and in processes started from here."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            module = record.name.removeprefix("artifact_pipeline.")
+            say(f"{record.relativeCreated / 1000:8.3f} s  {module}: {record.getMessage()}")
+
+    os.environ[VERBOSE_ENV_VAR] = "1"
+    logger = logging.getLogger("artifact_pipeline")
+    if not any(isinstance(handler, Handler) for handler in logger.handlers):
+        logger.addHandler(Handler())
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
 
 
 def check_standard_output() -> None:
-    """Do nothing if standard output can be written, as far as that can be known before.
+    """Check that standard output can be written, as far as that can be known in advance.
 
-    Called before a command does anything, so that none is done whose answer is lost.
+    Called before a command does any work whose result could not be printed.
 
     Raises:
-        StoreError: if it is closed, or the disk behind it is full.
-        BrokenPipeError: if nobody reads it.
+        StoreError: If standard output is closed, or on a full disk.
+        BrokenPipeError: If its reader is gone.
     """
-    where = "standard output"
     if sys.stdout is None:
-        raise StoreError("is closed; send it to /dev/null if nobody is to read it", where=where)
+        raise StoreError(
+            "is closed",
+            location=_STANDARD_OUTPUT,
+            remedy="redirect it to /dev/null if the output is not needed",
+        )
     try:
         handle = sys.stdout.fileno()
-    except (OSError, ValueError):  # no file but an object, as in a notebook
+    except (OSError, ValueError):  # an object in place of a file, as in a notebook
         return
     try:
         os.write(handle, b"")
@@ -77,14 +110,15 @@ def check_standard_output() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror}", where=where) from error
+        problem = f"cannot be written: {error.strerror}"
+        raise StoreError(problem, location=_STANDARD_OUTPUT) from error
 
 
 def flush() -> None:
-    """Write out what is still held back, so that a failure shows now and not at the end.
+    """Flush standard output, so that a failure shows now and not when Python exits.
 
     Raises:
-        StoreError: if it cannot be written.
+        StoreError: If it cannot be written.
     """
     with _printing():
         if sys.stdout is not None:
@@ -98,12 +132,12 @@ def _printing() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        said = f"cannot be written: {error.strerror}; what the command had to do is done"
-        raise StoreError(said, where="standard output") from error
+        problem = f"cannot be written: {error.strerror}; the command itself succeeded"
+        raise StoreError(problem, location=_STANDARD_OUTPUT) from error
 
 
 def drop() -> None:
-    """Drop what standard output holds and cannot write, which Python would try again at its end."""
+    """Discard buffered output that cannot be written, or Python would retry it when it exits."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue
@@ -120,35 +154,42 @@ def document(value: Any) -> None:
 
     try:
         data = msgspec.json.encode(value)
-    except UnicodeEncodeError:  # a file's name that is not UTF-8
+    except UnicodeEncodeError:  # a file name that is not UTF-8
         data = msgspec.json.encode(_printable(msgspec.to_builtins(value)))
     data = msgspec.json.format(data, indent=2)
     with _printing():
-        # `##[` would be a command to GitHub's runner; in JSON it can be written otherwise.
+        # `##[` is a command to GitHub's runner; JSON can escape it.
         click.echo(write_out_json(data.decode()).replace("##[", "#\\u0023["))
 
 
 def text(content: str) -> None:
-    """Print for a person, on standard output."""
+    """Print text on standard output."""
     with _printing():
         click.echo(harmless(content), color=coloured(sys.stdout))
 
 
 def say(message: str) -> None:
-    """Print a message, on standard error."""
-    with suppress(OSError):  # nothing is left to say that on
+    """Print a message on standard error."""
+    with suppress(OSError):  # there is nowhere left to report it
         click.echo(harmless(write_out(message)), err=True)
 
 
-def error(failure: PipelineError, as_json: bool) -> None:
-    """Print an error: one line on standard error, or a JSON document on standard output."""
+def error(failure: PipelineError, *, as_json: bool) -> None:
+    """Print an error: one line on standard error and, `as_json`, a document on standard output.
+
+    In verbose mode, the traceback comes first.
+    """
+    if is_verbose():
+        import traceback
+
+        for line in "".join(traceback.format_exception(failure)).splitlines():
+            say(line)
     if as_json:
-        told = {"kind": failure.kind, "message": failure.message, "where": failure.where}
-        answer = {"error": told, "exit_code": failure.exit_code}
+        answer: dict[str, Any] = {"error": failure.to_dict(), "exit_code": failure.exit_code}
         if isinstance(failure, VerificationError):
             answer["verified"] = False
         run = failure.run if isinstance(failure, CheckFailed) else None
-        with suppress(OSError):  # the line below is left to say it
+        with suppress(OSError):  # the line below remains
             document({**(_builtins(run) if run else {}), **answer})
     line = " ".join(write_out(str(failure)).split())
     with suppress(OSError):
@@ -160,7 +201,7 @@ def error(failure: PipelineError, as_json: bool) -> None:
 
 
 def _printable(value: Any) -> Any:
-    """Return JSON's values with each byte of a text that is not UTF-8 written out."""
+    """Return a JSON value with the bytes of its texts that are not UTF-8 escaped."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if isinstance(value, dict):
@@ -171,27 +212,27 @@ def _printable(value: Any) -> Any:
 def _builtins(value: Any) -> dict[str, Any]:
     import msgspec
 
-    found: dict[str, Any] = msgspec.to_builtins(value)
-    return found
+    fields: dict[str, Any] = msgspec.to_builtins(value)
+    return fields
 
 
 def harmless(content: str) -> str:
-    """Return `content` such that no line of it is a command to GitHub's runner."""
+    """Return `content` without anything that GitHub's runner takes for a command."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return content
-    return _COMMAND.sub(lambda found: "# " if found[0] else ".", content)
+    return _COMMAND.sub(lambda match: "# " if match[0] else ".", content)
 
 
 def coloured(stream: IO[str] | None) -> bool:
-    """Return whether a stream is a terminal, of a person who has not asked for plain text."""
-    if stream is None:  # it was closed before Python began
+    """Return whether to colour a stream: it is a terminal, and its user wants colours."""
+    if stream is None:  # it was closed before Python started
         return False
     plain = "NO_COLOR" in os.environ or os.environ.get("CI") or os.environ.get("TERM") == "dumb"
     return stream.isatty() and not plain
 
 
 def job_line(job: Job) -> str:
-    """Return what a person reads of a job."""
+    """Return the line that shows a job."""
     colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
     outcome = click.style(f"{job.outcome:<8}", fg=colour)
     seconds = f"{job.seconds:6.2f} s" if job.outcome != "running" else " " * 8
@@ -199,14 +240,15 @@ def job_line(job: Job) -> str:
 
 
 class Progress:
-    """Shows each job: while it runs, on a terminal alone; once it has ended, everywhere.
+    """Shows each job when it has ended, and on a terminal while it runs.
 
-    A line that cannot be printed stops no job; the answer at the end meets the same failure.
+    A line that cannot be printed stops no job: printing the result meets the same failure.
     """
 
     def __init__(self, stream: IO[str] | None) -> None:
         self._stream = stream
-        self._live = coloured(stream)
+        # A log on the same terminal would overwrite the line of a running job.
+        self._live = coloured(stream) and not is_verbose()
 
     def __call__(self, job: Job) -> None:
         with suppress(OSError):
@@ -218,4 +260,4 @@ class Progress:
                 click.echo(job_line(job), file=self._stream, nl=False, color=True)
             return
         begin = "\r\x1b[K" if self._live else ""
-        click.echo(begin + job_line(job), file=self._stream, color=self._live)
+        click.echo(begin + job_line(job), file=self._stream, color=coloured(self._stream))

@@ -1,4 +1,4 @@
-"""What a person reads: a screen for each answer."""
+"""The results of commands as text."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from artifact_pipeline.store.queries import Difference, Listed, Shown
 
 RUNS = 20
-"""How many runs are listed."""
+"""The number of runs that `list` shows."""
 SAMPLES = 10
-"""How many predictions of held-out rows are shown."""
+"""The number of held-out rows that `infer` shows."""
 
 
-def answer(found: Any, as_json: bool, view: Callable[[Any], str]) -> None:
-    """Print what a function found, as JSON, or by a view below for a person."""
+def answer(result: Any, view: Callable[[Any], str], *, as_json: bool) -> None:
+    """Print a result as JSON, or as the text of a view below."""
     if as_json:
-        output.document(found)
+        output.document(result)
     else:
-        output.text(view(found))
+        output.text(view(result))
 
 
 def ran(run: Run) -> str:
-    """Return the metrics, gates and names of a run."""
+    """Return the metrics, gates and paths of a run."""
     return "\n".join(
         [
             "",
@@ -55,117 +55,116 @@ def ran(run: Run) -> str:
     )
 
 
-def evaluated(found: Evaluated) -> str:
-    """Return metrics that were measured anew, and gates."""
-    lines = [_field("digest", found.digest), ""]
-    lines += _metrics(msgspec.convert(found.metrics, Metrics))
-    return "\n".join([*lines, *_gates(found.gates)])
+def evaluated(result: Evaluated) -> str:
+    """Return the metrics that were measured again, and the gates."""
+    lines = [_field("digest", result.digest), ""]
+    lines += _metrics(msgspec.convert(result.metrics, Metrics))
+    return "\n".join([*lines, *_gates(result.gates)])
 
 
-def predicted(found: Prediction) -> str:
-    """Return a line for each given row; of held-out rows how good they are, and some samples."""
-    rows = len(found.labels if found.labels is not None else found.predictions or [])
-    if found.truth is None:
-        return "\n".join(_prediction(found, i) for i in range(rows))
+def predicted(result: Prediction) -> str:
+    """Return a line for each row; of held-out rows a metric and the first predictions."""
+    count = _count(result)
+    if result.truth is None:
+        return "\n".join(_prediction(result, row) for row in range(count))
     name, value = (
-        ("accuracy", found.accuracy) if found.labels else ("mean absolute error", found.mae)
+        ("accuracy", result.accuracy) if result.labels else ("mean absolute error", result.mae)
     )
-    lines = [f"{name} on the {rows} held-out rows: {value:.4f}", "", "  true    predicted"]
-    for i in range(min(SAMPLES, rows)):
-        right = found.labels is None or found.truth[i] == found.labels[i]
-        line = f"  {write_out(str(found.truth[i])):<7} {_prediction(found, i)}"
-        lines.append(line if right else f"{line}   wrong")
+    lines = [f"{name} on the {count} held-out rows: {value:.4f}", "", "  true    predicted"]
+    for row in range(min(SAMPLES, count)):
+        correct = result.labels is None or result.truth[row] == result.labels[row]
+        line = f"  {write_out(str(result.truth[row])):<7} {_prediction(result, row)}"
+        lines.append(line if correct else f"{line}   wrong")
     return "\n".join(lines)
 
 
-def remarks(found: Prediction) -> list[str]:
-    """Return what is to be said of given rows beside their predictions."""
-    said = (
-        [f"not taken by the model: {', '.join(map(write_out, found.extra))}"] if found.extra else []
-    )
-    for name, rows in found.unseen.items():
-        said.append(f"column {write_out(name)}: {rows} rows with a text that the model never saw")
-    return said
+def remarks(result: Prediction) -> list[str]:
+    """Return remarks on columns that the model does not use and texts that are new to it."""
+    lines = []
+    if result.extra:
+        lines.append(f"ignored columns: {', '.join(map(write_out, result.extra))}")
+    for name, rows in result.unseen.items():
+        lines.append(f"column {write_out(name)}: {rows} rows with a text not seen in training")
+    return lines
 
 
-def sealed(found: Sealed) -> str:
-    """Return the metrics and names of a model that was brought."""
+def sealed(result: Sealed) -> str:
+    """Return the metrics and paths of an imported model."""
     names = ("artifact", "digest", "report")
-    fields = (_field(name, str(getattr(found, name))) for name in names)
-    return "\n".join([*_metrics(found.metrics), "", *fields])
+    fields = (_field(name, str(getattr(result, name))) for name in names)
+    return "\n".join([*_metrics(result.metrics), "", *fields])
 
 
-def drafted(found: Draft, path: str) -> str:
-    """Return each choice of a config, and what to do with it."""
-    lines = [f"  · {write_out(one)}" for one in found.choices]
-    return "\n".join(
-        [*lines, "", f"{write_out(path)} is written; artifact-pipeline run {write_out(path)}"]
-    )
+def drafted(draft: Draft, path: str) -> str:
+    """Return the choices of a drafted config, and the command that runs it."""
+    lines = [f"  · {write_out(choice)}" for choice in draft.choices]
+    path = write_out(path)
+    return "\n".join([*lines, "", f"wrote {path}; next: artifact-pipeline run {path}"])
 
 
-def written(found: Prediction, path: str) -> str:
-    """Return what was written where."""
-    rows = len(found.labels if found.labels is not None else found.predictions or [])
-    return f"{rows} predictions in {write_out(path)}, by {found.digest}"
+def written(result: Prediction, path: str) -> str:
+    """Return how many predictions were written, and which artifact made them."""
+    return f"wrote {_count(result)} predictions of {result.digest} to {write_out(path)}"
 
 
-def shown(found: Shown) -> str:
-    """Return all that is known of an artifact."""
+def shown(result: Shown) -> str:
+    """Return the recipe, metrics, checks and history of an artifact."""
     from artifact_pipeline.builder.artifact import describe
 
-    manifest = found.manifest
-    made = manifest.recipe
+    manifest = result.manifest
+    recipe = manifest.recipe
     lines = [
-        click.style(f"{describe.title(made)} on {write_out(made.data.title)}", bold=True),
+        click.style(f"{describe.title(recipe)} on {write_out(recipe.data.title)}", bold=True),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.said()}",
         "",
         *_metrics(manifest.metrics),
         "",
         "made from",
-        _field("data", f"{made.data.title}, {made.data.digest}"),
-        *(_field("estimator", line) for line in describe.estimators(made, found.chosen)),
-        _field("split", made.split.settings()),
-        _field("code", made.code),
-        _field("packages", ", ".join(f"{k} {v}" for k, v in made.packages.items())),
-        _field("platform", f"{made.platform.system} {made.platform.machine}, "
-               f"{made.platform.libc}, Python {made.platform.python}"),
-        _field("profile", made.numerics.profile),
+        _field("data", f"{recipe.data.title}, {recipe.data.digest}"),
+        *(_field("estimator", line) for line in describe.estimators(recipe, result.chosen)),
+        _field("split", recipe.split.settings()),
+        _field("code", recipe.code),
+        _field("packages", ", ".join(f"{k} {v}" for k, v in recipe.packages.items())),
+        _field("platform", f"{recipe.platform.system} {recipe.platform.machine}, "
+               f"{recipe.platform.libc}, Python {recipe.platform.python}"),
+        _field("profile", recipe.numerics.profile),
         "",
         "checked",
-        _field("files", f"all {len(manifest.files) + 1} verified just now"),
+        _field("files", f"{len(manifest.files) + 1} verified just now"),
         _field("parity", manifest.parity.claim(bool(manifest.interface.labels))),
         *([_field("form", str(manifest.parity.reason))] if manifest.parity.reason else []),
-        *_provenance(found.record),
+        *_provenance(result.record),
         "",
-        _field("artifact", found.folder),
-        _field("digest", found.digest),
+        _field("artifact", result.folder),
+        _field("digest", result.digest),
         _field("recipe", manifest.recipe_digest),
-        _field("aliases", ", ".join(found.aliases) or "none"),
-        *(_field(one.alias, _move(one, found.digest)) for one in found.promotions),
+        _field("aliases", ", ".join(result.aliases) or "none"),
+        *(_field(move.alias, _move(move, result.digest)) for move in result.promotions),
     ]  # fmt: skip
     return "\n".join(lines)
 
 
 def promoted(move: Promotion) -> str:
-    """Return what an alias names now, and what it named before."""
+    """Return what an alias names now and named before."""
     before = f"\n  instead of {move.instead_of}" if move.instead_of else ""
     return f"{move.alias} is {move.digest}{before}"
 
 
 def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
-    """Return the artifacts, then the runs, a line each."""
-    lines = [f"{len(artifacts)} artifacts"]
-    for one in artifacts:
-        name = f"  {one.digest[7:19]}  "
-        if one.metrics is None:
-            lines.append(name + click.style(f"broken: {write_out(one.broken or '')}", fg="red"))
+    """Return a line for each artifact, and for each of the newest runs."""
+    lines = [_counted(len(artifacts), "artifact")]
+    for artifact in artifacts:
+        digest = f"  {artifact.digest[7:19]}  "
+        if artifact.metrics is None:
+            problem = write_out(artifact.broken or "")
+            lines.append(digest + click.style(f"broken: {problem}", fg="red"))
             continue
-        aliases = f"  ({', '.join(one.aliases)})" if one.aliases else ""
-        [score, *_] = _headlines(one.metrics.test)
-        what = write_out(f"{one.estimator} on {one.dataset}")
-        lines.append(f"{name}{what:<40} held-out {score}{aliases}")
-    lines += ["", f"{len(runs)} runs, the newest first"]
+        aliases = f"  ({', '.join(artifact.aliases)})" if artifact.aliases else ""
+        [score, *_] = _headlines(artifact.metrics.test)
+        title = write_out(f"{artifact.estimator} on {artifact.dataset}")
+        lines.append(f"{digest}{title:<40} held-out {score}{aliases}")
+    lines += ["", f"{_counted(len(runs), 'run')}, newest first"]
     for run in runs[:RUNS]:
         digest = write_out((run.artifact or "")[7:19])
         cached = "cached" if run.cached else ""
@@ -174,71 +173,80 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
             f"{cached:<7} {write_out(run.config)}".rstrip()
         )
     if len(runs) > RUNS:
-        lines.append(f"  … and {len(runs) - RUNS} more, all of them with --json")
+        lines.append(f"  … and {len(runs) - RUNS} more; --json shows all")
     return "\n".join(lines)
 
 
-def differences(found: list[Difference]) -> str:
+def differences(fields: list[Difference]) -> str:
     """Return a line for each field that differs."""
-    if not found:
+    if not fields:
         return "recipe and metrics are the same"
-    width = min(max(len(one.field) for one in found), 50)
+    width = min(max(len(difference.field) for difference in fields), 50)
     return "\n".join(
-        f"  {write_out(one.field):<{width}}  {_value(one.a)} → {_value(one.b)}" for one in found
+        f"  {write_out(difference.field):<{width}}  {_value(difference.a)} → {_value(difference.b)}"
+        for difference in fields
     )
 
 
-def reproduced(found: Reproduction) -> str:
-    """Return the answer, and what may have caused another than `identical`."""
-    if found.result == "identical":
-        answer = click.style("identical", fg="green", bold=True)
-        return f"{answer}: made again from its recipe alone, to the byte\n  {found.digest}"
-    colour = "yellow" if found.result == "same-predictions" else "red"
+def reproduced(result: Reproduction) -> str:
+    """Return the result of a reproduction, and what may have caused a difference."""
+    if result.result == "identical":
+        word = click.style("identical", fg="green", bold=True)
+        return f"{word}: trained again from its recipe, every byte is the same\n  {result.digest}"
+    colour = "yellow" if result.result == "same-predictions" else "red"
     lines = [
-        click.style(found.result, fg=colour, bold=True),
-        _field("then", found.digest),
-        _field("now", found.rebuilt_digest),
-        _field("files", ", ".join(found.files)),
+        click.style(result.result, fg=colour, bold=True),
+        _field("then", result.digest),
+        _field("now", result.rebuilt_digest),
+        _field("files", ", ".join(result.files)),
     ]
-    if found.rows:
-        first = ", ".join(map(str, found.rows[:10]))
-        lines.append(_field("rows", f"{len(found.rows)} predicted otherwise: {first}"))
-        lines.append(_field("labels", f"{found.labels} of them by another label"))
-    if found.apart is not None:
-        lines.append(_field("apart", f"probabilities differ by {found.apart:.2g} at the most"))
-    lines += [_field("suspect", one) for one in found.suspects]
-    if any(one.startswith(("numerics", "platform")) for one in found.suspects):
-        lines.append(_field("expected", "bytes are promised under one profile and platform only"))
-    if found.install:
-        lines += ["", "  to match the packages, or with --with-packages:", f"  {found.install}"]
+    if result.rows:
+        first = ", ".join(map(str, result.rows[:10]))
+        lines.append(_field("rows", f"{len(result.rows)} with other predictions: {first}"))
+        lines.append(_field("labels", f"{result.labels} of them with another label"))
+    if result.apart is not None:
+        lines.append(_field("apart", f"probabilities differ by at most {result.apart:.2g}"))
+    lines += [_field("suspect", suspect) for suspect in result.suspects]
+    if any(suspect.startswith(("numerics", "platform")) for suspect in result.suspects):
+        note = "identical bytes are promised only for one profile and platform"
+        lines.append(_field("expected", note))
+    if result.install:
+        lines += ["", "  to install its packages, or use --with-packages:", f"  {result.install}"]
     return "\n".join(lines)
 
 
-def examined(found: HealthReport) -> str:
-    """Return what is wrong with a store, one finding after the other."""
-    lines = [f"{found.store}: {found.artifacts} artifacts verify"]
-    for one in found.findings:
-        done = click.style("done", fg="green") if one.repaired else click.style("to do", fg="red")
-        lines += [f"  {write_out(one.path)}: {write_out(one.wrong)}", f"    {done}: {one.remedy}"]
-    return "\n".join(lines if found.findings else [*lines, "  nothing is wrong"])
+def examined(report: HealthReport) -> str:
+    """Return the findings in a store."""
+    lines = [f"{report.store}: {_counted(report.artifacts, 'artifact')} verified"]
+    for finding in report.findings:
+        done = (
+            click.style("done", fg="green") if finding.repaired else click.style("to do", fg="red")
+        )
+        lines.append(f"  {write_out(finding.path)}: {write_out(finding.wrong)}")
+        lines.append(f"    {done}: {finding.remedy}")
+    return "\n".join(lines if report.findings else [*lines, "  no problems found"])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _metrics(metrics: Metrics) -> list[str]:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
-    folds = max(len(one.folds) for one in cv.values()) if cv else 0
+    folds = max(len(spread.folds) for spread in cv.values()) if cv else 0
     last = f"{f'{folds} folds':>20}" if cv else ""
     lines = [f"  {'':<20}{'training':>10}{'held-out':>12}{last}"]
     for name in [*BY_NAME, *sorted((train.keys() | test.keys()) - BY_NAME.keys())]:
         values = (train.get(name), test.get(name))
         left, right = ("" if value is None else f"{value:.4f}" for value in values)
         if left or right:
-            held = click.style(f"{right:>12}", bold=True)
-            over = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
-            line = f"  {write_out(title(name)):<20}{left:>10}{held}{over:>20}"
-            lines.append(line if over else line.rstrip())
-    for name, one in (metrics.slices or {}).items():
-        scores = ", ".join(_headlines(one.metrics))
-        lines.append(f"  slice {write_out(name)}, {one.rows} held-out rows: {scores}")
+            held_out = click.style(f"{right:>12}", bold=True)
+            spread = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
+            line = f"  {write_out(title(name)):<20}{left:>10}{held_out}{spread:>20}"
+            lines.append(line if spread else line.rstrip())
+    for name, part in (metrics.slices or {}).items():
+        scores = ", ".join(_headlines(part.metrics))
+        lines.append(f"  slice {write_out(name)}, {part.rows} held-out rows: {scores}")
     return lines
 
 
@@ -256,12 +264,11 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
         outcome = click.style(word, fg=colour, bold=not verdict.passed)
         by = f": {verdict.note}" if verdict.note else f" by {verdict.margin:+.4f}"
-        lines.append(f"  gate  {rule(verdict):<28} {verdict.value:.4f}  {outcome}{write_out(by)}")
+        lines.append(f"  gate  {_rule(verdict):<28} {verdict.value:.4f}  {outcome}{write_out(by)}")
     return lines
 
 
-def rule(verdict: Verdict) -> str:
-    """Return what a gate asks for."""
+def _rule(verdict: Verdict) -> str:
     if verdict.bound == "not_worse_than":
         return f"{verdict.metric} not worse than {verdict.alias}"
     sign = {"min": "≥", "max": "≤"}[verdict.bound]
@@ -275,21 +282,27 @@ def _move(move: Promotion, digest: str) -> str:
 
 def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
-        return [_field("run", "no record of it in this store")]
+        return [_field("run", "this store has no record of it")]
     git = record.git or {}
-    commit = str(git.get("commit", "no git repository"))
+    commit = str(git.get("commit", "not in a git repository"))
     lines = [_field("run", f"{record.run}, {record.outcome}")]
-    lines.append(_field("commit", commit + (", with changes" if git.get("dirty") else "")))
+    lines.append(
+        _field("commit", commit + (", with uncommitted changes" if git.get("dirty") else ""))
+    )
     return lines + [_field("warning", warning) for warning in record.warnings]
 
 
-def _prediction(found: Prediction, i: int) -> str:
-    if found.predictions is not None:
-        return f"{found.predictions[i]:.6g}"
-    label = write_out(str((found.labels or [])[i]))
-    if found.probabilities is None:
+def _count(result: Prediction) -> int:
+    return len(result.labels if result.labels is not None else result.predictions or [])
+
+
+def _prediction(result: Prediction, row: int) -> str:
+    if result.predictions is not None:
+        return f"{result.predictions[row]:.6g}"
+    label = write_out(str((result.labels or [])[row]))
+    if result.probabilities is None:
         return label
-    return f"{label:<9} {max(found.probabilities[i]):.4f}"
+    return f"{label:<9} {max(result.probabilities[row]):.4f}"
 
 
 def _field(name: str, value: str) -> str:

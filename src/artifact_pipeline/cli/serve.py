@@ -1,4 +1,4 @@
-"""The command that serves."""
+"""The command that serves models over HTTP."""
 
 from __future__ import annotations
 
@@ -8,31 +8,38 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import options
-from artifact_pipeline.cli.output import text
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.cli import options, output
+from artifact_pipeline.errors import CallError, Location
 
 
 @click.command()
 @click.argument("models", metavar="[NAME=]ARTIFACT...", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option(
-    "--token-file", metavar="FILE", help="File with the bearer token that clients must send."
-)
-@click.option("--allow-host", metavar="NAME", multiple=True, help="A name that clients may use.")
-@click.option("--tls-cert", metavar="FILE", help="Its certificate, and those above it.")
-@click.option("--tls-key", metavar="FILE", help="The key of the certificate.")
-@click.option("--show-examples", is_flag=True, help="Show held-out rows beyond this machine.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True,
+              help="Address to listen on.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
+              help="Port to listen on; 0 picks a free one.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True,
+              help="Number of worker processes.")  # fmt: skip
+@click.option("--token-file", metavar="FILE",
+              help="File with the bearer token that clients must send.")  # fmt: skip
+@click.option("--allow-host", metavar="NAME", multiple=True,
+              help="Host name that clients may use; repeatable.")  # fmt: skip
+@click.option("--tls-cert", metavar="FILE",
+              help="TLS certificate, followed by intermediate certificates.")  # fmt: skip
+@click.option("--tls-key", metavar="FILE", help="Private key of the TLS certificate.")
+@click.option("--show-examples", is_flag=True,
+              help="Show held-out rows to other machines as well.")  # fmt: skip
 @click.option("--access-log", is_flag=True, help="Print a line of JSON for each request.")
 @click.option("--max-body", metavar="MIB", type=click.IntRange(1, 2048), default=16,
-              show_default=True)  # fmt: skip
-@click.option("--max-rows", type=click.IntRange(1), default=10_000, show_default=True)
+              show_default=True, help="Maximum size of a request.")  # fmt: skip
+@click.option("--max-rows", type=click.IntRange(1), default=10_000, show_default=True,
+              help="Maximum rows per request.")  # fmt: skip
 @click.option("--deadline", metavar="SECONDS", type=click.FloatRange(0.1, 3600.0), default=30.0,
-              show_default=True, help="To receive a request, and to answer it.")  # fmt: skip
+              show_default=True,
+              help="Maximum time to receive a request, and again to answer it.")  # fmt: skip
 @click.option("--queue", type=click.IntRange(1), default=128, show_default=True,
-              help="Maximum queued requests per worker; others get 503.")  # fmt: skip
+              help="Maximum concurrent requests per worker; further requests get 503 with "
+              "Retry-After.")  # fmt: skip
 @options.trust_options
 @options.STORE
 def serve(
@@ -43,41 +50,38 @@ def serve(
     tls_key: str | None,
     max_body: int,
     store: str | None,
-    **given: Any,
+    **arguments: Any,
 ) -> None:
-    """Answer over HTTP what ARTIFACT says of rows: the Open Inference Protocol, and /predict.
+    """Serve predictions of ARTIFACT over HTTP.
 
-    A model is called by NAME, or else model. An alias is followed when it moves.
+    Clients use the Open Inference Protocol, or POST rows to /predict. They call a model by NAME,
+    by default "model". If ARTIFACT is an alias, the server follows it when it moves.
     """
-    names = (
-        "host",
-        "port",
-        "workers",
-        "access_log",
-        "show_examples",
-        "max_rows",
-        "deadline",
-        "queue",
-    )
-    rest = {name: given.pop(name) for name in names}
-    trusted = options.trust(given, store)
+    names = ("host", "port", "workers", "access_log", "show_examples", "max_rows", "deadline",
+             "queue")  # fmt: skip
+    settings = {name: arguments.pop(name) for name in names}
+    trusted = options.trust(arguments, store)
     if trusted["digest"] and len(models) > 1:
-        raise CallError("pins one artifact; name several by their digests", where="--digest")
+        raise CallError(
+            "pins one artifact, but several are named",
+            location=Location("--digest"),
+            remedy="name each by its digest",
+        )
     specs = []
-    for model in models:
-        name, artifact = _named(model)
+    for word in models:
+        name, artifact = _named(word)
         specs.append(api.ModelSpec(name=name, artifact=artifact, **trusted))
-    wanted = api.ServerOptions(
+    server = api.ServerOptions(
         models=tuple(specs),
         token=None if token_file is None else _token(token_file),
         names=allow_host,
         certificate=tls_cert,
         key=tls_key,
         max_body=max_body << 20,
-        **rest,
+        **settings,
     )
-    called = ", ".join(spec.name for spec in specs)
-    api.serve(wanted, lambda address: text(f"{called} at {address}"))
+    served = ", ".join(spec.name for spec in specs)
+    api.serve(server, lambda address: output.text(f"{served} at {address}"))
 
 
 def _named(word: str) -> tuple[str, str]:
@@ -89,5 +93,5 @@ def _token(path: str) -> str:
     try:
         return Path(path).read_text("utf-8").strip()
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise CallError(f"cannot be read: {said}", where=path) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CallError(f"cannot be read: {reason}", location=Location(path)) from error

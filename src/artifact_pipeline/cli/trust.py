@@ -1,4 +1,4 @@
-"""The commands about trust: is it what it says, who signed it, who must have, is all sound."""
+"""The commands for signatures, aliases and the health of a store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.cli import options, output, render
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.store.policy import required_signers
 
 
@@ -17,27 +17,27 @@ from artifact_pipeline.store.policy import required_signers
 @options.trust_options
 @options.STORE
 @options.JSON
-def verify(artifact: str, store: str | None, as_json: bool, **asked: Any) -> None:
-    """Check every file of ARTIFACT against its manifest, a digest, and who signed it."""
-    asked = options.trust(asked, store)
-    found = api.open_trusted(artifact, **asked)
-    of = {name: asked[name] for name in ("signed_by", "store")}
-    signed = bool(required_signers(found.folder, **of))
+def verify(artifact: str, store: str | None, as_json: bool, **trusted: Any) -> None:
+    """Check every file of ARTIFACT, its digest and its signature."""
+    arguments = options.trust(trusted, store)
+    verified = api.open_trusted(artifact, **arguments)
+    signers = required_signers(verified.folder, signed_by=arguments["signed_by"], store=store)
     if as_json:
-        answer = {"digest": found.digest, "verified": True, "signed": signed}
-        output.document({**answer, "artifact": str(found.folder)})
+        answer = {"digest": verified.digest, "verified": True, "signed": bool(signers)}
+        output.document({**answer, "artifact": str(verified.folder)})
     else:
-        files = f"{len(found.files) + 1} files, none missing, changed or unlisted"
-        by = ", and signed by whom it must be" if signed else ""
-        output.text(f"{found.digest} verified: {files}{by}")
+        signed = "; signed by the required signer" if signers else ""
+        output.text(f"{verified.digest} verified: {len(verified.files) + 1} files intact{signed}")
 
 
 @click.command()
 @click.argument("artifact")
-@click.option("--key", metavar="FILE", help="A private key: PEM, elliptic curve, no password.")
-@click.option("--certificate", metavar="FILE", help="The certificate that says whose the key is.")
+@click.option("--key", metavar="FILE",
+              help="Private key: PEM, elliptic curve, without a password.")  # fmt: skip
+@click.option("--certificate", metavar="FILE", help="Certificate of the key.")
 @options.ROOTS
-@click.option("--keyless", is_flag=True, help="By Sigstore, as the CI job or you logged in.")
+@click.option("--keyless", is_flag=True,
+              help="Sign through Sigstore, as the CI job or as you logged in.")  # fmt: skip
 @options.STORE
 @options.JSON
 def sign(
@@ -49,19 +49,23 @@ def sign(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Sign ARTIFACT, once it is verified; the signature is the file model.sig in its folder."""
+    """Verify and sign ARTIFACT.
+
+    The signature is the file model.sig in the artifact's folder.
+    """
     if (key is None) != keyless:
-        raise CallError("expected either --key FILE or --keyless", where="sign")
+        raise CallError("expected either --key FILE or --keyless", location=Location("sign"))
     if (certificate_chain and certificate is None) or (certificate and key is None):
-        raise CallError("expected --key and --certificate with it", where="sign")
-    found = api.sign(
+        problem = "a certificate needs --key, and a chain needs --certificate"
+        raise CallError(problem, location=Location("sign"))
+    verified = api.sign(
         artifact, key=key, certificate=certificate, chain=certificate_chain, store=store
     )
-    place = str(found.folder / "model.sig")
+    signature = str(verified.folder / "model.sig")
     if as_json:
-        output.document({"digest": found.digest, "signature": place})
+        output.document({"digest": verified.digest, "signature": signature})
     else:
-        output.text(f"{found.digest} signed: {place}")
+        output.text(f"{verified.digest} signed: {signature}")
 
 
 @click.command()
@@ -69,37 +73,45 @@ def sign(
 @options.STORE
 @options.JSON
 def trust(store: str | None, as_json: bool, **named: Any) -> None:
-    """Let a store open nothing, from now on, that this signer did not sign."""
+    """Make a store open only artifacts that one signer has signed."""
     signed_by = options.signer(**named)
     if signed_by is None:
-        raise CallError("expected --public-key, --certificate-chain or --identity", where="trust")
+        raise CallError(
+            "expected --public-key, --certificate-chain or --identity", location=Location("trust")
+        )
     api.require_signature(signed_by, store=store)
     if as_json:
         output.document({"signed_by": signed_by})
     else:
-        output.text("from now on infer, verify and load_model refuse what this signer did not sign")
+        output.text("infer, verify and load_model now refuse what this signer did not sign")
 
 
 @click.command()
 @click.argument("artifact")
-@click.option("--as", "alias", default="champion", show_default=True, help="The alias to move.")
+@click.option("--as", "alias", metavar="ALIAS", default="champion", show_default=True,
+              help="Alias to move.")  # fmt: skip
 @options.STORE
 @options.JSON
 def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None:
-    """Move an alias to ARTIFACT, and keep who did it, when, and from what."""
-    render.answer(api.promote(artifact, alias, store=store), as_json, render.promoted)
+    """Move an alias to ARTIFACT and record who moved it and when."""
+    render.answer(api.promote(artifact, alias, store=store), render.promoted, as_json=as_json)
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend what can be mended; what verifies stays.")
+@click.option("--repair", is_flag=True, help="Repair what can be repaired without loss.")
 @options.STORE
 @options.JSON
 def doctor(repair: bool, store: str | None, as_json: bool) -> None:
-    """Check a store, and say what is wrong with it and what is to be done."""
-    found = api.examine(store, repair=repair)
-    if found.healthy or not as_json:
-        render.answer(found, as_json, render.examined)
-    if not found.healthy:
-        left = sum(not finding.repaired for finding in found.findings)
-        how = "" if repair else "; --repair does what it can"
-        raise api.StoreDamaged(f"{left} things are wrong{how}", run=found, where=found.store)
+    """Check a store for damage."""
+    report = api.examine(store, repair=repair)
+    if report.healthy or not as_json:
+        render.answer(report, render.examined, as_json=as_json)
+    if not report.healthy:
+        count = sum(not finding.repaired for finding in report.findings)
+        problem = f"{count} problem{'' if count == 1 else 's'} found"
+        raise api.StoreDamaged(
+            problem,
+            location=Location(report.store),
+            remedy=None if repair else "--repair fixes what it can",
+            run=report,
+        )

@@ -1,4 +1,4 @@
-"""Predictions written as tables."""
+"""Tables of predictions, encoded as CSV, Parquet or JSON lines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from pathlib import PurePath
 from typing import Any
 
 from artifact_pipeline.builder.data.table_files import FORMATS
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.errors import CallError, Location
 
 
 def write(columns: dict[str, list[Any]], name: str) -> bytes:
-    """Return a table as its name says: .csv, .parquet or .jsonl.
+    """Encode a table in the format that the ending of a file's name asks for.
+
+    Args:
+        columns: The values of each column, all of the same length.
+        name: A name that ends in .csv, .tsv, .parquet or .jsonl.
 
     Raises:
-        CallError: for a name of another ending.
+        CallError: If the name has another ending.
     """
     import pyarrow as pa
 
@@ -24,8 +28,8 @@ def write(columns: dict[str, list[Any]], name: str) -> bytes:
         import pyarrow.csv
 
         delimiter = "\t" if name.lower().endswith(".tsv") else ","
-        how = pa.csv.WriteOptions(delimiter=delimiter, quoting_style="needed")
-        pa.csv.write_csv(pa.table(columns), stream, how)
+        options = pa.csv.WriteOptions(delimiter=delimiter, quoting_style="needed")
+        pa.csv.write_csv(pa.table(columns), stream, options)
     elif form == "parquet":
         import pyarrow.parquet
 
@@ -36,5 +40,7 @@ def write(columns: dict[str, list[Any]], name: str) -> bytes:
         for row in zip(*columns.values(), strict=True):
             stream.write(msgspec.json.encode(dict(zip(columns, row, strict=True))) + b"\n")
     else:
-        raise CallError(f"expected a name that ends in {', '.join(FORMATS)}", where=name)
+        raise CallError(
+            f"expected a name that ends in {', '.join(FORMATS)}", location=Location(name)
+        )
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""Predictions of a verified artifact for rows in files, tables or memory."""
+"""Predictions of an artifact for rows in bytes, and for its held-out rows."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, UnsetType
 
-from artifact_pipeline.builder.artifact import manifest as manifests
-from artifact_pipeline.builder.artifact.manifest import Manifest
+from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Manifest
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.disk import write_atomically
-from artifact_pipeline.inference import rows
+from artifact_pipeline.errors import Location
+from artifact_pipeline.inference import rows as row_files
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.store.access import Reference, open_trusted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from artifact_pipeline.builder.data.table_files import Format
     from artifact_pipeline.builder.formats.base import Batch
-    from artifact_pipeline.inference.tables import Given
+    from artifact_pipeline.inference.tables import TableRows
     from artifact_pipeline.verification.signatures import Signer
 
 
-class Prediction(Struct, frozen=True):
-    """What an artifact says of rows; truth is there for held-out rows only."""
+class Prediction(Struct, frozen=True, kw_only=True):
+    """The predictions of an artifact. Truth, accuracy and error exist for held-out rows only."""
 
     digest: Digest
     labels: list[Any] | None
+    """The labels that a classifier predicts."""
     predictions: list[float] | None
-    """The numbers of a regressor, in the place of labels."""
+    """The numbers that a regressor predicts."""
     probabilities: list[list[float]] | None
+    """For each row the probability of each of `classes`."""
     truth: list[Any] | None
     accuracy: float | None
-    """The share of right labels."""
+    """The share of correct labels."""
     mae: float | None
     """The mean absolute error of numbers."""
     classes: list[Any] = []
-    """The labels in the order of the probabilities."""
+    """All labels, in the order of the probabilities."""
     id: str | None = None
-    """The id column of a table, where the rows have it."""
+    """The name of a table's id column, if the rows have it."""
     ids: list[str] | None = None
-    """What it says of each row."""
+    """The values of that column."""
     extra: list[str] = []
-    """Columns that the model does not take."""
+    """Columns of the rows that the model does not take."""
     unseen: dict[str, int] = {}
-    """How many rows hold a text that the model did not learn from, by column."""
+    """The number of rows with a text that is not in the training data, by column."""
 
 
 def open_artifact(
@@ -56,10 +59,20 @@ def open_artifact(
     signed_by: Signer | None = None,
     store: Reference | None = None,
 ) -> Predictor:
-    """Return the predictor of an artifact that is to be trusted; nothing is unpickled.
+    """Open the model of an artifact, after checking its integrity and required signatures.
 
-    Raises as `open_trusted`, and UntrustedModel for a skops archive unless `digest` pins it, a
-    signer vouches for it, or this checkout made it.
+    Nothing is unpickled. ONNX is opened whatever its origin. A skops archive is opened only if
+    `digest` pins it, a required signature covers it, or this checkout made it.
+
+    Args:
+        artifact: A folder, an alias, or the first eight or more hex digits of a digest.
+        digest: The digest that the artifact must have.
+        signed_by: The signer whose signature is required.
+        store: The store that aliases and digests are looked up in.
+
+    Raises:
+        ArtifactNotFound, CallError, VerificationError, StoreError: As `open_trusted`.
+        UntrustedModel: For a skops archive of unknown origin.
     """
     from artifact_pipeline.builder.formats import onnx_format
 
@@ -69,50 +82,64 @@ def open_artifact(
 
 def infer(
     artifact: Reference,
-    given: bytes | None = None,
-    where: str = "rows",
+    rows: bytes | None = None,
     *,
+    name: str = "rows",
     digest: Digest | None = None,
     signed_by: Signer | None = None,
     store: Reference | None = None,
     data: Reference | None = None,
 ) -> Prediction:
-    """Return what an artifact says of rows in bytes, or of the held-out rows.
+    """Predict rows, or the held-out rows, with an artifact.
 
-    `where` names the rows in errors, and by its ending their format: CSV, JSON or .npy, of a
-    table CSV, Parquet or JSON lines. The held-out rows of a table are in the files of `data`, or
-    else where the run that made it found them.
+    Args:
+        artifact: As for `open_artifact`.
+        rows: The content of a file: CSV, JSON or .npy, for a model of a table CSV, Parquet or JSON
+            lines. By default the held-out rows are predicted.
+        name: The name of that file. Its ending decides the format; errors contain it.
+        digest: As for `open_artifact`.
+        signed_by: As for `open_artifact`.
+        store: As for `open_artifact`.
+        data: The table with the held-out rows; by default the one in the record of the run that
+            made the artifact.
 
     Raises:
-        DataError: if the rows are wrong, or the held-out rows are not those of the recipe.
-        VerificationError: as `open_trusted`.
+        ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
+        DataError: If the rows are wrong, or the held-out rows are not those of the recipe.
     """
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None
-    table: Given | None = None
+    table: TableRows | None = None
     batch: Batch
     columns = predictor.interface.columns
-    if given is None:
+    if rows is None:
         from artifact_pipeline.inference import held_out
 
-        batch, truth = held_out.rows_of(predictor.manifest, predictor.digest, data, store)
+        batch, truth = held_out.rows_of(
+            predictor.manifest, predictor.digest, data=data, store=store
+        )
     elif isinstance(columns, UnsetType):
         features, limits = predictor.interface.features, predictor.interface.limits
-        batch = rows.check(rows.parse(given, features, where), features, where, limits)
+        matrix = row_files.parse(rows, features, name=name)
+        batch = row_files.check(matrix, features, location=Location(name), limits=limits)
     else:
-        batch = (table := _table(given, where, predictor.manifest, columns)).columns
+        table = _read_table(rows, name, manifest=predictor.manifest, columns=columns)
+        batch = table.columns
     outputs = predictor.run(batch)
-    said, of_labels = outputs.predicted, bool(predictor.interface.labels)
-    right = None if truth is None or not of_labels else float((said == truth).mean())
-    wrong = None if truth is None or of_labels else float(abs(said - truth).mean())
+    predicted, is_classifier = outputs.predicted, bool(predictor.interface.labels)
+    accuracy = mae = None
+    if truth is not None and is_classifier:
+        accuracy = float((predicted == truth).mean())
+    elif truth is not None:
+        mae = float(abs(predicted - truth).mean())
     return Prediction(
         digest=predictor.digest,
-        labels=said.tolist() if of_labels else None,
-        predictions=None if of_labels else said.tolist(),
+        labels=predicted.tolist() if is_classifier else None,
+        predictions=None if is_classifier else predicted.tolist(),
         probabilities=None if outputs.probabilities is None else outputs.probabilities.tolist(),
         truth=None if truth is None else truth.tolist(),
-        accuracy=right,
-        mae=wrong,
+        accuracy=accuracy,
+        mae=mae,
         classes=predictor.interface.labels,
         id=table.id if table else None,
         ids=table.ids if table else None,
@@ -121,40 +148,51 @@ def infer(
     )
 
 
-def write_predictions(found: Prediction, path: Reference) -> None:
-    """Write predictions as a table, .csv, .parquet or .jsonl: the id or row, what was predicted,
-    and a column of probabilities for each class.
+def write_predictions(prediction: Prediction, path: Reference) -> None:
+    """Write predictions as a table: the id or row number, the prediction, the probabilities.
+
+    Args:
+        prediction: The predictions.
+        path: A file that ends in .csv, .tsv, .parquet or .jsonl.
 
     Raises:
-        CallError: for another ending.
-        StoreError: if it cannot be written.
+        CallError: If the file has another ending.
+        StoreError: If it cannot be written.
     """
     from artifact_pipeline.inference import output
 
-    said = found.labels if found.labels is not None else found.predictions or []
-    ids: list[Any] = found.ids or [*range(1, len(said) + 1)]
-    columns: dict[str, list[Any]] = {found.id or "row": ids}
-    columns["label" if found.labels is not None else "prediction"] = said
-    for index, label in enumerate(found.classes if found.probabilities else ()):
-        columns[f"probability_{label}"] = [row[index] for row in found.probabilities or ()]
+    is_classifier = prediction.labels is not None
+    values = prediction.labels if prediction.labels is not None else prediction.predictions or []
+    ids: list[Any] = prediction.ids or [*range(1, len(values) + 1)]
+    columns: dict[str, list[Any]] = {prediction.id or "row": ids}
+    columns["label" if is_classifier else "prediction"] = values
+    probabilities = prediction.probabilities or []
+    for index, label in enumerate(prediction.classes if probabilities else ()):
+        columns[f"probability_{label}"] = [row[index] for row in probabilities]
     write_atomically(Path(path), output.write(columns, str(path)))
 
 
-def _table(
-    given: bytes, where: str, manifest: Manifest, columns: list[manifests.ColumnSpec]
-) -> Given:
-    """Return rows of a table, read as the one was that the model learned from."""
+def _read_table(
+    rows: bytes, name: str, *, manifest: Manifest, columns: list[ColumnSpec]
+) -> TableRows:
+    """Return the rows of a table, read with the options of the training table."""
     from artifact_pipeline.builder.data.table_files import FORMATS
     from artifact_pipeline.inference import tables
 
-    made = manifest.recipe.data
-    how = made.table.csv if made.table and made.table.csv else Csv()
-    form = FORMATS.get(PurePath(where).suffix.lower()) or _guess(given)
-    ids = made.schema.named("id")
-    return tables.read(given, where, form, how, columns, ids[0] if ids else None)
+    data = manifest.recipe.data
+    options = data.table.csv if data.table and data.table.csv else Csv()
+    ids = data.schema.named("id")
+    return tables.read(
+        rows,
+        name,
+        file_format=FORMATS.get(PurePath(name).suffix.lower()) or _guess_format(rows),
+        csv=options,
+        limits=columns,
+        id_column=ids[0] if ids else None,
+    )
 
 
-def _guess(data: bytes) -> str:
+def _guess_format(data: bytes) -> Format:
     if data.startswith(b"PAR1"):
         return "parquet"
     return "jsonl" if data.lstrip()[:1] == b"{" else "csv"

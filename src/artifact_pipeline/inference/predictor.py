@@ -1,4 +1,4 @@
-"""A verified artifact, opened."""
+"""Predictors: the models of verified artifacts, opened."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
 
-from artifact_pipeline.builder.artifact.manifest import MODEL_FILES, Interface
-from artifact_pipeline.errors import CallError, DataError, VerificationError
-from artifact_pipeline.verification.verify import Verified, _prepared
+from artifact_pipeline.builder.artifact.manifest import MODEL_FILES, ColumnSpec, Interface
+from artifact_pipeline.errors import CallError, DataError, Location, VerificationError
+from artifact_pipeline.log import Log
+from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,124 +17,142 @@ if TYPE_CHECKING:
 
     from artifact_pipeline.builder.formats.base import Batch, Outputs, PredictFunction
 
+log = Log(__name__)
+
 
 class Predictor:
-    """A verified model: rows in, labels and probabilities out.
+    """The model of a verified artifact.
 
-    `predict` and `predict_proba` take X as (n_rows, n_features): an array, or a DataFrame whose
-    columns are the features in any order. Of a model of a table X is a DataFrame, or an object
-    whose items are its columns by name.
+    The methods take rows as X: an array of (n_rows, n_features) numbers, or a DataFrame with the
+    features as columns, in any order. A model of a table takes a DataFrame, or a mapping of column
+    names to values.
+
+    Attributes:
+        manifest: The artifact's manifest.
+        digest: The artifact's digest.
     """
 
     def __init__(self, verified: Verified, run: PredictFunction) -> None:
         self._run = run
         self.manifest = verified.manifest
         self.digest = verified.digest
-        self._where = str(verified.folder / verified.model_file)
-        self._of_booleans = any(isinstance(label, bool) for label in self.interface.labels)
+        self._location = Location(str(verified.folder / verified.model_file))
+        self._has_boolean_labels = any(isinstance(label, bool) for label in self.interface.labels)
 
     @property
     def interface(self) -> Interface:
-        """What the model takes and gives."""
+        """The features that the model takes, and the outputs that it gives."""
         return self.manifest.interface
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the label of each row, or the number, (n_rows,).
+        """Return the labels that a classifier predicts, or the numbers of a regressor, (n_rows,).
+
+        Args:
+            X: Rows, as for the class.
 
         Raises:
-            DataError: if X has another shape, names other columns, or holds a value that is no
+            DataError: If X has another shape or other columns, or holds a value that is not a
                 finite number, or that the model does not take.
+            VerificationError: If the model fails, or gives other outputs than its manifest says.
         """
         return self.outputs(X).predicted
 
     def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Return the probability of each of `interface.labels`, (n_rows, n_labels).
+        """Return the probability of each label, (n_rows, n_labels), in order of `interface.labels`.
+
+        Args:
+            X: Rows, as for the class.
 
         Raises:
-            DataError: as `predict`.
-            CallError: for a model that gives no probabilities.
+            DataError, VerificationError: As `predict`.
+            CallError: If the model gives no probabilities.
         """
         probabilities = self.outputs(X).probabilities
         if probabilities is None:
-            raise CallError("this model gives no probabilities", where="predict_proba")
+            raise CallError("this model gives no probabilities", location=Location("predict_proba"))
         return probabilities
 
     def outputs(self, X: Any) -> Outputs:
-        """Return labels, and probabilities where the model gives them, of one pass over X."""
+        """Return predictions, and probabilities if the model gives them. Raises as `predict`."""
         columns = self.interface.columns
         if isinstance(columns, UnsetType):
             return self.run(_matrix(X, self.interface))
         from artifact_pipeline.builder.data import frames
         from artifact_pipeline.inference import tables
 
-        wanted = [(one.name, one.kind) for one in columns]
-        written = {one.name: one.format for one in columns if one.format is not None}
-        given = frames.columns_of(X, wanted, written)
-        tables.check(given, columns, lambda row: f"X, row {row + 1}")
-        return self.run(given)
+        kinds = [(column.name, column.kind) for column in columns]
+        formats = {column.name: column.format for column in columns if column.format is not None}
+        values = frames.columns_of(X, kinds, formats=formats)
+        tables.check(values, columns, locate=lambda row: Location("X", row=row + 1))
+        return self.run(values)
 
     def run(self, rows: Batch, seconds: float | None = None) -> Outputs:
-        """Return what the model says of rows that were checked already, within `seconds`.
+        """Return the outputs for rows that were checked before.
+
+        Args:
+            rows: A matrix of (n_rows, n_features) float64, or for a table its columns, each
+                (n_rows,) float64 or str.
+            seconds: The time after which an ONNX graph is ended. A skops model cannot be ended.
 
         Raises:
-            VerificationError: if it fails on them, gives other outputs than the manifest says, or
-                takes longer; only a graph can be ended.
+            VerificationError: If the model fails, takes longer, or gives other outputs than its
+                manifest says.
         """
-        for index, one in enumerate(self.interface.columns or ()):
-            if one.lowercase is True or one.missing_text is not UNSET:
-                rows = _prepared(rows, index, one)
-        found = self._run(rows, seconds)
-        self._check(found)
-        if self._of_booleans:  # ONNX gives 0 and 1
-            return found._replace(predicted=found.predicted.astype(bool))
-        return found
+        for index, column in enumerate(self.interface.columns or ()):
+            if column.lowercase is True or column.missing_text is not UNSET:
+                rows = _with_texts_prepared(rows, index, column=column)
+        outputs = self._run(rows, seconds)
+        self._check(outputs)
+        if self._has_boolean_labels:  # ONNX gives 0 and 1
+            return outputs._replace(predicted=outputs.predicted.astype(bool))
+        return outputs
 
-    def _check(self, found: Outputs) -> None:
-        """Refuse outputs of a width or kind that the manifest does not say: nobody expects them."""
-        labels, probabilities = self.interface.labels, found.probabilities
+    def _check(self, outputs: Outputs) -> None:
+        """Check shapes and dtypes of outputs: a graph may leave them open."""
+        labels, probabilities = self.interface.labels, outputs.probabilities
         kinds = "f" if not labels else "OU" if isinstance(labels[0], str) else "iub"
-        shape = (len(found.predicted), len(labels))
-        said = len(self.interface.outputs) > 1
+        shape = (len(outputs.predicted), len(labels))
+        has_probabilities = len(self.interface.outputs) > 1
         if (
-            found.predicted.dtype.kind not in kinds
-            or said != (probabilities is not None)
+            outputs.predicted.dtype.kind not in kinds
+            or has_probabilities != (probabilities is not None)
             or (
                 probabilities is not None
                 and (probabilities.shape != shape or probabilities.dtype.kind != "f")
             )
         ):
             raise VerificationError(
-                "the model gives other outputs than its manifest says", where=self._where
+                "the model gives other outputs than its manifest says", location=self._location
             )
 
 
 def load_predictor(verified: Verified) -> Predictor:
-    """Return the predictor in a verified artifact; nothing is unpickled.
+    """Open the model of a verified artifact. Nothing is unpickled.
 
     ONNX is opened whatever its origin, a skops archive only if `verified.origin` is known.
 
     Raises:
-        UntrustedModel: for a skops archive of unknown origin.
-        VerificationError: if the model does not load, or is not what the manifest says.
+        UntrustedModel: For a skops archive of unknown origin.
+        VerificationError: If the model does not load, or does not match the manifest.
     """
     from artifact_pipeline.builder.formats import parity
 
-    kind = verified.manifest.parity.form
-    name = MODEL_FILES[kind]
-    where = str(verified.folder / name)
-    run = parity.load(
-        kind,
-        verified.files[name],
-        where,
-        origin=verified.origin,
-        recipe=verified.manifest.recipe,
-        interface=verified.manifest.interface,
-    )
+    form = verified.manifest.parity.form
+    name = MODEL_FILES[form]
+    with log.timed("open %s", name):
+        run = parity.load(
+            form,
+            verified.files[name],
+            str(verified.folder / name),
+            origin=verified.origin,
+            recipe=verified.manifest.recipe,
+            interface=verified.manifest.interface,
+        )
     return Predictor(verified, run)
 
 
 def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
-    """Return X as a checked float64 matrix; a DataFrame's columns are taken by name."""
+    """Return X as a checked matrix; the columns of a DataFrame are selected by name."""
     import numpy as np
 
     from artifact_pipeline.inference import rows
@@ -141,12 +160,26 @@ def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
     features = interface.features
     columns = getattr(X, "columns", None)
     if columns is not None and not all(isinstance(name, (int, np.integer)) for name in columns):
-        names = [str(name) for name in columns]
+        names = {str(name) for name in columns}
         if missing := [name for name in features if name not in names]:
-            raise DataError(f"the column {missing[0]!r} is missing", where="X")
+            raise DataError(f"the column {missing[0]!r} is missing", location=Location("X"))
         X = X[features]
     try:
         matrix = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"is no matrix of numbers: {error}", where="X") from error
-    return rows.check(matrix, features, "X", interface.limits)
+        problem = f"is not a matrix of numbers: {error}"
+        raise DataError(problem, location=Location("X")) from error
+    return rows.check(matrix, features, location=Location("X"), limits=interface.limits)
+
+
+def _with_texts_prepared(rows: Batch, index: int, *, column: ColumnSpec) -> Batch:
+    """Return rows with a text column in lower case and missing texts replaced, as specified."""
+    import numpy as np
+
+    assert isinstance(rows, list)
+    texts = rows[index].tolist()
+    if not isinstance(column.missing_text, UnsetType):
+        texts = [text or column.missing_text for text in texts]
+    if column.lowercase is True:
+        texts = [text.lower() for text in texts]
+    return [*rows[:index], np.array(texts, dtype=object), *rows[index + 1 :]]

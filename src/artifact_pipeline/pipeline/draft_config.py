@@ -1,8 +1,8 @@
-"""A config for a table that was looked at, with a reason for each choice.
+"""Drafting a config for a table, with a reason for each choice.
 
     draft("customers.csv", "churn").config
 
-What was chosen is written out, so that its owner can read it and decide otherwise.
+Each choice is written out, so that the owner of the data can read it and change it.
 """
 
 from __future__ import annotations
@@ -10,29 +10,30 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_files, table_reader
 from artifact_pipeline.builder.data.leakage import is_id
+from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
-from artifact_pipeline.errors import CallError, DataError
+from artifact_pipeline.errors import CallError, DataError, Location
 
 DELIMITERS = ",;\t|"
 NULLS = ("NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "none", "?", "-", "--")
-"""What people write for a missing value."""
+"""Words for a missing value."""
 LABELS = 20
-"""Integers of more distinct values are numbers to predict."""
+"""A target of integers with more distinct values than this is a number to predict."""
 FOLDS = 5
 _DECIMAL_COMMA = r"^-?(\d+,(\d{1,2}|\d{4,})|0,\d+)$"
-"""Three digits behind a comma may as well be thousands."""
+"""Three digits after a comma may as well be thousands."""
 _ID_WORDS = ("id", "ids", "uid", "cid", "pid", "sid", "gid", "uuid", "guid", "key")
 _ENTITIES = (
     *("account", "client", "company", "customer", "device", "employee", "group", "household"),
@@ -43,80 +44,157 @@ YES = ("yes", "true", "1", "positive")
 
 
 class Draft(Struct, frozen=True):
-    """A config, and why it is what it is, a sentence for each choice."""
+    """A config and the reasons for it."""
 
     config: dict[str, Any]
+    choices: list[str]
+    """A sentence for each choice."""
+
+
+class _Table(NamedTuple):
+    """A table, the CSV options that read it, and the reasons for them."""
+
+    raw: Raw
+    csv: Csv
+    choices: list[str]
+
+
+class _Columns(NamedTuple):
+    """The columns that can be read, the kinds and formats that the config must name, and why."""
+
+    data: dict[str, ColumnData]
+    kinds: dict[str, Kind]
+    formats: dict[str, ColumnFormat]
+    choices: list[str]
+
+
+class _Target(NamedTuple):
+    """The rows of each class, or None for a number to predict; the positive one of two classes."""
+
+    class_counts: list[int] | None
+    positive: Any
+    choices: list[str]
+
+
+class _Roles(NamedTuple):
+    """The role of each column, and the split that follows from them."""
+
+    features: dict[str, ColumnData]
+    id: str | None
+    drop: list[str]
+    split: dict[str, Any]
     choices: list[str]
 
 
 def draft(data: str | os.PathLike[str], target: str, base: str | os.PathLike[str] = "") -> Draft:
-    """Return a config for the table at `data`, which it will name relative to `base`.
+    """Draft a config for a table.
+
+    Args:
+        data: A CSV, Parquet or JSON lines file, or a folder of them.
+        target: The column to predict.
+        base: The folder of the config, which names the table relative to it.
 
     Raises:
-        DataError: if the table cannot be read, or has no such column or nothing to learn.
+        DataError: If the table cannot be read, has no such column, or has nothing to learn from.
     """
     paths = table_files.locate(os.fspath(data), "")
-    contents = [(path.name, table_files.read(path)) for path in paths]
-    form = table_files.form(paths[0])
-    said: list[str] = []
-    how = _csv(contents, said.append) if form == "csv" else Csv()
-    raw, how = _nulls(contents, form, how, said.append)
+    raw, csv, choices = _read(paths)
     if target not in raw.table.column_names:
-        hint = nearest(target, raw.table.column_names)
-        raise DataError(f"has no column {show(target)}; {hint}", where=raw.where())
-    table_files.check_keys(paths, os.fspath(data), "", raw.table.column_names)
+        raise DataError(
+            f"has no column {show(target)}",
+            location=raw.location(),
+            remedy=nearest(target, raw.table.column_names),
+        )
+    table_files.check_keys(paths, os.fspath(data), base="", columns=raw.table.column_names)
     section: dict[str, Any] = {"path": Path(os.path.relpath(data, base or ".")).as_posix()}
     section["target"] = target
-    raw = _with_target(raw, target, section, said.append)
-    told, written, found = _kinds(raw, target, said.append)
-    aim = found.pop(target)
-    classes = _classes(aim, target, section, said.append)
-    split = _parts(raw, found, section, classes, said.append)
-    if told:
-        section["columns"] = told
-    if written:
-        section["formats"] = {name: msgspec.to_builtins(form) for name, form in written.items()}
-    if how != Csv():
-        written, plain = msgspec.to_builtins(how), msgspec.to_builtins(Csv())
-        section["csv"] = {key: value for key, value in written.items() if value != plain[key]}
-    config = {"data": section, "split": split, "model": _model(found, classes, said.append)}
-    if min(classes or [raw.table.num_rows]) >= 2 * FOLDS:
+    rows = len(raw.table)
+    raw = _with_target(raw, target)
+    if missing := rows - len(raw.table):
+        section["missing_target"] = "drop"
+        choices.append(f"{missing} of {rows} rows have no {show(target)}, and are left out")
+    columns = _columns(raw, target)
+    outcome = _target(columns.data[target], target)
+    if outcome.positive is not None:
+        section["positive"] = outcome.positive
+    features = {name: column for name, column in columns.data.items() if name != target}
+    roles = _roles(raw, features, target=target, class_counts=outcome.class_counts)
+    if roles.id is not None:
+        section["id"] = roles.id
+    if roles.drop:
+        section["drop"] = roles.drop
+    if columns.kinds:
+        section["columns"] = columns.kinds
+    if columns.formats:
+        section["formats"] = msgspec.to_builtins(columns.formats)
+    if csv != Csv():
+        options, defaults = msgspec.to_builtins(csv), msgspec.to_builtins(Csv())
+        section["csv"] = {key: value for key, value in options.items() if value != defaults[key]}
+    model, model_choices = _model(roles.features, is_class=outcome.class_counts is not None)
+    config = {"data": section, "split": roles.split, "model": model}
+    choices += [*columns.choices, *outcome.choices, *roles.choices, *model_choices]
+    if min(outcome.class_counts or [raw.table.num_rows]) >= 2 * FOLDS:
         config["evaluation"] = {"cv": FOLDS}
-        said.append(f"{FOLDS} folds of the training rows show how far the figures spread")
-    said.append("no gates yet: run it once, and ask for what it reaches")
-    return Draft(config, said)
+        choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
+    choices.append("no gates yet: run it once, then require what it reaches")
+    return Draft(config, choices)
 
 
-def write_config(found: Draft, path: str | os.PathLike[str]) -> None:
+def write_config(draft: Draft, path: str | os.PathLike[str]) -> None:
     """Write a drafted config to a new file.
 
     Raises:
-        CallError: if there is one already, or it cannot be written.
+        CallError: If the file exists or cannot be written.
     """
+    location = Location(str(path))
     try:
         with Path(path).open("xb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(found.config), indent=2) + b"\n")
+            file.write(msgspec.json.format(msgspec.json.encode(draft.config), indent=2) + b"\n")
     except FileExistsError as error:
-        raise CallError("is there already; name another with --output", where=str(path)) from error
+        raise CallError(
+            "already exists", location=location, remedy="choose another name with --output"
+        ) from error
     except OSError as error:
-        raise CallError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise CallError(f"cannot be written: {error.strerror}", location=location) from error
 
 
-def _csv(contents: list[tuple[str, bytes]], say: Callable[[str], None]) -> Csv:
+def _read(paths: list[Path]) -> _Table:
+    """Read a table; of CSV files, with the options that suit them."""
+    contents = [(path.name, table_files.read(path)) for path in paths]
+    file_format = table_files.format_of(paths[0])
+    if file_format != "csv":
+        return _Table(table_reader.read(contents, file_format), Csv(), [])
+    csv, choices = _csv(contents)
+    raw = table_reader.read(contents, "csv", csv=csv)
+    words: list[str] = []
+    for word in NULLS:
+        if any(_helps(raw, [*words, word], name) for name in raw.table.column_names):
+            words.append(word)
+    if not words:
+        return _Table(raw, csv, choices)
+    choices.append(f"{', '.join(map(show, words))} is a missing value in columns of numbers")
+    csv = replace(csv, null_values=words)
+    return _Table(table_reader.read(contents, "csv", csv=csv), csv, choices)
+
+
+def _csv(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
+    """Return the encoding, delimiter and decimal mark of CSV files, and the reasons for them."""
     name, data = contents[0]
-    encoding = "utf-8"
+    encoding, choices = "utf-8", []
     try:
         for _, content in contents:
             content.decode(encoding)
     except UnicodeDecodeError:
         encoding = "latin-1"
-        say("the files are not UTF-8; latin-1 reads any bytes, so look whether letters are right")
-    head = data.decode(encoding).lstrip("\ufeff").partition("\n")[0]
-    delimiter = max(DELIMITERS, key=head.count)
-    if delimiter == "," or name.lower().endswith(".tsv") or delimiter not in head:
-        return Csv(encoding=encoding)
-    say(f"cells are parted by {show(delimiter)}: the header has the most of it")
-    raw = table_reader.read(contents, "csv", Csv(delimiter=delimiter, encoding=encoding))
+        choices.append("the files are not UTF-8; check that latin-1 reads their letters correctly")
+    header = data.decode(encoding).lstrip("\ufeff").partition("\n")[0]
+    delimiter = max(DELIMITERS, key=header.count)
+    if delimiter == "," or name.lower().endswith(".tsv") or delimiter not in header:
+        return Csv(encoding=encoding), choices
+    choices.append(
+        f"cells are separated by {show(delimiter)}, the most frequent delimiter in the header"
+    )
+    raw = table_reader.read(contents, "csv", csv=Csv(delimiter=delimiter, encoding=encoding))
     import pyarrow.compute as pc
 
     commas = [
@@ -125,31 +203,13 @@ def _csv(contents: list[tuple[str, bytes]], say: Callable[[str], None]) -> Csv:
         if pc.any(pc.match_substring_regex(raw.table.column(column), _DECIMAL_COMMA)).as_py()
     ]
     if not commas:
-        return Csv(delimiter=delimiter, encoding=encoding)
-    say(f"numbers have a decimal comma, as in {show(commas[0])}")
-    return Csv(delimiter=delimiter, decimal=",", encoding=encoding)
-
-
-def _nulls(
-    contents: list[tuple[str, bytes]], form: str, how: Csv, say: Callable[[str], None]
-) -> tuple[Raw, Csv]:
-    """Return the table, read again where columns of numbers say in words that one is missing."""
-    raw = table_reader.read(contents, form, how)
-    if form != "csv":
-        return raw, how
-    words: list[str] = []
-    for word in NULLS:
-        if any(_helps(raw, [*words, word], name) for name in raw.table.column_names):
-            words.append(word)
-    if not words:
-        return raw, how
-    say(f"among numbers {', '.join(map(show, words))} means that one is missing")
-    how = msgspec.structs.replace(how, null_values=words)
-    return table_reader.read(contents, form, how), how
+        return Csv(delimiter=delimiter, encoding=encoding), choices
+    choices.append(f"numbers have a decimal comma, as in {show(commas[0])}")
+    return Csv(delimiter=delimiter, decimal=",", encoding=encoding), choices
 
 
 def _helps(raw: Raw, words: list[str], name: str) -> bool:
-    """Return whether a column is numbers but for a word."""
+    """Return whether a column is numbers except for these words, the last one among them."""
     import pyarrow.compute as pc
 
     values = raw.table.column(name)
@@ -158,30 +218,25 @@ def _helps(raw: Raw, words: list[str], name: str) -> bool:
         return False
     if not pc.any(pc.equal(values, words[-1])).as_py():
         return False
-    alone = raw._replace(table=_single(name, rest))
+    remaining = raw._replace(table=_single(name, rest))
     try:
-        if table_columns.column(alone, name).kind in ("number", "date"):
+        if table_columns.column(remaining, name).kind in ("number", "date"):
             return True
     except DataError:
         pass
-    return table_columns.format_of(alone, name) is not None
+    return table_columns.format_of(remaining, name) is not None
 
 
-def _with_target(raw: Raw, target: str, section: dict[str, Any], say: Callable[[str], None]) -> Raw:
-    """Return the rows that have a target."""
+def _with_target(raw: Raw, target: str) -> Raw:
+    """Return the rows that have a target; all rows if none has."""
     import numpy as np
 
     try:
         column = table_columns.column(raw, target)
     except DataError:
-        column = table_columns.column(raw, target, "text")
+        column = table_columns.column(raw, target, kind="text")
     kept = np.flatnonzero(~column.missing & (column.values == column.values)).tolist()
-    missing = len(column.values) - len(kept)
-    if not missing or not kept:
-        return raw
-    section["missing_target"] = "drop"
-    say(f"{missing} of {len(column.values)} rows have no {show(target)}, and are left out")
-    return raw.take(kept)
+    return raw.take(kept) if 0 < len(kept) < len(column.values) else raw
 
 
 def _words(words: list[str]) -> Any:
@@ -196,121 +251,102 @@ def _single(name: str, values: Any) -> Any:
     return pa.table({name: values})
 
 
-def _kinds(
-    raw: Raw, target: str, say: Callable[[str], None]
-) -> tuple[dict[str, Kind], dict[str, ColumnFormat], dict[str, table_columns.ColumnData]]:
-    """Return kinds and formats to write into the config, and the columns read by them."""
-    told: dict[str, Kind] = {}
-    written: dict[str, ColumnFormat] = {}
-    found = {}
+def _columns(raw: Raw, target: str) -> _Columns:
+    """Read each column as numbers, dates or booleans, in a format of its own, or else as text."""
+    columns = _Columns({}, {}, {}, [])
     for name in raw.table.column_names:
         try:
-            found[name] = table_columns.column(raw, name)
-            why = found[name].note
+            column = table_columns.column(raw, name)
+            problem = column.note
         except DataError as error:
-            why = error.message.partition(";")[0]
+            problem = error.problem
             try:
-                found[name] = table_columns.column(raw, name, "text")
+                column = table_columns.column(raw, name, kind="text")
             except DataError:
                 if name == target:
                     raise error from None
                 continue
-        if not why:
-            continue
-        if form := table_columns.format_of(raw, name):
-            written[name] = form
-            found[name] = table_columns.column(raw, name, None, form)
-            kind, how = found[name].kind, json.dumps(msgspec.to_builtins(form), ensure_ascii=False)
-            say(f"{show(name)} is a {kind} written as {how}")
-        else:
-            told[name] = "text"
-            say(f"{show(name)} is text: {why}")
-    return told, written, found
+        if problem and (form := table_columns.format_of(raw, name)):
+            column = table_columns.column(raw, name, column_format=form)
+            columns.formats[name] = form
+            written = json.dumps(msgspec.to_builtins(form), ensure_ascii=False)
+            columns.choices.append(f"{show(name)} is a {column.kind} written as {written}")
+        elif problem:
+            columns.kinds[name] = "text"
+            columns.choices.append(f"{show(name)} is text: {problem}")
+        columns.data[name] = column
+    return columns
 
 
-def _classes(
-    aim: table_columns.ColumnData, target: str, section: dict[str, Any], say: Callable[[str], None]
-) -> list[int] | None:
-    """Return how many rows each class has, or None where a number is to be predicted."""
+def _target(column: ColumnData, name: str) -> _Target:
     import numpy as np
 
-    values, counts = np.unique(aim.values, return_counts=True)
-    whole = aim.kind == "boolean" or (aim.kind == "number" and (values == np.floor(values)).all())
-    if aim.kind != "text" and not (whole and len(values) <= LABELS):
-        say(f"{show(target)} is a number to predict: {len(values)} different values")
-        return None
+    values, counts = np.unique(column.values, return_counts=True)
+    integers = column.kind == "number" and (values == np.floor(values)).all()
+    few = (column.kind == "boolean" or integers) and len(values) <= LABELS
+    if column.kind != "text" and not few:
+        choice = f"{show(name)} is a number to predict: {len(values)} different values"
+        return _Target(None, None, [choice])
     rows: list[int] = counts.tolist()
-    labels = [show(one) for one in values.tolist()]
+    labels: list[Any] = values.tolist()
     if len(labels) != 2:
-        say(f"{show(target)} has {len(labels)} classes")
-        return rows
-    known: list[Any] = values.tolist()
-    if aim.kind != "text":
-        known = [bool(one) if aim.kind == "boolean" else int(one) for one in known]
-    rare = known[int(np.argmin(counts))]
-    positive = next((one for one in known if str(one).lower() in YES), rare)
-    section["positive"] = positive
-    share = counts[known.index(positive)] / counts.sum()
-    say(f"of two classes {show(positive)} is the positive one, {share:.0%} of the rows")
-    return rows
+        return _Target(rows, None, [f"{show(name)} has {len(labels)} classes"])
+    if column.kind != "text":
+        labels = [bool(label) if column.kind == "boolean" else int(label) for label in labels]
+    rarer = labels[int(np.argmin(counts))]
+    positive = next((label for label in labels if str(label).lower() in YES), rarer)
+    share = counts[labels.index(positive)] / counts.sum()
+    choice = f"{show(positive)} is the positive class: {share:.0%} of the rows"
+    return _Target(rows, positive, [choice])
 
 
-def _parts(
-    raw: Raw,
-    found: dict[str, table_columns.ColumnData],
-    section: dict[str, Any],
-    classes: list[int] | None,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
-    """Give each column its part; what is left in `found` are the features."""
+def _roles(
+    raw: Raw, columns: dict[str, ColumnData], *, target: str, class_counts: list[int] | None
+) -> _Roles:
     split: dict[str, Any] = {"method": "random", "test_size": 0.2, "random_state": 42}
-    unread = [
-        name for name in raw.table.column_names if name not in found and name != section["target"]
-    ]
-    drop = list(unread)
-    for name in unread:
-        say(f"{show(name)} is dropped: it is no number, date or text")
-    for name in raw.index_columns:
-        if found.pop(name, None):
-            drop.append(name)
-            say(f"{show(name)} is dropped: it is the index of a data frame")
-    for name, column in list(found.items()):
+    drop = [name for name in raw.table.column_names if name not in columns and name != target]
+    choices = [f"{show(name)} is dropped: it has no numbers, dates or text" for name in drop]
+    features: dict[str, ColumnData] = {}
+    id_column = None
+    for name, column in columns.items():
         distinct = len(set(column.values[~column.missing].tolist()))
-        named = _is_named_id(name) and _is_whole(column)
-        if distinct <= 1:
+        is_group = _is_named_id(name) and _is_whole(column) and distinct > LABELS
+        if name in raw.index_columns:
             drop.append(name)
-            say(f"{show(name)} is dropped: it says the same in every row")
-        elif is_id(column.values) and "id" not in section:
-            section["id"] = name
-            say(f"{show(name)} names the rows: another value in each")
+            choices.append(f"{show(name)} is dropped: it is the index of a data frame")
+        elif distinct <= 1:
+            drop.append(name)
+            choices.append(f"{show(name)} is dropped: it has the same value in every row")
+        elif is_id(column.values) and id_column is None:
+            id_column = name
+            choices.append(f"{show(name)} is the id: it has a different value in each row")
         elif is_id(column.values):
             drop.append(name)
-            say(f"{show(name)} is dropped: another value in each row, and nothing to learn of it")
-        elif (
-            named and distinct > LABELS and split["method"] == "random" and not column.missing.any()
-        ):
+            choices.append(f"{show(name)} is dropped: it has a different value in each row")
+        elif is_group and split["method"] == "random" and not column.missing.any():
             split |= {"method": "group", "column": name}
-            say(f"rows of one {show(name)} stay on one side of the split: they belong together")
+            choices.append(f"rows with the same {show(name)} stay on one side of the split")
         elif column.kind == "text" and 2 * distinct > len(column.values) and not _is_prose(column):
             drop.append(name)
-            say(f"{show(name)} is dropped: its texts hardly repeat, so nothing is learned of one")
+            choices.append(f"{show(name)} is dropped: its texts hardly ever repeat")
         else:
-            continue
-        del found[name]
-    if drop:
-        section["drop"] = drop
-    if not found:
-        raise DataError("has no features: every column has another part", where=raw.where())
-    if split["method"] == "random" and classes is not None:
-        split["stratify"] = min(classes) > 1
-        say("a fifth of the rows is held out, by chance, each class with its share")
+            features[name] = column
+    if not features:
+        raise DataError(
+            "no feature columns left: every column is the target, the id, the split column or "
+            "dropped",
+            location=raw.location(),
+        )
+    if split["method"] == "random" and class_counts is not None:
+        split["stratify"] = min(class_counts) > 1
+        choices.append("a random fifth of the rows is held out, with the same share of each class")
     elif split["method"] == "random":
-        say("a fifth of the rows is held out, by chance")
-    return split
+        choices.append("a random fifth of the rows is held out")
+    return _Roles(features, id_column, drop, split, choices)
 
 
 def _is_named_id(name: str) -> bool:
-    """Return whether a name says id, such as customer_id, customerId or userid, but not paid."""
+    """Return whether a name is that of an id: customer_id, customerId or userid, but not paid."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     last = words[-1].lower() if words else ""
     return last in _ID_WORDS or (last.removesuffix("id") in _ENTITIES and last.endswith("id"))
@@ -325,38 +361,34 @@ def _is_whole(column: table_columns.ColumnData) -> bool:
     return column.kind == "number" and bool((values == np.floor(values)).all())
 
 
-def _model(
-    found: dict[str, table_columns.ColumnData],
-    classes: list[int] | None,
-    say: Callable[[str], None],
-) -> dict[str, Any]:
+def _model(features: dict[str, ColumnData], *, is_class: bool) -> tuple[dict[str, Any], list[str]]:
     name, params = "sklearn.linear_model.Ridge", {}
-    if classes is not None:
+    if is_class:
         name, params = "sklearn.linear_model.LogisticRegression", {"max_iter": 1000}
-    say(f"{name.rpartition('.')[2]} comes first: it is fast, and a measure for others")
-    texts = [one for one, column in found.items() if column.kind == "text"]
-    free = [one for one in texts if _is_prose(found[one])]
-    if not free:
-        say("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
-        return {"preprocess": "auto", "estimator": name, "params": params}
+    choices = [f"{name.rpartition('.')[2]} is fast, and a baseline for other models"]
+    texts = [feature for feature, column in features.items() if column.kind == "text"]
+    prose = [feature for feature in texts if _is_prose(features[feature])]
+    if not prose:
+        choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
+        return {"preprocess": "auto", "estimator": name, "params": params}, choices
     branches: list[dict[str, Any]] = []
-    if numbers := [one for one in found if one not in texts]:
+    if numbers := [feature for feature in features if feature not in texts]:
         steps = [{"estimator": "sklearn.impute.SimpleImputer", "params": {"strategy": "median"}},
                  {"estimator": "sklearn.preprocessing.StandardScaler"}]  # fmt: skip
         branches.append({"name": "numbers", "columns": numbers, "steps": steps})
-    if short := [one for one in texts if one not in free]:
+    if categories := [feature for feature in texts if feature not in prose]:
         encoder = "sklearn.preprocessing.OneHotEncoder"
-        branches.append({"name": "text", "columns": short, "estimator": encoder,
+        branches.append({"name": "text", "columns": categories, "estimator": encoder,
                          "params": {"handle_unknown": "ignore"}})  # fmt: skip
-    for index, one in enumerate(free):
-        say(f"{show(one)} is prose: its words are counted (TfidfVectorizer)")
+    for number, feature in enumerate(prose, start=1):
+        choices.append(f"{show(feature)} is prose: its words are counted (TfidfVectorizer)")
         counter = "sklearn.feature_extraction.text.TfidfVectorizer"
-        branches.append({"name": f"prose-{index + 1}", "column": one, "estimator": counter})
+        branches.append({"name": f"prose-{number}", "column": feature, "estimator": counter})
     last = {"name": "model", "estimator": name, "params": params}
-    return {"steps": [{"name": "prep", "branches": branches}, last]}
+    return {"steps": [{"name": "prep", "branches": branches}, last]}, choices
 
 
-def _is_prose(column: table_columns.ColumnData) -> bool:
-    values = [one for one in column.values.tolist() if one]
-    words = sum(len(one.split()) for one in values)
-    return len(set(values)) > LABELS and words >= 3 * len(values)
+def _is_prose(column: ColumnData) -> bool:
+    texts = [text for text in column.values.tolist() if text]
+    words = sum(len(text.split()) for text in texts)
+    return len(set(texts)) > LABELS and words >= 3 * len(texts)

@@ -1,4 +1,4 @@
-"""A verified artifact measured again on its held-out rows."""
+"""Measuring a verified artifact again on its held-out rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
 from artifact_pipeline.inference.predict import open_artifact
-from artifact_pipeline.pipeline.gates import Verdict, judge
+from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
 from artifact_pipeline.store.access import Reference
 
 if TYPE_CHECKING:
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 class Evaluated(Struct, frozen=True):
-    """What an artifact's open form reaches on the held-out rows, measured now."""
+    """The metrics of an artifact's open form, measured again, and the gates' verdicts."""
 
     digest: Digest
     metrics: dict[str, Any]
+    """As in a manifest; `test` is measured again."""
     gates: list[Verdict]
 
 
@@ -36,20 +37,25 @@ def evaluate(
     store: Reference | None = None,
     data: Reference | None = None,
 ) -> Evaluated:
-    """Return what an artifact reaches on the held-out rows of its recipe, measured anew.
+    """Measure an artifact again on the held-out rows of its recipe. Raises as `infer`.
 
-    The gates of a config are judged on it, where one is given. Raises as `infer`.
+    Args:
+        artifact: A folder, an alias, or the first eight or more hex digits of a digest.
+        source: A config whose gates to judge: a path, or the dict that its JSON would give.
+        digest: The digest that the artifact must have.
+        signed_by: The signer whose signature is required.
+        store: The store that aliases and digests are looked up in.
+        data: Where the table is now; by default where the run that made the artifact found it.
     """
     from artifact_pipeline.inference import held_out
-    from artifact_pipeline.pipeline import gates as rivals
 
     gates = loader.load(source).gates if source is not None else {}
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
-    made, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(made, predictor.digest, data, store)
-    found = predictor.run(batch)
-    target, positive = made.recipe.data.schema.target, made.recipe.data.positive
-    test = measure(truth, found.predicted, target, found.probabilities, labels, positive)
-    metrics = {**msgspec.to_builtins(made.metrics), "test": test}
-    against = rivals.baselines(gates, made, store)
-    return Evaluated(predictor.digest, metrics, judge(metrics, gates, against))
+    manifest, labels = predictor.manifest, predictor.interface.labels
+    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
+    outputs = predictor.run(batch)
+    target, positive = manifest.recipe.data.schema.target, manifest.recipe.data.positive
+    test = measure(truth, outputs.predicted, target, outputs.probabilities, labels, positive)
+    metrics = {**msgspec.to_builtins(manifest.metrics), "test": test}
+    verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
+    return Evaluated(predictor.digest, metrics, verdicts)

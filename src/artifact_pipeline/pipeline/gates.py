@@ -1,51 +1,52 @@
-"""Gates: thresholds on metrics, and comparisons with what an alias names."""
+"""Gates: bounds on metrics, and comparisons with the artifact that an alias names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from artifact_pipeline.builder.artifact.manifest import Manifest
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME
-from artifact_pipeline.errors import ConfigError, VerificationError
+from artifact_pipeline.errors import ConfigError, Location, VerificationError
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.store import Store
 
 
-class Baseline(NamedTuple):
-    """What an alias names, to compare with."""
+class Baseline(Struct, frozen=True):
+    """The artifact that an alias names, as a gate compares with it."""
 
     digest: str | None
-    """None where it names nothing yet."""
+    """None if the alias names nothing yet."""
     metrics: Mapping[str, Any]
-    """`test` and `slices`, as a manifest has them."""
-    why_not: str | None
-    """Why it cannot be compared with, if so."""
+    """`test` and `slices`, as in a manifest."""
+    problem: str | None
+    """Why it cannot be compared with; None if it can."""
 
 
-class Verdict(Struct, frozen=True):
-    """What a gate says of one metric and one bound."""
+class Verdict(Struct, frozen=True, kw_only=True):
+    """The result of one bound of a gate."""
 
     metric: str
     bound: str
     """`min`, `max` or `not_worse_than`."""
-    limit: float | None
-    """None where there was nothing to compare with."""
+    limit: float | None = None
+    """None if there was nothing to compare with."""
     value: float
     passed: bool
-    margin: float
-    """How far inside the bound the value lies; negative where it lies outside."""
+    margin: float = 0.0
+    """How far the value is inside the bound; negative if it is outside."""
     alias: str | None = None
-    """Of a comparison: the name of the other artifact."""
+    """The alias of a comparison."""
     against: str | None = None
-    """Its digest."""
+    """The digest that the alias names."""
     note: str | None = None
 
     def __str__(self) -> str:
@@ -53,25 +54,33 @@ class Verdict(Struct, frozen=True):
             return f"{self.metric} is {self.value:.4f}: {self.note}"
         limit = self.limit or 0.0
         if self.bound == "not_worse_than":
-            way = "within" if self.passed else "worse than"
-            return f"{self.metric} is {self.value:.4f}, {way} the {limit:.4f} asked by {self.alias}"
-        side = {"min": ("above", "below", "least"), "max": ("under", "above", "most")}[self.bound]
+            relation = "within" if self.passed else "worse than"
+            required = f"{relation} the {limit:.4f} required by {self.alias}"
+            return f"{self.metric} is {self.value:.4f}, {required}"
+        inside, outside, bound = {
+            "min": ("above", "below", "minimum"),
+            "max": ("below", "above", "maximum"),
+        }[self.bound]
         if self.passed:
-            return f"{self.metric} is {self.value:.4f}, {self.margin:.4f} {side[0]} the {side[2]}"
-        return f"{self.metric} is {self.value:.4f}, {side[1]} the {side[2]} of {limit:g}"
+            return f"{self.metric} is {self.value:.4f}, {self.margin:.4f} {inside} the {bound}"
+        return f"{self.metric} is {self.value:.4f}, {outside} the {bound} of {limit:g}"
 
 
 def judge(
     metrics: Mapping[str, Any],
     gates: Mapping[str, Gate],
-    rivals: Mapping[str, Baseline] = MappingProxyType({}),
+    *,
+    baselines: Mapping[str, Baseline] = MappingProxyType({}),
 ) -> list[Verdict]:
-    """Return what each bound of each gate says of `metrics` (`train`, `test` and `slices`).
+    """Return a verdict for each bound of each gate.
 
-    `rivals` are what the aliases of comparisons name.
+    Args:
+        metrics: `train`, `test` and `slices`, as in a manifest.
+        gates: By the name of the metric, such as `test.accuracy` or `test.accuracy[pune]`.
+        baselines: The artifacts to compare with, by alias.
 
     Raises:
-        ConfigError: for a gate on a metric that was not measured.
+        ConfigError: If a metric was not measured.
     """
     verdicts = []
     for name, gate in gates.items():
@@ -80,59 +89,74 @@ def judge(
             limit = getattr(gate, bound)
             if limit is not None:
                 margin = sign * (value - limit)
-                verdicts.append(Verdict(name, bound, limit, value, margin >= 0, margin))
-        if gate.not_worse_than is not None:
-            rival = rivals[gate.not_worse_than]
-            verdicts.append(_compare(name, value, gate.not_worse_than, gate.tolerance, rival))
+                verdicts.append(
+                    Verdict(
+                        metric=name, bound=bound, limit=limit, value=value, passed=margin >= 0,
+                        margin=margin,
+                    )
+                )  # fmt: skip
+        if (alias := gate.not_worse_than) is not None:
+            baseline = baselines[alias]
+            verdicts.append(
+                _compare(name, value, alias=alias, tolerance=gate.tolerance, baseline=baseline)
+            )
     return verdicts
 
 
 def _value(metrics: Mapping[str, Any], name: str) -> float:
-    """Return a metric by the name that a gate calls it, such as `test.accuracy[pune]`."""
+    """Return a metric by the name that gates give it, such as `test.accuracy[pune]`."""
+    location = Location(key=f"gates.{name}")
     rows, _, rest = name.partition(".")
-    metric, _, within = rest.partition("[")
-    found = metrics.get(rows) or {}
-    if within:
+    metric, _, slice_name = rest.partition("[")
+    measured = metrics.get(rows) or {}
+    if slice_name:
         slices = metrics.get("slices") or {}
-        if within[:-1] not in slices:
-            hint = nearest(within[:-1], sorted(slices)) if slices else "it has none"
-            raise ConfigError(f"this model has no such slice; {hint}", where=f"gates.{name}")
-        found = slices[within[:-1]]["metrics"]
-    if metric not in found:
-        said = why_missing(metric, found, train=metrics.get("train") or {})
-        raise ConfigError(said, where=f"gates.{name}")
-    return float(found[metric])
+        slice_name = slice_name[:-1]
+        if slice_name not in slices:
+            hint = nearest(slice_name, sorted(slices)) if slices else "it has none"
+            problem = "this model has no such slice"
+            raise ConfigError(problem, location=location, remedy=hint)
+        measured = slices[slice_name]["metrics"]
+    if metric not in measured:
+        problem = why_missing(metric, measured, train=metrics.get("train") or {})
+        raise ConfigError(problem, location=location)
+    return float(measured[metric])
 
 
-def _compare(name: str, value: float, alias: str, tolerance: float, rival: Baseline) -> Verdict:
-    bound = "not_worse_than"
-    if rival.digest is None:
-        note = f"there is no {alias} yet to compare with"
-        return Verdict(name, bound, None, value, True, 0.0, alias, None, note)
-    why = rival.why_not
-    if why is None:
+def _compare(
+    name: str, value: float, *, alias: str, tolerance: float, baseline: Baseline
+) -> Verdict:
+    verdict = Verdict(
+        metric=name, bound="not_worse_than", value=value, passed=False, alias=alias,
+        against=baseline.digest,
+    )  # fmt: skip
+    if baseline.digest is None:
+        note = f"{alias} names no artifact yet to compare with"
+        return replace(verdict, passed=True, note=note)
+    problem = baseline.problem
+    if problem is None:
         try:
-            other = _value(rival.metrics, name)
+            other = _value(baseline.metrics, name)
         except ConfigError:
-            why = "it was not measured by that"
-    if why is not None:
-        note = f"not comparable with {alias}: {why}"
-        return Verdict(name, bound, None, value, False, 0.0, alias, rival.digest, note)
+            problem = "the metric was not measured for it"
+    if problem is not None:
+        note = f"not comparable with {alias}: {problem}"
+        return replace(verdict, note=note)
     lower = BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better
     limit = other + tolerance if lower else other - tolerance
     margin = limit - value if lower else value - limit
-    return Verdict(name, bound, limit, value, margin >= 0, margin, alias, rival.digest)
+    return replace(verdict, limit=limit, passed=margin >= 0, margin=margin)
 
 
 def baselines(
-    gates: Mapping[str, Gate], manifest: Manifest, store: Reference | None
+    gates: Mapping[str, Gate], manifest: Manifest, *, store: Reference | None
 ) -> dict[str, Baseline]:
-    """Return what each alias in the gates names, and whether it was measured on the same rows."""
-    names = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
-    return {name: _rival(name, manifest, Store(store)) for name in names}
+    """Return the artifact that each alias in `gates` names, to compare with that of `manifest`."""
+    aliases = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
+    return {alias: _baseline(alias, manifest, store=Store(store)) for alias in aliases}
 
 
-def _rival(alias: str, manifest: Manifest, store: Store) -> Baseline:
+def _baseline(alias: str, manifest: Manifest, *, store: Store) -> Baseline:
     digest = store.aliases.get(alias)
     if digest is None:
         return Baseline(None, {}, None)
@@ -145,11 +169,11 @@ def _rival(alias: str, manifest: Manifest, store: Store) -> Baseline:
 
 def _why_not(manifest: Manifest, other: Manifest) -> str | None:
     if other.recipe.data.digest != manifest.recipe.data.digest:
-        return "it was made from other rows"
+        return "it was trained on other data"
     if other.split.indices_digest != manifest.split.indices_digest:
         return "it was measured on other held-out rows"
     if _slices(other) != _slices(manifest):
-        return "its slices are others"
+        return "it has other slices"
     return None
 
 

@@ -1,9 +1,8 @@
-"""Sealing an estimator that was fitted elsewhere: measured and proven here, and stored.
+"""Importing an estimator that was fitted elsewhere: measured, proven and stored here.
 
     seal(estimator, X_test, y_test)
 
-Everything works on the artifact except `reproduce`: its recipe says that it was imported, and by
-which release.
+The artifact supports everything except `reproduce`: its recipe records that it was imported.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import loader
 from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.imported import build_imported
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
 from artifact_pipeline.store.access import Reference, mark_made_here
@@ -31,13 +30,14 @@ from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
 
-class Sealed(Struct, frozen=True):
-    """An artifact of a model that was brought."""
+class Sealed(Struct, frozen=True, kw_only=True):
+    """The artifact of an imported model."""
 
     digest: Digest
     artifact: str
-    """Its folder."""
+    """The folder of the artifact."""
     report: str
+    """The HTML report."""
     metrics: manifests.Metrics
 
 
@@ -50,67 +50,84 @@ def seal(
     examples: int = 0,
     store: Reference | None = None,
 ) -> Sealed:
-    """Seal a fitted scikit-learn estimator, measured on held-out rows, and let `latest` name it.
+    """Seal a fitted scikit-learn estimator, measured on held-out rows, and move `latest` to it.
 
-    X is (n_rows, n_features) numbers, or a DataFrame of numbers, booleans, dates and text, as the
-    estimator predicts them; y are the true labels or numbers. `positive` is the one of two labels
-    that precision, recall and F1 speak of, `examples` how many rows the artifact shows.
+    Args:
+        estimator: A fitted classifier or regressor.
+        X: Rows that it was not fitted to: (n_rows, n_features) numbers, or a DataFrame of numbers,
+            booleans, dates and text.
+        y: The true labels or numbers, (n_rows,).
+        positive: The positive one of two labels, for precision, recall and F1.
+        examples: How many of the rows the artifact contains.
+        store: The store to write to; by default $ARTIFACT_PIPELINE_STORE or `artifacts`.
 
     Raises:
-        CallError: for what is no fitted classifier or regressor, or would open files for whoever
-            uses it (`memory`, `input` other than content).
-        DataError: for rows that it cannot be measured on.
-        ConfigError: if it does not predict them, or has no open form that can be proven.
+        CallError: If `estimator` is not a fitted classifier or regressor, or would open files when
+            it is used (`memory`, or `input` other than content).
+        DataError: If it cannot be measured on the rows.
+        ConfigError: If it cannot predict them, or no open form of it can be proven.
+        StoreError: If the store cannot be written.
     """
     files, metrics = build_imported(estimator, X, y, positive=positive, examples=examples)
-    return _keep(files, metrics, Store(store))
+    return _add(files, metrics, store=Store(store))
 
 
 def seal_pickle(
     path: str | os.PathLike[str],
     digest: Digest,
+    *,
     data: str | os.PathLike[str],
     target: str,
-    *,
     positive: Label | None = None,
     store: Reference | None = None,
 ) -> Sealed:
-    """Seal the estimator in a pickle of that digest, measured on the rows of a table.
+    """Seal the estimator in a pickle, measured on the rows of a table.
 
-    Opening a pickle runs what it holds: the digest says that the caller knows where it is from.
+    Opening a pickle runs the code in it. The digest states that you know where it comes from.
+
+    Args:
+        path: The pickle.
+        digest: Its digest.
+        data: The table of rows that the estimator was not fitted to.
+        target: The column with the true labels or numbers.
+        positive: As for `seal`.
+        store: As for `seal`.
 
     Raises:
-        ArtifactNotFound, VerificationError: as `checkout.load_model`.
-        DataError: as `loading.load`; else as `seal`.
+        ArtifactNotFound, VerificationError: As `load_model`.
+        CallError, DataError, ConfigError, StoreError: As `seal`.
     """
     from sklearn.base import is_classifier
 
     estimator = pickles.load_model(path, digest)
     kind: Target = "class" if is_classifier(estimator) else "number"
-    rows = loader.load(
-        TableData(path=os.fspath(data), target=target, positive=positive), target=kind
-    )
+    table = TableData(path=os.fspath(data), target=target, positive=positive)
+    rows = loader.load(table, target=kind)
     X = rows.X
     names = getattr(estimator, "feature_names_in_", None)
-    if names is None:  # it learned from an array
+    if names is None:  # it was fitted to an array
         X = X.to_numpy()
     elif missing := [name for name in names if name not in X.columns]:
-        raise DataError(f"has no column {missing[0]!r}", where=os.fspath(data))
+        raise DataError(f"has no column {missing[0]!r}", location=Location(os.fspath(data)))
     else:
         X = X[list(names)]
     return seal(estimator, X, rows.y, positive=positive, store=store)
 
 
-def _keep(files: dict[str, bytes], metrics: manifests.Metrics, store: Store) -> Sealed:
-    verified = mark_made_here(store.add(_readable(files)))
-    digest = verified.digest
-    publish_report(verified, store)
-    store.aliases.set(LATEST, digest)
-    return Sealed(digest, str(verified.folder), str(store.artifacts.report_path(digest)), metrics)
+def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -> Sealed:
+    artifact = mark_made_here(store.add(_readable(files)))
+    publish_report(artifact, store)
+    store.aliases.set(LATEST, artifact.digest)
+    return Sealed(
+        digest=artifact.digest,
+        artifact=str(artifact.folder),
+        report=str(store.artifacts.report_path(artifact.digest)),
+        metrics=metrics,
+    )
 
 
 def _readable(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Return files whose manifest and evaluation can be read again: others are not stored."""
+    """Return `files`, once their manifest and evaluation can be read again."""
     manifest = manifests.decode(files[MANIFEST], MANIFEST)
     digest = canonical.digest(files[MANIFEST])
     Verified(Path(MANIFEST).parent, digest, manifest, files, files[MANIFEST]).evaluation()

@@ -1,4 +1,4 @@
-"""The assignment's functions: load, train and evaluate in this process."""
+"""Loading, training and evaluating in this process, as the course assignment names them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,42 @@ from artifact_pipeline.builder.data.split import split
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.model.construction import build, resolve, target_type
 from artifact_pipeline.builder.model.fit import fit
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, Location
 
 
 def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:
-    """Return the metrics of a fitted estimator on X (n_rows, n_features) and y (n_rows,)."""
+    """Return the metrics of a fitted estimator on labelled rows.
+
+    Args:
+        model: A fitted scikit-learn classifier or regressor.
+        X: The rows, (n_rows, n_features), as the estimator takes them.
+        y: The true labels or numbers, (n_rows,).
+    """
     from sklearn.base import is_regressor
 
     from artifact_pipeline.builder.model.estimators import as_labels, predict_with_proba
 
-    predicted, proba = predict_with_proba(model, X)
+    predicted, probabilities = predict_with_proba(model, X)
     if is_regressor(model):
         return evaluate(y, predicted, "number")
-    return evaluate(y, predicted, "class", proba, as_labels(model.classes_).tolist())
+    return evaluate(y, predicted, "class", probabilities, as_labels(model.classes_).tolist())
 
 
 def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
-    """Return the estimator that a config's values describe, fitted to X and y in this process.
+    """Fit the estimator of a config to X and y, in this process, and return it.
 
-    A short form gives a LogisticRegression; keys that the fit does not need may be missing.
+    Args:
+        X: The rows, (n_rows, n_features).
+        y: The labels or numbers, (n_rows,).
+        config: A config's values. In the short form, keys that fitting does not need are optional.
+
+    Raises:
+        ConfigError: If the config is wrong, or the estimator rejects its parameters or the rows.
+        DataError: If the data that a full form names cannot be loaded.
     """
     if "model" in config:
         full = configs.parse(config, "config")
-        rows = load(full.data, full.split, target_type(full.model))
+        rows = load(full.data, full.split, target=target_type(full.model))
         resolved = resolve(
             full.model,
             full.split.random_state,
@@ -46,8 +59,11 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
     else:
         for key in config:
             if key not in (*SHORT_KEYS, "gates"):
-                hint = nearest(key, SHORT_KEYS)
-                raise ConfigError(f"unknown key {show(key)}; {hint}", where="config")
+                raise ConfigError(
+                    f"unknown key {show(key)}",
+                    location=Location("config"),
+                    remedy=nearest(key, SHORT_KEYS),
+                )
         params = {k: v for k, v in config.items() if k not in ("test_size", "gates")}
         model = ModelConfig(estimator="sklearn.linear_model.LogisticRegression", params=params)
         resolved = resolve(model, params.get("random_state", 0))
@@ -55,14 +71,19 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
 
 
 def load_data(config: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
-    """Return X_train, X_test, y_train, y_test of a config's values.
+    """Load and split the data of a config.
 
-    X are (n_rows, n_features) float64, of a table DataFrames; y are (n_rows,) labels, or float64
-    numbers. A path is relative to the working folder.
+    Args:
+        config: A config's values; a path in it is relative to the working folder.
+
+    Returns:
+        X_train, X_test, y_train and y_test. X are (n_rows, n_features) float64, or DataFrames for
+        a table; y are (n_rows,) labels, or float64 numbers.
 
     Raises:
-        ConfigError, DataError: as `load` and `split`, and for a config that is wrong.
+        ConfigError: If the config is wrong.
+        DataError: If the rows cannot be read or split.
     """
     full = configs.parse(config, "config")
-    parts = split(load(full.data, full.split, target_type(full.model)), full.split)
+    parts = split(load(full.data, full.split, target=target_type(full.model)), full.split)
     return parts.X_train, parts.X_test, parts.y_train, parts.y_test

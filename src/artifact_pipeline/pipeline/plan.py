@@ -1,10 +1,15 @@
-"""What a config comes to: its recipe, and a process that is ready to train it."""
+"""Recipe resolution: from a config to the recipe that decides an artifact's bytes."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from artifact_pipeline.builder import canonical, numeric_profile, recipe
 from artifact_pipeline.builder.canonical import Digest
@@ -15,103 +20,147 @@ from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Resolved, Trainer
 from artifact_pipeline.errors import ConfigError, DataError, Location
+from artifact_pipeline.log import Log
 from artifact_pipeline.store import config_cache, machine
 from artifact_pipeline.store.config_cache import CheckedConfig
 
+log = Log(__name__)
 
-class Plan(NamedTuple):
-    """A config, checked, and the recipe that it comes to."""
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """A checked config and its recipe."""
 
     config: ResolvedConfig
+    name: str
+    """The config's path, as errors name it."""
+    base: str
+    """The folder that paths in the config are relative to."""
     recipe: Recipe
     recipe_digest: Digest
-    base: str
-    """What its paths are relative to."""
-    observed: dict[str, Any] | None
-    trainer: Trainer | None
-    """The process that checked it, ready to train; None where it was checked before."""
+    observed: dict[str, Any] | None = None
+    """BLAS, CPU features and threads of the trainer process, if one was started."""
     warning: str | None = None
-    """That the trainer is not under the numeric profile that this machine holds, and why."""
+    """Why the trainer process is not under the numeric profile that this machine supports."""
+
+
+@contextmanager
+def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
+    """Resolve the recipe of the config at a path or of a dict, without training.
+
+    A config that is not cached is checked by a trainer process with scikit-learn. That process is
+    ready to train until the `with` block ends.
+
+    Raises:
+        ConfigError, DataError: If the config or its rows are wrong.
+        StoreError: If the state folder cannot be read or written.
+        TrainerDied: If the trainer process ends.
+    """
+    if isinstance(source, dict):
+        name, base = "config", ""
+        config = loader.parse(source, name)
+        data = canonical.encode(source)
+    else:
+        name, base = os.fspath(source), str(Path(source).parent)
+        data = loader.read(source)
+    with log.timed("look up %s in the cache of checked configs", name):
+        cached = config_cache.lookup(data, base)
+    if cached is not None:
+        config, rows = cached.config, cached.table
+        if isinstance(config.data, BundledData):
+            rows = bundled.describe(config.data)
+        assert rows is not None
+        known = recipe.make(cached.model, config, rows, machine.profile())
+        yield _plan(config, name, base=base, made=known), None
+        return
+    if not isinstance(source, dict):
+        config = loader.parse_bytes(data, name)
+    profile = machine.profile()
+    # Taken before the files are read, so that a change meanwhile is a miss the next time.
+    fingerprint = config_cache.fingerprint_of(config, base)
+    try:
+        with log.timed("check %s in a trainer process, profile %s", name, profile):
+            trainer = Trainer(config, name, profile, base)
+    except ConfigError as error:
+        if error.location is not None and loader.is_short(data):
+            error.location = _in_short_form(error.location)
+        raise
+    with trainer:
+        plan = _resolved(config, name, base=base, profile=profile, resolved=trainer.resolved)
+        table = plan.recipe.data if isinstance(config.data, TableData) else None
+        checked = CheckedConfig(config, plan.recipe.model, table)
+        config_cache.store(data, checked, fingerprint=fingerprint)
+        yield plan, trainer
+
+
+@contextmanager
+def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
+    """Start the trainer process of a plan that needed none, for the `with` block.
+
+    The plan may change with it: to a lesser numeric profile, if that is what the process has.
+
+    Raises:
+        DataError: If the rows changed since the plan was made.
+        StoreError, TrainerDied: As `planned`.
+    """
+    profile = plan.recipe.numerics.profile
+    with Trainer(plan.config, plan.name, profile, plan.base) as trainer:
+        resolved = trainer.resolved
+        if resolved.data != plan.recipe.data:
+            raise DataError(
+                "changed while it was read",
+                location=Location(plan.recipe.data.title),
+                remedy="run it again",
+            )
+        config, name, base = plan.config, plan.name, plan.base
+        yield _resolved(config, name, base=base, profile=profile, resolved=resolved), trainer
 
 
 def recipe_of(source: Source) -> Recipe:
-    """Return the recipe that a config comes to. Raises as `plan`."""
-    made = plan(source)
-    if made.trainer:
-        made.trainer.close()
-    return made.recipe
+    """Return the recipe of a config, without training.
 
-
-def plan(source: Source) -> Plan:
-    """Return the recipe that a config comes to, without training.
-
-    What scikit-learn must check is checked by a trainer process, and remembered by the config's
-    bytes: a config that was checked before needs no scikit-learn. Close the trainer, if any.
+    Args:
+        source: The path of a config file, or the dict that its JSON would give.
 
     Raises:
-        ConfigError, DataError: if the config or its rows are wrong.
-        StoreError: if this machine cannot run it.
+        ConfigError, DataError: If the config or its rows are wrong.
+        StoreError: If the state folder cannot be read or written.
+        TrainerDied: If the process that checks the config ends.
     """
-    if isinstance(source, dict):
-        where, base = "config", ""
-        full = loader.parse(source, where)
-        data = canonical.encode(source)
-    else:
-        where, base = os.fspath(source), str(Path(source).parent)
-        data = loader.read(source)
-    if (known := config_cache.lookup(data, base)) is not None:
-        config, description = known.config, known.table
-        if isinstance(config.data, BundledData):
-            description = bundled.describe(config.data)
-        assert description is not None
-        made = recipe.make(known.model, config, description, machine.profile())
-        return Plan(config, made, recipe.digest(made), base, None, None)
-    if not isinstance(source, dict):
-        full = loader.parse_bytes(data, where)
-    profile = machine.profile()
-    # Before the files are read: what changes while they are is another table the next time.
-    fingerprint = config_cache.fingerprint_of(full, base)
-    try:
-        trainer = Trainer(full, where, profile, base)
-    except ConfigError as error:
-        if error.where and loader.is_short(data):  # where the same keys stand at the top
-            for inner in ("model.params", "split"):
-                error.location = Location(error.where.replace(f": {inner}.", ": "))
-        raise
-    resolved = trainer.resolved
-    try:
-        warning = check_profile(profile, resolved)
-        made = recipe.make(resolved.model, full, resolved.data, resolved.profile)
-        table = resolved.data if isinstance(full.data, TableData) else None
-        checked = CheckedConfig(full, resolved.model, table)
-        config_cache.store(data, checked, fingerprint=fingerprint)
-    except BaseException:  # raised again, with no process left behind
-        trainer.close()
-        raise
-    return Plan(full, made, recipe.digest(made), base, resolved.observed, trainer, warning)
+    with planned(source) as (plan, _):
+        return plan.recipe
 
 
-def start(made: Plan, where: str) -> Trainer:
-    """Return a trainer for a config that needed none to be checked; close it.
+def _resolved(
+    config: ResolvedConfig, name: str, *, base: str, profile: str, resolved: Resolved
+) -> Plan:
+    """Return the plan of a config that a trainer process resolved; it was asked for `profile`."""
+    made = recipe.make(resolved.model, config, resolved.data, resolved.profile)
+    warning = _check_profile(profile, resolved)
+    plan = _plan(config, name, base=base, made=made)
+    return replace(plan, observed=resolved.observed, warning=warning)
+
+
+def _plan(config: ResolvedConfig, name: str, *, base: str, made: Recipe) -> Plan:
+    digest = recipe.digest(made)
+    return Plan(config=config, name=name, base=base, recipe=made, recipe_digest=digest)
+
+
+def _in_short_form(location: Location) -> Location:
+    """Return the location of a key in the short form, which has the full form's keys at its top."""
+    key = location.key or ""
+    for prefix in ("model.params.", "split."):
+        key = key.removeprefix(prefix)
+    return replace(location, key=key or None)
+
+
+def _check_profile(profile: str, resolved: Resolved) -> str | None:
+    """Return a warning if a trainer is not under `profile` although this machine supports it.
+
+    If the machine does not support it, the lesser profile is remembered instead. The machine is
+    inspected by another process for that: the settings of one must not change later recipes.
 
     Raises:
-        DataError: if the rows are other than they were when the recipe was made.
-    """
-    trainer = Trainer(made.config, where, made.recipe.numerics.profile, made.base)
-    if trainer.resolved.data != made.recipe.data:
-        trainer.close()
-        raise DataError("changed while it was read; run it again", where=made.recipe.data.title)
-    return trainer
-
-
-def check_profile(profile: str, resolved: Resolved) -> str | None:
-    """Return a warning where a trainer is not under `profile` though this machine holds it.
-
-    Where the machine does not hold it, that is remembered instead. So the machine is asked again:
-    what one process was told to do must not change the recipes of others.
-
-    Raises:
-        StoreError: if the machine cannot be asked.
+        StoreError: If the machine cannot be inspected.
     """
     if resolved.profile == profile:
         return None
@@ -119,19 +168,8 @@ def check_profile(profile: str, resolved: Resolved) -> str | None:
         machine.remember_profile(resolved.profile)
         return None
     return (
-        f"the numeric profile {profile}, which this machine holds, is not in force: "
+        f"the numeric profile {profile}, which this machine supports, is not in force: "
         f"{numeric_profile.amiss(profile, resolved.observed)}. Something changes it in each Python "
-        "process (a sitecustomize?); until that is gone, recipes have the profile "
-        f"{resolved.profile}, and bytes are promised on this machine only."
+        "process (a sitecustomize?); until that is removed, recipes have the profile "
+        f"{resolved.profile}, and identical bytes are promised on this machine only."
     )
-
-
-def revise(made: Plan, trainer: Trainer) -> Plan:
-    """Return a plan for a trainer that computes under another profile than the plan had.
-
-    Raises as `check_profile`.
-    """
-    resolved = trainer.resolved
-    warning = check_profile(made.recipe.numerics.profile, resolved)
-    new = recipe.make(resolved.model, made.config, resolved.data, resolved.profile)
-    return made._replace(recipe=new, recipe_digest=recipe.digest(new), warning=warning)

@@ -1,4 +1,4 @@
-"""What a new artifact leaves in a store beside itself."""
+"""Writing the report of an artifact into its store."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
 
-def publish_report(verified: Verified, store: Store) -> None:
+def publish_report(artifact: Verified, store: Store) -> None:
     """Write the report of an artifact beside it, and remember that this checkout wrote it.
 
     Raises:
-        StoreError: if it cannot be written.
+        StoreError: If the report cannot be written.
     """
     from artifact_pipeline.report import page
 
-    data = page.write(verified).encode()
+    data = page.write(artifact).encode()
     local_state.record_written(local_state.REPORT, canonical.digest(data))
-    store.artifacts.write_report(verified.digest, data)
+    store.artifacts.write_report(artifact.digest, data)

@@ -1,4 +1,4 @@
-"""Run records: what one execution did, kept beside the artifact and never in it."""
+"""Run records: what one execution did, stored beside the artifact and never in it."""
 
 from __future__ import annotations
 
@@ -14,43 +14,44 @@ from msgspec import Struct
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.recipe import Recipe
+from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.store.journal import printable
 
 
-class Job(Struct, frozen=True):
+class Job(Struct, frozen=True, kw_only=True):
     """One job of a run: how it ended and how long it took."""
 
     name: str
     outcome: str
     """`running`, `done` or `failed`."""
-    seconds: float
-    note: str
+    seconds: float = 0.0
+    note: str = ""
     """What it did, in a sentence."""
 
 
 class Previous(Struct, frozen=True):
-    """The artifact that was the latest before, to compare metrics with."""
+    """The artifact that `latest` named before this run."""
 
     digest: Digest
     metrics: Metrics
 
 
-class Run(Struct, frozen=True):
-    """One execution, and which artifact came of it."""
+class Run(Struct, frozen=True, kw_only=True):
+    """The result of `run` and `train`."""
 
     run: str
-    """The id of its record in the store."""
+    """The id of the run record."""
     digest: Digest
     recipe_digest: Digest
     artifact: str
-    """The artifact's folder."""
+    """The folder of the artifact."""
     report: str
-    """The page that shows how good it is."""
+    """The HTML report."""
     record: str
     """The file of the run record."""
     cached: bool
-    """Whether the artifact was in the store already, so that nothing was trained."""
+    """Whether the store already held the artifact, so that nothing was trained."""
     metrics: Metrics
     gates: list[Verdict]
     previous: Previous | None
@@ -59,17 +60,17 @@ class Run(Struct, frozen=True):
 
 
 Listener = Callable[[Job], None]
-"""Told when a job begins and when it ends."""
+"""Called when a job starts and when it ends."""
 
 
-class Record(Struct):
-    """The content of `runs/<id>.json`, filled in while the run goes on."""
+class Record(Struct, kw_only=True):
+    """The content of `runs/<id>.json`."""
 
     run: str
     started: str
     config: str
     data: str | None = None
-    """Where the table lies, if it is one: here and never in an artifact."""
+    """The path of the table, if the config names one; an artifact does not contain it."""
     seconds: float = 0.0
     outcome: str = "failed"
     """`done`, `gate-missed` or `failed`."""
@@ -90,25 +91,45 @@ class Record(Struct):
 
 
 def begin(config: str) -> Record:
-    """Return the record of a run that begins now; its id sorts by time."""
+    """Return the record of a run that starts now; its id sorts by time."""
     now = datetime.now(UTC)
     run = f"{now:%Y%m%dT%H%M%S.%fZ}-{os.urandom(3).hex()}"
     return Record(run=run, started=now.isoformat(), config=printable(config))
 
 
-@contextmanager
-def job(name: str, shown: bool, record: Record, listener: Listener | None) -> Iterator[list[str]]:
-    """Time a job, keep it in the record, and tell the listener; the list becomes its note."""
-    began = time.perf_counter()
-    note: list[str] = []
-    tell = listener if listener and shown else lambda _: None
-    tell(Job(name, "running", 0.0, ""))
-    outcome = "failed"
-    try:
-        yield note
-        outcome = "done"
-    finally:
-        job = Job(name, outcome, time.perf_counter() - began, "".join(note))
-        if shown or outcome == "failed":
-            record.jobs = [*record.jobs, job]
-        tell(job)
+def failure(error: PipelineError) -> dict[str, Any]:
+    """Return an error as a run record stores it."""
+    details = error.to_dict()
+    return {key: value if value is None else printable(value) for key, value in details.items()}
+
+
+class JobLog:
+    """The jobs of one run in order; reports each to `listener` when it starts and ends."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self.jobs: list[Job] = []
+        self._listener = listener
+
+    @contextmanager
+    def job(self, name: str, *, shown: bool = True) -> Iterator[RunningJob]:
+        """Time a job and log how it ended; one that is not `shown` is logged only if it fails."""
+        start = time.perf_counter()
+        running = RunningJob()
+        report = self._listener if self._listener and shown else lambda _: None
+        report(Job(name=name, outcome="running"))
+        outcome = "failed"
+        try:
+            yield running
+            outcome = "done"
+        finally:
+            seconds = time.perf_counter() - start
+            ended = Job(name=name, outcome=outcome, seconds=seconds, note=running.note)
+            if shown or outcome == "failed":
+                self.jobs.append(ended)
+            report(ended)
+
+
+class RunningJob:
+    """A job that has not ended; `note` is what its line and the run record say about it."""
+
+    note = ""

@@ -1,7 +1,7 @@
-"""Can the artifact be made again? It is rebuilt from its recipe alone, and compared.
+"""Training an artifact again from its recipe, and comparing the two.
 
-Three answers: `identical` (the same digest), `same-predictions` (other bytes that predict the
-same), `differs` (other predictions on held-out rows).
+The result is `identical` (the same digest), `same-predictions` (other bytes that predict the same)
+or `differs` (other predictions on held-out rows).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,7 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.formats import base
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import ReproductionDiffers, StoreError
+from artifact_pipeline.errors import EnvironmentFailure, Location, ReproductionDiffers
 from artifact_pipeline.inference import held_out
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import run as pipeline
@@ -36,31 +36,39 @@ if TYPE_CHECKING:
 
 IDENTICAL, SAME, DIFFERS = "identical", "same-predictions", "differs"
 
-# Beside the packages that compute, what this package itself needs to run.
-_OWN = ("click", "msgspec")
+# Needed to run this package, in addition to the packages of a recipe.
+_OWN_PACKAGES = ("click", "msgspec")
 
 
-class Reproduction(Struct, frozen=True):
-    """What came of making an artifact again."""
+class Reproduction(Struct, frozen=True, kw_only=True):
+    """The comparison of an artifact with one that was trained again from its recipe."""
 
     result: str
     """`identical`, `same-predictions` or `differs`."""
     digest: Digest
     rebuilt_digest: Digest
-    files: list[str]
+    files: list[str] = []
     """The files whose bytes differ."""
-    fields: list[Difference]
-    """Where recipe and metrics differ: `a` of the artifact, `b` of what was made now."""
-    suspects: list[str]
-    """What differs here from when it was made: packages, settings, instruction sets."""
-    rows: list[int]
-    """The held-out rows, counted from 0, that are predicted otherwise."""
-    labels: int
-    """How many of them by another label, and not by other probabilities alone."""
-    apart: float | None
+    fields: list[Difference] = []
+    """The fields of recipe and metrics that differ: `a` in the artifact, `b` now."""
+    suspects: list[str] = []
+    """The packages, settings and instruction sets that differ."""
+    rows: list[int] = []
+    """The held-out rows, counted from 0, whose predictions differ."""
+    labels: int = 0
+    """How many of these rows have another label, and not only other probabilities."""
+    apart: float | None = None
     """The greatest difference of a probability, or of a number as a share of their spread."""
-    install: str | None
-    """The pip command that would match the packages, where they differ."""
+    install: str | None = None
+    """The pip command that installs the packages of the recipe, if they differ."""
+
+
+class _Comparison(NamedTuple):
+    """The held-out rows whose predictions differ, as in `Reproduction`."""
+
+    rows: list[int]
+    labels: int
+    apart: float | None
 
 
 def reproduce(
@@ -72,137 +80,151 @@ def reproduce(
     with_packages: bool = False,
     data: Reference | None = None,
 ) -> Reproduction:
-    """Return what comes of making an artifact again from its recipe alone, in a scratch store.
+    """Train an artifact again from its recipe, in a scratch store, and compare the two.
 
-    `with_packages` does it in a scratch environment that holds the packages of the recipe. A
-    table lies at `data`, or else where the run that made the artifact found it.
+    Args:
+        artifact: A folder, an alias, or the first eight or more hex digits of a digest.
+        digest: The digest that the artifact must have.
+        signed_by: The signer whose signature is required.
+        store: The store that aliases and digests are looked up in.
+        with_packages: Train in a scratch environment with the packages of the recipe.
+        data: Where the table is now; by default where the run that made the artifact found it.
 
     Raises:
-        VerificationError: as `open_trusted`; for a skops archive of unknown origin, if it
-            differs from what was made and would have to be opened.
-        ConfigError, DataError: if what the recipe names is not to be had here.
-        StoreError: if the scratch store or environment cannot be made.
+        VerificationError: As `open_artifact`. A skops archive of unknown origin is opened, and
+            therefore refused, only if the two differ.
+        ReproductionDiffers: If the artifact was imported, so that it has no recipe to train.
+        ConfigError, DataError: If the model or the data of the recipe is not available here.
+        EnvironmentFailure: If the scratch store or environment cannot be made.
     """
-    there = access.open_trusted(artifact, digest, signed_by=signed_by, store=store)
-    if there.manifest.recipe.brought is not None:
+    original = access.open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    recipe = original.manifest.recipe
+    if recipe.brought is not None:
         raise ReproductionDiffers(
-            "was fitted elsewhere and brought here, so it cannot be made again", where=there.digest
+            "was fitted elsewhere and imported, so it cannot be trained again",
+            location=Location(original.digest),
         )
-    source = held_out.source(there.manifest.recipe, there.digest, data, store)
-    held_out.check(there.manifest.recipe, source)
+    source = held_out.data_section(recipe, original.digest, data=data, store=store)
+    held_out.check(recipe, source)
     if with_packages:
-        return _with_packages(there, source.get("path"))
-    made_by = queries.record_of(there.digest, store=store)
+        return _with_packages(original, source.get("path"))
+    past_run = queries.record_of(original.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
-        run = pipeline.train(_config(there.manifest.recipe, source), store=scratch)
-        here = access.check_integrity(run.digest, run.digest, store=scratch)
-        [now] = queries.runs(store=scratch)
-        same = here.digest == there.digest
-        rows, labels, apart = ([], 0, None) if same else _compare(there, here, source.get("path"))
-    if same:
-        return Reproduction(IDENTICAL, there.digest, here.digest, [], [], [], [], 0, None, None)
+        run = pipeline.train(_config(recipe, source), store=scratch)
+        rebuilt = access.check_integrity(run.digest, run.digest, store=scratch)
+        if rebuilt.digest == original.digest:
+            return Reproduction(
+                result=IDENTICAL, digest=original.digest, rebuilt_digest=rebuilt.digest
+            )
+        [this_run] = queries.runs(store=scratch)
+        rows, labels, apart = _compare(original, rebuilt, data=source.get("path"))
     return Reproduction(
         result=DIFFERS if rows else SAME,
-        digest=there.digest,
-        rebuilt_digest=here.digest,
-        files=sorted(one.path for one in there.manifest.files if one not in here.manifest.files),
-        fields=queries.differences(there.manifest, here.manifest),
-        suspects=_suspects(there.manifest.recipe, here.manifest.recipe, made_by, now),
+        digest=original.digest,
+        rebuilt_digest=rebuilt.digest,
+        files=sorted(
+            file.path for file in original.manifest.files if file not in rebuilt.manifest.files
+        ),
+        fields=queries.differences(original.manifest, rebuilt.manifest),
+        suspects=_suspects(recipe, rebuilt.manifest.recipe, past_run=past_run, this_run=this_run),
         rows=rows,
         labels=labels,
         apart=apart,
-        install=_install(there.manifest.recipe, here.manifest.recipe),
+        install=_install(recipe, rebuilt.manifest.recipe),
     )
 
 
 def _config(recipe: Recipe, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the config that comes to this recipe, where the machine is the same."""
-    made = msgspec.to_builtins(recipe)
-    found = {"data": data, "split": made["split"], "model": made["model"]}
-    return found | {key: made[key] for key in ("search", "evaluation") if key in made}
+    """Return a config that resolves to this recipe on the same kind of machine."""
+    values = msgspec.to_builtins(recipe)
+    config = {"data": data, "split": values["split"], "model": values["model"]}
+    return config | {key: values[key] for key in ("search", "evaluation") if key in values}
 
 
-def _compare(
-    there: Verified, here: Verified, data: str | None
-) -> tuple[list[int], int, float | None]:
-    """Return the held-out rows that two artifacts predict otherwise: `rows`, `labels`, `apart`."""
+def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Comparison:
     import numpy as np
 
-    batch, _ = held_out.rows_of(there.manifest, there.digest, data)
-    a, b = (load_predictor(one).run(batch) for one in (there, here))
-    bound = there.manifest.parity.bound + here.manifest.parity.bound
-    other = base.differ(a, b, bound)
+    batch, _ = held_out.rows_of(original.manifest, original.digest, data=data)
+    a, b = (load_predictor(artifact).run(batch) for artifact in (original, rebuilt))
+    bound = original.manifest.parity.bound + rebuilt.manifest.parity.bound
+    differs = base.differ(a, b, bound)
     if a.predicted.dtype.kind == "f":
-        return np.flatnonzero(other).tolist(), 0, float(base.apart(a, b).max())
-    labels, apart = int(other.sum()), None
+        return _Comparison(np.flatnonzero(differs).tolist(), 0, float(base.apart(a, b).max()))
+    labels, apart = int(differs.sum()), None
     if a.probabilities is not None and b.probabilities is not None:
         distance = np.abs(a.probabilities - b.probabilities).max(axis=1)
-        other |= distance > bound
+        differs |= distance > bound
         apart = float(distance.max())
-    return np.flatnonzero(other).tolist(), labels, apart
+    return _Comparison(np.flatnonzero(differs).tolist(), labels, apart)
 
 
-def _suspects(there: Recipe, here: Recipe, then: PastRun | None, now: PastRun) -> list[str]:
-    """Return what of the recipe, and then of what was observed, is another here."""
-    before, after = (msgspec.to_builtins(one) for one in (there, here))
-    before |= {"observed": _observed(then)} if then else {}
-    after |= {"observed": _observed(now)} if then else {}
-    found = []
+def _suspects(
+    original: Recipe, rebuilt: Recipe, *, past_run: PastRun | None, this_run: PastRun
+) -> list[str]:
+    """Return the parts of the recipe, and then of the observed machine, that differ."""
+    before, after = msgspec.to_builtins(original), msgspec.to_builtins(rebuilt)
+    if past_run is not None:
+        before["observed"], after["observed"] = _observed(past_run), _observed(this_run)
+    suspects = []
     for part in ("data", "packages", "platform", "numerics", "code", "observed"):
         old, new = before.get(part), after.get(part)
         if not isinstance(old, dict) or not isinstance(new, dict):
             old, new = {"": old}, {"": new}
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
-                said = " ".join(filter(None, (part, name)))
-                found.append(f"{said}: {_said(old.get(name))} then, {_said(new.get(name))} now")
-    return found
+                label = f"{part} {name}".strip()
+                suspects.append(f"{label}: {_text(old.get(name))} then, {_text(new.get(name))} now")
+    return suspects
 
 
 def _observed(record: PastRun) -> dict[str, Any]:
-    host, seen = record.host, record.observed or {}
-    kept = {name: host.get(name) for name in ("libc", "python", "machine")}
-    return {**kept, "BLAS": seen.get("blas"), "CPU features": seen.get("features")}
+    host, observed = record.host, record.observed or {}
+    machine = {name: host.get(name) for name in ("libc", "python", "machine")}
+    return {**machine, "BLAS": observed.get("blas"), "CPU features": observed.get("features")}
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def _install(there: Recipe, here: Recipe) -> str | None:
-    if there.packages == here.packages:
+def _install(original: Recipe, rebuilt: Recipe) -> str | None:
+    if original.packages == rebuilt.packages:
         return None
-    return "python -m pip install " + " ".join(_pins(there))
+    return "python -m pip install " + " ".join(_pins(original))
 
 
 def _pins(recipe: Recipe) -> list[str]:
     return [f"{name}=={version}" for name, version in sorted(recipe.packages.items())]
 
 
-def _with_packages(there: Verified, data: str | None) -> Reproduction:
-    """Make it again by this code in a scratch environment with the packages of the recipe."""
+def _with_packages(original: Verified, data: str | None) -> Reproduction:
+    """Reproduce with this code in a scratch environment that has the packages of the recipe."""
     import venv
 
     with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch)
-        venv.create(place / "venv", with_pip=True)
-        python = str(place / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
-        _call([python, "-m", "pip", "install", "--quiet", *_pins(there.manifest.recipe), *_OWN])
-        out = _call(
-            [python, "-P", "-m", "artifact_pipeline", "reproduce", str(there.folder.absolute()),
+        folder = Path(scratch)
+        venv.create(folder / "venv", with_pip=True)
+        python = str(folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python")
+        pins = _pins(original.manifest.recipe)
+        _call([python, "-m", "pip", "install", "--quiet", *pins, *_OWN_PACKAGES])
+        output = _call(
+            [python, "-P", "-m", "artifact_pipeline", "reproduce", str(original.folder.absolute()),
              "--json", *(["--data", str(Path(data).absolute())] if data else []),
-             *(["--digest", there.digest] if there.origin is not Origin.UNKNOWN else [])],
-            accepted=(0, 1), cwd=place,
+             *(["--digest", original.digest] if original.origin is not Origin.UNKNOWN else [])],
+            accepted=(0, 1), cwd=folder,
         )  # fmt: skip
-    return msgspec.json.decode(out, type=Reproduction)
+    return msgspec.json.decode(output, type=Reproduction)
 
 
-def _call(command: list[str], accepted: tuple[int, ...] = (0,), cwd: Path | None = None) -> bytes:
+def _call(
+    command: list[str], *, accepted: tuple[int, ...] = (0,), cwd: Path | None = None
+) -> bytes:
     env = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
-    done = subprocess.run(command, env=env, cwd=cwd, stdout=subprocess.PIPE, check=False)
-    if done.returncode not in accepted:
-        what = " ".join(command[1:4])
-        raise StoreError(
-            f"`python {what}` ended with exit code {done.returncode}", where=sys.executable
+    process = subprocess.run(command, env=env, cwd=cwd, stdout=subprocess.PIPE, check=False)
+    if process.returncode not in accepted:
+        words = " ".join(command[1:4])
+        raise EnvironmentFailure(
+            f"`python {words}` ended with exit code {process.returncode}",
+            location=Location(sys.executable),
         )
-    return done.stdout
+    return process.stdout

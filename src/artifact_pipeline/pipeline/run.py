@@ -1,7 +1,7 @@
-"""The jobs and their order: test, train, inference; each stops the rest when it fails.
+"""The jobs test, train and inference in this order; each runs only if the one before succeeded.
 
-    run(config)      all three
-    train(config)    the middle one, with what it needs of the first
+    run("config/config.json")      all three
+    train("config/config.json")    the config's checks and the training
 
 A recipe whose artifact is in the store, and still verifies, is not trained again.
 """
@@ -12,9 +12,9 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,9 +27,11 @@ from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
 from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.formats import base
+from artifact_pipeline.builder.training.trainer import Trained, Trainer
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
+    Location,
     PipelineError,
     ReproductionDiffers,
     StoreError,
@@ -37,11 +39,20 @@ from artifact_pipeline.errors import (
     VerificationError,
 )
 from artifact_pipeline.inference.predictor import load_predictor
-from artifact_pipeline.pipeline import gates as rivals
-from artifact_pipeline.pipeline.gates import judge
-from artifact_pipeline.pipeline.plan import Plan, plan, revise, start
+from artifact_pipeline.log import Log
+from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.publish import publish_report
-from artifact_pipeline.pipeline.record import Listener, Previous, Record, Run, begin, job
+from artifact_pipeline.pipeline.record import (
+    Job,
+    JobLog,
+    Listener,
+    Previous,
+    Record,
+    Run,
+    begin,
+    failure,
+)
 from artifact_pipeline.store import local_state, provenance
 from artifact_pipeline.store.access import mark_made_here
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
@@ -49,6 +60,8 @@ from artifact_pipeline.store.journal import printable
 from artifact_pipeline.store.pointers import LATEST
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
+
+log = Log(__name__)
 
 
 def run(
@@ -60,18 +73,25 @@ def run(
     force: bool = False,
     listener: Listener | None = None,
 ) -> Run:
-    """Check a config, train its model into a sealed artifact, and predict with it.
+    """Check a config, train its model into a sealed artifact, and predict with the artifact.
 
-    `tests` is a path that pytest runs on first. `gates` is JSON that stands in the place of the
-    config's gates. `force` trains a known recipe again and compares.
+    Args:
+        source: The path of a config file, or the dict that its JSON would give.
+        store: The store to write to; by default $ARTIFACT_PIPELINE_STORE or `artifacts`.
+        tests: A path to run pytest on first.
+        gates: JSON that replaces the config's gates.
+        force: Train even if the store has the artifact, and compare the two.
+        listener: Called when a job starts and when it ends.
 
     Raises:
-        ConfigError, DataError: if what is asked for is wrong.
-        TestsFailed, GateMissed, ReproductionDiffers: if the work ran and the answer is no.
-        StoreError: if the store or the machine fails.
+        ConfigError, DataError: If the config or its rows are wrong.
+        TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
+        StoreError, TrainerDied: If the store or the machine fails.
     """
     jobs = ("test", "train", "inference")
-    return _execute(source, Store(store), jobs, tests, gates, force, listener)
+    return _execute(
+        source, Store(store), jobs=jobs, tests=tests, gates=gates, force=force, listener=listener
+    )
 
 
 def train(
@@ -85,196 +105,231 @@ def train(
 ) -> Run:
     """Train the model of a config into a sealed artifact. Raises as `run`.
 
-    `model` is where to leave the estimator as a pickle that `load_model` opens: one that this
-    checkout wrote, so a store from elsewhere is not taken at its word, but trained again.
+    Args:
+        source: As for `run`.
+        store: As for `run`.
+        gates: As for `run`.
+        force: As for `run`.
+        model: Where to write a copy of the artifact's pickle, for `load_model`. An artifact whose
+            pickle was not written by this checkout is trained again for it.
+        listener: As for `run`.
     """
-    return _execute(source, Store(store), ("train",), None, gates, force, listener, model)
+    return _execute(
+        source, Store(store), jobs=("train",), gates=gates, force=force, model=model,
+        listener=listener,
+    )  # fmt: skip
 
 
 def _execute(
     source: Source,
     store: Store,
+    *,
     jobs: tuple[str, ...],
-    tests: str | None,
-    gates: str | None,
-    force: bool,
-    listener: Listener | None,
+    tests: str | None = None,
+    gates: str | None = None,
+    force: bool = False,
     model: str | os.PathLike[str] | None = None,
+    listener: Listener | None = None,
 ) -> Run:
-    began = time.perf_counter()
+    start = time.perf_counter()
     git = provenance.GitStatus(Path.cwd())
-    name = "(a dict)" if isinstance(source, dict) else os.fspath(source)
-    record = begin(name)
-    made: Plan | None = None
+    record = begin("(a dict)" if isinstance(source, dict) else os.fspath(source))
+    job_log = JobLog(listener)
     try:
-        with job("test", "test" in jobs, record, listener) as note:
-            if tests is not None:
-                _pytest(tests)
-            given = None if gates is None else loader.load_gates(gates, "--gates")
-            made = plan(source)
-            if given is not None:
-                made = made._replace(config=msgspec.structs.replace(made.config, gates=given))
-            record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
-            record.observed = made.observed
-            if isinstance(made.config.data, TableData):
-                place = Path(made.base, made.config.data.path).absolute()
-                record.data = printable(str(place))
-            known = made.recipe.data
-            note.append(f"config and data are in order: {known.title}, ")
-            note.append(f"{known.schema.rows} rows of {known.schema.features} features")
-        with made.trainer or nullcontext():
-            with job("train", True, record, listener) as note:
-                verified, held_out = _train(made, store, force, record, note, model)
+        with ExitStack() as stack:  # holds the trainer process, once one is needed
+            with job_log.job("test", shown="test" in jobs) as job:
+                if tests is not None:
+                    _run_tests(tests)
+                override = None if gates is None else loader.load_gates(gates, "--gates")
+                plan, trainer = stack.enter_context(planned(source))
+                required = plan.config.gates if override is None else override
+                record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
+                record.observed, record.data = plan.observed, _table_path(plan)
+                data = plan.recipe.data
+                job.note = (
+                    f"config and data are valid: {data.title}, "
+                    f"{data.schema.rows} rows of {data.schema.features} features"
+                )
+            with job_log.job("train") as job:
+                stored = _stored(plan, store)
+                artifact, trained = _reusable(stored.artifact, force=force, model=model), None
+                if artifact is not None:
+                    record.cached = True
+                    job.note = "nothing to train: the store has the artifact of this recipe"
+                else:
+                    job.note = stored.problem
+                    if trainer is None:
+                        plan, trainer = stack.enter_context(started(plan))
+                        record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
+                        record.observed = plan.observed
+                    built = _build(plan, trainer, store=store)
+                    record.warnings, record.parity_measured = built.warnings, built.parity_measured
+                    artifact, trained = _add(built, store, stored=stored.artifact), built.trained
+                    job.note += _training_note(artifact, stored.artifact)
+                _write_report(artifact, store)
+                record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
+                record.previous = _previous(artifact, store)
+                record.gates = judge(
+                    msgspec.to_builtins(record.metrics),
+                    required,
+                    baselines=baselines(required, artifact.manifest, store=store.root),
+                )
+                _check_gates(record.gates)
+                store.aliases.set(LATEST, artifact.digest)
+                if model is not None:
+                    write_atomically(Path(model), artifact.files[manifests.MODEL_PICKLE])
             if "inference" in jobs:
-                with job("inference", True, record, listener) as note:
-                    _infer(verified, held_out, note)
+                with job_log.job("inference") as job:
+                    job.note = _infer(artifact, trained)
         record.outcome = "done"
-        return _summary(record, store)
+        return _result(record, store, jobs=job_log.jobs)
     except PipelineError as error:
         if isinstance(error, GateMissed):
             record.outcome = "gate-missed"
-            error.run = _summary(record, store)
-        message, where = printable(error.message), error.where and printable(error.where)
-        record.error = {"kind": error.kind, "message": message, "where": where}
+            error.run = _result(record, store, jobs=job_log.jobs)
+        record.error = failure(error)
         raise
     finally:
-        record.git = git.answer()
-        if made is not None:  # a config that does not parse is no execution
-            record.host = provenance.host()
-            record.seconds = time.perf_counter() - began
+        record.git = git.result()
+        if record.recipe is not None:  # a config that is not valid is not an execution
+            record.jobs, record.host = job_log.jobs, provenance.host()
+            record.seconds = time.perf_counter() - start
             store.journal.write_run(record.run, record)
 
 
-def _train(
-    made: Plan,
-    store: Store,
-    force: bool,
-    record: Record,
-    note: list[str],
-    model: str | os.PathLike[str] | None,
-) -> tuple[Verified, Any]:
-    """Return the artifact of the recipe, and the held-out rows if it was trained just now."""
-    known = _stored(made, store, note)
-    if known is not None and model is not None and not _is_ours(known):
-        force = True
-    if known is not None and not force:
-        record.cached = True
-        verified, held_out = known, None
-        note.append("nothing to train: the artifact of this recipe is in the store, and verified")
-    else:
-        store.folder.sweep()
-        local_state.sweep()
-        made, built = _build(made, record)
-        held_out = built.trained
-        verified = mark_made_here(store.add(built.files))
-        digest = verified.digest
-        recipe_digest = verified.manifest.recipe_digest
-        if known is not None and known.manifest.recipe_digest != recipe_digest:
-            known = None  # the trainer was not under the profile that the plan took for given
-        if known is not None and known.digest != digest:
-            raise ReproductionDiffers(
-                f"the recipe gave {digest} now, and {known.digest} before; "
-                f"compare them: artifact-pipeline diff {known.digest[7:19]} {digest[7:19]}",
-                where=recipe_digest,
-            )
-        rows = verified.manifest.split.rows.train
-        note.append(f"{describe.title(made.recipe)} on {rows} rows")
-        note.append(", again, and identical to the byte" if known is not None else "")
-    _report(verified, store)
-    record.artifact, record.metrics = verified.digest, verified.manifest.metrics
-    record.previous = _previous(verified, store)
-    gates = made.config.gates
-    against = rivals.baselines(gates, verified.manifest, store.root)
-    record.gates = judge(msgspec.to_builtins(record.metrics), gates, against)
-    if missed := [verdict for verdict in record.gates if not verdict.passed]:
-        raise GateMissed("; ".join(map(str, missed)), where="gate")
-    store.aliases.set(LATEST, verified.digest)
-    if model is not None:
-        write_atomically(Path(model), verified.files[manifests.MODEL_PICKLE])
-    return verified, held_out
+class _Stored(NamedTuple):
+    """The artifact of a recipe in the store, or why the one that is there cannot be used."""
+
+    artifact: Verified | None
+    problem: str = ""
 
 
-def _build(made: Plan, record: Record) -> tuple[Plan, Built]:
-    """Return the files of a new artifact, and the plan that they were made by.
+def _stored(plan: Plan, store: Store) -> _Stored:
+    try:
+        with log.timed("look up and verify the artifact of recipe %s", plan.recipe_digest):
+            return _Stored(store.find(plan.recipe_digest))
+    except VerificationError as error:
+        return _Stored(None, f"the stored artifact did not verify ({error}) and was replaced: ")
 
-    That is another where the trainer turns out to compute under another numeric profile.
+
+def _reusable(
+    artifact: Verified | None, *, force: bool, model: str | os.PathLike[str] | None
+) -> Verified | None:
+    """Return the stored artifact if it makes training unnecessary.
+
+    Its pickle is copied to `model` only if this checkout wrote it.
     """
-    with nullcontext(made.trainer) if made.trainer else start(made, record.config) as trainer:
-        record.observed = trainer.resolved.observed
-        if trainer.resolved.profile != made.recipe.numerics.profile:
-            made = revise(made, trainer)
-            record.recipe, record.recipe_digest = made.recipe, made.recipe_digest
-        where = f"{record.config}: model"
-        built = build(made.recipe, trainer, where=where, warning=made.warning)
-    record.warnings, record.parity_measured = built.warnings, built.parity_measured
-    return made, built
+    if artifact is None or force:
+        return None
+    name = manifests.MODEL_PICKLE
+    wrote = model is None or local_state.wrote(name, artifact.manifest.digest_of(name))
+    return artifact if wrote else None
 
 
-def _previous(verified: Verified, store: Store) -> Previous | None:
-    """Return the latest artifact before this one, if it verifies and was measured on the same
-    rows; its metrics are all that is taken of it."""
+def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
+    store.folder.sweep()
+    local_state.sweep()
+    with log.timed("train, prove and seal the model"):
+        return build(plan.recipe, trainer, where=f"{plan.name}: model", warning=plan.warning)
+
+
+def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
+    """Add a new artifact to the store and return it, once it equals the one that was there.
+
+    Raises:
+        ReproductionDiffers: If the store has another artifact of the same recipe.
+    """
+    with log.timed("store the artifact"):
+        artifact = mark_made_here(store.add(built.files))
+    recipe_digest = artifact.manifest.recipe_digest
+    # The recipe of the stored artifact differs if the trainer has a lesser numeric profile.
+    if (
+        stored is not None
+        and stored.manifest.recipe_digest == recipe_digest
+        and stored.digest != artifact.digest
+    ):
+        raise ReproductionDiffers(
+            f"the recipe gave {artifact.digest} now, and {stored.digest} before",
+            location=Location(recipe_digest),
+            remedy="compare them: artifact-pipeline diff "
+            f"{stored.digest[7:19]} {artifact.digest[7:19]}",
+        )
+    return artifact
+
+
+def _training_note(artifact: Verified, stored: Verified | None) -> str:
+    manifest = artifact.manifest
+    note = f"{describe.title(manifest.recipe)} on {manifest.split.rows.train} rows"
+    is_same = stored is not None and stored.digest == artifact.digest
+    return f"{note}, again, and identical to the byte" if is_same else note
+
+
+def _check_gates(verdicts: list[Verdict]) -> None:
+    if missed := [verdict for verdict in verdicts if not verdict.passed]:
+        raise GateMissed("; ".join(map(str, missed)), location=Location("gate"))
+
+
+def _previous(artifact: Verified, store: Store) -> Previous | None:
+    """Return digest and metrics of the artifact that `latest` names.
+
+    None if there is none, it is this one, it does not verify, or it has other held-out rows.
+    """
     try:
         digest = store.aliases.get(LATEST)
-        if digest in (None, verified.digest):
+        if digest in (None, artifact.digest):
             return None
         manifest = store.artifacts.open(digest).manifest
     except (StoreError, VerificationError):
         return None
-    if manifest.split != verified.manifest.split:
+    if manifest.split != artifact.manifest.split:
         return None
-    if manifest.recipe.data != verified.manifest.recipe.data:
+    if manifest.recipe.data != artifact.manifest.recipe.data:
         return None
     return Previous(digest, manifest.metrics)
 
 
-def _report(verified: Verified, store: Store) -> None:
-    """Write the report beside the artifact, unless what lies there is what this checkout wrote."""
-    path = store.artifacts.report_path(verified.digest)
+def _write_report(artifact: Verified, store: Store) -> None:
+    """Write the report beside the artifact, unless there is one that this checkout wrote."""
+    path = store.artifacts.report_path(artifact.digest)
     try:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
-        data = None  # replaced below, or else that fails
-    if data is not None and local_state.wrote(local_state.REPORT, canonical.digest(data)):
-        return
-    publish_report(verified, store)
+        data = None  # it is replaced below, or else that fails
+    if data is None or not local_state.wrote(local_state.REPORT, canonical.digest(data)):
+        with log.timed("write the report"):
+            publish_report(artifact, store)
 
 
-def _is_ours(verified: Verified) -> bool:
-    """Return whether this checkout wrote the pickle of an artifact."""
-    name = manifests.MODEL_PICKLE
-    return local_state.wrote(name, verified.manifest.digest_of(name))
+def _infer(artifact: Verified, trained: Trained | None) -> str:
+    """Predict the held-out rows with the artifact in the store, and return what to note."""
+    rows = artifact.manifest.split.rows.test
+    if trained is None:
+        return f"{rows} held-out rows were predicted when it was sealed; result repeated"
+    with log.timed("predict the held-out rows with the artifact"):
+        outputs = load_predictor(artifact).run(trained.rows)
+    differs = base.differ(outputs, trained.outputs, artifact.manifest.parity.bound)
+    same = rows - int(differs.sum())
+    return f"{rows} held-out rows predicted by the verified artifact, {same} as trained"
 
 
-def _stored(made: Plan, store: Store, note: list[str]) -> Verified | None:
-    try:
-        return store.find(made.recipe_digest)
-    except VerificationError as error:
-        note.append(f"the stored artifact did not verify ({error}), so it was made again: ")
-        return None
-
-
-def _infer(verified: Verified, held_out: Any, note: list[str]) -> None:
-    """Predict the held-out rows with the artifact as it lies in the store."""
-    rows = verified.manifest.split.rows.test
-    if held_out is None:
-        note.append(f"{rows} held-out rows were predicted when it was sealed; outcome repeated")
-        return
-    outputs = load_predictor(verified).run(held_out.rows)
-    other = base.differ(outputs, held_out.outputs, verified.manifest.parity.bound)
-    agreed = rows - int(other.sum())
-    note.append(f"{rows} held-out rows predicted by the verified artifact, {agreed} as trained")
-
-
-def _pytest(path: str) -> None:
+def _run_tests(path: str) -> None:
     # pytest reads options even behind `--`, so a path must not look like one.
     place = f"./{path}" if path.startswith("-") else path
     command = [sys.executable, "-m", "pytest", "-q", place]
     code = subprocess.run(command, stdout=sys.stderr, check=False).returncode
     if code:
-        raise TestsFailed(f"pytest ended with exit code {code}; nothing was trained", where=path)
+        problem = f"pytest ended with exit code {code}; nothing was trained"
+        raise TestsFailed(problem, location=Location(path))
 
 
-def _summary(record: Record, store: Store) -> Run:
+def _table_path(plan: Plan) -> str | None:
+    data = plan.config.data
+    if not isinstance(data, TableData):
+        return None
+    return printable(str(Path(plan.base, data.path).absolute()))
+
+
+def _result(record: Record, store: Store, *, jobs: list[Job]) -> Run:
     assert record.artifact and record.recipe_digest and record.metrics
     return Run(
         run=record.run,
@@ -288,5 +343,5 @@ def _summary(record: Record, store: Store) -> Run:
         gates=record.gates,
         previous=record.previous,
         warnings=record.warnings,
-        jobs=record.jobs,
+        jobs=jobs,
     )

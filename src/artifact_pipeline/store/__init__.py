@@ -1,1 +1,1 @@
-"""Artifacts, run records and aliases, and what this machine remembers."""
+"""Artifacts, run records and aliases, and the memory of this machine."""

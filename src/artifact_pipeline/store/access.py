@@ -93,7 +93,7 @@ def open_trusted(
     for signer in signers:
         from artifact_pipeline.verification import signatures
 
-        signatures.check(verified, read_signature(verified.folder), signer)
+        signatures.check(verified, read_signature(verified.folder), signer=signer)
     # A policy from elsewhere vouches for nothing: its author may have signed the artifact too.
     if signers and (signed_by is not None or is_set_here(signers, verified.folder, store=store)):
         return verified._replace(origin=Origin.SIGNED)

@@ -21,6 +21,9 @@ from pathlib import Path
 from artifact_pipeline import disk
 from artifact_pipeline.disk import staged, sync_folder, translate_os_errors, write_new
 from artifact_pipeline.errors import Location, StoreError
+from artifact_pipeline.log import Log
+
+log = Log(__name__)
 
 STORE_ENV_VAR = "ARTIFACT_PIPELINE_STORE"
 DEFAULT_STORE = "artifacts"
@@ -55,7 +58,7 @@ class StoreFolder:
         folder = self.root
         for name in names:
             folder = folder / name
-            with translate_os_errors(str(folder)):
+            with translate_os_errors(folder):
                 kind = disk.kind_of(folder)
             if kind not in (None, "a folder"):
                 raise StoreError(
@@ -76,7 +79,7 @@ class StoreFolder:
             StoreError: As `folder`, or if the folder cannot be listed.
         """
         folder = self.folder(*names)
-        with translate_os_errors(str(folder)):
+        with translate_os_errors(folder):
             try:
                 return sorted(folder.iterdir())
             except FileNotFoundError:
@@ -89,7 +92,7 @@ class StoreFolder:
             StoreError: If it cannot be written; an earlier file is left as it was.
         """
         self.path(*path.relative_to(self.root).parts)
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             if disk.kind_of(path) == "a folder":
                 raise StoreError(
                     "is a folder, expected a file",
@@ -101,6 +104,7 @@ class StoreFolder:
             write_new(new, data)
             new.replace(path)
             sync_folder(path.parent)
+        log.debug("wrote %s", path)
 
     def staging(self) -> AbstractContextManager[Path]:
         """Yield a new path in `staging/`, and remove it afterwards if it is still there."""
@@ -108,7 +112,7 @@ class StoreFolder:
 
     def stale_entries(self) -> list[Path]:
         """Return the entries of `staging/` whose writers have ended."""
-        with translate_os_errors(str(self.root)):
+        with translate_os_errors(self.root):
             return disk.stale_entries(self.folder("staging"))
 
     def sweep(self) -> None:
@@ -123,7 +127,7 @@ class StoreFolder:
         """
         name = os.fsdecode(os.fsencode(path.name)[:200]) + f"~{os.urandom(4).hex()}"
         quarantine = self.root / QUARANTINE
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             if path == quarantine:  # it is not a folder: make room for one
                 path = path.rename(self.root / name)
             quarantine.mkdir(exist_ok=True)

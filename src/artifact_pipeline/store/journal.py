@@ -110,7 +110,7 @@ class Journal:
             StoreError: If another process holds the lock.
         """
         path = self._folder.path("promotions", alias, ALIAS_LOCK)
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with file_lock(path, f"alias {alias!r} is locked by another process"):
                 yield

@@ -1,7 +1,7 @@
-"""What this checkout of the code remembers on this machine, outside every store.
+"""The memory of this checkout on this machine: a folder of the user, outside of every store.
 
-It lies in the user's state folder, by the checkout's own place, and not in the store: a store that
-came from a cache or another machine brings no trusted models and no trusted policy.
+It is keyed by the path of the package. It does not lie in the store, so that a store from a cache
+or another machine cannot bring trusted models or a trusted policy with it.
 """
 
 from __future__ import annotations
@@ -14,31 +14,40 @@ from pathlib import Path
 from artifact_pipeline import disk
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import staged, translate_os_errors, write_new
-from artifact_pipeline.errors import StoreError
+from artifact_pipeline.errors import Location, StoreError
 
 REPORT = "report.html"
-"""The name that reports are remembered under."""
-MAX_ENTRY = 16 << 20
-"""Bytes of what is remembered under one name."""
+"""The name under which the digests of reports are remembered."""
+
+_MAX_ENTRY = 16 << 20
+"""Bytes of an entry; a larger file was not written by this package."""
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def folder() -> Path:
-    """Return where this checkout's memory lies: one folder for each place of the code."""
-    place = hashlib.sha256(os.fsencode(Path(__file__).resolve().parents[1])).hexdigest()[:16]
-    return _state_home() / "artifact-pipeline" / place
+    """Return the state folder of this checkout, which does not have to exist.
+
+    Raises:
+        StoreError: If the user has no home folder.
+    """
+    key = hashlib.sha256(os.fsencode(_PACKAGE)).hexdigest()[:16]
+    return _state_home() / "artifact-pipeline" / key
 
 
 def record_written(name: str, digest: Digest) -> None:
-    """Remember that this checkout wrote a file of that name and digest.
+    """Remember that this checkout wrote a file of this name and digest.
 
-    The name says which reader the bytes were written for. Another reader may find something else
-    in them: a label in a graph may hold a whole skops archive.
+    The name is kept because it decides which reader opens the file, and another reader may see
+    something else in the same bytes: a label in a graph may hold a complete skops archive.
+
+    Raises:
+        StoreError: If the state folder cannot be written.
     """
     remember(_written(name, digest), b"")
 
 
 def wrote(name: str, digest: Digest) -> bool:
-    """Return whether this checkout wrote a file of that name and digest."""
+    """Return whether this checkout wrote a file of this name and digest."""
     return recall(_written(name, digest)) is not None
 
 
@@ -46,28 +55,32 @@ def _written(name: str, digest: Digest) -> str:
     return f"written/{name}/{digest.removeprefix('sha256:')}"
 
 
-def sweep() -> None:
-    """Remove what writers that are gone have left half written here."""
-    disk.sweep(folder() / "staging")
-
-
 def recall(name: str) -> bytes | None:
-    """Return what was remembered under a name, or None."""
-    return disk.read_file(folder() / name, limit=MAX_ENTRY, remedy="remove it")
+    """Return an entry, or None if there is none.
+
+    Raises:
+        StoreError: If it cannot be read.
+    """
+    return disk.read_file(folder() / name, limit=_MAX_ENTRY, remedy="remove it")
 
 
 def remember(name: str, data: bytes) -> None:
-    """Remember data under a name, in place of what was there.
+    """Write an entry, replacing an earlier one.
 
     Raises:
-        StoreError: if the state folder cannot be written.
+        StoreError: If the state folder cannot be written.
     """
     path = folder() / name
-    with translate_os_errors(str(path), "set XDG_STATE_HOME to a folder that can be written"):
+    with translate_os_errors(path, "set XDG_STATE_HOME to a folder that can be written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with staged(folder() / "staging") as new:
             write_new(new, data)
             new.replace(path)
+
+
+def sweep() -> None:
+    """Remove the staged entries whose writers have ended."""
+    disk.sweep(folder() / "staging")
 
 
 def _state_home() -> Path:
@@ -79,10 +92,10 @@ def _state_home() -> Path:
 
 
 def _absolute(variable: str) -> Path | None:
-    """Return the folder that a variable of the environment names.
+    """Return the folder that an environment variable names.
 
-    A relative path is ignored, as the XDG Base Directory Specification has it: what lies in the
-    working folder may be anybody's.
+    A relative path is ignored, as the XDG Base Directory Specification demands: the working folder
+    may belong to anyone.
     """
     path = Path(os.environ.get(variable, ""))
     return path if path.is_absolute() else None
@@ -95,8 +108,8 @@ def _home() -> Path:
         home = Path()
     if not home.is_absolute():
         raise StoreError(
-            "there is no home folder to keep it in; set HOME, or XDG_STATE_HOME, to a folder that "
-            "can be written",
-            where="what this checkout remembers",
+            "there is no home folder to keep it in",
+            location=Location("the state folder"),
+            remedy="set HOME, or XDG_STATE_HOME, to a folder that can be written",
         )
     return home

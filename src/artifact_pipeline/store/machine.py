@@ -1,4 +1,4 @@
-"""The numeric profile of this machine, remembered."""
+"""The numeric profile of this machine, detected once and remembered."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from artifact_pipeline.store.local_state import recall, remember
 
 
 def profile() -> str:
-    """Return the numeric profile that this machine holds; numpy is asked the first time."""
-    found = (recall(_profile_name()) or b"").decode("ascii", "replace")
-    known = found in (*numeric_profile.PROFILES, numeric_profile.NATIVE)
-    return found if known else remember_profile(numeric_profile.detect_profile())
+    """Return the name of this machine's numeric profile; detecting it needs numpy."""
+    name = (recall(_entry()) or b"").decode("ascii", "replace")
+    if name in (*numeric_profile.PROFILES, numeric_profile.NATIVE):
+        return name
+    return remember_profile(numeric_profile.detect_profile())
 
 
 def remember_profile(name: str) -> str:
-    """Remember and return the profile that this machine was seen to hold."""
-    remember(_profile_name(), name.encode())
+    """Remember the name of this machine's numeric profile, and return it."""
+    remember(_entry(), name.encode())
     return name
 
 
-def _profile_name() -> str:
-    # Another interpreter may be an emulator, another numpy may bring another BLAS.
-    asked = [sys.executable, numeric_profile.machine(), numeric_profile.cpu_model()]
-    asked += [
-        f"{k} {v}" for k, v in environment.versions(("numpy", "scipy", "scikit-learn")).items()
-    ]
-    # Not under profiles/: what earlier versions kept there can be one process's settings.
-    return "machine-profiles/" + hashlib.sha256("\0".join(asked).encode()).hexdigest()[:32]
+def _entry() -> str:
+    """Return the entry for this interpreter, CPU and numeric libraries.
+
+    Another interpreter may run in an emulator, and another numpy may bring another BLAS.
+    """
+    parts = [sys.executable, numeric_profile.machine(), numeric_profile.cpu_model()]
+    versions = environment.versions(("numpy", "scipy", "scikit-learn"))
+    parts += [f"{package} {version}" for package, version in versions.items()]
+    # Not under profiles/: earlier versions kept there what a single process was set to.
+    return "machine-profiles/" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

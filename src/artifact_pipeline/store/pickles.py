@@ -1,6 +1,7 @@
-"""Pickles: written, and opened only from bytes whose origin is known.
+"""Pickles of estimators, opened only if their origin is known.
 
-This checkout wrote them, the caller pins their digest, or a verified signature covers them.
+The origin is known if this checkout wrote the bytes, if the caller pins their digest, or if a
+signature that the caller or a policy set here requires covers them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from artifact_pipeline.builder.artifact.manifest import MANIFEST, MODEL_PICKLE
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.disk import translate_os_errors, write_atomically
-from artifact_pipeline.errors import ArtifactNotFound, UntrustedModel, VerificationError
+from artifact_pipeline.errors import (
+    ArtifactNotFound,
+    Location,
+    UntrustedModel,
+    VerificationError,
+)
 from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.local_state import record_written, wrote
 from artifact_pipeline.store.policy import required_signers
@@ -25,10 +31,14 @@ if TYPE_CHECKING:
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
-    """Write a fitted estimator to `path` as a pickle that `load_model` opens; return its digest.
+    """Write a fitted estimator as a pickle that `load_model` opens, and return its digest.
+
+    Args:
+        model: A fitted scikit-learn estimator.
+        path: The file to write; an existing one is replaced.
 
     Raises:
-        StoreError: if it cannot be written.
+        StoreError: If it cannot be written.
     """
     from artifact_pipeline.builder.formats import pickle_format
 
@@ -42,57 +52,64 @@ def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
 def load_model(
     path: str | os.PathLike[str], digest: Digest | None = None, *, signed_by: Signer | None = None
 ) -> Any:
-    """Return the estimator in a pickle that this checkout wrote, `digest` pins, or one signed.
+    """Return the estimator in a pickle, if the origin of the pickle is known.
 
-    A pickle is signed with the artifact in whose folder it lies. Each of
-    `required_signers` of that artifact must have signed it.
+    A pickle is signed as part of the artifact in whose folder it lies. Signatures are required as
+    by `open_trusted`.
+
+    Args:
+        path: The pickle.
+        digest: The digest that the pickle must have. Opening a pickle runs code, so give one only
+            if you know where the pickle comes from.
+        signed_by: The signer whose signature of the artifact is required.
 
     Raises:
-        ArtifactNotFound: if there is no such file.
-        UntrustedModel: if this checkout did not write it and no digest was given.
-        VerificationError: if it is not what `digest` or the signature says, or does not open.
+        ArtifactNotFound: If there is no such file.
+        UntrustedModel: If its origin is unknown.
+        VerificationError: If its digest or a required signature is wrong, or it does not open.
     """
     from artifact_pipeline.builder.formats import pickle_format
 
-    where = os.fspath(path)
+    name = os.fspath(path)
+    location = Location(name)
     check_pin(digest)
     if not Path(path).is_file():
-        raise ArtifactNotFound("no such file; make it with: python src/train.py", where=where)
+        raise ArtifactNotFound(
+            "no such file", location=location, remedy="make it with: python src/train.py"
+        )
     place = Path(path).absolute()
     signers = required_signers(place.parent, signed_by=signed_by)
     signers += required_signers(Path(os.path.realpath(place)).parent, signed_by=signed_by)
-    data, vouched = _signed(place, signed_by) if signers else (_read(place), False)
-    found = canonical.digest(data)
-    if digest is not None and found != digest:
-        raise VerificationError(f"has the digest {found}, expected {digest}", where=where)
-    if digest is None and not vouched and not wrote(MODEL_PICKLE, found):
+    data, is_signed = _read_signed(place, signed_by) if signers else (_read(place), False)
+    actual = canonical.digest(data)
+    if digest is not None and actual != digest:
+        raise VerificationError(f"has the digest {actual}, expected {digest}", location=location)
+    if digest is None and not is_signed and not wrote(MODEL_PICKLE, actual):
         raise UntrustedModel(
-            f"this checkout did not write this pickle ({found}), and opening one runs whatever "
-            "it holds; train it here, or pin the digest if you know where it is from: "
-            f"load_model({where!r}, digest={found!r})",
-            where=where,
+            f"this checkout did not write this pickle ({actual}), and opening a pickle runs the "
+            "code in it",
+            location=location,
+            remedy="train it here, or pin the digest if you know where it is from: "
+            f"load_model({name!r}, digest={actual!r})",
         )
-    return pickle_format.load(data, where)
+    return pickle_format.load(data, name)
 
 
 def _read(path: Path) -> bytes:
-    with translate_os_errors(str(path)):
+    with translate_os_errors(path):
         return path.read_bytes()
 
 
-def _signed(path: Path, signed_by: Signer | None) -> tuple[bytes, bool]:
-    """Return the bytes of a file in an artifact that is signed by whom it must be.
-
-    The second value says whether those signatures vouch for the file, too.
-    """
-    folder = path.parent
-    if not (folder / MANIFEST).exists():
+def _read_signed(path: Path, signed_by: Signer | None) -> tuple[bytes, bool]:
+    """Return the bytes of a file in a signed artifact, and whether the signatures vouch for it."""
+    location = Location(str(path))
+    if not (path.parent / MANIFEST).exists():
         raise VerificationError(
-            "lies in no artifact, and a signature is asked for, which is an artifact's; open the "
-            "pickle in the artifact's own folder",
-            where=str(path),
+            "a signature is required, but this file lies in no artifact",
+            location=location,
+            remedy="open the pickle in the artifact's own folder",
         )
-    found = open_trusted(folder, signed_by=signed_by)
-    if path.name not in found.files:
-        raise VerificationError("is no file of the artifact that was signed", where=str(path))
-    return found.files[path.name], found.origin is Origin.SIGNED
+    verified = open_trusted(path.parent, signed_by=signed_by)
+    if path.name not in verified.files:
+        raise VerificationError("is not a file of the signed artifact", location=location)
+    return verified.files[path.name], verified.origin is Origin.SIGNED

@@ -44,7 +44,7 @@ class Pointers:
     def exists(self, name: str) -> bool:
         """Return whether there is a pointer of this name, readable or not."""
         path = self.path(name)
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             return disk.kind_of(path) is not None
 
     def get(self, name: str) -> Digest | None:
@@ -82,5 +82,5 @@ class Pointers:
             StoreError: If it cannot be removed.
         """
         path = self.path(name)
-        with translate_os_errors(str(path)):
+        with translate_os_errors(path):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What was observed of a run, and decides nothing: host, versions, the git commit."""
+"""Provenance of a run: the git commit, the machine and the versions, for the run record only."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from artifact_pipeline._version import __version__
 
 
 class GitStatus:
-    """A question to git that is asked at once and answered when it is needed.
+    """The state of a git repository, read in a background process.
 
-    git runs beside the work, since a run with nothing changed takes no longer than git does.
+    git starts when this is created, so that it runs while the pipeline works.
+
+    Args:
+        folder: A folder in the repository, or in none.
     """
 
     def __init__(self, folder: Path) -> None:
         self._git: subprocess.Popen[bytes] | None = None
         try:
-            # Of somebody else's repository nothing is run and nothing is written.
+            # The options keep git from running or writing anything in a repository of others.
             self._git = subprocess.Popen(
                 ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch",
                  "--untracked-files=no"],
@@ -31,11 +34,15 @@ class GitStatus:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )  # fmt: skip
-        except OSError:  # no git on this machine
+        except OSError:  # git is not installed
             return
 
-    def answer(self) -> dict[str, Any] | None:
-        """Return commit and whether tracked files differ from it; None outside a repository."""
+    def result(self) -> dict[str, Any] | None:
+        """Wait for git, and return the commit and whether tracked files differ from it.
+
+        Returns:
+            `{"commit": str, "dirty": bool}`, or None without a repository, a commit or git.
+        """
         if self._git is None:
             return None
         out, _ = self._git.communicate()
@@ -47,7 +54,7 @@ class GitStatus:
 
 
 def host() -> dict[str, str]:
-    """Return the machine, system, Python and release of this package that a run is on."""
+    """Return the machine, the operating system and the versions of Python and this package."""
     system = platform.uname()
     libc = ""
     if hasattr(os, "confstr"):

@@ -1,10 +1,12 @@
-"""Who vouches for an artifact: signatures in the OpenSSF Model Signing format.
+"""Signatures of artifacts, in the format of OpenSSF Model Signing.
 
-    data = sign(verified, key="model.pem")          # the bytes of model.sig
-    check(verified, data, public_key("model.pub"))  # or a VerificationError
+    data = sign(verified, key="model.pem")                         # the content of model.sig
+    check(verified, data, signer=public_key("model.pub"))          # or VerificationError
 
-The library `model-signing` signs and checks folders. It is given a private copy of the very bytes
-that were verified, so that what is signed, what is checked and what is opened are one thing.
+The library `model-signing` works on folders. It gets a private copy of the verified bytes, so that
+the bytes that are signed, checked and opened are the same.
+
+Source: https://github.com/sigstore/model-transparency
 """
 
 from __future__ import annotations
@@ -23,26 +25,46 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, SIGNATURE
 from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.disk import translate_os_errors
-from artifact_pipeline.errors import CallError, Location, StoreError, VerificationError
+from artifact_pipeline.errors import (
+    CallError,
+    Location,
+    MissingDependency,
+    NetworkError,
+    StoreError,
+    VerificationError,
+)
 from artifact_pipeline.verification.verify import Verified, copy_file
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
 class PublicKey(Struct, frozen=True, forbid_unknown_fields=True, tag_field="by", tag="key"):
-    """A signer: whoever holds the private half of this elliptic-curve key."""
+    """The signer that holds the private half of an elliptic-curve key.
+
+    Attributes:
+        pem: The public key, in PEM.
+    """
 
     pem: str
 
 
 class Certificates(Struct, frozen=True, forbid_unknown_fields=True, tag_field="by", tag="ca"):
-    """A signer: whoever holds a signing certificate that leads up to one of these roots."""
+    """Any signer with a signing certificate that chains up to one of these roots.
+
+    Attributes:
+        pem: The root certificates, in PEM, one after the other.
+    """
 
     pem: str
 
 
 class Identity(Struct, frozen=True, forbid_unknown_fields=True, tag_field="by", tag="identity"):
-    """A signer: whom Sigstore knows by this name, as this OpenID Connect issuer said it."""
+    """The signer with an OpenID Connect identity, as certified by Sigstore.
+
+    Attributes:
+        identity: An e-mail address, or the URL of a CI workflow.
+        oidc_issuer: The URL of the issuer that confirmed it.
+    """
 
     identity: str
     oidc_issuer: str
@@ -52,15 +74,19 @@ Signer: TypeAlias = PublicKey | Certificates | Identity
 
 
 def encode(signer: Signer) -> bytes:
-    """Return a signer as the bytes of a store's `trust.json`."""
+    """Return a signer in the format of a store's `trust.json`."""
     return canonical.encode(msgspec.to_builtins(signer))
 
 
 def decode(data: bytes, path: Path) -> Signer:
-    """Return the signer that a store's `trust.json` names.
+    """Return the signer in the content of a store's `trust.json`.
+
+    Args:
+        data: The content.
+        path: The file, for the location of an error.
 
     Raises:
-        StoreError: if it names none: a policy that cannot be read is not taken for no policy.
+        StoreError: If it is malformed. An unreadable policy never counts as no policy.
     """
     try:
         signer: Signer = msgspec.convert(canonical.decode(data), type=Signer)
@@ -74,12 +100,20 @@ def decode(data: bytes, path: Path) -> Signer:
 
 
 def public_key(path: PathLike) -> PublicKey:
-    """Return the signer whose public key lies at `path`, in PEM. Raises CallError without one."""
+    """Return the signer whose public key, in PEM, lies at `path`.
+
+    Raises:
+        CallError: If the file cannot be read. The key itself is checked when it is used.
+    """
     return PublicKey(_read(path))
 
 
 def certificates(paths: Sequence[PathLike]) -> Certificates:
-    """Return the signer of whom these root certificates vouch, in PEM. Raises as `public_key`."""
+    """Return the signers that the root certificates at `paths`, in PEM, certify.
+
+    Raises:
+        CallError: If a file cannot be read. The certificates are checked when they are used.
+    """
     return Certificates("".join(map(_read, paths)))
 
 
@@ -90,17 +124,20 @@ def sign(
     certificate: PathLike | None = None,
     chain: Sequence[PathLike] = (),
 ) -> bytes:
-    """Return the signature of an artifact that was verified.
+    """Return the signature of a verified artifact.
 
-    `key` is a private key in PEM, on the curve P-256, P-384 or P-521; `certificate` and `chain`
-    say whose it is. Without a key Sigstore vouches for who runs this, by the identity of the CI
-    job or of a browser's log-in.
+    Args:
+        verified: The artifact.
+        key: An unencrypted private key in PEM, on the curve P-256, P-384 or P-521. Without a key,
+            Sigstore signs with the identity of the CI job or of a log-in in the browser.
+        certificate: The certificate of the key, in PEM.
+        chain: Intermediate certificates, in PEM.
 
     Raises:
-        CallError: for a key or certificate that is not to be had, or not to be used.
-        StoreError: if Sigstore cannot be reached, or knows no identity here.
+        CallError: If a key or certificate cannot be read or used.
+        MissingDependency: If `model-signing` is not installed.
+        NetworkError: If Sigstore cannot be reached or has no identity for this process.
     """
-    from_key = key is not None
     for path in (key, certificate, *chain):
         if path is not None:
             _read(path)
@@ -114,41 +151,45 @@ def sign(
             config.use_elliptic_key_signer(private_key=key)
         else:
             config.use_sigstore_signer(use_ambient_credentials=True)
-    except Exception as error:  # the library's errors share no other parent
-        raise _unusable(error, str(key) if from_key else None) from error
+    except Exception as error:  # the library's errors have no other parent in common
+        raise _sigstore_error(error) if key is None else _key_error(error, str(key)) from error
     config.set_hashing_config(_library("hashing").Config().set_ignored_paths(paths=[SIGNATURE]))
     with _copy(verified) as folder, redirect_stdout(sys.stderr):
-        beside = folder.with_name(SIGNATURE)
+        signature = folder.with_name(SIGNATURE)
         try:
-            config.sign(folder, beside)
+            config.sign(folder, signature)
         except Exception as error:  # as above
-            raise _unusable(error, str(key) if from_key else None) from error
-        return beside.read_bytes()
+            raise _sigstore_error(error) if key is None else _key_error(error, str(key)) from error
+        return signature.read_bytes()
 
 
-def check(verified: Verified, signature: bytes, signer: Signer) -> None:
-    """Do nothing if `signature` is the signer's, and of this very artifact.
+def check(verified: Verified, signature: bytes, *, signer: Signer) -> None:
+    """Check that `signature` is the signer's signature of a verified artifact.
 
     Raises:
-        VerificationError: if it is not, or does not cover the manifest.
-        CallError: for a key or certificate that is not to be used.
-        StoreError: if Sigstore's roots of trust cannot be had.
+        VerificationError: If it is not, or does not cover the manifest.
+        CallError: If the signer's key or certificates cannot be used.
+        MissingDependency: If `model-signing` is not installed.
+        NetworkError: If Sigstore's root of trust cannot be fetched.
     """
-    where = str(verified.folder / SIGNATURE)
+    location = Location(str(verified.folder / SIGNATURE))
     with _copy(verified) as folder, redirect_stdout(sys.stderr):
-        beside = folder.with_name(SIGNATURE)
-        beside.write_bytes(signature)
-        config = _checker(signer, folder.with_name("signer.pem"))
-        if said := _refusal(config, folder, beside):
-            raise VerificationError(f"does not vouch for this artifact: {said}", where=where)
-        # A signature names the files that it covers, and may leave some out. It must cover the
-        # manifest, which vouches for all others: so another manifest must be refused.
+        file = folder.with_name(SIGNATURE)
+        file.write_bytes(signature)
+        config = _verifier(signer, folder.with_name("signer.pem"))
+        if refusal := _refusal(config, folder, signature=file):
+            raise VerificationError(
+                f"does not vouch for this artifact: {refusal}", location=location
+            )
+        # A signature lists the files that it covers. It must cover the manifest, which lists all
+        # others: with another manifest the same signature must be refused.
         (folder / MANIFEST).write_bytes(b"{}")
-        if not _refusal(config, folder, beside):
-            raise VerificationError(f"does not cover {MANIFEST}", where=where)
+        if not _refusal(config, folder, signature=file):
+            raise VerificationError(f"does not cover {MANIFEST}", location=location)
 
 
-def _checker(signer: Signer, scratch: Path) -> Any:
+def _verifier(signer: Signer, scratch: Path) -> Any:
+    """Return the library's verifier for a signer, whose keys are written to `scratch`."""
     config = _library("verifying").Config()
     try:
         if isinstance(signer, Identity):
@@ -159,12 +200,14 @@ def _checker(signer: Signer, scratch: Path) -> Any:
         if isinstance(signer, PublicKey):
             return config.use_elliptic_key_verifier(public_key=scratch)
         return config.use_certificate_verifier(certificate_chain=[scratch])
-    except Exception as error:  # the library's errors share no other parent
-        raise _unusable(error, None if isinstance(signer, Identity) else "the signer") from error
+    except Exception as error:  # the library's errors have no other parent in common
+        if isinstance(signer, Identity):
+            raise _sigstore_error(error) from error
+        raise _key_error(error, "the signer") from error
 
 
-def _refusal(config: Any, folder: Path, signature: Path) -> str | None:
-    """Return why the library refuses the signature, or None if it does not."""
+def _refusal(config: Any, folder: Path, *, signature: Path) -> str | None:
+    """Return the library's reason to refuse a signature, or None if it accepts it."""
     try:
         config.verify(folder, signature)
     except Exception as error:  # noqa: BLE001  (a hostile signature may make it raise anything)
@@ -172,23 +215,25 @@ def _refusal(config: Any, folder: Path, signature: Path) -> str | None:
     return None
 
 
-def _unusable(error: Exception, key: str | None) -> CallError | StoreError:
-    said = first_line(error)
-    if key is None:
-        return StoreError(
-            f"{said}; a CI job needs the permission id-token: write, and the network",
-            where="Sigstore",
-        )
+def _sigstore_error(error: Exception) -> NetworkError:
+    return NetworkError(
+        first_line(error),
+        location=Location("Sigstore"),
+        remedy="a CI job needs the permission id-token: write, and the network",
+    )
+
+
+def _key_error(error: Exception, name: str) -> CallError:
     return CallError(
-        f"is no key or certificate that can be used ({said}); expected PEM, an elliptic curve "
-        "P-256, P-384 or P-521, and no password",
-        where=key,
+        f"is not a usable key or certificate ({first_line(error)})",
+        location=Location(name),
+        remedy="expected PEM, an elliptic curve P-256, P-384 or P-521, and no password",
     )
 
 
 @contextmanager
 def _copy(verified: Verified) -> Iterator[Path]:
-    """Give a folder of the verified bytes alone, named by the artifact's digest."""
+    """Yield a folder that holds only the verified bytes, named by the artifact's digest."""
     import tempfile
 
     with translate_os_errors("scratch folder"), tempfile.TemporaryDirectory() as scratch:
@@ -196,7 +241,7 @@ def _copy(verified: Verified) -> Iterator[Path]:
         folder.mkdir()
         (folder / MANIFEST).write_bytes(verified.sealed)
         for name in verified.files:
-            copy_file(verified, name, folder / name)
+            copy_file(verified, name, target=folder / name)
         yield folder
 
 
@@ -206,8 +251,10 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(f"model_signing.{name}")
     except ImportError as error:
-        raise CallError(
-            f"{error}; install it: pip install 'artifact-pipeline[sign]'", where="signatures"
+        raise MissingDependency(
+            str(error),
+            location=Location("signatures"),
+            remedy="install it: pip install 'artifact-pipeline[sign]'",
         ) from error
 
 
@@ -215,5 +262,6 @@ def _read(path: PathLike) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or "is no PEM file"
-        raise CallError(f"cannot be read: {said}", where=os.fspath(path)) from error
+        reason = getattr(error, "strerror", None) or "is not a PEM file"
+        problem = f"cannot be read: {reason}"
+        raise CallError(problem, location=Location(os.fspath(path))) from error

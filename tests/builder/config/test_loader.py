@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.resolved import ResolvedConfig
-from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.errors import ConfigError, ConfigNotFound, DataError
 from tests.support.command import call
@@ -150,7 +149,7 @@ TEXTS = [
     (b" \n ", "is empty"),
     (b"\xff\xfe{\x00}\x00", "is not UTF-8: byte 0 is 0xff"),
     (b'{"C": 1.0,\n "solver" "lbfgs"}', "line 2 column 11"),
-    (b'{"C": 1.0, "C": 2.0}', "the key 'C' stands twice"),
+    (b'{"C": 1.0, "C": 2.0}', "the key 'C' occurs twice"),
     (b'{"C": NaN}', "NaN is not a JSON number"),
     (b'{"C": Infinity}', "Infinity is not a JSON number"),
     (b'{"C": 1e999}', "1e999 is too large"),
@@ -315,7 +314,7 @@ def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(format
         for value in [values, *([one] for one in values)]:
             table = "a\n" + "\n".join(f'"{one}"' for one in value) + "\n"
             try:
-                raw = table_reader.read([("t.csv", table.encode())], "csv", Csv())
-                table_columns.column(raw, "a", None, form)
+                raw = table_reader.read([("t.csv", table.encode())], "csv")
+                table_columns.column(raw, "a", column_format=form)
             except DataError as error:
                 assert error.where and "\n" not in str(error)

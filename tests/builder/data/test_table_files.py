@@ -1,7 +1,6 @@
 """Which files a path means, and what is remembered of files that did not change."""
 
 import os
-import time
 
 import pytest
 
@@ -55,19 +54,33 @@ def test_the_digest_is_that_of_the_files_in_order():
     assert len({table_files.digest([one, two]), table_files.digest([two, one]), one}) == 3
 
 
-def test_files_changed_just_now_have_no_fingerprint_since_they_may_change_again(tmp_path):
+@pytest.fixture
+def passed(monkeypatch):
+    """Let the clock stand at some seconds after the last change of a file."""
+
+    def set_clock(path, seconds):
+        now = max(path.stat().st_mtime_ns, path.stat().st_ctime_ns) + int(seconds * 1e9)
+        monkeypatch.setattr("time.time_ns", lambda: now)
+
+    return set_clock
+
+
+def test_a_file_that_changed_just_now_has_no_fingerprint_since_it_may_change_again(
+    tmp_path, passed
+):
     path = tmp_path / "a.csv"
     path.write_text("a\n1\n")
+    passed(path, 0.5)
     assert table_files.fingerprint([path]) is None
 
 
-@pytest.mark.slow
-def test_a_fingerprint_changes_with_the_file(tmp_path):
+def test_a_fingerprint_changes_with_the_file(tmp_path, passed):
     path = tmp_path / "a.csv"
     path.write_text("a\n1\n")
-    time.sleep(2.1)
+    passed(path, 3)
     before = table_files.fingerprint([path])
+    assert before is not None
     assert before == table_files.fingerprint([path])
-    os.utime(path, ns=(1, 1))  # the time of its content set back: that of its inode is not
-    time.sleep(2.1)
+    os.utime(path, ns=(1, 1))  # this sets back the time of the content, not that of the inode
+    passed(path, 3)
     assert table_files.fingerprint([path]) not in (None, before)

@@ -87,7 +87,7 @@ def test_a_gate_passes_exactly_when_the_metric_lies_within(value, limit):
 
 def test_a_missed_gate_names_metric_bound_and_value():
     [verdict] = judge({"train": {"accuracy": 1.0}}, {"train.accuracy": Gate(max=0.99)})
-    assert str(verdict) == "train.accuracy is 1.0000, above the most of 0.99"
+    assert str(verdict) == "train.accuracy is 1.0000, above the maximum of 0.99"
 
 
 def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
@@ -111,9 +111,9 @@ def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
 )
 def test_worse_is_lower_of_a_share_and_higher_of_an_error(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    rival = Baseline("sha256:1", {"test": {metric: theirs}}, None)
+    baseline = Baseline("sha256:1", {"test": {metric: theirs}}, None)
     found = {"test": {metric: ours}}
-    [verdict] = judge(found, {f"test.{metric}": gate}, {"champion": rival})
+    [verdict] = judge(found, {f"test.{metric}": gate}, baselines={"champion": baseline})
     assert verdict.passed is passed and verdict.against == "sha256:1"
     assert (verdict.margin >= 0) is passed
 
@@ -317,7 +317,7 @@ def measured(folder, frame, **config_of):
     full = loader.load({**source, **config_of})
     target = construction.target_type(full.model)
     rows = loading.load(full.data, full.split, target, learning.slice_columns(full.evaluation))
-    model = construction.resolve(full.model, 42, "model", rows.target, rows.columns())
+    model = construction.resolve(full.model, 42, target=rows.target, columns=rows.columns())
     prepared = learning.prepare(full, model, rows=rows, name="config")
     trained = learning.train(prepared)
     sealed = results.measure_estimator(trained).held_out.outputs

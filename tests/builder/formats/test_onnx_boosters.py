@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -100,6 +102,25 @@ def test_a_graph_gives_what_the_booster_gives_at_every_threshold(estimator, data
         np.testing.assert_array_equal(found.predicted, predicted)
         bound = 1e-12 if exact else 1e-6
         np.testing.assert_allclose(found.probabilities, probabilities, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "data"),
+    [
+        # scikit-learn calibrates LightGBM's decision function, and XGBoost's probabilities.
+        (CalibratedClassifierCV(lightgbm.LGBMClassifier(**LIGHT), cv=2), CANCER),
+        (CalibratedClassifierCV(xgboost.XGBClassifier(**EXTREME), cv=2), CANCER),
+        (OneVsRestClassifier(lightgbm.LGBMClassifier(**LIGHT)), IRIS),
+    ],
+)  # fmt: skip
+def test_a_graph_gives_what_a_wrapper_of_boosters_gives(estimator, data):
+    X, y = data
+    fitted = estimator.fit(X, y)
+    rows = X + np.random.default_rng(4).normal(size=X.shape) * X.std(axis=0)
+    _, graph = next(onnx_format.export(fitted, rows))
+    outputs = onnx_format.load(graph.data, "m")(rows)
+    np.testing.assert_array_equal(outputs.predicted, fitted.predict(rows))
+    np.testing.assert_allclose(outputs.probabilities, fitted.predict_proba(rows), atol=1e-6)
 
 
 def test_categories_of_lightgbm_are_looked_up_without_their_fraction():

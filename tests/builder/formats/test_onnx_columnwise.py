@@ -37,7 +37,7 @@ def test_numbers_and_text_are_imputed_and_encoded_together(steps):
     rows = TABLE.copy()
     rows.loc[3, "t"], rows.loc[4, "m"], rows.loc[5, "n"] = "new", 99.0, np.nan
     form, graph = next(onnx_format.export(fitted, batch(rows)))
-    assert isinstance(graph, onnx_format.Graph), graph
+    assert isinstance(graph, onnx_format.ExportedGraph), graph
     found = onnx_format.load(graph.data, "m")(batch(rows))
     predicted, probabilities = predict_with_proba(fitted, rows)
     assert form.dtype == "float64"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -21,6 +22,7 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import LinearSVC
@@ -66,6 +68,27 @@ def test_seal_measures_and_predicts_a_missing_text_as_the_estimator_does(seal):
     predictor = seal(estimator, table, y)
     assert predictor.predict_proba(table) == pytest.approx(estimator.predict_proba(table))
     assert predictor.manifest.metrics.test["accuracy"] == estimator.score(table, y)
+
+
+@pytest.mark.parametrize("strategy", ["constant", "most_frequent"])
+def test_a_missing_text_is_filled_with_a_text_that_no_row_holds_or_one_for_each_fold(
+    seal, strategy
+):
+    """No text of the rows gets the answers of a missing one."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"t": np.array(["r", "g", "b", None] * 15, object)})
+    y = rng.random(60) < np.where(table.t == "r", 0.9, np.where(table.t.isna(), 0.5, 0.2))
+    encoder = make_pipeline(
+        SimpleImputer(strategy=strategy, fill_value="none", missing_values=np.nan),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+    )
+    inner = with_branch(encoder, ["t"], GaussianNB())
+    folds = [(np.arange(30), np.arange(30, 60)), (np.arange(30, 60), np.arange(30))]
+    table.loc[:29, "t"] = table.t[:30].replace("g", "r")
+    table.loc[30:, "t"] = table.t[30:].replace("g", "b")
+    estimator = CalibratedClassifierCV(inner, cv=folds).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert predictor.predict_proba(table) == pytest.approx(estimator.predict_proba(table))
 
 
 def test_a_missing_text_that_is_a_category_of_its_own_stays_one(seal):

@@ -58,8 +58,8 @@ def test_what_was_resolved_resolves_to_itself():
         ((LOGISTIC, {"random_state": None}), "model.params.random_state", "found null, expected"),
         ((FOREST, {"n_jobs": "2"}), "model.params.n_jobs", "found '2', expected a number of proc"),
         ((FOREST, {"n_jobs": 0}), "model.params.n_jobs", "found 0, expected a number of proc"),
-        (("sklearn.linear_model.Ridge", {}), "model.estimator", "is no classifier"),
-        ((SCALER, {}), "model.estimator", "is no classifier"),
+        (("sklearn.linear_model.Ridge", {}), "model.estimator", "is not a classifier"),
+        ((SCALER, {}), "model.estimator", "is not a classifier"),
         (("sklearn.linear_model.LogisticRegresion", {}), "model.estimator", "did you mean 'Logist"),
         (("sklearn.nope.Tree", {}), "model.estimator", "scikit-learn has no sklearn.nope"),
         (("sklearn.base.BaseEstimator", {}), "model.estimator", "has no estimator"),
@@ -216,7 +216,7 @@ def test_an_estimator_that_fits_but_cannot_predict_is_a_wrong_config(project):
     done = call("train", write(project, {"data": {"dataset": "digits"}, "model": model}),
                 cwd=project)  # fmt: skip
     assert done.code == 2 and done.err.count("\n") == 1, done.err
-    assert ": model: scikit-learn cannot predict with it: index " in done.err
+    assert ": model: scikit-learn cannot predict: index " in done.err
 
 
 def test_an_estimator_that_declares_no_constraints_is_fitted():

@@ -24,8 +24,8 @@ from artifact_pipeline.builder.config.resolved import Search
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import make, resolve_value
 from artifact_pipeline.builder.model.parameters import GRIDS, KERNELS, RULES, check
-from artifact_pipeline.builder.model.search import searcher
-from artifact_pipeline.errors import CallError, ConfigError
+from artifact_pipeline.builder.model.search import build_search
+from artifact_pipeline.errors import CallError, ConfigError, Location
 from tests.support.command import call
 from tests.support.configs import QUICK, write
 
@@ -116,7 +116,7 @@ def test_the_defaults_of_every_estimator_are_allowed():
     for _, cls in all_estimators():
         for name, parameter in inspect.signature(cls).parameters.items():
             if parameter.default is not parameter.empty:
-                check(name, parameter.default, f"{cls.__name__}.{name}")
+                check(name, parameter.default, location=Location(key=f"{cls.__name__}.{name}"))
 
 
 def test_only_kernels_are_callable_among_what_a_config_can_make():
@@ -195,7 +195,8 @@ def test_a_parameter_that_does_more_than_compute_is_refused_by_its_name(estimato
 @pytest.mark.parametrize(("estimator", "params", "place"), ATTACKS)
 def test_a_value_to_try_is_refused_alike(estimator, params, place):
     with pytest.raises(ConfigError, match=re.escape(place.split(".")[-1])):
-        resolve_value("model", {"estimator": estimator, "params": params}, 1, "search.params.model")
+        value, place = {"estimator": estimator, "params": params}, "search.params.model"
+        resolve_value("model", value, random_state=1, location=Location(key=place))
 
 
 def test_what_only_computes_is_taken():
@@ -212,7 +213,8 @@ def test_what_only_computes_is_taken():
         ("sklearn.compose.ColumnTransformer",
          {"transformers": [], "verbose_feature_names_out": "{transformer_name}: {feature_name}"}),
     ):  # fmt: skip
-        found = resolve_value("model", {"estimator": name, "params": params}, 1, "model")
+        value, place = {"estimator": name, "params": params}, Location(key="model")
+        found = resolve_value("model", value, random_state=1, location=place)
         make(found["estimator"], found["params"])
 
 
@@ -222,7 +224,8 @@ def test_what_only_computes_is_taken():
     "sklearn.experimental.enable_halving_search_cv.HalvingGridSearchCV"])  # fmt: skip
 def test_modules_of_tests_are_not_imported(name):
     with pytest.raises(ConfigError, match="expected the public name"):
-        resolve_value("model", {"estimator": name}, 1, "model")
+        place = Location(key="model")
+        resolve_value("model", {"estimator": name}, random_state=1, location=place)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +241,15 @@ def test_a_search_refuses_them_by_their_place(params, place):
     model = load({**QUICK, "model": {"steps": [{"name": "inner", **CLEAN}]}}).model
     estimator = build(resolve(model, 1))
     with pytest.raises(ConfigError) as caught:
-        searcher(estimator, Search(params=params, method="grid", cv=5), [], "accuracy", 1, "search")
+        search = Search(params=params, method="grid", cv=5)
+        build_search(
+            estimator,
+            search,
+            folds=[],
+            scoring="accuracy",
+            random_state=1,
+            location=Location(key="search"),
+        )
     assert caught.value.where == place
 
 
@@ -246,15 +257,15 @@ def test_a_search_seeds_the_estimators_that_it_tries():
     """Otherwise the same recipe would give another model each time."""
     forest = {"estimator": "sklearn.ensemble.RandomForestClassifier"}
     estimator = make_pipeline(SVC())
-    made = searcher(
+    search = build_search(
         estimator,
         Search(params={"svc": [forest]}, method="grid", cv=5),
-        [],
-        "accuracy",
-        7,
-        "search",
+        folds=[],
+        scoring="accuracy",
+        random_state=7,
+        location=Location(key="search"),
     )
-    assert made.param_grid["svc"][0].random_state == 7
+    assert search.param_grid["svc"][0].random_state == 7
 
 
 def test_a_command_refuses_a_cache_and_reads_nothing_of_it(project):

@@ -91,10 +91,10 @@ def test_a_comparison_passes_misses_or_cannot_be_made(config, tmp_path):
     against = {"test.accuracy": {"not_worse_than": "champion", "tolerance": 0.001}}
     first = api.run(config(gates=against), store=store)
     [verdict] = first.gates
-    assert verdict.passed and "there is no champion yet" in verdict.note
+    assert verdict.passed and "champion names no artifact yet" in verdict.note
     api.promote(first.digest, store=store)
     worse = {"preprocess": "auto", "estimator": "sklearn.dummy.DummyClassifier"}
-    with pytest.raises(GateMissed, match="asked by champion") as missed:
+    with pytest.raises(GateMissed, match="required by champion") as missed:
         api.run(config(gates=against, model=worse), store=store)
     [verdict] = missed.value.run.gates
     record = json.loads(Path(missed.value.run.record).read_bytes())
@@ -165,6 +165,6 @@ def test_branches_need_a_table_and_columns_that_are_features(tmp_path):
                                          "estimator": "passthrough"}]},
              CHURN["model"]["steps"][1]]  # fmt: skip
     with pytest.raises(
-        ConfigError, match=r"branches\[0\]: 'agee' is no feature; did you mean 'age"
+        ConfigError, match=r"branches\[0\]: 'agee' is not a feature; did you mean 'age"
     ):
         api.recipe_of(write(tmp_path, {**CHURN, "model": {"steps": steps}}))

@@ -82,7 +82,7 @@ def test_a_missed_gate_stops_inference_and_puts_up_no_model(repository):
     repository.commit()
     done = repository.act("push", "inference.yml")
     assert done.code != 0
-    assert "test.accuracy is 0.9583, below the least of 0.99" in done.log
+    assert "test.accuracy is 0.9583, below the minimum of 0.99" in done.log
     assert "| **missed** | test.accuracy at least 0.99 |" in done.log
     assert "Verify it, then predict" not in done.log
     assert repository.artifacts() == ["report"]

@@ -3,17 +3,16 @@
 import gzip
 import json
 import os
-import socket
 import ssl
 import subprocess
-import time
 import zlib
 
 import pytest
 
 from tests.support.command import call
 from tests.support.configs import write
-from tests.support.server import neighbours, post_large, serving, tensor
+from tests.support.server import read_all, serving, tensor, too_late, train_neighbors
+from tests.support.waiting import HANG, until
 
 INFER = "/v2/models/model/infer"
 ROW = [float(i % 17) for i in range(64)]
@@ -22,9 +21,9 @@ ONE = {"inputs": [tensor([ROW])]}
 
 @pytest.fixture(scope="module")
 def server(digits, tmp_path_factory):
-    words = ("--max-body", 1, "--max-rows", 50, "--deadline", 1.5, "--queue", 2, "--access-log")
-    with serving(digits.folder, *words, cwd=tmp_path_factory.mktemp("limits")) as found:
-        yield found
+    words = ("--max-body", 1, "--max-rows", 50, "--deadline", HANG, "--queue", 2, "--access-log")
+    with serving(digits.folder, *words, cwd=tmp_path_factory.mktemp("limits")) as running:
+        yield running
 
 
 def test_a_body_that_is_too_large(server):
@@ -78,13 +77,13 @@ def test_headers_that_are_too_large_wherever_a_read_ends(server):
 
 def _in_pieces(server, whole, step) -> bytes:
     """Send a request in pieces and return the begin of the response."""
-    with socket.create_connection(("127.0.0.1", server.port), 20) as sock:
+    with server.connect() as sock:
         for at in range(0, len(whole), step):
             try:
                 sock.sendall(whole[at : at + step])
             except OSError:  # refused before all was sent
                 break
-            time.sleep(0.002)
+            server.taken(sock)
         try:
             return sock.recv(2000)
         except ConnectionResetError:
@@ -96,15 +95,11 @@ def test_a_request_in_pieces_is_one(server):
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
     at = whole.index(b"\r\n\r\n") + 3
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+    with server.connect() as sock:
         for piece in (whole[:1], whole[1:at], whole[at:]):
             sock.sendall(piece)
-            time.sleep(0.1)
+            server.taken(sock)
         assert sock.recv(2000).startswith(b"HTTP/1.1 200")
-
-
-def test_a_connection_that_asks_nothing_is_closed_without_a_word(server):
-    assert server.raw(b"") == b""
 
 
 def test_the_head_alone(server):
@@ -114,7 +109,7 @@ def test_the_head_alone(server):
 
 def test_bodies_that_trickle_take_no_place_in_the_queue(server):
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(150)]
+    slow = [server.connect() for _ in range(150)]
     for one in slow:
         one.sendall(head.encode() + b"Content-Length: 9\r\n\r\n{")
     for _ in range(20):
@@ -125,15 +120,17 @@ def test_bodies_that_trickle_take_no_place_in_the_queue(server):
 
 
 def test_a_full_queue_says_when_to_ask_again(tmp_path):
-    artifact = neighbours(tmp_path)
+    artifact = train_neighbors(tmp_path)
     with serving(artifact, "--queue", 2, cwd=tmp_path) as server:
         many = json.dumps({"inputs": [tensor([ROW] * 5000)]}).encode()
         head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         whole = f"{head}Content-Length: {len(many)}\r\n\r\n".encode() + many
-        socks = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(6)]
-        for one in socks:
-            one.sendall(whole)
-        found = [b"".join(iter(lambda one=one: one.recv(65536), b"")) for one in socks]
+        socks = [server.connect() for _ in range(6)]
+        for sock in socks:
+            sock.sendall(whole[:-1])
+        for sock in socks:  # complete at the same moment, however slowly they were sent
+            sock.sendall(whole[-1:])
+        found = [read_all(sock) for sock in socks]
         assert server.get("/v2/health/ready").status == 200
         full = [one for one in found if b" 503 " in one.splitlines()[0]]
         assert full and all(b"retry-after: 1\r\n" in one for one in full)
@@ -192,12 +189,10 @@ def test_a_prediction_that_takes_too_long_is_ended(tmp_path):
     assert call("train", write(tmp_path, config), cwd=tmp_path).code == 0
     with serving("latest", "--deadline", 0.2, "--max-rows", 40_000, "--max-body", 64,
                  cwd=tmp_path) as server:  # fmt: skip
-        rows = b"[" + b",".join([b"0.5"] * 64) + b"]"
-        body = b'{"rows": [' + b",".join([rows] * 20_000) + b"]}"
-        found = post_large(server, body)
-        assert found.status == 504 and "send fewer rows" in found.json["error"]
-        assert server.post("/predict", {"rows": [ROW]}).status == 200
-        assert server.counted('errors_total{model="model",kind="deadline"}') == 1
+        reply = until(lambda: too_late(server, 20_000))
+        assert "send fewer rows" in reply.json["error"]
+        assert server.counted('errors_total{model="model",kind="deadline"}') >= 1
+        until(lambda: server.post("/predict", {"rows": [ROW]}).status == 200)
 
 
 def test_beyond_this_machine_a_token_is_asked_for(digits, tmp_path):
@@ -234,7 +229,7 @@ def test_over_tls(digits, tmp_path):
     with serving(*words, cwd=tmp_path) as server:
         context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
         with (
-            socket.create_connection(("127.0.0.1", server.port)) as sock,
+            server.connect() as sock,
             context.wrap_socket(sock, server_hostname="localhost") as secure,
         ):
             secure.sendall(b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -286,7 +281,7 @@ def test_a_line_of_json_for_each_request_where_it_is_asked_for(digits, tmp_path)
             server.post("/v2/models/model/infer", {"inputs": [tensor([ROW])]})
             server.get("/v2?secret=1", host="evil.example")
             server.process.terminate()
-            out, err = server.process.communicate(timeout=30)
+            out, err = server.process.communicate(timeout=HANG)
         lines = [json.loads(line) for line in out.splitlines()]
         assert [(one["path"], one["status"], one["rows"]) for one in lines] == (
             [("/predict", 200, 2), ("/v2/models/model/infer", 200, 1), ("/v2", 421, 0)]

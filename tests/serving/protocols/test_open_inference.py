@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 from artifact_pipeline import infer, open_artifact
 from tests.support.command import call
 from tests.support.configs import QUICK, write
-from tests.support.server import city, serving, shop, tensor
+from tests.support.server import city, serving, tensor, train_table
 
 INFER = "/v2/models/model/infer"
 ROW = [float(i % 17) for i in range(64)]
@@ -102,10 +102,10 @@ def test_tritonclient_understands_an_error(server):
 def test_texts_and_missing_numbers_of_a_table(tmp_path):
     """A table takes a tensor for each column; tritonclient sends text as BYTES."""
     age_of = ("age", lambda index: "" if index % 7 == 0 else str(20 + index % 40))
-    artifact = shop(tmp_path, ("city", city), age_of)
+    artifact = train_table(tmp_path, ("city", city), age_of)
     rows = tmp_path / "rows.csv"
     rows.write_text("city,age\nRome,30\nŌsaka,\nParis,50\n", "utf-8")
-    expected = infer(tmp_path / artifact, rows.read_bytes(), "rows.csv")
+    expected = infer(tmp_path / artifact, rows.read_bytes(), name="rows.csv")
     with serving(f"shop={artifact}", cwd=tmp_path) as server:
         meta = server.get("/v2/models/shop").json
         datatypes = {one["name"]: one["datatype"] for one in meta["inputs"]}
@@ -202,7 +202,7 @@ NOT = [
     (b"", "not an inference request"),
     (b"[]", "not an inference request"),
     (b'{"inputs": []}', "X is missing"),
-    (b'{"inputs": [], "inputs": []}', "stands twice"),
+    (b'{"inputs": [], "inputs": []}', "occurs twice"),
     (b'{"inputs": [], "imputs": []}', "X is missing"),
     (b'{"inputs": [], "id": "\xff"}', "not UTF-8"),
     (b'{"inputs": [], "id": "\\ud800"}', "not an inference request"),
@@ -229,7 +229,7 @@ NOT = [
     ({"inputs": [tensor([ROW], parameters={"content_type": "hg"})]}, "unknown content_type"),
     ({"inputs": [tensor([ROW])], "parameters": {"content_type": "x"}}, "unknown content_type"),
     ({"inputs": [tensor([ROW])], "x": 1, "parameters": {"a": "b" * 70_000}}, "have more than"),
-    (b'{"inputs": [], "x": {"a": 1, "a": 2}}', "stands twice"),
+    (b'{"inputs": [], "x": {"a": 1, "a": 2}}', "occurs twice"),
     (b'{"inputs": [' + b"[" * 2000 + b"]}", "not an inference request"),
     ({"inputs": [tensor([ROW], data=[[ROW]])]}, "Expected `float`"),
     ({"inputs": [tensor([ROW], data={"a": 1})]}, "Expected `array`"),
@@ -285,7 +285,7 @@ PLAIN = [
     ({"rows": [[*ROW[:63], 2**53 + 1]]}, "beyond the integers"),
     ({"rows": [ROW], "more": 1}, "expected"),
     (b'{"rows": [[1]] ]', "found 1 values"),
-    (b'{"rows": [{"a": 1, "a": 2}]}', "stands twice"),
+    (b'{"rows": [{"a": 1, "a": 2}]}', "occurs twice"),
     (b'{"rows": [[NaN]]}', "NaN"),
     (b'{"rows": [[1e999]]}', "too large"),
     (b'{"rows": [[' + b"[" * 100_000 + b"]]}", "row 1"),
@@ -469,7 +469,7 @@ def test_plain_rows_are_read_by_the_formats_as_infer_reads_them(written):
     ]
     found = server.post("/predict", {"rows": rows}).json
     lines = "\n".join(map(json.dumps, rows)).encode()
-    assert found["probabilities"] == infer(artifact, lines, "rows.jsonl").probabilities
+    assert found["probabilities"] == infer(artifact, lines, name="rows.jsonl").probabilities
     one, typed, bare, other, _ = found["probabilities"]
     assert one == typed == bare != other
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from artifact_pipeline.builder.config.resolved import Inner, Step
-from artifact_pipeline.builder.recipe import Recipe, _under
+from artifact_pipeline.builder.recipe import Recipe
 
 
 def title(recipe: Recipe) -> str:
-    """Return what a person calls a recipe's model: the names of its classes."""
+    """Return the class names of a recipe's model."""
     return " → ".join(
         step.estimator.rpartition(".")[2]
         if isinstance(step.estimator, str)
@@ -19,29 +19,42 @@ def title(recipe: Recipe) -> str:
 
 
 def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the steps of a recipe's model, one line each, branches as lines of their own.
+    """Return a line for each step of a recipe's model, and for each branch of a step.
 
-    `chosen` are the parameters that a search chose, by the names that the search has for them:
-    the lines are those of the estimator that was sealed, and one more says so.
+    Args:
+        recipe: The recipe.
+        chosen: The parameters that a search chose, by their names in the search. They replace the
+            recipe's own, and the last line lists them.
     """
     lines = []
-    named = recipe.model.steps is not None
+    is_pipeline = recipe.model.steps is not None
     for step in recipe.model.as_steps():
-        own = _under(chosen or {}, step.name) if named else dict(chosen or {})
+        own = _below(chosen or {}, step.name) if is_pipeline else dict(chosen or {})
         for branch in step.branches or ():
-            inner_own = _under(own, branch.name)
-            several = branch.steps is not None
-            inner = " → ".join(
-                _call(one, _under(inner_own, str(one.name)) if several else inner_own)
-                for one in branch.as_steps()
-            )
-            lines.append(f"{branch.name} [{', '.join(branch.names())}]: {inner}")
+            branch_own = _below(own, branch.name)
+            if branch.steps is None:
+                calls = [_call(inner, branch_own) for inner in branch.as_steps()]
+            else:
+                calls = [
+                    _call(inner, _below(branch_own, str(inner.name))) for inner in branch.steps
+                ]
+            lines.append(f"{branch.name} [{', '.join(branch.names())}]: {' → '.join(calls)}")
         if isinstance(step.estimator, str):
             lines.append(_call(step, own))
     if chosen is not None and recipe.search is not None:
-        said = ", ".join(f"{name}={json.dumps(value)}" for name, value in chosen.items())
-        lines.append(f"chosen by a {recipe.search.method} search: {said}")
+        parameters = ", ".join(f"{name}={json.dumps(value)}" for name, value in chosen.items())
+        lines.append(f"chosen by a {recipe.search.method} search: {parameters}")
     return lines
+
+
+def _below(chosen: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the chosen parameters of one step; under "" the estimator that replaces it."""
+    parameters = {
+        key.removeprefix(f"{name}__"): value
+        for key, value in chosen.items()
+        if key.startswith(f"{name}__")
+    }
+    return parameters | ({"": chosen[name]} if name in chosen else {})
 
 
 def _call(step: Step | Inner, chosen: Mapping[str, Any]) -> str:
@@ -51,5 +64,5 @@ def _call(step: Step | Inner, chosen: Mapping[str, Any]) -> str:
         if not isinstance(other, dict) or "estimator" not in other:
             return str(other)
         estimator, params = other["estimator"], dict(other.get("params", {}))
-    said = ", ".join(f"{k}={json.dumps(v)}" for k, v in sorted({**params, **own}.items()))
-    return f"{estimator}({said})"
+    arguments = ", ".join(f"{k}={json.dumps(v)}" for k, v in sorted({**params, **own}.items()))
+    return f"{estimator}({arguments})"

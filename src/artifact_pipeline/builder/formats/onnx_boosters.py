@@ -81,16 +81,19 @@ def register(package: str) -> None:
     module = importlib.import_module(package)
     for name in BOOSTERS[package]:
         classifies = name.endswith("Classifier")
+        estimator = getattr(module, name)
+        options = {"zipmap": [True, False, "columns"], "nocl": [True, False]}
+        if hasattr(estimator, "decision_function"):
+            # scikit-learn prefers it to probabilities, where it calibrates for example.
+            options["raw_scores"] = [True, False]
         update_registered_converter(
-            getattr(module, name),
+            estimator,
             f"{package}.{name}",
             calculate_linear_classifier_output_shapes
             if classifies
             else calculate_linear_regressor_output_shapes,
             _convert,
-            options={"zipmap": [True, False, "columns"], "nocl": [True, False]}
-            if classifies
-            else None,
+            options=options if classifies else None,
         )
 
 
@@ -148,12 +151,17 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         scores = node("Add", [found, constant(ensemble.base, [1, ensemble.n_targets])])
     if ensemble.scale != 1.0:
         scores = node("Mul", [scores, constant([ensemble.scale], [1])])
-    linked = _link(ensemble, scores, node)
+    raw = (
+        hasattr(estimator, "decision_function")
+        and container.get_options(estimator, {"raw_scores": False})["raw_scores"]
+    )
+    linked = scores if raw else _link(ensemble, scores, node)
     if len(operator.outputs) == 1:
         _give(node, container, scope, linked, operator.outputs[0])
         return
     if ensemble.n_targets == 1:
-        linked = node("Concat", [node("Sub", [constant([1.0], [1]), linked]), linked], axis=1)
+        other = node("Sub", [constant([0.0 if raw else 1.0], [1]), linked])
+        linked = node("Concat", [other, linked], axis=1)
     _give(node, container, scope, linked, operator.outputs[1])
     best = node("ArgMax", [linked], axis=1, keepdims=0)
     _label(estimator, best, operator.outputs[0], container, scope)

@@ -47,7 +47,7 @@ _TYPES = {
 """What onnxruntime calls the dtypes of a manifest."""
 
 
-class Graph(NamedTuple):
+class ExportedGraph(NamedTuple):
     """The bytes of a graph.
 
     Attributes:
@@ -61,7 +61,7 @@ class Graph(NamedTuple):
     scored: bytes | None = None
 
 
-def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, Graph | str]]:
+def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, ExportedGraph | str]]:
     """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
     `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
@@ -75,7 +75,7 @@ def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, Graph | str]]:
             yield form._replace(dtype=dtype), graph
 
 
-def _convert(estimator: Any, rows: Batch, dtype: str) -> Graph | str:
+def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
     from skl2onnx import to_onnx
     from sklearn.base import is_regressor
 
@@ -108,7 +108,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> Graph | str:
         onnx_converters.mend(made)
         if isinstance(rows, list) and len(inputs) == 1:
             _join(made, inputs[0][1], names_of(rows))
-    return Graph(*(made.SerializeToString(deterministic=True) for made in graphs))
+    return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
 
 
 def _reason(error: Exception) -> str:
@@ -343,29 +343,38 @@ def _run(model: _Model, rows: Batch, seconds: float | None = None) -> Outputs:
         lambda: setattr(options, "terminate", True),
     )
     try:
-        parts = []
-        for first in range(0, max(count, 1), model.rows_per_run):
-            last = min(first + model.rows_per_run, count)
-            part = rows if last - first == count else _slice(rows, first, end=last)
-            feed = _feed(model.inputs, part, count=last - first)
-            values = model.session.run(model.outputs, feed, options)
-            for name, value in zip(model.outputs, values, strict=True):
-                if value.size > (last - first) * model.widths.get(name, value.size):
-                    raise ValueError(f"{name} has more values than its manifest states")
-            parts.append([_interned(value) for value in values] if last < count else values)
-        joined = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
-        named = dict(zip(model.outputs, joined, strict=True))
-        probabilities = named.get("probabilities")
-        return Outputs(
-            named[model.outputs[0]].reshape(count),
-            None if probabilities is None else probabilities.clip(0.0, 1.0),
-            named.get("scores"),
-        )
+        if count <= model.rows_per_run:
+            values = _compute(model, rows, count=count, options=options)
+        else:
+            parts = []
+            for first in range(0, count, model.rows_per_run):
+                last = min(first + model.rows_per_run, count)
+                part = _slice(rows, first, end=last)
+                arrays = _compute(model, part, count=last - first, options=options)
+                parts.append([_interned(array) for array in arrays])
+            values = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        probabilities = scores = None
+        for name, array in zip(model.outputs[1:], values[1:], strict=True):
+            if name == "probabilities":
+                probabilities = array.clip(0.0, 1.0)
+            else:
+                scores = array
+        return Outputs(values[0].reshape(count), probabilities, scores)
     except Exception as error:  # onnxruntime's errors share no other parent
         problem = f"onnxruntime does not run it: {_first_line(error)}"
         raise VerificationError(problem, location=model.location) from error
     finally:
         watch.done(end)
+
+
+def _compute(model: _Model, rows: Batch, *, count: int, options: Any) -> list[NDArray[Any]]:
+    """Return the outputs for `count` rows, unless there are more than its manifest states."""
+    feed = _feed(model.inputs, rows, count=count)
+    values: list[NDArray[Any]] = model.session.run(model.outputs, feed, options)
+    for name, value in zip(model.outputs, values, strict=True):
+        if value.size > count * model.widths.get(name, value.size):
+            raise ValueError(f"{name} has more values than its manifest states")
+    return values
 
 
 def _interned(value: NDArray[Any]) -> NDArray[Any]:
@@ -394,8 +403,8 @@ def _slice(rows: Batch, first: int, *, end: int) -> Batch:
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     if kind == "tensor(string)":
         return column
-    dtype = "float32" if kind == "tensor(float)" else "float64"
-    if column.dtype == dtype:
+    dtype = "f" if kind == "tensor(float)" else "d"
+    if column.dtype.char == dtype and column.dtype.isnative:
         return column
     import numpy as np
 

@@ -155,7 +155,7 @@ class Candidate(NamedTuple):
     """A form that may be sealed, or why there is none.
 
     Attributes:
-        scored: The same graph with the output `scores`; see `onnx_format.Graph`.
+        scored: The same graph with the output `scores`; see `onnx_format.ExportedGraph`.
     """
 
     form: Form

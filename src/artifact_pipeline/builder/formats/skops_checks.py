@@ -31,6 +31,7 @@ from artifact_pipeline.builder.formats.skops_parts import CHECK_ARRAY, SCORE_FUN
 from artifact_pipeline.builder.model.estimators import class_of
 from artifact_pipeline.builder.model.parameters import FUNCTIONS
 from artifact_pipeline.builder.recipe import Recipe
+from artifact_pipeline.errors import Location
 
 PROTOCOL = 2
 """The version of skops's schema. Another would be read by other, older loaders."""
@@ -175,7 +176,9 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
     named = [*_named([made["model"], made.get("search")]), *INNER]
     # No archive holds a booster: its model is bytes for a parser of its own.
     known = {name for name in named if name.startswith("sklearn.")}
-    return PARTS | {_path(class_of(name, "recipe", nested=True)) for name in known}
+    return PARTS | {
+        _path(class_of(name, location=Location(key="recipe"), nested=True)) for name in known
+    }
 
 
 def check_schema(schema: bytes, allowed: frozenset[str]) -> None:

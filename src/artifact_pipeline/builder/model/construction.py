@@ -1,10 +1,10 @@
-"""A config's model: its steps and branches written out in full, and the estimator made of them.
+"""The model of a config: resolved to its full form, and built as an estimator.
 
 >>> tree = ModelConfig(estimator="sklearn.tree.DecisionTreeClassifier", params={"max_depth": 2})
 >>> resolve(tree, random_state=7).params
 {'max_depth': 2, 'random_state': 7}
 >>> plain = ModelConfig(estimator="sklearn.linear_model.Ridge", preprocess="auto")
->>> [step.name for step in resolve(plain, 7, target="number").steps]
+>>> [step.name for step in resolve(plain, random_state=7, target="number").steps]
 ['impute', 'scale', 'model']
 """
 
@@ -19,14 +19,14 @@ from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import Branch, Inner, ModelConfig, Step
 from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.model.estimators import class_of, make, resolve_params
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, Location
 
 if TYPE_CHECKING:
     from artifact_pipeline.builder.data.dataset import Target
 
 PASSTHROUGH = "passthrough"
-"""What scikit-learn calls columns that are left as they are."""
-_OF_TARGETS = tuple(
+"""scikit-learn's name for columns that are passed on unchanged."""
+_TARGET_ENCODERS = tuple(
     f"sklearn.preprocessing.{name}"
     for name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer")
 )
@@ -41,121 +41,152 @@ _ONE_HOT = ("sklearn.preprocessing.OneHotEncoder",
 def resolve(
     model: ModelConfig,
     random_state: int,
-    where: str = "model",
+    *,
+    location: Location = Location(key="model"),  # noqa: B008  (frozen)
     target: Target = "class",
     columns: Mapping[str, Kind] | None = None,
     labels: Collection[Any] = (),
 ) -> ModelConfig:
-    """Return `model` as a recipe says it: in the long form, seeded, checked by scikit-learn.
+    """Return a model in full form, as a recipe contains it: with seeds, checked by scikit-learn.
 
-    `columns` are the features of a table and what they hold; None where the rows are a matrix.
-    `labels` are the distinct ones to learn, where they are known.
+    Args:
+        model: The model of a config.
+        random_state: The seed.
+        location: Its location in the config.
+        target: What it predicts.
+        columns: The kinds of a table's features by name; None if the rows are a matrix.
+        labels: The distinct labels to learn, if they are known.
 
     Raises:
-        ConfigError: as `estimators.arguments`; for a column that is no feature, a step that does
-            not transform, and a last step that does not predict the target.
+        ConfigError: If scikit-learn refuses an estimator or its parameters, a column is not a
+            feature, a step does not transform, or the last step does not predict the target.
     """
-    whole = _automatic(model, columns) if model.preprocess is not None else model
-    places = [where]
-    if isinstance(model.steps, list):
-        places = [f"{where}.steps[{index}]" for index in range(len(model.steps))]
-    elif whole is not model:
-        places = [where] * len(whole.as_steps())
+    full = _preprocessed(model, columns) if model.preprocess is not None else model
+    places = [location] * len(full.as_steps())
+    if model.steps is not None:
+        places = [location.inside("steps").inside(index) for index in range(len(model.steps))]
     steps = []
-    for step, place in zip(whole.as_steps(), places, strict=True):
-        if isinstance(step.branches, list):
-            steps.append(_resolve_branches(step, step.branches, random_state, place, columns))
+    for step, place in zip(full.as_steps(), places, strict=True):
+        if step.branches is not None:
+            branches = _resolve_branches(
+                step.branches,
+                random_state,
+                location=place.inside("branches"),
+                columns=columns,
+            )
+            steps.append(Step(step.name, branches=branches, remainder=step.remainder))
         else:
-            name = _named(step)
-            params = resolve_params(name, step.params or {}, random_state, place)
+            name = _estimator(step)
+            params = resolve_params(
+                name, step.params or {}, random_state=random_state, location=place
+            )
             steps.append(Step(step.name, name, params))
     for step, place in zip(steps[:-1], places, strict=False):
-        if isinstance(step.estimator, str):
-            _check_transforms(step.estimator, place, "rows; only the last step predicts")
-    _check_last(steps[-1], places[-1], target)
-    steps[-1] = _encoded(steps[-1], labels)
-    if isinstance(whole.steps, list):
+        if step.estimator is not None:
+            _check_transforms(step.estimator, "rows; only the last step predicts", location=place)
+    _check_predicts(steps[-1], target, location=places[-1])
+    steps[-1] = _with_encoded_labels(steps[-1], labels)
+    if full.steps is not None:
         return ModelConfig(steps=steps)
     return ModelConfig(estimator=steps[0].estimator, params=steps[0].params)
 
 
-def _encoded(last: Step, labels: Collection[Any]) -> Step:
-    """Return the last step, in a vote of one where it does not take the labels as they are.
+def _with_encoded_labels(last: Step, labels: Collection[Any]) -> Step:
+    """Return the last step, wrapped in a vote of one if it does not accept the labels.
 
-    XGBoost's classifiers take 0, 1, … alone; a vote encodes them, and predicts the same.
+    XGBoost's classifiers only accept 0, 1, …; a vote encodes the labels, and predicts the same.
     """
-    name = _named(last)
-    numbered = [*labels] == [*range(len(labels))] and not any(type(one) is bool for one in labels)
-    if numbered or not (name.startswith("xgboost.") and name.endswith("Classifier")):
+    name = _estimator(last)
+    are_indices = [*labels] == [*range(len(labels))]
+    are_booleans = any(type(label) is bool for label in labels)
+    if not (name.startswith("xgboost.") and name.endswith("Classifier")):
+        return last
+    if are_indices and not are_booleans:
         return last
     voter = {"estimator": name, "params": last.params or {}}
     params = {"estimators": [["xgboost", voter]], "voting": "soft"}
     return Step(last.name, "sklearn.ensemble.VotingClassifier", params)
 
 
-def target_type(model: ModelConfig, where: str = "model") -> Target | None:
-    """Return what the last step predicts, or None where it predicts neither or cannot be made."""
+def target_type(
+    model: ModelConfig,
+    location: Location = Location(key="model"),  # noqa: B008  (frozen)
+) -> Target | None:
+    """Return what the last step predicts, or None if it predicts neither classes nor numbers.
+
+    Args:
+        model: The model of a config.
+        location: Its location in the config.
+
+    Raises:
+        ConfigError: As `resolve`, for the last step.
+    """
     last = model.as_steps()[-1]
-    if not isinstance(last.estimator, str):
+    if last.estimator is None:
         return None
-    place = f"{where}.steps[{len(model.as_steps()) - 1}]" if model.steps is not None else where
-    return _kind(make(last.estimator, resolve_params(last.estimator, last.params or {}, 0, place)))
+    if model.steps is not None:
+        location = location.inside("steps").inside(len(model.steps) - 1)
+    params = resolve_params(last.estimator, last.params or {}, random_state=0, location=location)
+    return _predicted_by(make(last.estimator, params))
 
 
 def build(model: ModelConfig) -> Any:
-    """Return the unfitted estimator, or Pipeline, that a recipe's `model` describes."""
-    if not isinstance(model.steps, list):
+    """Return the unfitted estimator or Pipeline of a model in full form."""
+    if model.steps is None:
         [step] = model.as_steps()
-        return make(_named(step), step.params or {})
+        return make(_estimator(step), step.params or {})
     from sklearn.pipeline import Pipeline
 
     return Pipeline([(step.name, _build_step(step)) for step in model.steps])
 
 
 def requested_n_jobs(model: ModelConfig) -> int | None:
-    """Return the most `n_jobs` that the config asks for, or None if it asks for none."""
-    asked = [n for step in _all(model) for n in _asked(step.params or {})]
-    return -1 if -1 in asked else max(asked, default=None)
+    """Return the greatest `n_jobs` in a model, -1 if there is one, or None if there are none."""
+    requests = [n_jobs for step in _all_steps(model) for n_jobs in _n_jobs(step.params or {})]
+    return -1 if -1 in requests else max(requests, default=None)
 
 
-def _all(model: ModelConfig) -> Iterator[Step | Inner]:
+def _all_steps(model: ModelConfig) -> Iterator[Step | Inner]:
     for step in model.as_steps():
-        if isinstance(step.branches, list):
+        if step.branches is not None:
             for branch in step.branches:
                 yield from branch.as_steps()
         else:
             yield step
 
 
-def _asked(params: Any) -> Iterator[int]:
-    """Yield each `n_jobs` in parameters, those of nested estimators as well."""
+def _n_jobs(params: Any) -> Iterator[int]:
+    """Yield each `n_jobs` in parameters, including those of nested estimators."""
     if isinstance(params, dict):
         for key, value in params.items():
             if key == "n_jobs" and value is not None:
                 yield value
-            yield from _asked(value)
+            yield from _n_jobs(value)
     elif isinstance(params, list):
         for value in params:
-            yield from _asked(value)
+            yield from _n_jobs(value)
 
 
-def _named(step: Step) -> str:
-    assert isinstance(step.estimator, str)
+def _estimator(step: Step) -> str:
+    assert step.estimator is not None
     return step.estimator
 
 
-def _check_last(last: Step, where: str, target: Target) -> None:
-    if not isinstance(last.estimator, str):
-        raise ConfigError("the last step predicts, and branches do not", where=f"{where}.branches")
-    if _kind(make(last.estimator, last.params or {})) != target:
+def _check_predicts(last: Step, target: Target, *, location: Location) -> None:
+    if last.estimator is None:
+        raise ConfigError(
+            "the last step must predict, and branches do not",
+            location=location.inside("branches"),
+        )
+    if _predicted_by(make(last.estimator, last.params or {})) != target:
         kind = {"class": "classifier", "number": "regressor"}[target]
         raise ConfigError(
-            f"{last.estimator} is no {kind}, and the target is a {target}",
-            where=f"{where}.estimator",
+            f"{last.estimator} is not a {kind}, and the target is a {target}",
+            location=location.inside("estimator"),
         )
 
 
-def _kind(estimator: Any) -> Target | None:
+def _predicted_by(estimator: Any) -> Target | None:
     from sklearn.base import is_classifier, is_regressor
 
     if is_classifier(estimator):
@@ -163,12 +194,12 @@ def _kind(estimator: Any) -> Target | None:
     return "number" if is_regressor(estimator) else None
 
 
-def _automatic(model: ModelConfig, columns: Mapping[str, Kind] | None) -> ModelConfig:
-    """Return the long form of `preprocess: auto`."""
+def _preprocessed(model: ModelConfig, columns: Mapping[str, Kind] | None) -> ModelConfig:
+    """Return a model with `preprocess: auto` as steps."""
     last = Step("model", model.estimator, model.params)
     if columns is None:
-        before = [Step(str(one.name), one.estimator, one.params) for one in _TRANSFORMERS]
-        return ModelConfig(steps=[*before, last])
+        first = [Step(str(step.name), step.estimator, step.params) for step in _TRANSFORMERS]
+        return ModelConfig(steps=[*first, last])
     texts = [name for name, kind in columns.items() if kind == "text"]
     numbers = [name for name in columns if name not in texts]
     branches = []
@@ -182,66 +213,72 @@ def _automatic(model: ModelConfig, columns: Mapping[str, Kind] | None) -> ModelC
 
 
 def _resolve_branches(
-    step: Step,
     branches: list[Branch],
     random_state: int,
-    where: str,
+    *,
+    location: Location,
     columns: Mapping[str, Kind] | None,
-) -> Step:
+) -> list[Branch]:
     if columns is None:
         raise ConfigError(
             "a bundled data set is one matrix; branches need the columns of a table",
-            where=f"{where}.branches",
+            location=location,
         )
     resolved = []
     for index, branch in enumerate(branches):
-        place = f"{where}.branches[{index}]"
+        place = location.inside(index)
         for name in branch.names():
             if name not in columns:
                 raise ConfigError(
-                    f"{show(name)} is no feature; {nearest(name, list(columns))}", where=place
+                    f"{show(name)} is not a feature",
+                    location=place,
+                    remedy=nearest(name, list(columns)),
                 )
         if branch.estimator == PASSTHROUGH:
             resolved.append(replace(branch, params=None))
             continue
-        steps = _resolve_inner(branch, random_state, place)
+        steps = _resolve_inner(branch, random_state, location=place)
         if branch.steps is not None:
             resolved.append(replace(branch, steps=steps))
         else:
             resolved.append(replace(branch, params=steps[0].params))
-    return Step(step.name, branches=resolved, remainder=step.remainder)
+    return resolved
 
 
-def _check_transforms(name: str, where: str, what: str) -> None:
-    if name in _OF_TARGETS:
+def _check_transforms(name: str, what: str, *, location: Location) -> None:
+    place = location.inside("estimator")
+    if name in _TARGET_ENCODERS:
         raise ConfigError(
-            f"{name} encodes the target, which classifiers take as it is; to encode features use "
-            "sklearn.preprocessing.OrdinalEncoder or OneHotEncoder",
-            where=f"{where}.estimator",
+            f"{name} encodes the target, which classifiers accept as it is",
+            location=place,
+            remedy="to encode features use sklearn.preprocessing.OrdinalEncoder or OneHotEncoder",
         )
-    if not hasattr(class_of(name, where), "transform"):
-        raise ConfigError(f"{name} cannot transform {what}", where=f"{where}.estimator")
+    if not hasattr(class_of(name, location=location), "transform"):
+        raise ConfigError(f"{name} cannot transform {what}", location=place)
 
 
-def _resolve_inner(branch: Branch, random_state: int, where: str) -> list[Inner]:
-    found = []
-    for index, inner in enumerate(branch.as_steps()):
-        place = f"{where}.steps[{index}]" if isinstance(branch.steps, list) else where
-        params = resolve_params(inner.estimator, inner.params or {}, random_state, place)
-        _check_transforms(inner.estimator, place, "columns")
-        found.append(Inner(inner.estimator, params, inner.name))
-    names = [str(one.name) for one in found]
-    if twice := [name for name in names if names.count(name) > 1]:
+def _resolve_inner(branch: Branch, random_state: int, *, location: Location) -> list[Inner]:
+    steps = []
+    for index, step in enumerate(branch.as_steps()):
+        place = location if branch.steps is None else location.inside("steps").inside(index)
+        params = resolve_params(
+            step.estimator, step.params or {}, random_state=random_state, location=place
+        )
+        _check_transforms(step.estimator, "columns", location=place)
+        steps.append(Inner(step.estimator, params, step.name))
+    names = [str(step.name) for step in steps]
+    if repeated := [name for name in names if names.count(name) > 1]:
         raise ConfigError(
-            f"two steps are called {twice[0]!r}; give them names of their own",
-            where=f"{where}.steps",
+            f"two steps are called {repeated[0]!r}",
+            location=location.inside("steps"),
+            remedy="give them names of their own",
         )
-    return found
+    return steps
 
 
 def _build_step(step: Step) -> Any:
-    if not isinstance(step.branches, list):
-        return make(_named(step), step.params or {})
+    if step.branches is None:
+        return make(_estimator(step), step.params or {})
     from sklearn.compose import ColumnTransformer
 
     return ColumnTransformer(
@@ -256,9 +293,11 @@ def _build_step(step: Step) -> Any:
 def _build_branch(branch: Branch) -> Any:
     if branch.estimator == PASSTHROUGH:
         return PASSTHROUGH
-    made = [(str(one.name), make(one.estimator, one.params or {})) for one in branch.as_steps()]
-    if not isinstance(branch.steps, list):
-        return made[0][1]
+    steps = [
+        (str(step.name), make(step.estimator, step.params or {})) for step in branch.as_steps()
+    ]
+    if branch.steps is None:
+        return steps[0][1]
     from sklearn.pipeline import Pipeline
 
-    return Pipeline(made)
+    return Pipeline(steps)

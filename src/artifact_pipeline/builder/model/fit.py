@@ -1,4 +1,4 @@
-"""Rows and an estimator make a fitted estimator.
+"""Fitting an estimator to rows.
 
 >>> from artifact_pipeline.builder.model.construction import build
 >>> from artifact_pipeline.builder.config.resolved import ModelConfig
@@ -17,41 +17,56 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import sentence
 from artifact_pipeline.builder.model.estimators import parts_of
-from artifact_pipeline.errors import ConfigError, PipelineError
+from artifact_pipeline.errors import ConfigError, Location, PipelineError
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
 
 class Fitted(NamedTuple):
-    """An estimator that has learned, and what it warned of, each as a sentence."""
+    """A fitted estimator, and the warnings of its fit, a sentence each."""
 
     estimator: BaseEstimator
     warnings: tuple[str, ...]
 
 
-def fit(estimator: Any, X: Any, y: Any, n_jobs: int | None = None, where: str = "model") -> Fitted:
-    """Return `estimator` fitted to X (n_rows, n_features), array or DataFrame, and y (n_rows,).
+def fit(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    n_jobs: int | None = None,
+    location: Location = Location(key="model"),  # noqa: B008  (frozen)
+) -> Fitted:
+    """Fit an estimator.
+
+    Args:
+        estimator: An unfitted estimator; it is fitted in place.
+        X: (n_rows, n_features), an array or a DataFrame.
+        y: Labels or numbers, (n_rows,).
+        n_jobs: How many processes to use, -1 for all processors.
+        location: The model's location in the config.
 
     Raises:
-        ConfigError: if the estimator refuses its parameters together, or these rows.
+        ConfigError: If the estimator refuses its combination of parameters, or the rows.
     """
     from joblib import parallel_config
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with estimator_errors("fit it", where), parallel_config(n_jobs=n_jobs):
+        with estimator_errors("fit", location), parallel_config(n_jobs=n_jobs):
             estimator.fit(X, y)
-    _measure_distances_exactly(estimator)
-    return Fitted(estimator, tuple(dict.fromkeys(_warning(w, estimator) for w in caught)))
+    _compute_distances_exactly(estimator)
+    texts = (_text(warning, estimator) for warning in caught)
+    return Fitted(estimator, tuple(dict.fromkeys(texts)))
 
 
-def _measure_distances_exactly(estimator: Any) -> None:
-    """Let neighbors that are found by trying all rows be told apart by their differences.
+def _compute_distances_exactly(estimator: Any) -> None:
+    """Let brute-force neighbors compute distances from differences.
 
-    Under the name `euclidean` scikit-learn computes distances from products of matrices, whose last
-    bits depend on BLAS and on the other rows: of two neighbors at one distance it would choose
-    another on another machine.
+    For the metric `euclidean` scikit-learn computes them from matrix products, whose last bits
+    depend on BLAS and on the other rows: another machine might choose another one of two
+    neighbors at the same distance.
     """
     for part in parts_of(estimator):
         brute = getattr(part, "_fit_method", None) == "brute"
@@ -60,21 +75,26 @@ def _measure_distances_exactly(estimator: Any) -> None:
 
 
 @contextmanager
-def estimator_errors(what: str, where: str) -> Iterator[None]:
-    """Say what an estimator raises as a ConfigError: that scikit-learn cannot do `what`."""
+def estimator_errors(verb: str, location: Location) -> Iterator[None]:
+    """Translate whatever an estimator raises into a ConfigError.
+
+    Args:
+        verb: What the estimator does, such as `fit` or `predict`.
+        location: The model's location in the config.
+    """
     try:
         yield
-    except PipelineError:  # which says what it is
+    except PipelineError:
         raise
-    except Exception as error:  # an estimator may raise anything; the user is told what
-        said = sentence(str(error)) or type(error).__name__
-        raise ConfigError(f"scikit-learn cannot {what}: {said}", where=where) from error
+    except Exception as error:  # an estimator may raise anything
+        reason = sentence(str(error)) or type(error).__name__
+        raise ConfigError(f"scikit-learn cannot {verb}: {reason}", location=location) from error
 
 
-def _warning(caught: warnings.WarningMessage, estimator: Any) -> str:
+def _text(warning: warnings.WarningMessage, estimator: Any) -> str:
     from sklearn.exceptions import ConvergenceWarning
 
-    if issubclass(caught.category, ConvergenceWarning):
+    if issubclass(warning.category, ConvergenceWarning):
         limits = [
             f"{step.__class__.__name__} did not converge within max_iter={step.max_iter}"
             for step in _steps(estimator)
@@ -82,7 +102,7 @@ def _warning(caught: warnings.WarningMessage, estimator: Any) -> str:
         ]
         name = limits[-1] if limits else f"{estimator.__class__.__name__} did not converge"
         return f"{name}; raise max_iter, or scale the features."
-    return f"{caught.category.__name__}: {sentence(str(caught.message))}"
+    return f"{warning.category.__name__}: {sentence(str(warning.message))}"
 
 
 def _steps(estimator: Any) -> Iterator[Any]:

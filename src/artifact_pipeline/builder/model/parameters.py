@@ -1,14 +1,14 @@
-"""The parameters of scikit-learn that open files, run code, or hand arguments to such functions.
+"""Parameters of scikit-learn that open files, run code, or pass arguments to such functions.
 
 A config may come from a stranger, so `check` allows only values that compute. It decides by the
-parameter's name, which means the same in every estimator. `builder/model/test_parameters.py` fails
-when scikit-learn adds a parameter that could do more than compute and nobody has looked at.
+parameter's name, which has the same meaning in every estimator. A test fails when scikit-learn
+adds a parameter that could do more than compute and has no rule here.
 
->>> check("reduce__memory", "cache", "model.params.reduce__memory")
+>>> check("reduce__memory", "cache", location=Location(key="model.params.reduce__memory"))
 Traceback (most recent call last):
     ...
 artifact_pipeline.errors.ConfigError: model.params.reduce__memory: found 'cache', expected null: \
-scikit-learn unpickles whatever that folder holds
+scikit-learn unpickles the files in that folder
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, Location
 
 GRIDS = ("param_grid", "param_distributions")
-"""Parameters of a nested search, which hold lists of values for other parameters."""
+"""The parameters of a nested search that contain values for other parameters."""
 KERNELS = ("kernel", "kernels", "k1", "k2")
-"""The parameters that take a Gaussian process kernel, the only callable that a config can name."""
+"""The parameters that take a Gaussian process kernel, the only callable object in a config."""
 
 FUNCTION_PARAMETERS = ("func", "inverse_func")
-"""The parameters that take one of `FUNCTIONS` by its name."""
+"""The parameters that take the name of one of `FUNCTIONS`."""
 FUNCTIONS = frozenset(
     f"{module}.{name}"
     for module, names in {
@@ -39,11 +39,12 @@ FUNCTIONS = frozenset(
     }.items()
     for name in names.split()
 )
-"""Functions that compute elementwise, and do nothing else."""
+"""Functions that only compute, element by element."""
 
 _METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function")
-# HiGHS knows other options that write its log, its model and its solution to any path:
-# https://docs.scipy.org/doc/scipy/reference/optimize.linprog-highs.html lists these.
+# These are the options in
+# https://docs.scipy.org/doc/scipy/reference/optimize.linprog-highs.html. HiGHS has others, which
+# write its log, model and solution to any path.
 _SOLVER_OPTIONS = frozenset({
     "disp",
     "dual_feasibility_tolerance",
@@ -62,46 +63,61 @@ class _Rule(NamedTuple):
     reason: str
 
 
-def check(name: str, value: Any, where: str) -> None:
-    """Refuse a value, as JSON gives it, with which a parameter would do more than compute.
+def check(name: str, value: Any, *, location: Location) -> None:
+    """Check that a parameter with a value from JSON only computes.
 
-    `name` may be a path as `set_params` takes it; its last part decides.
+    Args:
+        name: The parameter's name, or a path as in `set_params`, whose last part decides.
+        value: Its value.
+        location: Its location in the config.
 
     Raises:
-        ConfigError: naming the place, what is allowed there, and why.
+        ConfigError: If it would do more.
     """
     name = name.rpartition("__")[2]
     rule = RULES.get(name)
     if rule and not rule.allows(value):
         raise ConfigError(
-            f"found {_quoted(value)}, expected {rule.expected}: {rule.reason}", where=where
+            f"found {_quoted(value)}, expected {rule.expected}: {rule.reason}", location=location
         )
     if name in GRIDS:
         for inner, candidates in _entries(value):
-            for one in candidates if isinstance(candidates, list) else [candidates]:
-                check(inner, one, f"{where}.{inner}")
+            for candidate in candidates if isinstance(candidates, list) else [candidates]:
+                check(inner, candidate, location=location.inside(inner))
 
 
-def check_made(name: str, value: Any, where: str) -> None:
-    """Refuse a value, as an estimator gets it, that could be called. Raises as `check`."""
+def check_not_callable(name: str, value: Any, *, location: Location) -> None:
+    """Check that the object to pass for a parameter cannot be called, if only data is expected.
+
+    Args:
+        name: As for `check`.
+        value: The object that the estimator receives.
+        location: As for `check`.
+
+    Raises:
+        ConfigError: If it could be called.
+    """
     name = name.rpartition("__")[2]
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
-        for one in value:
-            check_made(name, one, where)
+        for element in value:
+            check_not_callable(name, element, location=location)
     elif callable(value) and name not in (*KERNELS, *FUNCTION_PARAMETERS):
         raise ConfigError(
-            f"found a {type(value).__name__}, which scikit-learn would call; "
-            f"{name!r} takes no kernel",
-            where=where,
+            f"found a {type(value).__name__}, which scikit-learn would call",
+            location=location,
+            remedy=f"{name!r} does not accept a kernel",
         )
 
 
 def check_fitted(parameters: dict[str, Any]) -> str | None:
-    """Return why an estimator with these parameters must not be sealed, or None if it may.
+    """Return why an estimator with these parameters cannot be sealed, or None.
 
-    Its owner has run it already, so only what would open files for others is refused.
+    Its owner has run it already, so only parameters that would open files for others are refused.
+
+    Args:
+        parameters: The `get_params(deep=False)` of a fitted estimator.
     """
     for name in ("memory", "input"):
         if name in parameters and not RULES[name].allows(parameters[name]):
@@ -111,7 +127,7 @@ def check_fitted(parameters: dict[str, Any]) -> str | None:
 
 
 def _quoted(value: Any) -> str:
-    """Return a list or an object with its content: its kind alone would not tell what is wrong."""
+    """Quote a value for a message; unlike `show`, a list or an object with its content."""
     if not isinstance(value, (dict, list)):
         return show(value)
     text = ascii(value)
@@ -119,15 +135,15 @@ def _quoted(value: Any) -> str:
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters in a grid: an object, a list of pairs that becomes one, or several."""
+    """Yield the parameters of a grid: an object, a list of pairs that becomes one, or several."""
     if isinstance(value, dict):
         yield from value.items()
     elif isinstance(value, list):
-        for one in value:
-            if isinstance(one, list) and len(one) == 2 and isinstance(one[0], str):
-                yield one[0], one[1]
+        for entry in value:
+            if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str):
+                yield entry[0], entry[1]
             else:
-                yield from _entries(one)
+                yield from _entries(entry)
 
 
 def _is_null(value: Any) -> bool:
@@ -139,35 +155,38 @@ def _is_empty(value: Any) -> bool:
 
 
 def _is_text(pattern: str) -> Callable[[Any], bool]:
-    """Return a test that lets any value but a text pass, and a text of that pattern."""
+    """Return a test that a text matches a pattern; it accepts all other values."""
     return lambda value: not isinstance(value, str) or bool(re.fullmatch(pattern, value))
 
 
 def _are_methods(value: Any) -> bool:
-    return all(one in _METHODS for one in (value if isinstance(value, list) else [value]))
+    return all(name in _METHODS for name in (value if isinstance(value, list) else [value]))
 
 
 def _are_solver_options(value: Any) -> bool:
     if isinstance(value, list):
-        return all(isinstance(one, list) for one in value) and _are_solver_options(
+        return all(isinstance(entry, list) for entry in value) and _are_solver_options(
             dict(_entries(value))
         )
     return value is None or (isinstance(value, dict) and value.keys() <= _SOLVER_OPTIONS)
 
 
 def _are_numbers(value: Any) -> bool:
-    """Return whether arguments for a function are numbers, booleans, null, and lists of them."""
+    """Return whether all arguments for a function are numbers, booleans, null or lists of them."""
     if isinstance(value, dict):
-        return all(_holds_numbers(one) for one in value.values())
+        return all(_holds_numbers(argument) for argument in value.values())
     return value is None or (
         isinstance(value, list)
-        and all(isinstance(one, list) and len(one) == 2 and _holds_numbers(one[1]) for one in value)
+        and all(
+            isinstance(entry, list) and len(entry) == 2 and _holds_numbers(entry[1])
+            for entry in value
+        )
     )
 
 
 def _holds_numbers(value: Any) -> bool:
     if isinstance(value, list):
-        return all(_holds_numbers(one) for one in value)
+        return all(_holds_numbers(element) for element in value)
     return value is None or isinstance(value, (bool, int, float))
 
 
@@ -180,14 +199,14 @@ _FUNCTION = _Rule(
     "null or the name of an elementwise function such as 'numpy.log1p'",
     "it is called; docs/config.md lists the names",
 )
-_ARGUMENTS = _Rule(_is_empty, "null", "they are arguments of a function, and none is allowed")
+_ARGUMENTS = _Rule(_is_empty, "null", "they are the arguments of a function")
 _NUMBERS = _Rule(
     _are_numbers,
     "an object of numbers",
-    "it is passed on as arguments of a function, which computes with numbers alone",
+    "they are the arguments of a function that computes with numbers only",
 )
 RULES: dict[str, _Rule] = {
-    "memory": _Rule(_is_null, "null", "scikit-learn unpickles whatever that folder holds"),
+    "memory": _Rule(_is_null, "null", "scikit-learn unpickles the files in that folder"),
     "input": _Rule(
         lambda value: value == "content",
         "'content'",
@@ -205,17 +224,17 @@ RULES: dict[str, _Rule] = {
     "solver_options": _Rule(
         _are_solver_options,
         f"an object with keys among {', '.join(sorted(_SOLVER_OPTIONS))}",
-        "the solver has other options that write files",
+        "other options of the solver write files",
     ),
     "pre_dispatch": _Rule(
         _is_text(r"all|(\d{1,3}\*)?n_jobs"),
-        "a number, 'all', or such as '2*n_jobs'",
+        "a number, 'all', or a multiple such as '2*n_jobs'",
         "joblib evaluates the text",
     ),
     "importance_getter": _Rule(
         _is_text(r"[A-Za-z]\w*(\.[A-Za-z]\w*)*"),
-        "'auto', or public names joined by points",
-        "any attribute could be read by it",
+        "'auto', or public names joined by dots",
+        "it could read any attribute",
     ),
     "chain_method": _Rule(
         _are_methods, f"one of {', '.join(_METHODS)}, or a list of them", "it is called"
@@ -223,7 +242,7 @@ RULES: dict[str, _Rule] = {
     "verbose_feature_names_out": _Rule(
         _is_text(r"([^{}]|\{(transformer_name|feature_name)\}|\{\{|\}\})*"),
         "true, false, or text with {transformer_name} and {feature_name}",
-        "a field of a format could read any attribute",
+        "a field of a format string could read any attribute",
     ),
 }
-"""What a parameter may be, by its name. All others compute with what they are given."""
+"""The rules by parameter name. All other parameters only compute."""

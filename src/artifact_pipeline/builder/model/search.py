@@ -1,4 +1,4 @@
-"""The best of many settings, by scikit-learn's own search over folds of the training rows."""
+"""Hyperparameter search: scikit-learn's own, over folds of the training rows."""
 
 from __future__ import annotations
 
@@ -11,40 +11,55 @@ from artifact_pipeline.builder.artifact.evaluation import SearchCandidate, Searc
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import Search
 from artifact_pipeline.builder.model.estimators import make_value, resolve_value
-from artifact_pipeline.builder.model.parameters import check_made
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.builder.model.parameters import check_not_callable
+from artifact_pipeline.errors import ConfigError, Location
 
 DISTRIBUTIONS = ("uniform", "loguniform", "randint")
-"""Of scipy.stats, each between its two bounds."""
+"""Distributions of scipy.stats between two bounds."""
 
 
-def searcher(
+def build_search(
     estimator: Any,
     search: Search,
+    *,
     folds: list[Any],
     scoring: str,
-    seed: int,
-    where: str,
+    random_state: int,
+    location: Location,
 ) -> Any:
-    """Return what, once fitted, holds the best estimator and the scores of all candidates.
+    """Return an unfitted GridSearchCV or RandomizedSearchCV.
+
+    Args:
+        estimator: The estimator whose parameters are searched.
+        search: The search of a config.
+        folds: Pairs of indices into the training rows.
+        scoring: The name of a scikit-learn scorer.
+        random_state: The seed.
+        location: The search's location in the config.
 
     Raises:
-        ConfigError: for a parameter that the estimator does not have, no list of values, and
-            values that `estimators.arguments` would refuse.
+        ConfigError: If the estimator has no such parameter, its values are not a list or a
+            distribution, or scikit-learn or `parameters.check` refuses a value.
     """
     from sklearn import metrics, model_selection
 
     known = estimator.get_params()
     space = {}
-    for name, values in search.params.items():
-        place = f"{where}.params.{name}"
+    for name in search.params:
+        place = location.inside("params").inside(name)
         if name not in known:
-            hint = nearest(name, sorted(known))
-            raise ConfigError(f"the model has no such parameter; {hint}", where=place)
-        space[name] = _values(name, values, search.method, seed, place)
+            raise ConfigError(
+                "the model has no such parameter",
+                location=place,
+                remedy=nearest(name, sorted(known)),
+            )
+        space[name] = _candidates(name, search, random_state=random_state, location=place)
     if scoring not in metrics.get_scorer_names():
-        hint = nearest(scoring, metrics.get_scorer_names())
-        raise ConfigError(f"found {show(scoring)}; {hint}", where=f"{where}.scoring")
+        raise ConfigError(
+            f"found {show(scoring)}",
+            location=location.inside("scoring"),
+            remedy=nearest(scoring, metrics.get_scorer_names()),
+        )
     if search.method == "grid":
         return model_selection.GridSearchCV(
             estimator, space, cv=folds, scoring=scoring, error_score="raise"
@@ -55,82 +70,104 @@ def searcher(
         n_iter=search.n_iter,
         cv=folds,
         scoring=scoring,
-        random_state=seed,
+        random_state=random_state,
         error_score="raise",
     )
 
 
-def searched(done: Any, search: Search, scoring: str, seed: int, where: str) -> Searched:
-    """Return the candidates of a fitted search, without times: those are never the same.
+def summarize_search(
+    fitted: Any, search: Search, *, scoring: str, random_state: int, location: Location
+) -> Searched:
+    """Return the candidates of a fitted search, without times, which differ between runs.
+
+    Args:
+        fitted: The fitted search.
+        search: The search of a config.
+        scoring: As for `build_search`.
+        random_state: As for `build_search`.
+        location: As for `build_search`.
 
     Raises:
-        ConfigError: if a score is not defined on each fold, as R² of one row: the candidates
+        ConfigError: If a score is undefined on a fold, as R² of one row is, since the candidates
             cannot be compared then.
     """
-    found = done.cv_results_
-    undefined = sum(not math.isfinite(score) for score in found["mean_test_score"])
+    results = fitted.cv_results_
+    undefined = sum(not math.isfinite(score) for score in results["mean_test_score"])
     if undefined:
         raise ConfigError(
             f"{scoring} is not defined on each fold for {undefined} of "
-            f"{len(found['mean_test_score'])} candidates, so they cannot be compared; make fewer "
-            "folds with cv, or name another score",
-            where=f"{where}.scoring",
+            f"{len(results['mean_test_score'])} candidates, so they cannot be compared",
+            location=location.inside("scoring"),
+            remedy="make fewer folds with cv, or name another score",
         )
-    said = [
-        dict(zip(params, _said(params, search, seed), strict=True)) for params in found["params"]
+    parameters = [
+        dict(zip(params, _as_written(params, search, random_state=random_state), strict=True))
+        for params in results["params"]
     ]
-    columns = (found["mean_test_score"], found["std_test_score"], found["rank_test_score"])
+    columns = (results["mean_test_score"], results["std_test_score"], results["rank_test_score"])
     return Searched(
         scoring=scoring,
-        best=said[done.best_index_],
+        best=parameters[fitted.best_index_],
         candidates=[
-            SearchCandidate(params, float(mean), float(std), int(rank))
-            for params, mean, std, rank in zip(said, *columns, strict=True)
+            SearchCandidate(params=params, mean=float(mean), std=float(std), rank=int(rank))
+            for params, mean, std, rank in zip(parameters, *columns, strict=True)
         ],
     )
 
 
-def _values(name: str, values: Any, method: str, seed: int, where: str) -> Any:
+def _candidates(name: str, search: Search, *, random_state: int, location: Location) -> Any:
+    """Return the values of a parameter to try: a list, or a distribution."""
+    values = search.params[name]
     if isinstance(values, list) and values:
-        return [_made(name, value, seed, f"{where}[{index}]") for index, value in enumerate(values)]
-    if method == "random" and isinstance(values, dict) and len(values) == 1:
-        [(name, bounds)] = values.items()
-        if name in DISTRIBUTIONS and _are_bounds(bounds):
+        return [
+            _argument(name, value, random_state=random_state, location=location.inside(index))
+            for index, value in enumerate(values)
+        ]
+    if search.method == "random" and isinstance(values, dict) and len(values) == 1:
+        [(distribution, bounds)] = values.items()
+        if distribution in DISTRIBUTIONS and _are_bounds(bounds):
             from scipy import stats
 
             low, high = bounds
-            if name == "uniform":  # scipy's takes where it begins and how wide it is
+            if distribution == "uniform":  # scipy's takes the lower bound and the width
                 return stats.uniform(low, high - low)
-            return getattr(stats, name)(low, high)
+            return getattr(stats, distribution)(low, high)
     expected = "a list of values"
-    if method == "random":
-        expected += ', or {"uniform": [low, high]}, or so loguniform or randint'
-    raise ConfigError(f"found {show(values)}, expected {expected}", where=where)
+    if search.method == "random":
+        expected += ', or {"uniform": [low, high]}, or loguniform or randint in its place'
+    raise ConfigError(f"found {show(values)}, expected {expected}", location=location)
 
 
-def _made(name: str, value: Any, seed: int, where: str) -> Any:
-    """Return a value to try as the estimator takes it, checked and seeded like the model's own."""
-    found = make_value(name, resolve_value(name, value, seed, where))
-    check_made(name, found, where)
-    return found
+def _argument(name: str, value: Any, *, random_state: int, location: Location) -> Any:
+    """Return a value to try as the estimator takes it, with the checks of the model's own."""
+    resolved = resolve_value(name, value, random_state=random_state, location=location)
+    argument = make_value(name, resolved)
+    check_not_callable(name, argument, location=location)
+    return argument
 
 
 def _are_bounds(bounds: Any) -> bool:
-    numbers = isinstance(bounds, list) and all(type(one) in (int, float) for one in bounds)
+    numbers = isinstance(bounds, list) and all(type(bound) in (int, float) for bound in bounds)
     return numbers and len(bounds) == 2 and bounds[0] < bounds[1]
 
 
-def _said(params: dict[str, Any], search: Search, seed: int) -> Iterator[Any]:
-    """Yield values as the config says them, not as the objects that were made of them."""
+def _as_written(params: dict[str, Any], search: Search, *, random_state: int) -> Iterator[Any]:
+    """Yield values as the config has them, instead of the objects constructed from them."""
     for name, value in params.items():
         written = search.params[name]
         if isinstance(written, list):
-            made = (_made(name, one, seed, name) for one in written)
-            same = (one for one, other in zip(written, made, strict=True) if _same(other, value))
+            location = Location(key=name)
+            same = (
+                candidate
+                for candidate in written
+                if _are_same(
+                    _argument(name, candidate, random_state=random_state, location=location), value
+                )
+            )
             yield next(itertools.chain(same, [str(value)]))
         else:
             yield value.item() if hasattr(value, "item") else value
 
 
-def _same(a: Any, b: Any) -> bool:
+def _are_same(a: Any, b: Any) -> bool:
     return type(a) is type(b) and repr(a) == repr(b)

@@ -215,7 +215,7 @@ def slice_mask(rows: Rows, parts: TrainTestSplit, conditions: dict[str, Any], wh
     mask = np.ones(len(parts.y_test), dtype=bool)
     for name, value in conditions.items():
         stored = _stored_value(value, columns[name], where)
-        mask &= take(rows.kept[name], parts.test_index) == stored
+        mask &= take(rows.extra_columns[name], parts.test_index) == stored
     if not mask.any():
         text = ", ".join(f"{show(name)} is {show(value)}" for name, value in conditions.items())
         raise DataError(f"no held-out row is in it: {text}", where=where)
@@ -229,7 +229,7 @@ def _stored_value(value: Value, column: ColumnRole, where: str) -> Value:
         return str(value)
     if isinstance(value, str):
         try:
-            return table_columns.value(value, kind, column.format)
+            return table_columns.value(value, kind, column_format=column.format)
         except DataError as error:
             raise DataError(error.message, where=f"{where}.{column.name}") from error
     if kind == "date":

@@ -22,7 +22,7 @@ from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.model import search as searching
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.model.fit import Fitted
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, Location
 
 
 class Prepared(NamedTuple):
@@ -75,18 +75,30 @@ def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str
     """
     if slice_columns(config.evaluation) and not hasattr(rows.X, "columns"):
         raise ConfigError(
-            "a bundled data set has no such columns", where=f"{name}: evaluation.slices"
+            "a bundled data set has no such columns",
+            location=Location(name, key="evaluation.slices"),
         )
-    parts = split.split(rows, config.split, f"{name}: split")
+    parts = split.split(rows, config.split, location=Location(name, key="split"))
     estimator = construction.build(model)
     if config.search is not None:
-        folds = _folds(config, config.search.cv, rows, parts, f"{name}: search.cv")
-        place, seed = f"{name}: search", config.split.random_state
+        place = Location(name, key="search")
+        folds = _folds(
+            config, config.search.cv, rows=rows, parts=parts, location=place.inside("cv")
+        )
+        seed = config.split.random_state
         scoring = _scoring(config.search, rows)
-        estimator = searching.searcher(estimator, config.search, folds, scoring, seed, place)
+        estimator = searching.build_search(
+            estimator,
+            config.search,
+            folds=folds,
+            scoring=scoring,
+            random_state=seed,
+            location=place,
+        )
     cv_folds = None
     if config.evaluation is not None and config.evaluation.cv is not None:
-        cv_folds = _folds(config, config.evaluation.cv, rows, parts, f"{name}: evaluation.cv")
+        place = Location(name, key="evaluation.cv")
+        cv_folds = _folds(config, config.evaluation.cv, rows=rows, parts=parts, location=place)
     return Prepared(
         config=config,
         model=model,
@@ -105,17 +117,25 @@ def train(prepared: Prepared) -> TrainedEstimator:
         ConfigError: If an estimator refuses the rows or its combination of parameters.
     """
     config, rows, parts = prepared.config, prepared.rows, prepared.parts
-    where, jobs = f"{prepared.name}: model", construction.requested_n_jobs(config.model)
-    fitted = fit.fit(prepared.estimator, parts.X_train, parts.y_train, jobs, where)
+    n_jobs = construction.requested_n_jobs(config.model)
+    fitted = fit.fit(
+        prepared.estimator,
+        parts.X_train,
+        parts.y_train,
+        n_jobs=n_jobs,
+        location=Location(prepared.name, key="model"),
+    )
     search: Searched | UnsetType = UNSET
     if config.search is not None:
         scoring, seed = _scoring(config.search, rows), config.split.random_state
-        place = f"{prepared.name}: search"
-        search = searching.searched(fitted.estimator, config.search, scoring, seed, place)
+        place = Location(prepared.name, key="search")
+        search = searching.summarize_search(
+            fitted.estimator, config.search, scoring=scoring, random_state=seed, location=place
+        )
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
     cv: dict[str, list[float]] | UnsetType = UNSET
     if prepared.folds is not None:
-        cv = _cross_validate(fitted.estimator, prepared, prepared.folds, jobs)
+        cv = _cross_validate(fitted.estimator, prepared, folds=prepared.folds, n_jobs=n_jobs)
     return TrainedEstimator(
         prepared=prepared,
         fitted=fitted,
@@ -130,25 +150,25 @@ def _scoring(search: Search, rows: Rows) -> str:
 
 
 def _folds(
-    config: ResolvedConfig, count: int, rows: Rows, parts: TrainTestSplit, where: str
+    config: ResolvedConfig, count: int, *, rows: Rows, parts: TrainTestSplit, location: Location
 ) -> list[Fold]:
     try:
-        return split.folds(parts, rows, config.split, count)
+        return split.folds(parts, rows, config=config.split, count=count)
     except ValueError as error:
-        raise ConfigError(f"{count} folds cannot be made: {error}", where=where) from error
+        raise ConfigError(f"{count} folds cannot be made: {error}", location=location) from error
 
 
 def _cross_validate(
-    estimator: Any, prepared: Prepared, folds: list[Fold], jobs: int | None
+    estimator: Any, prepared: Prepared, *, folds: list[Fold], n_jobs: int | None
 ) -> dict[str, list[float]]:
     from sklearn.base import clone
 
     rows, parts = prepared.rows, prepared.parts
     metrics: list[dict[str, float]] = []
-    where = f"{prepared.name}: evaluation.cv"
+    location = Location(prepared.name, key="evaluation.cv")
     for train, test in folds:
         X, y = take(parts.X_train, train), parts.y_train[train]
-        fold = fit.fit(clone(estimator), X, y, jobs, where).estimator
+        fold = fit.fit(clone(estimator), X, y, n_jobs=n_jobs, location=location).estimator
         predicted, proba = predict_with_proba(fold, take(parts.X_train, test))
         labels = fold.classes_.tolist() if rows.target == "class" else ()
         positive = rows.description.positive

@@ -19,7 +19,7 @@ from artifact_pipeline._version import __version__
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Interface, Port
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.formats.base import Batch, Outputs
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import rows, tables
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.response import Response
@@ -41,6 +41,8 @@ from artifact_pipeline.serving.registry import ServedModel
 NAME = "artifact-pipeline"
 MAX_EXACT_INTEGER = 2**53
 """The largest integer up to which a float64 holds every integer."""
+_FEW = 256
+"""Maximum numbers whose range is computed without numpy."""
 
 _ENCODER = msgspec.json.Encoder()
 _Element = float | str | None
@@ -177,7 +179,7 @@ def _matrix(tensor: Input, interface: Interface, *, binary: bytes | None) -> NDA
         return matrix
     try:
         wide = matrix.astype(np.float64, copy=False)
-        return rows.check(wide, interface.features, port.name, limits)
+        return rows.check(wide, interface.features, location=Location(port.name), limits=limits)
     except DataError as error:
         raise HTTPError(400, str(error)) from error
 
@@ -198,7 +200,7 @@ def _table(
         values = _values(tensor, port, binary=parts.get(tensor.name), column=column)
         batch.append(values if values.dtype == object else values.astype(np.float64, copy=False))
     try:
-        tables.check(batch, columns, lambda row: f"row {row + 1}")
+        tables.check(batch, columns, locate=lambda row: Location(row=row + 1))
     except DataError as error:
         raise HTTPError(400, str(error)) from error
     return batch
@@ -255,13 +257,17 @@ def _json_values(tensor: Input, column: ColumnSpec | None, *, count: int) -> NDA
         _check_types(data, column, place=tensor.name)
         if column.kind == "text":
             return np.array(data, dtype=object)
-        numbers = np.array(data, dtype=np.float64)
+        numbers = np.array(data, dtype=np.float64)  # where None becomes NaN
     else:
         try:
             numbers = np.fromiter(data, np.float64, count)
         except (TypeError, ValueError) as error:
             raise HTTPError(400, f"{tensor.name}: mixes rows and elements") from error
-    if np.abs(numbers).max() >= MAX_EXACT_INTEGER:
+    if column is None and count <= _FEW:  # numpy would take longer
+        is_exact = min(data) > -MAX_EXACT_INTEGER and max(data) < MAX_EXACT_INTEGER
+    else:
+        is_exact = not (np.abs(numbers) >= MAX_EXACT_INTEGER).any()
+    if not is_exact:
         _check_integers(tensor)
     return numbers
 
@@ -274,8 +280,8 @@ def _decode_data(tensor: Input, column: ColumnSpec | None, *, count: int) -> lis
         minimum = (data.count(b'"') - data.count(b'\\"')) // 2
         if minimum > count:
             raise _wrong_count(tensor, minimum, count=count)
-    elif (elements := data.count(b",") + 1) > max(count, 1) and b'"' not in data:
-        raise _wrong_count(tensor, elements, count=count)
+    elif (commas := data.count(b",")) >= max(count, 1) and b'"' not in data:
+        raise _wrong_count(tensor, commas + 1, count=count)
     decoder: msgspec.json.Decoder[list[Any]] = _NUMBERS if column is None else _ELEMENTS
     try:
         return decoder.decode(data)

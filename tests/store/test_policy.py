@@ -1,4 +1,4 @@
-"""Whom a store, or a call, wants to have signed what it opens."""
+"""Policies: signatures that a store or a call requires before it opens an artifact."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.configs import ROOT
 
 @pytest.fixture
 def store(digits, tmp_path, keys):
-    """A copy of the store, whose policy asks for our signature."""
+    """A copy of the store, with a policy that requires our signature."""
     shutil.copytree(digits.store, tmp_path / "artifacts")
     done = call("trust", "--public-key", keys / "ours.pub", cwd=tmp_path)
     assert done.code == 0, done.err
@@ -33,7 +33,7 @@ def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, di
 
     assert each() == [4] * 5
     for digest in (None, api.check_integrity(pickle.parent).manifest.files[-1].sha256):
-        with pytest.raises(VerificationError, match="a signature is asked for"):
+        with pytest.raises(VerificationError, match="a signature is required"):
             api.load_model(pickle, digest)
     api.sign("latest", key=keys / "other.pem")
     assert each() == [4] * 5
@@ -46,16 +46,14 @@ def test_a_store_with_a_policy_opens_only_what_its_signer_signed(store, keys, di
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", [b"", b"{}", b'{"by":"nobody"}', b'{"by":"key"}', b"[1]"])
-def test_a_policy_that_cannot_be_read_is_not_taken_for_none(store, policy):
+def test_nothing_opens_under_an_unreadable_policy(store, policy):
     (store / "trust.json").write_bytes(policy)
     done = call("infer", "latest", cwd=store.parent)
     assert done.code == 5 and "is not a policy" in done.err and done.err.count("\n") == 1
 
 
-def test_a_policy_that_was_replaced_and_is_put_back_vouches_for_nothing(
-    tmp_path, keys, monkeypatch
-):
-    """Its key may have been lost, and who can write the store can write the old policy."""
+def test_a_restored_policy_makes_nothing_trusted(tmp_path, keys, monkeypatch):
+    """Its key may have been stolen, and anyone who can write the store can restore the policy."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     fixture = ROOT / "tests" / "fixtures" / "version-1-skops"
@@ -77,13 +75,13 @@ def test_a_policy_that_was_replaced_and_is_put_back_vouches_for_nothing(
         assert call("infer", one, cwd=tmp_path).code == 4
 
 
-def test_a_policy_that_was_removed_is_noticed_where_the_call_insists(store, digits):
+def test_require_signature_notices_a_removed_policy(store, digits):
     (store / "trust.json").unlink()
     done = call("infer", "latest", "--require-signature", cwd=store.parent)
     assert done.code == 2 and "by whom?" in done.err
 
 
-def test_a_signature_opens_a_pickle_that_this_checkout_did_not_write(signed, keys, monkeypatch):
+def test_a_required_signature_makes_a_pickle_trusted(signed, keys, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(signed.parent / "another"))
     with pytest.raises(UntrustedModel):
         api.load_model(signed / "model_train.pkl")
@@ -122,17 +120,15 @@ def outside(store, digits):
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_what_lies_in_a_store_is_under_its_policy_however_it_is_named(
-    store, digits, keys, monkeypatch, way
-):
+def test_a_policy_applies_to_every_path_into_its_store(store, digits, keys, monkeypatch, way):
     monkeypatch.chdir(store.parent)
     monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", "another")
     place = way(store, digits.folder.name)
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.open_artifact(place)
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.open_trusted(place, digits.digest)
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.load_model(f"{place}/model_train.pkl")
     api.sign(Path(place).resolve(), key=keys / "ours.pem", store="artifacts")
     assert api.open_trusted(place)
@@ -141,7 +137,9 @@ def test_what_lies_in_a_store_is_under_its_policy_however_it_is_named(
         api.open_trusted(place, signed_by=api.public_key(keys / "other.pub"))
 
 
-def test_both_the_store_in_use_and_the_one_that_it_lies_in_are_asked(store, digits, keys, tmp_path):
+def test_policies_of_the_store_in_use_and_of_the_containing_store_both_apply(
+    store, digits, keys, tmp_path
+):
     other = tmp_path / "other"
     api.require_signature(api.public_key(keys / "other.pub"), store=other)
     folder = store / digits.folder.name
@@ -153,14 +151,14 @@ def test_both_the_store_in_use_and_the_one_that_it_lies_in_are_asked(store, digi
     assert api.open_trusted(folder, store=store)
 
 
-def test_a_link_to_a_pickle_in_a_store_is_under_its_policy(store, digits, monkeypatch):
+def test_a_policy_applies_to_a_link_to_a_pickle_in_its_store(store, digits, monkeypatch):
     monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", str(store.parent / "another"))
     path = link(store.parent / "m.pkl", store / digits.folder.name / "model_train.pkl")
-    with pytest.raises(VerificationError, match="a signature is asked for"):
+    with pytest.raises(VerificationError, match="a signature is required"):
         api.load_model(path)
 
 
-def test_a_policy_that_is_a_dangling_link_refuses(store, digits, monkeypatch):
+def test_nothing_opens_under_a_policy_that_is_a_dangling_link(store, digits, monkeypatch):
     (store / "trust.json").unlink()
     link(store / "trust.json", store.parent / "gone")
     monkeypatch.setenv("ARTIFACT_PIPELINE_STORE", str(store.parent / "another"))
