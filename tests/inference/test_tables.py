@@ -42,7 +42,7 @@ KINDS = [
 
 
 def column(kind, form):
-    return ColumnSpec("k", kind, True, True, None, form)
+    return ColumnSpec(name="k", kind=kind, nullable=True, unseen=True, categories=None, format=form)
 
 
 def read(data, kind="text", form=None):

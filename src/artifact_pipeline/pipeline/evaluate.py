@@ -54,8 +54,14 @@ def evaluate(
     manifest, labels = predictor.manifest, predictor.interface.labels
     batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
     outputs = predictor.run(batch)
-    target, positive = manifest.recipe.data.schema.target, manifest.recipe.data.positive
-    test = measure(truth, outputs.predicted, target, outputs.probabilities, labels, positive)
+    test = measure(
+        truth,
+        outputs.predicted,
+        target=manifest.recipe.data.schema.target,
+        probabilities=outputs.probabilities,
+        labels=labels,
+        positive=manifest.recipe.data.positive,
+    )
     metrics = {**msgspec.to_builtins(manifest.metrics), "test": test}
     verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -30,8 +30,9 @@ def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:
 
     predicted, probabilities = predict_with_proba(model, X)
     if is_regressor(model):
-        return evaluate(y, predicted, "number")
-    return evaluate(y, predicted, "class", probabilities, as_labels(model.classes_).tolist())
+        return evaluate(y, predicted, target="number")
+    labels = as_labels(model.classes_).tolist()
+    return evaluate(y, predicted, probabilities=probabilities, labels=labels)
 
 
 def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:

@@ -64,11 +64,11 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     evaluation = observe(
         estimator,
         parts.X_test,
-        parts.y_test,
-        parts.test_index,
-        label_names,
-        rows.target,
-        trained.prepared.config.data.examples,
+        y=parts.y_test,
+        index=parts.test_index,
+        label_names=label_names,
+        target=rows.target,
+        examples=trained.prepared.config.data.examples,
     )
     evaluation = msgspec.structs.replace(
         evaluation, search=trained.search, leaks=trained.leaks or UNSET
@@ -129,7 +129,14 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
         predicted = predicted.astype(parts.y_test.dtype)  # ONNX has 0 and 1 for booleans
 
     def metrics_of(y: Any, predicted: Any, probabilities: Any) -> dict[str, float]:
-        return evaluate(y, predicted, rows.target, probabilities, labels, positive)
+        return evaluate(
+            y,
+            predicted,
+            target=rows.target,
+            probabilities=probabilities,
+            labels=labels,
+            positive=positive,
+        )
 
     slices: dict[str, Slice] | UnsetType = UNSET
     config = trained.prepared.config.evaluation
@@ -259,6 +266,13 @@ def _columns(
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
         specs.append(
-            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name))
+            ColumnSpec(
+                name=name,
+                kind=kind,
+                nullable=False,
+                unseen=False,
+                categories=texts if few else None,
+                format=formats.get(name),
+            )
         )
     return specs

@@ -173,7 +173,14 @@ def _cross_validate(
         labels = fold.classes_.tolist() if rows.target == "class" else ()
         positive = rows.description.positive
         metrics.append(
-            evaluate(parts.y_train[test], predicted, rows.target, proba, labels, positive)
+            evaluate(
+                parts.y_train[test],
+                predicted,
+                target=rows.target,
+                probabilities=proba,
+                labels=labels,
+                positive=positive,
+            )
         )
     # A metric that is undefined on a fold is left out for that fold only.
     names = dict.fromkeys(name for values in metrics for name in values)
