@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
+from artifact_pipeline.errors import Location
 
 _NATIVE = (
     "this machine supports no numeric profile (another BLAS, or an unknown CPU), so the bytes of "
@@ -26,13 +27,15 @@ class Built(NamedTuple):
     """The greatest difference from the estimator on the held-out rows."""
 
 
-def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None = None) -> Built:
+def build(
+    recipe: Recipe, trainer: Trainer, *, location: Location, warning: str | None = None
+) -> Built:
     """Train a model, prove an open form of it and seal both as the files of an artifact.
 
     Args:
         recipe: The recipe.
         trainer: A trainer process that has checked the recipe's config.
-        where: The model's name in errors.
+        location: The model's location in the config.
         warning: Why the recipe's numeric profile is `native`, if that is known.
 
     Raises:
@@ -45,7 +48,7 @@ def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None =
 
     result, edges = trained.result, trained.edges
     form, model, proof = parity.prove(
-        trainer.forms(), trained.rows, trained.outputs, where, edges, recipe=recipe
+        trainer.forms(), trained.rows, trained.outputs, str(location), edges, recipe=recipe
     )
     measured = trainer.measure(proof.outputs)
     warnings = [*result.warnings, *measured.warnings]
@@ -67,12 +70,12 @@ def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None =
     )
     files = seal(
         recipe,
-        result.split,
-        measured.metrics,
-        interface,
-        proof.parity,
-        result.evaluation,
-        model,
-        trained.pickle,
+        split=result.split,
+        metrics=measured.metrics,
+        interface=interface,
+        parity=proof.parity,
+        evaluation=result.evaluation,
+        model=model,
+        pickle=trained.pickle,
     )
     return Built(files=files, trained=trained, warnings=warnings, parity_measured=proof.measured)

@@ -8,6 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.artifact.manifest import MODEL_FILES, ColumnSpec, Interface
 from artifact_pipeline.errors import CallError, DataError, Location, VerificationError
+from artifact_pipeline.log import Log
 from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.builder.formats.base import Batch, Outputs, PredictFunction
+
+log = Log(__name__)
 
 
 class Predictor:
@@ -79,8 +82,8 @@ class Predictor:
 
         kinds = [(column.name, column.kind) for column in columns]
         formats = {column.name: column.format for column in columns if column.format is not None}
-        values = frames.columns_of(X, kinds, formats)
-        tables.check(values, columns, lambda row: f"X, row {row + 1}")
+        values = frames.columns_of(X, kinds, formats=formats)
+        tables.check(values, columns, locate=lambda row: Location("X", row=row + 1))
         return self.run(values)
 
     def run(self, rows: Batch, seconds: float | None = None) -> Outputs:
@@ -136,14 +139,15 @@ def load_predictor(verified: Verified) -> Predictor:
 
     form = verified.manifest.parity.form
     name = MODEL_FILES[form]
-    run = parity.load(
-        form,
-        verified.files[name],
-        str(verified.folder / name),
-        origin=verified.origin,
-        recipe=verified.manifest.recipe,
-        interface=verified.manifest.interface,
-    )
+    with log.timed("open %s", name):
+        run = parity.load(
+            form,
+            verified.files[name],
+            str(verified.folder / name),
+            origin=verified.origin,
+            recipe=verified.manifest.recipe,
+            interface=verified.manifest.interface,
+        )
     return Predictor(verified, run)
 
 
@@ -165,7 +169,7 @@ def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         problem = f"is not a matrix of numbers: {error}"
         raise DataError(problem, location=Location("X")) from error
-    return rows.check(matrix, features, "X", interface.limits)
+    return rows.check(matrix, features, location=Location("X"), limits=interface.limits)
 
 
 def _with_texts_prepared(rows: Batch, index: int, *, column: ColumnSpec) -> Batch:

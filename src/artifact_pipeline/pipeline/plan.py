@@ -20,8 +20,11 @@ from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Resolved, Trainer
 from artifact_pipeline.errors import ConfigError, DataError, Location
+from artifact_pipeline.log import Log
 from artifact_pipeline.store import config_cache, machine
 from artifact_pipeline.store.config_cache import CheckedConfig
+
+log = Log(__name__)
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -59,7 +62,9 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
     else:
         name, base = os.fspath(source), str(Path(source).parent)
         data = loader.read(source)
-    if cached := config_cache.lookup(data, base):
+    with log.timed("look up %s in the cache of checked configs", name):
+        cached = config_cache.lookup(data, base)
+    if cached is not None:
         config, rows = cached.config, cached.table
         if isinstance(config.data, BundledData):
             rows = bundled.describe(config.data)
@@ -73,7 +78,8 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
     # Taken before the files are read, so that a change meanwhile is a miss the next time.
     fingerprint = config_cache.fingerprint_of(config, base)
     try:
-        trainer = Trainer(config, name, profile, base)
+        with log.timed("check %s in a trainer process, profile %s", name, profile):
+            trainer = Trainer(config, name, profile, base)
     except ConfigError as error:
         if error.location is not None and loader.is_short(data):
             error.location = _in_short_form(error.location)

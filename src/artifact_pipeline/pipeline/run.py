@@ -39,10 +39,12 @@ from artifact_pipeline.errors import (
     VerificationError,
 )
 from artifact_pipeline.inference.predictor import load_predictor
+from artifact_pipeline.log import Log
 from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import (
+    Job,
     JobLog,
     Listener,
     Previous,
@@ -58,6 +60,8 @@ from artifact_pipeline.store.journal import printable
 from artifact_pipeline.store.pointers import LATEST
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
+
+log = Log(__name__)
 
 
 def run(
@@ -130,10 +134,10 @@ def _execute(
     start = time.perf_counter()
     git = provenance.GitStatus(Path.cwd())
     record = begin("(a dict)" if isinstance(source, dict) else os.fspath(source))
-    log = JobLog(listener)
+    job_log = JobLog(listener)
     try:
         with ExitStack() as stack:  # holds the trainer process, once one is needed
-            with log.job("test", shown="test" in jobs) as job:
+            with job_log.job("test", shown="test" in jobs) as job:
                 if tests is not None:
                     _run_tests(tests)
                 override = None if gates is None else loader.load_gates(gates, "--gates")
@@ -146,7 +150,7 @@ def _execute(
                     f"config and data are valid: {data.title}, "
                     f"{data.schema.rows} rows of {data.schema.features} features"
                 )
-            with log.job("train") as job:
+            with job_log.job("train") as job:
                 stored = _stored(plan, store)
                 artifact, trained = _reusable(stored.artifact, force=force, model=model), None
                 if artifact is not None:
@@ -175,20 +179,20 @@ def _execute(
                 if model is not None:
                     write_atomically(Path(model), artifact.files[manifests.MODEL_PICKLE])
             if "inference" in jobs:
-                with log.job("inference") as job:
+                with job_log.job("inference") as job:
                     job.note = _infer(artifact, trained)
         record.outcome = "done"
-        return _result(record, store, log)
+        return _result(record, store, jobs=job_log.jobs)
     except PipelineError as error:
         if isinstance(error, GateMissed):
             record.outcome = "gate-missed"
-            error.run = _result(record, store, log)
+            error.run = _result(record, store, jobs=job_log.jobs)
         record.error = failure(error)
         raise
     finally:
         record.git = git.result()
         if record.recipe is not None:  # a config that is not valid is not an execution
-            record.jobs, record.host = log.jobs, provenance.host()
+            record.jobs, record.host = job_log.jobs, provenance.host()
             record.seconds = time.perf_counter() - start
             store.journal.write_run(record.run, record)
 
@@ -202,7 +206,8 @@ class _Stored(NamedTuple):
 
 def _stored(plan: Plan, store: Store) -> _Stored:
     try:
-        return _Stored(store.find(plan.recipe_digest))
+        with log.timed("look up and verify the artifact of recipe %s", plan.recipe_digest):
+            return _Stored(store.find(plan.recipe_digest))
     except VerificationError as error:
         return _Stored(None, f"the stored artifact did not verify ({error}) and was replaced: ")
 
@@ -224,7 +229,9 @@ def _reusable(
 def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
     store.folder.sweep()
     local_state.sweep()
-    return build(plan.recipe, trainer, where=f"{plan.name}: model", warning=plan.warning)
+    location = Location(plan.name, key="model")
+    with log.timed("train, prove and seal the model"):
+        return build(plan.recipe, trainer, location=location, warning=plan.warning)
 
 
 def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
@@ -233,7 +240,8 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
     Raises:
         ReproductionDiffers: If the store has another artifact of the same recipe.
     """
-    artifact = mark_made_here(store.add(built.files))
+    with log.timed("store the artifact"):
+        artifact = mark_made_here(store.add(built.files))
     recipe_digest = artifact.manifest.recipe_digest
     # The recipe of the stored artifact differs if the trainer has a lesser numeric profile.
     if (
@@ -289,7 +297,8 @@ def _write_report(artifact: Verified, store: Store) -> None:
     except StoreError:
         data = None  # it is replaced below, or else that fails
     if data is None or not local_state.wrote(local_state.REPORT, canonical.digest(data)):
-        publish_report(artifact, store)
+        with log.timed("write the report"):
+            publish_report(artifact, store)
 
 
 def _infer(artifact: Verified, trained: Trained | None) -> str:
@@ -297,7 +306,8 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     rows = artifact.manifest.split.rows.test
     if trained is None:
         return f"{rows} held-out rows were predicted when it was sealed; result repeated"
-    outputs = load_predictor(artifact).run(trained.rows)
+    with log.timed("predict the held-out rows with the artifact"):
+        outputs = load_predictor(artifact).run(trained.rows)
     differs = base.differ(outputs, trained.outputs, artifact.manifest.parity.bound)
     same = rows - int(differs.sum())
     return f"{rows} held-out rows predicted by the verified artifact, {same} as trained"
@@ -320,7 +330,7 @@ def _table_path(plan: Plan) -> str | None:
     return printable(str(Path(plan.base, data.path).absolute()))
 
 
-def _result(record: Record, store: Store, log: JobLog) -> Run:
+def _result(record: Record, store: Store, *, jobs: list[Job]) -> Run:
     assert record.artifact and record.recipe_digest and record.metrics
     return Run(
         run=record.run,
@@ -334,5 +344,5 @@ def _result(record: Record, store: Store, log: JobLog) -> Run:
         gates=record.gates,
         previous=record.previous,
         warnings=record.warnings,
-        jobs=log.jobs,
+        jobs=jobs,
     )

@@ -21,6 +21,9 @@ from pathlib import Path
 from artifact_pipeline import disk
 from artifact_pipeline.disk import staged, sync_folder, translate_os_errors, write_new
 from artifact_pipeline.errors import Location, StoreError
+from artifact_pipeline.log import Log
+
+log = Log(__name__)
 
 STORE_ENV_VAR = "ARTIFACT_PIPELINE_STORE"
 DEFAULT_STORE = "artifacts"
@@ -101,6 +104,7 @@ class StoreFolder:
             write_new(new, data)
             new.replace(path)
             sync_folder(path.parent)
+        log.debug("wrote %s", path)
 
     def staging(self) -> AbstractContextManager[Path]:
         """Yield a new path in `staging/`, and remove it afterwards if it is still there."""

@@ -34,6 +34,9 @@ from artifact_pipeline.builder.artifact.manifest import (
 from artifact_pipeline.builder.canonical import DIGEST, Digest
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.errors import CallError, Location, VerificationError
+from artifact_pipeline.log import Log
+
+log = Log(__name__)
 
 _PIECE = 1 << 20
 """Bytes that are read and hashed at a time."""
@@ -140,6 +143,7 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
         if file.path not in names:
             raise VerificationError("is missing", location=Location(str(root / file.path)))
         _hash(root, file)
+    log.debug("verified %s: %d files", root, len(listed) + 1)
     return Verified(root, actual, manifest, Files(root, manifest), data)
 
 

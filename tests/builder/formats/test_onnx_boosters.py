@@ -109,7 +109,6 @@ def test_a_graph_gives_what_the_booster_gives_at_every_threshold(estimator, data
     [
         # scikit-learn calibrates LightGBM's decision function, and XGBoost's probabilities.
         (CalibratedClassifierCV(lightgbm.LGBMClassifier(**LIGHT), cv=2), CANCER),
-        (CalibratedClassifierCV(lightgbm.LGBMClassifier(**LIGHT), cv=2, method="isotonic"), IRIS),
         (CalibratedClassifierCV(xgboost.XGBClassifier(**EXTREME), cv=2), CANCER),
         (OneVsRestClassifier(lightgbm.LGBMClassifier(**LIGHT)), IRIS),
     ],

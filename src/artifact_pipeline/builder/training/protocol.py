@@ -85,6 +85,7 @@ class Failure(Struct, frozen=True, tag=True, kw_only=True):
     problem: str
     location: Location | None
     remedy: str | None
+    traceback: str
 
 
 class Message(NamedTuple):

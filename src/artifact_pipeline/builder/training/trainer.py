@@ -167,8 +167,10 @@ class Trainer:
             raise _died(self._process.wait())
         answer = protocol.decode(message, content)
         if isinstance(answer, Failure):
-            error: type[PipelineError] = getattr(errors, answer.error)
-            raise error(answer.problem, location=answer.location, remedy=answer.remedy)
+            kind: type[PipelineError] = getattr(errors, answer.error)
+            error = kind(answer.problem, location=answer.location, remedy=answer.remedy)
+            error.add_note(f"In the trainer process:\n{answer.traceback}")
+            raise error
         return answer, message.blobs
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Queue
 from typing import IO, TYPE_CHECKING
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 """For prctl(2); from linux/prctl.h."""
 _PROCESS = Location("trainer process")
+_VERBOSE_ENV_VAR = "ARTIFACT_PIPELINE_VERBOSE"
+
+_log = logging.getLogger("artifact_pipeline.builder.training.worker")
 
 
 def main() -> None:
@@ -55,6 +61,8 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else 2, 1)
     assert isinstance(sys.stdout, io.TextIOWrapper)
     sys.stdout.reconfigure(line_buffering=True)
+    if os.environ.get(_VERBOSE_ENV_VAR, "") not in ("", "0"):
+        _log_to_standard_error()
     try:
         try:
             _serve(requests, answers)
@@ -65,9 +73,25 @@ def main() -> None:
             died = TrainerDied("is out of memory", location=_PROCESS, remedy=remedy)
             write_message(answers, _failure(died))
         except Exception as error:  # noqa: BLE001  (the parent reports it in one line)
-            write_message(answers, _failure(_bug(error)))
+            write_message(answers, _failure(_bug(error), cause=error))
     except BrokenPipeError:  # the parent was killed
         os._exit(1)
+
+
+def _log_to_standard_error() -> None:
+    handler = logging.StreamHandler(sys.stdout)  # which is standard error by now
+    handler.setFormatter(logging.Formatter("            trainer: %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.DEBUG)
+
+
+@contextmanager
+def _timed(step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        _log.debug("%s: %.1f ms", step, (time.perf_counter() - start) * 1000)
 
 
 def _die_with_parent() -> None:
@@ -91,7 +115,7 @@ def _receive_all(handle: int, requests: Queue[Message]) -> None:
     os._exit(1)
 
 
-def _failure(error: PipelineError) -> Failure:
+def _failure(error: PipelineError, *, cause: Exception | None = None) -> Failure:
     # The parent knows the classes of `errors`; a subclass of another module is sent as its parent.
     known = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     return Failure(
@@ -99,13 +123,12 @@ def _failure(error: PipelineError) -> Failure:
         problem=error.problem,
         location=error.location,
         remedy=error.remedy,
+        traceback="".join(traceback.format_exception(cause or error)),
     )
 
 
 def _bug(error: Exception) -> TrainerDied:
     """Return the error to report for an unforeseen one, with the line that raised it."""
-    import traceback
-
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
     ours = [frame for frame in frames if "artifact_pipeline" in Path(frame.filename).parts]
     place = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
@@ -118,7 +141,8 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
     from artifact_pipeline.builder.training import results, train
 
     start = msgspec.convert(requests.get().body, Start)
-    prepared = _prepare(start)
+    with _timed("load and split the data, check the model"):
+        prepared = _prepare(start)
     observed = numeric_profile.inspect_process()
     in_force = numeric_profile.in_force(start.profile, observed)
     resolved = Resolved(
@@ -130,7 +154,8 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
     write_message(answers, resolved)
 
     msgspec.convert(requests.get().body, Train)
-    trained = train.train(prepared)
+    with _timed("fit the model"):
+        trained = train.train(prepared)
     for answer, blobs in _answers(trained):
         write_message(answers, answer, blobs)
         if not isinstance(answer, ExportedForm) or answer.form is None:
@@ -138,7 +163,8 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
         message = requests.get()
         if isinstance(msgspec.convert(message.body, NextForm | Measure), Measure):
             sealed = protocol.outputs(message.blobs, "held_out")
-            metrics = results.measure_sealed(trained, sealed)
+            with _timed("measure the outputs of the open form"):
+                metrics = results.measure_sealed(trained, sealed)
             warnings = results.metric_warnings(trained, metrics)
             write_message(answers, Measured(metrics=metrics, warnings=warnings))
             return
@@ -153,10 +179,10 @@ def _prepare(start: Start) -> Prepared:
     rows = loader.load(
         config.data,
         config.split,
-        construction.target_type(config.model, Location(name, key="model")),
-        train.slice_columns(config.evaluation),
-        start.base,
-        name,
+        target=construction.target_type(config.model, Location(name, key="model")),
+        extra_columns=train.slice_columns(config.evaluation),
+        base=start.base,
+        config=name,
     )
     model = construction.resolve(
         config.model,
@@ -176,7 +202,10 @@ def _answers(trained: TrainedEstimator) -> Iterator[tuple[msgspec.Struct, Mappin
     from artifact_pipeline.builder.training import results
 
     estimator = trained.fitted.estimator
-    with fit.estimator_errors("predict", Location(trained.prepared.name, key="model")):
+    with (
+        _timed("measure the estimator and make edge cases"),
+        fit.estimator_errors("predict", Location(trained.prepared.name, key="model")),
+    ):
         measurement = results.measure_estimator(trained)
     held_out, edges = measurement.held_out, measurement.edges
     yield (
@@ -192,6 +221,7 @@ def _answers(trained: TrainedEstimator) -> Iterator[tuple[msgspec.Struct, Mappin
         exported = ExportedForm(
             form=candidate.form.name, dtype=candidate.form.dtype, reason=candidate.reason
         )
+        _log.debug("exported %s", exported.form)
         yield exported, {name: data for name, data in files.items() if data is not None}
     yield ExportedForm(form=None), {}
 
