@@ -170,7 +170,7 @@ def _check_profile(profile: str, resolved: Resolved) -> str | None:
         return None
     return (
         f"the numeric profile {profile}, which this machine supports, is not in force: "
-        f"{numeric_profile.deviation(profile, resolved.observed)}. Something changes it in each Python "
-        "process (a sitecustomize?); until that is removed, recipes have the profile "
+        f"{numeric_profile.deviation(profile, resolved.observed)}. Something changes it in each "
+        "Python process (a sitecustomize?); until that is removed, recipes have the profile "
         f"{resolved.profile}, and identical bytes are promised on this machine only."
     )
