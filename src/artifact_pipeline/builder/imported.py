@@ -18,7 +18,7 @@ from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.builder.data.dataset import ColumnRole, Description, Schema, Target, batch
-from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats import parity, pickle_format
@@ -351,7 +351,7 @@ def _missing_texts(
         marker = absent.iloc[0] if len(absent) else float("nan")
         missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
         try:
-            expected = Outputs(*edge_cases.outputs_of(estimator, missing))
+            expected = Outputs(*edge_answers.outputs_of(estimator, missing))
         except Exception:  # noqa: BLE001  (it refuses a missing text: an empty one is a text)
             continue
         seen = rows[name].value_counts().index.tolist()
@@ -359,7 +359,7 @@ def _missing_texts(
             replaced = missing.copy()
             replaced[name] = [text] * len(X)
             try:
-                same = _same(Outputs(*edge_cases.outputs_of(marked, replaced)), expected)
+                same = _same(Outputs(*edge_answers.outputs_of(marked, replaced)), expected)
             except Exception:  # noqa: BLE001  (it refuses the empty text)
                 same = False
             if same:
@@ -392,7 +392,7 @@ def _outputs_as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
 
     remedy = "fill missing texts before it is fitted, or give them a text of their own"
     try:
-        outputs = Outputs(*edge_cases.outputs_of(served, rows))
+        outputs = Outputs(*edge_answers.outputs_of(served, rows))
     except Exception as error:  # an estimator may raise anything
         raise ConfigError(
             "it does not take these rows as they would be served, with missing texts empty and "
@@ -431,8 +431,8 @@ def _pickle(estimator: Any) -> bytes:
 
 
 def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
-    cases = edge_cases.make(served.estimator, rows, rows, kinds or None)
-    answers = edge_cases.answer(served, cases)
+    cases = edge_cases.make(served.estimator, rows, held_out=rows, kinds=kinds or None)
+    answers = edge_answers.answer(served, cases)
     return parity.Edges(
         rows=batch(served.mapped(answers.rows)),
         outputs=Outputs(*answers.outputs),

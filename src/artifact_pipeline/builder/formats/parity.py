@@ -29,9 +29,9 @@ from artifact_pipeline.builder.artifact.manifest import (
 )
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.dataset import Image
-from artifact_pipeline.builder.evaluation import edge_cases
-from artifact_pipeline.builder.evaluation.edge_cases import Column as EdgeColumn
-from artifact_pipeline.builder.evaluation.edge_cases import Flaw
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases, edge_columns
+from artifact_pipeline.builder.evaluation.edge_columns import Column as EdgeColumn
+from artifact_pipeline.builder.evaluation.edge_columns import Flaw
 from artifact_pipeline.builder.formats.base import (
     BY_NAME,
     Batch,
@@ -126,7 +126,7 @@ MAX_LISTED = 4 << 20
 
 
 class Edges(NamedTuple):
-    """Edge cases that the estimator takes, and what it says of them; see `edge_cases.Answers`."""
+    """Edge cases that the estimator takes, and what it says of them; see `edge_answers.Answers`."""
 
     rows: Batch
     outputs: Outputs
@@ -371,11 +371,11 @@ def _refuse(form: Form, partial: _Partial, edges: Edges, spread_of: Outputs) -> 
         flaws = edges.flaws[row]
         if not refused.isdisjoint(flaws):
             continue
-        named = [one for one in edge_cases.guilty(flaws) if _may_refuse(one, edges)]
+        named = [one for one in edge_answers.guilty(flaws) if _may_refuse(one, edges)]
         if not named:
             said = partial.error if row not in set(partial.places) else "it gives another answer"
             return f"{said}, for one of the {edges.kinds[row]}"
-        refused = edge_cases.with_outer([*refused, *named], edges.columns)
+        refused = edge_answers.with_outer([*refused, *named], edges.columns)
     return refused
 
 
@@ -388,7 +388,7 @@ def _may_refuse(flaw: Flaw, edges: Edges) -> bool:
         return column.texts is not None
     if flaw.kind == "other":
         numbers = column.numbers or []
-        return 0 < len(numbers) <= edge_cases.FEW and all(one == int(one) for one in numbers)
+        return 0 < len(numbers) <= edge_columns.FEW and all(one == int(one) for one in numbers)
     return flaw.kind == "missing" or flaw.level > 0
 
 
