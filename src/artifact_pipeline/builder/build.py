@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
+from artifact_pipeline.errors import Location
 
 _NATIVE = (
     "this machine supports no numeric profile (another BLAS, or an unknown CPU), so the bytes of "
@@ -45,7 +46,12 @@ def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None =
 
     result, edges = trained.result, trained.edges
     form, model, proof = parity.prove(
-        trainer.forms(), trained.rows, trained.outputs, where, edges, recipe=recipe
+        trainer.forms(),
+        trained.rows,
+        expected=trained.outputs,
+        edges=edges,
+        location=Location(where),
+        recipe=recipe,
     )
     measured = trainer.measure(proof.outputs)
     warnings = [*result.warnings, *measured.warnings]
@@ -57,13 +63,15 @@ def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None =
     interface = parity.interface(
         form,
         trained.rows,
-        result.features,
-        result.labels,
-        result.label_names,
-        trained.outputs,
-        result.image,
-        UNSET if result.columns is None else parity.taken(result.columns, proof, edges),
-        UNSET if is_table else parity.limits(proof, edges),
+        features=result.features,
+        labels=result.labels,
+        label_names=result.label_names,
+        outputs=trained.outputs,
+        image=result.image,
+        columns=UNSET
+        if result.columns is None
+        else parity.taken(result.columns, proof, edges=edges),
+        limits=UNSET if is_table else parity.limits(proof, edges),
     )
     files = seal(
         recipe,

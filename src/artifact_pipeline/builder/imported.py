@@ -89,7 +89,7 @@ def build_imported(
     )
     recipe = _recipe(estimator, data, described)
     form, model, proof = parity.prove(
-        candidates, proven, outputs, "estimator", edges, recipe=recipe
+        candidates, proven, expected=outputs, edges=edges, location=_ESTIMATOR, recipe=recipe
     )
     # The training rows are not known here, so no categories are listed.
     plain = [
@@ -98,7 +98,7 @@ def build_imported(
         )
         for name, kind in kinds.items()
     ]
-    columns = parity.taken(plain, proof, edges) if kinds else UNSET
+    columns = parity.taken(plain, proof, edges=edges) if kinds else UNSET
     index = np.arange(len(truth))
     sealed = proof.outputs
     test = evaluate(truth, sealed.predicted, target, sealed.probabilities, labels, positive)
@@ -112,13 +112,13 @@ def build_imported(
         parity.interface(
             form,
             proven,
-            features,
-            labels,
-            names,
-            outputs,
-            None,
-            columns,
-            UNSET if kinds else parity.limits(proof, edges),
+            features=features,
+            labels=labels,
+            label_names=names,
+            outputs=outputs,
+            image=None,
+            columns=columns,
+            limits=UNSET if kinds else parity.limits(proof, edges),
         ),
         proof.parity,
         observe(served, rows, truth, index, names, target, examples),

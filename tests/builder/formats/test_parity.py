@@ -18,7 +18,7 @@ from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.formats import parity
 from artifact_pipeline.builder.formats.base import Outputs
-from artifact_pipeline.errors import ConfigError, DataError
+from artifact_pipeline.errors import ConfigError, DataError, Location
 from tests.support.configs import ROOT
 
 RECIPE = manifests.decode(
@@ -46,7 +46,14 @@ def test_a_form_that_differs_only_on_rows_that_nobody_has_seen_is_not_sealed():
     edges = edges_of(one, rows)
     candidates = list(parity.candidates(other, rows))
     with pytest.raises(ConfigError, match="no open form that could be proven equal"):
-        parity.prove(candidates, rows, Outputs(line, None), "model", edges, recipe=RECIPE)
+        parity.prove(
+            candidates,
+            rows,
+            expected=Outputs(line, None),
+            edges=edges,
+            location=Location("model"),
+            recipe=RECIPE,
+        )
 
 
 def test_a_form_with_equal_labels_and_another_decision_function_is_not_sealed():
@@ -59,7 +66,9 @@ def test_a_form_with_equal_labels_and_another_decision_function_is_not_sealed():
     edges = edges_of(estimator, X)
     candidates = [one for one in parity.candidates(other, X) if one.form.file == "model.onnx"]
     with pytest.raises(ConfigError, match="differs from the estimator on the held-out rows"):
-        parity.prove(candidates, X, expected, "model", edges, recipe=RECIPE)
+        parity.prove(
+            candidates, X, expected=expected, edges=edges, location=Location("model"), recipe=RECIPE
+        )
 
 
 @pytest.mark.parametrize("classes", [2, 3])
