@@ -30,7 +30,10 @@ for name in ("time", "time_ns"):
         pytest.param({"TZ": "Asia/Kolkata"}, marks=pytest.mark.slow),
         pytest.param({"clock": "fifty years later"}, marks=pytest.mark.slow),
         pytest.param({"umask": "077"}, marks=pytest.mark.slow),
-        {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"},
+        pytest.param(
+            {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Nehalem"},
+            marks=pytest.mark.slow,
+        ),
         pytest.param({"state": "another home"}, marks=pytest.mark.slow),
         pytest.param({"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA"}, marks=pytest.mark.slow),
     ],

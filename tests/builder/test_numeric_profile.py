@@ -101,6 +101,7 @@ def test_the_run_record_says_what_was_observed(project):
     assert record["recipe"]["numerics"]["profile"] in (*numeric_profile.PROFILES, "native")
 
 
+@pytest.mark.slow
 def test_what_one_process_was_told_changes_no_later_recipe(project, monkeypatch):
     """Its own recipe is native and says why; the checkout remembers the machine's profile."""
     env = {"XDG_STATE_HOME": str(project / "state")}

@@ -140,10 +140,10 @@ def test_show_says_what_made_it_and_how_good_it_is(project, digits):
     out = call("show", "latest", cwd=project).out
     for expected in (
         "LogisticRegression on digits",
-        "1437 rows to learn from, 360 held out",
+        "1437 training rows, 360 held-out rows",
         'C=1.0, max_iter=1000, random_state=42, solver="lbfgs"',
         "0.9583",
-        "onnx-float64 gave the estimator's labels on 360 held-out rows",
+        "onnx-float64 gives the estimator's labels on 360 held-out rows",
         digits.digest,
         "scikit-learn 1.",
         "aliases    latest",

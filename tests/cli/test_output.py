@@ -152,6 +152,7 @@ def test_names_that_are_not_utf_8_are_taken_or_refused_in_one_line(project):
         assert done.code == 2 and done.json["exit_code"] == 2 and "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_the_table_of_a_run_in_a_folder_that_is_not_utf_8_is_named_with_data(tmp_path):
     odd = tmp_path / os.fsdecode(b"o\xff")
     odd.mkdir()

@@ -39,17 +39,20 @@ def test_each_format_gives_back_what_was_written(matrix):
         "f.npy": npy(np.asfortranarray(matrix)),
     }
     for name, data in forms.items():
-        np.testing.assert_array_equal(parse(data, FEATURES, name), matrix)
-        np.testing.assert_array_equal(parse(data, FEATURES, "standard input"), matrix)
+        np.testing.assert_array_equal(parse(data, FEATURES, name=name), matrix)
+        np.testing.assert_array_equal(parse(data, FEATURES, name="standard input"), matrix)
 
 
 def test_other_number_types_in_an_npy_become_float64():
-    assert parse(npy(np.array([[1, 2, 3]], dtype=np.uint8)), FEATURES, "r.npy").dtype == np.float64
+    assert (
+        parse(npy(np.array([[1, 2, 3]], dtype=np.uint8)), FEATURES, name="r.npy").dtype
+        == np.float64
+    )
 
 
 def test_line_ends_a_bom_and_blank_lines_do_not_matter():
     np.testing.assert_array_equal(
-        parse(b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n\r\n4,5,6", FEATURES, "r.csv"),
+        parse(b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n\r\n4,5,6", FEATURES, name="r.csv"),
         [[1, 2, 3], [4, 5, 6]],
     )
 
@@ -105,7 +108,7 @@ WRONG = [
 @pytest.mark.parametrize(("name", "data", "message"), WRONG, ids=lambda value: ascii(value)[:30])
 def test_wrong_rows_are_refused_by_line(name, data, message):
     with pytest.raises(DataError) as caught:
-        parse(data, FEATURES, name)
+        parse(data, FEATURES, name=name)
     assert message in str(caught.value)
     assert "\x1b" not in str(caught.value)
 
@@ -113,7 +116,7 @@ def test_wrong_rows_are_refused_by_line(name, data, message):
 @given(st.binary(), st.sampled_from(["r.csv", "r.json", "r.npy", "-"]))
 def test_any_bytes_are_rows_or_refused(data, name):
     try:
-        found = parse(data, FEATURES, name)
+        found = parse(data, FEATURES, name=name)
     except DataError:
         return
     assert found.shape[1] == 3 and np.isfinite(found).all()

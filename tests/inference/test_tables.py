@@ -42,11 +42,18 @@ KINDS = [
 
 
 def column(kind, form):
-    return ColumnSpec("k", kind, True, True, None, form)
+    return ColumnSpec(name="k", kind=kind, nullable=True, unseen=True, categories=None, format=form)
 
 
 def read(data, kind="text", form=None):
-    found = tables.read(data, "n.jsonl", "jsonl", Csv(), [column(kind, form)], None)
+    found = tables.read(
+        data,
+        "n.jsonl",
+        file_format="jsonl",
+        csv=Csv(),
+        limits=[column(kind, form)],
+        id_column=None,
+    )
     return [None if value != value else value for value in found.columns[0].tolist()]
 
 
@@ -112,7 +119,7 @@ def test_json_that_is_not_nested_deep_is_read_whatever_its_texts_hold():
 def test_the_columns_of_a_data_frame_are_read_as_those_of_a_table():
     def of(values, kind, form=None):
         formats = {} if form is None else {"k": form}
-        [found] = frames.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats)
+        [found] = frames.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats=formats)
         return [None if value != value else value for value in found.tolist()]
 
     price = ColumnFormat(thousands=",", unit="$")

@@ -42,6 +42,7 @@ def test_it_is_sealed_with_metrics_interface_and_parity_of_numbers(ridge):
     assert [gate["passed"] for gate in run["gates"]] == [True, True]
 
 
+@pytest.mark.slow
 def test_it_predicts_numbers_on_the_command_line_and_from_python(ridge):
     folder, run = ridge
     row = ",".join(["0.01"] * 10)

@@ -145,7 +145,7 @@ def test_in_a_browser_it_fits_asks_for_nothing_and_is_accessible(digits, width, 
 
 @pytest.mark.parametrize(
     "dataset",
-    ["iris", *(pytest.param(name, marks=pytest.mark.slow) for name in ("wine", "breast_cancer"))],
+    [pytest.param(name, marks=pytest.mark.slow) for name in ("iris", "wine", "breast_cancer")],
 )
 def test_a_model_of_no_images_has_a_report_too(project, dataset):
     model = {"estimator": "sklearn.linear_model.RidgeClassifier"}

@@ -81,12 +81,12 @@ def configs(count: int, seed: int, folder: Path) -> Figures:
         full = loader.load(path)
         location = Location(str(path), key="model")
         target = construction.target_type(full.model, location)
-        found = loading.load(full.data, full.split, target, base=folder, where=str(path))
+        found = loading.load(full.data, full.split, target=target, base=folder, config=str(path))
         seed = full.split.random_state
         construction.resolve(
             full.model, seed, location=location, target=found.target, columns=found.columns()
         )
-        split.split(found, full.split, f"{path}: split")
+        split.split(found, full.split, location=Location(str(path), key="split"))
 
     figures = Figures()
     for index in range(count):
@@ -106,7 +106,7 @@ def row_files(count: int, seed: int, folder: Path, artifact: Path) -> Figures:
         path.write_bytes(_rows(form, features, random))
 
         def take(path: Path = path) -> None:
-            rows.parse(path.read_bytes(), features, str(path))
+            rows.parse(path.read_bytes(), features, name=str(path))
 
         _try(figures, take, (3,), ("infer", str(artifact), str(path)), index, folder)
     return figures

@@ -23,6 +23,7 @@ from artifact_pipeline.builder.data.dataset import Image
 from artifact_pipeline.builder.escapes import write_out, write_out_json
 from artifact_pipeline.cli import job_summary
 from artifact_pipeline.pipeline.gates import Verdict
+from artifact_pipeline.pipeline.record import Run
 from artifact_pipeline.report import blocks, figures, page
 from artifact_pipeline.verification.verify import verify
 from tests.support.command import call
@@ -128,13 +129,21 @@ def test_the_report_keeps_its_structure(digits, text):
     assert found == plain
 
 
+def summary(digits, artifact, *gates):
+    run = msgspec.convert(digits.run, Run)
+    return job_summary.write(artifact, msgspec.structs.replace(run, gates=list(gates)))
+
+
 @cases
 def test_page_summary_and_card_write_out_what_no_reader_sees(digits, text):
     made = dressed(digits, text)
     m = made.manifest
     whole = card.write(m.recipe, m.recipe_digest, m.split, m.metrics, m.interface, m.parity)
-    gate = Verdict(text, "not_worse_than", 0.5, 0.5, False, 0.0, alias=text, note=text)
-    for shown in (page.write(made), job_summary.write(made, [gate], None, False), whole):
+    gate = Verdict(
+        metric=text, bound="not_worse_than", limit=0.5, value=0.5, passed=False, alias=text,
+        note=text,
+    )  # fmt: skip
+    for shown in (page.write(made), summary(digits, made, gate), whole):
         assert unseen(shown) == []
     assert unseen(figures.pixels([0.5], Image(1, 1, 0.0, 1.0), text)) == []
     assert unseen(blocks.listing({"a": text}) + blocks.table(text, [text], [[text, text]])) == []
@@ -156,9 +165,7 @@ def test_what_is_written_out_says_which_character_it_was(text):
 
 @cases
 def test_the_summary_keeps_its_structure(digits, text):
-    plain, found = (
-        tokens(job_summary.write(dressed(digits, one), [], None, False)) for one in ("x", text)
-    )
+    plain, found = (tokens(summary(digits, dressed(digits, one))) for one in ("x", text))
     assert found == plain
 
 
@@ -174,14 +181,18 @@ def test_the_card_keeps_its_structure_and_its_head(digits, text):
     assert body_and_head(text) == body_and_head("x")
 
 
+CONTROLS = [
+    "\x1b[2J\x1b]0;title\x07",
+    "\x9b31m\r\x08\u202e",
+    "\u2066a\u061c\ufeff\U000e0041\x7f",
+    "x\n::error::y",
+]
+
+
 @pytest.mark.parametrize(
     "text",
-    [
-        "\x1b[2J\x1b]0;title\x07",
-        "\x9b31m\r\x08\u202e",
-        "x\n::error::y",
-        "\u2066a\u061c\ufeff\U000e0041\x7f",
-    ],
+    ["".join(CONTROLS), *(pytest.param(text, marks=pytest.mark.slow) for text in CONTROLS)],
+    ids=["all", *map(repr, CONTROLS)],
 )
 def test_the_terminal_gets_no_control_characters(digits, tmp_path, text):
     """From an artifact and a run record that carry them; nothing but lines is printed."""

@@ -13,9 +13,12 @@ PLAIN = Csv()
 
 def columns(data, form="csv", how=PLAIN, **told):
     parts = data if isinstance(data, list) else [data]
-    raw = table_reader.read([(f"part{i}.{form}", one) for i, one in enumerate(parts)], form, how)
+    raw = table_reader.read(
+        [(f"part{i}.{form}", one) for i, one in enumerate(parts)], form, csv=how
+    )
     found = {
-        name: table_columns.column(raw, name, told.get(name)) for name in raw.table.column_names
+        name: table_columns.column(raw, name, kind=told.get(name))
+        for name in raw.table.column_names
     }
     return {
         name: (one.kind, [None if v != v else v for v in one.values.tolist()])

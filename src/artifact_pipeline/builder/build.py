@@ -27,13 +27,15 @@ class Built(NamedTuple):
     """The greatest difference from the estimator on the held-out rows."""
 
 
-def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None = None) -> Built:
+def build(
+    recipe: Recipe, trainer: Trainer, *, location: Location, warning: str | None = None
+) -> Built:
     """Train a model, prove an open form of it and seal both as the files of an artifact.
 
     Args:
         recipe: The recipe.
         trainer: A trainer process that has checked the recipe's config.
-        where: The model's name in errors.
+        location: The model's location in the config.
         warning: Why the recipe's numeric profile is `native`, if that is known.
 
     Raises:
@@ -50,7 +52,7 @@ def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None =
         trained.rows,
         expected=trained.outputs,
         edges=edges,
-        location=Location(where),
+        location=location,
         recipe=recipe,
     )
     measured = trainer.measure(proof.outputs)
@@ -75,12 +77,12 @@ def build(recipe: Recipe, trainer: Trainer, *, where: str, warning: str | None =
     )
     files = seal(
         recipe,
-        result.split,
-        measured.metrics,
-        interface,
-        proof.parity,
-        result.evaluation,
-        model,
-        trained.pickle,
+        split=result.split,
+        metrics=measured.metrics,
+        interface=interface,
+        parity=proof.parity,
+        evaluation=result.evaluation,
+        model=model,
+        pickle=trained.pickle,
     )
     return Built(files=files, trained=trained, warnings=warnings, parity_measured=proof.measured)

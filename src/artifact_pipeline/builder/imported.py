@@ -94,22 +94,34 @@ def build_imported(
     # The training rows are not known here, so no categories are listed.
     plain = [
         manifests.ColumnSpec(
-            name, kind, False, False, None, missing_text=served.texts.get(name, UNSET)
+            name=name,
+            kind=kind,
+            nullable=False,
+            unseen=False,
+            categories=None,
+            missing_text=served.texts.get(name, UNSET),
         )
         for name, kind in kinds.items()
     ]
     columns = parity.taken(plain, proof, edges=edges) if kinds else UNSET
     index = np.arange(len(truth))
     sealed = proof.outputs
-    test = evaluate(truth, sealed.predicted, target, sealed.probabilities, labels, positive)
+    test = evaluate(
+        truth,
+        sealed.predicted,
+        target=target,
+        probabilities=sealed.probabilities,
+        labels=labels,
+        positive=positive,
+    )
     metrics = manifests.Metrics(test=test)
     files = sealing.seal(
         recipe,
-        manifests.SplitSummary(
+        split=manifests.SplitSummary(
             manifests.RowCounts(0, len(truth)), canonical.digest(index.astype("<i8").tobytes())
         ),
-        metrics,
-        parity.interface(
+        metrics=metrics,
+        interface=parity.interface(
             form,
             proven,
             features=features,
@@ -120,10 +132,18 @@ def build_imported(
             columns=columns,
             limits=UNSET if kinds else parity.limits(proof, edges),
         ),
-        proof.parity,
-        observe(served, rows, truth, index, names, target, examples),
-        model,
-        data,
+        parity=proof.parity,
+        evaluation=observe(
+            served,
+            rows,
+            y=truth,
+            index=index,
+            label_names=names,
+            target=target,
+            examples=examples,
+        ),
+        model=model,
+        pickle=data,
     )
     return files, metrics
 

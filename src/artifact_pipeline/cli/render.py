@@ -116,7 +116,7 @@ def shown(result: Shown) -> str:
     lines = [
         click.style(f"{describe.title(recipe)} on {write_out(recipe.data.title)}", bold=True),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
-        f"{manifest.split.said()}",
+        f"{manifest.split.summary()}",
         "",
         *_metrics(manifest.metrics),
         "",

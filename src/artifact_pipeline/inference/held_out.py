@@ -1,4 +1,4 @@
-"""The held-out rows of an artifact, loaded and split again from what its recipe names."""
+"""The held-out rows of an artifact, loaded and split again as its recipe says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from artifact_pipeline.builder.config.schema import DataSection
 from artifact_pipeline.builder.data import bundled, loader, split, table_files
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.store import Store
 
@@ -32,124 +32,134 @@ if TYPE_CHECKING:
 def rows_of(
     manifest: Manifest,
     digest: Digest,
+    *,
     data: Reference | None = None,
     store: Reference | None = None,
 ) -> tuple[Batch, NDArray[Any]]:
-    """Return the held-out rows of an artifact, and their true labels or numbers.
+    """Return the held-out rows of an artifact, and their true labels or numbers, (n_rows,).
+
+    Args:
+        manifest: The manifest of the artifact.
+        digest: Its digest.
+        data: The path of its table; by default the one in the run record that made it.
+        store: The store with the run records.
 
     Raises:
-        DataError: if the data are not there, are not those that the recipe names by their
-            digest, or split into other rows.
+        DataError: If the data is missing, has another digest than in the recipe, or splits into
+            other rows.
     """
-    made = manifest.recipe
-    found = _data(source(made, digest, data, store))
-    rows = loader.load(found, split_of(made), made.data.schema.target, known=made.data)
-    parts = split.split(rows, split_of(made))
+    recipe = manifest.recipe
+    section = data_section(recipe, digest, data=data, store=store)
+    rows = loader.load(
+        _resolve(section),
+        split_of(recipe),
+        target=recipe.data.schema.target,
+        expected=recipe.data,
+    )
+    parts = split.split(rows, split_of(recipe))
     counts = RowCounts(len(parts.y_train), len(parts.y_test))
     if SplitSummary(counts, parts.indices_digest()) != manifest.split:
         raise DataError(
-            "splits into other rows than the manifest says; install the versions that the "
-            "recipe names",
-            where=f"data {made.data.title}",
+            "splits into other rows than the manifest says",
+            location=Location(f"data {recipe.data.title}"),
+            remedy="install the versions that the recipe names",
         )
     return batch(parts.X_test), parts.y_test
 
 
-def source(
-    recipe: Recipe, digest: Digest, data: Reference | None, store: Reference | None
+def data_section(
+    recipe: Recipe, digest: Digest, *, data: Reference | None, store: Reference | None
 ) -> dict[str, Any]:
-    """Return the `data` of a config that means the rows of a recipe, wherever they lie now.
+    """Return the `data` section of a config for the rows of a recipe.
+
+    Args:
+        recipe: The recipe.
+        digest: The digest of the artifact.
+        data: The path of its table; by default the one in the run record that made it.
+        store: The store with the run records.
 
     Raises:
-        DataError: for a table whose place is neither given nor known from a run record.
+        DataError: If the path of a table is neither given nor recorded.
     """
     known = recipe.data
     if recipe.brought is not None:
         raise DataError(
-            "was fitted elsewhere, and the rows that measured it were not kept; name rows to "
-            "predict",
-            where=digest,
+            "was fitted elsewhere, and the rows that measured it were not kept",
+            location=Location(digest),
+            remedy="name rows to predict",
         )
+    section: dict[str, Any] = {} if known.examples is None else {"examples": known.examples}
     if known.dataset is not None:
-        found: dict[str, Any] = {"dataset": known.dataset}
-        return found if known.examples is None else {**found, "examples": known.examples}
-    place = data or _recorded(digest, store, where=f"data {known.title}")
-    schema = known.schema
-    found = {
-        "path": str(place),
-        "target": schema.named("target")[0],
-        "drop": schema.named("unused"),
-        "columns": {one.name: one.kind for one in schema.columns or () if one.kind is not None},
-        "examples": known.examples,
+        return {"dataset": known.dataset, **section}
+    columns = known.schema.columns or []
+    section |= {
+        "path": str(data or _recorded_path(digest, store, title=known.title)),
+        "target": known.schema.named("target")[0],
+        "drop": known.schema.named("unused"),
+        "columns": {column.name: column.kind for column in columns if column.kind is not None},
     }
-    formats = {
-        one.name: msgspec.to_builtins(one.format)
-        for one in schema.columns or ()
-        if one.format is not None
-    }
+    formats = {column.name: column.format for column in columns if column.format is not None}
     if formats:
-        found["formats"] = formats
+        section["formats"] = msgspec.to_builtins(formats)
     if known.dropped is not None:
-        found["missing_target"] = "drop"
-    if ids := schema.named("id"):
-        found["id"] = ids[0]
+        section["missing_target"] = "drop"
+    if ids := known.schema.named("id"):
+        section["id"] = ids[0]
     if known.positive is not None:
-        found["positive"] = known.positive
+        section["positive"] = known.positive
     if known.table is not None and known.table.csv is not None:
-        found["csv"] = msgspec.to_builtins(known.table.csv)
-    return found
+        section["csv"] = msgspec.to_builtins(known.table.csv)
+    return section
 
 
-def _recorded(digest: Digest, store: Reference | None, *, where: str) -> str:
-    """Return where the run that made an artifact found its table, if the table is still there."""
-    place = place_of(digest, store)
-    if place is None:
+def _recorded_path(digest: Digest, store: Reference | None, *, title: str) -> str:
+    """Return the path where the run that made an artifact read its table, if it is still there."""
+    location = Location(f"data {title}")
+    runs = Store(store).journal.runs()
+    path = next((run.data for run in runs if run.artifact == digest and run.data), None)
+    if path is None:
         raise DataError(
-            "no run record holds the path of the table; name it with --data", where=where
+            "no run record holds the path of the table",
+            location=location,
+            remedy="name it with --data",
         )
     try:
-        table_files.locate(place, "")
+        table_files.locate(path, "")
     except DataError as error:
-        why = "which cannot be read here"
-        if "\\x" in place:  # as `record.printable` writes it
-            why += " (a run record does not hold bytes of a path that are not UTF-8)"
+        reason = "which cannot be read here"
+        if "\\x" in path:  # as `record.printable` writes it
+            reason += " (a run record does not hold bytes of a path that are not UTF-8)"
         raise DataError(
-            f"the run that made the artifact read {place}, {why}; name the table with --data",
-            where=where,
+            f"the run that made the artifact read {path}, {reason}",
+            location=location,
+            remedy="name the table with --data",
         ) from error
-    return place
-
-
-def place_of(digest: Digest, store: Reference | None) -> str | None:
-    """Return where the newest run that has the artifact found its table."""
-    for run in Store(store).journal.runs():
-        if run.artifact == digest and run.data:
-            return run.data
-    return None
+    return path
 
 
 def split_of(recipe: Recipe) -> SplitConfig:
-    """Return the split of a config that parts rows as the recipe does."""
+    """Return the split of a recipe as a config has it."""
     return msgspec.convert(msgspec.to_builtins(recipe.split), SplitConfig)
 
 
-def _data(found: dict[str, Any]) -> DataConfig:
-    try:
-        return resolve_data(msgspec.convert(found, DataSection))
-    except msgspec.ValidationError as error:
-        raise DataError(f"this release does not know it: {error}", where="data") from error
-
-
-def check(recipe: Recipe, found: dict[str, Any]) -> None:
-    """Do nothing if `source` means the rows of the recipe, as they lie there now.
+def check(recipe: Recipe, section: dict[str, Any]) -> None:
+    """Check that the files of a `data` section still hold the rows of a recipe.
 
     Raises:
-        DataError: otherwise.
+        DataError: If they do not.
     """
-    data = _data(found)
+    data = _resolve(section)
     if isinstance(data, BundledData):
         digest = bundled.describe(data).digest
     else:
         paths = table_files.locate(data.path, "")
         digest = table_files.digest([canonical.digest(table_files.read(path)) for path in paths])
-    loader.check(digest, recipe.data)
+    loader.check_digest(digest, recipe.data)
+
+
+def _resolve(section: dict[str, Any]) -> DataConfig:
+    try:
+        return resolve_data(msgspec.convert(section, DataSection))
+    except msgspec.ValidationError as error:
+        problem = f"this release does not know it: {error}"
+        raise DataError(problem, location=Location("data")) from error

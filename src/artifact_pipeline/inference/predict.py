@@ -11,6 +11,7 @@ from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Manifest
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.disk import write_atomically
+from artifact_pipeline.errors import Location
 from artifact_pipeline.inference import rows as row_files
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.store.access import Reference, open_trusted
@@ -18,8 +19,9 @@ from artifact_pipeline.store.access import Reference, open_trusted
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from artifact_pipeline.builder.data.table_files import Format
     from artifact_pipeline.builder.formats.base import Batch
-    from artifact_pipeline.inference.tables import Given
+    from artifact_pipeline.inference.tables import TableRows
     from artifact_pipeline.verification.signatures import Signer
 
 
@@ -107,16 +109,19 @@ def infer(
     """
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None
-    table: Given | None = None
+    table: TableRows | None = None
     batch: Batch
     columns = predictor.interface.columns
     if rows is None:
         from artifact_pipeline.inference import held_out
 
-        batch, truth = held_out.rows_of(predictor.manifest, predictor.digest, data, store)
+        batch, truth = held_out.rows_of(
+            predictor.manifest, predictor.digest, data=data, store=store
+        )
     elif isinstance(columns, UnsetType):
         features, limits = predictor.interface.features, predictor.interface.limits
-        batch = row_files.check(row_files.parse(rows, features, name), features, name, limits)
+        matrix = row_files.parse(rows, features, name=name)
+        batch = row_files.check(matrix, features, location=Location(name), limits=limits)
     else:
         table = _read_table(rows, name, manifest=predictor.manifest, columns=columns)
         batch = table.columns
@@ -167,19 +172,27 @@ def write_predictions(prediction: Prediction, path: Reference) -> None:
     write_atomically(Path(path), output.write(columns, str(path)))
 
 
-def _read_table(rows: bytes, name: str, *, manifest: Manifest, columns: list[ColumnSpec]) -> Given:
+def _read_table(
+    rows: bytes, name: str, *, manifest: Manifest, columns: list[ColumnSpec]
+) -> TableRows:
     """Return the rows of a table, read with the options of the training table."""
     from artifact_pipeline.builder.data.table_files import FORMATS
     from artifact_pipeline.inference import tables
 
     data = manifest.recipe.data
     options = data.table.csv if data.table and data.table.csv else Csv()
-    form = FORMATS.get(PurePath(name).suffix.lower()) or _guess_format(rows)
     ids = data.schema.named("id")
-    return tables.read(rows, name, form, options, columns, ids[0] if ids else None)
+    return tables.read(
+        rows,
+        name,
+        file_format=FORMATS.get(PurePath(name).suffix.lower()) or _guess_format(rows),
+        csv=options,
+        limits=columns,
+        id_column=ids[0] if ids else None,
+    )
 
 
-def _guess_format(data: bytes) -> str:
+def _guess_format(data: bytes) -> Format:
     if data.startswith(b"PAR1"):
         return "parquet"
     return "jsonl" if data.lstrip()[:1] == b"{" else "csv"

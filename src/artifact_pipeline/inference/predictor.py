@@ -82,8 +82,8 @@ class Predictor:
 
         kinds = [(column.name, column.kind) for column in columns]
         formats = {column.name: column.format for column in columns if column.format is not None}
-        values = frames.columns_of(X, kinds, formats)
-        tables.check(values, columns, lambda row: f"X, row {row + 1}")
+        values = frames.columns_of(X, kinds, formats=formats)
+        tables.check(values, columns, locate=lambda row: Location("X", row=row + 1))
         return self.run(values)
 
     def run(self, rows: Batch, seconds: float | None = None) -> Outputs:
@@ -169,7 +169,7 @@ def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         problem = f"is not a matrix of numbers: {error}"
         raise DataError(problem, location=Location("X")) from error
-    return rows.check(matrix, features, "X", interface.limits)
+    return rows.check(matrix, features, location=Location("X"), limits=interface.limits)
 
 
 def _with_texts_prepared(rows: Batch, index: int, *, column: ColumnSpec) -> Batch:

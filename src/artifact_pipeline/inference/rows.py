@@ -1,9 +1,9 @@
-"""Rows that somebody wants predicted: CSV, JSON or .npy bytes in, a float64 matrix out.
+"""Rows of a matrix to predict: CSV, JSON or .npy bytes as a float64 matrix.
 
->>> parse(b"1,2\\n3,4\\n", ["a", "b"], "rows.csv")
+>>> parse(b"1,2\\n3,4\\n", ["a", "b"], name="rows.csv")
 array([[1., 2.],
        [3., 4.]])
->>> parse(b'[{"b": 2, "a": 1}]', ["a", "b"], "rows.json")
+>>> parse(b'[{"b": 2, "a": 1}]', ["a", "b"], name="rows.json")
 array([[1., 2.]])
 """
 
@@ -20,7 +20,7 @@ from msgspec import UNSET, UnsetType
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.number_limits import NumberLimits, outside
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,29 +29,35 @@ if TYPE_CHECKING:
 FORMATS = (".csv", ".json", ".npy")
 
 
-def parse(data: bytes, features: list[str], where: str) -> NDArray[np.float64]:
-    """Return the rows in `data` as (n_rows, n_features) float64.
+def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]:
+    """Return rows as a matrix of (n_rows, n_features).
 
-    The name in `where` decides the format (.csv, .json, .npy); without a known one the bytes do.
-    A CSV may open with a line of the feature names; records of a JSON name them, in any order.
+    Args:
+        data: The bytes of a file. A CSV may begin with the names of the features; JSON is a list
+            of lists, or of records with the features in any order.
+        features: The names of the features.
+        name: The name of the file. Its extension is the format (.csv, .json, .npy); without one
+            of these, the format is guessed from the bytes.
 
     Raises:
-        DataError: for a row of the wrong length, a cell that is missing, not a number or not
-            finite, no rows, or bytes that are not of the format; named by line or row.
+        DataError: For a row of the wrong length, a value that is missing, not a number or not
+            finite, no rows, and bytes of another format; with the line or row.
     """
     import numpy as np
 
-    form = PurePath(where).suffix.lower()
-    if form not in FORMATS:
-        form = _guess(data)
+    file = Location(name)
+    extension = PurePath(name).suffix.lower()
+    if extension not in FORMATS:
+        extension = _guess(data)
     if not data.strip():
-        raise DataError("is empty, expected rows to predict", where=where)
-    if form == ".npy":
-        return _npy(data, features, where)
-    found = _json(data, features, where) if form == ".json" else _csv(data, features, where)
-    if not found:
-        raise DataError("holds no rows to predict", where=where)
-    return np.array(found, dtype=np.float64)
+        raise DataError("is empty, expected rows to predict", location=file)
+    if extension == ".npy":
+        return _parse_npy(data, features, file=file)
+    parse_text = _parse_json if extension == ".json" else _parse_csv
+    rows = parse_text(data, features, file=file)
+    if not rows:
+        raise DataError("holds no rows to predict", location=file)
+    return np.array(rows, dtype=np.float64)
 
 
 def _guess(data: bytes) -> str:
@@ -60,154 +66,168 @@ def _guess(data: bytes) -> str:
     return ".json" if data.lstrip()[:1] in (b"[", b"{") else ".csv"
 
 
-def _csv(data: bytes, features: list[str], where: str) -> list[list[float]]:
+def _parse_csv(data: bytes, features: list[str], *, file: Location) -> list[list[float]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise DataError("is not UTF-8", where=f"{where}, line {line}") from error
+        raise DataError("is not UTF-8", location=file.at(line=line)) from error
     import csv
 
     rows: list[list[float]] = []
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begun = 1
+    first_line = 1
     try:
         for cells in reader:
-            place = f"{where}, line {begun}"
-            begun = reader.line_num + 1
+            location = file.at(line=first_line)
+            first_line = reader.line_num + 1
             if not cells:
                 continue
             if not rows and [cell.strip() for cell in cells] == features:
                 continue
             if not rows and reader.line_num == 1 and not any(_is_number(cell) for cell in cells):
                 raise DataError(
-                    f"the header names other columns; expected {', '.join(features[:8])}"
+                    "the header names other columns",
+                    location=location,
+                    remedy=f"expected {', '.join(features[:8])}"
                     + (", …" if len(features) > 8 else ""),
-                    where=place,
                 )
-            _check_length(len(cells), features, place)
+            _check_length(len(cells), features, location=location)
             named = zip(cells, features, strict=True)
-            rows.append([_number(cell, name, place) for cell, name in named])
+            rows.append([_parse_cell(cell, name, location=location) for cell, name in named])
     except csv.Error as error:
-        place = f"{where}, line {begun}"
-        said = str(error)
-        if '"' in text and said.startswith(("unexpected end", "field larger")):
-            said = "a quote is opened here and never closed"
-        raise DataError(f"is not CSV: {said}", where=place) from error
+        problem = str(error)
+        if '"' in text and problem.startswith(("unexpected end", "field larger")):
+            problem = "a quote is opened here and never closed"
+        raise DataError(f"is not CSV: {problem}", location=file.at(line=first_line)) from error
     return rows
 
 
-def _json(data: bytes, features: list[str], where: str) -> list[list[float]]:
+def _parse_json(data: bytes, features: list[str], *, file: Location) -> list[list[float]]:
     try:
         value = canonical.decode(data)
     except canonical.NotCanonical as error:
-        raise DataError(f"is not JSON: {error}", where=where) from error
-    return of_json(value, features, where)
+        raise DataError(f"is not JSON: {error}", location=file) from error
+    return rows_of_json(value, features, location=file)
 
 
-def of_json(value: Any, features: list[str], where: str) -> list[list[float]]:
-    """Return the rows in decoded JSON, which are lists, or records in any order.
+def rows_of_json(value: Any, features: list[str], *, location: Location) -> list[list[float]]:
+    """Return the rows in decoded JSON.
+
+    Args:
+        value: A list of lists, or of records with the features in any order.
+        features: The names of the features.
+        location: The location of the rows in errors.
 
     Raises:
-        DataError: for a row of the wrong length, a column that is missing or unknown, and a value
-            that is no number; named by row.
+        DataError: For a row of the wrong length, a column that is missing or unknown, and a value
+            that is not a number; with the row.
     """
     if not isinstance(value, list) or not all(isinstance(row, (list, dict)) for row in value):
-        raise DataError("expected a list of rows: [[1, 2, …], …] or [{…}, …]", where=where)
+        problem = "expected a list of rows: [[1, 2, …], …] or [{…}, …]"
+        raise DataError(problem, location=location)
     rows = []
     for number, row in enumerate(value, 1):
-        place = f"{where}, row {number}"
+        at_row = location.at(row=number)
         if isinstance(row, dict):
             missing = [name for name in features if name not in row]
             if missing:
-                raise DataError(f"the column {missing[0]!r} is missing", where=place)
+                raise DataError(f"the column {missing[0]!r} is missing", location=at_row)
             extra = [name for name in row if name not in features]
             if extra:
-                raise DataError(f"the column {show(extra[0])} is unknown", where=place)
+                raise DataError(f"the column {show(extra[0])} is unknown", location=at_row)
             row = [row[name] for name in features]
         assert isinstance(row, list)
-        _check_length(len(row), features, place)
-        rows.append([_json_number(v, name, place) for v, name in zip(row, features, strict=True)])
+        _check_length(len(row), features, location=at_row)
+        named = zip(row, features, strict=True)
+        rows.append([_json_number(value, name, location=at_row) for value, name in named])
     return rows
 
 
-def _npy(data: bytes, features: list[str], where: str) -> NDArray[np.float64]:
+def _parse_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[np.float64]:
     import numpy as np
 
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0}.get(
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0}.get(
             version, np.lib.format.read_array_header_2_0
         )
-        shape, fortran, dtype = read(stream)
-    except Exception as error:  # of a tokenizer, a parser, a dtype: they share no other parent
-        raise DataError(f"is not an .npy file: {show(str(error))}", where=where) from error
+        shape, fortran, dtype = read_header(stream)
+    except Exception as error:  # a tokenizer's, a parser's or a dtype's, without another parent
+        raise DataError(f"is not an .npy file: {show(str(error))}", location=file) from error
     if dtype.kind not in "iufb":
-        raise DataError(f"holds {dtype}, expected numbers", where=where)
+        raise DataError(f"holds {dtype}, expected numbers", location=file)
     if len(shape) != 2:
-        raise DataError(f"has the shape {shape}, expected (rows, {len(features)})", where=where)
-    _check_length(shape[1], features, f"{where}, row 1")
+        raise DataError(f"has the shape {shape}, expected (rows, {len(features)})", location=file)
+    _check_length(shape[1], features, location=file.at(row=1))
     # Compared before anything is allocated: a header may claim any size.
     if math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
-        raise DataError("is cut or padded: its size is not what its header says", where=where)
+        problem = "is cut or padded: its size is not what its header says"
+        raise DataError(problem, location=file)
     array = np.frombuffer(data, dtype=dtype, offset=stream.tell())
     matrix = array.reshape(shape, order="F" if fortran else "C").astype(np.float64)
-    return check(matrix, features, where)
+    return check(matrix, features, location=file)
 
 
 def check(
     matrix: NDArray[np.float64],
     features: list[str],
-    where: str,
+    *,
+    location: Location,
     limits: Sequence[NumberLimits] | UnsetType = UNSET,
 ) -> NDArray[np.float64]:
-    """Return `matrix` if it is (n_rows, n_features) with a row or more, all of it finite.
+    """Return a matrix if a model takes all of its rows.
 
-    `limits` are those of the features, where the model does not take every finite number.
+    Args:
+        matrix: (n_rows, n_features) numbers.
+        features: The names of the features.
+        location: The location of the rows in errors.
+        limits: The limits of each feature, if the model does not take every finite number.
 
     Raises:
-        DataError: otherwise; a value that is not finite, or not taken, is named by its row.
+        DataError: For another shape, no rows, and a value that is not finite or outside the
+            limits; with the row.
     """
     import numpy as np
 
     if matrix.ndim != 2:
-        raise DataError(
-            f"has the shape {matrix.shape}, expected (rows, {len(features)})", where=where
-        )
+        problem = f"has the shape {matrix.shape}, expected (rows, {len(features)})"
+        raise DataError(problem, location=location)
     if not len(matrix):
-        raise DataError("holds no rows to predict", where=where)
-    _check_length(matrix.shape[1], features, f"{where}, row 1")
+        raise DataError("holds no rows to predict", location=location)
+    _check_length(matrix.shape[1], features, location=location.at(row=1))
     finite = np.isfinite(matrix)
     if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+        row, column = np.argwhere(~finite)[0].tolist()
         raise DataError(
             f"{features[column]} is {matrix[row, column]}, expected a finite number",
-            where=f"{where}, row {row + 1}",
+            location=location.at(row=row + 1),
         )
     if not limits or _within_all(matrix, limits):
         return matrix
-    for column, name, limit in zip(matrix.T, features, limits, strict=True):
-        if wrong := outside(column, limit):
-            row, why = wrong
-            raise DataError(f"{name} {why}", where=f"{where}, row {row + 1}")
+    for values, name, limit in zip(matrix.T, features, limits, strict=True):
+        if wrong := outside(values, limit):
+            row, reason = wrong
+            raise DataError(f"{name} {reason}", location=location.at(row=row + 1))
     return matrix
 
 
 def _within_all(matrix: NDArray[np.float64], limits: Sequence[NumberLimits]) -> bool:
-    """Return whether all values lie in the narrowest of all ranges: most do, and it is fast."""
+    """Return whether all values are within the narrowest range, a fast check that most pass."""
     low, high = -math.inf, math.inf
-    for one in limits:
-        if not isinstance(one.numbers, UnsetType):
+    for limit in limits:
+        if not isinstance(limit.numbers, UnsetType):
             return False
-        if not isinstance(one.range, UnsetType):
-            low, high = max(low, one.range[0]), min(high, one.range[1])
+        if not isinstance(limit.range, UnsetType):
+            low, high = max(low, limit.range[0]), min(high, limit.range[1])
     return bool(matrix.min() >= low and matrix.max() <= high)
 
 
-def _check_length(found: int, features: list[str], place: str) -> None:
-    if found != len(features):
-        raise DataError(f"found {found} values, expected {len(features)}", where=place)
+def _check_length(length: int, features: list[str], *, location: Location) -> None:
+    if length != len(features):
+        problem = f"found {length} values, expected {len(features)}"
+        raise DataError(problem, location=location)
 
 
 def _is_number(cell: str) -> bool:
@@ -218,18 +238,19 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell  # Python reads 1_000; no other reader of the file would
 
 
-def _number(cell: str, name: str, place: str) -> float:
+def _parse_cell(cell: str, name: str, *, location: Location) -> float:
     if not cell.strip():
-        raise DataError(f"{name} is missing, expected a number", where=place)
+        raise DataError(f"{name} is missing, expected a number", location=location)
     if not _is_number(cell) or not math.isfinite(float(cell)):
-        raise DataError(f"{name} is {show(cell)}, expected a finite number", where=place)
+        problem = f"{name} is {show(cell)}, expected a finite number"
+        raise DataError(problem, location=location)
     return float(cell)
 
 
-def _json_number(value: Any, name: str, place: str) -> float:
+def _json_number(value: Any, name: str, *, location: Location) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DataError(f"{name} is {show(value)}, expected a number", where=place)
+        raise DataError(f"{name} is {show(value)}, expected a number", location=location)
     try:
         return float(value)
     except OverflowError as error:
-        raise DataError(f"{name} is too large for a float64", where=place) from error
+        raise DataError(f"{name} is too large for a float64", location=location) from error

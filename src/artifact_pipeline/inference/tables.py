@@ -1,8 +1,8 @@
-"""Rows of a table to predict, checked against what a model takes before anything is predicted."""
+"""Rows of a table to predict, checked against the columns that a model takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec import UnsetType
@@ -12,8 +12,10 @@ from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.builder.data.number_limits import outside
+from artifact_pipeline.builder.data.table_files import Format
+from artifact_pipeline.builder.data.table_json import MixedTypes
 from artifact_pipeline.builder.data.table_reader import Raw
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 MISSING = "is missing, and the model takes no row without it"
 
 
-class Takes(Protocol):
-    """What a model takes in one column; see `manifest.Column`."""
+class ColumnLimits(Protocol):
+    """The values that a model takes in a column; see `manifest.ColumnSpec`."""
 
     @property
     def name(self) -> str: ...
@@ -42,130 +44,169 @@ class Takes(Protocol):
     def range(self) -> tuple[float, float] | UnsetType: ...
 
 
-class Given(NamedTuple):
-    """Rows that somebody wants predicted."""
+class TableRows(NamedTuple):
+    """Rows of a table to predict."""
 
     columns: list[NDArray[Any]]
-    """A model's features in its order: each (n_rows,) float64, or str as objects."""
+    """The model's features in its order: each (n_rows,) float64, or objects for text."""
     id: str | None
-    """The id column, where there is one."""
+    """The name of the id column, if there is one."""
     ids: list[str] | None
-    """What it says."""
+    """The ids."""
     extra: list[str]
-    """Columns that the model does not take."""
+    """The names of columns that the model does not use."""
     unseen: dict[str, int]
-    """How many rows of a column hold a text that the model did not learn from."""
+    """The number of rows with a text that was not in training, by column."""
 
 
 def read(
-    data: bytes, name: str, form: str, how: Csv, takes: Sequence[Takes], id_column: str | None
-) -> Given:
-    """Return the rows in the bytes of a table, its columns by their names, in any order.
+    data: bytes,
+    name: str,
+    *,
+    file_format: Format,
+    csv: Csv,
+    limits: Sequence[ColumnLimits],
+    id_column: str | None,
+) -> TableRows:
+    """Return the rows of a table, whose columns may have any order.
+
+    Args:
+        data: The bytes of a file.
+        name: Its name.
+        file_format: Its format.
+        csv: The dialect of a CSV.
+        limits: The columns that the model takes.
+        id_column: The name of the id column of the training rows.
 
     Raises:
-        DataError: as `reading.read`, and for a column that is missing, a value of another kind,
-            and one that the model does not take; named by file, row and column.
+        DataError: As `table_reader.read`, and for a column that is missing or has a value that
+            the model does not take; with the file, row and column.
     """
-    place, here, column = _reader(data, name, form, how)
-    names = [one.name for one in takes]
-    if missing := [one for one in names if one not in here]:
-        raise DataError(f"the column {show(missing[0])} is missing", where=name)
-    columns = [column(one.name, one.kind, one.format) for one in takes]
+    table = _Table.read(data, name, file_format=file_format, csv=csv)
+    names = [limit.name for limit in limits]
+    if missing := [column for column in names if column not in table.names]:
+        raise DataError(f"the column {show(missing[0])} is missing", location=Location(name))
+    columns = [table.column(limit.name, kind=limit.kind, form=limit.format) for limit in limits]
     ids = None
-    if id_column is not None and id_column in here:
-        ids = column(id_column, "text", None).tolist()
-    unseen = check(columns, takes, place)
-    extra = [one for one in here if one not in names and one != id_column]
-    return Given(columns, None if ids is None else id_column, ids, extra, unseen)
-
-
-def _reader(
-    data: bytes, name: str, form: str, how: Csv
-) -> tuple[
-    Callable[[int], str],
-    Collection[str],
-    Callable[[str, Kind, ColumnFormat | None], NDArray[Any]],
-]:
-    """Return the place of a row, the names of columns, and what reads one of them as a kind."""
-    try:
-        raw = table_reader.read([(name, data)], form, how)
-    except table_reader.Mixed:
-        # What a row means does not depend on the rows beside it: each is read by its own type.
-        mixed = table_reader.by_type(data, name)
-        return (
-            lambda row: f"{name}, row {row + 1}",
-            mixed,
-            lambda one, kind, form: _joined(mixed[one], one, kind, form),
-        )
-    return (
-        raw.place,
-        raw.table.column_names,
-        lambda one, kind, form: table_columns.column(raw, one, kind, form).values,
+    if id_column is not None and id_column in table.names:
+        ids = table.column(id_column, kind="text", form=None).tolist()
+    return TableRows(
+        columns=columns,
+        id=None if ids is None else id_column,
+        ids=ids,
+        extra=[column for column in table.names if column not in names and column != id_column],
+        unseen=check(columns, limits, locate=table.locate),
     )
 
 
-def _joined(parts: list[Raw], name: str, kind: Kind, form: ColumnFormat | None) -> NDArray[Any]:
-    """Return the values of a column that is read in parts, each at its row."""
-    import numpy as np
+class _Table(NamedTuple):
+    """A table, whose columns are each in one part, or in parts by the type of their values."""
 
-    found = [table_columns.column(one, name, kind, form).values for one in parts]
-    values = np.concatenate(found)
-    values[np.concatenate([one.kept for one in parts if one.kept])] = values.copy()
-    return values
+    parts: dict[str, list[Raw]]
+    locate: Callable[[int], Location]
+
+    @classmethod
+    def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> _Table:
+        try:
+            raw = table_reader.read([(name, data)], file_format, csv=csv)
+        except MixedTypes:
+            # The meaning of a row must not depend on the other rows, so each is read by its type.
+            parts = table_reader.read_by_type(data, name)
+            return cls(parts, lambda row: Location(name, row=row + 1))
+        return cls({column: [raw] for column in raw.table.column_names}, raw.locate)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.parts)
+
+    def column(self, name: str, *, kind: Kind, form: ColumnFormat | None) -> NDArray[Any]:
+        """Return the values of a column, each at its row."""
+        import numpy as np
+
+        parts = self.parts[name]
+        values = [
+            table_columns.column(part, name, kind=kind, column_format=form).values for part in parts
+        ]
+        if parts[0].row_numbers is None:
+            return values[0]
+        merged = np.concatenate(values)
+        rows = np.concatenate([part.row_numbers for part in parts if part.row_numbers])
+        merged[rows] = merged.copy()
+        return merged
 
 
 def check(
-    columns: Sequence[NDArray[Any]], takes: Sequence[Takes], place: Callable[[int], str]
+    columns: Sequence[NDArray[Any]],
+    limits: Sequence[ColumnLimits],
+    *,
+    locate: Callable[[int], Location],
 ) -> dict[str, int]:
-    """Return how many rows of each column hold an unseen text, if the model takes them all.
+    """Check that a model takes all rows, and count those with a text that was not in training.
+
+    Args:
+        columns: The model's features in its order: each (n_rows,) float64, or objects for text.
+        limits: The columns that the model takes.
+        locate: The location of a row, counted from 0.
+
+    Returns:
+        The number of rows with an unseen text, by column.
 
     Raises:
-        DataError: for a value that it does not take, at the place of its row.
+        DataError: For a value that the model does not take.
     """
+    unseen = {}
+    for values, limit in zip(columns, limits, strict=True):
+        if limit.kind != "text":
+            _check_numbers(values, limit, locate=locate)
+        elif count := _check_texts(values, limit, locate=locate):
+            unseen[limit.name] = count
+    return unseen
+
+
+def _check_texts(
+    values: NDArray[Any], limit: ColumnLimits, *, locate: Callable[[int], Location]
+) -> int:
+    """Check a column of text, and count the values that were not in training."""
     import numpy as np
 
-    found = {}
-    for values, one in zip(columns, takes, strict=True):
-        if one.kind != "text":
-            _check_numbers(values, one, place)
-            continue
-        if not one.nullable and (one.categories is None or "" not in one.categories):
-            empty = np.flatnonzero(values == "")
-            if len(empty):
-                raise _wrong(MISSING, one, place(int(empty[0])))
-        if one.categories is None:
-            continue
-        learned = set(one.categories)
-        new = np.array([value not in learned and value != "" for value in values], dtype=bool)
-        if new.any():
-            if not one.unseen:
-                row = int(np.flatnonzero(new)[0])
-                known = ", ".join(show(value) for value in one.categories[:5])
-                raise _wrong(
-                    f"is {show(values[row])}, and the model knows {known}", one, place(row)
-                )
-            found[one.name] = int(new.sum())
-    return found
+    if not limit.nullable and (limit.categories is None or "" not in limit.categories):
+        empty = np.flatnonzero(values == "")
+        if len(empty):
+            raise _error(MISSING, limit, location=locate(int(empty[0])))
+    if limit.categories is None:
+        return 0
+    known = set(limit.categories)
+    unseen = np.array([value not in known and value != "" for value in values], dtype=bool)
+    if unseen.any() and not limit.unseen:
+        row = int(np.flatnonzero(unseen)[0])
+        examples = ", ".join(show(value) for value in limit.categories[:5])
+        problem = f"is {show(values[row])}, and the model knows {examples}"
+        raise _error(problem, limit, location=locate(row))
+    return int(unseen.sum())
 
 
-def _check_numbers(values: NDArray[Any], one: Takes, place: Callable[[int], str]) -> None:
+def _check_numbers(
+    values: NDArray[Any], limit: ColumnLimits, *, locate: Callable[[int], Location]
+) -> None:
     import numpy as np
 
     if np.isinf(values).any():
         row = int(np.flatnonzero(np.isinf(values))[0])
-        raise _wrong(f"is {values[row]}, expected a finite number", one, place(row))
+        problem = f"is {values[row]}, expected a finite number"
+        raise _error(problem, limit, location=locate(row))
     missing = np.isnan(values)
-    if not one.nullable and missing.any():
-        raise _wrong(MISSING, one, place(int(np.flatnonzero(missing)[0])))
-    if one.kind == "boolean":
+    if not limit.nullable and missing.any():
+        raise _error(MISSING, limit, location=locate(int(np.flatnonzero(missing)[0])))
+    if limit.kind == "boolean":
         wrong = ~missing & (values != 0) & (values != 1)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
-            raise _wrong(f"is {values[row]}, expected true or false", one, place(row))
-    if wrong_number := outside(values, one):
-        row, why = wrong_number
-        raise _wrong(why, one, place(row))
+            problem = f"is {values[row]}, expected true or false"
+            raise _error(problem, limit, location=locate(row))
+    if wrong_number := outside(values, limit):
+        row, problem = wrong_number
+        raise _error(problem, limit, location=locate(row))
 
 
-def _wrong(what: str, one: Takes, place: str) -> DataError:
-    return DataError(what, where=f"{place}, column {show(one.name)}")
+def _error(problem: str, limit: ColumnLimits, *, location: Location) -> DataError:
+    return DataError(problem, location=location.at(column=limit.name))

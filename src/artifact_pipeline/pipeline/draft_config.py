@@ -102,10 +102,10 @@ def draft(data: str | os.PathLike[str], target: str, base: str | os.PathLike[str
     if target not in raw.table.column_names:
         raise DataError(
             f"has no column {show(target)}",
-            location=Location(raw.where()),
+            location=raw.location(),
             remedy=nearest(target, raw.table.column_names),
         )
-    table_files.check_keys(paths, os.fspath(data), "", raw.table.column_names)
+    table_files.check_keys(paths, os.fspath(data), base="", columns=raw.table.column_names)
     section: dict[str, Any] = {"path": Path(os.path.relpath(data, base or ".")).as_posix()}
     section["target"] = target
     rows = len(raw.table)
@@ -161,11 +161,11 @@ def write_config(draft: Draft, path: str | os.PathLike[str]) -> None:
 def _read(paths: list[Path]) -> _Table:
     """Read a table; of CSV files, with the options that suit them."""
     contents = [(path.name, table_files.read(path)) for path in paths]
-    form = table_files.form(paths[0])
-    if form != "csv":
-        return _Table(table_reader.read(contents, form, Csv()), Csv(), [])
+    file_format = table_files.format_of(paths[0])
+    if file_format != "csv":
+        return _Table(table_reader.read(contents, file_format), Csv(), [])
     csv, choices = _csv(contents)
-    raw = table_reader.read(contents, form, csv)
+    raw = table_reader.read(contents, "csv", csv=csv)
     words: list[str] = []
     for word in NULLS:
         if any(_helps(raw, [*words, word], name) for name in raw.table.column_names):
@@ -174,7 +174,7 @@ def _read(paths: list[Path]) -> _Table:
         return _Table(raw, csv, choices)
     choices.append(f"{', '.join(map(show, words))} is a missing value in columns of numbers")
     csv = replace(csv, null_values=words)
-    return _Table(table_reader.read(contents, form, csv), csv, choices)
+    return _Table(table_reader.read(contents, "csv", csv=csv), csv, choices)
 
 
 def _csv(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
@@ -194,7 +194,7 @@ def _csv(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
     choices.append(
         f"cells are separated by {show(delimiter)}, the most frequent delimiter in the header"
     )
-    raw = table_reader.read(contents, "csv", Csv(delimiter=delimiter, encoding=encoding))
+    raw = table_reader.read(contents, "csv", csv=Csv(delimiter=delimiter, encoding=encoding))
     import pyarrow.compute as pc
 
     commas = [
@@ -234,7 +234,7 @@ def _with_target(raw: Raw, target: str) -> Raw:
     try:
         column = table_columns.column(raw, target)
     except DataError:
-        column = table_columns.column(raw, target, "text")
+        column = table_columns.column(raw, target, kind="text")
     kept = np.flatnonzero(~column.missing & (column.values == column.values)).tolist()
     return raw.take(kept) if 0 < len(kept) < len(column.values) else raw
 
@@ -261,13 +261,13 @@ def _columns(raw: Raw, target: str) -> _Columns:
         except DataError as error:
             problem = error.problem
             try:
-                column = table_columns.column(raw, name, "text")
+                column = table_columns.column(raw, name, kind="text")
             except DataError:
                 if name == target:
                     raise error from None
                 continue
         if problem and (form := table_columns.format_of(raw, name)):
-            column = table_columns.column(raw, name, None, form)
+            column = table_columns.column(raw, name, column_format=form)
             columns.formats[name] = form
             written = json.dumps(msgspec.to_builtins(form), ensure_ascii=False)
             columns.choices.append(f"{show(name)} is a {column.kind} written as {written}")
@@ -335,7 +335,7 @@ def _roles(
         raise DataError(
             "no feature columns left: every column is the target, the id, the split column or "
             "dropped",
-            location=Location(raw.where()),
+            location=raw.location(),
         )
     if split["method"] == "random" and class_counts is not None:
         split["stratify"] = min(class_counts) > 1

@@ -52,10 +52,16 @@ def evaluate(
     gates = loader.load(source).gates if source is not None else {}
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     manifest, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(manifest, predictor.digest, data, store)
+    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
     outputs = predictor.run(batch)
-    target, positive = manifest.recipe.data.schema.target, manifest.recipe.data.positive
-    test = measure(truth, outputs.predicted, target, outputs.probabilities, labels, positive)
+    test = measure(
+        truth,
+        outputs.predicted,
+        target=manifest.recipe.data.schema.target,
+        probabilities=outputs.probabilities,
+        labels=labels,
+        positive=manifest.recipe.data.positive,
+    )
     metrics = {**msgspec.to_builtins(manifest.metrics), "test": test}
     verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -30,8 +30,9 @@ def evaluate_model(model: Any, X: Any, y: Any) -> dict[str, float]:
 
     predicted, probabilities = predict_with_proba(model, X)
     if is_regressor(model):
-        return evaluate(y, predicted, "number")
-    return evaluate(y, predicted, "class", probabilities, as_labels(model.classes_).tolist())
+        return evaluate(y, predicted, target="number")
+    labels = as_labels(model.classes_).tolist()
+    return evaluate(y, predicted, probabilities=probabilities, labels=labels)
 
 
 def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
@@ -48,7 +49,7 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
     """
     if "model" in config:
         full = configs.parse(config, "config")
-        rows = load(full.data, full.split, target_type(full.model))
+        rows = load(full.data, full.split, target=target_type(full.model))
         resolved = resolve(
             full.model,
             full.split.random_state,
@@ -85,5 +86,5 @@ def load_data(config: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
         DataError: If the rows cannot be read or split.
     """
     full = configs.parse(config, "config")
-    parts = split(load(full.data, full.split, target_type(full.model)), full.split)
+    parts = split(load(full.data, full.split, target=target_type(full.model)), full.split)
     return parts.X_train, parts.X_test, parts.y_train, parts.y_test

@@ -104,7 +104,7 @@ def reproduce(
             "was fitted elsewhere and imported, so it cannot be trained again",
             location=Location(original.digest),
         )
-    source = held_out.source(recipe, original.digest, data, store)
+    source = held_out.data_section(recipe, original.digest, data=data, store=store)
     held_out.check(recipe, source)
     if with_packages:
         return _with_packages(original, source.get("path"))
@@ -144,7 +144,7 @@ def _config(recipe: Recipe, data: dict[str, Any]) -> dict[str, Any]:
 def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Comparison:
     import numpy as np
 
-    batch, _ = held_out.rows_of(original.manifest, original.digest, data)
+    batch, _ = held_out.rows_of(original.manifest, original.digest, data=data)
     a, b = (load_predictor(artifact).run(batch) for artifact in (original, rebuilt))
     bound = original.manifest.parity.bound + rebuilt.manifest.parity.bound
     differs = base.differ(a, b, bound)

@@ -229,8 +229,9 @@ def _reusable(
 def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
     store.folder.sweep()
     local_state.sweep()
+    location = Location(plan.name, key="model")
     with log.timed("train, prove and seal the model"):
-        return build(plan.recipe, trainer, where=f"{plan.name}: model", warning=plan.warning)
+        return build(plan.recipe, trainer, location=location, warning=plan.warning)
 
 
 def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:

@@ -80,7 +80,7 @@ def _head(manifest: Manifest) -> str:
     )
     return (
         f'<p class="soft">{manifest.interface.target()}, '
-        f"{len(manifest.interface.features)} features, {manifest.split.said()}."
+        f"{len(manifest.interface.features)} features, {manifest.split.summary()}."
         f'</p>\n<ul class="cards">{items}</ul>'
     )
 

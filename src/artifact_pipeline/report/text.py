@@ -11,8 +11,15 @@ from artifact_pipeline.builder.escapes import write_out
 def classification_report(evaluation: EvaluationReport, metrics: Mapping[str, float]) -> str:
     """Return the table that scikit-learn prints under that name, from a sealed evaluation."""
     strange = [
-        ClassScores(one.label, one.name, 0.0, 0.0, 0.0, one.support)
-        for one in evaluation.unlearned or []
+        ClassScores(
+            label=unlearned.label,
+            name=unlearned.name,
+            precision=0.0,
+            recall=0.0,
+            f1=0.0,
+            support=unlearned.support,
+        )
+        for unlearned in evaluation.unlearned or []
     ]
     classes = sorted([*evaluation.per_class, *strange], key=lambda one: one.label)
     numbers = "{:>14}{:>10.4f}{:>10.4f}{:>10.4f}{:>10}"

@@ -31,18 +31,17 @@ def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, tr
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)
     metrics = msgspec.structs.replace(known.manifest.metrics, train=train, test=test)
     evaluation = known.evaluation()
-    made = (
-        recipe,
-        known.manifest.split,
-        metrics,
-        known.manifest.interface,
-        known.manifest.parity,
-        evaluation,
-        onnx,
-        pickle,
-    )
-    files = seal(*made)
-    assert files == seal(*made)
+    parts = {
+        "split": known.manifest.split,
+        "metrics": metrics,
+        "interface": known.manifest.interface,
+        "parity": known.manifest.parity,
+        "evaluation": evaluation,
+        "model": onnx,
+        "pickle": pickle,
+    }
+    files = seal(recipe, **parts)
+    assert files == seal(recipe, **parts)
     store = Store(tmp_path / "store")
     digest = store.add(files).digest
     opened = verify(store.artifacts.path(digest), digest)
@@ -82,13 +81,13 @@ def test_a_users_text_is_no_markup_in_the_card(digits, hostile):
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)
     files = seal(
         recipe,
-        known.manifest.split,
-        known.manifest.metrics,
-        known.manifest.interface,
-        known.manifest.parity,
-        known.evaluation(),
-        b"",
-        b"",
+        split=known.manifest.split,
+        metrics=known.manifest.metrics,
+        interface=known.manifest.interface,
+        parity=known.manifest.parity,
+        evaluation=known.evaluation(),
+        model=b"",
+        pickle=b"",
     )
     card = files["README.md"].decode()
     assert hostile not in card and "\n# b" not in card

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.resolved import ResolvedConfig
-from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.errors import ConfigError, ConfigNotFound, DataError
 from tests.support.command import call
@@ -315,7 +314,7 @@ def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(format
         for value in [values, *([one] for one in values)]:
             table = "a\n" + "\n".join(f'"{one}"' for one in value) + "\n"
             try:
-                raw = table_reader.read([("t.csv", table.encode())], "csv", Csv())
-                table_columns.column(raw, "a", None, form)
+                raw = table_reader.read([("t.csv", table.encode())], "csv")
+                table_columns.column(raw, "a", column_format=form)
             except DataError as error:
                 assert error.where and "\n" not in str(error)

@@ -93,7 +93,7 @@ def test_rows_without_a_target_are_left_out_where_the_config_says_so(tmp_path, f
     assert rows.X["a"].tolist() == kept["a"].tolist() and rows.y.tolist() == kept["y"].tolist()
     assert rows.description.dropped == 3 and rows.description.schema.rows == 37
     assert rows.notes == ("3 of 40 rows have no 'y' and are left out, as data.missing_target says",)
-    assert rows.places(3) == f"{path.name}, row 5, column 'y'"
+    assert str(rows.locate(3)) == f"{path.name}, row 5, column 'y'"
 
 
 def test_numbers_to_predict_may_be_missing_too_and_all_of_them_not(tmp_path):
@@ -154,35 +154,40 @@ class Takes:
         self.numbers, self.range = UNSET, UNSET
 
 
+def read(data, limits):
+    return tables.read(
+        data, "n.jsonl", file_format="jsonl", csv=Csv(), limits=limits, id_column=None
+    )
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 def test_a_text_that_looks_like_a_date_is_itself_whatever_else_is_in_the_batch(size):
     for start in range(len(DATED)):
         batch = (DATED + DATED)[start : start + size]
-        found = tables.read(lines(*batch), "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
+        found = read(lines(*batch), [Takes("k", "text")])
         assert found.columns[0].tolist() == [one["k"] or "" for one in batch]
 
 
 def test_a_date_is_a_date_whatever_else_is_in_the_batch():
     takes = [Takes("k", "date")]
     for batch in ([DATED[0]], [DATED[2]], [DATED[0], DATED[2]], [DATED[3], DATED[0]]):
-        found = tables.read(lines(*batch), "n.jsonl", "jsonl", Csv(), takes, None).columns[0]
+        found = read(lines(*batch), takes).columns[0]
         wanted = [pd.Timestamp(one["k"] or "NaT") for one in batch]
         days = [(t.tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(days=1) for t in wanted]
         assert np.array_equal(found, days, equal_nan=True)
     with pytest.raises(DataError, match="row 1, column 'k': found 'unknown', expected a date"):
-        tables.read(lines(DATED[1]), "n.jsonl", "jsonl", Csv(), takes, None)
+        read(lines(DATED[1]), takes)
 
 
 @pytest.mark.parametrize("value", ["7", 7, 7.5, 1e22, 2**70, True, "7.50", "1e5", -0.0])
 def test_a_value_of_text_in_json_lines_is_the_same_alone_and_in_a_batch(value):
-    def read(*values):
-        batch = lines(*({"k": one} for one in values))
-        return tables.read(batch, "n.jsonl", "jsonl", Csv(), [Takes("k", "text")], None)
+    def texts(*values):
+        return read(lines(*({"k": one} for one in values)), [Takes("k", "text")])
 
-    alone = read(value).columns[0].tolist()
+    alone = texts(value).columns[0].tolist()
     for other in (None, value, *((1.5, 2, 2**60) if type(value) in (int, float) else ())):
-        assert read(other, value).columns[0].tolist()[1:] == alone
-        assert read(value, other).columns[0].tolist()[:1] == alone
+        assert texts(other, value).columns[0].tolist()[1:] == alone
+        assert texts(value, other).columns[0].tolist()[:1] == alone
 
 
 def test_a_column_of_json_lines_is_dates_where_all_of_its_texts_are():

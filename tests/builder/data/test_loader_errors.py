@@ -23,7 +23,7 @@ from tests.support.configs import write
          quick(data={"positive": "yes"}), "data.positive: there are 3 classes"),
         (lambda i, r: {"churn": r["churn"], "cid": r["cid"]},
          {"data": {"path": "churn.csv", "target": "churn", "id": "cid", "csv": {"delimiter": ";"}},
-          "model": quick()["model"]}, "has no features"),
+          "model": quick()["model"]}, "no feature columns left"),
         (lambda i, r: {**r, "home": ""}, quick(split={"method": "group", "column": "home"}),
          "row 1, column 'home': found a missing value, each row needs its group"),
         (None, quick(split={"method": "column", "column": "home"}), "expected train or test"),

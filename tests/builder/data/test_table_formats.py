@@ -30,9 +30,9 @@ def column(cells, form="csv", how=Csv(), **written):  # noqa: B008
         "jsonl": b"\n".join(json.dumps({"a": one or None}).encode() for one in cells),
         "parquet": parquet(a=[one or None for one in cells]),
     }[form]
-    raw = table_reader.read([(f"t.{form}", data)], form, how)
+    raw = table_reader.read([(f"t.{form}", data)], form, csv=how)
     return (
-        table_columns.column(raw, "a", None, ColumnFormat(**written))
+        table_columns.column(raw, "a", column_format=ColumnFormat(**written))
         if written
         else table_columns.column(raw, "a")
     )
@@ -97,13 +97,15 @@ def test_what_is_not_in_the_format_is_refused_by_row(written, cell):
 
 
 def test_what_is_typed_as_a_number_or_a_date_needs_no_format():
-    raw = table_reader.read([("t.jsonl", b'{"a": 1234.5}\n{"a": 2}\n')], "jsonl", Csv())
-    assert table_columns.column(raw, "a", None, ColumnFormat(unit="$")).values.tolist() == [
+    raw = table_reader.read([("t.jsonl", b'{"a": 1234.5}\n{"a": 2}\n')], "jsonl")
+    assert table_columns.column(raw, "a", column_format=ColumnFormat(unit="$")).values.tolist() == [
         1234.5,
         2,
     ]
-    raw = table_reader.read([("t.parquet", parquet(a=[19700103]))], "parquet", Csv())
-    assert table_columns.column(raw, "a", None, ColumnFormat(date="%Y%m%d")).values.tolist() == [2]
+    raw = table_reader.read([("t.parquet", parquet(a=[19700103]))], "parquet")
+    assert table_columns.column(
+        raw, "a", column_format=ColumnFormat(date="%Y%m%d")
+    ).values.tolist() == [2]
 
 
 @given(st.lists(st.floats(-1e12, 1e12).map(lambda x: round(x, 2)), min_size=1, max_size=20))

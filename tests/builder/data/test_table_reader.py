@@ -106,7 +106,7 @@ def test_parquet_and_json_lines_keep_their_types():
         (b"a\n1\ninf\n2\n", "csv", "row 2, column 'a': found inf, expected a finite number"),
         (b"a\n1\n9007199254740993\n", "csv", "row 2, column 'a': found 9007199254740993, beyond"),
         (b"a,b,a\n1,2,3\n", "csv", "two columns are called 'a': 1 and 3"),
-        (b"a,\n1,2\n", "csv", "header: column 2 has no name"),
+        (b"a,\n1,2\n", "csv", "column 2 has no name in the header"),
         (b"", "csv", "is empty, expected a table"),
         (b"a,b\n", "csv", "holds no rows"),
         (b"a,b\n1,2\n1,2,3\n", "csv", "row 2: found 3 cells, expected 2"),

@@ -17,7 +17,7 @@ cells = st.text(st.sampled_from('ab",;\n\r é0'), max_size=6)
 
 
 def read(data, **how):
-    return table_reader.read([("t.csv", data)], "csv", Csv(**how))
+    return table_reader.read([("t.csv", data)], "csv", csv=Csv(**how))
 
 
 def texts(data, **how):

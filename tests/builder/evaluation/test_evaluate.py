@@ -31,7 +31,13 @@ def observed():
     rows = loading.load(full.data)
     parts = split.split(rows, full.split)
     model = fit.fit(construction.build(full.model), parts.X_train, parts.y_train).estimator
-    seen = observe(model, parts.X_test, parts.y_test, parts.test_index, rows.label_names)
+    seen = observe(
+        model,
+        parts.X_test,
+        y=parts.y_test,
+        index=parts.test_index,
+        label_names=rows.label_names,
+    )
     return seen, model, parts
 
 
@@ -124,14 +130,14 @@ def test_metrics_of_probabilities_are_those_of_scikit_learn():
     truth = np.array(["a", "b", "a", "b", "b"])
     proba = np.array([[0.9, 0.1], [0.4, 0.6], [0.45, 0.55], [0.2, 0.8], [0.6, 0.4]])
     said = np.where(proba[:, 0] > 0.5, "a", "b")
-    found = evaluate(truth, said, "class", proba, ["a", "b"], "b")
+    found = evaluate(truth, said, probabilities=proba, labels=["a", "b"], positive="b")
     sk = sklearn.metrics
     assert found["roc_auc"] == sk.roc_auc_score(truth == "b", proba[:, 1])
     assert found["log_loss"] == pytest.approx(sk.log_loss(truth, proba))
     assert found["brier"] == pytest.approx(sk.brier_score_loss(truth == "b", proba[:, 1]))
     assert found["balanced_accuracy"] == sk.balanced_accuracy_score(truth, said)
     assert found["f1"] == sk.f1_score(truth, said, pos_label="b")
-    alone = evaluate(truth[:1], said[:1], "class", proba[:1], ["a", "b"])
+    alone = evaluate(truth[:1], said[:1], probabilities=proba[:1], labels=["a", "b"])
     assert "roc_auc" not in alone and "log_loss" in alone
 
 
@@ -179,14 +185,14 @@ def surprised():
     model = LogisticRegression().fit(X + (y == "d")[:, None], y)
     X_test = rng.normal(size=(30, 2))
     truth = np.array(["b", "d", "a", "d", "b", "c"] * 5)
-    seen = observe(model, X_test, truth, np.arange(30), ["b", "d"], "class")
+    seen = observe(model, X_test, y=truth, index=np.arange(30), label_names=["b", "d"])
     return model, X_test, truth, seen
 
 
 def test_a_class_that_only_held_out_rows_have_counts_as_missed(surprised):
     model, X, truth, _ = surprised
     predicted, proba = model.predict(X), model.predict_proba(X)
-    found = evaluate(truth, predicted, "class", proba, ["b", "d"])
+    found = evaluate(truth, predicted, probabilities=proba, labels=["b", "d"])
     theirs = sklearn.metrics.classification_report(
         truth, predicted, output_dict=True, zero_division=0
     )
@@ -218,9 +224,9 @@ def test_rows_of_which_no_class_was_learned_are_all_missed(surprised):
     model, X, _, _ = surprised
     truth = np.array(["a", "c"] * 15)
     predicted, proba = model.predict(X), model.predict_proba(X)
-    seen = observe(model, X, truth, np.arange(30), ["b", "d"], "class")
+    seen = observe(model, X, y=truth, index=np.arange(30), label_names=["b", "d"])
     assert seen.confusion == [[0, 0], [0, 0]] and seen.fits(2, [False, False])
-    found = evaluate(truth, predicted, "class", proba, ["b", "d"])
+    found = evaluate(truth, predicted, probabilities=proba, labels=["b", "d"])
     assert set(found.values()) == {0.0} and "log_loss" not in found
     text = sklearn.metrics.classification_report(truth, predicted, digits=4, zero_division=0)
     # scikit-learn writes these supports as 15.0.
@@ -231,7 +237,7 @@ def test_rows_of_which_no_class_was_learned_are_all_missed(surprised):
 def test_probabilities_of_the_one_class_that_was_learned_are_not_measured():
     import numpy as np
 
-    found = evaluate(["a", "a"], ["a", "a"], "class", np.ones((2, 1)), ["a"])
+    found = evaluate(["a", "a"], ["a", "a"], probabilities=np.ones((2, 1)), labels=["a"])
     assert found["accuracy"] == 1.0 and not {"log_loss", "brier", "roc_auc"} & found.keys()
 
 
@@ -245,7 +251,7 @@ def test_recall_is_left_out_where_no_row_is_positive():
 
 
 def test_r2_of_one_row_is_left_out():
-    assert evaluate([1.0], [2.0], "number") == {"mae": 1.0, "rmse": 1.0}
+    assert evaluate([1.0], [2.0], target="number") == {"mae": 1.0, "rmse": 1.0}
 
 
 @pytest.mark.slow

@@ -1,4 +1,7 @@
-"""The model card: the artifact's README.md, with the YAML head that Hugging Face reads."""
+"""The model card: the artifact's README.md, with YAML front matter for Hugging Face.
+
+https://huggingface.co/docs/hub/model-cards describes the front matter.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UnsetType
 
+from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.artifact.describe import estimators, title
 from artifact_pipeline.builder.artifact.manifest import (
     MODEL_FILES,
@@ -26,16 +30,22 @@ from artifact_pipeline.builder.recipe import Recipe
 
 def write(
     recipe: Recipe,
-    recipe_digest: str,
+    *,
     split: SplitSummary,
     metrics: Metrics,
     interface: Interface,
     parity: Parity,
     chosen: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the Markdown of the card; all text that a user chose is quoted in it.
+    """Return the card as Markdown, in which all text from users is escaped.
 
-    `chosen` are the parameters that a search chose, where there was one.
+    Args:
+        recipe: The recipe.
+        split: The number of training and held-out rows.
+        metrics: The metrics.
+        interface: The inputs and outputs of the open form.
+        parity: The proof of the open form.
+        chosen: The parameters that a search chose, if there was one.
     """
     dataset = recipe.data.title
     name = title(recipe)
@@ -68,30 +78,31 @@ def write(
 
 # {plain(name)} on {plain(dataset)}
 
-{interface.target()}, {len(interface.features)} features, {split.said()}.
+{interface.target()}, {len(interface.features)} features, {split.summary()}.
 
-## How good it is
+## Metrics
 
 | metric | training rows | held-out rows |
 | --- | ---: | ---: |
 {_metric_rows(metrics)}
 {_more(metrics)}
-The figures to go by are those of the held-out rows. `evaluation.json` holds more of what was
-seen on them, and example rows.
+The held-out rows show how good the model is on new data. `evaluation.json` has more measurements on
+them, and examples.
 
-## How it was made
+## Recipe
 
-Recipe `{recipe_digest}`: the same recipe gives the same bytes.
+`{recipes.digest(recipe)}`: the same recipe gives the same bytes.
 
 | | |
 | --- | --- |
 {_recipe_rows(recipe, chosen)}
 
-## How to use it
+## Usage
 
-`{MODEL_FILES[parity.form]}` is the form to use, and proven: \
+Use `{MODEL_FILES[parity.form]}`. It is proven: \
 {parity.claim(bool(interface.labels))}.{_reason(parity)}
-`model_train.pkl` is the scikit-learn estimator; a pickle runs code when it is opened, so open it
+
+`model_train.pkl` is the scikit-learn estimator. Opening a pickle runs the code in it, so open it
 only if you know who wrote it.
 
     artifact-pipeline verify FOLDER --digest sha256:…
@@ -113,20 +124,20 @@ def _metric_rows(metrics: Metrics) -> str:
 
 
 def _more(metrics: Metrics) -> str:
-    """Return the tables of folds and slices, where there are any."""
+    """Return the tables of folds and slices, if there are any."""
     lines = []
     if cv := metrics.cv or {}:
-        folds = max(len(one.folds) for one in cv.values())
-        lines += ["", f"| over {folds} folds of the training rows | mean | spread |"]
+        folds = max(len(spread.folds) for spread in cv.values())
+        lines += ["", f"| {folds} folds of the training rows | mean | standard deviation |"]
         lines += ["| --- | ---: | ---: |"]
         lines += [
             f"| {heading(name)} | {cv[name].mean:.4f} | {cv[name].std:.4f} |"
             for name in BY_NAME
             if name in cv
         ]
-    for name, one in (metrics.slices or {}).items():
-        lines += ["", f"| slice {plain(name)}, {one.rows} held-out rows | |", "| --- | ---: |"]
-        lines += [f"| {heading(k)} | {v:.4f} |" for k, v in one.metrics.items() if k in BY_NAME]
+    for name, part in (metrics.slices or {}).items():
+        lines += ["", f"| slice {plain(name)}, {part.rows} held-out rows | |", "| --- | ---: |"]
+        lines += [f"| {heading(k)} | {v:.4f} |" for k, v in part.metrics.items() if k in BY_NAME]
     return "\n".join([*lines, ""]) if lines else ""
 
 
@@ -146,6 +157,6 @@ def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` as Markdown shows it literally: no markup, link, HTML or control character."""
+    """Return `text` escaped for Markdown: no markup, link, HTML or control character remains."""
     escaped = html.escape(" ".join(write_out(text).split()), quote=False)
     return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", escaped)

@@ -1,4 +1,4 @@
-"""What was seen of a model on the held-out rows: the content of `evaluation.json`."""
+"""The evaluation of a model on the held-out rows: the content of `evaluation.json`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct, UnsetType
 from artifact_pipeline.builder.config.schema import Value
 
 
-class SearchCandidate(Struct, frozen=True, forbid_unknown_fields=True):
-    """One combination of settings, and its score over the folds."""
+class SearchCandidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A combination of parameters, and its score on the folds."""
 
     params: dict[str, Any]
     mean: float
@@ -20,7 +20,7 @@ class SearchCandidate(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Searched(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a search found; the candidates in the order in which they were tried."""
+    """The result of a search, with the candidates in the order in which they were tried."""
 
     scoring: str
     best: dict[str, Any]
@@ -28,16 +28,17 @@ class Searched(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 EXAMPLES = 100
-"""How many held-out rows an evaluation shows at the most."""
+"""The greatest number of held-out rows in an evaluation."""
 AVERAGED = ("precision", "recall", "f1")
+"""The scores of a class that are averaged over classes."""
 BINS = 10
-"""How many bins of confidence the calibration has."""
+"""The number of bins of the calibration."""
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-"""Of the errors of predicted numbers."""
+"""The quantiles of the errors of predicted numbers."""
 
 
-class ClassScores(Struct, frozen=True, forbid_unknown_fields=True):
-    """How good a model is on the held-out rows of one class."""
+class ClassScores(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The scores of a model for one class."""
 
     label: bool | int | str
     name: str
@@ -47,8 +48,8 @@ class ClassScores(Struct, frozen=True, forbid_unknown_fields=True):
     support: int
 
 
-class Unlearned(Struct, frozen=True, forbid_unknown_fields=True):
-    """A class of held-out rows that no training row has: each of its rows is missed."""
+class Unlearned(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A class that has held-out rows but no training rows, so that each row counts as missed."""
 
     label: bool | int | str
     name: str
@@ -57,40 +58,40 @@ class Unlearned(Struct, frozen=True, forbid_unknown_fields=True):
     """How many of its rows were predicted as each label."""
 
 
-class Bin(Struct, frozen=True, forbid_unknown_fields=True):
-    """The rows whose most probable label had a probability in [low, high)."""
+class Bin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The rows whose greatest probability is in [low, high)."""
 
     low: float
     high: float
     rows: int
     confidence: float
-    """The mean of those probabilities."""
+    """The mean of their greatest probabilities."""
     accuracy: float
-    """How often the label was right."""
+    """The share of rows with the correct label."""
 
 
-class Example(Struct, frozen=True, forbid_unknown_fields=True):
+class Example(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One held-out row."""
 
     row: int
-    """Where it stands in the data set."""
+    """Its index in the data set."""
     truth: Value
     label: Value
-    """What was predicted: a label, or a number."""
+    """The predicted label or number."""
     probabilities: list[float] | None
     values: list[float | str | None]
-    """None where a number is missing."""
+    """None for a missing number."""
 
 
 class Weights(Struct, frozen=True, forbid_unknown_fields=True):
-    """The coefficients of a linear model that sees the features as they are."""
+    """The coefficients of a linear model of the features themselves."""
 
     coef: list[list[float]]
     intercept: list[float]
 
 
-class EvaluationReport(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was seen on the held-out rows: the content of `evaluation.json`."""
+class EvaluationReport(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The evaluation of a model on the held-out rows."""
 
     rows: int
     per_class: list[ClassScores]
@@ -98,46 +99,47 @@ class EvaluationReport(Struct, frozen=True, forbid_unknown_fields=True):
     """Rows are the true classes, columns the predicted ones."""
     calibration: list[Bin] | None
     examples: list[Example]
-    """The wrong ones first; of numbers those that lie farthest from the truth."""
+    """Wrong labels first, or the numbers farthest from the truth."""
     weights: Weights | None
     errors: list[float] | UnsetType = UNSET
-    """Of numbers: the `QUANTILES` of predicted minus true."""
+    """For numbers: the `QUANTILES` of predicted minus true."""
     search: Searched | UnsetType = UNSET
-    """What was tried, and how good it was over folds of the training rows."""
     leaks: list[str] | UnsetType = UNSET
-    """What in the rows may give the answer away, a sentence each."""
+    """Warnings about rows or features that may leak the target, a sentence each."""
     unlearned: list[Unlearned] | UnsetType = UNSET
-    """Classes that only held-out rows have; absent where there are none."""
+    """Classes that only held-out rows have; absent if there are none."""
 
     def chosen(self) -> dict[str, Any] | None:
-        """Return the parameters that a search chose, where there was one."""
+        """Return the parameters that a search chose, or None without a search."""
         return None if isinstance(self.search, UnsetType) else self.search.best
 
     def fits(self, labels: int, texts: Sequence[bool]) -> bool:
-        """Return whether every table in it has the size that labels and features give.
+        """Return whether all its tables have the right size for a model.
 
-        `texts` says of each feature whether it is text, and no number.
+        Args:
+            labels: The number of the model's labels; 0 if it predicts numbers.
+            texts: For each feature, whether it is text.
         """
         features = len(texts)
         coef = self.weights.coef if self.weights else []
-        of_numbers = (
+        has_numbers = (
             isinstance(self.errors, list)
             and len(self.errors) == len(QUANTILES)
-            and not any(isinstance(v, str) for one in self.examples for v in (one.truth, one.label))
+            and not any(isinstance(v, str) for e in self.examples for v in (e.truth, e.label))
         )
         return (
-            (labels > 0 or of_numbers)
+            (labels > 0 or has_numbers)
             and len(self.per_class) == len(self.confusion) == labels
             and all(len(row) == labels for row in self.confusion)
             and all(
-                len(one.predicted) == labels and sum(one.predicted) == one.support
-                for one in self.unlearned or []
+                len(scores.predicted) == labels and sum(scores.predicted) == scores.support
+                for scores in self.unlearned or []
             )
-            and all(one.rows > 0 for one in self.calibration or [])
+            and all(group.rows > 0 for group in self.calibration or [])
             and all(
-                [isinstance(value, str) for value in one.values] == list(texts)
-                for one in self.examples
+                [isinstance(value, str) for value in example.values] == list(texts)
+                for example in self.examples
             )
-            and all(len(one.probabilities or [0] * labels) == labels for one in self.examples)
+            and all(len(e.probabilities or [0] * labels) == labels for e in self.examples)
             and all(len(row) == features for row in coef)
         )

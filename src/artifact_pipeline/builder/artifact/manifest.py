@@ -1,12 +1,12 @@
-"""The manifest: what an artifact says of itself, and the digest of every other file in it.
+"""The manifest: an artifact's metadata, and the digest of every other file in it.
 
-Its bytes are canonical JSON, so that one artifact has one digest. `docs/artifact-format.md`
+Its bytes are canonical JSON, so that an artifact has one digest. `docs/artifact-format.md`
 describes every field.
 
 >>> decode(b'{"manifest_version":2}', "m")
 Traceback (most recent call last):
     ...
-artifact_pipeline.errors.VerificationError: m: has the version 2, this reader knows 1; ...
+artifact_pipeline.errors.VerificationError: m: has the version 2, this reader supports 1; ...
 """
 
 import math
@@ -23,7 +23,7 @@ from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data.dataset import Image, Schema
 from artifact_pipeline.builder.metric_table import required_metrics
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.errors import Location, VerificationError
 
 MANIFEST = "manifest.json"
 EVALUATION = "evaluation.json"
@@ -32,16 +32,16 @@ MODEL_SKOPS = "model.skops"
 MODEL_PICKLE = "model_train.pkl"
 CARD = "README.md"
 SIGNATURE = "model.sig"
-"""The one file that a manifest does not list: it signs the manifest."""
+"""A signature of the manifest, and therefore the only file that the manifest does not list."""
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST = 16 << 20
 MAX_SIGNATURE = 1 << 20
 MAX_FILE = 2 << 30
-"""Bytes; protobuf, and so ONNX, goes no further."""
+"""Bytes; the limit of protobuf, and so of ONNX."""
 MAX_EVALUATION = 64 << 20
 MAX_TOTAL = 4 << 30
-"""Bytes of all files that a manifest lists, which are hashed whenever it is verified."""
+"""Bytes of all listed files, which are hashed for each verification."""
 
 MEDIA_TYPES = {
     EVALUATION: "application/json",
@@ -53,10 +53,10 @@ MEDIA_TYPES = {
 
 FLOATS = ("float64", "float32")
 TEXTS = ("string",)
-"""The dtypes of inputs."""
+"""The dtypes of inputs of numbers and of text."""
 
 MAX_CATEGORIES = 100
-"""How many texts of a column an interface lists."""
+"""How many texts of a column an interface lists at most."""
 
 FormName: TypeAlias = Literal["onnx-float64", "onnx-float32", "skops"]
 MODEL_FILES: dict[FormName, str] = {
@@ -64,16 +64,16 @@ MODEL_FILES: dict[FormName, str] = {
     "onnx-float32": MODEL_ONNX,
     "skops": MODEL_SKOPS,
 }
-"""The file that a form lies in; an artifact has one form."""
+"""The file of each form; an artifact has one form."""
 
 Sha256: TypeAlias = Annotated[str, Meta(pattern=r"\Asha256:[0-9a-f]{64}\Z")]
-# One plain name: no folder, no `..`, no drive, no device, no Unicode twin can be said in it.
+# A plain name, which cannot express a folder, `..`, a drive, a device or a Unicode lookalike.
 Name: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Label: TypeAlias = "bool | int | str"
 
 
-class File(Struct, frozen=True, forbid_unknown_fields=True):
+class File(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One file of the artifact."""
 
     path: Name
@@ -83,48 +83,48 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Port(Struct, frozen=True, forbid_unknown_fields=True):
-    """An input or output of the open form: name, dtype and shape, None for the rows."""
+    """An input or output of the open form; in its shape None stands for the number of rows."""
 
     name: str
     dtype: str
     shape: list[int | None]
 
 
-class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A feature of a table: what goes into the input of the same place (`c0`, `c1`, …)."""
+class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A feature of a table, the input at the same position (`c0`, `c1`, …)."""
 
     name: str
     kind: Kind
     nullable: bool
-    """Whether the model takes a row that misses a number here; a missing text is empty."""
+    """Whether a number may be missing; a missing text is an empty one."""
     unseen: bool
-    """Whether the model takes a text that it did not learn from."""
+    """Whether the model accepts texts that are not in its training rows."""
     categories: list[str] | None
-    """The texts that it learned from, where they are at most `MAX_CATEGORIES`, or no others are
-    taken."""
+    """The texts in its training rows, if there are at most `MAX_CATEGORIES` or no others are
+    accepted."""
     format: ColumnFormat | None = None
-    """How its numbers or dates are written in text; absent where as usual."""
+    """The format of its numbers or dates in text, if it is not the usual one."""
     numbers: list[float] | UnsetType = UNSET
-    """The only numbers that the model takes here, sorted; absent where it takes others."""
+    """The only accepted numbers, sorted; absent if others are accepted."""
     range: tuple[float, float] | UnsetType = UNSET
-    """The least and the greatest number that the model takes here; absent where it takes any."""
+    """The least and the greatest accepted number; absent if there is no limit."""
     lowercase: bool | UnsetType = UNSET
-    """Whether a text is put in lower case, by Unicode's full mapping, before the graph gets it."""
+    """Whether text is converted to lower case, by Unicode's full mapping, before the graph."""
     missing_text: str | UnsetType = UNSET
-    """The text that stands for a missing one; absent where that is the empty text."""
+    """The text that replaces a missing one; absent if that is the empty text."""
 
 
 class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which numbers a feature of a matrix takes."""
+    """The numbers that a feature of a matrix accepts."""
 
     numbers: list[float] | UnsetType = UNSET
-    """As in `Column`."""
+    """As in `ColumnSpec`."""
     range: tuple[float, float] | UnsetType = UNSET
-    """As in `Column`."""
+    """As in `ColumnSpec`."""
 
 
-class Interface(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the model takes and gives."""
+class Interface(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The inputs and outputs of the model."""
 
     inputs: list[Port]
     outputs: list[Port]
@@ -134,105 +134,118 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True):
     label_names: list[str]
     image: Image | None
     columns: list[ColumnSpec] | UnsetType = UNSET
-    """Of a table, in the order of `features`."""
+    """For a table, in the order of `features`."""
     limits: list[FeatureLimits] | UnsetType = UNSET
-    """Of a matrix, in the order of `features`; absent where each takes every finite number."""
+    """For a matrix, in the order of `features`; absent if each accepts every finite number."""
 
     def target(self) -> str:
-        """Return what is predicted, as a sentence says it."""
-        return f"{len(self.labels)} classes" if self.labels else "A number to predict"
+        """Return a short description of what is predicted."""
+        return f"{len(self.labels)} classes" if self.labels else "Regression"
 
 
-class EdgeCaseCounts(Struct, frozen=True, forbid_unknown_fields=True):
-    """The rows beside the held-out ones that were made to compare the form with the estimator."""
+class EdgeCaseCounts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The number of rows that were generated to compare the form with the estimator."""
 
     version: int
-    """Of the rules by which they are made."""
+    """The version of the rules that generate them."""
     seed: int
     rows: dict[str, Count]
-    """How many were made, by kind."""
+    """How many were generated, by kind."""
     refused: dict[str, Count]
-    """How many of them the interface refuses, by kind; on all others the two agree."""
+    """How many of them the interface refuses, by kind; the outputs for all others agree."""
 
-    def summary(self) -> str:
-        """Return how many rows there are, as a sentence says it."""
-        refused = sum(self.refused.values())
-        rest = f", and {refused} more are refused by the interface" if refused else ""
-        return f"on {sum(self.rows.values()) - refused} edge cases{rest}"
+    @property
+    def accepted_count(self) -> int:
+        """How many of them the interface accepts."""
+        return sum(self.rows.values()) - self.refused_count
+
+    @property
+    def refused_count(self) -> int:
+        """How many of them the interface refuses."""
+        return sum(self.refused.values())
 
 
-class Parity(Struct, frozen=True, forbid_unknown_fields=True):
-    """How near the open form was proven to lie to the estimator, on the held-out rows."""
+class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The proof that the open form gives the estimator's outputs."""
 
     form: FormName
     rows: Count
+    """Held-out rows."""
     labels_equal: bool
     bound: float
-    """The greatest difference of a probability; 0 for a model that gives none."""
+    """The greatest allowed difference of a probability (0 if there are none), or of a number as a
+    share of the spread of all numbers."""
     edge_cases: EdgeCaseCounts | UnsetType = UNSET
     reason: str | UnsetType = UNSET
-    """Why no better form was sealed."""
+    """Why no better form was sealed, a sentence."""
 
     def claim(self, labels: bool) -> str:
-        """Return what was proven, of labels or else of numbers, as a sentence says it."""
-        rows = f"on {self.rows} held-out rows"
+        """Return what was proven, without a full stop.
+
+        Args:
+            labels: Whether the model predicts labels, instead of numbers.
+        """
+        rows, refused = f"{self.rows} held-out rows", ""
         if not isinstance(self.edge_cases, UnsetType):
-            rows += f" and {self.edge_cases.summary()}"
+            rows += f" and {self.edge_cases.accepted_count} edge cases"
+            if count := self.edge_cases.refused_count:
+                refused = f"; the interface refuses {count} other edge cases"
         if not labels:
-            of = "of their spread"
-            return f"{self.form} gave the estimator's numbers {rows} within {self.bound:g} {of}"
-        bound = f", probabilities within {self.bound:g}" if self.bound else ""
-        return f"{self.form} gave the estimator's labels {rows}{bound}"
+            outputs, bound = "numbers", f", within {self.bound:g} of their spread"
+        else:
+            outputs = "labels"
+            bound = f", with probabilities within {self.bound:g}" if self.bound else ""
+        return f"{self.form} gives the estimator's {outputs} on {rows}{bound}{refused}"
 
 
 class RowCounts(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many rows are on either side of the split."""
+    """The number of training and held-out rows."""
 
     train: Count
     test: Count
 
 
 class SplitSummary(Struct, frozen=True, forbid_unknown_fields=True):
-    """The rows on either side, and the digest of their indices (training, then held-out)."""
+    """The number of training and held-out rows, and the digest of their indices in that order."""
 
     rows: RowCounts
     indices_digest: Sha256
 
-    def said(self) -> str:
-        """Return how many rows there are, as a sentence says it."""
+    def summary(self) -> str:
+        """Return how many rows there are."""
         if not self.rows.train:
-            return f"fitted elsewhere, {self.rows.test} rows to measure it"
-        return f"{self.rows.train} rows to learn from, {self.rows.test} held out"
+            return f"fitted elsewhere, measured on {self.rows.test} rows"
+        return f"{self.rows.train} training rows, {self.rows.test} held-out rows"
 
 
 class Slice(Struct, frozen=True, forbid_unknown_fields=True):
-    """Metrics of some of the held-out rows."""
+    """Metrics on some of the held-out rows."""
 
     rows: Count
     metrics: dict[str, float]
 
 
 class Spread(Struct, frozen=True, forbid_unknown_fields=True):
-    """A metric over the folds of a cross-validation."""
+    """A metric on the folds of a cross-validation."""
 
     mean: float
     std: float
     folds: list[float]
 
 
-class Metrics(Struct, frozen=True, forbid_unknown_fields=True):
-    """Metrics by the rows that they were measured on."""
+class Metrics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Metrics by the rows that they are measured on."""
 
     test: dict[str, float]
     train: dict[str, float] | UnsetType = UNSET
-    """Absent of a model that was trained elsewhere."""
+    """Absent for a model that was fitted elsewhere."""
     slices: dict[str, Slice] | UnsetType = UNSET
     cv: dict[str, Spread] | UnsetType = UNSET
-    """On the training rows."""
+    """On folds of the training rows."""
 
 
-class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """All of `manifest.json`."""
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The content of `manifest.json`."""
 
     manifest_version: int
     recipe: Recipe
@@ -244,13 +257,13 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     files: list[File]
 
     def digest_of(self, name: str) -> Digest:
-        """Return the digest of the file `name`, which the manifest lists."""
-        [found] = [file.sha256 for file in self.files if file.path == name]
-        return found
+        """Return the digest of a listed file."""
+        [digest] = [file.sha256 for file in self.files if file.path == name]
+        return digest
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return the canonical bytes of `manifest`, whose digest names the artifact."""
+    """Return the canonical bytes of a manifest, whose digest names the artifact."""
     return canonical.encode(msgspec.to_builtins(manifest))
 
 
@@ -259,81 +272,85 @@ def digest(manifest: Manifest) -> Digest:
     return canonical.digest(encode(manifest))
 
 
-def decode(data: bytes, where: str) -> Manifest:
-    """Return the manifest that `data` is, where it is one by every rule; `where` names it.
+def decode(data: bytes, name: str) -> Manifest:
+    """Decode a manifest and check it by all rules of the format.
+
+    Args:
+        data: The bytes of `manifest.json`.
+        name: Its name in errors.
 
     Raises:
-        VerificationError: for bytes that are not canonical JSON, a version that this reader does
-            not know, a field that is missing, unknown or of another type, a recipe that is not
-            what its digest says, an interface whose parts contradict each other or the recipe,
-            and a file named twice or out of place.
+        VerificationError: If the bytes are not canonical JSON, the version is unknown, a field is
+            missing, unknown or of another type, the recipe does not match its digest, the
+            interface contradicts itself or the recipe, or a file is listed twice or not allowed.
     """
+    location = Location(name)
     try:
         value = canonical.decode(data)
         if canonical.encode(value) != data:
-            raise canonical.NotCanonical("keys out of order, spaces, or long digits")
+            raise canonical.NotCanonical("unsorted keys, spaces, or redundant digits")
     except canonical.NotCanonical as error:
-        raise VerificationError(f"is not canonical JSON: {error}", where=where) from error
+        raise VerificationError(f"is not canonical JSON: {error}", location=location) from error
     version = value.get("manifest_version") if isinstance(value, dict) else None
     if version != MANIFEST_VERSION or type(version) is not int:
         raise VerificationError(
-            f"has the version {str(version)[:20]}, this reader knows {MANIFEST_VERSION}; "
-            "use the release that wrote it",
-            where=where,
+            f"has the version {str(version)[:20]}, this reader supports {MANIFEST_VERSION}",
+            location=location,
+            remedy="use the release that wrote it",
         )
     try:
         manifest = msgspec.convert(value, Manifest)
     except msgspec.ValidationError as error:
-        raise VerificationError(f"is not a manifest: {error}", where=where) from error
+        raise VerificationError(f"is not a manifest: {error}", location=location) from error
     if recipes.digest(manifest.recipe) != manifest.recipe_digest:
-        raise VerificationError("its recipe is not what recipe_digest says", where=where)
+        raise VerificationError("its recipe does not match recipe_digest", location=location)
     target = manifest.recipe.data.schema.target
     for rows in (manifest.metrics.train, manifest.metrics.test):
         if isinstance(rows, UnsetType):
             continue
         if missing := [name for name in required_metrics(target) if name not in rows]:
-            raise VerificationError(f"its metrics lack {missing[0]}", where=where)
+            raise VerificationError(f"its metrics lack {missing[0]}", location=location)
     if (target == "class") != bool(manifest.interface.labels):
-        raise VerificationError(f"its labels do not go with a target of a {target}", where=where)
+        raise VerificationError(f"its labels contradict the target, a {target}", location=location)
     if wrong := _wrong_interface(manifest.interface, manifest.recipe.data.schema):
-        raise VerificationError(f"its interface is not one of a model: {wrong}", where=where)
+        raise VerificationError(f"its interface is wrong: {wrong}", location=location)
     names = [file.path for file in manifest.files]
     for name in (MANIFEST, SIGNATURE):
         if name in names:
-            raise VerificationError(f"lists {name}, which it cannot vouch for", where=where)
+            raise VerificationError(f"lists {name}, which it must not", location=location)
     if len({name.casefold() for name in names}) < len(names):
-        raise VerificationError("lists a file twice", where=where)
+        raise VerificationError("lists a file twice", location=location)
     if (total := sum(file.bytes for file in manifest.files)) > MAX_TOTAL:
         raise VerificationError(
-            f"lists {total} bytes, and files may have {MAX_TOTAL} together", where=where
+            f"lists {total} bytes; all files together may have {MAX_TOTAL}", location=location
         )
     for file in manifest.files:
         if file.path == EVALUATION and file.bytes > MAX_EVALUATION:
             raise VerificationError(
                 f"lists {file.bytes} bytes of {EVALUATION}, which may have {MAX_EVALUATION}",
-                where=where,
+                location=location,
             )
     model = MODEL_FILES[manifest.parity.form]
-    always = [EVALUATION, model, MODEL_PICKLE, CARD]
-    if missing := [name for name in always if name not in names]:
-        raise VerificationError(f"does not list {missing[0]}", where=where)
+    required = [EVALUATION, model, MODEL_PICKLE, CARD]
+    if missing := [name for name in required if name not in names]:
+        raise VerificationError(f"does not list {missing[0]}", location=location)
     if other := [name for name in MODEL_FILES.values() if name in names and name != model]:
-        raise VerificationError(f"lists {other[0]}, and its form is {model}", where=where)
+        raise VerificationError(f"lists {other[0]} besides {model}, its form", location=location)
     return manifest
 
 
 def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
-    """Return what contradicts itself or the recipe's schema in an interface, or None."""
+    """Return how an interface contradicts itself or the recipe's schema, or None."""
     features, labels = interface.features, interface.labels
     columns = None if isinstance(interface.columns, UnsetType) else interface.columns
     if not features or len(set(features)) < len(features):
-        return "features are missing or named twice"
+        return "features are missing or repeated"
     if len(features) != schema.features:
-        return f"it has {len(features)} features, the recipe {schema.features}"
+        return f"it has {len(features)} features, and the recipe has {schema.features}"
     if schema.columns is not None and schema.named("feature") != features:
-        return "its features are not the recipe's"
+        return "its features are not those of the recipe"
     if columns is not None and [column.name for column in columns] != features:
-        return "its columns are not its features"
+        return "its columns do not match its features"
     for column in columns or ():
         texts = column.categories
         if texts is not None and (
@@ -341,29 +358,30 @@ def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
             or (column.unseen and len(texts) > MAX_CATEGORIES)
             or len(set(texts)) < len(texts)
         ):
-            return f"the categories of {column.name[:40]!a} are not those of a column of text"
+            return f"the categories of {column.name[:40]!a} are not allowed"
     if (image := interface.image) is not None and (
         columns is not None
         or min(image.height, image.width) < 1
         or image.pixels != len(features)
         or not -math.inf < image.min < image.max < math.inf
     ):
-        return "its image is not its features"
+        return "its image does not match its features"
     kinds = {type(label) for label in labels}
     if len(kinds) > 1 or len(set(labels)) < len(labels):
-        return "labels are of several types, or named twice"
+        return "labels are of several types, or repeated"
     if any(not -(1 << 63) <= label < 1 << 63 for label in labels if isinstance(label, int)):
-        return "a label is beyond 64 bits"
+        return "a label exceeds 64 bits"
     names = interface.label_names
     if len(names) != len(labels) or len(set(names)) < len(names):
-        return "label_names are not one for each label"
-    return _wrong_ports("inputs", interface.inputs, _inputs(features, columns)) or _wrong_ports(
-        "outputs", interface.outputs, _outputs(labels)
+        return "label_names do not match the labels"
+    inputs, outputs = _inputs(features, columns), _outputs(labels)
+    return _wrong_ports("inputs", interface.inputs, expected=inputs) or _wrong_ports(
+        "outputs", interface.outputs, expected=outputs
     )
 
 
 class _Expected(NamedTuple):
-    """What a port has to be."""
+    """A required or optional port."""
 
     name: str
     dtypes: tuple[str, ...]
@@ -380,7 +398,7 @@ def _inputs(features: list[str], columns: list[ColumnSpec] | None) -> list[_Expe
 
 
 def _outputs(labels: list[Label]) -> list[_Expected]:
-    """Return the outputs that a model must have, and then the one that it may have."""
+    """Return the required outputs of a model, then the optional one."""
     if not labels:
         return [_Expected("prediction", FLOATS, [None, 1])]
     dtype = "int64" if isinstance(labels[0], int) else "string"
@@ -390,9 +408,9 @@ def _outputs(labels: list[Label]) -> list[_Expected]:
     ]
 
 
-def _wrong_ports(what: str, ports: list[Port], expected: list[_Expected]) -> str | None:
-    least = len(expected) - (expected[-1].name == "probabilities")
-    if not least <= len(ports) <= len(expected):
+def _wrong_ports(what: str, ports: list[Port], *, expected: list[_Expected]) -> str | None:
+    required = len(expected) - (expected[-1].name == "probabilities")
+    if not required <= len(ports) <= len(expected):
         return f"it has {len(ports)} {what}"
     for port, right in zip(ports, expected, strict=False):
         if (port.name, port.shape) != (right.name, right.shape) or port.dtype not in right.dtypes:

@@ -1,7 +1,4 @@
-"""What a training gave becomes the files of an artifact: pure, byte for byte.
-
-The bytes follow from the arguments alone: no time, no host, no path goes in.
-"""
+"""The files of an artifact, as a pure function: they contain no time, host or path."""
 
 from __future__ import annotations
 
@@ -29,11 +26,12 @@ from artifact_pipeline.builder.artifact.manifest import (
     encode,
 )
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 
 
 def seal(
     recipe: Recipe,
+    *,
     split: SplitSummary,
     metrics: Metrics,
     interface: Interface,
@@ -42,15 +40,30 @@ def seal(
     model: bytes,
     pickle: bytes,
 ) -> dict[str, bytes]:
-    """Return the bytes of every file of the artifact, `manifest.json` last.
+    """Return the files of an artifact by name, `manifest.json` last.
+
+    Args:
+        recipe: The recipe.
+        split: The number of training and held-out rows.
+        metrics: The metrics.
+        interface: The inputs and outputs of the open form.
+        parity: The proof of the open form.
+        evaluation: The evaluation on the held-out rows.
+        model: The file of the open form.
+        pickle: The pickle of the estimator.
 
     Raises:
-        DataError: for an evaluation that no reader would open.
+        DataError: If the evaluation is too large for a reader.
     """
     recipe_digest = recipes.digest(recipe)
     files = {
         CARD: card.write(
-            recipe, recipe_digest, split, metrics, interface, parity, evaluation.chosen()
+            recipe,
+            split=split,
+            metrics=metrics,
+            interface=interface,
+            parity=parity,
+            chosen=evaluation.chosen(),
         ).encode(),
         EVALUATION: canonical.encode(msgspec.to_builtins(evaluation)),
         MODEL_FILES[parity.form]: model,
@@ -58,9 +71,9 @@ def seal(
     }
     if len(files[EVALUATION]) > MAX_EVALUATION:
         raise DataError(
-            f"the evaluation has {len(files[EVALUATION])} bytes, and may have {MAX_EVALUATION}; "
-            "show fewer rows",
-            where="data.examples",
+            f"the evaluation has {len(files[EVALUATION])} bytes, and may have {MAX_EVALUATION}",
+            location=Location(key="data.examples"),
+            remedy="show fewer rows",
         )
     manifest = Manifest(
         manifest_version=MANIFEST_VERSION,
@@ -71,7 +84,12 @@ def seal(
         interface=interface,
         parity=parity,
         files=[
-            File(name, canonical.digest(data), len(data), MEDIA_TYPES[name])
+            File(
+                path=name,
+                sha256=canonical.digest(data),
+                bytes=len(data),
+                media_type=MEDIA_TYPES[name],
+            )
             for name, data in sorted(files.items())
         ],
     )

@@ -1,4 +1,4 @@
-"""What rows are, wherever they come from, and what a recipe says of them."""
+"""The rows of a data set and their description in a recipe."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.config.resolved import ColumnFormat, SplitConfig
 from artifact_pipeline.builder.config.schema import Csv, Kind, Value
+from artifact_pipeline.builder.data.table_files import Format
+from artifact_pipeline.errors import Location
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Target: TypeAlias = Literal["class", "number"]
 Role: TypeAlias = Literal["feature", "target", "id", "split", "unused"]
-"""What a column of a table is for."""
+"""The use of a column of a table."""
+
+# Recipes hold the structs below. There a field with its default is left out.
 
 
-class Image(Struct, frozen=True, forbid_unknown_fields=True):
-    """The image that a row is, in row-major order: size in pixels, smallest and largest value."""
+class Image(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The image that the features of a row are, in row-major order."""
 
     height: int
+    """In pixels."""
     width: int
+    """In pixels."""
     min: float
     max: float
 
     @property
     def pixels(self) -> int:
-        """How many features an image is."""
+        """The number of features."""
         return self.height * self.width
 
 
 class ColumnRole(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One column of a table."""
+    """A column of a table and its use."""
 
     name: str
     role: Role
@@ -44,10 +50,10 @@ class ColumnRole(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """What a row is: its features, their dtype, and the kind of target."""
+    """The shape of the rows."""
 
     dtype: str
-    """`float64`, or `mixed` with text among them."""
+    """`float64`, or `mixed` if some features are text."""
     features: int
     rows: int
     target: Target
@@ -55,25 +61,26 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """The columns of a table, in its order."""
 
     def named(self, role: Role) -> list[str]:
-        """Return the columns of a table that are for this."""
+        """Return the names of the columns with a role."""
         return [column.name for column in self.columns or () if column.role == role]
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a table was read."""
+    """The format of a table's files."""
 
-    form: Literal["csv", "parquet", "jsonl"]
+    form: Format
     csv: Csv | None = None
 
 
 class Description(
     Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
-    """The rows by the digest of their files, and their schema; a bundled set by its name, too."""
+    """What a recipe holds about the rows: the digest of their files, their shape, never a path."""
 
     digest: str
     schema: Schema
     dataset: str | None = None
+    """The name of a bundled data set."""
     table: Table | None = None
     positive: Value | None = None
     dropped: int | None = None
@@ -83,43 +90,43 @@ class Description(
 
     @property
     def title(self) -> str:
-        """What a person calls the rows: the name of the set, or of what is predicted."""
+        """The name of a bundled data set, or of the target."""
         if self.dataset is not None:
             return self.dataset
-        return ", ".join(self.schema.named("target")) or "rows that were brought"
+        return ", ".join(self.schema.named("target")) or "imported rows"
 
 
 class Rows(NamedTuple):
     """All rows of a data set."""
 
     X: Any
-    """(n_rows, n_features) float64; of a table a DataFrame."""
+    """(n_rows, n_features) float64; a DataFrame for a table."""
     y: NDArray[Any]
     """(n_rows,) class labels, or float64 numbers."""
     feature_names: list[str]
     label_names: list[str]
-    """What a person calls each class, in the order of the sorted labels; none for numbers."""
+    """A name for each class, in the order of the sorted labels; none for numbers."""
     image: Image | None
     target: Target
     description: Description
-    by: NDArray[Any] | None = None
-    """(n_rows,) of a table the column that splits."""
-    kept: dict[str, NDArray[Any]] = {}  # noqa: RUF012  (never written to)
-    """Columns that are asked for by name, features or not."""
-    places: Callable[[int], str] = str
-    """Where a row stands, as a message says it."""
+    split_values: NDArray[Any] | None = None
+    """(n_rows,) values of the column that a table is split by."""
+    extra_columns: dict[str, NDArray[Any]] = {}  # noqa: RUF012  (never written to)
+    """Columns that the caller of `load` asked for, features or not: each (n_rows,)."""
+    locate: Callable[[int], Location] = lambda row: Location(row=row + 1)
+    """The location of a row, counted from 0, with the target of a table."""
     notes: tuple[str, ...] = ()
-    """What to say of how the rows were read, a sentence each."""
+    """Warnings about how the rows were read, a sentence each."""
 
     def labels(self) -> list[Any]:
-        """Return the distinct labels, sorted; none where numbers are predicted."""
+        """Return the distinct labels, sorted; none if numbers are predicted."""
         import numpy as np
 
         labels: list[Any] = [] if self.target == "number" else np.unique(self.y).tolist()
         return labels
 
     def columns(self) -> dict[str, Kind] | None:
-        """Return the features of a table and what they hold; None of a matrix."""
+        """Return the features of a table and the types of their values; None for a matrix."""
         columns = self.description.schema.columns
         if columns is None:
             return None
@@ -130,20 +137,20 @@ class Rows(NamedTuple):
         }
 
     def formats(self) -> dict[str, ColumnFormat]:
-        """Return how columns of a table are written, where the config says so."""
+        """Return the formats of a table's columns that have one."""
         columns = self.description.schema.columns or ()
         return {column.name: column.format for column in columns if column.format is not None}
 
 
-def is_stratified(split: SplitConfig, of: Target) -> bool:
-    """Return whether each class keeps its share: as the config says, or else for classes."""
+def is_stratified(split: SplitConfig, target: Target) -> bool:
+    """Return whether a split keeps the share of each class."""
     if split.stratify is None:
-        return of == "class" and split.method == "random"
+        return target == "class" and split.method == "random"
     return split.stratify
 
 
 def batch(X: Any) -> Any:
-    """Return X as a model takes it: an array as it is, of a DataFrame the list of its columns."""
+    """Return X as a model takes it: an array as it is, a DataFrame as the list of its columns."""
     return [X[name].to_numpy() for name in X.columns] if hasattr(X, "columns") else X
 
 

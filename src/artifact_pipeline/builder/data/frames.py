@@ -1,4 +1,4 @@
-"""DataFrames from columns."""
+"""DataFrames from columns, and columns from DataFrames."""
 
 from __future__ import annotations
 
@@ -11,113 +11,131 @@ from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.schema import Csv, Kind
 from artifact_pipeline.builder.data import table_columns
-from artifact_pipeline.builder.data.table_reader import Raw
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.builder.data.table_reader import Part, Raw
+from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+_X = Location("X")
+
 
 def frame(columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
-    """Return the DataFrame that an estimator learns from: text stays Python's own."""
+    """Return the DataFrame that an estimator learns from; its text is Python's `str`."""
     import pandas as pd
 
     dtypes = {"O": object}
     return pd.DataFrame(
-        {name: pd.Series(one, dtype=dtypes.get(one.dtype.kind)) for name, one in columns.items()}
+        {
+            name: pd.Series(values, dtype=dtypes.get(values.dtype.kind))
+            for name, values in columns.items()
+        }
     )
 
 
 def columns_of(
     X: Any,
     wanted: Sequence[tuple[str, Kind]],
+    *,
     formats: Mapping[str, ColumnFormat] = MappingProxyType({}),
 ) -> list[NDArray[Any]]:
-    """Return the columns of a DataFrame, or of an object of lists by name, as a model takes them.
+    """Return columns of rows as a model takes them: each (n_rows,) float64, or objects for text.
 
-    Numbers and dates that are given as text are read as in a table, by the format of their column.
+    Args:
+        X: A DataFrame, or lists by the names of columns.
+        wanted: The names and types of the columns.
+        formats: The formats of numbers and dates in text.
 
     Raises:
-        DataError: for one that is missing or of another kind.
+        DataError: If a column is missing or has values of another type.
     """
-    import numpy as np
-
-    found = []
     names = X.columns if hasattr(X, "columns") else X if hasattr(X, "keys") else None
     if names is None:
-        raise DataError("expected a DataFrame, or lists by the names of columns", where="X")
-    here = {str(name): name for name in names}  # pandas' own names are integers
-    if len(here) < len(list(names)):
-        twice = next(name for name in here if [*map(str, names)].count(name) > 1)
-        raise DataError(f"two columns are called {show(twice)}", where="X")
+        raise DataError("expected a DataFrame, or lists by the names of columns", location=_X)
+    by_text = {str(name): name for name in names}  # pandas names columns by integers itself
+    if len(by_text) < len(list(names)):
+        twice = next(name for name in by_text if [*map(str, names)].count(name) > 1)
+        raise DataError(f"two columns are called {show(twice)}", location=_X)
+    columns = []
     for name, kind in wanted:
-        if name not in here:
-            raise DataError(f"the column {show(name)} is missing", where="X")
-        values = values_of(X[here[name]])
-        if kind == "text":
-            if not all(isinstance(one, str) or _is_null(one) for one in values.tolist()):
-                raise DataError(f"the column {show(name)} holds no text", where="X")
-            texts = ["" if _is_null(one) else one for one in values.tolist()]
-            found.append(np.array(texts, dtype=object))
-            continue
-        if (written := _written(values, name, kind, formats.get(name))) is not None:
-            found.append(written)
-            continue
-        try:
-            if values.dtype.kind == "M":
-                days = (
-                    values.astype("datetime64[us]").astype(np.float64) / table_columns.MICROSECONDS
-                )
-                found.append(np.where(np.isnat(values), np.nan, days))
-            else:
-                found.append(values.astype(np.float64))
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"the column {show(name)} holds no numbers: {error}", where="X"
-            ) from error
-    if len({len(one) for one in found}) > 1:
-        raise DataError("its columns are of different lengths", where="X")
-    if not len(found[0]):
-        raise DataError("holds no rows to predict", where="X")
-    return found
+        if name not in by_text:
+            raise DataError(f"the column {show(name)} is missing", location=_X)
+        values = values_of(X[by_text[name]])
+        columns.append(_column(values, name, kind=kind, column_format=formats.get(name)))
+    if len({len(values) for values in columns}) > 1:
+        raise DataError("its columns are of different lengths", location=_X)
+    if not len(columns[0]):
+        raise DataError("holds no rows to predict", location=_X)
+    return columns
 
 
-def _written(
-    values: NDArray[Any], name: str, kind: Kind, form: ColumnFormat | None
+def _column(
+    values: NDArray[Any], name: str, *, kind: Kind, column_format: ColumnFormat | None
+) -> NDArray[Any]:
+    import numpy as np
+
+    if kind == "text":
+        texts = ["" if _is_null(value) else value for value in values.tolist()]
+        if not all(isinstance(text, str) for text in texts):
+            raise DataError(f"the column {show(name)} holds no text", location=_X)
+        return np.array(texts, dtype=object)
+    parsed = _parse_objects(values, name, kind=kind, column_format=column_format)
+    if parsed is not None:
+        return parsed
+    try:
+        if values.dtype.kind == "M":
+            moments = values.astype("datetime64[us]").astype(np.float64)
+            return np.where(np.isnat(values), np.nan, moments / table_columns.MICROSECONDS)
+        return values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        problem = f"the column {show(name)} holds no numbers: {error}"
+        raise DataError(problem, location=_X) from error
+
+
+def _parse_objects(
+    values: NDArray[Any], name: str, *, kind: Kind, column_format: ColumnFormat | None
 ) -> NDArray[Any] | None:
-    """Return values of which some are texts, or objects that are dates; None if none is."""
+    """Read texts as in a table, and `datetime` objects; return None if there are neither."""
     import numpy as np
     import pyarrow as pa
 
     if values.ndim != 1 or values.dtype.kind not in "OUT":
         return None
     objects = values.tolist()
-    rows: dict[type, list[int]] = {}
-    for row, one in enumerate(objects):
-        known = (one_type for one_type in (str, datetime.date) if isinstance(one, one_type))
-        rows.setdefault(next(known, float), []).append(row)
-    others = rows.pop(float, [])
-    if not rows:
+    rows_by_type: dict[type, list[int]] = {}
+    for row, value in enumerate(objects):
+        types = (known for known in (str, datetime.date) if isinstance(value, known))
+        rows_by_type.setdefault(next(types, float), []).append(row)
+    plain_rows = rows_by_type.pop(float, [])
+    if not rows_by_type:
         return None
-    found = np.full(len(objects), np.nan)
+    parsed = np.full(len(objects), np.nan)
     try:
-        plain = [np.nan if _is_null(objects[row]) else objects[row] for row in others]
-        found[others] = np.array(plain, dtype=np.float64)
-        for kept in rows.values():
-            # A NaT is a date that is none, and no Python object of Arrow's.
-            some = [None if _is_null(objects[row]) else objects[row] for row in kept]
-            table, parts = pa.table({name: pa.array(some)}), [("X", len(objects))]
-            raw = Raw(table, parts, "parquet", Csv(), kept=tuple(kept))
-            found[kept] = table_columns.column(raw, name, kind, form).values
+        plain = [np.nan if _is_null(objects[row]) else objects[row] for row in plain_rows]
+        parsed[plain_rows] = np.array(plain, dtype=np.float64)
+        for rows in rows_by_type.values():
+            # NaT is a `datetime` object that Arrow cannot convert.
+            some = [None if _is_null(objects[row]) else objects[row] for row in rows]
+            raw = Raw(
+                table=pa.table({name: pa.array(some)}),
+                parts=[Part("X", len(objects))],
+                format="parquet",
+                csv=Csv(),
+                row_numbers=tuple(rows),
+            )
+            column = table_columns.column(raw, name, kind=kind, column_format=column_format)
+            parsed[rows] = column.values
+    except DataError:
+        raise
     except (TypeError, ValueError, pa.ArrowException) as error:
-        said = first_line(error)
-        raise DataError(f"the column {show(name)} holds no numbers: {said}", where="X") from error
-    return found
+        problem = f"the column {show(name)} holds no numbers: {first_line(error)}"
+        raise DataError(problem, location=_X) from error
+    return parsed
 
 
 def values_of(column: Any) -> NDArray[Any]:
-    """Return a column as an array, pandas' nullable numbers as float64 with NaN."""
+    """Return a column as an array; pandas' nullable numbers as float64 with NaN."""
     import numpy as np
 
     dtype: Any = getattr(column, "dtype", None)

@@ -1,4 +1,4 @@
-"""What in a table may give the answer away: a warning, since only its owner can know."""
+"""Warnings about features that may leak the target. Only the owner of the data can decide."""
 
 from __future__ import annotations
 
@@ -14,102 +14,113 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_ROWS = 20
-"""Rows below which anything may look like anything."""
-MONOTONE = 0.999
-"""The rank correlation from which a feature is likely to be a function of the target."""
-FEW = 10
-"""Distinct values below which ranks are mostly ties, so that they have to agree in each."""
-SAMPLE = 20_000
-"""How many rows are ranked; of a larger table a seeded sample."""
+"""With fewer rows, any feature may seem to give the target."""
+MIN_CORRELATION = 0.999
+"""The rank correlation from which a feature is probably a function of the target."""
+FEW_VALUES = 10
+"""With fewer distinct values most ranks are ties, so all of them must agree."""
+SAMPLE_ROWS = 20_000
+"""The number of rows to rank; of a larger table, a seeded sample."""
 
 
 def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
-    """Return a sentence for each likely leak: a feature that alone gives the target, an id among
-    the features, rows that are both in training and held out."""
+    """Return a sentence for each likely leak.
+
+    A leak is a feature that gives the target on its own, an id among the features, or a held-out
+    row with the features of a training row. A matrix is not checked.
+    """
     if not hasattr(rows.X, "columns"):
         return []
-    said, kinds = [], rows.columns() or {}
+    warnings, kinds = [], rows.columns() or {}
     if len(rows.y) >= MIN_ROWS:
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
-            # The days of a series follow one another as well.
+            # The dates of a time series are consecutive as well.
             if kinds.get(name) != "date" and is_id(values):
-                said.append(
+                warnings.append(
                     f"the feature {show(name)} has another value in each row, like an id; name it "
                     "in data.id or data.drop unless it means something"
                 )
-            elif _gives(values, rows.y, rows.target):
-                said.append(
+            elif _gives_target(values, rows.y, target=rows.target):
+                warnings.append(
                     f"the feature {show(name)} alone gives the target; would it be known at the "
                     "time of a prediction?"
                 )
-    if both := _in_both(parts.X_train, parts.X_test):
-        said.append(
-            f"{both} of {len(parts.y_test)} held-out rows have the features of a training row, so "
-            "the held-out figures flatter; a split by group may keep them on one side"
+    if shared := _count_shared(parts.X_train, parts.X_test):
+        warnings.append(
+            f"{shared} of {len(parts.y_test)} held-out rows have the features of a training row, "
+            "so the held-out figures flatter; a split by group may keep them on one side"
         )
-    return said
+    return warnings
 
 
 def is_id(values: NDArray[Any]) -> bool:
-    """Texts without a space that never repeat, or integers that count without a gap."""
+    """Return whether values look like ids.
+
+    These are texts without a space that never repeat, and consecutive integers.
+
+    Args:
+        values: (n_rows,) objects or float64.
+    """
     import numpy as np
 
     if values.dtype.kind == "O":
-        return len(set(values)) == len(values) and not any(" " in one for one in values)
+        return len(set(values)) == len(values) and not any(" " in text for text in values)
     if np.isnan(values).any() or (values != np.floor(values)).any():
         return False
     return bool(len(np.unique(values)) == len(values) == values.max() - values.min() + 1)
 
 
-def _gives(values: NDArray[Any], y: NDArray[Any], target: Target) -> bool:
-    """Return whether a feature alone gives the target."""
+def _gives_target(values: NDArray[Any], y: NDArray[Any], *, target: Target) -> bool:
     import numpy as np
 
     if target == "number":
         return values.dtype.kind != "O" and _is_monotone(values, y)
-    _, value = np.unique(values, return_inverse=True)
-    labels, label = np.unique(y, return_inverse=True)
-    if value.max() and 2 * (value.max() + 1) <= len(y):
-        pairs = np.unique(value * len(labels) + label)
-        return bool(len(pairs) == value.max() + 1)
-    return values.dtype.kind != "O" and _separates(values, label, len(labels))
+    _, codes = np.unique(values, return_inverse=True)
+    labels, label_codes = np.unique(y, return_inverse=True)
+    distinct = codes.max() + 1
+    if distinct > 1 and 2 * distinct <= len(y):
+        pairs = np.unique(codes * len(labels) + label_codes)
+        return bool(len(pairs) == distinct)
+    return values.dtype.kind != "O" and _separates(values, label_codes, classes=len(labels))
 
 
 def _is_monotone(values: NDArray[Any], y: NDArray[Any]) -> bool:
-    """Return whether numbers rise or fall with the target, such as the logarithm of it.
+    """Return whether numbers rise or fall with the target, as its logarithm does.
 
-    Spearman's rank correlation, over the rows that have a value.
+    This is Spearman's rank correlation over the rows that have a value.
     """
     import numpy as np
     from scipy.stats import rankdata
 
     known = np.flatnonzero(~np.isnan(values))
-    if len(known) > SAMPLE:
-        known = np.random.default_rng(0).choice(known, SAMPLE, replace=False)
-    x, of = values[known], y[known]
-    distinct = min(len(np.unique(x)), len(np.unique(of)))
+    if len(known) > SAMPLE_ROWS:
+        known = np.random.default_rng(0).choice(known, SAMPLE_ROWS, replace=False)
+    x, y = values[known], y[known]
+    distinct = min(len(np.unique(x)), len(np.unique(y)))
     if len(known) < MIN_ROWS or distinct < 2:
         return False
-    least = MONOTONE if distinct >= FEW else 1 - 1e-9
-    return bool(abs(np.corrcoef(rankdata(x), rankdata(of))[0, 1]) >= least)
+    minimum = MIN_CORRELATION if distinct >= FEW_VALUES else 1 - 1e-9
+    return bool(abs(np.corrcoef(rankdata(x), rankdata(y))[0, 1]) >= minimum)
 
 
-def _separates(values: NDArray[Any], label: NDArray[Any], classes: int) -> bool:
-    """Return whether each class has a range of its own, as with an area under the curve of 1."""
+def _separates(values: NDArray[Any], label_codes: NDArray[Any], *, classes: int) -> bool:
+    """Return whether the ranges of the classes do not overlap, so that the ROC AUC is 1."""
     import numpy as np
 
     known = ~np.isnan(values)
-    values, label = values[known], label[known]
-    if len(values) < MIN_ROWS or len(np.unique(label)) < classes:
+    values, label_codes = values[known], label_codes[known]
+    if len(values) < MIN_ROWS or len(np.unique(label_codes)) < classes:
         return False
-    bounds = sorted(
-        (values[label == one].min(), values[label == one].max()) for one in range(classes)
+    ranges = sorted(
+        (values[label_codes == code].min(), values[label_codes == code].max())
+        for code in range(classes)
     )
-    return all(upper < lower for (_, upper), (lower, _) in itertools.pairwise(bounds))
+    return all(upper < lower for (_, upper), (lower, _) in itertools.pairwise(ranges))
 
 
-def _in_both(train: pd.DataFrame, test: pd.DataFrame) -> int:
+def _count_shared(train: pd.DataFrame, test: pd.DataFrame) -> int:
+    """Return how many test rows have the features of a training row."""
     import numpy as np
     from pandas.util import hash_pandas_object
 

@@ -1,4 +1,4 @@
-"""A config's data becomes rows: of a bundled set, or of a table whose columns have their parts.
+"""The rows that a config's `data` names: a bundled data set, or a table whose columns have roles.
 
 >>> load(BundledData("iris")).X.shape
 (150, 4)
@@ -9,8 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Collection
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import nearest, show
@@ -32,281 +31,315 @@ from artifact_pipeline.builder.data.dataset import (
     Target,
 )
 from artifact_pipeline.builder.data.frames import frame
+from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
-from artifact_pipeline.errors import ConfigError, DataError
+from artifact_pipeline.errors import ConfigError, DataError, Location
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDES = ("train", "test")
-"""What a column that splits may say."""
+"""The values of a column that assigns rows to the sides of a split."""
+
+
+class _Columns(NamedTuple):
+    """The columns of a table: their roles, and the data of those that were read."""
+
+    raw: Raw
+    roles: dict[str, Role]
+    data: dict[str, ColumnData]
+    target: str
 
 
 def load(
     data: DataConfig,
     split: SplitConfig = SplitConfig(),  # noqa: B008  (frozen)
+    *,
     target: Target | None = None,
-    keep: Collection[str] = (),
+    extra_columns: Collection[str] = (),
     base: str | os.PathLike[str] = "",
-    where: str = "config",
-    known: Description | None = None,
+    config: str = "config",
+    expected: Description | None = None,
 ) -> Rows:
     """Return the rows of a config.
 
-    `target` says whether the column to predict holds classes, where it could be either. The
-    columns in `keep` are kept apart, features or not. A path is relative to `base`, and `where`
-    names the config in errors. `known` is what the rows must be, compared before they are parsed.
+    Args:
+        data: Where the rows are.
+        split: Their split; a column that it names is not a feature.
+        target: Whether to predict classes or numbers, where the target column allows both.
+        extra_columns: Columns to return besides the features.
+        base: The folder that the path of a table is relative to.
+        config: The name of the config in errors.
+        expected: What the rows must be; their digest is compared before they are parsed.
 
     Raises:
-        DataError: if the rows are wrong, named by file, row and column, or are not the known ones.
-        ConfigError: if the config says of them what is not so.
+        DataError: If the rows are wrong, with the file, row and column, or not as expected.
+        ConfigError: If the config does not fit the rows.
     """
     if isinstance(data, BundledData):
-        if known is not None:
-            check(bundled.describe(data).digest, known)
+        if expected is not None:
+            check_digest(bundled.describe(data).digest, expected)
         return bundled.load(data)
     paths = table_files.locate(data.path, base)
     contents = [(path.name, table_files.read(path)) for path in paths]
     digest = table_files.digest([canonical.digest(content) for _, content in contents])
-    if known is not None:
-        check(digest, known)
-    form = table_files.form(paths[0])
-    if form != "csv" and data.csv is not None:
-        raise ConfigError(f"found it, and the data is {form}", where=f"{where}: data.csv")
-    raw = table_reader.read(contents, form, data.csv or Csv())
-    table_files.check_keys(paths, data.path, base, raw.table.column_names)
-    return _rows(raw, digest, data, split, target, keep, where)
-
-
-def check(digest: str, known: Description) -> None:
-    """Do nothing if rows of that digest are the known ones.
-
-    Raises:
-        DataError: otherwise.
-    """
-    if digest != known.digest:
-        remedy = "install the versions that the recipe names"
-        if known.dataset is None:
-            remedy = "name the files that it was made from with --data"
-        raise DataError(
-            f"has the digest {digest}, the recipe was made with {known.digest}; {remedy}",
-            where=f"data {known.title}",
-        )
-
-
-def _rows(
-    raw: Raw,
-    digest: str,
-    data: TableData,
-    split: SplitConfig,
-    target: Target | None,
-    keep: Collection[str],
-    where: str,
-) -> Rows:
-    roles = _roles(raw, data, split)
-    [aim] = [name for name, role in roles.items() if role == "target"]
+    if expected is not None:
+        check_digest(digest, expected)
+    location = Location(config, key="data")
+    file_format = table_files.format_of(paths[0])
+    if file_format != "csv" and data.csv is not None:
+        problem = f"found it, and the data is {file_format}"
+        raise ConfigError(problem, location=location.inside("csv"))
+    raw = table_reader.read(contents, file_format, csv=data.csv or Csv())
+    table_files.check_keys(paths, data.path, base=base, columns=raw.table.column_names)
     rows = raw.table.num_rows
-    dropped: int | None = None
     if data.missing_target == "drop":
-        raw = _without_missing(raw, aim, data)
-        dropped = rows - raw.table.num_rows
-    found = {
-        name: table_columns.column(raw, name, data.columns.get(name), data.formats.get(name))
-        for name, role in roles.items()
-        if role not in ("unused", "id") or name in keep or name in data.columns
-    }
-    notes = _notes(raw, data, roles, found)
-    if dropped:
-        notes.append(
-            f"{dropped} of {rows} rows have no {show(aim)} and are left out, as "
-            "data.missing_target says"
-        )
-    for name in keep:
-        _check_known(raw, name, "evaluation.slices")
-    features = [name for name, role in roles.items() if role == "feature"]
-    if not features:
-        raise DataError("has no features: every column has another part", where=raw.where())
-    y, kind = _target(raw, aim, found[aim], target)
-    if len(set(y.tolist())) < 2:
-        raise DataError(
-            f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
-            where=f"{raw.where()}, column {show(aim)}",
-        )
-    labels = _labels(y, data, where) if kind == "class" else []
-    texts = any(found[name].kind == "text" for name in features)
-    columns = [
-        ColumnRole(
-            name=name,
-            role=role,
-            kind=found[name].kind if name in found else None,
-            format=data.formats.get(name),
-        )
-        for name, role in roles.items()
-    ]
-    description = Description(
-        digest=digest,
-        schema=Schema(
-            dtype="mixed" if texts else "float64",
-            features=len(features),
-            rows=len(y),
-            target=kind,
-            columns=columns,
-        ),
-        table=Table(raw.form, raw.how if raw.form == "csv" else None),  # type: ignore[arg-type]
-        positive=data.positive,
-        dropped=dropped,
-        examples=data.examples,
-    )
+        raw = _drop_missing_targets(raw, data)
+    columns = _read_columns(raw, data, split=split, extra_columns=extra_columns)
+    y, target = _target(columns, target)
+    labels = _labels(y, data.positive, location=location) if target == "class" else []
+    dropped = rows - len(y) if data.missing_target == "drop" else None
+    features = [name for name, role in columns.roles.items() if role == "feature"]
     return Rows(
-        X=frame({name: found[name].values for name in features}),
+        X=frame({name: columns.data[name].values for name in features}),
         y=y,
         feature_names=features,
         label_names=[str(label) for label in labels],
         image=None,
-        target=kind,
-        description=description,
-        by=_by(raw, split, found),
-        kept={name: found[name].values for name in keep},
-        places=partial(raw.cell, column=aim),
-        notes=tuple(notes),
+        target=target,
+        description=_describe(columns, data, digest=digest, target=target, dropped=dropped),
+        split_values=_split_values(columns, split),
+        extra_columns={name: columns.data[name].values for name in extra_columns},
+        locate=lambda row: raw.cell(row, columns.target),
+        notes=tuple(_notes(columns, data, rows=rows, dropped=dropped)),
     )
 
 
-def _without_missing(raw: Raw, target: str, data: TableData) -> Raw:
+def check_digest(digest: str, expected: Description) -> None:
+    """Check that rows have the digest of a recipe's rows.
+
+    Raises:
+        DataError: If they do not.
+    """
+    if digest != expected.digest:
+        remedy = "install the versions that the recipe names"
+        if expected.dataset is None:
+            remedy = "name the files that it was made from with --data"
+        raise DataError(
+            f"has the digest {digest}, the recipe was made with {expected.digest}",
+            location=Location(f"data {expected.title}"),
+            remedy=remedy,
+        )
+
+
+def _drop_missing_targets(raw: Raw, data: TableData) -> Raw:
     """Return a table without the rows that have no target."""
     import numpy as np
 
-    column = table_columns.column(raw, target, data.columns.get(target), data.formats.get(target))
-    kept = np.flatnonzero(~_absent(column))
+    kind, column_format = data.columns.get(data.target), data.formats.get(data.target)
+    _check_known(raw, data.target, key="data.target")
+    column = table_columns.column(raw, data.target, kind=kind, column_format=column_format)
+    kept = np.flatnonzero(~_is_missing(column))
     if not len(kept):
-        raise DataError("is missing in all rows", where=f"{raw.where()}, column {show(target)}")
+        location = raw.location().at(column=data.target)
+        raise DataError("is missing in all rows", location=location)
     return raw if len(kept) == len(column.values) else raw.take(kept.tolist())
 
 
-def _absent(column: table_columns.ColumnData) -> NDArray[Any]:
-    """Return where a column has no value: null, or NaN among numbers."""
-    nothing: NDArray[Any] = column.missing | (column.values != column.values)
-    return nothing
+def _is_missing(column: ColumnData) -> NDArray[Any]:
+    """Return where a column has no value, (n_rows,) booleans: null, or NaN among numbers."""
+    missing: NDArray[Any] = column.missing | (column.values != column.values)
+    return missing
 
 
-def _notes(
-    raw: Raw, data: TableData, roles: dict[str, Role], found: dict[str, table_columns.ColumnData]
-) -> list[str]:
-    """Return what to say of columns that are not what their owner may expect."""
-    left_out = [
-        name for name in raw.index_columns if roles[name] == "unused" and name not in data.drop
-    ]
-    notes = [
-        f"the column {show(name)} is the index of a data frame and is left out; to learn from it, "
-        "name it in data.columns"
-        for name in left_out
-    ]
-    return notes + [one.note for name, one in found.items() if one.note and roles[name] != "unused"]
+def _read_columns(
+    raw: Raw, data: TableData, *, split: SplitConfig, extra_columns: Collection[str]
+) -> _Columns:
+    roles = _roles(raw, data, split=split)
+    columns = {
+        name: table_columns.column(
+            raw, name, kind=data.columns.get(name), column_format=data.formats.get(name)
+        )
+        for name, role in roles.items()
+        if role not in ("unused", "id") or name in extra_columns or name in data.columns
+    }
+    for name in extra_columns:
+        _check_known(raw, name, key="evaluation.slices")
+    if "feature" not in roles.values():
+        raise DataError(
+            "no feature columns left: every column is the target, the id, the split column or "
+            "dropped",
+            location=raw.location(),
+        )
+    return _Columns(raw=raw, roles=roles, data=columns, target=data.target)
 
 
-def _roles(raw: Raw, data: TableData, split: SplitConfig) -> dict[str, Role]:
-    named: list[tuple[str, Any, Role]] = [
+def _roles(raw: Raw, data: TableData, *, split: SplitConfig) -> dict[str, Role]:
+    roles: dict[str, Role] = dict.fromkeys(raw.table.column_names, "feature")
+    declared_types = {*data.columns, *data.formats}
+    roles |= {name: "unused" for name in raw.index_columns if name not in declared_types}
+    special: list[tuple[str, str | None, Role]] = [
         ("data.target", data.target, "target"),
         ("data.id", data.id, "id"),
         ("split.column", split.column, "split"),
         *(("data.drop", name, "unused") for name in data.drop),
     ]
-    roles: dict[str, Role] = dict.fromkeys(raw.table.column_names, "feature")
-    roles |= {
-        name: "unused" for name in raw.index_columns if name not in {*data.columns, *data.formats}
-    }
-    for key, name, role in named:
-        if isinstance(name, str):
-            _check_known(raw, name, key)
+    for key, name, role in special:
+        if name is not None:
+            _check_known(raw, name, key=key)
             roles[name] = role
     for name in data.columns:
-        _check_known(raw, name, "data.columns")
+        _check_known(raw, name, key="data.columns")
     for name in data.formats:
-        _check_known(raw, name, "data.formats")
+        _check_known(raw, name, key="data.formats")
     return roles
 
 
-def _check_known(raw: Raw, name: str, key: str) -> None:
+def _check_known(raw: Raw, name: str, *, key: str) -> None:
     if name not in raw.table.column_names:
-        hint = nearest(name, raw.table.column_names)
-        raise DataError(f"has no column {show(name)}, which {key} names; {hint}", where=raw.where())
+        raise DataError(
+            f"has no column {show(name)}, which {key} names",
+            location=raw.location(),
+            remedy=nearest(name, raw.table.column_names),
+        )
 
 
-def _target(
-    raw: Raw, name: str, found: table_columns.ColumnData, target: Target | None
+def _notes(columns: _Columns, data: TableData, *, rows: int, dropped: int | None) -> list[str]:
+    """Return warnings about columns and rows that were not read as their owner may expect."""
+    roles = columns.roles
+    notes = [
+        f"the column {show(name)} is the index of a data frame and is left out; to learn from it, "
+        "name it in data.columns"
+        for name in columns.raw.index_columns
+        if roles[name] == "unused" and name not in data.drop
+    ]
+    notes += [
+        column.note
+        for name, column in columns.data.items()
+        if column.note and roles[name] != "unused"
+    ]
+    if dropped:
+        notes.append(
+            f"{dropped} of {rows} rows have no {show(data.target)} and are left out, as "
+            "data.missing_target says"
+        )
+    return notes
+
+
+def _describe(
+    columns: _Columns, data: TableData, *, digest: str, target: Target, dropped: int | None
+) -> Description:
+    raw = columns.raw
+    features = [name for name, role in columns.roles.items() if role == "feature"]
+    has_text = any(columns.data[name].kind == "text" for name in features)
+    return Description(
+        digest=digest,
+        schema=Schema(
+            dtype="mixed" if has_text else "float64",
+            features=len(features),
+            rows=raw.table.num_rows,
+            target=target,
+            columns=[
+                ColumnRole(
+                    name=name,
+                    role=role,
+                    kind=columns.data[name].kind if name in columns.data else None,
+                    format=data.formats.get(name),
+                )
+                for name, role in columns.roles.items()
+            ],
+        ),
+        table=Table(raw.format, raw.csv if raw.format == "csv" else None),
+        positive=data.positive,
+        dropped=dropped,
+        examples=data.examples,
+    )
+
+
+def _target(columns: _Columns, target: Target | None) -> tuple[NDArray[Any], Target]:
+    """Return the true labels or numbers, (n_rows,), and which of both they are."""
+    raw, name, column = columns.raw, columns.target, columns.data[columns.target]
+    y, kind = _target_values(raw, name, column=column, target=target)
+    if len(set(y.tolist())) < 2:
+        raise DataError(
+            f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
+            location=raw.location().at(column=name),
+        )
+    return y, kind
+
+
+def _target_values(
+    raw: Raw, name: str, *, column: ColumnData, target: Target | None
 ) -> tuple[NDArray[Any], Target]:
-    """Return the true labels, or numbers, and which of both they are."""
     import numpy as np
 
-    if (absent := _absent(found)).any():
-        row, count = int(np.flatnonzero(absent)[0]), int(absent.sum())
+    if (missing := _is_missing(column)).any():
+        row, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
         others = f" (so are {count - 1} more)" if count > 1 else ""
         raise DataError(
-            f"is missing{others}: every row needs a target; to leave such rows out, say "
-            'data.missing_target: "drop"',
-            where=raw.cell(row, name),
+            f"is missing{others}: every row needs a target",
+            location=raw.cell(row, name),
+            remedy='to leave such rows out, say data.missing_target: "drop"',
         )
-    if found.kind == "text":
-        return found.values.astype(str), "class"
-    if found.kind == "boolean":
-        return found.values.astype(bool), "class"
-    if found.kind == "date" and target == "class":
+    if column.kind == "text":
+        return column.values.astype(str), "class"
+    if column.kind == "boolean":
+        return column.values.astype(bool), "class"
+    if target != "class":
+        return column.values, "number"
+    if column.kind == "date":
         try:
-            return np.array([_day(days) for days in found.values.tolist()]), "class"
+            return np.array([_iso_date(days) for days in column.values.tolist()]), "class"
         except OverflowError as error:
-            row = int(np.abs(found.values).argmax())
-            raise DataError("is outside the years 1 to 9999", where=raw.cell(row, name)) from error
-    whole = found.values == np.floor(found.values)
-    if target == "class" and not whole.all():
-        row = int(np.flatnonzero(~whole)[0])
+            row = int(np.abs(column.values).argmax())
+            problem = "is outside the years 1 to 9999"
+            raise DataError(problem, location=raw.cell(row, name)) from error
+    is_integer = column.values == np.floor(column.values)
+    if not is_integer.all():
+        row = int(np.flatnonzero(~is_integer)[0])
         raise DataError(
-            f"found {found.values[row]}, and a classifier learns labels: text, true and false, or "
-            "integers; a regressor predicts numbers",
-            where=raw.cell(row, name),
+            f"found {column.values[row]}, and a classifier learns labels: text, true and false, or "
+            "integers",
+            location=raw.cell(row, name),
+            remedy="a regressor predicts numbers",
         )
-    if target == "class":
-        return found.values.astype(np.int64), "class"
-    return found.values, "number"
+    return column.values.astype(np.int64), "class"
 
 
-def _day(days: float) -> str:
-    """Return a date in ISO 8601, with its time where it has one."""
+def _iso_date(days: float) -> str:
+    """Return a date in ISO 8601, with its time unless that is midnight."""
     moment = table_columns.EPOCH + datetime.timedelta(
         microseconds=round(days * table_columns.MICROSECONDS)
     )
     return moment.date().isoformat() if days == int(days) else moment.isoformat()
 
 
-def _labels(y: NDArray[Any], data: TableData, where: str) -> list[Any]:
+def _labels(y: NDArray[Any], positive: Any, *, location: Location) -> list[Any]:
+    """Return the distinct labels, sorted, and check that the positive one is among two."""
     import numpy as np
 
     labels: list[Any] = np.unique(y).tolist()
-    if data.positive is None:
+    if positive is None:
         return labels
+    location = location.inside("positive")
     if len(labels) != 2:
-        raise ConfigError(
-            f"there are {len(labels)} classes, and one of two can be positive",
-            where=f"{where}: data.positive",
-        )
-    if not any(data.positive == label and type(data.positive) is type(label) for label in labels):
+        problem = f"there are {len(labels)} classes, and one of two can be positive"
+        raise ConfigError(problem, location=location)
+    if not any(positive == label and type(positive) is type(label) for label in labels):
         known = ", ".join(show(label) for label in labels)
-        raise ConfigError(
-            f"found {show(data.positive)}, expected one of: {known}",
-            where=f"{where}: data.positive",
-        )
+        problem = f"found {show(positive)}, expected one of: {known}"
+        raise ConfigError(problem, location=location)
     return labels
 
 
-def _by(
-    raw: Raw, split: SplitConfig, found: dict[str, table_columns.ColumnData]
-) -> NDArray[Any] | None:
-    """Return the column that splits, once it says in each row what it should."""
+def _split_values(columns: _Columns, split: SplitConfig) -> NDArray[Any] | None:
+    """Return the values of the split column, once each row has a valid one."""
     import numpy as np
 
     if split.column is None:
         return None
-    column = found[split.column]
-    wrong = column.missing | (column.values != column.values)
+    column = columns.data[split.column]
+    wrong = _is_missing(column)
     expected = f"each row needs its {split.method}"
     if split.method == "column":
         wrong = ~np.isin(column.values.astype(str), SIDES)
@@ -314,10 +347,11 @@ def _by(
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         value = "a missing value" if column.missing[row] else show(column.values[row])
-        raise DataError(f"found {value}, {expected}", where=raw.cell(row, split.column))
+        location = columns.raw.cell(row, split.column)
+        raise DataError(f"found {value}, {expected}", location=location)
     if split.method == "time" and column.kind == "text":
         raise DataError(
             f"holds text, such as {show(column.values[0])}; expected dates or numbers",
-            where=f"{raw.where()}, column {show(split.column)}",
+            location=columns.raw.location().at(column=split.column),
         )
     return column.values

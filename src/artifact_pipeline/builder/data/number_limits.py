@@ -1,4 +1,4 @@
-"""Which numbers a model takes.
+"""The numbers that a model takes in a feature.
 
 >>> import numpy as np
 >>> from msgspec import UNSET
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NumberLimits(Protocol):
-    """Which numbers a model takes; see `manifest.Column`."""
+    """The numbers that a model takes in a feature; see `manifest.ColumnSpec`."""
 
     @property
     def numbers(self) -> list[float] | UnsetType: ...
@@ -28,7 +28,12 @@ class NumberLimits(Protocol):
 
 
 def outside(values: NDArray[Any], limits: NumberLimits) -> tuple[int, str] | None:
-    """Return the first row whose number a model does not take, and why; NaN is none."""
+    """Return the first row whose number a model does not take, and why.
+
+    Args:
+        values: (n_rows,) numbers; NaN is always within the limits.
+        limits: Those of the feature.
+    """
     import numpy as np
 
     if not isinstance(limits.numbers, UnsetType):

@@ -1,4 +1,4 @@
-"""Rows parted into those to learn from and those held out; folds follow the same way.
+"""The split into training and held-out rows, and folds of the training rows.
 
 >>> from artifact_pipeline.builder.data import loader
 >>> from artifact_pipeline.builder.config.resolved import BundledData, SplitConfig
@@ -18,26 +18,29 @@ from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import SplitConfig
 from artifact_pipeline.builder.data.dataset import Rows, is_stratified, take
 from artifact_pipeline.builder.data.loader import SIDES
-from artifact_pipeline.errors import ConfigError, DataError
+from artifact_pipeline.errors import ConfigError, DataError, Location
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Fold: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64]]"
-"""Which training rows are learned from, and which are held out of them."""
+"""The indices of the training rows to fit on, and of those to measure on."""
+_Sides: TypeAlias = "tuple[NDArray[np.int64], NDArray[np.int64]]"
+"""The indices of the training rows and of the held-out rows."""
 
 
 class TrainTestSplit(NamedTuple):
-    """Rows parted into those to learn from and those held out."""
+    """Training rows and held-out rows."""
 
     X_train: Any
     X_test: Any
     y_train: NDArray[Any]
     y_test: NDArray[Any]
     train_index: NDArray[np.int64]
-    """Where in the data set each training row stands."""
+    """The index of each training row in the data set."""
     test_index: NDArray[np.int64]
+    """The index of each held-out row in the data set."""
 
     def indices_digest(self) -> Digest:
         """Return the digest of the indices as little-endian int64, training rows first."""
@@ -50,80 +53,117 @@ class TrainTestSplit(NamedTuple):
         return canonical.digest(indices)
 
 
-def split(rows: Rows, how: SplitConfig, where: str = "split") -> TrainTestSplit:
-    """Return `rows` parted as a config says; `where` names the split in errors.
+def split(
+    rows: Rows,
+    config: SplitConfig,
+    *,
+    location: Location = Location(key="split"),  # noqa: B008  (frozen)
+) -> TrainTestSplit:
+    """Split rows as a config says.
+
+    Args:
+        rows: The rows.
+        config: The split.
+        location: The location of the split in errors.
 
     Raises:
-        ConfigError: if the split cannot be made, as where a class would have no held-out row.
-        DataError: for a column that says neither train nor test, or misses a value.
+        ConfigError: If the split is impossible, as without a held-out row for each class.
+        DataError: If a side has too few rows or classes.
     """
-    if how.method == "random":
-        train, test = _random(rows, how, where)
+    if config.method == "random":
+        train, test = _split_randomly(rows, config, location=location)
+    elif (values := rows.split_values) is None:
+        problem = "these rows have no column to split by"
+        raise ConfigError(problem, location=location.inside("method"))
+    elif config.method == "group":
+        train, test = _split_by_group(values, config, location=location)
+    elif config.method == "time":
+        train, test = _split_by_time(values, config)
     else:
-        if rows.by is None:
-            raise ConfigError("these rows have no column to split by", where=f"{where}.method")
-        train, test = _BY[how.method](rows.by, how, where)
-    if not len(train) or not len(test):
-        side = "to learn from" if len(test) else "held out"
-        raise DataError(f"leaves no rows {side}", where=f"{where}.column")
-    if rows.target == "number" and min(len(train), len(test)) < 2:
-        side = "to learn from" if len(train) < 2 else "held out"
-        raise DataError(f"leaves one row {side}, and R² needs two", where=where)
-    if rows.target == "class" and len(labels := set(rows.y[train].tolist())) == 1:
-        raise DataError(
-            f"leaves one class to learn from, {show(labels.pop())}; there is nothing to learn",
-            where=where,
-        )
+        train, test = _split_by_column(values)
+    _check_sides(rows, train, test=test, location=location)
     return TrainTestSplit(
-        take(rows.X, train), take(rows.X, test), rows.y[train], rows.y[test], train, test
+        X_train=take(rows.X, train),
+        X_test=take(rows.X, test),
+        y_train=rows.y[train],
+        y_test=rows.y[test],
+        train_index=train,
+        test_index=test,
     )
 
 
-def folds(parts: TrainTestSplit, rows: Rows, how: SplitConfig, count: int) -> list[Fold]:
-    """Return the folds of the training rows, as pairs of indices into them.
+def folds(parts: TrainTestSplit, rows: Rows, *, config: SplitConfig, count: int) -> list[Fold]:
+    """Return folds of the training rows, made as the split is.
 
-    They follow the split: stratified or not, by group, or each later than what it learned from.
+    They are stratified or not, keep groups together, or are each later than the rows to fit on.
+
+    Args:
+        parts: The split.
+        rows: The rows that were split.
+        config: How they were split.
+        count: The number of folds.
+
+    Raises:
+        ValueError: If scikit-learn cannot make as many folds.
     """
     from sklearn import model_selection as sk
 
-    by = None if rows.by is None else rows.by[parts.train_index]
-    cutter: Any
-    if how.method == "group":
-        cutter = sk.GroupKFold(count)
-    elif how.method == "time":
-        cutter = sk.TimeSeriesSplit(count)
-    elif is_stratified(how, rows.target) or (how.method == "column" and rows.target == "class"):
-        cutter = sk.StratifiedKFold(count, shuffle=True, random_state=how.random_state)
+    folder: Any
+    groups = None
+    if config.method == "group":
+        folder = sk.GroupKFold(count)
+        groups = None if rows.split_values is None else rows.split_values[parts.train_index]
+    elif config.method == "time":
+        folder = sk.TimeSeriesSplit(count)
+    elif is_stratified(config, rows.target) or (
+        config.method == "column" and rows.target == "class"
+    ):
+        folder = sk.StratifiedKFold(count, shuffle=True, random_state=config.random_state)
     else:
-        cutter = sk.KFold(count, shuffle=True, random_state=how.random_state)
-    groups = by if how.method == "group" else None
-    return list(cutter.split(parts.X_train, parts.y_train, groups))
+        folder = sk.KFold(count, shuffle=True, random_state=config.random_state)
+    return list(folder.split(parts.X_train, parts.y_train, groups))
 
 
-def _random(rows: Rows, how: SplitConfig, where: str) -> tuple[Any, Any]:
+def _check_sides(
+    rows: Rows, train: NDArray[np.int64], *, test: NDArray[np.int64], location: Location
+) -> None:
+    if not len(train) or not len(test):
+        side = "to learn from" if len(test) else "held out"
+        raise DataError(f"leaves no rows {side}", location=location.inside("column"))
+    if rows.target == "number" and min(len(train), len(test)) < 2:
+        side = "to learn from" if len(train) < 2 else "held out"
+        raise DataError(f"leaves one row {side}, and R² needs two", location=location)
+    if rows.target == "class" and len(labels := set(rows.y[train].tolist())) == 1:
+        raise DataError(
+            f"leaves one class to learn from, {show(labels.pop())}; there is nothing to learn",
+            location=location,
+        )
+
+
+def _split_randomly(rows: Rows, config: SplitConfig, *, location: Location) -> _Sides:
     import numpy as np
     from sklearn.model_selection import train_test_split
 
-    stratified = is_stratified(how, rows.target)
+    stratified = is_stratified(config, rows.target)
     if stratified and rows.target == "number":
         raise ConfigError(
             "found true, and numbers have no classes to keep the share of",
-            where=f"{where}.stratify",
+            location=location.inside("stratify"),
         )
     if stratified and rows.description.table is not None:
         _check_classes(rows)
     try:
         train, test = train_test_split(
             np.arange(len(rows.y)),
-            test_size=how.test_size,
-            random_state=how.random_state,
+            test_size=config.test_size,
+            random_state=config.random_state,
             stratify=rows.y if stratified else None,
         )
     except ValueError as error:
-        said = str(error).split(". ")[0]
+        reason = str(error).split(". ")[0]
         raise ConfigError(
-            f"found {how.test_size} of {len(rows.y)} rows, which cannot be split: {said}",
-            where=f"{where}.test_size",
+            f"found {config.test_size} of {len(rows.y)} rows, which cannot be split: {reason}",
+            location=location.inside("test_size"),
         ) from error
     return train, test
 
@@ -136,41 +176,38 @@ def _check_classes(rows: Rows) -> None:
         label = labels[counts.argmin()]
         row = int(np.flatnonzero(rows.y == label)[0])
         raise DataError(
-            f"the class {show(label.item())} has one row, and a stratified split needs two; "
-            "leave it out, or set split.stratify to false",
-            where=rows.places(row),
+            f"the class {show(label.item())} has one row, and a stratified split needs two",
+            location=rows.locate(row),
+            remedy="leave it out, or set split.stratify to false",
         )
 
 
-def _by_group(by: NDArray[Any], how: SplitConfig, where: str) -> tuple[Any, Any]:
+def _split_by_group(groups: NDArray[Any], config: SplitConfig, *, location: Location) -> _Sides:
     import numpy as np
     from sklearn.model_selection import GroupShuffleSplit
 
-    cutter = GroupShuffleSplit(1, test_size=how.test_size, random_state=how.random_state)
+    splitter = GroupShuffleSplit(1, test_size=config.test_size, random_state=config.random_state)
     try:
-        [(train, test)] = cutter.split(np.zeros(len(by)), groups=by)
+        [(train, test)] = splitter.split(np.zeros(len(groups)), groups=groups)
     except ValueError as error:
-        said = str(error).split(". ")[0]
-        groups = len(np.unique(by))
+        reason = str(error).split(". ")[0]
         raise ConfigError(
-            f"found {groups} groups, which cannot be split: {said}", where=f"{where}.column"
+            f"found {len(np.unique(groups))} groups, which cannot be split: {reason}",
+            location=location.inside("column"),
         ) from error
     return train, test
 
 
-def _by_time(by: NDArray[Any], how: SplitConfig, where: str) -> tuple[Any, Any]:
-    """The latest rows are held out; rows of one time stay on one side."""
+def _split_by_time(times: NDArray[Any], config: SplitConfig) -> _Sides:
+    """Hold out the latest rows; rows of the same time stay on one side."""
     import numpy as np
 
-    order = np.argsort(by, kind="stable")
-    cut = by[order[max(0, round(len(by) * (1 - how.test_size)))]]
-    return order[by[order] < cut], order[by[order] >= cut]
+    order = np.argsort(times, kind="stable")
+    cut = times[order[max(0, round(len(times) * (1 - config.test_size)))]]
+    return order[times[order] < cut], order[times[order] >= cut]
 
 
-def _by_column(by: NDArray[Any], how: SplitConfig, where: str) -> tuple[Any, Any]:
+def _split_by_column(sides: NDArray[Any]) -> _Sides:
     import numpy as np
 
-    return np.flatnonzero(by == SIDES[0]), np.flatnonzero(by == SIDES[1])
-
-
-_BY = {"group": _by_group, "time": _by_time, "column": _by_column}
+    return np.flatnonzero(sides == SIDES[0]), np.flatnonzero(sides == SIDES[1])

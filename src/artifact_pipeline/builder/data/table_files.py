@@ -1,6 +1,6 @@
-"""Which files a path means, and what names their content.
+"""The files that a path stands for, and their digest.
 
-The digest of a table is that of its files in order, so that it costs reading and hashing alone.
+The digest of a table is that of its files in order, so computing it only takes reading them.
 """
 
 from __future__ import annotations
@@ -11,72 +11,92 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 
-FORMATS = {
+Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
+
+FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-"""The format of a table by the ending of its name."""
+"""The format of a table by the extension of its file."""
 
 _RACY = 2 * 10**9
-"""Nanoseconds: a file that was changed so lately may change again under the same times."""
+"""Nanoseconds: a file that changed so recently may change again without changing its times."""
 
 
 def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
-    """Return the files that `path` means, in the order of their names; it is relative to `base`.
+    """Return the files that a path stands for, sorted by name.
+
+    Args:
+        path: A file, a folder of files, or a pattern such as `parts/*.csv`.
+        base: The folder that `path` is relative to.
 
     Raises:
-        DataError: if there is none, one is of no known format, or they are of several formats.
+        DataError: If there is no file, one is not a table, or they are of several formats.
     """
-    place = Path(base) / path
+    root = Path(base) / path
     try:
-        if place.is_dir():
+        if root.is_dir():
             files = [
-                found
-                for found in sorted(place.rglob("*"), key=lambda one: one.as_posix())
-                if found.suffix.lower() in FORMATS and found.is_file() and not _hidden(found, place)
+                file
+                for file in sorted(root.rglob("*"), key=Path.as_posix)
+                if file.suffix.lower() in FORMATS and file.is_file() and not _is_hidden(file, root)
             ]
-        elif place.is_file() or not glob.has_magic(path):
-            files = [place]
+        elif root.is_file() or not glob.has_magic(path):
+            files = [root]
         else:
             # A pattern may be absolute, which pathlib's glob does not take.
-            names = sorted(glob.glob(str(place), recursive=True))  # noqa: PTH207
+            names = sorted(glob.glob(str(root), recursive=True))  # noqa: PTH207
             files = [Path(name) for name in names if Path(name).is_file()]
         missing = not files or not all(file.is_file() for file in files)
     except (OSError, ValueError) as error:  # a path with a NUL, or too long
-        said = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot be read: {said}", where=str(place)) from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"cannot be read: {reason}", location=Location(str(root))) from error
+    extensions = ", ".join(FORMATS)
     if missing:
-        kinds = ", ".join(FORMATS)
-        why = f"holds no file that ends in {kinds}" if place.is_dir() else "no such file"
-        raise DataError(f"{why}; data.path is relative to the config", where=str(place))
+        is_folder = root.is_dir()
+        raise DataError(
+            f"holds no file that ends in {extensions}" if is_folder else "no such file",
+            location=Location(str(root)),
+            remedy="data.path is relative to the config",
+        )
     for file in files:
         if file.suffix.lower() not in FORMATS:
             raise DataError(
-                f"is no table; expected a name in {', '.join(FORMATS)}", where=str(file)
+                "is no table",
+                location=Location(str(file)),
+                remedy=f"expected a name in {extensions}",
             )
-    if len({form(file) for file in files}) > 1:
-        raise DataError("holds tables of several formats, expected one", where=str(place))
+    if len({format_of(file) for file in files}) > 1:
+        problem = "holds tables of several formats, expected one"
+        raise DataError(problem, location=Location(str(root)))
     return files
 
 
 def check_keys(
-    files: Sequence[Path], path: str, base: str | os.PathLike[str], columns: Sequence[str]
+    files: Sequence[Path], path: str, *, base: str | os.PathLike[str], columns: Sequence[str]
 ) -> None:
-    """Refuse a partitioned folder, such as `year=2024/`, whose keys are in no column.
+    """Check that the keys of a partitioned folder, such as `year=2024/`, are columns.
 
-    Where files lie is no part of their digest, so a key cannot be a value of the rows.
+    The folders of files are not part of their digest, so a key cannot be a value of the rows.
+
+    Args:
+        files: The files of a table.
+        path: The path that stands for them.
+        base: The folder that `path` is relative to.
+        columns: The columns of the table.
 
     Raises:
-        DataError: for a key between what `path` names and a file.
+        DataError: If a folder between `path` and a file has a key that is not a column.
     """
     root = Path(base) / path
     if root.is_file():
@@ -89,14 +109,14 @@ def check_keys(
             key, equals, _ = part.partition("=")
             if equals and key and key not in columns:
                 raise DataError(
-                    f"lies in the folder {show(part)}, and its rows have no column {show(key)}; "
-                    "write the table with that column in its files",
-                    where=str(file),
+                    f"lies in the folder {show(part)}, and its rows have no column {show(key)}",
+                    location=Location(str(file)),
+                    remedy="write the table with that column in its files",
                 )
 
 
-def form(file: Path) -> str:
-    """Return the format of a file: csv, parquet or jsonl."""
+def format_of(file: Path) -> Format:
+    """Return the format of a file by its extension."""
     return FORMATS[file.suffix.lower()]
 
 
@@ -104,39 +124,41 @@ def read(file: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        DataError: if it cannot be read.
+        DataError: If it cannot be read.
     """
     try:
         return file.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=str(file)) from error
+        problem = f"cannot be read: {error.strerror}"
+        raise DataError(problem, location=Location(str(file))) from error
 
 
 def digest(digests: Sequence[Digest]) -> Digest:
-    """Return the digest of files by theirs: of one its own, of several that of the list."""
+    """Return the digest of several files from theirs; that of a single file is its own."""
     if len(digests) == 1:
         return digests[0]
     return canonical.digest(canonical.encode(list(digests)))
 
 
 def fingerprint(files: Sequence[Path]) -> list[list[str | int]] | None:
-    """Return what changes when a file does (place, size, times, inode), without reading any.
+    """Return a value that changes when a file does, from its path, size, times and inode.
 
-    None where a file was changed just now: it could change again and look the same, as with git.
+    None if a file changed just now: as in git, it could change again and look the same.
     """
     now = time.time_ns()
-    found: list[list[str | int]] = []
+    values: list[list[str | int]] = []
     for file in files:
         try:
-            seen = file.stat()
+            status = file.stat()
         except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", where=str(file)) from error
-        if max(seen.st_mtime_ns, seen.st_ctime_ns) > now - _RACY:
+            problem = f"cannot be read: {error.strerror}"
+            raise DataError(problem, location=Location(str(file))) from error
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        if max(times) > now - _RACY:
             return None
-        times = (seen.st_mtime_ns, seen.st_ctime_ns)
-        found.append([str(file.absolute()), seen.st_size, *times, seen.st_ino])
-    return found
+        values.append([str(file.absolute()), status.st_size, *times, status.st_ino])
+    return values
 
 
-def _hidden(file: Path, root: Path) -> bool:
+def _is_hidden(file: Path, root: Path) -> bool:
     return any(part[0] in "._" for part in file.relative_to(root).parts)

@@ -1,4 +1,4 @@
-"""Metrics, errors and examples on the held-out rows, as `evaluation.json` holds them."""
+"""The evaluation of an estimator on the held-out rows, for `evaluation.json`."""
 
 from __future__ import annotations
 
@@ -28,16 +28,23 @@ if TYPE_CHECKING:
 def observe(
     estimator: Any,
     X: Any,
+    *,
     y: NDArray[Any],
     index: NDArray[np.int64],
     label_names: list[str],
     target: Target = "class",
-    most: int = EXAMPLES,
+    examples: int = EXAMPLES,
 ) -> EvaluationReport:
-    """Return what is seen of an estimator on the held-out rows.
+    """Evaluate an estimator on the held-out rows.
 
-    X is (n_rows, n_features) float64 or a DataFrame, y (n_rows,), and `index` says where in the
-    data set each row stands. `most` example rows are kept.
+    Args:
+        estimator: A fitted classifier or regressor.
+        X: (n_rows, n_features) float64, or a DataFrame.
+        y: True labels or numbers, (n_rows,).
+        index: The index of each row in the data set, (n_rows,).
+        label_names: The name of each label of the estimator.
+        target: What it predicts.
+        examples: How many rows to show.
     """
     import numpy as np
 
@@ -45,7 +52,7 @@ def observe(
 
     predicted, proba = predict_with_proba(estimator, X)
     worst = np.abs(predicted - y) if target == "number" else (predicted != y).astype(float)
-    examples = [
+    shown = [
         Example(
             row=int(index[i]),
             truth=y[i].item(),
@@ -53,46 +60,61 @@ def observe(
             probabilities=None if proba is None else proba[i].tolist(),
             values=_values(X, i),
         )
-        for i in np.argsort(-worst, kind="stable")[:most]
+        for i in np.argsort(-worst, kind="stable")[:examples]
     ]
     weights = _weights(estimator, X.shape[1])
     if target == "number":
-        errors = np.quantile(predicted - y, QUANTILES).tolist()
-        return EvaluationReport(len(y), [], [], None, examples, weights, errors)
+        return EvaluationReport(
+            rows=len(y),
+            per_class=[],
+            confusion=[],
+            calibration=None,
+            examples=shown,
+            weights=weights,
+            errors=np.quantile(predicted - y, QUANTILES).tolist(),
+        )
     from sklearn.metrics import precision_recall_fscore_support
 
     labels = as_labels(estimator.classes_)
-    strange = sorted(set(y.tolist()) - set(labels.tolist()))
     unlearned = [
         Unlearned(
-            label,
-            str(label),
-            int((y == label).sum()),
-            [int(((y == label) & (predicted == one)).sum()) for one in labels],
+            label=truth,
+            name=str(truth),
+            support=int((y == truth).sum()),
+            predicted=[int(((y == truth) & (predicted == label)).sum()) for label in labels],
         )
-        for label in strange
+        for truth in sorted(set(y.tolist()) - set(labels.tolist()))
     ]
     scores = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
     return EvaluationReport(
         rows=len(y),
         per_class=[
-            ClassScores(label, name, float(precision), float(recall), float(f1), int(support))
+            ClassScores(
+                label=label,
+                name=name,
+                precision=float(precision),
+                recall=float(recall),
+                f1=float(f1),
+                support=int(support),
+            )
             for label, name, precision, recall, f1, support in zip(
                 labels.tolist(), label_names, *scores, strict=True
             )
         ],
-        confusion=_confusion(y, predicted, labels),
+        confusion=_confusion(y, predicted, labels=labels),
         calibration=None if proba is None else _calibration(proba, predicted == y),
-        examples=examples,
+        examples=shown,
         weights=weights,
         unlearned=unlearned or UNSET,
     )
 
 
-def _confusion(y: NDArray[Any], predicted: NDArray[Any], labels: NDArray[Any]) -> list[list[int]]:
+def _confusion(
+    y: NDArray[Any], predicted: NDArray[Any], *, labels: NDArray[Any]
+) -> list[list[int]]:
     from sklearn.metrics import confusion_matrix
 
-    if not set(y.tolist()) & set(labels.tolist()):  # which scikit-learn refuses
+    if not set(y.tolist()) & set(labels.tolist()):  # scikit-learn refuses these
         return [[0] * len(labels) for _ in labels]
     counts: list[list[int]] = confusion_matrix(y, predicted, labels=labels).tolist()
     return counts
@@ -105,7 +127,7 @@ def _values(X: Any, row: int) -> list[float | str | None]:
     return [None if value != value else value for value in values]
 
 
-def _calibration(proba: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:
+def _calibration(proba: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[Bin]:
     import numpy as np
 
     confidence = proba.max(axis=1)
@@ -116,7 +138,7 @@ def _calibration(proba: NDArray[np.float64], right: NDArray[np.bool_]) -> list[B
             high=(k + 1) / BINS,
             rows=int((bins == k).sum()),
             confidence=float(confidence[bins == k].mean()),
-            accuracy=float(right[bins == k].mean()),
+            accuracy=float(correct[bins == k].mean()),
         )
         for k in range(BINS)
         if (bins == k).any()

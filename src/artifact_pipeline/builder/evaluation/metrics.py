@@ -1,4 +1,4 @@
-"""Metrics: how good a model is on given rows.
+"""Metrics of predictions.
 
 >>> evaluate([0, 0, 1, 1], [0, 0, 1, 0])["accuracy"]
 0.75
@@ -20,38 +20,46 @@ if TYPE_CHECKING:
 def evaluate(
     y_true: Any,
     y_pred: Any,
+    *,
     target: Target = "class",
     probabilities: Any = None,
     labels: Sequence[Any] = (),
     positive: Value | None = None,
 ) -> dict[str, float]:
-    """Return the metrics of predicted labels, or numbers, against the true ones, both (n_rows,).
+    """Return the metrics of predicted labels or numbers.
 
-    `probabilities` are (n_rows, n_labels) in the order of `labels`; `positive` is the one of two
-    labels that precision, recall and F1 speak of. All are scikit-learn's; in the averages a class
-    never predicted counts as 0, and the ROC AUC of more than two is that of each against the
-    rest, weighted. One that is not defined on these rows is left out: recall without a positive
-    row, what is measured of probabilities where a true class is not among `labels`, R² of one row.
-    Those of probabilities and of numbers are rounded to ten digits.
+    All are scikit-learn's. In averages over classes, a class that is never predicted counts as 0.
+    The ROC AUC of more than two classes is that of each against the rest, weighted by their rows.
+    A metric that is undefined on the rows is left out: the recall without a positive row, metrics
+    of probabilities if a true class is not among `labels`, and R² of one row. Metrics of
+    probabilities and of numbers are rounded to ten digits.
+
+    Args:
+        y_true: The true labels or numbers, (n_rows,).
+        y_pred: The predicted ones, (n_rows,).
+        target: What is predicted.
+        probabilities: (n_rows, n_labels) in the order of `labels`, or None.
+        labels: The labels of the model.
+        positive: The positive label of two, for precision, recall and F1.
     """
     from sklearn import metrics
 
     if target == "number":
         return {
-            # Of one row there is no variance to explain.
+            # One row has no variance to explain.
             **({"r2": _rounded(metrics.r2_score(y_true, y_pred))} if len(y_true) > 1 else {}),
             "mae": _rounded(metrics.mean_absolute_error(y_true, y_pred)),
             "rmse": _rounded(metrics.root_mean_squared_error(y_true, y_pred)),
         }
 
-    def averages(average: str, **of: Any) -> tuple[float, float, float]:
-        found = metrics.precision_recall_fscore_support(
-            y_true, y_pred, average=average, zero_division=0.0, **of
+    def averages(average: str, **options: Any) -> tuple[float, float, float]:
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            y_true, y_pred, average=average, zero_division=0.0, **options
         )
-        return float(found[0]), float(found[1]), float(found[2])
+        return float(precision), float(recall), float(f1)
 
     precision, recall, f1 = averages("weighted")
-    found = {
+    values = {
         "accuracy": float(metrics.accuracy_score(y_true, y_pred)),
         "balanced_accuracy": _balanced(y_true, y_pred),
         "f1_weighted": f1,
@@ -60,19 +68,22 @@ def evaluate(
         "recall_weighted": recall,
     }
     if positive is not None:
-        of = averages("binary", pos_label=positive)
-        found |= dict(zip(("precision", "recall", "f1"), of, strict=True))
-        if not _holds(y_true, positive):  # nothing could be found
-            del found["recall"]
+        scores = averages("binary", pos_label=positive)
+        values |= dict(zip(("precision", "recall", "f1"), scores, strict=True))
+        if not _holds(y_true, positive):
+            del values["recall"]
             if not _holds(y_pred, positive):
-                del found["f1"]
+                del values["f1"]
     if probabilities is not None:
-        found |= _of_probabilities(y_true, probabilities, labels)
-    return found
+        values |= _probability_metrics(y_true, probabilities, labels=labels)
+    return values
 
 
 def _balanced(y_true: Any, y_pred: Any) -> float:
-    """The mean over the true classes of the share of their rows that was found."""
+    """Return the mean recall of the true classes.
+
+    scikit-learn's own `balanced_accuracy_score` warns about predicted classes without a true row.
+    """
     from sklearn.metrics import recall_score
 
     present = sorted(set(y_true.tolist() if hasattr(y_true, "tolist") else y_true))
@@ -85,20 +96,22 @@ def _holds(labels: Any, label: Value) -> bool:
     return bool((np.asarray(labels) == label).any())
 
 
-def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) -> dict[str, float]:
+def _probability_metrics(
+    y_true: Any, probabilities: Any, *, labels: Sequence[Any]
+) -> dict[str, float]:
     import numpy as np
     from sklearn import metrics
 
     truth = np.asarray(y_true)[:, None] == np.asarray(labels)[None, :]
-    # There is nothing to compare where one class was learned, or not the true one.
+    # Undefined if the model knows one class only, or not the true one.
     if len(labels) < 2 or not truth.any(axis=1).all():
         return {}
     proba = np.asarray(probabilities, dtype=np.float64)
     sums = proba.sum(axis=1, keepdims=True)
-    if not (sums > 0).all():  # one against the rest: a row of which every estimator says no
+    if not (sums > 0).all():  # one against the rest, and no estimator accepts the row
         return {}
     proba = proba / sums
-    found = {
+    values = {
         "log_loss": _rounded(
             metrics.log_loss(truth.argmax(axis=1), proba, labels=range(len(labels)))
         ),
@@ -108,15 +121,15 @@ def _of_probabilities(y_true: Any, probabilities: Any, labels: Sequence[Any]) ->
     }
     if truth.any(axis=0).all():
         if len(labels) == 2:
-            found["roc_auc"] = float(metrics.roc_auc_score(truth[:, 1], proba[:, 1]))
+            values["roc_auc"] = float(metrics.roc_auc_score(truth[:, 1], proba[:, 1]))
         else:
-            found["roc_auc"] = float(metrics.roc_auc_score(truth, proba, average="weighted"))
-    return found
+            values["roc_auc"] = float(metrics.roc_auc_score(truth, proba, average="weighted"))
+    return values
 
 
 def _rounded(value: Any) -> float:
-    """Return a figure to ten digits: the last bits of what a graph gives follow the CPU, and a
-    manifest's bytes must not."""
+    """Round to ten digits: the last bits of a graph's outputs depend on the CPU, and a manifest's
+    bytes must not."""
     return float(f"{value:.10g}")
 
 

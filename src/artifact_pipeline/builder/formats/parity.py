@@ -125,7 +125,16 @@ def interface(
         ports = [Port("prediction", dtype, [None, 1])]
     if outputs.probabilities is not None:
         ports.append(Port("probabilities", dtype, [None, len(labels)]))
-    return Interface(inputs, ports, features, labels, label_names, image, columns, limits)
+    return Interface(
+        inputs=inputs,
+        outputs=ports,
+        features=features,
+        labels=labels,
+        label_names=label_names,
+        image=image,
+        columns=columns,
+        limits=limits,
+    )
 
 
 MAX_LISTED = 4 << 20
@@ -369,7 +378,10 @@ def _compare(
             if refused.isdisjoint(flaws)]  # fmt: skip
     lost = {kind: made - kept.count(kind) for kind, made in edges.made.items()}
     counts = EdgeCaseCounts(
-        edge_cases.VERSION, edge_cases.SEED, edges.made, {k: n for k, n in lost.items() if n}
+        version=edge_cases.VERSION,
+        seed=edge_cases.SEED,
+        rows=edges.made,
+        refused={kind: count for kind, count in lost.items() if count},
     )
     return proof._replace(
         lowercase=tuple(lowered_columns(form, edges)),
@@ -553,21 +565,23 @@ def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
 
     if found.predicted.shape != expected.predicted.shape:
         return None
-    rows = len(expected.predicted)
+    parity = Parity(
+        form=form.name, rows=len(expected.predicted), labels_equal=True, bound=form.bound
+    )
     if expected.predicted.dtype.kind == "f":
         measured = float(np.max(apart(found, expected)))
         if not measured <= form.bound:  # which NaN is not
             return None
-        return Proof(Parity(form.name, rows, True, form.bound), measured, found)
+        return Proof(parity, measured, found)
     if not (found.predicted == expected.predicted).all():
         return None
     if not _scores_agree(form, found, expected=expected, spread_of=expected).all():
         return None
     if expected.probabilities is None:
-        return Proof(Parity(form.name, rows, True, 0.0), 0.0, found)
+        return Proof(structs.replace(parity, bound=0.0), 0.0, found)
     if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
         return None
     measured = float(np.abs(found.probabilities - expected.probabilities).max())
     if not measured <= form.bound:
         return None
-    return Proof(Parity(form.name, rows, True, form.bound), measured, found)
+    return Proof(parity, measured, found)

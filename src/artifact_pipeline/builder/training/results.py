@@ -64,11 +64,11 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     evaluation = observe(
         estimator,
         parts.X_test,
-        parts.y_test,
-        parts.test_index,
-        label_names,
-        rows.target,
-        trained.prepared.config.data.examples,
+        y=parts.y_test,
+        index=parts.test_index,
+        label_names=label_names,
+        target=rows.target,
+        examples=trained.prepared.config.data.examples,
     )
     evaluation = msgspec.structs.replace(
         evaluation, search=trained.search, leaks=trained.leaks or UNSET
@@ -129,7 +129,14 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
         predicted = predicted.astype(parts.y_test.dtype)  # ONNX has 0 and 1 for booleans
 
     def metrics_of(y: Any, predicted: Any, probabilities: Any) -> dict[str, float]:
-        return evaluate(y, predicted, rows.target, probabilities, labels, positive)
+        return evaluate(
+            y,
+            predicted,
+            target=rows.target,
+            probabilities=probabilities,
+            labels=labels,
+            positive=positive,
+        )
 
     slices: dict[str, Slice] | UnsetType = UNSET
     config = trained.prepared.config.evaluation
@@ -215,7 +222,7 @@ def slice_mask(rows: Rows, parts: TrainTestSplit, conditions: dict[str, Any], wh
     mask = np.ones(len(parts.y_test), dtype=bool)
     for name, value in conditions.items():
         stored = _stored_value(value, columns[name], where)
-        mask &= take(rows.kept[name], parts.test_index) == stored
+        mask &= take(rows.extra_columns[name], parts.test_index) == stored
     if not mask.any():
         text = ", ".join(f"{show(name)} is {show(value)}" for name, value in conditions.items())
         raise DataError(f"no held-out row is in it: {text}", where=where)
@@ -229,7 +236,7 @@ def _stored_value(value: Value, column: ColumnRole, where: str) -> Value:
         return str(value)
     if isinstance(value, str):
         try:
-            return table_columns.value(value, kind, column.format)
+            return table_columns.value(value, kind, column_format=column.format)
         except DataError as error:
             raise DataError(error.message, where=f"{where}.{column.name}") from error
     if kind == "date":
@@ -259,6 +266,13 @@ def _columns(
         texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
         specs.append(
-            ColumnSpec(name, kind, False, False, texts if few else None, formats.get(name))
+            ColumnSpec(
+                name=name,
+                kind=kind,
+                nullable=False,
+                unseen=False,
+                categories=texts if few else None,
+                format=formats.get(name),
+            )
         )
     return specs

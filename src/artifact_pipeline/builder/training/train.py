@@ -78,7 +78,7 @@ def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str
             "a bundled data set has no such columns",
             location=Location(name, key="evaluation.slices"),
         )
-    parts = split.split(rows, config.split, f"{name}: split")
+    parts = split.split(rows, config.split, location=Location(name, key="split"))
     estimator = construction.build(model)
     if config.search is not None:
         place = Location(name, key="search")
@@ -153,7 +153,7 @@ def _folds(
     config: ResolvedConfig, count: int, *, rows: Rows, parts: TrainTestSplit, location: Location
 ) -> list[Fold]:
     try:
-        return split.folds(parts, rows, config.split, count)
+        return split.folds(parts, rows, config=config.split, count=count)
     except ValueError as error:
         raise ConfigError(f"{count} folds cannot be made: {error}", location=location) from error
 
@@ -173,7 +173,14 @@ def _cross_validate(
         labels = fold.classes_.tolist() if rows.target == "class" else ()
         positive = rows.description.positive
         metrics.append(
-            evaluate(parts.y_train[test], predicted, rows.target, proba, labels, positive)
+            evaluate(
+                parts.y_train[test],
+                predicted,
+                target=rows.target,
+                probabilities=proba,
+                labels=labels,
+                positive=positive,
+            )
         )
     # A metric that is undefined on a fold is left out for that fold only.
     names = dict.fromkeys(name for values in metrics for name in values)

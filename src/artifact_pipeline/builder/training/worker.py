@@ -179,10 +179,10 @@ def _prepare(start: Start) -> Prepared:
     rows = loader.load(
         config.data,
         config.split,
-        construction.target_type(config.model, Location(name, key="model")),
-        train.slice_columns(config.evaluation),
-        start.base,
-        name,
+        target=construction.target_type(config.model, Location(name, key="model")),
+        extra_columns=train.slice_columns(config.evaluation),
+        base=start.base,
+        config=name,
     )
     model = construction.resolve(
         config.model,

@@ -19,7 +19,7 @@ from artifact_pipeline._version import __version__
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Interface, Port
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.formats.base import Batch, Outputs
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import rows, tables
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.response import Response
@@ -179,7 +179,7 @@ def _matrix(tensor: Input, interface: Interface, *, binary: bytes | None) -> NDA
         return matrix
     try:
         wide = matrix.astype(np.float64, copy=False)
-        return rows.check(wide, interface.features, port.name, limits)
+        return rows.check(wide, interface.features, location=Location(port.name), limits=limits)
     except DataError as error:
         raise HTTPError(400, str(error)) from error
 
@@ -200,7 +200,7 @@ def _table(
         values = _values(tensor, port, binary=parts.get(tensor.name), column=column)
         batch.append(values if values.dtype == object else values.astype(np.float64, copy=False))
     try:
-        tables.check(batch, columns, lambda row: f"row {row + 1}")
+        tables.check(batch, columns, locate=lambda row: Location(row=row + 1))
     except DataError as error:
         raise HTTPError(400, str(error)) from error
     return batch

@@ -22,7 +22,7 @@ from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Interface
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns
-from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables
@@ -185,7 +185,7 @@ def _matrix(rows: Iterator[tuple[int, _Row]], interface: Interface) -> NDArray[n
             if type(value) is int and abs(value) > table_columns.EXACT:
                 raise DataError(f"{name} is {show(value)}, {_BEYOND}", location=_row(number))
         arrays.append(np.array(values, dtype=np.float64))
-    return check(np.stack(arrays), features, str(_ROWS), interface.limits)
+    return check(np.stack(arrays), features, location=_ROWS, limits=interface.limits)
 
 
 def _table(
@@ -199,7 +199,7 @@ def _table(
     values = [_values(row, names, number=number) for number, row in rows]
     by_column = zip(*values, strict=True)
     batch = [_column(list(v), column) for v, column in zip(by_column, columns, strict=True)]
-    tables.check(batch, columns, lambda row: str(_row(row + 1)))
+    tables.check(batch, columns, locate=lambda row: _row(row + 1))
     return batch, len(values)
 
 
@@ -275,8 +275,9 @@ def _parse(texts: list[str | None], column: ColumnSpec) -> NDArray[Any]:
         array = pa.array(texts, pa.string())
     except UnicodeEncodeError as error:
         raise DataError(_SURROGATE, location=_ROWS.at(column=name)) from error
-    raw = Raw(pa.table({name: array}), [(str(_ROWS), len(texts))], "jsonl", Csv())
-    return table_columns.column(raw, name, column.kind, column.format).values
+    table, parts = pa.table({name: array}), [Part(str(_ROWS), len(texts))]
+    raw = Raw(table=table, parts=parts, format="jsonl", csv=Csv())
+    return table_columns.column(raw, name, kind=column.kind, column_format=column.format).values
 
 
 def _error(problem: str, column: ColumnSpec, *, row: int) -> DataError:

@@ -1,0 +1,171 @@
+"""The type of a column of text, inferred from its values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import msgspec
+
+from artifact_pipeline.builder.config.messages import show
+from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.data import table_formats
+from artifact_pipeline.builder.data.table_formats import Proposal
+from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.errors import DataError
+
+NUMBER = r"^\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))\s*$"
+DATE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?\s*$"
+BOOLEAN = r"^\s*(?i:true|false)\s*$"
+_PADDED = r"^\s*[+-]?0\d"
+
+
+class Inferred(NamedTuple):
+    """The type of a column, and why it is text if it looks like something else."""
+
+    kind: Kind
+    note: str = ""
+
+
+def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
+    """Return the type that all values of a column of text have.
+
+    Text in Parquet and JSON lines is never a number, since a number would be typed as one.
+
+    Args:
+        strings: The column as Arrow's text.
+        raw: Its table.
+        name: Its name.
+
+    Raises:
+        DataError: If most values are numbers or dates, and some are not; with a cell.
+    """
+    import pyarrow.compute as pc
+
+    if raw.format == "parquet":
+        return Inferred("text", _format_note(strings, raw, name=name))
+    typed = raw.format == "jsonl"
+    known = len(strings) - strings.null_count
+    if not known:
+        return Inferred("text")
+    padded = not typed and count_true(pc.match_substring_regex(strings, _PADDED)) > 0
+    if padded and not pc.all(pc.match_substring_regex(strings, DATE)).as_py():
+        note = _padding_note(strings, raw, name=name) or _format_note(strings, raw, name=name)
+        return Inferred("text", note)
+    booleans = 0 if typed else count_true(pc.match_substring_regex(strings, BOOLEAN))
+    if booleans == known:
+        return Inferred("boolean")
+    if 2 * booleans > known:
+        return Inferred(
+            "text",
+            f"the column {show(name)} is read as text, though most of its values are true or "
+            "false; name what means a missing value in data.csv.null_values, or keep it with "
+            f"data.columns: {json_option(name, 'text')}",
+        )
+    patterns: tuple[tuple[Kind, str], ...] = (("number", NUMBER), ("date", DATE))
+    for kind, pattern in patterns[typed:]:
+        texts = with_points(strings, raw) if kind == "number" else strings
+        matches = pc.match_substring_regex(texts, pattern)
+        matching = count_true(matches)
+        if matching == known:
+            return Inferred(kind)
+        if 2 * matching > known:
+            raise _exception_among(strings, pc.invert(matches), raw=raw, name=name, kind=kind)
+    return Inferred("text", _format_note(strings, raw, name=name))
+
+
+def _exception_among(strings: Any, mask: Any, *, raw: Raw, name: str, kind: Kind) -> DataError:
+    """Return the error for a value of another type than most values of its column."""
+    row, value = first_true(strings, mask)
+    missing = "name it in data.csv.null_values" if raw.format == "csv" else "write null for it"
+    proposal = propose_format(strings, raw)
+    hint = ""
+    if proposal and proposal.all and proposal.formats:
+        hint = f" Is it written in another way? Then say {_format_option(name, proposal)}."
+    return DataError(
+        f"found {show(value)} among {kind}s; is it missing? Then {missing}.{hint} Is it text? "
+        f"Then say data.columns: {json_option(name, 'text')}",
+        location=raw.cell(row, name),
+    )
+
+
+def propose_format(strings: Any, raw: Raw) -> Proposal | None:
+    """Return the formats in which most values of a column of text can be read, if any."""
+    sample = strings.drop_null().slice(0, table_formats.SAMPLE).to_pylist()
+    return table_formats.propose(sample, raw.csv.decimal) if sample else None
+
+
+def _format_note(strings: Any, raw: Raw, *, name: str) -> str:
+    """Return a note on text that a format would read as numbers or dates."""
+    proposal = propose_format(strings, raw)
+    if proposal is None:
+        return ""
+    start = f"the column {show(name)} is read as text, though most of its values look like "
+    keep = f"keep them as text with data.columns: {json_option(name, 'text')}"
+    example = show(proposal.example)
+    if not proposal.formats:
+        return (
+            f"{start}dates, written in several ways, such as {example}; write them in one way, or "
+            f"{keep}"
+        )
+    return (
+        f"{start}{proposal.kind}s, such as {example}; read them with "
+        f"{_format_option(name, proposal)}, or {keep}"
+    )
+
+
+def _format_option(name: str, proposal: Proposal) -> str:
+    options = [json_option(name, msgspec.to_builtins(form)) for form in proposal.formats[:2]]
+    return f"data.formats: {' or '.join(options)}" if options else "data.formats"
+
+
+def _padding_note(strings: Any, raw: Raw, *, name: str) -> str:
+    """Return a note on numbers that are text because one has leading zeros, such as 007.
+
+    Codes of one length, such as postal codes, get none.
+    """
+    import pyarrow.compute as pc
+
+    numbers = pc.match_substring_regex(with_points(strings, raw), NUMBER)
+    if 2 * count_true(numbers) <= len(strings) - strings.null_count:
+        return ""
+    lengths = pc.utf8_length(pc.utf8_trim_whitespace(strings.filter(numbers)))
+    padded = pc.match_substring_regex(strings, _PADDED)
+    if len(lengths.unique()) == 1 or 2 * count_true(padded) > count_true(numbers):
+        return ""
+    row, value = first_true(strings, padded)
+    return (
+        f"the column {show(name)} is read as text, though most of its values are numbers, because "
+        f"{show(value)} in {raw.locate(row)} has a leading zero; say which it is with "
+        f"data.columns: {json_option(name, 'number')} or {json_option(name, 'text')}"
+    )
+
+
+def json_option(name: str, value: Any) -> str:
+    """Return a column's entry in the config as JSON."""
+    return json.dumps({name: value}, ensure_ascii=False)
+
+
+def with_points(strings: Any, raw: Raw) -> Any:
+    """Return texts of numbers with a decimal point in place of the table's decimal mark."""
+    import pyarrow.compute as pc
+
+    if raw.csv.decimal == ".":
+        return strings
+    # A point is not the decimal mark here, so a text with one must not become a number.
+    return pc.replace_substring(pc.replace_substring(strings, ".", "_"), ",", ".")
+
+
+def first_true(strings: Any, mask: Any) -> tuple[int, str]:
+    """Return the first row in a mask, and its text."""
+    import pyarrow.compute as pc
+
+    row = pc.index(mask, True).as_py()
+    return row, strings[row].as_py()
+
+
+def count_true(mask: Any) -> int:
+    """Return how many values of an Arrow mask are true."""
+    import pyarrow.compute as pc
+
+    return int(pc.sum(mask).as_py() or 0)

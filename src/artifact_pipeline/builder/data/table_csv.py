@@ -1,0 +1,266 @@
+"""CSV files as columns of text, each cell as it is written."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from artifact_pipeline.builder.config.messages import first_line, show
+from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.data.encoded_text import decode, line_after
+from artifact_pipeline.errors import DataError, Location
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
+"""The names that pandas gives to columns without one."""
+_BLOCK = 1 << 20
+"""Bytes that Arrow reads at once where no cell spans lines."""
+_LARGEST_BLOCK = (1 << 31) - 1
+_SLICE = 1 << 26
+"""Bytes that are searched for quotes at once."""
+
+
+class _Header(NamedTuple):
+    """The names in the header and the delimiter between them."""
+
+    names: list[str]
+    delimiter: str
+
+
+def read_csv(data: bytes, file: Location, *, dialect: Csv) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the columns of a CSV file, and the names of those that hold a data frame's index.
+
+    Args:
+        data: The bytes of the file.
+        file: Its name; the default delimiter of a `.tsv` file is a tab.
+        dialect: The delimiter, the encoding and the texts that mean a missing value.
+
+    Raises:
+        DataError: For text in another encoding, unpaired quotes, rows of different lengths and
+            bytes that are not CSV; with the line or the row.
+    """
+    delimiter = dialect.delimiter
+    if (file.file or "").lower().endswith(".tsv") and delimiter == ",":
+        delimiter = "\t"
+    content = _utf8(data, file, encoding=dialect.encoding)
+    if not content.strip():
+        raise DataError("is empty, expected a table", location=file)
+    if not delimiter.isascii():
+        raise DataError(
+            f"cannot be split at {show(delimiter)}: expected an ASCII character as "
+            "data.csv.delimiter",
+            location=file,
+        )
+    if b'"' in content:
+        _check_quotes(content, file, delimiter=delimiter.encode())
+    header = _Header(_first_row(content, file, delimiter=delimiter), delimiter)
+    names, index = _named(header.names)
+    try:
+        table = _read(content, file, dialect=dialect, header=header)
+    except _UnevenRows as error:
+        if not error.first_row_has_one_more:
+            raise
+        header = _Header([_unused(names), *names], delimiter)
+        with_row_names = _read_with_row_names(content, file, dialect=dialect, header=header)
+        if with_row_names is None:
+            raise
+        table, names, index = with_row_names, header.names, (header.names[0], *index)
+    return table.rename_columns(names), index
+
+
+class _UnevenRows(DataError):
+    """A row has more or fewer cells than the header."""
+
+    first_row_has_one_more = False
+
+
+def _read(content: bytes, file: Location, *, dialect: Csv, header: _Header) -> pa.Table:
+    """Return the columns of a CSV in UTF-8, all of them text."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow
+
+    uneven: list[Any] = []
+
+    def stop_at(row: Any) -> str:
+        uneven.append(row)
+        return "error"
+
+    quoted = b'"' in content
+    # Arrow drops a byte where a line end in a quoted cell meets the end of a block.
+    blocks = [len(content) + 1] if quoted else [_BLOCK, len(content) + 1]
+    if quoted and len(content) >= _LARGEST_BLOCK:
+        raise DataError(
+            "holds quotes in over 2 GiB", location=file, remedy="split it into several files"
+        )
+    for block in blocks:
+        try:
+            return arrow.read_csv(
+                pa.BufferReader(content),
+                read_options=arrow.ReadOptions(
+                    use_threads=False, block_size=min(block, _LARGEST_BLOCK)
+                ),
+                parse_options=arrow.ParseOptions(
+                    delimiter=header.delimiter,
+                    newlines_in_values=quoted,
+                    invalid_row_handler=stop_at,
+                ),
+                convert_options=arrow.ConvertOptions(
+                    column_types=dict.fromkeys(header.names, pa.string()),
+                    null_values=["", *dialect.null_values],
+                    strings_can_be_null=True,
+                ),
+            )
+        except pa.ArrowException as error:
+            if uneven:
+                raise _uneven(uneven[0], file) from error
+            if "straddling" in str(error) and block != blocks[-1]:  # a cell larger than a block
+                continue
+            raise DataError(f"is not CSV: {first_line(error)[:160]}", location=file) from error
+    raise AssertionError("the last block holds the entire file")
+
+
+def _uneven(row: Any, file: Location) -> _UnevenRows:
+    """Return the error for one of Arrow's invalid rows, which counts the header as the first."""
+    error = _UnevenRows(
+        f"found {row.actual_columns} cells, expected {row.expected_columns}",
+        location=file if row.number is None else file.at(row=row.number - 1),
+    )
+    one_more = row.actual_columns == row.expected_columns + 1
+    error.first_row_has_one_more = one_more and row.number == 2
+    return error
+
+
+def _read_with_row_names(
+    content: bytes, file: Location, *, dialect: Csv, header: _Header
+) -> pa.Table | None:
+    """Return a CSV whose rows begin with a name that the header lacks, as R writes it.
+
+    None if not all rows do, or if they only end in a delimiter too many.
+
+    Args:
+        content: The file in UTF-8.
+        file: Its name.
+        dialect: Its dialect.
+        header: Its header, with a name for the first column.
+    """
+    first_cell = f'"{header.names[0]}"{header.delimiter}'.encode()
+    try:
+        table = _read(first_cell + content.lstrip(b"\r\n"), file, dialect=dialect, header=header)
+    except _UnevenRows:
+        return None
+    last = table.column(table.num_columns - 1)
+    return None if last.null_count == len(last) else table
+
+
+def _named(header: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of columns, and those of the first ones that hold an index.
+
+    pandas and R write the index as a first column without a name. pandas reads that back as
+    `Unnamed: 0`, and writes it under that name the next time.
+    """
+    names = list(header)
+    for index in range(len(names) if any(name.strip() for name in names) else 0):
+        if names[index].strip():
+            break
+        names[index] = _unused(names, index)
+    count = 0
+    while count < len(names) and _INDEX.fullmatch(names[count]):
+        count += 1
+    return names, tuple(names[:count]) if count < len(names) else ()
+
+
+def _unused(names: list[str], index: int = 0) -> str:
+    """Return the name that pandas gives to a column without one."""
+    number, unnamed = 0, f"Unnamed: {index}"
+    name = unnamed
+    while name in names:
+        number += 1
+        name = f"{unnamed}.{number}"
+    return name
+
+
+def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
+    """Return the text of a CSV in UTF-8, without a byte order mark."""
+    is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+    if is_utf8:
+        _check_no_nul(data, file)
+    text = decode(
+        data,
+        file,
+        encoding=encoding,
+        remedy="name the encoding it has as data.csv.encoding",
+    )
+    content = data if is_utf8 else text.encode()
+    _check_no_nul(content, file)
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def _check_no_nul(data: bytes, file: Location) -> None:
+    if (at := data.find(b"\0")) >= 0:
+        location = file.at(line=line_after(data[:at]))
+        raise DataError("holds NUL bytes; is this a table?", location=location)
+
+
+def _first_row(content: bytes, file: Location, *, delimiter: str) -> list[str]:
+    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8", newline="")
+    try:
+        return next(row for row in csv.reader(text, delimiter=delimiter) if row)
+    except (csv.Error, StopIteration) as error:
+        raise DataError(f"its header is not CSV: {first_line(error)}", location=file) from error
+
+
+def _check_quotes(content: bytes, file: Location, *, delimiter: bytes) -> None:
+    """Refuse a quote that opens a cell and is not closed: it would swallow the rows after it.
+
+    Quotes inside a cell that does not begin with one are text, as in pandas and Arrow.
+    """
+    if _are_paired(content, delimiter):
+        return
+    stops = re.escape(delimiter) + rb"\r\n"
+    unquoted = re.compile(rb'(?:(?:[^"' + stops + rb"][^" + stops + rb"]*+)?[" + stops + rb"])*+")
+    # Group 1 is the quote that closes a cell, group 2 the rest of the cell.
+    quoted = re.compile(rb'"(?:[^"]++|"")*+(?:(")([^' + stops + rb"]*+))?")
+    line_ends = re.compile(rb"[\r\n]")
+    at = 0
+    while (skipped := unquoted.match(content, at)) and (
+        cell := quoted.match(content, skipped.end())
+    ):
+        at = cell.end()
+        closed = cell[1] is not None
+        if closed and not (cell[2] and line_ends.search(content, cell.start(), cell.start(1))):
+            continue
+        location = file.at(line=line_after(content[: cell.start()]))
+        if not closed:
+            raise DataError("a quote is opened here and never closed", location=location)
+        line = line_after(content[: cell.start(1)])
+        raise DataError(
+            f"a quote is opened here and closed in line {line}, before more text of its cell; is "
+            "one missing? A quote inside a quoted cell is written twice",
+            location=location,
+        )
+
+
+def _are_paired(content: bytes, delimiter: bytes) -> bool:
+    """Return whether quotes only surround cells or are doubled inside them, as in RFC 4180."""
+    import numpy as np
+
+    codes = np.frombuffer(content, dtype="uint8")
+    outside = np.zeros(256, dtype=bool)
+    outside[[*delimiter, *b"\r\n"]] = True
+    count = 0
+    for begin in range(0, len(codes), _SLICE):
+        quotes = np.flatnonzero(codes[begin : begin + _SLICE] == ord('"')) + begin
+        opening, closing = quotes[count % 2 :: 2], quotes[1 - count % 2 :: 2]
+        count += len(quotes)
+        before, after = codes[np.maximum(opening - 1, 0)], codes[(closing + 1) % len(codes)]
+        # A quote next to a quote that is not a cell of its own is half of a doubled one.
+        good_before = outside[before] | (opening == 0) | (before == ord('"'))
+        good_after = outside[after] | (closing == len(codes) - 1) | (after == ord('"'))
+        if not (good_before.all() and good_after.all()):
+            return False
+    return count % 2 == 0
