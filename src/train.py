@@ -1,4 +1,4 @@
-"""Train what config/config.json says: `python src/train.py`."""
+"""Train the model of config/config.json: `python src/train.py`."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from artifact_pipeline import evaluate_model, load_config, load_data, save_model
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import METRICS
 from artifact_pipeline.cli import exit_on_error
+from artifact_pipeline.report.text import classification_report
 
 __all__ = [
     "evaluate_model",
@@ -24,7 +25,7 @@ MODEL = "model_train.pkl"
 
 
 def main() -> None:
-    """Train into a sealed artifact, print how good it is, and leave model_train.pkl here."""
+    """Train into a sealed artifact, print its metrics, and write model_train.pkl."""
     run = artifact_pipeline.train("config/config.json", model=MODEL)
     artifact = artifact_pipeline.check_integrity(run.artifact, run.digest)
     for warning in run.warnings:
@@ -32,11 +33,11 @@ def main() -> None:
     print(f"{'':<14}{'training rows':>16}{'held-out rows':>16}")
     for metric in METRICS:
         if metric.headline and metric.name in run.metrics.test:
-            figures = (rows[metric.name] for rows in (run.metrics.train or {}, run.metrics.test))
-            print(f"{metric.title:<14}" + "".join(f"{figure:>16.4f}" for figure in figures))
+            values = (rows[metric.name] for rows in (run.metrics.train or {}, run.metrics.test))
+            print(f"{metric.title:<14}" + "".join(f"{value:>16.4f}" for value in values))
     if artifact.manifest.interface.labels:
         print("\nclassification report, held-out rows\n")
-        print(artifact_pipeline.classification_report(artifact.evaluation(), run.metrics.test))
+        print(classification_report(artifact.evaluation(), run.metrics.test))
     done = "nothing to train, the artifact is in the store" if run.cached else "trained"
     print(f"\n{done}; the model is in {MODEL}, the sealed artifact in {run.artifact}")
 

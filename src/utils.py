@@ -1,4 +1,4 @@
-"""Config, data and model files, by the names that the assignment gives them."""
+"""Loading and saving configs, data and models, as the course assignment names it."""
 
 import sys
 from pathlib import Path
@@ -18,15 +18,19 @@ def load_digits_data(
     test_size: float | None = None,
     random_state: int | None = None,
 ) -> tuple[Any, Any, Any, Any]:
-    """Return X_train, X_test, y_train, y_test of the digits.
+    """Load and split the digits.
 
-    The file config/config.json says how they are split, or `config` in its place; `test_size` (the
-    share of rows held out) and `random_state` override it. X are (n_rows, 64) float64, y are
-    (n_rows,) int64.
+    Args:
+        config: A config's values; by default those of config/config.json.
+        test_size: The share of rows to hold out, in place of the config's.
+        random_state: The seed of the split, in place of the config's.
+
+    Returns:
+        X_train, X_test, y_train and y_test. X are (n_rows, 64) float64, y are (n_rows,) int64.
     """
     values = load_config(CONFIG) if config is None else config
-    asked = {"test_size": test_size, "random_state": random_state}
-    changed = {name: value for name, value in asked.items() if value is not None}
-    if "model" in values:  # the config's full form
+    arguments = {"test_size": test_size, "random_state": random_state}
+    changed = {name: value for name, value in arguments.items() if value is not None}
+    if "model" in values:  # the full form
         return load_data({**values, "split": {**values.get("split", {}), **changed}})
     return load_data({**values, **changed})

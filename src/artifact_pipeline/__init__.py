@@ -1,4 +1,4 @@
-"""A scikit-learn model as one JSON file in, a sealed artifact out.
+"""Train scikit-learn models from JSON configs into sealed artifacts, and use them.
 
     from artifact_pipeline import open_artifact, train
 
@@ -6,8 +6,8 @@
     model = open_artifact(run.artifact, digest=run.digest)
     model.predict(X)
 
-The names below are all that the command line and the scripts in `src/` use. Each is loaded when
-it is first asked for: importing this package loads no numpy.
+`docs/api.md` describes the names in `__all__`. Each is imported when it is first used, so that
+importing this package loads no numpy.
 """
 
 from __future__ import annotations
@@ -17,235 +17,217 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline._version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from artifact_pipeline.builder.artifact.manifest import Manifest
-    from artifact_pipeline.builder.config.loader import load_config, schema
-    from artifact_pipeline.errors import (
-        ArtifactNotFound,
-        CallError,
-        ConfigError,
-        ConfigNotFound,
-        DataError,
-        GateMissed,
-        PipelineError,
-        ReproductionDiffers,
-        StoreDamaged,
-        StoreError,
-        TestsFailed,
-        TrainerDied,
-        UntrustedModel,
-        VerificationError,
-    )
-    from artifact_pipeline.inference.predict import infer, open_artifact, write_predictions
-    from artifact_pipeline.inference.predictor import Predictor
-    from artifact_pipeline.pipeline.draft_config import Draft, draft, write_config
-    from artifact_pipeline.pipeline.evaluate import evaluate
-    from artifact_pipeline.pipeline.import_model import Sealed, seal, seal_pickle
-    from artifact_pipeline.pipeline.in_process import evaluate_model, load_data, train_model
-    from artifact_pipeline.pipeline.plan import recipe_of
-    from artifact_pipeline.pipeline.record import Run
-    from artifact_pipeline.pipeline.reproduce import Reproduction, reproduce
-    from artifact_pipeline.pipeline.run import run, train
-    from artifact_pipeline.report.text import classification_report
-    from artifact_pipeline.report.write import write_report
-    from artifact_pipeline.serving.options import ModelSpec, ServerOptions
-    from artifact_pipeline.serving.server import serve
-    from artifact_pipeline.store.access import (
-        check_integrity,
-        open_trusted,
-        sign,
-    )
-    from artifact_pipeline.store.check import HealthReport, examine
-    from artifact_pipeline.store.journal import Promotion
-    from artifact_pipeline.store.pickles import load_model, save_model
-    from artifact_pipeline.store.policy import require_signature, signer_of
-    from artifact_pipeline.store.promotion import promote, promotions
-    from artifact_pipeline.store.queries import artifacts, diff, runs, show
-    from artifact_pipeline.verification.signatures import (
-        Certificates,
-        Identity,
-        PublicKey,
-        Signer,
-        certificates,
-        public_key,
-    )
-    from artifact_pipeline.verification.verify import Verified
-
-_MODULES = {
-    "builder.artifact.manifest": ("Manifest",),
-    "builder.config.loader": (
-        "load_config",
-        "schema",
-    ),
-    "errors": (
-        "ArtifactNotFound",
-        "CallError",
-        "ConfigError",
-        "ConfigNotFound",
-        "DataError",
-        "GateMissed",
-        "PipelineError",
-        "ReproductionDiffers",
-        "StoreDamaged",
-        "StoreError",
-        "TestsFailed",
-        "TrainerDied",
-        "UntrustedModel",
-        "VerificationError",
-    ),
-    "inference.predict": (
-        "infer",
-        "open_artifact",
-        "write_predictions",
-    ),
-    "inference.predictor": ("Predictor",),
-    "pipeline.draft_config": (
-        "Draft",
-        "draft",
-        "write_config",
-    ),
-    "pipeline.evaluate": ("evaluate",),
-    "pipeline.import_model": (
-        "Sealed",
-        "seal",
-        "seal_pickle",
-    ),
-    "pipeline.in_process": (
-        "evaluate_model",
-        "load_data",
-        "train_model",
-    ),
-    "pipeline.plan": ("recipe_of",),
-    "pipeline.record": ("Run",),
-    "pipeline.reproduce": (
-        "Reproduction",
-        "reproduce",
-    ),
-    "pipeline.run": (
-        "run",
-        "train",
-    ),
-    "report.text": ("classification_report",),
-    "report.write": ("write_report",),
-    "serving.options": (
-        "ModelSpec",
-        "ServerOptions",
-    ),
-    "serving.server": ("serve",),
-    "store.access": (
-        "check_integrity",
-        "open_trusted",
-        "sign",
-    ),
-    "store.check": (
-        "HealthReport",
-        "examine",
-    ),
-    "store.journal": ("Promotion",),
-    "store.pickles": (
-        "load_model",
-        "save_model",
-    ),
-    "store.policy": (
-        "require_signature",
-        "signer_of",
-    ),
-    "store.promotion": (
-        "promote",
-        "promotions",
-    ),
-    "store.queries": (
-        "artifacts",
-        "diff",
-        "runs",
-        "show",
-    ),
-    "verification.signatures": (
-        "Certificates",
-        "Identity",
-        "PublicKey",
-        "Signer",
-        "certificates",
-        "public_key",
-    ),
-    "verification.verify": ("Verified",),
+_EXPORTS = {
+    # training
+    "run": "pipeline.run",
+    "train": "pipeline.run",
+    "Run": "pipeline.record",
+    "recipe_of": "pipeline.plan",
+    "reproduce": "pipeline.reproduce",
+    "Reproduction": "pipeline.reproduce",
+    "seal": "pipeline.import_model",
+    "Sealed": "pipeline.import_model",
+    "draft": "pipeline.draft_config",
+    "write_config": "pipeline.draft_config",
+    "Draft": "pipeline.draft_config",
+    "schema": "builder.config.json_schema",
+    # using an artifact
+    "open_artifact": "inference.predict",
+    "Predictor": "inference.predictor",
+    "infer": "inference.predict",
+    "write_predictions": "inference.predict",
+    "Prediction": "inference.predict",
+    "evaluate": "pipeline.evaluate",
+    "Evaluated": "pipeline.evaluate",
+    "write_report": "report.write",
+    "serve": "serving.server",
+    "ServerOptions": "serving.options",
+    "ModelSpec": "serving.options",
+    # trust
+    "check_integrity": "store.access",
+    "open_trusted": "store.access",
+    "Verified": "verification.verify",
+    "sign": "store.access",
+    "require_signature": "store.policy",
+    "public_key": "verification.signatures",
+    "certificates": "verification.signatures",
+    "Identity": "verification.signatures",
+    "Signer": "verification.signatures",
+    # a store
+    "artifacts": "store.queries",
+    "Listed": "store.queries",
+    "runs": "store.queries",
+    "PastRun": "store.journal",
+    "show": "store.queries",
+    "Shown": "store.queries",
+    "diff": "store.queries",
+    "Difference": "store.queries",
+    "promote": "store.promotion",
+    "promotions": "store.promotion",
+    "Promotion": "store.journal",
+    "examine": "store.check",
+    "HealthReport": "store.check",
+    # the functions of the course assignment
+    "load_config": "builder.config.loader",
+    "load_data": "pipeline.in_process",
+    "train_model": "pipeline.in_process",
+    "evaluate_model": "pipeline.in_process",
+    "save_model": "store.pickles",
+    "load_model": "store.pickles",
+    # errors
+    "PipelineError": "errors",
+    "Location": "errors",
+    "CheckFailed": "errors",
+    "GateMissed": "errors",
+    "TestsFailed": "errors",
+    "ReproductionDiffers": "errors",
+    "StoreDamaged": "errors",
+    "CallError": "errors",
+    "ArtifactNotFound": "errors",
+    "ConfigError": "errors",
+    "ConfigNotFound": "errors",
+    "DataError": "errors",
+    "VerificationError": "errors",
+    "UntrustedModel": "errors",
+    "EnvironmentFailure": "errors",
+    "StoreError": "errors",
+    "NetworkError": "errors",
+    "MissingDependency": "errors",
+    "TrainerDied": "errors",
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+"""Each public name and the module that defines it."""
 
-__all__ = [
-    "ArtifactNotFound",
-    "CallError",
-    "Certificates",
-    "ConfigError",
-    "ConfigNotFound",
-    "DataError",
-    "Draft",
-    "GateMissed",
-    "HealthReport",
-    "Identity",
-    "Manifest",
-    "ModelSpec",
-    "PipelineError",
-    "Predictor",
-    "Promotion",
-    "PublicKey",
-    "Reproduction",
-    "ReproductionDiffers",
-    "Run",
-    "Sealed",
-    "ServerOptions",
-    "Signer",
-    "StoreDamaged",
-    "StoreError",
-    "TestsFailed",
-    "TrainerDied",
-    "UntrustedModel",
-    "VerificationError",
-    "Verified",
-    "artifacts",
-    "certificates",
-    "check_integrity",
-    "classification_report",
-    "diff",
-    "draft",
-    "evaluate",
-    "evaluate_model",
-    "examine",
-    "infer",
-    "load_config",
-    "load_data",
-    "load_model",
-    "open_artifact",
-    "open_trusted",
-    "promote",
-    "promotions",
-    "public_key",
-    "recipe_of",
-    "reproduce",
-    "require_signature",
-    "run",
-    "runs",
-    "save_model",
-    "schema",
-    "seal",
-    "seal_pickle",
-    "serve",
-    "show",
-    "sign",
-    "signer_of",
-    "train",
-    "train_model",
-    "write_config",
-    "write_predictions",
-    "write_report",
-]
+if TYPE_CHECKING:  # the same list, for type checkers
+    # isort: off
+    from artifact_pipeline.builder.config.json_schema import (
+        schema as schema,
+    )
+    from artifact_pipeline.builder.config.loader import (
+        load_config as load_config,
+    )
+    from artifact_pipeline.errors import (
+        ArtifactNotFound as ArtifactNotFound,
+        CallError as CallError,
+        CheckFailed as CheckFailed,
+        ConfigError as ConfigError,
+        ConfigNotFound as ConfigNotFound,
+        DataError as DataError,
+        EnvironmentFailure as EnvironmentFailure,
+        GateMissed as GateMissed,
+        Location as Location,
+        MissingDependency as MissingDependency,
+        NetworkError as NetworkError,
+        PipelineError as PipelineError,
+        ReproductionDiffers as ReproductionDiffers,
+        StoreDamaged as StoreDamaged,
+        StoreError as StoreError,
+        TestsFailed as TestsFailed,
+        TrainerDied as TrainerDied,
+        UntrustedModel as UntrustedModel,
+        VerificationError as VerificationError,
+    )
+    from artifact_pipeline.inference.predict import (
+        Prediction as Prediction,
+        infer as infer,
+        open_artifact as open_artifact,
+        write_predictions as write_predictions,
+    )
+    from artifact_pipeline.inference.predictor import (
+        Predictor as Predictor,
+    )
+    from artifact_pipeline.pipeline.draft_config import (
+        Draft as Draft,
+        draft as draft,
+        write_config as write_config,
+    )
+    from artifact_pipeline.pipeline.evaluate import (
+        Evaluated as Evaluated,
+        evaluate as evaluate,
+    )
+    from artifact_pipeline.pipeline.import_model import (
+        Sealed as Sealed,
+        seal as seal,
+    )
+    from artifact_pipeline.pipeline.in_process import (
+        evaluate_model as evaluate_model,
+        load_data as load_data,
+        train_model as train_model,
+    )
+    from artifact_pipeline.pipeline.plan import (
+        recipe_of as recipe_of,
+    )
+    from artifact_pipeline.pipeline.record import (
+        Run as Run,
+    )
+    from artifact_pipeline.pipeline.reproduce import (
+        Reproduction as Reproduction,
+        reproduce as reproduce,
+    )
+    from artifact_pipeline.pipeline.run import (
+        run as run,
+        train as train,
+    )
+    from artifact_pipeline.report.write import (
+        write_report as write_report,
+    )
+    from artifact_pipeline.serving.options import (
+        ModelSpec as ModelSpec,
+        ServerOptions as ServerOptions,
+    )
+    from artifact_pipeline.serving.server import (
+        serve as serve,
+    )
+    from artifact_pipeline.store.access import (
+        check_integrity as check_integrity,
+        open_trusted as open_trusted,
+        sign as sign,
+    )
+    from artifact_pipeline.store.check import (
+        HealthReport as HealthReport,
+        examine as examine,
+    )
+    from artifact_pipeline.store.journal import (
+        PastRun as PastRun,
+        Promotion as Promotion,
+    )
+    from artifact_pipeline.store.pickles import (
+        load_model as load_model,
+        save_model as save_model,
+    )
+    from artifact_pipeline.store.policy import (
+        require_signature as require_signature,
+    )
+    from artifact_pipeline.store.promotion import (
+        promote as promote,
+        promotions as promotions,
+    )
+    from artifact_pipeline.store.queries import (
+        Difference as Difference,
+        Listed as Listed,
+        Shown as Shown,
+        artifacts as artifacts,
+        diff as diff,
+        runs as runs,
+        show as show,
+    )
+    from artifact_pipeline.verification.signatures import (
+        Identity as Identity,
+        Signer as Signer,
+        certificates as certificates,
+        public_key as public_key,
+    )
+    from artifact_pipeline.verification.verify import (
+        Verified as Verified,
+    )
+
+__all__ = sorted(_EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -24,6 +24,7 @@ from artifact_pipeline.errors import (
     ReproductionDiffers,
     VerificationError,
 )
+from artifact_pipeline.pipeline.import_model import seal_pickle
 from tests.support.command import call
 
 X, y = load_iris(return_X_y=True)
@@ -243,4 +244,4 @@ def test_a_pickle_is_sealed_on_the_command_line_only_under_its_digest(tmp_path):
     assert call(*words, "sha256:" + "0" * 64, cwd=tmp_path).code == 4
     assert call(*words[:2], "none.pkl", *words[3:], canonical.digest(data), cwd=tmp_path).code == 2
     with pytest.raises(VerificationError):
-        api.seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")
+        seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")

@@ -232,7 +232,9 @@ def seal(
     as_json: bool,
 ) -> None:
     """Seal a scikit-learn estimator that was fitted elsewhere."""
-    result = api.seal_pickle(path, digest, data=data, target=target, positive=positive, store=store)
+    from artifact_pipeline.pipeline.import_model import seal_pickle
+
+    result = seal_pickle(path, digest, data=data, target=target, positive=positive, store=store)
     render.answer(result, render.sealed, as_json=as_json)
 
 

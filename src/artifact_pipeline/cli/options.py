@@ -111,9 +111,11 @@ def trust(options: dict[str, Any], store: str | None) -> dict[str, Any]:
     Raises:
         CallError: As `signer`, or if a signature is required but no signer is named.
     """
+    from artifact_pipeline.store.policy import is_set_here, signer_of
+
     options = dict(options)
     digest, required = options.pop("digest"), options.pop("require_signature")
-    signed_by, policy = signer(**options), api.signer_of(store)
+    signed_by, policy = signer(**options), signer_of(store)
     if required and signed_by is None and policy is None:
         raise CallError(
             "no signer is named",
@@ -122,8 +124,6 @@ def trust(options: dict[str, Any], store: str | None) -> dict[str, Any]:
             "store: artifact-pipeline trust",
         )
     if signed_by is None and policy is not None:
-        from artifact_pipeline.store.policy import is_set_here
-
         # Holds while the command runs, even if the policy's file is removed meanwhile.
         signed_by = policy if is_set_here([policy], None, store=store) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}

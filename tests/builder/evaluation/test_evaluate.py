@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import artifact_pipeline as api
-from artifact_pipeline import classification_report
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.data import loader as loading
@@ -22,6 +21,7 @@ from artifact_pipeline.builder.training import results
 from artifact_pipeline.builder.training import train as learning
 from artifact_pipeline.errors import ConfigError, DataError
 from artifact_pipeline.pipeline.gates import Baseline, judge
+from artifact_pipeline.report.text import classification_report
 from tests.support.configs import SHORT, write
 
 

@@ -25,7 +25,7 @@ from artifact_pipeline.builder.config.schema import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
-from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
@@ -75,8 +75,8 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
-    cases = edge_cases.make(estimator, parts.X_train, parts.X_test, kinds)
-    answers = edge_cases.answer(estimator, cases)
+    cases = edge_cases.make(estimator, parts.X_train, held_out=parts.X_test, kinds=kinds)
+    answers = edge_answers.answer(estimator, cases)
     result = TrainingResult(
         split=SplitSummary(
             RowCounts(len(parts.y_train), len(parts.y_test)), parts.indices_digest()
