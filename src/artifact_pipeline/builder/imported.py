@@ -475,7 +475,7 @@ def _description(
     positive: Label | None,
 ) -> Description:
     """Return the description of the rows for a recipe, with the digest of their values."""
-    content = pack("rows", rows, Outputs(truth.astype(str), None))
+    content = pack("rows", rows, outputs=Outputs(truth.astype(str), None))
     digest = canonical.digest(
         canonical.encode({name: canonical.digest(data) for name, data in content.items()})
     )
