@@ -130,7 +130,7 @@ def test_other_regressors_end_in_a_form_that_was_proven(tmp_path, name, form):
 def test_numbers_must_lie_within_the_bound_as_shares_of_their_spread(distance, holds):
     expected = Outputs(np.array([0.0, 5.0, 10.0]), None)
     found = Outputs(np.array([0.0, 5.0 + distance, 10.0]), None)
-    assert (compare(FORMS[0], found, expected) is not None) is holds
+    assert (compare(FORMS[0], found, expected=expected) is not None) is holds
 
 
 @pytest.mark.parametrize(
