@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from benchmarks.serving.lasting import growth, readiness
 from benchmarks.serving.servers import SERVERS, Running, Server, started, trained
+from benchmarks.serving.soak import workers_of
 
 ROUNDS = 5
 
@@ -71,9 +72,10 @@ def cpu_of(pid: int) -> float:
 def measure(server: Running, script: Path, seconds: float) -> Rate:
     """Return what a server reaches."""
     words = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
-    before = cpu_of(server.pid)
+    processes = [server.pid, *workers_of(server.pid)]
+    before = sum(map(cpu_of, processes))
     out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    spent = cpu_of(server.pid) - before
+    spent = sum(map(cpu_of, processes)) - before
     assert "Non-2xx" not in out and "Socket errors" not in out, out
     [rate] = re.findall(r"Requests/sec:\s+([\d.]+)", out)
     [(p99, unit)] = re.findall(r"99%\s+([\d.]+)(us|ms|s)\b", out)

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from benchmarks.serving.servers import Server, started
-from benchmarks.serving.soak import mib
+from benchmarks.serving.soak import workers_mib
 
 MILLION = 1_000_000
 _RUNTIME = """
@@ -51,13 +51,13 @@ def readiness(artifact: Path, rounds: int) -> str:
 def growth(server: Server, script: Path) -> str:
     """Return the memory of our server before, and every 15 s of, a million requests."""
     with started(server) as running:
-        said, done = [mib(running.pid)], 0
+        said, done = [workers_mib(running.pid)], 0
         while done < MILLION:
             words = ["wrk", "-t1", "-c16", "-d15s", "-s", str(script), running.url]
             out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
             [count] = re.findall(r"(\d+) requests in", out)
             done += int(count)
-            said.append(mib(running.pid))
+            said.append(workers_mib(running.pid))
     return f"memory over {done} requests: {', '.join(f'{one:.1f}' for one in said)} MiB"
 
 

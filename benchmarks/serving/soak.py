@@ -196,6 +196,11 @@ def mib(pid: int) -> float:
     return 0.0
 
 
+def workers_mib(server: int) -> float:
+    """Return the memory of all workers of a server."""
+    return sum(mib(pid) for pid in workers_of(server))
+
+
 @contextlib.contextmanager
 def _served(place: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     words = [sys.executable, "-m", "artifact_pipeline", "serve", "champion", "--port", "0"]

@@ -30,7 +30,7 @@ _EXPORTS = {
     "draft": "pipeline.draft_config",
     "write_config": "pipeline.draft_config",
     "Draft": "pipeline.draft_config",
-    "schema": "builder.config.loader",
+    "schema": "builder.config.json_schema",
     # using an artifact
     "open_artifact": "inference.predict",
     "Predictor": "inference.predictor",
@@ -99,9 +99,11 @@ _EXPORTS = {
 
 if TYPE_CHECKING:  # the same list, for type checkers
     # isort: off
+    from artifact_pipeline.builder.config.json_schema import (
+        schema as schema,
+    )
     from artifact_pipeline.builder.config.loader import (
         load_config as load_config,
-        schema as schema,
     )
     from artifact_pipeline.errors import (
         ArtifactNotFound as ArtifactNotFound,

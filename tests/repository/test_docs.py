@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from artifact_pipeline.builder.config import loader, schema
+from artifact_pipeline.builder.config import checks, loader, schema
 from tests.support.configs import ROOT
 
 DOCUMENTS = [
@@ -192,7 +192,7 @@ def test_the_reference_names_every_key_and_every_metric():
     ]
     for key in named:
         assert f"`{key}`" in text or f"`{key}." in text, key
-    assert {metric.partition(".")[2] for metric in loader.METRIC_NAMES} <= set(
+    assert {metric.partition(".")[2] for metric in checks.METRIC_NAMES} <= set(
         re.findall(r"`(\w+)`", text)
     )
 

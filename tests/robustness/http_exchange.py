@@ -68,8 +68,9 @@ class Server(NamedTuple):
     stderr: Path
 
     def alive(self) -> bool:
-        """Return whether the process runs."""
-        return self.process.poll() is None
+        """Return whether the server runs and none of its workers has died."""
+        deaths = self.stderr.read_text("utf-8", "replace").count("a worker ended")
+        return self.process.poll() is None and not deaths
 
     def tracebacks(self) -> int:
         """Return how many tracebacks the server wrote."""

@@ -1,5 +1,6 @@
 """Aliases that move, workers that die, and a server that ends: nobody gets half of anything."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -179,6 +180,22 @@ def test_workers_restart_after_repeated_kills(store):
         assert digests_of(server, 1) == {first}
         server.process.terminate()
         assert server.process.wait(HANG) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_worker_that_dies_breaks_its_connections_and_is_replaced(store):
+    folder, (first, _) = store
+    with serving("champion", cwd=folder) as server:
+        [worker] = workers_of(server.process.pid)
+        with server.connect() as sock:
+            sock.sendall(f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\n".encode())
+            server.taken(sock)
+            os.kill(worker, signal.SIGKILL)
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+        until(lambda: answers(server))
+        assert digests_of(server, 1) == {first}
+        assert workers_of(server.process.pid) != [worker]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from benchmarks.serving.soak import mib
+from benchmarks.serving.soak import workers_mib
 
 from tests.support.server import read_all, read_reply, serving, tensor, train_neighbors
 from tests.support.waiting import HANG, until
@@ -146,14 +146,14 @@ def test_trailers_are_not_headers(server):
 )
 def test_an_endless_request_is_not_buffered(impatient, start):
     piece = b"0" * 65_536 if start[-1:] in b";0" else b"X: " + b"a" * 4000 + b"\r\n"
-    before, sent = mib(impatient.process.pid), 0
+    before, sent = workers_mib(impatient.process.pid), 0
     with impatient.connect() as sock:
         sock.sendall(start)
         with pytest.raises(OSError, match=r"reset|Broken pipe"):
             while sent < 128 << 20:
                 sent += sock.send(piece)
             until(lambda: not sock.send(piece[:1]))  # only the deadline ends the others
-    assert mib(impatient.process.pid) < before + 20
+    assert workers_mib(impatient.process.pid) < before + 20
 
 
 def test_an_http_1_0_connection_is_kept_on_request(server):
@@ -260,7 +260,7 @@ def test_a_client_that_disconnects_within_its_body_is_counted(server):
 
 
 def test_a_client_that_sends_far_ahead_is_held_back(server):
-    one, before = request("far"), mib(server.process.pid)
+    one, before = request("far"), workers_mib(server.process.pid)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
@@ -271,7 +271,7 @@ def test_a_client_that_sends_far_ahead_is_held_back(server):
             while sent < 100 << 20:
                 sent += sock.send((one * 50)[sent % len(one) :])
         assert server.get("/v2/health/live").status == 200
-        assert mib(server.process.pid) < before + 40
+        assert workers_mib(server.process.pid) < before + 40
         sock.settimeout(HANG)
         answers = b""
         while answers.count(b'"id":"far"') < sent // len(one):  # all are answered at last

@@ -1,7 +1,7 @@
-r"""Characters that no reader sees, written out: wherever a user's text is shown, it is shown whole.
+r"""Escapes for characters that are invisible or move the cursor, wherever a user's text is shown.
 
-A control character moves a terminal's cursor or rings its bell, and a formatting character turns
-text around or hides in it. Terminal, model card, job summary and report all write them out.
+A control character can ring a terminal's bell or move its cursor, and a formatting character can
+reverse or hide text.
 
 >>> write_out("no\x1b[2J\n\u202egnp.exe")
 'no\\x1b[2J\\n\\u202egnp.exe'
@@ -9,9 +9,9 @@ text around or hides in it. Terminal, model card, job summary and report all wri
 
 import re
 
-# Unicode's categories Cc, Cs, Zl and Zp, and of Cf (formatting) those that are never visible.
-# Two of Cf stay, U+200C and U+200D: Persian, Indic scripts and emoji join letters with them.
-_UNSEEN = re.compile(
+# Unicode's categories Cc, Cs, Zl and Zp, and those of Cf (formatting) that are never visible.
+# U+200C and U+200D of Cf are kept: Persian, Indic scripts and emoji join letters with them.
+_INVISIBLE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\\xad\u061c\u070f\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ud800-\udfff\ufeff\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0001\U000e0020-\U000e007f]"
@@ -19,16 +19,16 @@ _UNSEEN = re.compile(
 
 
 def write_out(text: str) -> str:
-    """Return `text` with control and formatting characters as Python's escapes."""
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Return a text with control and formatting characters as Python's escapes."""
+    return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def write_out_json(document: str) -> str:
-    """Return a JSON document with these characters as JSON's escapes, its line ends kept.
+    """Return a JSON document with these characters as JSON's escapes.
 
-    Inside of strings JSON has escaped line ends already.
+    Line ends are kept: inside strings JSON has escaped them already.
     """
-    return _UNSEEN.sub(lambda found: _json_escape(found[0]), document)
+    return _INVISIBLE.sub(lambda match: _json_escape(match[0]), document)
 
 
 def _json_escape(character: str) -> str:

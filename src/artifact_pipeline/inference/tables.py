@@ -82,7 +82,7 @@ def read(
         DataError: As `table_reader.read`, and for a column that is missing or has a value that
             the model does not take; with the file, row and column.
     """
-    table = _Table.read(data, name, file_format=file_format, csv=csv)
+    table = _TableFile.read(data, name, file_format=file_format, csv=csv)
     names = [limit.name for limit in limits]
     if missing := [column for column in names if column not in table.names]:
         raise DataError(f"the column {show(missing[0])} is missing", location=Location(name))
@@ -99,14 +99,14 @@ def read(
     )
 
 
-class _Table(NamedTuple):
+class _TableFile(NamedTuple):
     """A table, whose columns are each in one part, or in parts by the type of their values."""
 
     parts: dict[str, list[Raw]]
     locate: Callable[[int], Location]
 
     @classmethod
-    def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> _Table:
+    def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> _TableFile:
         try:
             raw = table_reader.read([(name, data)], file_format, csv=csv)
         except MixedTypes:

@@ -1,14 +1,15 @@
-"""Binds the port, starts the workers, replaces those that die, and ends them.
+"""The server: binds the port, starts the worker processes, restarts those that die, and ends them.
 
-A single worker runs in this process. Several run in processes of their own, each with a listening
-socket on the same port (SO_REUSEPORT), between which the kernel distributes connections.
+Every worker has a listening socket of its own on the same port (SO_REUSEPORT), between which the
+kernel distributes connections. The process that supervises them opens no model, so that no model
+can end it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing.connection
-import os
+import logging
+import multiprocessing
 import re
 import signal
 import socket
@@ -17,130 +18,162 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
-from artifact_pipeline.errors import CallError, StoreError
-from artifact_pipeline.serving import worker
+from artifact_pipeline.errors import CallError, EnvironmentFailure, Location, NetworkError
+from artifact_pipeline.serving import metrics, worker
 from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.worker import Address
 
 RESTART_SECONDS = (0.1, 0.5, 2.0)
-"""Delays before a worker is started again that died soon after its start, one after another."""
-_SOON = 5.0
+"""Delays before the restart of a worker that died soon after its start, one after another."""
+_SOON_SECONDS = 5.0
 _CONNECT_SECONDS = 60.0
+_GRACE_SECONDS = 2.0
 
+_LOG = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_LIKE_TOKEN = re.compile(r"[!-~]{16,4096}")
+_TOKEN = re.compile(r"[!-~]{16,4096}")
 
 
 def serve(options: ServerOptions, ready: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests that were accepted by then are finished.
 
-    `ready` is called with the URL once the models are verified and connections are accepted.
+    A script must call this under `if __name__ == "__main__":`, as every worker process imports the
+    main module.
+
+    Args:
+        options: The options of the server.
+        ready: Called with the URL once all models are verified and connections are accepted.
 
     Raises:
-        CallError: if granian is not installed, two models have one name, or other machines would
-            be served without a token.
-        VerificationError, ArtifactNotFound: if an artifact is not to be trusted.
-        StoreError: if the port cannot be bound.
+        CallError: If two models have the same name, the token or the certificate is unusable, or
+            other machines could connect without a token.
+        MissingDependency: If granian is not installed.
+        NetworkError: If the port cannot be bound.
+        VerificationError, ArtifactNotFound: If an artifact cannot be trusted.
+        EnvironmentFailure: If a worker ends while it starts.
     """
     _check(options)
     with tempfile.TemporaryDirectory(prefix="artifact-pipeline-") as shared:
         options = replace(options, shared=shared)
-        with _reserved(options) as address:
-            _run(options, address, ready)
+        metrics.create(shared, len(options.models), workers=options.workers)
+        with _reserve_port(options) as address:
+            _supervise(options, address, ready=ready)
 
 
 def _check(options: ServerOptions) -> None:
     worker.check_installed()
-    names = [one.name for one in options.models]
+    names = [spec.name for spec in options.models]
     for name in names:
         if not _NAME.fullmatch(name):
-            raise CallError("is no name; expected letters, digits, . _ and -", where=name[:80])
+            raise CallError(
+                "invalid model name",
+                location=Location(name[:80]),
+                remedy="expected letters, digits, . _ and -",
+            )
     if len(set(names)) < len(names):
-        raise CallError("two models have one name; say NAME=ARTIFACT", where="serve")
+        raise CallError(
+            "two models have one name", location=Location("serve"), remedy="use NAME=ARTIFACT"
+        )
     if not is_local(options.host) and options.token is None:
         raise CallError(
-            "others than this machine would reach it; give --token-file, or let a proxy on this "
-            "machine ask who they are",
-            where=f"--host {options.host}",
+            "other machines could connect without a token",
+            location=Location(f"--host {options.host}"),
+            remedy="add --token-file, or listen on this machine only, behind a proxy that "
+            "authenticates",
         )
-    if options.token is not None and not _LIKE_TOKEN.fullmatch(options.token):
-        said = "expected a token: 16 or more letters, digits and signs on one line"
-        raise CallError(said, where="--token-file")
+    if options.token is not None and not _TOKEN.fullmatch(options.token):
+        raise CallError(
+            "expected a token of 16 or more letters, digits and signs on one line",
+            location=Location("--token-file"),
+        )
     if (options.certificate is None) != (options.key is None):
-        raise CallError("expected both --tls-cert and --tls-key", where="serve")
+        raise CallError("expected both --tls-cert and --tls-key", location=Location("serve"))
     if options.certificate is not None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                # An encrypted key is refused; without a password OpenSSL would ask for one.
+                # An encrypted key is refused; without a password OpenSSL would prompt for one.
                 options.certificate,
                 options.key,
                 password="",
             )
         except OSError as error:
-            said = f"is no certificate with its key: {error.strerror or error}"
-            raise CallError(said, where="--tls-cert") from error
+            raise CallError(
+                f"not a certificate with its key: {error.strerror or error}",
+                location=Location("--tls-cert"),
+            ) from error
 
 
 @contextlib.contextmanager
-def _reserved(options: ServerOptions) -> Iterator[Address]:
-    """Hold a port that was free, without listening, until the block ends.
+def _reserve_port(options: ServerOptions) -> Iterator[Address]:
+    """Bind the port without listening until the block ends.
 
     Raises:
-        StoreError: if it cannot be bound.
+        NetworkError: If it cannot be bound.
     """
     with contextlib.ExitStack() as stack:
         try:
-            found = socket.getaddrinfo(
+            candidates = socket.getaddrinfo(
                 options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
-            family, _, _, _, place = min(found, key=lambda one: one[0] != socket.AF_INET)
-            # SO_REUSEPORT would let two servers of one user share a port, so the port is bound
-            # once without it.
+            family, _, _, _, place = min(candidates, key=lambda info: info[0] != socket.AF_INET)
+            # SO_REUSEPORT would let two servers of one user share a port, so the port is first
+            # bound without it.
             with socket.create_server(place[:2], family=family) as trial:
                 host, port = trial.getsockname()[:2]
             if hasattr(socket, "SO_REUSEPORT"):
-                held = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                held.bind((host, port))
+                reserved = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                reserved.bind((host, port))
         except (OSError, OverflowError, UnicodeError) as error:
-            said = getattr(error, "strerror", None) or str(error)
-            where = f"{options.host}:{options.port}"
-            raise StoreError(f"cannot be bound: {said}", where=where) from error
+            raise NetworkError(
+                f"cannot be bound: {getattr(error, 'strerror', None) or error}",
+                location=Location(f"{options.host}:{options.port}"),
+            ) from error
         yield Address(host, port)
 
 
-def _run(options: ServerOptions, address: Address, ready: Callable[[str], None]) -> None:
-    from artifact_pipeline.builder.formats import onnx_format
+def _supervise(options: ServerOptions, address: Address, *, ready: Callable[[str], None]) -> None:
+    """Start all workers and keep them running until a signal."""
+    wakeup, waker = multiprocessing.Pipe(duplex=False)
+    stopping = threading.Event()
 
-    onnx_format.preload()
-    onnx_format.runtime()
-    from artifact_pipeline.serving import metrics
+    def stop(*_: Any) -> None:
+        stopping.set()
+        waker.send_bytes(b"stop")
 
-    metrics.create(options.shared, len(options.models), workers=options.workers)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    workers = _Workers(options, address)
+    try:
+        workers.start(wakeup)
+        if not stopping.is_set():
+            _announce(address, lambda: ready(_url(options, address)))
+        while not stopping.is_set():
+            workers.wait(wakeup)
+            if not stopping.is_set():
+                workers.restart_due()
+    finally:
+        workers.stop()
+        wakeup.close()
+        waker.close()
+
+
+def _url(options: ServerOptions, address: Address) -> str:
     host = f"[{options.host}]" if ":" in options.host else options.host
-    scheme = "http" if options.certificate is None else "https"
-    url = f"{scheme}://{host}:{address.port}"
-    if options.workers == 1:
-        # Announced from a thread: the socket listens only once the event loop runs.
-        worker.run(options, address, lambda: _announce(address, lambda: ready(url)))
-        return
-    from artifact_pipeline.serving.registry import ModelRegistry
-
-    # Models are opened here once, so that an error is printed once and not by every worker.
-    ModelRegistry(options.models, options.shared)
-    _supervise(options, address, lambda: ready(url))
+    return f"{'https' if options.certificate else 'http'}://{host}:{address.port}"
 
 
 def _announce(address: Address, ready: Callable[[], None]) -> None:
-    """Call `ready` once connections are accepted."""
+    """Call `ready` from a thread once connections are accepted."""
 
-    def wait() -> None:
+    def connect() -> None:
         end = time.monotonic() + _CONNECT_SECONDS
         while time.monotonic() < end:
             with contextlib.suppress(OSError), socket.create_connection(address, 1.0):
@@ -148,103 +181,95 @@ def _announce(address: Address, ready: Callable[[], None]) -> None:
                 return
             time.sleep(0.01)
 
-    threading.Thread(target=wait, daemon=True, name="announce").start()
+    threading.Thread(target=connect, daemon=True, name="announce").start()
 
 
 class _Workers:
-    """The processes of a server, by number; the restart of one that died is planned."""
+    """The worker processes of a server, each at a fixed index."""
 
     def __init__(self, options: ServerOptions, address: Address) -> None:
         self._options = options
         self._address = address
         self._context = multiprocessing.get_context("spawn")
-        self._failures = [0] * options.workers
+        self._processes: list[SpawnProcess | None] = [None] * options.workers
         self._started = [0.0] * options.workers
-        self.processes: list[SpawnProcess | None] = [None] * options.workers
-        self.due = [0.0] * options.workers
+        self._due = [0.0] * options.workers
+        self._failures = [0] * options.workers
+        """How often each worker in turn has died soon after its start."""
 
-    def start_due(self) -> None:
-        """Start every worker that is not there and whose time has come."""
-        now = time.monotonic()
-        for number, process in enumerate(self.processes):
-            if process is None and self.due[number] <= now:
-                self._started[number] = now
-                fresh = self._context.Process(
-                    target=_work, args=(self._options, self._address), daemon=False
-                )
-                fresh.start()
-                self.processes[number] = fresh
+    def start(self, wakeup: Connection) -> None:
+        """Start all workers and wait until they listen, or until `wakeup` can be read.
 
-    def bury_dead(self) -> None:
-        """Plan the restart of workers that ended."""
-        now = time.monotonic()
-        for number, process in enumerate(self.processes):
-            if process is None or process.is_alive():
-                continue
-            process.join()
-            soon = now - self._started[number] < _SOON
-            self._failures[number] = self._failures[number] + 1 if soon else 0
-            delay = RESTART_SECONDS[min(self._failures[number], len(RESTART_SECONDS) - 1)]
-            self.processes[number], self.due[number] = None, now + delay
+        Raises:
+            PipelineError: The error of the first worker that cannot start.
+            EnvironmentFailure: If a worker ends without one.
+        """
+        pending: dict[Connection, SpawnProcess] = {}
+        for index in range(len(self._processes)):
+            reader, writer = self._context.Pipe(duplex=False)
+            pending[reader] = self._start(index, writer)
+            writer.close()
+        while pending:
+            for reader in cast("list[Connection]", wait([*pending, wakeup])):
+                if reader is wakeup:
+                    return
+                process = pending.pop(reader)
+                try:
+                    error = reader.recv()
+                except EOFError as ended:
+                    process.join()
+                    raise EnvironmentFailure(
+                        f"a worker ended while it started, with exit code {process.exitcode}",
+                        location=Location("serve"),
+                    ) from ended
+                finally:
+                    reader.close()
+                if error is not None:
+                    raise error
 
-    def wait(self, wake: int) -> None:
-        """Wait until a worker ends, a restart is due, or `wake` can be read."""
-        alive = [process.sentinel for process in self.processes if process is not None]
+    def wait(self, wakeup: Connection) -> None:
+        """Wait until a worker ends, a restart is due, or `wakeup` can be read."""
+        sentinels = [process.sentinel for process in self._processes if process is not None]
         due = [
-            time_ for time_, process in zip(self.due, self.processes, strict=True) if not process
+            due for due, process in zip(self._due, self._processes, strict=True) if process is None
         ]
-        seconds = max(0.0, min(due) - time.monotonic()) if due else None
-        multiprocessing.connection.wait([*alive, wake], seconds)
+        wait([*sentinels, wakeup], max(0.0, min(due) - time.monotonic()) if due else None)
+
+    def restart_due(self) -> None:
+        """Plan the restart of workers that ended, and start those whose time has come."""
+        now = time.monotonic()
+        for index, process in enumerate(self._processes):
+            if process is None:
+                if self._due[index] <= now:
+                    self._start(index, None)
+            elif not process.is_alive():
+                process.join()
+                soon = now - self._started[index] < _SOON_SECONDS
+                self._failures[index] = self._failures[index] + 1 if soon else 0
+                delay = RESTART_SECONDS[min(self._failures[index], len(RESTART_SECONDS) - 1)]
+                self._processes[index], self._due[index] = None, now + delay
+                _LOG.warning(
+                    "a worker ended with exit code %s; restarting it in %g s",
+                    process.exitcode,
+                    delay,
+                )
 
     def stop(self) -> None:
         """End all workers, and kill those that do not end in time."""
-        alive = [process for process in self.processes if process is not None]
-        for process in alive:
+        processes = [process for process in self._processes if process is not None]
+        for process in processes:
             process.terminate()
-        end = time.monotonic() + 2 * self._options.deadline + 2.0
-        for process in alive:
+        end = time.monotonic() + 2 * self._options.deadline + _GRACE_SECONDS
+        for process in processes:
             process.join(max(0.0, end - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()
 
-
-def _supervise(options: ServerOptions, address: Address, ready: Callable[[], None]) -> None:
-    """Keep all workers running until a signal."""
-    readable, writable = os.pipe()
-    stopping = threading.Event()
-
-    def stop(*_: Any) -> None:
-        stopping.set()
-        os.write(writable, b"!")
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    workers = _Workers(options, address)
-    try:
-        workers.start_due()
-        _announce(address, ready)
-        while not stopping.is_set():
-            workers.wait(readable)
-            if not stopping.is_set():
-                workers.bury_dead()
-                workers.start_due()
-    finally:
-        workers.stop()
-        os.close(readable)
-        os.close(writable)
-
-
-def _work(options: ServerOptions, address: Address) -> None:
-    """Run a worker process, which ends when the server that started it is gone."""
-    # Ctrl-C goes to all processes of a terminal; the server ends its workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=follow, daemon=True, name="parent").start()
-    worker.run(options, address, lambda: None)
+    def _start(self, index: int, report: Connection | None) -> SpawnProcess:
+        process = self._context.Process(
+            target=worker.main, args=(self._options, self._address, report), daemon=False
+        )
+        process.start()
+        self._processes[index], self._started[index] = process, time.monotonic()
+        return process

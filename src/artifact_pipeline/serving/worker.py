@@ -1,31 +1,36 @@
-"""One worker: granian's server around the application, in the process that calls it."""
+"""A worker process: granian's server around the application."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from artifact_pipeline.errors import CallError
+from artifact_pipeline.errors import Location, MissingDependency, PipelineError
 from artifact_pipeline.serving.options import ServerOptions
 
 if TYPE_CHECKING:
     from granian.server.embed import Server
 
+    from artifact_pipeline.serving.application import Application
+
 HEAD_BUFFER = 20 << 10
-"""Bytes from which on the server refuses a head that has no end yet; see `headers.MAX_HEAD`."""
+"""Maximum bytes of an incomplete head that the HTTP server buffers; see `headers.MAX_HEAD`."""
 MAX_CONNECTIONS = 4096
-"""Connections of a worker; further ones wait until one closes."""
-_OWN_FILES = 128
-"""File descriptors that are left for anything but connections."""
+"""Maximum connections of a worker; further ones wait until one closes."""
+_RESERVED_FILES = 128
+"""File descriptors that are left for other purposes than connections."""
 _GRACE_SECONDS = 1.0
 _SWITCH_SECONDS = 0.001
-"""After which a thread that parses gives way to the event loop."""
+"""Seconds after which a thread that parses gives way to the event loop."""
 
 
 class Address(NamedTuple):
@@ -39,42 +44,96 @@ def check_installed() -> None:
     """Check that the packages of the extra `serve` can be imported.
 
     Raises:
-        CallError: otherwise.
+        MissingDependency: Otherwise.
     """
     try:
         import granian.server.embed  # noqa: F401
     except ImportError as error:
-        said = "granian is not installed; pip install 'artifact-pipeline[serve]'"
-        raise CallError(said, where="serve") from error
+        raise MissingDependency(
+            "granian is not installed",
+            location=Location("serve"),
+            remedy="run pip install 'artifact-pipeline[serve]'",
+        ) from error
 
 
-def run(options: ServerOptions, address: Address, started: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; requests that were accepted by then are finished.
+def main(options: ServerOptions, address: Address, report: Connection | None) -> None:
+    """Serve until SIGTERM or until the supervising process is gone.
 
-    `started` is called when signals are handled and the worker is about to listen.
+    Args:
+        options: The options of the server.
+        address: The address to listen on.
+        report: Receives None when this worker is about to listen, or the error that prevents it.
+            Without one, the error is printed.
     """
+    # Ctrl-C reaches all processes of a terminal, but the supervisor ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    supervisor = multiprocessing.parent_process()
+    assert supervisor is not None
+
+    def end_with_supervisor() -> None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_supervisor, daemon=True, name="supervisor").start()
+    try:
+        application = _application(options)
+    except PipelineError as error:
+        if report is None:
+            print(f"artifact-pipeline: a worker cannot start: {error}", file=sys.stderr)
+        else:
+            report.send(error)
+        sys.exit(error.exit_code)
+    serving = _serve(application, options, address=address, report=report)
+    if sys.platform == "win32":
+        asyncio.run(serving)
+        return
+    import uvloop
+
+    uvloop.run(serving)
+
+
+def _application(options: ServerOptions) -> Application:
     from artifact_pipeline.builder.formats import onnx_format
 
-    onnx_format.preload()
-    connections = _raise_file_limit()
-    onnx_format.runtime()  # to the end: two threads cannot import numpy at once
+    onnx_format.runtime()  # first: two threads cannot import numpy at the same time
     from artifact_pipeline.serving.application import Application
 
     application = Application(options)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.freeze()  # what is loaded by now stays, so the collector need not look at it again
-    main = _serve(_server(application, options, address, connections), options, started)
-    if sys.platform == "win32":
-        asyncio.run(main)
-        return
-    import uvloop
-
-    uvloop.run(main)
+    gc.freeze()  # the collector need not look again at what is loaded now
+    return application
 
 
-def _server(
-    application: object, options: ServerOptions, address: Address, connections: int
-) -> Server:
+async def _serve(
+    application: Application,
+    options: ServerOptions,
+    *,
+    address: Address,
+    report: Connection | None,
+) -> None:
+    loop = asyncio.get_running_loop()
+    server = _server(application, options, address=address)
+    serving = asyncio.ensure_future(server.serve())
+
+    def stop() -> None:
+        server.stop()  # type: ignore[no-untyped-call]
+        # A client that never reads its response would otherwise keep the worker from ending.
+        loop.call_later(2 * options.deadline + _GRACE_SECONDS, serving.cancel)
+
+    if sys.platform != "win32":
+        loop.add_signal_handler(signal.SIGTERM, stop)
+    if report is not None:
+        with suppress(OSError):  # the supervisor may be gone
+            report.send(None)
+        report.close()
+    try:
+        await serving
+    except asyncio.CancelledError:
+        if not serving.cancelled():
+            raise
+
+
+def _server(application: Application, options: ServerOptions, *, address: Address) -> Server:
     from granian.constants import HTTPModes, Interfaces, SSLProtocols
     from granian.http import HTTP1Settings
     from granian.server.embed import Server
@@ -87,7 +146,7 @@ def _server(
         http=HTTPModes.http1,
         websockets=False,
         backlog=1024,
-        backpressure=connections,
+        backpressure=_raise_file_limit(),
         http1_settings=HTTP1Settings(
             header_read_timeout=max(1, int(options.deadline * 1000)), max_buffer_size=HEAD_BUFFER
         ),
@@ -98,28 +157,6 @@ def _server(
     )
 
 
-async def _serve(server: Server, options: ServerOptions, started: Callable[[], None]) -> None:
-    loop = asyncio.get_running_loop()
-    serving = asyncio.ensure_future(server.serve())
-
-    def stop() -> None:
-        server.stop()  # type: ignore[no-untyped-call]
-        # A client that never reads its response could otherwise hold the server for ever.
-        loop.call_later(2 * options.deadline + _GRACE_SECONDS, serving.cancel)
-
-    if sys.platform == "win32":
-        signal.signal(signal.SIGINT, lambda *_: stop())
-    else:
-        loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_signal_handler(signal.SIGINT, stop)
-    started()
-    try:
-        await serving
-    except asyncio.CancelledError:
-        if not serving.cancelled():
-            raise
-
-
 def _raise_file_limit() -> int:
     """Raise the limit of open files as far as is useful, and return how many connections fit."""
     if os.name == "nt":
@@ -127,10 +164,10 @@ def _raise_file_limit() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + _OWN_FILES
+    wanted = MAX_CONNECTIONS + _RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     elif soft == resource.RLIM_INFINITY:
         soft = wanted
-    return max(128, min(MAX_CONNECTIONS, soft - _OWN_FILES))
+    return max(128, min(MAX_CONNECTIONS, soft - _RESERVED_FILES))

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -22,13 +20,18 @@ from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
 from artifact_pipeline.store.folder import FOLDERS, QUARANTINE, RESERVED_NAMES, TRUST
-from artifact_pipeline.store.journal import ALIAS_LOCK, PROMOTION_FILE, PastRun, Promotion
+from artifact_pipeline.store.journal import (
+    ALIAS_LOCK,
+    PROMOTION_FILE,
+    Journal,
+    PastRun,
+    Promotion,
+)
 from artifact_pipeline.store.pointers import ALIAS, Pointers
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import read_signature
 
 _SET_ASIDE = f"set it aside, under {QUARANTINE}/"
-_REMOVE = "remove it"
 _HEX = re.compile("[0-9a-f]{64}")
 
 _Recipes = Mapping[Digest, Digest]
@@ -60,13 +63,13 @@ class HealthReport(Struct, frozen=True):
         return all(finding.repaired for finding in self.findings)
 
 
-class _Damage(NamedTuple):
+class _Damage(Struct, frozen=True, kw_only=True):
     """Something wrong, with the function that repairs it, if there is one."""
 
     path: Path
     wrong: str
     remedy: str
-    repair: Callable[[], None] | None
+    repair: Callable[[Store], None] | None
 
 
 def examine(store: Reference | None = None, *, repair: bool = False) -> HealthReport:
@@ -82,9 +85,9 @@ def examine(store: Reference | None = None, *, repair: bool = False) -> HealthRe
     checked = Store(store)
     recipes, broken = _verify_all(checked)
     findings = []
-    for damage in _damages(checked, recipes, broken):
+    for damage in _damages(checked, recipes, broken=broken):
         if repair and damage.repair is not None:
-            damage.repair()
+            damage.repair(checked)
         findings.append(
             Finding(
                 path=str(damage.path.relative_to(checked.root)),
@@ -109,48 +112,49 @@ def _verify_all(store: Store) -> tuple[_Recipes, Mapping[Digest, VerificationErr
 
 
 def _damages(
-    store: Store, recipes: _Recipes, broken: Mapping[Digest, VerificationError]
+    store: Store, recipes: _Recipes, *, broken: Mapping[Digest, VerificationError]
 ) -> Iterator[_Damage]:
     for name in FOLDERS:  # first, because the quarantine is one of them
         kind = disk.kind_of(store.root / name)
         if kind not in (None, "a folder"):
-            yield _quarantined(store, store.root / name, f"is {kind}, expected a folder")
+            yield _quarantined(store.root / name, f"is {kind}, expected a folder")
     for digest, error in broken.items():
         file = Path(error.location.file or "").name if error.location else ""
-        wrong = f"does not verify: {file}: {error.message}"
-        remedy = f"{_SET_ASIDE}; train its config again to have it back"
-        yield _quarantined(store, store.artifacts.path(digest), wrong, remedy=remedy)
+        yield _quarantined(
+            store.artifacts.path(digest),
+            f"does not verify: {file}: {error.message}",
+            remedy=f"{_SET_ASIDE}; train its config again to have it back",
+        )
     for digest in recipes:
-        yield from _check_signature(store, digest)
+        yield from _check_signature(store.artifacts.path(digest))
     yield from _check_aliases(store, recipes)
     yield from _check_index(store, recipes)
-    for path in _entries(store, "runs"):
-        yield from _check_run(store, path)
+    yield from _check_runs(store)
     yield from _check_promotions(store)
     yield from _check_root(store, recipes)
-    if disk.kind_of(store.root / "staging") in (None, "a folder"):
-        for path in store.folder.stale_entries():
-            yield _Damage(path, "was left by a writer that ended", _REMOVE, store.folder.sweep)
-    try:
-        store.policy.signer()
-    except StoreError as error:
-        remedy = "write it again: artifact-pipeline trust; until then nothing is opened from here"
-        yield _Damage(store.root / TRUST, error.problem, remedy, None)
+    yield from _check_staging(store)
+    yield from _check_policy(store)
 
 
-def _quarantined(store: Store, path: Path, wrong: str, *, remedy: str = _SET_ASIDE) -> _Damage:
+def _quarantined(path: Path, wrong: str, *, remedy: str = _SET_ASIDE) -> _Damage:
     """Return damage that is repaired by moving the entry to the quarantine."""
-    return _Damage(path, wrong, remedy, partial(store.folder.quarantine, path))
+    return _Damage(
+        path=path,
+        wrong=wrong,
+        remedy=remedy,
+        repair=lambda store: store.folder.quarantine(path),
+    )
 
 
-def _unreadable(store: Store, path: Path, error: StoreError) -> _Damage:
+def _unreadable(path: Path, error: StoreError) -> _Damage:
     """Return the damage of an entry that cannot be read.
 
     Without permission to read it, it may be intact: then it stays.
     """
     if isinstance(error.__cause__, PermissionError):
-        return _Damage(path, error.problem, "give yourself permission to read it", None)
-    return _quarantined(store, path, error.problem)
+        remedy = "give yourself permission to read it"
+        return _Damage(path=path, wrong=error.problem, remedy=remedy, repair=None)
+    return _quarantined(path, error.problem)
 
 
 def _entries(store: Store, name: str) -> list[Path]:
@@ -160,36 +164,44 @@ def _entries(store: Store, name: str) -> list[Path]:
     return store.folder.entries(name)
 
 
-def _check_signature(store: Store, digest: Digest) -> Iterator[_Damage]:
-    path = store.artifacts.path(digest) / SIGNATURE
+def _check_signature(artifact: Path) -> Iterator[_Damage]:
+    path = artifact / SIGNATURE
     if os.path.lexists(path):
         try:
-            read_signature(path.parent)
+            read_signature(artifact)
         except VerificationError as error:
-            remedy = f"{_SET_ASIDE}; sign it again"
-            yield _quarantined(store, path, error.message, remedy=remedy)
+            yield _quarantined(path, error.message, remedy=f"{_SET_ASIDE}; sign it again")
 
 
-def _digest_or_damage(store: Store, pointers: Pointers, path: Path) -> Digest | _Damage:
+def _digest_or_damage(pointers: Pointers, path: Path) -> Digest | _Damage:
     """Return the digest that a pointer holds, or what is wrong with the pointer."""
     try:
         digest = pointers.get(path.name)
     except StoreError as error:
-        return _unreadable(store, path, error)
-    return digest or _quarantined(store, path, "names no artifact: it holds no digest")
+        return _unreadable(path, error)
+    return digest or _quarantined(path, "names no artifact: it holds no digest")
+
+
+def _dangling(pointers: Pointers, path: Path, *, wrong: str) -> _Damage:
+    """Return damage that is repaired by removing the pointer."""
+    return _Damage(
+        path=path,
+        wrong=wrong,
+        remedy="remove it",
+        repair=lambda _: pointers.remove(path.name),
+    )
 
 
 def _check_aliases(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
     for path in _entries(store, "aliases"):
         if not ALIAS.fullmatch(path.name):
-            yield _quarantined(store, path, "is not the name of an alias")
+            yield _quarantined(path, "is not the name of an alias")
             continue
-        digest = _digest_or_damage(store, store.aliases, path)
+        digest = _digest_or_damage(store.aliases, path)
         if isinstance(digest, _Damage):
             yield digest
         elif digest not in recipes:
-            repair = partial(store.aliases.remove, path.name)
-            yield _Damage(path, "names no artifact that verifies", _REMOVE, repair)
+            yield _dangling(store.aliases, path, wrong="names no artifact that verifies")
 
 
 def _check_index(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
@@ -197,29 +209,38 @@ def _check_index(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
     indexed = set()
     for path in _entries(store, "recipes"):
         if not _HEX.fullmatch(path.name):
-            yield _quarantined(store, path, "is not the digest of a recipe")
+            yield _quarantined(path, "is not the digest of a recipe")
             continue
-        digest = _digest_or_damage(store, store.recipes, path)
+        digest = _digest_or_damage(store.recipes, path)
         if isinstance(digest, _Damage):
             yield digest
         elif recipes.get(digest) != f"sha256:{path.name}":
-            repair = partial(store.recipes.remove, path.name)
-            yield _Damage(path, "names no artifact of that recipe that verifies", _REMOVE, repair)
+            wrong = "names no artifact of that recipe that verifies"
+            yield _dangling(store.recipes, path, wrong=wrong)
         else:
             indexed.add(f"sha256:{path.name}")
     for digest, recipe in recipes.items():
         if recipe not in indexed:
             indexed.add(recipe)
-            path = store.root / "recipes" / recipe.removeprefix("sha256:")
-            wrong = f"is missing: the recipe of {digest[7:19]}"
-            yield _Damage(path, wrong, "write it", partial(store.recipes.set, recipe, digest))
+            yield _unindexed(store, digest, recipe=recipe)
 
 
-def _check_run(store: Store, path: Path) -> Iterator[_Damage]:
-    if path.suffix != ".json":
-        yield _quarantined(store, path, "is not a record of a run")
-    else:
-        yield from _check_record(store, path, PastRun)
+def _unindexed(store: Store, digest: Digest, *, recipe: Digest) -> _Damage:
+    """Return the damage of an artifact that the index lacks."""
+    return _Damage(
+        path=store.root / "recipes" / recipe.removeprefix("sha256:"),
+        wrong=f"is missing: the recipe of {digest[7:19]}",
+        remedy="write it",
+        repair=lambda store: store.recipes.set(recipe, digest),
+    )
+
+
+def _check_runs(store: Store) -> Iterator[_Damage]:
+    for path in _entries(store, "runs"):
+        if path.suffix != ".json":
+            yield _quarantined(path, "is not a record of a run")
+        else:
+            yield from _check_record(store.journal, path, kind=PastRun)
 
 
 def _check_promotions(store: Store) -> Iterator[_Damage]:
@@ -227,32 +248,56 @@ def _check_promotions(store: Store) -> Iterator[_Damage]:
         kind = disk.kind_of(folder)
         if kind != "a folder" or not ALIAS.fullmatch(folder.name):
             wrong = "is not the name of an alias" if kind == "a folder" else f"is {kind}"
-            yield _quarantined(store, folder, f"{wrong}, expected a folder of an alias's records")
+            yield _quarantined(folder, f"{wrong}, expected a folder of an alias's records")
             continue
         for path in store.folder.entries("promotions", folder.name):
             if PROMOTION_FILE.fullmatch(path.name):
-                yield from _check_record(store, path, Promotion)
+                yield from _check_record(store.journal, path, kind=Promotion)
             elif path.name != ALIAS_LOCK or disk.kind_of(path) != "a file" or path.lstat().st_size:
-                yield _quarantined(store, path, "is not a record of a promotion")
+                yield _quarantined(path, "is not a record of a promotion")
 
 
-def _check_record(store: Store, path: Path, kind: type[Struct]) -> Iterator[_Damage]:
+def _check_record(journal: Journal, path: Path, *, kind: type[Struct]) -> Iterator[_Damage]:
     try:
-        store.journal.read(path, kind)
+        journal.read(path, kind)
     except StoreError as error:
-        yield _unreadable(store, path, error)
+        yield _unreadable(path, error)
 
 
 def _check_root(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
     """Yield reports without an artifact, and entries that do not belong in a store."""
     for path in store.folder.entries():
         if path.suffix == ".html" and f"sha256:{path.stem}" not in recipes:
-            yield _quarantined(store, path, "is the report of no artifact that verifies")
+            yield _quarantined(path, "is the report of no artifact that verifies")
         elif path.suffix == ".html":
             try:
                 disk.read_file(path, limit=MAX_REPORT, remedy="")
             except StoreError as error:
-                yield _unreadable(store, path, error)
+                yield _unreadable(path, error)
         elif path.name not in RESERVED_NAMES and not _HEX.fullmatch(path.name):
             remedy = "inspect it; a repair leaves it as it is"
-            yield _Damage(path, "does not belong here", remedy, None)
+            yield _Damage(path=path, wrong="does not belong here", remedy=remedy, repair=None)
+
+
+def _check_staging(store: Store) -> Iterator[_Damage]:
+    if disk.kind_of(store.root / "staging") in (None, "a folder"):
+        for path in store.folder.stale_entries():
+            yield _Damage(
+                path=path,
+                wrong="was left by a writer that ended",
+                remedy="remove it",
+                repair=lambda store: store.folder.sweep(),
+            )
+
+
+def _check_policy(store: Store) -> Iterator[_Damage]:
+    try:
+        store.policy.signer()
+    except StoreError as error:
+        yield _Damage(
+            path=store.root / TRUST,
+            wrong=error.problem,
+            remedy="write it again: artifact-pipeline trust; until then nothing is opened from "
+            "here",
+            repair=None,
+        )

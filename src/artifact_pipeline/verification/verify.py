@@ -144,7 +144,13 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
             raise VerificationError("is missing", location=Location(str(root / file.path)))
         _hash(root, file)
     log.debug("verified %s: %d files", root, len(listed) + 1)
-    return Verified(root, actual, manifest, Files(root, manifest), data)
+    return Verified(
+        folder=root,
+        digest=actual,
+        manifest=manifest,
+        files=Files(root, manifest),
+        sealed=data,
+    )
 
 
 def copy_file(verified: Verified, name: str, *, target: Path) -> None:

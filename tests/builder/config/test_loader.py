@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config import json_schema, loader
 from artifact_pipeline.builder.config.resolved import ResolvedConfig
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.errors import ConfigError, ConfigNotFound, DataError
@@ -50,7 +50,7 @@ def test_a_resolved_config_survives_the_way_to_another_process(source):
 
 @pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
 def test_the_schema_accepts_valid_configs(source):
-    jsonschema.Draft202012Validator(loader.schema()).validate(source)
+    jsonschema.Draft202012Validator(json_schema.schema()).validate(source)
 
 
 def with_(source, **changes):
@@ -107,7 +107,7 @@ WRONG = [
     (
         with_(FULL, model={"steps": [{"name": "a", "estimator": LOGISTIC}] * 2}),
         "model.steps[1].name",
-        "'a' stands twice, expected a unique name",
+        "'a' is used twice, expected a unique name",
     ),
     (
         with_(FULL, gates={"test.acuracy": {"min": 1}}),
@@ -141,7 +141,7 @@ def test_an_invalid_config_is_refused_with_file_key_and_remedy(source, key, mess
 # A JSON Schema cannot say that the names in a list of objects are unique.
 @pytest.mark.parametrize("source", [wrong[0] for wrong in WRONG if "unique name" not in wrong[2]])
 def test_the_schema_refuses_invalid_configs(source):
-    assert not jsonschema.Draft202012Validator(loader.schema()).is_valid(source)
+    assert not jsonschema.Draft202012Validator(json_schema.schema()).is_valid(source)
 
 
 TEXTS = [

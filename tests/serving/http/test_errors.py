@@ -244,7 +244,7 @@ def test_a_server_answers_over_tls(digits, tmp_path):
         (["nope"], 2, "no such folder"),
         ([], 2, "Missing argument"),
         (["a=x", "a=y"], 2, "two models have one name"),
-        ([" =x"], 2, "is no name"),
+        ([" =x"], 2, "invalid model name"),
         (["latest", "--token-file", "nope"], 2, "cannot be read"),
         (["latest", "--token-file", "short"], 2, "expected a token"),
         (["a=x", "b=y", "--digest", "sha256:" + "0" * 64], 2, "pins one artifact"),

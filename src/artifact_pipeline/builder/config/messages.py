@@ -1,4 +1,4 @@
-"""What is wrong with a value, in one line: what was found, and what would be right.
+"""Parts of error messages, and the error for a config that msgspec rejects.
 
 >>> nearest("solvr", ["C", "solver"])
 "did you mean 'solver'?"
@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 from msgspec import Struct, ValidationError
 
 from artifact_pipeline.builder.escapes import write_out
-from artifact_pipeline.errors import ConfigError
+from artifact_pipeline.errors import ConfigError, Location
 
 _WORDS = {
     "int": "an integer",
@@ -27,10 +27,11 @@ _WORDS = {
     "array": "a list",
     "null": "null",
 }
+"""Plain words for msgspec's names of types."""
 
 
 def show(value: Any) -> str:
-    """Return `value` as a message quotes it: short, on one line, plain ASCII."""
+    """Return a value as a message quotes it: plain ASCII on one line, at most 60 characters."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
@@ -40,17 +41,17 @@ def show(value: Any) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return the first paragraph of `text` on one line."""
+    """Return the first paragraph of a text on one line."""
     return " ".join(text.strip().split("\n\n")[0].split())
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or else its kind."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the hint that names the known word next to `word`, or all of them if few."""
+    """Return the hint that names the known word nearest to `word`, or all of them if few."""
     import difflib
 
     close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
@@ -61,34 +62,50 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return "expected one of: " + ", ".join(known)
 
 
-def explain(error: ValidationError, raw: Any, form: type[Struct], where: str) -> ConfigError:
-    """Return msgspec's `error` about `raw` in the words of a user: file, key, found, expected."""
-    said, _, path = str(error).partition(" - at `")
-    value, kind, keys = raw, form, []
-    for key in _keys(path.rstrip("`"), raw, kind):
-        keys.append(key)
+def explain(
+    error: ValidationError, document: Any, *, form: type[Struct], file: Location
+) -> ConfigError:
+    """Translate msgspec's error into one with a location, the value and what was expected.
+
+    msgspec offers its errors as text only.
+
+    Args:
+        error: msgspec's error.
+        document: The value that it rejected.
+        form: The type that it expected.
+        file: The location of the document.
+    """
+    message, _, path = str(error).partition(" - at `")
+    value, kind, location = document, form, file
+    for key in _keys(path.rstrip("`"), document, kind=kind):
+        location = location.inside(key if isinstance(key, int) else write_out(key))
         value = value[key]
         kind = _inner(kind, key)
-    place = where + (": " + _join(keys) if keys else "")
-    if match := re.search(r"unknown field `(.*)`", said, re.DOTALL):
-        hint = nearest(match[1], kind.__struct_fields__)
-        return ConfigError(f"unknown key {show(match[1])}; {hint}", where=place)
-    if match := re.search(r"missing required field `(.*)`", said):
-        return ConfigError(f"the key {match[1]!r} is missing", where=place)
-    if "enum value" in said:
-        hint = nearest(str(value), sorted(_choices(kind)))
-        return ConfigError(f"found {show(value)}; {hint}", where=place)
-    expected = said.partition(", got ")[0].removeprefix("Expected ").replace("`", "")
+    if match := re.search(r"unknown field `(.*)`", message, re.DOTALL):
+        return ConfigError(
+            f"unknown key {show(match[1])}",
+            location=location,
+            remedy=nearest(match[1], kind.__struct_fields__),
+        )
+    if match := re.search(r"missing required field `(.*)`", message):
+        return ConfigError(f"the key {match[1]!r} is missing", location=location)
+    if "enum value" in message:
+        return ConfigError(
+            f"found {show(value)}",
+            location=location,
+            remedy=nearest(str(value), sorted(_choices(kind))),
+        )
+    expected = message.partition(", got ")[0].removeprefix("Expected ").replace("`", "")
     for word, plain in _WORDS.items():
         expected = re.sub(rf"\b{word}\b", plain, expected)
     expected = expected.replace(" | ", " or ")
-    return ConfigError(f"found {show(value)}, expected {expected}", where=place)
+    return ConfigError(f"found {show(value)}, expected {expected}", location=location)
 
 
 def line_of(text: str, path: str) -> int:
     r"""Return the line of a JSON text on which a path such as `model.steps[0].params` begins.
 
-    Where the path itself is not there, as when a key is missing, it is the line of what holds it.
+    Of a path that does not exist, as for a missing key, this is the line of its nearest parent.
 
     >>> line_of('{"split":\n {"test_size": 2}}', "split.test_size")
     2
@@ -120,8 +137,8 @@ def line_of(text: str, path: str) -> int:
     return -best[1]
 
 
-def _keys(path: str, raw: Any, kind: Any) -> list[str | int]:
-    """Split msgspec's path; where it writes `[...]` for a key, find the one that it meant."""
+def _keys(path: str, value: Any, *, kind: Any) -> list[str | int]:
+    """Return the keys in msgspec's path; where it has `[...]` for a key, the first wrong one."""
     import msgspec
 
     keys: list[str | int] = []
@@ -131,30 +148,30 @@ def _keys(path: str, raw: Any, kind: Any) -> list[str | int]:
         elif index != "...":
             key = int(index)
         else:
-            for key in raw:
+            for key in value:
                 try:
-                    msgspec.convert(raw[key], _inner(kind, key))
+                    msgspec.convert(value[key], _inner(kind, key))
                 except ValidationError:
                     break
         keys.append(key)
-        raw, kind = raw[key], _inner(kind, key)
+        value, kind = value[key], _inner(kind, key)
     return keys
 
 
 def _choices(kind: Any) -> list[str]:
-    """Return the values of a Literal, alone or beside others in a union."""
-    inside = get_args(kind)
-    texts = [one for one in inside if isinstance(one, str)]
-    return texts + [choice for one in inside for choice in _choices(one)]
+    """Return the values of a Literal, by itself or in a union."""
+    arguments = get_args(kind)
+    texts = [argument for argument in arguments if isinstance(argument, str)]
+    return texts + [choice for argument in arguments for choice in _choices(argument)]
 
 
 def _inner(kind: Any, key: str | int) -> Any:
-    """Return the type that stands under `key` in a value of type `kind`."""
+    """Return the type of the value under `key` in a value of type `kind`."""
     if isinstance(kind, type) and issubclass(kind, Struct):
         kind = get_type_hints(kind)[str(key)]
         for option in (kind, *get_args(kind)):
-            inside = get_args(option)
-            if inside and getattr(option, "__origin__", None) in (list, dict):
+            arguments = get_args(option)
+            if arguments and getattr(option, "__origin__", None) in (list, dict):
                 return option
             if isinstance(option, type) and issubclass(option, Struct):
                 return option

@@ -204,7 +204,7 @@ class ResolvedConfig(Struct, frozen=True, kw_only=True):
     gates: dict[str, Gate] = {}
 
 
-N_ITER = 10
+DEFAULT_N_ITER = 10
 """Candidates of a random search by default."""
 
 
@@ -214,7 +214,7 @@ def resolve(config: schema.ConfigFile) -> ResolvedConfig:
     if not isinstance(config.search, UnsetType):
         search = _convert(config.search, Search)
         if search.method == "random":
-            search = msgspec.structs.replace(search, n_iter=search.n_iter or N_ITER)
+            search = msgspec.structs.replace(search, n_iter=search.n_iter or DEFAULT_N_ITER)
     if not isinstance(config.evaluation, UnsetType):
         evaluation = _convert(config.evaluation, EvaluationConfig)
     return ResolvedConfig(

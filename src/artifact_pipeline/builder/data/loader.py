@@ -42,7 +42,7 @@ SIDES = ("train", "test")
 """The values of a column that assigns rows to the sides of a split."""
 
 
-class _Columns(NamedTuple):
+class _TableColumns(NamedTuple):
     """The columns of a table: their roles, and the data of those that were read."""
 
     raw: Raw
@@ -154,7 +154,7 @@ def _is_missing(column: ColumnData) -> NDArray[Any]:
 
 def _read_columns(
     raw: Raw, data: TableData, *, split: SplitConfig, extra_columns: Collection[str]
-) -> _Columns:
+) -> _TableColumns:
     roles = _roles(raw, data, split=split)
     columns = {
         name: table_columns.column(
@@ -171,7 +171,7 @@ def _read_columns(
             "dropped",
             location=raw.location(),
         )
-    return _Columns(raw=raw, roles=roles, data=columns, target=data.target)
+    return _TableColumns(raw=raw, roles=roles, data=columns, target=data.target)
 
 
 def _roles(raw: Raw, data: TableData, *, split: SplitConfig) -> dict[str, Role]:
@@ -204,7 +204,7 @@ def _check_known(raw: Raw, name: str, *, key: str) -> None:
         )
 
 
-def _notes(columns: _Columns, data: TableData, *, rows: int, dropped: int | None) -> list[str]:
+def _notes(columns: _TableColumns, data: TableData, *, rows: int, dropped: int | None) -> list[str]:
     """Return warnings about columns and rows that were not read as their owner may expect."""
     roles = columns.roles
     notes = [
@@ -227,7 +227,7 @@ def _notes(columns: _Columns, data: TableData, *, rows: int, dropped: int | None
 
 
 def _describe(
-    columns: _Columns, data: TableData, *, digest: str, target: Target, dropped: int | None
+    columns: _TableColumns, data: TableData, *, digest: str, target: Target, dropped: int | None
 ) -> Description:
     raw = columns.raw
     features = [name for name, role in columns.roles.items() if role == "feature"]
@@ -256,7 +256,7 @@ def _describe(
     )
 
 
-def _target(columns: _Columns, target: Target | None) -> tuple[NDArray[Any], Target]:
+def _target(columns: _TableColumns, target: Target | None) -> tuple[NDArray[Any], Target]:
     """Return the true labels or numbers, (n_rows,), and which of both they are."""
     raw, name, column = columns.raw, columns.target, columns.data[columns.target]
     y, kind = _target_values(raw, name, column=column, target=target)
@@ -332,7 +332,7 @@ def _labels(y: NDArray[Any], positive: Any, *, location: Location) -> list[Any]:
     return labels
 
 
-def _split_values(columns: _Columns, split: SplitConfig) -> NDArray[Any] | None:
+def _split_values(columns: _TableColumns, split: SplitConfig) -> NDArray[Any] | None:
     """Return the values of the split column, once each row has a valid one."""
     import numpy as np
 

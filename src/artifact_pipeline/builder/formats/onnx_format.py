@@ -12,7 +12,10 @@ import threading
 import warnings
 from collections.abc import Iterator
 from functools import cache, partial
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Interface, Port
 from artifact_pipeline.builder.config.messages import first_line
@@ -28,7 +31,7 @@ from artifact_pipeline.builder.formats.base import (
 )
 from artifact_pipeline.builder.formats.deadline import at_most, watch
 from artifact_pipeline.builder.model.estimators import boosters_of
-from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.errors import Location, VerificationError, quoted
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -229,22 +232,26 @@ def preload() -> None:
 
 
 def load(verified: bytes, where: str, *, interface: Interface | None = None) -> PredictFunction:
-    """Return what runs a graph whose bytes were verified.
+    """Open a graph whose bytes were verified.
 
-    `interface` is what the manifest says of it, None while it is being made.
+    Args:
+        verified: An ONNX file.
+        where: The name of the file in errors.
+        interface: The interface in its manifest, None while it is being made.
 
     Raises:
-        VerificationError: if it holds what no estimator needs (see `limits`), or onnxruntime
-            cannot load it, or not in time, or it has other inputs or outputs than is said.
+        VerificationError: If `onnx_limits` refuses it, onnxruntime does not load it in time, or
+            its inputs and outputs are not those of the interface.
     """
-    ort = runtime()  # first: numpy does not bear to be imported by two threads at once
-    onnx_limits.check(verified, where)
+    location = Location(where)
+    ort = runtime()  # first: numpy does not survive being imported by two threads at once
+    cost = onnx_limits.check(verified, location=location)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
-    # Left to itself the runtime guesses from the bytes, and would read what `limits` did not.
+    # By default the runtime guesses the format from the bytes, and could read what was not checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         with at_most(onnx_limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
@@ -257,95 +264,140 @@ def load(verified: bytes, where: str, *, interface: Interface | None = None) -> 
                 enable_fallback=0,  # it would print, and try the same again
             )
     except Exception as error:  # onnxruntime's errors share no other parent
-        said = f"onnxruntime does not load it: {_said(error)}"
-        raise VerificationError(said, where=where) from error
+        problem = f"onnxruntime does not load it: {_first_line(error)}"
+        raise VerificationError(problem, location=location) from error
     if interface is not None:
-        _check_ports("inputs", session.get_inputs(), interface.inputs, where)
-        _check_ports("outputs", session.get_outputs(), interface.outputs, where)
-    inputs = [(one.name, one.type) for one in session.get_inputs()]
-    given = {one.name for one in session.get_outputs()}
-    outputs = ["prediction"] if "prediction" in given else ["label"]
-    outputs += [name for name in ("probabilities", "scores") if name in given]
-    chunk = max(1, onnx_limits.MAX_CELLS // onnx_limits.width(verified))
-    return partial(_run, session, inputs, outputs, chunk, where)
+        _check_ports("inputs", session.get_inputs(), ports=interface.inputs, location=location)
+        _check_ports("outputs", session.get_outputs(), ports=interface.outputs, location=location)
+    names = {port.name for port in session.get_outputs()}
+    outputs = ["prediction"] if "prediction" in names else ["label"]
+    model = _Model(
+        session=session,
+        inputs=[(port.name, port.type) for port in session.get_inputs()],
+        outputs=[*outputs, *(name for name in ("probabilities", "scores") if name in names)],
+        widths={port.name: prod(size or 1 for size in port.shape[1:])
+                for port in (interface.outputs if interface is not None else ())},
+        rows_per_run=onnx_limits.rows_per_run(cost),
+        location=location,
+    )  # fmt: skip
+    return partial(_run, model)
 
 
-def _check_ports(what: str, found: list[Any], said: list[Port], where: str) -> None:
-    """Raise a VerificationError unless a graph's inputs or outputs are what a manifest says.
+def _check_ports(
+    what: str, graph_ports: list[Any], *, ports: list[Port], location: Location
+) -> None:
+    """Check that the inputs or outputs of a graph are those of a manifest.
 
-    A size that the graph leaves open may be any; a float may have another precision.
+    A graph may leave a size open, and compute in another precision.
     """
-    graph = {one.name: one for one in found}
-    wrong = sorted(graph.keys() ^ {port.name for port in said})
-    for port in said if not wrong else ():
-        one, sizes = graph[port.name], [size for size in port.shape[1:] if size != 1]
-        known = [size for size in (one.shape or [])[1:] if isinstance(size, int) and size != 1]
-        if one.type not in _TYPES[port.dtype] or (known and known != sizes):
+    by_name = {port.name: port for port in graph_ports}
+    wrong = sorted(by_name.keys() ^ {port.name for port in ports})
+    for port in ports if not wrong else ():
+        sizes = [size for size in port.shape[1:] if size != 1]
+        shape = by_name[port.name].shape or []
+        known = [size for size in shape[1:] if isinstance(size, int) and size != 1]
+        if by_name[port.name].type not in _TYPES[port.dtype] or (known and known != sizes):
             wrong.append(port.name)
     if wrong:
         raise VerificationError(
-            f"the {what} of the graph are not those of its manifest: {wrong[0][:40]!a}", where=where
+            f"the {what} of the graph are not those of its manifest: {quoted(wrong[0])}",
+            location=location,
         )
 
 
-def _run(
-    session: onnxruntime.InferenceSession,
-    inputs: list[tuple[str, str]],
-    outputs: list[str],
-    chunk: int,
-    where: str,
-    rows: Batch,
-    seconds: float | None = None,
-) -> Outputs:
-    """Return the labels and probabilities of rows, computed `chunk` rows at a time.
+class _Model(Struct, frozen=True, kw_only=True):
+    """A loaded graph.
+
+    Attributes:
+        session: What runs it.
+        inputs: Name and type of each input.
+        outputs: Names of the outputs that are read.
+        widths: Values that its manifest states for a row of each output.
+        rows_per_run: Rows that are computed at once.
+        location: Its file.
+    """
+
+    session: onnxruntime.InferenceSession
+    inputs: list[tuple[str, str]]
+    outputs: list[str]
+    widths: dict[str, int]
+    rows_per_run: int
+    location: Location
+
+
+def _run(model: _Model, rows: Batch, seconds: float | None = None) -> Outputs:
+    """Predict rows.
 
     Raises:
-        VerificationError: if the graph fails on it, takes or gives other things than it should,
-            or takes more memory or time than a model may.
+        VerificationError: If the graph fails, returns more than its manifest states, or exceeds
+            its memory or time.
     """
     import numpy as np
 
     options = runtime().RunOptions()
     options.log_severity_level = 4
     count = len(rows[0]) if isinstance(rows, list) else len(rows)
-    most = onnx_limits.seconds(count)
+    limit = onnx_limits.seconds(count)
     end = watch.begin(
-        most if seconds is None else min(most, seconds), lambda: setattr(options, "terminate", True)
+        limit if seconds is None else min(limit, seconds),
+        lambda: setattr(options, "terminate", True),
     )
     try:
-        if count <= chunk:
-            values = session.run(outputs, _feed(inputs, rows, count), options)
+        if count <= model.rows_per_run:
+            values = _compute(model, rows, count=count, options=options)
         else:
             parts = []
-            for first in range(0, count, chunk):
-                part = _slice(rows, first, first + chunk)
-                feed = _feed(inputs, part, min(chunk, count - first))
-                parts.append(session.run(outputs, feed, options))
+            for first in range(0, count, model.rows_per_run):
+                last = min(first + model.rows_per_run, count)
+                part = _slice(rows, first, end=last)
+                arrays = _compute(model, part, count=last - first, options=options)
+                parts.append([_interned(array) for array in arrays])
             values = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
         probabilities = scores = None
-        for name, array in zip(outputs[1:], values[1:], strict=True):
+        for name, array in zip(model.outputs[1:], values[1:], strict=True):
             if name == "probabilities":
                 probabilities = array.clip(0.0, 1.0)
             else:
                 scores = array
         return Outputs(values[0].reshape(count), probabilities, scores)
     except Exception as error:  # onnxruntime's errors share no other parent
-        said = f"onnxruntime does not run it: {_said(error)}"
-        raise VerificationError(said, where=where) from error
+        problem = f"onnxruntime does not run it: {_first_line(error)}"
+        raise VerificationError(problem, location=model.location) from error
     finally:
         watch.done(end)
 
 
-def _feed(inputs: list[tuple[str, str]], rows: Batch, count: int) -> dict[str, NDArray[Any]]:
+def _compute(model: _Model, rows: Batch, *, count: int, options: Any) -> list[NDArray[Any]]:
+    """Return the outputs for `count` rows, unless there are more than its manifest states."""
+    feed = _feed(model.inputs, rows, count=count)
+    values: list[NDArray[Any]] = model.session.run(model.outputs, feed, options)
+    for name, value in zip(model.outputs, values, strict=True):
+        if value.size > count * model.widths.get(name, value.size):
+            raise ValueError(f"{name} has more values than its manifest states")
+    return values
+
+
+def _interned(value: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in which equal texts share their memory."""
+    if value.dtype.kind != "O":
+        return value
+    import numpy as np
+
+    known: dict[str, str] = {}
+    texts = [known.setdefault(text, text) for text in value.ravel().tolist()]
+    return np.array(texts, dtype=object).reshape(value.shape)
+
+
+def _feed(inputs: list[tuple[str, str]], rows: Batch, *, count: int) -> dict[str, NDArray[Any]]:
     if not isinstance(rows, list):
         [(name, kind)] = inputs
         return {name: _as(rows, kind)}
-    given = dict(zip(names_of(rows), rows, strict=True))
-    return {name: _as(given[name].reshape(count, 1), kind) for name, kind in inputs}
+    columns = dict(zip(names_of(rows), rows, strict=True))
+    return {name: _as(columns[name].reshape(count, 1), kind) for name, kind in inputs}
 
 
-def _slice(rows: Batch, first: int, end: int) -> Batch:
-    return [one[first:end] for one in rows] if isinstance(rows, list) else rows[first:end]
+def _slice(rows: Batch, first: int, *, end: int) -> Batch:
+    return [column[first:end] for column in rows] if isinstance(rows, list) else rows[first:end]
 
 
 def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
@@ -356,10 +408,10 @@ def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
         return column
     import numpy as np
 
-    with np.errstate(over="ignore"):  # what a float32 does not hold is infinite there
+    with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite
         return column.astype(dtype)
 
 
-def _said(error: Exception) -> str:
-    """Return what onnxruntime says, on one line, without where its maker's sources lay."""
+def _first_line(error: Exception) -> str:
+    """Return the message of onnxruntime on one line, without the path of its sources."""
     return re.sub(r"/onnxruntime_src/\S+ ", "", first_line(error))[:200]
