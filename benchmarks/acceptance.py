@@ -226,7 +226,7 @@ def _open_by_recipe(artifact: Path, model: ModelConfig, *, target: Target) -> No
     schema = Schema(dtype="mixed", features=3, rows=120, target=target)
     rows = Description(digest=canonical.digest(b""), schema=schema)
     config = ResolvedConfig(data=TableData(path="t.csv", target="y"), model=model)
-    recipe = recipes.make(model, config, rows, "native")
+    recipe = recipes.make(model, config, rows=rows, profile="native")
     data = (artifact / "model.skops").read_bytes()
     skops_format.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=recipe)
 

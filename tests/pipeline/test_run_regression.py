@@ -130,7 +130,7 @@ def test_other_regressors_are_sealed_in_a_proven_form(tmp_path, name, form):
 def test_parity_of_numbers_is_relative_to_their_spread(distance, holds):
     expected = Outputs(np.array([0.0, 5.0, 10.0]), None)
     found = Outputs(np.array([0.0, 5.0 + distance, 10.0]), None)
-    assert (compare(FORMS[0], found, expected) is not None) is holds
+    assert (compare(FORMS[0], found, expected=expected) is not None) is holds
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,12 @@ def build(
 
     result, edges = trained.result, trained.edges
     form, model, proof = parity.prove(
-        trainer.forms(), trained.rows, trained.outputs, str(location), edges, recipe=recipe
+        trainer.forms(),
+        trained.rows,
+        expected=trained.outputs,
+        edges=edges,
+        location=location,
+        recipe=recipe,
     )
     measured = trainer.measure(proof.outputs)
     warnings = [*result.warnings, *measured.warnings]
@@ -60,13 +65,15 @@ def build(
     interface = parity.interface(
         form,
         trained.rows,
-        result.features,
-        result.labels,
-        result.label_names,
-        trained.outputs,
-        result.image,
-        UNSET if result.columns is None else parity.taken(result.columns, proof, edges),
-        UNSET if is_table else parity.limits(proof, edges),
+        features=result.features,
+        labels=result.labels,
+        label_names=result.label_names,
+        outputs=trained.outputs,
+        image=result.image,
+        columns=UNSET
+        if result.columns is None
+        else parity.taken(result.columns, proof, edges=edges),
+        limits=UNSET if is_table else parity.limits(proof, edges),
     )
     files = seal(
         recipe,

@@ -18,7 +18,7 @@ from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.config.schema import Kind
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.builder.data.dataset import ColumnRole, Description, Schema, Target, batch
-from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats import parity, pickle_format
@@ -89,7 +89,7 @@ def build_imported(
     )
     recipe = _recipe(estimator, data, described)
     form, model, proof = parity.prove(
-        candidates, proven, outputs, "estimator", edges, recipe=recipe
+        candidates, proven, expected=outputs, edges=edges, location=_ESTIMATOR, recipe=recipe
     )
     # The training rows are not known here, so no categories are listed.
     plain = [
@@ -103,7 +103,7 @@ def build_imported(
         )
         for name, kind in kinds.items()
     ]
-    columns = parity.taken(plain, proof, edges) if kinds else UNSET
+    columns = parity.taken(plain, proof, edges=edges) if kinds else UNSET
     index = np.arange(len(truth))
     sealed = proof.outputs
     test = evaluate(
@@ -124,13 +124,13 @@ def build_imported(
         interface=parity.interface(
             form,
             proven,
-            features,
-            labels,
-            names,
-            outputs,
-            None,
-            columns,
-            UNSET if kinds else parity.limits(proof, edges),
+            features=features,
+            labels=labels,
+            label_names=names,
+            outputs=outputs,
+            image=None,
+            columns=columns,
+            limits=UNSET if kinds else parity.limits(proof, edges),
         ),
         parity=proof.parity,
         evaluation=observe(
@@ -371,7 +371,7 @@ def _missing_texts(
         marker = absent.iloc[0] if len(absent) else float("nan")
         missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
         try:
-            expected = Outputs(*edge_cases.outputs_of(estimator, missing))
+            expected = Outputs(*edge_answers.outputs_of(estimator, missing))
         except Exception:  # noqa: BLE001  (it refuses a missing text: an empty one is a text)
             continue
         seen = rows[name].value_counts().index.tolist()
@@ -379,7 +379,7 @@ def _missing_texts(
             replaced = missing.copy()
             replaced[name] = [text] * len(X)
             try:
-                same = _same(Outputs(*edge_cases.outputs_of(marked, replaced)), expected)
+                same = _same(Outputs(*edge_answers.outputs_of(marked, replaced)), expected)
             except Exception:  # noqa: BLE001  (it refuses the empty text)
                 same = False
             if same:
@@ -412,7 +412,7 @@ def _outputs_as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
 
     remedy = "fill missing texts before it is fitted, or give them a text of their own"
     try:
-        outputs = Outputs(*edge_cases.outputs_of(served, rows))
+        outputs = Outputs(*edge_answers.outputs_of(served, rows))
     except Exception as error:  # an estimator may raise anything
         raise ConfigError(
             "it does not take these rows as they would be served, with missing texts empty and "
@@ -451,8 +451,8 @@ def _pickle(estimator: Any) -> bytes:
 
 
 def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
-    cases = edge_cases.make(served.estimator, rows, rows, kinds or None)
-    answers = edge_cases.answer(served, cases)
+    cases = edge_cases.make(served.estimator, rows, held_out=rows, kinds=kinds or None)
+    answers = edge_answers.answer(served, cases)
     return parity.Edges(
         rows=batch(served.mapped(answers.rows)),
         outputs=Outputs(*answers.outputs),
@@ -475,7 +475,7 @@ def _description(
     positive: Label | None,
 ) -> Description:
     """Return the description of the rows for a recipe, with the digest of their values."""
-    content = pack("rows", rows, Outputs(truth.astype(str), None))
+    content = pack("rows", rows, outputs=Outputs(truth.astype(str), None))
     digest = canonical.digest(
         canonical.encode({name: canonical.digest(data) for name, data in content.items()})
     )

@@ -205,7 +205,7 @@ def in_force(profile: str, inspection: dict[str, Any]) -> bool:
     )
 
 
-def amiss(profile: str, inspection: dict[str, Any]) -> str:
+def deviation(profile: str, inspection: dict[str, Any]) -> str:
     """Return how a process deviates from a profile, by its `inspect_process()`."""
     wanted, pools = PROFILES[profile], inspection["blas"]
     if not pools:

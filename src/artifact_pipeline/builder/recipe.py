@@ -7,7 +7,7 @@ Its digest is the key under which the artifact is stored.
 >>> from artifact_pipeline.builder.data import bundled
 >>> bayes = ModelConfig(estimator="sklearn.naive_bayes.GaussianNB", params={})
 >>> iris = ResolvedConfig(data=BundledData("iris"), model=bayes)
->>> recipe = make(bayes, iris, bundled.describe(iris.data), "native")
+>>> recipe = make(bayes, iris, rows=bundled.describe(iris.data), profile="native")
 >>> title(recipe), recipe.data.dataset, recipe.numerics.profile
 ('GaussianNB', 'iris', 'native')
 """
@@ -111,7 +111,7 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
 
 def make(
-    model: ModelConfig, config: ResolvedConfig, rows: dataset.Description, profile: str
+    model: ModelConfig, config: ResolvedConfig, *, rows: dataset.Description, profile: str
 ) -> Recipe:
     """Return the recipe of a config on this machine.
 

@@ -143,7 +143,7 @@ def load_predictor(verified: Verified) -> Predictor:
         run = parity.load(
             form,
             verified.files[name],
-            str(verified.folder / name),
+            where=str(verified.folder / name),
             origin=verified.origin,
             recipe=verified.manifest.recipe,
             interface=verified.manifest.interface,

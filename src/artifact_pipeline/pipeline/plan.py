@@ -18,7 +18,8 @@ from artifact_pipeline.builder.config.loader import Source
 from artifact_pipeline.builder.config.resolved import BundledData, ResolvedConfig, TableData
 from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.builder.training.trainer import Resolved, Trainer
+from artifact_pipeline.builder.training.protocol import Resolved
+from artifact_pipeline.builder.training.trainer import Trainer
 from artifact_pipeline.errors import ConfigError, DataError, Location
 from artifact_pipeline.log import Log
 from artifact_pipeline.store import config_cache, machine
@@ -69,7 +70,7 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         if isinstance(config.data, BundledData):
             rows = bundled.describe(config.data)
         assert rows is not None
-        known = recipe.make(cached.model, config, rows, machine.profile())
+        known = recipe.make(cached.model, config, rows=rows, profile=machine.profile())
         yield _plan(config, name, base=base, made=known), None
         return
     if not isinstance(source, dict):
@@ -79,7 +80,7 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
     fingerprint = config_cache.fingerprint_of(config, base)
     try:
         with log.timed("check %s in a trainer process, profile %s", name, profile):
-            trainer = Trainer(config, name, profile, base)
+            trainer = Trainer(config, name, profile=profile, base=base)
     except ConfigError as error:
         if error.location is not None and loader.is_short(data):
             error.location = _in_short_form(error.location)
@@ -103,7 +104,7 @@ def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
         StoreError, TrainerDied: As `planned`.
     """
     profile = plan.recipe.numerics.profile
-    with Trainer(plan.config, plan.name, profile, plan.base) as trainer:
+    with Trainer(plan.config, plan.name, profile=profile, base=plan.base) as trainer:
         resolved = trainer.resolved
         if resolved.data != plan.recipe.data:
             raise DataError(
@@ -134,7 +135,7 @@ def _resolved(
     config: ResolvedConfig, name: str, *, base: str, profile: str, resolved: Resolved
 ) -> Plan:
     """Return the plan of a config that a trainer process resolved; it was asked for `profile`."""
-    made = recipe.make(resolved.model, config, resolved.data, resolved.profile)
+    made = recipe.make(resolved.model, config, rows=resolved.data, profile=resolved.profile)
     warning = _check_profile(profile, resolved)
     plan = _plan(config, name, base=base, made=made)
     return replace(plan, observed=resolved.observed, warning=warning)
@@ -169,7 +170,7 @@ def _check_profile(profile: str, resolved: Resolved) -> str | None:
         return None
     return (
         f"the numeric profile {profile}, which this machine supports, is not in force: "
-        f"{numeric_profile.amiss(profile, resolved.observed)}. Something changes it in each Python "
-        "process (a sitecustomize?); until that is removed, recipes have the profile "
+        f"{numeric_profile.deviation(profile, resolved.observed)}. Something changes it in each "
+        "Python process (a sitecustomize?); until that is removed, recipes have the profile "
         f"{resolved.profile}, and identical bytes are promised on this machine only."
     )

@@ -324,7 +324,8 @@ def measured(folder, frame, **config_of):
     source = {"data": data, "model": model}
     full = loader.load({**source, **config_of})
     target = construction.target_type(full.model)
-    rows = loading.load(full.data, full.split, target, learning.slice_columns(full.evaluation))
+    columns = learning.slice_columns(full.evaluation)
+    rows = loading.load(full.data, full.split, target=target, extra_columns=columns)
     model = construction.resolve(full.model, 42, target=rows.target, columns=rows.columns())
     prepared = learning.prepare(full, model, rows=rows, name="config")
     trained = learning.train(prepared)

@@ -145,13 +145,13 @@ EXPECTED = Outputs(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))
 )
 def test_parity_holds_only_within_the_bound(labels, probabilities, holds):
     found = Outputs(np.array(labels), np.array(probabilities))
-    assert (compare(FORMS[0], found, EXPECTED) is not None) is holds
+    assert (compare(FORMS[0], found, expected=EXPECTED) is not None) is holds
 
 
 def test_labels_must_be_equal_even_in_ties():
     tied = Outputs(np.array([0]), np.array([[0.5, 0.5]]))
-    assert compare(FORMS[0], tied, tied) is not None
-    assert compare(FORMS[0], Outputs(np.array([1]), np.array([[0.5, 0.5]])), tied) is None
+    assert compare(FORMS[0], tied, expected=tied) is not None
+    assert compare(FORMS[0], Outputs(np.array([1]), np.array([[0.5, 0.5]])), expected=tied) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\x08\x0a" * 50, b"\x3a", b"\x3a\x00"])

@@ -15,10 +15,10 @@ from sklearn.tree import DecisionTreeClassifier
 
 import artifact_pipeline
 from artifact_pipeline.builder.artifact import manifest as manifests
-from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.formats import parity
 from artifact_pipeline.builder.formats.base import Outputs
-from artifact_pipeline.errors import ConfigError, DataError
+from artifact_pipeline.errors import ConfigError, DataError, Location
 from tests.support.configs import ROOT
 
 RECIPE = manifests.decode(
@@ -28,7 +28,7 @@ X = np.random.default_rng(0).normal(size=(60, 2))
 
 
 def edges_of(estimator, rows):
-    answers = edge_cases.answer(estimator, edge_cases.make(estimator, rows, rows))
+    answers = edge_answers.answer(estimator, edge_cases.make(estimator, rows, held_out=rows))
     outputs = Outputs(*answers.outputs)
     return parity.Edges(
         answers.rows, outputs, answers.kinds, answers.flaws, answers.columns,
@@ -46,7 +46,14 @@ def test_a_form_that_differs_only_on_edge_cases_is_not_sealed():
     edges = edges_of(one, rows)
     candidates = list(parity.candidates(other, rows))
     with pytest.raises(ConfigError, match="no open form that could be proven equal"):
-        parity.prove(candidates, rows, Outputs(line, None), "model", edges, recipe=RECIPE)
+        parity.prove(
+            candidates,
+            rows,
+            expected=Outputs(line, None),
+            edges=edges,
+            location=Location("model"),
+            recipe=RECIPE,
+        )
 
 
 def test_a_form_with_equal_labels_and_another_decision_function_is_not_sealed():
@@ -59,7 +66,9 @@ def test_a_form_with_equal_labels_and_another_decision_function_is_not_sealed():
     edges = edges_of(estimator, X)
     candidates = [one for one in parity.candidates(other, X) if one.form.file == "model.onnx"]
     with pytest.raises(ConfigError, match="differs from the estimator on the held-out rows"):
-        parity.prove(candidates, X, expected, "model", edges, recipe=RECIPE)
+        parity.prove(
+            candidates, X, expected=expected, edges=edges, location=Location("model"), recipe=RECIPE
+        )
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -74,14 +83,16 @@ def test_a_kernel_that_is_computed_in_float32_is_not_called_float64(tmp_path, cl
 
 def test_the_same_rows_make_the_same_edge_cases():
     estimator = LogisticRegression().fit(X, X[:, 0] > 0)
-    first, second = (edge_cases.make(estimator, X, X) for _ in range(2))
+    first, second = (edge_cases.make(estimator, X, held_out=X) for _ in range(2))
     assert np.array_equal(first.rows, second.rows) and first.flaws == second.flaws
 
 
 def test_a_wide_table_has_a_bounded_number_of_edge_cases():
     wide = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 1500)).round(2))
     wide.columns = [f"f{i}" for i in range(1500)]
-    cases = edge_cases.make(DummyRegressor().fit(wide, wide.f0), wide, wide, ["number"] * 1500)
+    cases = edge_cases.make(
+        DummyRegressor().fit(wide, wide.f0), wide, held_out=wide, kinds=["number"] * 1500
+    )
     assert len(cases.kinds) < 12_000
     tried = {flaw.column for flaws in cases.flaws for flaw in flaws if flaw.kind == "missing"}
     assert tried == set(range(1500))

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Interface, Port
 from artifact_pipeline.builder.config.messages import first_line
-from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.evaluation.lowercase import lowercase
 from artifact_pipeline.builder.formats import onnx_boosters, onnx_converters, onnx_limits
 from artifact_pipeline.builder.formats.base import (
     FORMS,
@@ -96,7 +96,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
             )
     except Exception as error:  # noqa: BLE001  (a converter may raise anything)
         return _reason(error)
-    if not edge_cases.lowercase(estimator)[1]:  # see `parity.lowered_columns`
+    if not lowercase(estimator)[1]:  # see `parity.lowered_columns`
         return "onnxruntime would put a text in lower case by other rules than Python's"
     graphs = [graph]
     if not gives_probabilities:

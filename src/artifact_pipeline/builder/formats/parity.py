@@ -1,8 +1,8 @@
-"""The proof that an open form is the model: it gives the estimator's outputs on the held-out rows
-and on edge cases, rows that nobody has seen.
+"""The proof that an open form is the model.
 
-A form is sealed only if it does. Where only rows of a kind that an interface can state differ
-(missing here, unseen there), the interface refuses them.
+A form is sealed only if it gives the estimator's outputs on the held-out rows and on edge cases.
+Where only rows differ that an interface can name (with a missing value, an unseen text, a number
+far beyond the known ones), the interface refuses such rows.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from artifact_pipeline.builder.artifact.manifest import (
 )
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.dataset import Image
-from artifact_pipeline.builder.evaluation import edge_cases
-from artifact_pipeline.builder.evaluation.edge_cases import Column as EdgeColumn
-from artifact_pipeline.builder.evaluation.edge_cases import Flaw
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases, edge_columns
+from artifact_pipeline.builder.evaluation.edge_columns import Column as EdgeColumn
+from artifact_pipeline.builder.evaluation.edge_columns import Flaw
 from artifact_pipeline.builder.formats.base import (
     BY_NAME,
     Batch,
@@ -43,7 +43,7 @@ from artifact_pipeline.builder.formats.base import (
 )
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import ConfigError, VerificationError
+from artifact_pipeline.errors import ConfigError, Location, VerificationError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,20 +52,24 @@ if TYPE_CHECKING:
 def load(
     name: FormName,
     verified: bytes,
-    where: str,
     *,
+    where: str,
     origin: Origin,
     recipe: Recipe,
     interface: Interface | None = None,
 ) -> PredictFunction:
-    """Return an opened model of the form that is called `name`, from bytes that were verified.
+    """Open a model from bytes that were verified.
 
-    `interface` is what the manifest says of it, None while it is being made.
+    Args:
+        name: The form of the model.
+        verified: The bytes of its file.
+        where: The file's name in errors.
+        interface: The interface in the manifest, None while the artifact is being made.
 
     Raises:
-        UntrustedModel: for a skops archive of unknown origin.
-        VerificationError: if it does not load, holds what this reader does not allow, or does
-            not fit the interface.
+        UntrustedModel: For a skops archive of unknown origin.
+        VerificationError: If the model does not load, holds what the reader does not allow, or
+            does not match the interface.
     """
     form = BY_NAME[name]
     if form.file == MODEL_ONNX:
@@ -78,7 +82,7 @@ def load(
 
 
 def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
-    """Yield the open forms of a fitted estimator, best first, each made when it is asked for."""
+    """Yield the open forms of a fitted estimator, best first, each made on demand."""
     from artifact_pipeline.builder.formats import onnx_format, skops_format
 
     for form, graph in onnx_format.export(estimator, rows):
@@ -92,35 +96,38 @@ def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
 def interface(
     form: Form,
     rows: Batch,
+    *,
     features: list[str],
     labels: list[Label],
     label_names: list[str],
-    found: Outputs,
+    outputs: Outputs,
     image: Image | None,
     columns: list[ColumnSpec] | UnsetType = UNSET,
     limits: list[FeatureLimits] | UnsetType = UNSET,
 ) -> Interface:
-    """Return the interface of a form: what it takes, as `rows` are, and what it gave of them."""
+    """Return the interface of a form.
+
+    Args:
+        rows: Rows that the form takes, which give the inputs their types.
+        outputs: The estimator's outputs for these rows.
+    """
     dtype = form.dtype
-    taken = rows if isinstance(rows, list) else [rows]
+    arrays = rows if isinstance(rows, list) else [rows]
+    width = 1 if isinstance(rows, list) else len(features)
     inputs = [
-        Port(
-            name,
-            "string" if one.dtype.kind == "O" else dtype,
-            [None, 1 if isinstance(rows, list) else len(features)],
-        )
-        for name, one in zip(names_of(rows), taken, strict=True)
+        Port(name, "string" if array.dtype.kind == "O" else dtype, [None, width])
+        for name, array in zip(names_of(rows), arrays, strict=True)
     ]
     if labels:
         kind = "int64" if isinstance(labels[0], int) else "string"
-        outputs = [Port("label", kind, [None])]
+        ports = [Port("label", kind, [None])]
     else:
-        outputs = [Port("prediction", dtype, [None, 1])]
-    if found.probabilities is not None:
-        outputs.append(Port("probabilities", dtype, [None, len(labels)]))
+        ports = [Port("prediction", dtype, [None, 1])]
+    if outputs.probabilities is not None:
+        ports.append(Port("probabilities", dtype, [None, len(labels)]))
     return Interface(
         inputs=inputs,
-        outputs=outputs,
+        outputs=ports,
         features=features,
         labels=labels,
         label_names=label_names,
@@ -131,11 +138,11 @@ def interface(
 
 
 MAX_LISTED = 4 << 20
-"""Characters of the texts that an interface lists for one column."""
+"""The most characters of texts that an interface lists for one column."""
 
 
 class Edges(NamedTuple):
-    """Edge cases that the estimator takes, and what it says of them; see `edge_cases.Answers`."""
+    """Edge cases that the estimator takes, and its outputs; see `edge_answers.Answers`."""
 
     rows: Batch
     outputs: Outputs
@@ -148,20 +155,25 @@ class Edges(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """A parity that held, and the difference that was measured, which CPUs may change."""
+    """A parity that held.
+
+    Attributes:
+        measured: The greatest difference from the estimator, which may vary with the CPU.
+        outputs: The outputs of the form for the held-out rows.
+        refused: The flaws that the interface must refuse, because the estimator refuses them or
+            the form answers otherwise.
+        lowercase: The columns whose texts must be put in lower case before the graph gets them.
+    """
 
     parity: Parity
     measured: float
     outputs: Outputs
-    """What the form says of the held-out rows."""
     refused: frozenset[Flaw] = frozenset()
-    """What the interface must refuse: the estimator does, or the form says something else."""
     lowercase: tuple[int, ...] = ()
-    """The columns whose texts must be in lower case before they enter the graph."""
 
 
 class Candidate(NamedTuple):
-    """A form that may be sealed, or why there is none.
+    """A form that may be sealed, or the reason why there is none.
 
     Attributes:
         scored: The same graph with the output `scores`; see `onnx_format.ExportedGraph`.
@@ -176,109 +188,118 @@ class Candidate(NamedTuple):
 def prove(
     candidates: Iterable[Candidate],
     rows: Batch,
-    expected: Outputs,
-    where: str,
-    edges: Edges | None = None,
     *,
+    expected: Outputs,
+    edges: Edges | None = None,
+    location: Location,
     recipe: Recipe,
 ) -> tuple[Form, bytes, Proof]:
-    """Return the first form that gives the estimator's outputs on the held-out rows and on the
-    edge cases, but those that an interface can refuse by name.
+    """Return the first form that gives the estimator's outputs, its bytes and the proof.
 
-    The candidates were made by this process or its trainer, by this recipe.
-    `where` names the model in errors.
+    Args:
+        candidates: Forms that this process or its trainer made by the recipe, best first.
+        rows: The held-out rows.
+        expected: The estimator's outputs for them.
+        edges: The edge cases; the form may differ only on those that an interface can refuse.
+        location: The model's place in errors.
 
     Raises:
-        ConfigError: if none does: a model that cannot be proven is not sealed.
+        ConfigError: If there is none; a model that cannot be proven is not sealed.
     """
-    tried: dict[str, str] = {}
-    runs: dict[bytes, _Asked | str] = {}
-    for form, data, reason, scored in candidates:
+    reasons: dict[str, str] = {}
+    runs: dict[bytes, _Answers | str] = {}
+    for candidate in candidates:
+        form, data = candidate.form, candidate.data
         if data is None:
-            tried[form.name] = reason
+            reasons[form.name] = candidate.reason
             continue
         if data not in runs:
-            runs[data] = _ask(form, data, scored, rows, edges, recipe)
-        asked = runs[data]
-        proof = asked if isinstance(asked, str) else _compare(form, asked, expected, edges)
+            runs[data] = _run(candidate, rows, edges=edges, recipe=recipe)
+        answers = runs[data]
+        proof = (
+            answers
+            if isinstance(answers, str)
+            else _compare(form, answers, expected=expected, edges=edges)
+        )
         if isinstance(proof, str):
-            tried[form.name] = proof
+            reasons[form.name] = proof
             continue
-        if tried:
-            parity = structs.replace(proof.parity, reason=_explain(tried, form))
+        if reasons:
+            parity = structs.replace(proof.parity, reason=_explain(reasons, form))
             proof = proof._replace(parity=parity)
         return form, data, proof
-    why = "; ".join(f"{name}: {reason}" for name, reason in tried.items())
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     raise ConfigError(
         f"this estimator has no open form that could be proven equal to it "
         f"({why or 'no converter knows it'})",
-        where=where,
+        location=location,
     )
 
 
-def _explain(tried: dict[str, str], form: Form) -> str:
-    """Return why `form` was sealed and none before it, and what that costs."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in tried.items():
-        reasons.setdefault(reason, []).append(name)
-    why = "; ".join(f"not {' or '.join(names)}: {reason}" for reason, names in reasons.items())
+def _explain(reasons: dict[str, str], form: Form) -> str:
+    """Return why no form before `form` was sealed, and what that costs."""
+    forms: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        forms.setdefault(reason, []).append(name)
+    why = "; ".join(f"not {' or '.join(names)}: {reason}" for reason, names in forms.items())
     cost = {"skops": "scikit-learn is needed to predict"}.get(
         form.name, f"probabilities and scores are held to {form.bound:g} only"
     )
     return f"{form.name} was sealed, {why}; {cost}"
 
 
-class _Asked(NamedTuple):
-    """What a form says of the held-out rows and of the edge cases."""
-
-    held_out: Outputs
-    edges: _Partial | None
-
-
-class _Partial(NamedTuple):
-    """Outputs of some rows, and of the others the first reason why there are none."""
+class _PartialOutputs(NamedTuple):
+    """The outputs for some rows, and the first reason why there are none for the others."""
 
     places: list[int]
     outputs: Outputs | None
     error: str
 
 
-def _ask(
-    form: Form,
-    data: bytes,
-    scored: bytes | None,
-    rows: Batch,
-    edges: Edges | None,
-    recipe: Recipe,
-) -> _Asked | str:
-    """Return what a form says of rows, or why it does not."""
+class _Answers(NamedTuple):
+    """The outputs of a form for the held-out rows and for the edge cases."""
+
+    held_out: Outputs
+    edges: _PartialOutputs | None
+
+
+def _run(
+    candidate: Candidate, rows: Batch, *, edges: Edges | None, recipe: Recipe
+) -> _Answers | str:
+    """Return the outputs of a form, or the reason why there are none."""
+    form = candidate.form
     lowered = lowered_columns(form, edges)
+
+    def opened(data: bytes) -> PredictFunction:
+        return load(form.name, data, where=form.name, origin=Origin.MADE_HERE, recipe=recipe)
+
+    assert candidate.data is not None
     try:
-        run = load(form.name, data, form.name, origin=Origin.MADE_HERE, recipe=recipe)
-        if scored is not None:
-            scores = load(form.name, scored, form.name, origin=Origin.MADE_HERE, recipe=recipe)
-            run = partial(_run_both, run, scores)
-        held_out = run(in_lower_case(rows, lowered))
+        predict = opened(candidate.data)
+        if candidate.scored is not None:
+            predict = partial(_run_both, predict, opened(candidate.scored))
+        held_out = predict(in_lower_case(rows, lowered))
     except VerificationError as error:
         return error.message[:150]
     if edges is None:
-        return _Asked(held_out, None)
-    return _Asked(held_out, _answers(run, in_lower_case(edges.rows, lowered), len(edges.kinds)))
+        return _Answers(held_out, None)
+    edge_rows = in_lower_case(edges.rows, lowered)
+    return _Answers(held_out, _partial_outputs(predict, edge_rows, count=len(edges.kinds)))
 
 
 def _run_both(
-    run: PredictFunction, scores: PredictFunction, rows: Batch, seconds: float | None = None
+    predict: PredictFunction, score: PredictFunction, rows: Batch, seconds: float | None = None
 ) -> Outputs:
     """Return the outputs of a graph, with the scores of the same graph that gives them."""
-    return run(rows, seconds)._replace(scores=scores(rows, seconds).scores)
+    return predict(rows, seconds)._replace(scores=score(rows, seconds).scores)
 
 
 _CALLS = 2000
-"""How often a form is called to find the rows on which it fails; beyond, all that is left fails."""
+"""The most calls of a form to find the rows on which it fails; rows that are left count as such."""
 
 
-def _answers(run: PredictFunction, rows: Batch, count: int) -> _Partial:
-    """Return what a form says of rows, halving those on which it fails."""
+def _partial_outputs(predict: PredictFunction, rows: Batch, *, count: int) -> _PartialOutputs:
+    """Return the outputs of a form for rows, halving those on which it fails."""
     import numpy as np
 
     parts: dict[int, tuple[list[int], Outputs]] = {}
@@ -287,25 +308,25 @@ def _answers(run: PredictFunction, rows: Batch, count: int) -> _Partial:
     for _ in range(_CALLS):
         if not waiting:
             break
-        some = waiting.pop()
+        places = waiting.pop()
         try:
             with warnings.catch_warnings(action="ignore"), np.errstate(all="ignore"):
-                parts[some[0]] = some, run(_some(rows, some))
-        except VerificationError as failed:
-            error = error or failed.message[:150]
-            middle = len(some) // 2
-            waiting += [some[middle:], some[:middle]] if middle else []
+                parts[places[0]] = places, predict(_some(rows, places))
+        except VerificationError as failure:
+            error = error or failure.message[:150]
+            middle = len(places) // 2
+            waiting += [places[middle:], places[:middle]] if middle else []
     ordered = [parts[first] for first in sorted(parts)]
     if not ordered:
-        return _Partial([], None, error)
-    proba = [out.probabilities for _, out in ordered if out.probabilities is not None]
-    scores = [out.scores for _, out in ordered if out.scores is not None]
+        return _PartialOutputs([], None, error)
+    proba = [part.probabilities for _, part in ordered if part.probabilities is not None]
+    scores = [part.scores for _, part in ordered if part.scores is not None]
     outputs = Outputs(
-        np.concatenate([out.predicted for _, out in ordered]),
+        np.concatenate([part.predicted for _, part in ordered]),
         np.concatenate(proba) if proba else None,
         np.concatenate(scores) if scores else None,
     )
-    return _Partial([row for some, _ in ordered for row in some], outputs, error)
+    return _PartialOutputs([row for places, _ in ordered for row in places], outputs, error)
 
 
 def _at(outputs: Outputs, index: list[int]) -> Outputs:
@@ -321,78 +342,84 @@ def _some(rows: Batch, index: list[int]) -> Batch:
 
 
 def lowered_columns(form: Form, edges: Edges | None) -> list[int]:
-    """Return the columns whose texts must be in lower case before they enter a form.
+    """Return the columns whose texts must be put in lower case before a form gets them.
 
     onnxruntime maps letter by letter, and so misses the sigma at the end of a word and the dot of
-    İ. Labels may hide that on every row of a proof, so a graph never has to do it.
+    İ. Labels may hide that on every row of a proof, so no graph does it.
     """
     return edges.lowercase if edges is not None and form.file == MODEL_ONNX else []
 
 
 def in_lower_case(rows: Batch, columns: Iterable[int]) -> Batch:
-    """Return rows of a table whose texts are in lower case in some columns."""
+    """Return rows with the texts of some columns in lower case."""
     import numpy as np
 
     if not isinstance(rows, list):
         return rows
-    found = list(rows)
+    lowered = list(rows)
     for index in columns:
-        found[index] = np.array([text.lower() for text in rows[index]], dtype=object)
-    return found
+        lowered[index] = np.array([text.lower() for text in rows[index]], dtype=object)
+    return lowered
 
 
-def _compare(form: Form, asked: _Asked, expected: Outputs, edges: Edges | None) -> Proof | str:
-    """Return the proof of a form, or why there is none."""
-    proof = compare(form, asked.held_out, expected)
+def _compare(
+    form: Form, answers: _Answers, *, expected: Outputs, edges: Edges | None
+) -> Proof | str:
+    """Return the proof of a form, or the reason why there is none."""
+    proof = compare(form, answers.held_out, expected=expected)
     if proof is None:
         return "it differs from the estimator on the held-out rows"
-    if edges is None or asked.edges is None:
+    if edges is None or answers.edges is None:
         return proof
-    refused = _refuse(form, asked.edges, edges, expected)
+    refused = _refuse(form, answers.edges, edges=edges, spread_of=expected)
     if isinstance(refused, str):
         return refused
     kept = [kind for kind, flaws in zip(edges.kinds, edges.flaws, strict=True)
             if refused.isdisjoint(flaws)]  # fmt: skip
-    out = {kind: made - kept.count(kind) for kind, made in edges.made.items()}
-    battery = EdgeCaseCounts(
+    lost = {kind: made - kept.count(kind) for kind, made in edges.made.items()}
+    counts = EdgeCaseCounts(
         version=edge_cases.VERSION,
         seed=edge_cases.SEED,
         rows=edges.made,
-        refused={kind: count for kind, count in out.items() if count},
+        refused={kind: count for kind, count in lost.items() if count},
     )
     return proof._replace(
         lowercase=tuple(lowered_columns(form, edges)),
         refused=frozenset(refused),
-        parity=structs.replace(proof.parity, edge_cases=battery),
+        parity=structs.replace(proof.parity, edge_cases=counts),
     )
 
 
-def _refuse(form: Form, partial: _Partial, edges: Edges, spread_of: Outputs) -> set[Flaw] | str:
-    """Return what an interface must refuse so that the form is the estimator on the rest, or why
-    it cannot."""
+def _refuse(
+    form: Form, partial: _PartialOutputs, *, edges: Edges, spread_of: Outputs
+) -> set[Flaw] | str:
+    """Return the flaws that an interface must refuse so that the form agrees on all other rows, or
+    the reason why that is impossible."""
     import numpy as np
 
     holds = np.zeros(len(edges.kinds), dtype=bool)
     if partial.outputs is not None:
-        index = partial.places
-        part = _at(edges.outputs, index)
-        holds[index] = _agree(form, partial.outputs, part, spread_of)
+        expected = _at(edges.outputs, partial.places)
+        holds[partial.places] = _agree(
+            form, partial.outputs, expected=expected, spread_of=spread_of
+        )
     refused = set(edges.refused)
     differing = np.flatnonzero(~holds).tolist()
     for row in sorted(differing, key=lambda row: len(edges.flaws[row])):
         flaws = edges.flaws[row]
         if not refused.isdisjoint(flaws):
             continue
-        named = [one for one in edge_cases.guilty(flaws) if _may_refuse(one, edges)]
+        named = [flaw for flaw in edge_answers.guilty(flaws) if _may_refuse(flaw, edges)]
         if not named:
-            said = partial.error if row not in set(partial.places) else "it gives another answer"
-            return f"{said}, for one of the {edges.kinds[row]}"
-        refused = edge_cases.with_outer([*refused, *named], edges.columns)
+            failed = row not in set(partial.places)
+            reason = partial.error if failed else "it gives another answer"
+            return f"{reason}, for one of the {edges.kinds[row]}"
+        refused = edge_answers.with_outer([*refused, *named], edges.columns)
     return refused
 
 
 def _may_refuse(flaw: Flaw, edges: Edges) -> bool:
-    """Return whether rows may be refused for what the estimator takes."""
+    """Return whether rows with a flaw may be refused although the estimator takes them."""
     column = edges.columns[flaw.column]
     if flaw.kind in column.needed:
         return False
@@ -400,12 +427,12 @@ def _may_refuse(flaw: Flaw, edges: Edges) -> bool:
         return column.texts is not None
     if flaw.kind == "other":
         numbers = column.numbers or []
-        return 0 < len(numbers) <= edge_cases.FEW and all(one == int(one) for one in numbers)
+        return 0 < len(numbers) <= edge_columns.FEW and all(map(float.is_integer, numbers))
     return flaw.kind == "missing" or flaw.level > 0
 
 
-def _agree(form: Form, found: Outputs, expected: Outputs, spread_of: Outputs) -> NDArray[Any]:
-    """Return the rows, (n_rows,), on which a form gives the estimator's outputs."""
+def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs) -> NDArray[Any]:
+    """Return on which rows, (n_rows,), a form gives the estimator's outputs."""
     import numpy as np
 
     holds: NDArray[Any]
@@ -416,7 +443,7 @@ def _agree(form: Form, found: Outputs, expected: Outputs, spread_of: Outputs) ->
             holds = distance <= form.bound * np.maximum(spread, np.abs(expected.predicted))
         return holds
     holds = (found.predicted == expected.predicted) & _scores_agree(
-        form, found, expected, spread_of
+        form, found, expected=expected, spread_of=spread_of
     )
     if expected.probabilities is None:
         return holds
@@ -429,11 +456,11 @@ def _agree(form: Form, found: Outputs, expected: Outputs, spread_of: Outputs) ->
 
 
 def _scores_agree(
-    form: Form, found: Outputs, expected: Outputs, spread_of: Outputs
+    form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs
 ) -> NDArray[Any]:
-    """Return the rows, (n_rows,), on which scores lie within the bound, as shares of their spread.
+    """Return on which rows, (n_rows,), scores lie within the bound, as shares of their spread.
 
-    Scores that are unknown, or are something else than the estimator's, are not compared.
+    Scores in a shape that is not the estimator's are not compared.
     """
     import numpy as np
 
@@ -455,10 +482,10 @@ def _scores_agree(
 
 
 def _readings(scores: NDArray[Any], expected: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return what the scores of a graph may mean, each in the shape of the decision function.
+    """Return the ways to read the scores of a graph, in the shape of the decision function.
 
-    skl2onnx gives the score of the second of two classes as one column, or as the first or the
-    second of two; and those of OneVsRestClassifier as shares of their sum.
+    skl2onnx gives the score of two classes as one column, or as the first or second of two, and
+    the scores of OneVsRestClassifier as shares of their sum.
     """
     if expected.ndim == 1:
         return [*scores.reshape(len(expected), -1).T]
@@ -467,20 +494,20 @@ def _readings(scores: NDArray[Any], expected: NDArray[Any]) -> list[NDArray[Any]
     return [scores, scores * expected.sum(axis=1, keepdims=True)]
 
 
-def taken(columns: Sequence[ColumnSpec], proof: Proof, edges: Edges | None) -> list[ColumnSpec]:
-    """Return columns with what the interface refuses in each.
+def taken(columns: Sequence[ColumnSpec], proof: Proof, *, edges: Edges | None) -> list[ColumnSpec]:
+    """Return columns with the values that the interface refuses in each.
 
     Raises:
-        ConfigError: if a column has too many values to list those that are taken.
+        ConfigError: If a column has too many known texts to list them.
     """
-    found = list(columns)
+    specs = list(columns)
     if edges is None:
-        return found
+        return specs
     for index, known in enumerate(edges.columns):
         kinds = {flaw.kind for flaw in proof.refused if flaw.column == index}
-        limits = _limits(index, proof, edges)
+        limits = _limits(index, proof, edges=edges)
         column = structs.replace(
-            found[index],
+            specs[index],
             nullable="missing" not in kinds,
             unseen=known.kind == "text" and "unseen" not in kinds,
             numbers=limits.numbers if known.kind != "boolean" else UNSET,
@@ -491,46 +518,48 @@ def taken(columns: Sequence[ColumnSpec], proof: Proof, edges: Edges | None) -> l
             if known.texts is None or sum(map(len, known.texts)) > MAX_LISTED:
                 raise ConfigError(
                     f"the column {show(column.name)} has too many texts to list, and the model "
-                    'refuses others; give its encoder handle_unknown="ignore"',
-                    where="model",
+                    "refuses others",
+                    location=Location("model"),
+                    remedy='give its encoder handle_unknown="ignore"',
                 )
             column = structs.replace(column, categories=known.texts)
-        found[index] = column
-    return found
+        specs[index] = column
+    return specs
 
 
 def limits(proof: Proof, edges: Edges | None) -> list[FeatureLimits] | UnsetType:
-    """Return what the features of a matrix take, if not every finite number."""
+    """Return the limits of the features of a matrix, unless all take every finite number."""
     if edges is None:
         return UNSET
-    found = [_limits(index, proof, edges) for index in range(len(edges.columns))]
-    return found if any(one != FeatureLimits() for one in found) else UNSET
+    features = [_limits(index, proof, edges=edges) for index in range(len(edges.columns))]
+    return features if any(feature != FeatureLimits() for feature in features) else UNSET
 
 
-def _limits(index: int, proof: Proof, edges: Edges) -> FeatureLimits:
+def _limits(index: int, proof: Proof, *, edges: Edges) -> FeatureLimits:
     column = edges.columns[index]
-    least = {"below": -math.inf, "above": math.inf}
+    bounds = {"below": -math.inf, "above": math.inf}
     numbers: list[float] | UnsetType = UNSET
     for flaw in proof.refused:
         if flaw.column != index:
             continue
         if flaw.kind == "other" and column.numbers is not None:
             numbers = column.numbers
-        if flaw.kind in least:
+        if flaw.kind in bounds:
             bound = getattr(column, flaw.kind)[flaw.level]
             inner = max if flaw.kind == "below" else min
-            least[flaw.kind] = inner(least[flaw.kind], bound)
-    low, high = least["below"], least["above"]
+            bounds[flaw.kind] = inner(bounds[flaw.kind], bound)
+    low, high = bounds["below"], bounds["above"]
     if numbers is not UNSET or (low, high) == (-math.inf, math.inf):
         return FeatureLimits(numbers)
     most = sys.float_info.max
     return FeatureLimits(numbers, (max(low, -most), min(high, most)))
 
 
-def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
-    """Return the proof that `found` is what the estimator gave, or None if it is not.
+def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
+    """Return the proof that outputs are the estimator's, or None if they differ.
 
-    Labels must be equal, probabilities within the bound, and numbers as shares of their spread.
+    Labels must be equal, probabilities within the bound of the form, and numbers and scores within
+    it as shares of their spread.
     """
     import numpy as np
 
@@ -541,12 +570,12 @@ def compare(form: Form, found: Outputs, expected: Outputs) -> Proof | None:
     )
     if expected.predicted.dtype.kind == "f":
         measured = float(np.max(apart(found, expected)))
-        if not measured <= form.bound:  # nor where it is no number
+        if not measured <= form.bound:  # which NaN is not
             return None
         return Proof(parity, measured, found)
     if not (found.predicted == expected.predicted).all():
         return None
-    if not _scores_agree(form, found, expected, expected).all():
+    if not _scores_agree(form, found, expected=expected, spread_of=expected).all():
         return None
     if expected.probabilities is None:
         return Proof(structs.replace(parity, bound=0.0), 0.0, found)

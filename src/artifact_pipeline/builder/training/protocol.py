@@ -100,7 +100,7 @@ Content = TypeVar("Content", bound=Struct)
 
 
 def write_message(
-    stream: IO[bytes], content: Struct, blobs: Mapping[str, bytes] = MappingProxyType({})
+    stream: IO[bytes], content: Struct, *, blobs: Mapping[str, bytes] = MappingProxyType({})
 ) -> None:
     """Write a message and flush the stream."""
     sizes = [[name, len(data)] for name, data in blobs.items()]
@@ -131,7 +131,7 @@ def decode(message: Message, content: type[Content]) -> Content | Failure:
     return struct
 
 
-def pack(name: str, batch: Batch, outputs: Outputs) -> dict[str, bytes]:
+def pack(name: str, batch: Batch, *, outputs: Outputs) -> dict[str, bytes]:
     """Return rows and their outputs as blobs under a name; `batch` and `outputs` read them."""
     columns = batch if isinstance(batch, list) else [batch]
     blobs = {

@@ -25,7 +25,7 @@ from artifact_pipeline.builder.config.schema import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
-from artifact_pipeline.builder.evaluation import edge_cases
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
@@ -33,7 +33,7 @@ from artifact_pipeline.builder.metric_table import title
 from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
 from artifact_pipeline.builder.training.train import TrainedEstimator
 from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.errors import DataError, Location
 
 
 class Predicted(NamedTuple):
@@ -75,8 +75,8 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
-    cases = edge_cases.make(estimator, parts.X_train, parts.X_test, kinds)
-    answers = edge_cases.answer(estimator, cases)
+    cases = edge_cases.make(estimator, parts.X_train, held_out=parts.X_test, kinds=kinds)
+    answers = edge_answers.answer(estimator, cases)
     result = TrainingResult(
         split=SplitSummary(
             RowCounts(len(parts.y_train), len(parts.y_test)), parts.indices_digest()
@@ -92,7 +92,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         labels=labels,
         label_names=label_names,
         image=rows.image,
-        columns=_columns(columns, rows.formats(), parts) if columns else None,
+        columns=_columns(columns, parts, formats=rows.formats()) if columns else None,
         edge_cases=EdgeCaseAnswers(
             kinds=answers.kinds,
             flaws=answers.flaws,
@@ -128,7 +128,7 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     if labels:
         predicted = predicted.astype(parts.y_test.dtype)  # ONNX has 0 and 1 for booleans
 
-    def metrics_of(y: Any, predicted: Any, probabilities: Any) -> dict[str, float]:
+    def metrics_of(y: Any, predicted: Any, *, probabilities: Any) -> dict[str, float]:
         return evaluate(
             y,
             predicted,
@@ -143,15 +143,15 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     if config is not None and config.slices is not None:
         slices = {}
         for name, conditions in config.slices.items():
-            where = f"{trained.prepared.name}: evaluation.slices.{name}"
-            mask = slice_mask(rows, parts, conditions, where)
+            location = Location(trained.prepared.name, key=f"evaluation.slices.{name}")
+            mask = slice_mask(rows, parts, conditions=conditions, location=location)
             some = None if proba is None else proba[mask]
-            metrics = metrics_of(parts.y_test[mask], predicted[mask], some)
+            metrics = metrics_of(parts.y_test[mask], predicted[mask], probabilities=some)
             slices[name] = Slice(int(mask.sum()), metrics)
-    outputs = predict_with_proba(trained.fitted.estimator, parts.X_train)
+    train_predicted, train_proba = predict_with_proba(trained.fitted.estimator, parts.X_train)
     return Metrics(
-        train=metrics_of(parts.y_train, *outputs),
-        test=metrics_of(parts.y_test, predicted, proba),
+        train=metrics_of(parts.y_train, train_predicted, probabilities=train_proba),
+        test=metrics_of(parts.y_test, predicted, probabilities=proba),
         slices=slices,
         cv=UNSET if isinstance(trained.cv, UnsetType) else _spreads(trained.cv),
     )
@@ -210,8 +210,16 @@ def _labels(trained: TrainedEstimator) -> list[Label]:
     return estimator.classes_.tolist() if trained.prepared.rows.target == "class" else []
 
 
-def slice_mask(rows: Rows, parts: TrainTestSplit, conditions: dict[str, Any], where: str) -> Any:
+def slice_mask(
+    rows: Rows, parts: TrainTestSplit, *, conditions: dict[str, Value], location: Location
+) -> Any:
     """Return which held-out rows are in a slice, (n_rows,) booleans.
+
+    Args:
+        rows: All rows.
+        parts: Their split.
+        conditions: The value of each column that defines the slice.
+        location: The slice's location in the config.
 
     Raises:
         DataError: If there are none, or a value is not of its column's kind.
@@ -221,15 +229,15 @@ def slice_mask(rows: Rows, parts: TrainTestSplit, conditions: dict[str, Any], wh
     columns = {column.name: column for column in rows.description.schema.columns or ()}
     mask = np.ones(len(parts.y_test), dtype=bool)
     for name, value in conditions.items():
-        stored = _stored_value(value, columns[name], where)
+        stored = _stored_value(value, columns[name], location=location.inside(name))
         mask &= take(rows.extra_columns[name], parts.test_index) == stored
     if not mask.any():
         text = ", ".join(f"{show(name)} is {show(value)}" for name, value in conditions.items())
-        raise DataError(f"no held-out row is in it: {text}", where=where)
+        raise DataError(f"no held-out row is in it: {text}", location=location)
     return mask
 
 
-def _stored_value(value: Value, column: ColumnRole, where: str) -> Value:
+def _stored_value(value: Value, column: ColumnRole, *, location: Location) -> Value:
     """Return the value of a condition as the column holds it; text is parsed as in the table."""
     kind = column.kind or "text"
     if kind == "text":
@@ -238,12 +246,12 @@ def _stored_value(value: Value, column: ColumnRole, where: str) -> Value:
         try:
             return table_columns.value(value, kind, column_format=column.format)
         except DataError as error:
-            raise DataError(error.message, where=f"{where}.{column.name}") from error
+            raise DataError(error.problem, location=location, remedy=error.remedy) from error
     if kind == "date":
         raise DataError(
-            f"found {show(value)}, and the column holds dates; write one as the table does, such "
-            "as 2026-01-31",
-            where=f"{where}.{column.name}",
+            f"found {show(value)}, and the column holds dates",
+            location=location,
+            remedy="write a date as the table does, such as 2026-01-31",
         )
     return value
 
@@ -256,7 +264,7 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
 
 
 def _columns(
-    columns: dict[str, Kind], formats: dict[str, ColumnFormat], parts: TrainTestSplit
+    columns: dict[str, Kind], parts: TrainTestSplit, *, formats: dict[str, ColumnFormat]
 ) -> list[ColumnSpec]:
     """Return the columns as they were learned; `parity.taken` adds what else they accept."""
     import numpy as np

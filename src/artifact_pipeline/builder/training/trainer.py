@@ -38,10 +38,10 @@ from artifact_pipeline.builder.training.protocol import (
     Measure,
     Measured,
     NextForm,
+    Resolved,
     Start,
     Train,
 )
-from artifact_pipeline.builder.training.protocol import Resolved as Resolved
 from artifact_pipeline.errors import Location, PipelineError, TrainerDied
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Trainer:
         TrainerDied: If the process ended.
     """
 
-    def __init__(self, config: ResolvedConfig, name: str, profile: str, base: str) -> None:
+    def __init__(self, config: ResolvedConfig, name: str, *, profile: str, base: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artifact_pipeline.builder.training.worker"],
@@ -158,7 +158,7 @@ class Trainer:
         assert self._process.stdin is not None
         # If the process has ended, reading its answer raises the reason.
         with suppress(BrokenPipeError):
-            protocol.write_message(self._process.stdin, request, blobs)
+            protocol.write_message(self._process.stdin, request, blobs=blobs)
 
     def _receive(self, content: type[Content]) -> tuple[Content, dict[str, bytes]]:
         assert self._process.stdout is not None

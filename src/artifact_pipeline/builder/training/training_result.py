@@ -8,11 +8,11 @@ from msgspec import Struct
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Label, SplitSummary
 from artifact_pipeline.builder.data.dataset import Image
-from artifact_pipeline.builder.evaluation.edge_cases import Column, Flaw
+from artifact_pipeline.builder.evaluation.edge_columns import Column, Flaw
 
 
 class EdgeCaseAnswers(Struct, frozen=True, kw_only=True):
-    """Edge cases that the estimator accepts, apart from their rows; see `edge_cases.Answers`."""
+    """Edge cases that the estimator accepts, apart from their rows; see `edge_answers.Answers`."""
 
     kinds: list[str]
     flaws: list[list[Flaw]]

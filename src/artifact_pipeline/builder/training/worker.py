@@ -157,7 +157,7 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
     with _timed("fit the model"):
         trained = train.train(prepared)
     for answer, blobs in _answers(trained):
-        write_message(answers, answer, blobs)
+        write_message(answers, answer, blobs=blobs)
         if not isinstance(answer, ExportedForm) or answer.form is None:
             continue
         message = requests.get()
@@ -212,8 +212,8 @@ def _answers(trained: TrainedEstimator) -> Iterator[tuple[msgspec.Struct, Mappin
         measurement.result,
         {
             "pickle": pickle_format.dump(estimator),
-            **protocol.pack("held_out", held_out.rows, held_out.outputs),
-            **protocol.pack("edges", edges.rows, edges.outputs),
+            **protocol.pack("held_out", held_out.rows, outputs=held_out.outputs),
+            **protocol.pack("edges", edges.rows, outputs=edges.outputs),
         },
     )
     for candidate in parity.candidates(estimator, held_out.rows):
