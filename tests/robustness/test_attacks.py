@@ -171,7 +171,7 @@ def test_the_audit_hook_ends_a_process_that_unpickles(tmp_path, digits):
     "place", ["model.sig", "trust.json", "aliases", "recipes", "runs", "state"]
 )
 def test_no_pickle_in_store_or_state_is_opened(digits, tmp_path, place, project):
-    """Beside the places in an artifact (test_onnx_format.py): the store's and the state's own files."""
+    """Files of the store and of the state; test_onnx_format.py covers those of an artifact."""
     import shutil
 
     canary = pickle.dumps(Canary(tmp_path / "fired"))
