@@ -189,7 +189,7 @@ def test_a_tree_with_invalid_children_is_refused(field, value):
     nodes = model._predictors[0][0].nodes
     nodes[field][0] = np.array(value).astype(nodes[field].dtype)
     nodes["bitset_idx"][0] = 9
-    with pytest.raises(VerificationError, match="a tree leads out of itself"):
+    with pytest.raises(VerificationError, match="a tree leads out of its nodes"):
         load(exported(model))
 
 
