@@ -1,4 +1,4 @@
-"""A table of one's own from config to predictions, on the command line and from Python."""
+"""Predictions for rows of a table, from the command line and from Python."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The page on a running server, in a real Chromium: drawn on, typed at, clicked, and read."""
+"""The page of a running server, in a real Chromium."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The config: both forms, the schema, and every way in which a file can be wrong."""
+"""Loading a config: both forms, the schema, and invalid files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""LightGBM's and XGBoost's estimators: proven graphs, the same to the byte, by their own names."""
+"""Graphs of LightGBM's and XGBoost's estimators."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Hostile graphs: what reads elsewhere, calls a name, or eats memory or time is refused."""
+"""Limits on hostile graphs: external data, operators, memory and time."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Estimators by name: what is accepted, what is filled in, and what is refused."""
+"""Construction of estimators: accepted names, filled-in defaults, and refusals."""
 
 import importlib
 import sys
