@@ -148,7 +148,10 @@ TEXTS = [
     (b"", "is empty"),
     (b" \n ", "is empty"),
     (b"\xff\xfe{\x00}\x00", "is not UTF-8: byte 0 is 0xff"),
-    (b'{"C": 1.0,\n "solver" "lbfgs"}', "line 2 column 11"),
+    (
+        b'{"C": 1.0,\n "solver" "lbfgs"}',
+        "line 2: is not a valid config: Expecting ':' delimiter, column 11",
+    ),
     (b'{"C": 1.0, "C": 2.0}', "the key 'C' occurs twice"),
     (b'{"C": NaN}', "NaN is not a JSON number"),
     (b'{"C": Infinity}', "Infinity is not a JSON number"),
@@ -168,8 +171,8 @@ def test_a_file_that_holds_no_json_object_is_refused(data, message, tmp_path):
     path = write(tmp_path, data)
     with pytest.raises(ConfigError) as caught:
         loader.load(path)
-    assert caught.value.where == str(path)
-    assert message in caught.value.message
+    assert caught.value.location.file == str(path)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
