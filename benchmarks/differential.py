@@ -402,7 +402,10 @@ def _words(rng: np.random.Generator) -> Any:
         rng,
         *(TfidfVectorizer(sublinear_tf=True), TfidfVectorizer(norm="l1", smooth_idf=False)),
         *(TfidfVectorizer(use_idf=False, max_features=5), CountVectorizer(min_df=2, max_df=0.9)),
-        *(TfidfVectorizer(norm=None, vocabulary=["good", "bad", "καλος"]), HashingVectorizer()),
+        *(
+            TfidfVectorizer(norm=None, vocabulary=["good", "bad", "καλος"]),
+            HashingVectorizer(n_features=64),
+        ),
         make_pipeline(CountVectorizer(), TfidfTransformer()),
         make_pipeline(TfidfVectorizer(), TruncatedSVD(2)),
         make_pipeline(CountVectorizer(), SelectKBest(chi2, k=3)),

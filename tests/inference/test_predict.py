@@ -205,7 +205,7 @@ def test_held_out_rows_come_from_where_the_run_found_them_or_from_data(churn, tm
     assert call("evaluate", lonely, "--data", folder / "churn.csv", cwd=tmp_path).code == 0
     other = table(tmp_path / "other.csv", count=500)
     told = call("infer", lonely, "--data", other, cwd=tmp_path)
-    assert told.code == 3 and "the recipe was made with sha256:" in told.err
+    assert told.code == 3 and "the recipe has sha256:" in told.err
     told = call("reproduce", lonely, "--data", other, cwd=tmp_path)
     assert told.code == 3 and "--data" in told.err
 
@@ -263,11 +263,11 @@ def test_a_likely_leak_is_a_warning_on_the_terminal_and_in_the_report(tmp_path):
     data = {"drop": ["notes", "review", "since", "label"]}
     done = call("run", write(tmp_path, quick(data=data)), cwd=tmp_path)
     assert done.code == 0, done.err
-    assert "warning: the feature 'age' alone gives the target" in done.err
-    assert "warning: the feature 'zip' has another value in each row, like an id" in done.err
+    assert "warning: the feature 'age' gives the target on its own" in done.err
+    assert "warning: the feature 'zip' has a different value in each row, like an id" in done.err
     assert call("report", "latest", cwd=tmp_path).code == 0
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "Likely leaks" in page and "alone gives the target" in page
+    assert "Likely leaks" in page and "gives the target on its own" in page
 
 
 @pytest.mark.slow

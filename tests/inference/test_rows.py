@@ -95,8 +95,8 @@ WRONG = [
     ("r.npy", npy(np.array([[1, 2, np.nan]])), "r.npy, row 1: c is nan, expected a finite number"),
     ("r.npy", npy(np.array([["a", "b", "c"]])), "expected numbers"),
     ("r.npy", npy(np.array([[1, 2, None]]), allow_pickle=True), "expected numbers"),
-    ("r.npy", npy(np.zeros((2, 3)))[:-1], "r.npy: is cut or padded"),
-    ("r.npy", npy(np.zeros((2, 3))) + b"0", "r.npy: is cut or padded"),
+    ("r.npy", npy(np.zeros((2, 3)))[:-1], "r.npy: is truncated or padded"),
+    ("r.npy", npy(np.zeros((2, 3))) + b"0", "r.npy: is truncated or padded"),
     (
         "r.npy",
         npy(np.zeros((2, 3))).replace(b"(2, 3)", b"(9999999999999, 3)").replace(b" " * 12, b"", 1),

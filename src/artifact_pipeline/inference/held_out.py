@@ -60,7 +60,7 @@ def rows_of(
     counts = RowCounts(len(parts.y_train), len(parts.y_test))
     if SplitSummary(counts, parts.indices_digest()) != manifest.split:
         raise DataError(
-            "splits into other rows than the manifest says",
+            "does not split into the rows of the manifest",
             location=Location(f"data {recipe.data.title}"),
             remedy="install the versions that the recipe names",
         )
@@ -86,7 +86,7 @@ def data_section(
         raise DataError(
             "was fitted elsewhere, and the rows that measured it were not kept",
             location=Location(digest),
-            remedy="name rows to predict",
+            remedy="pass rows to predict",
         )
     section: dict[str, Any] = {} if known.examples is None else {"examples": known.examples}
     if known.dataset is not None:

@@ -163,7 +163,7 @@ def _parse_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[n
     _check_length(shape[1], features, location=file.at(row=1))
     # Compared before anything is allocated: a header may claim any size.
     if math.prod(shape) * dtype.itemsize != len(data) - stream.tell():
-        problem = "is cut or padded: its size is not what its header says"
+        problem = "is truncated or padded: its size differs from its header"
         raise DataError(problem, location=file)
     array = np.frombuffer(data, dtype=dtype, offset=stream.tell())
     matrix = array.reshape(shape, order="F" if fortran else "C").astype(np.float64)

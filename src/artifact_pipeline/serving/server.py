@@ -22,12 +22,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from artifact_pipeline.errors import CallError, EnvironmentFailure, Location, NetworkError
 from artifact_pipeline.serving import metrics, worker
 from artifact_pipeline.serving.options import ServerOptions, is_local
-from artifact_pipeline.serving.worker import Address
+from artifact_pipeline.serving.worker import Address, StartFailure
 
 RESTART_SECONDS = (0.1, 0.5, 2.0)
 """Delays before the restart of a worker that died soon after its start, one after another."""
@@ -215,7 +216,7 @@ class _Workers:
                     return
                 process = pending.pop(reader)
                 try:
-                    error = reader.recv()
+                    failure = reader.recv_bytes()
                 except EOFError as ended:
                     process.join()
                     raise EnvironmentFailure(
@@ -224,8 +225,8 @@ class _Workers:
                     ) from ended
                 finally:
                     reader.close()
-                if error is not None:
-                    raise error
+                if failure:
+                    raise msgspec.json.decode(failure, type=StartFailure).exception()
 
     def wait(self, wakeup: Connection) -> None:
         """Wait until a worker ends, a restart is due, or `wakeup` can be read."""

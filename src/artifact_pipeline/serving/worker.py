@@ -14,7 +14,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from artifact_pipeline.errors import Location, MissingDependency, PipelineError
+import msgspec
+from msgspec import Struct
+
+from artifact_pipeline import errors
+from artifact_pipeline.errors import (
+    EnvironmentFailure,
+    Location,
+    MissingDependency,
+    PipelineError,
+)
 from artifact_pipeline.serving.options import ServerOptions
 
 if TYPE_CHECKING:
@@ -40,6 +49,35 @@ class Address(NamedTuple):
     port: int
 
 
+class StartFailure(Struct, frozen=True, kw_only=True):
+    """The error that keeps a worker from starting, as JSON.
+
+    Exceptions are not pickled: a worker has opened models, and what it sends must not be unpickled.
+    """
+
+    error: str
+    problem: str
+    location: Location | None
+    remedy: str | None
+
+    @classmethod
+    def of(cls, error: PipelineError) -> StartFailure:
+        """Return the description of an error."""
+        return cls(
+            error=type(error).__name__,
+            problem=error.problem,
+            location=error.location,
+            remedy=error.remedy,
+        )
+
+    def exception(self) -> PipelineError:
+        """Return the error that is described."""
+        error = getattr(errors, self.error, None)
+        if not (isinstance(error, type) and issubclass(error, PipelineError)):
+            error = EnvironmentFailure
+        return error(self.problem, location=self.location, remedy=self.remedy)
+
+
 def check_installed() -> None:
     """Check that the packages of the extra `serve` can be imported.
 
@@ -62,8 +100,8 @@ def main(options: ServerOptions, address: Address, report: Connection | None) ->
     Args:
         options: The options of the server.
         address: The address to listen on.
-        report: Receives None when this worker is about to listen, or the error that prevents it.
-            Without one, the error is printed.
+        report: Receives an empty message when this worker is about to listen, or a `StartFailure`.
+            Without one, the failure is printed.
     """
     # Ctrl-C reaches all processes of a terminal, but the supervisor ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -81,7 +119,7 @@ def main(options: ServerOptions, address: Address, report: Connection | None) ->
         if report is None:
             print(f"artifact-pipeline: a worker cannot start: {error}", file=sys.stderr)
         else:
-            report.send(error)
+            report.send_bytes(msgspec.json.encode(StartFailure.of(error)))
         sys.exit(error.exit_code)
     serving = _serve(application, options, address=address, report=report)
     if sys.platform == "win32":
@@ -124,7 +162,7 @@ async def _serve(
         loop.add_signal_handler(signal.SIGTERM, stop)
     if report is not None:
         with suppress(OSError):  # the supervisor may be gone
-            report.send(None)
+            report.send_bytes(b"")
         report.close()
     try:
         await serving

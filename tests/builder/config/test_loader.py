@@ -203,7 +203,7 @@ def test_a_path_with_a_nul_is_refused():
 
 
 def test_a_dict_that_json_cannot_say_is_refused():
-    with pytest.raises(ConfigError, match="JSON cannot say"):
+    with pytest.raises(ConfigError, match="JSON cannot represent"):
         loader.load({**SHORT, "C": {1, 2}})
 
 

@@ -35,7 +35,7 @@ def test_a_path_is_a_file_a_folder_or_a_pattern_in_the_order_of_names(parts, pat
     [
         ("c.csv", "no such file; data.path is relative to the config"),
         ("*.tsv", "no such file"),
-        ("b/_SUCCESS", "is no table; expected a name in .csv"),
+        ("b/_SUCCESS", "is not a table; expected a name in .csv"),
         ("*", "holds tables of several formats, expected one"),
         (".", "holds tables of several formats"),
         ("a\0.csv", "no such file"),

@@ -98,6 +98,21 @@ def test_edge_cases_of_a_wide_table_are_bounded():
     assert tried == set(range(1500))
 
 
+def test_edge_cases_are_answered_in_batches_of_bounded_size():
+    """A vectorizer may make a million columns of each row."""
+    sizes = []
+
+    class Recording(LogisticRegression):
+        def predict_proba(self, rows):
+            sizes.append(len(rows))
+            return super().predict_proba(rows)
+
+    estimator = Recording().fit(X, X[:, 0] > 0)
+    edges = edges_of(estimator, X)
+    assert max(sizes) <= 256 < sum(sizes)
+    assert edges.outputs.predicted.tolist() == estimator.predict(edges.rows).tolist()
+
+
 def test_the_manifest_counts_the_edge_cases_and_what_is_refused(tmp_path):
     y = X[:, 0] > 0
     tree = DecisionTreeClassifier(max_depth=2).fit(X, y)

@@ -189,7 +189,7 @@ def test_a_tree_that_leads_out_of_itself_is_refused_before_it_is_followed(field,
     nodes = model._predictors[0][0].nodes
     nodes[field][0] = np.array(value).astype(nodes[field].dtype)
     nodes["bitset_idx"][0] = 9
-    with pytest.raises(VerificationError, match="a tree leads out of itself"):
+    with pytest.raises(VerificationError, match="a tree leads out of its nodes"):
         load(exported(model))
 
 

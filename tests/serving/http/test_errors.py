@@ -249,7 +249,7 @@ def test_over_tls(digits, tmp_path):
         (["latest", "--token-file", "short"], 2, "expected a token"),
         (["a=x", "b=y", "--digest", "sha256:" + "0" * 64], 2, "pins one artifact"),
         (["latest", "--digest", "sha256:" + "0" * 64], 4, "not the artifact asked for"),
-        (["latest", "--public-key", "other.pub"], 4, "is missing, and a signature"),
+        (["latest", "--public-key", "other.pub"], 4, "is missing, but a signature"),
         (["latest", "--host", "256.1.1.1", "--token-file", "long"], 5, "cannot be bound"),
     ],
 )

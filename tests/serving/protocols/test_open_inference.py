@@ -420,7 +420,7 @@ def test_plain_rows_and_tensors_agree(dated):
         ("new", 1, "is 1, expected true or false"),
         ("day", 20487, "is 20487, expected a date"),
         ("day", "yesterday", "found 'yesterday'"),
-        ("day", "2026-02-30", "no day or time"),
+        ("day", "2026-02-30", "not a valid date or time"),
         ("code", [1], "expected a text"),
     ],
 )

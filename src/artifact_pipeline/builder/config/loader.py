@@ -90,7 +90,9 @@ def parse(value: Any, name: str) -> ResolvedConfig:
     try:
         canonical.encode(value)
     except (canonical.NotCanonical, TypeError) as error:
-        raise ConfigError(f"holds a value that JSON cannot say: {error}", location=file) from error
+        raise ConfigError(
+            f"holds a value that JSON cannot represent: {error}", location=file
+        ) from error
     sections = _sections(value, file)
     config = resolve(sections)
     check_config(config, file)

@@ -59,8 +59,8 @@ def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
         return Inferred(
             "text",
             f"the column {show(name)} is read as text, though most of its values are true or "
-            "false; name what means a missing value in data.csv.null_values, or keep it with "
-            f"data.columns: {json_option(name, 'text')}",
+            "false; name the texts for missing values in data.csv.null_values, or keep it as text "
+            f"with data.columns: {json_option(name, 'text')}",
         )
     patterns: tuple[tuple[Kind, str], ...] = (("number", NUMBER), ("date", DATE))
     for kind, pattern in patterns[typed:]:
@@ -78,14 +78,15 @@ def _exception_among(strings: Any, mask: Any, *, raw: Raw, name: str, kind: Kind
     """Return the error for a value of another type than most values of its column."""
     row, value = first_true(strings, mask)
     missing = "name it in data.csv.null_values" if raw.format == "csv" else "write null for it"
+    remedies = [f"if it means a missing value, {missing}"]
     proposal = propose_format(strings, raw)
-    hint = ""
     if proposal and proposal.all and proposal.formats:
-        hint = f" Is it written in another way? Then say {_format_option(name, proposal)}."
+        remedies.append(f"if the column has a format, set {_format_option(name, proposal)}")
+    remedies.append(f"if the column is text, set data.columns: {json_option(name, 'text')}")
     return DataError(
-        f"found {show(value)} among {kind}s; is it missing? Then {missing}.{hint} Is it text? "
-        f"Then say data.columns: {json_option(name, 'text')}",
+        f"found {show(value)} among {kind}s",
         location=raw.cell(row, name),
+        remedy="; ".join(remedies),
     )
 
 
@@ -105,7 +106,7 @@ def _format_note(strings: Any, raw: Raw, *, name: str) -> str:
     example = show(proposal.example)
     if not proposal.formats:
         return (
-            f"{start}dates, written in several ways, such as {example}; write them in one way, or "
+            f"{start}dates in several formats, such as {example}; write them in one format, or "
             f"{keep}"
         )
     return (
@@ -136,7 +137,7 @@ def _padding_note(strings: Any, raw: Raw, *, name: str) -> str:
     row, value = first_true(strings, padded)
     return (
         f"the column {show(name)} is read as text, though most of its values are numbers, because "
-        f"{show(value)} in {raw.locate(row)} has a leading zero; say which it is with "
+        f"{show(value)} in {raw.locate(row)} has a leading zero; declare it with "
         f"data.columns: {json_option(name, 'number')} or {json_option(name, 'text')}"
     )
 

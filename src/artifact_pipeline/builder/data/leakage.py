@@ -38,18 +38,18 @@ def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
             # The dates of a time series are consecutive as well.
             if kinds.get(name) != "date" and is_id(values):
                 warnings.append(
-                    f"the feature {show(name)} has another value in each row, like an id; name it "
-                    "in data.id or data.drop unless it means something"
+                    f"the feature {show(name)} has a different value in each row, like an id; "
+                    "name it in data.id or data.drop unless it is meaningful"
                 )
             elif _gives_target(values, rows.y, target=rows.target):
                 warnings.append(
-                    f"the feature {show(name)} alone gives the target; would it be known at the "
-                    "time of a prediction?"
+                    f"the feature {show(name)} gives the target on its own; is it known when a "
+                    "prediction is made?"
                 )
     if shared := _count_shared(parts.X_train, parts.X_test):
         warnings.append(
             f"{shared} of {len(parts.y_test)} held-out rows have the features of a training row, "
-            "so the held-out figures flatter; a split by group may keep them on one side"
+            "so the held-out metrics are too good; a split by group can keep such rows on one side"
         )
     return warnings
 

@@ -126,7 +126,7 @@ def check_digest(digest: str, expected: Description) -> None:
         if expected.dataset is None:
             remedy = "name the files that it was made from with --data"
         raise DataError(
-            f"has the digest {digest}, the recipe was made with {expected.digest}",
+            f"has the digest {digest}, the recipe has {expected.digest}",
             location=Location(f"data {expected.title}"),
             remedy=remedy,
         )
@@ -208,8 +208,8 @@ def _notes(columns: _TableColumns, data: TableData, *, rows: int, dropped: int |
     """Return warnings about columns and rows that were not read as their owner may expect."""
     roles = columns.roles
     notes = [
-        f"the column {show(name)} is the index of a data frame and is left out; to learn from it, "
-        "name it in data.columns"
+        f"the column {show(name)} is the index of a data frame and is left out; to use it as a "
+        "feature, name it in data.columns"
         for name in columns.raw.index_columns
         if roles[name] == "unused" and name not in data.drop
     ]
@@ -279,7 +279,7 @@ def _target_values(
         raise DataError(
             f"is missing{others}: every row needs a target",
             location=raw.cell(row, name),
-            remedy='to leave such rows out, say data.missing_target: "drop"',
+            remedy='to leave such rows out, set data.missing_target: "drop"',
         )
     if column.kind == "text":
         return column.values.astype(str), "class"

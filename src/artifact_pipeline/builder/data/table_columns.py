@@ -95,7 +95,7 @@ def column(
     location = raw.location().at(column=name)
     if own is None:
         raise DataError(
-            f"holds {str(values.type)[:60]}, which is no number, date or text",
+            f"holds {str(values.type)[:60]}, which is not a number, date or text",
             location=location,
             remedy="name it in data.drop",
         )
@@ -106,9 +106,9 @@ def column(
         return ColumnData("text", _texts(values.cast(pa.string())), missing)
     if kind not in (None, own):
         raise DataError(
-            f"holds values that are each a {own}, expected a {kind}",
+            f"is a column of {own}s, expected {kind}s",
             location=location,
-            remedy="data.columns says what a column is",
+            remedy="correct its type in data.columns",
         )
     if own == "date":
         return ColumnData(own, _days(_microseconds(values, raw, name=name)), missing)
@@ -223,7 +223,7 @@ def _parse_dates(cells: _Cells) -> NDArray[Any]:
             except pa.ArrowInvalid as error:
                 text = show(cells.strings[row].as_py())
                 raise DataError(
-                    f"found {text}, which is no day or time that there is",
+                    f"found {text}, which is not a valid date or time",
                     location=cells.raw.cell(row, cells.name),
                 ) from error
         raise
@@ -305,9 +305,9 @@ def _finite(numbers: Any, raw: Raw, *, name: str, texts: Any = None) -> NDArray[
             exceeds = digits.lstrip("+-").isdigit() and _exceeds(digits)
         if exceeds:
             raise DataError(
-                f"found {digits[:60]}, beyond the integers that a float64 holds (2^53); is it a "
-                f"name? Then say data.columns: {json_option(name, 'text')}",
+                f"found {digits[:60]}, beyond the integers that a float64 holds (2^53)",
                 location=raw.cell(row, name),
+                remedy=f"if it is a name, set data.columns: {json_option(name, 'text')}",
             )
     return values
 

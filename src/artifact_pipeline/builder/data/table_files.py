@@ -72,7 +72,7 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
     for file in files:
         if file.suffix.lower() not in FORMATS:
             raise DataError(
-                "is no table",
+                "is not a table",
                 location=Location(str(file)),
                 remedy=f"expected a name in {extensions}",
             )

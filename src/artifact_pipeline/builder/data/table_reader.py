@@ -125,7 +125,7 @@ def read(files: Iterable[tuple[str, bytes]], file_format: Format, *, csv: Csv = 
     try:
         table = pa.concat_tables([file.table for file in read_files], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        problem = f"its parts do not go together: {first_line(error)}"
+        problem = f"its files do not fit together: {first_line(error)}"
         raise DataError(problem, location=first_location) from error
     index = dict.fromkeys(name for file in read_files for name in file.index_columns)
     return Raw(
@@ -190,7 +190,7 @@ def _read_parquet(data: bytes, file: Location) -> pa.Table:
         # Only this finds text that is not UTF-8 and dictionary indices out of range.
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
-        problem = f"is no Parquet file: {first_line(error)[:160]}"
+        problem = f"is not a Parquet file: {first_line(error)[:160]}"
         raise DataError(problem, location=file) from error
     return table
 
@@ -228,7 +228,7 @@ def _check_same_columns(file: _File, first: _File) -> None:
         where = "is not in" if min(other) in names else "is in"
         raise DataError(
             f"the column {show(min(other))} {where} {first.part.name}; expected the same columns "
-            "in each part",
+            "in each file",
             location=Location(file.part.name),
         )
 

@@ -23,6 +23,9 @@ from artifact_pipeline.builder.evaluation.lowercase import lowercase
 CALLS = 3000
 """The most calls of an estimator to find what it refuses; rows that are left count as refused."""
 
+BATCH = 256
+"""The most rows in a call: a transformer may make a million columns of each."""
+
 Answer = tuple[Any, Any, Any]
 """Labels or numbers, probabilities or None, and decision scores or None, for the same rows."""
 
@@ -59,13 +62,15 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
         """Keep the outputs for rows, and return whether the estimator takes them."""
         if next(calls, None) is None:
             return False
+        batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         try:
-            outputs = outputs_of(estimator, _take(cases.rows, rows))
+            outputs = [outputs_of(estimator, _take(cases.rows, batch)) for batch in batches]
         except Exception:  # noqa: BLE001  (an estimator may raise anything: then it refuses)
             return False
-        for place, row in enumerate(rows):
-            predicted, *others = (None if part is None else part[place] for part in outputs)
-            taken[row] = (predicted, others[0], others[1])
+        for batch, parts in zip(batches, outputs, strict=True):
+            for place, row in enumerate(batch):
+                predicted, *others = (None if part is None else part[place] for part in parts)
+                taken[row] = (predicted, others[0], others[1])
         return True
 
     def try_rows(rows: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""What an open form is, and what a model says of rows, whatever its form."""
+"""The open forms, and the interface that an opened model of any form has."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ if TYPE_CHECKING:
 
 
 class Form(NamedTuple):
-    """A form and precision, and how far from the estimator its probabilities may lie."""
+    """An open form of a model.
+
+    Attributes:
+        name: Its name in a manifest.
+        file: The file that holds it.
+        dtype: The type of its numbers. A graph may take float64 and be as precise as float32, such
+            as that of a tree.
+        bound: How far its probabilities may be from those of the estimator.
+    """
 
     name: FormName
     file: str
     dtype: str
-    """Of its numbers; a graph may take float64 and be as precise as float32, as that of a tree."""
     bound: float
 
 
@@ -26,7 +33,7 @@ FORMS = (
     Form("onnx-float32", MODEL_ONNX, "float32", 1e-5),
     Form("skops", MODEL_SKOPS, "float64", 1e-9),
 )
-"""From the best to the least."""
+"""The best first."""
 BY_NAME = {form.name: form for form in FORMS}
 
 
@@ -47,16 +54,16 @@ Batch: TypeAlias = "NDArray[np.float64] | list[NDArray[Any]]"
 
 
 class PredictFunction(Protocol):
-    """An opened model: it takes rows and gives what it says of them.
+    """An opened model.
 
-    A graph is ended after `seconds`, or else when no prediction of so many rows takes that long.
+    A prediction ends after `seconds`, or after a time that no prediction of so many rows takes.
     """
 
     def __call__(self, rows: Batch, seconds: float | None = None) -> Outputs: ...
 
 
 def names_of(rows: Batch) -> list[str]:
-    """Return what the inputs are called that take rows."""
+    """Return the names of the inputs that take rows."""
     return [f"c{index}" for index in range(len(rows))] if isinstance(rows, list) else ["X"]
 
 

@@ -1,5 +1,4 @@
-"""An end to what takes too long, from one thread for all: a thread for each prediction would cost
-more than most predictions."""
+"""Deadlines, watched by one thread: one for each prediction would cost more than most of them."""
 
 from __future__ import annotations
 
@@ -10,21 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _TICK = 0.1
-"""Seconds by which an end may come late."""
+"""Seconds by which a deadline may be late."""
 
 
 class Watch:
-    """Calls each end whose time has come. Its thread starts with the first."""
+    """Calls a function at each deadline. Its thread starts with the first deadline."""
 
     def __init__(self) -> None:
         self._ends: dict[int, tuple[float, Callable[[], None]]] = {}
         self._looks = False
         self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):  # a thread does not live on in a fork
+        if hasattr(os, "register_at_fork"):  # threads do not survive a fork
             os.register_at_fork(after_in_child=self._forked)
 
     def begin(self, seconds: float, end: Callable[[], None]) -> int:
-        """Let `end` be called in so many seconds, and return the number of that."""
+        """Call `end` in so many seconds, and return the number of this deadline."""
         number = id(end)
         self._ends[number] = (time.monotonic() + seconds, end)
         if not self._looks:
@@ -35,7 +34,7 @@ class Watch:
         return number
 
     def done(self, number: int) -> None:
-        """Let an end not be called any more."""
+        """Cancel a deadline."""
         self._ends.pop(number, None)
 
     def _forked(self) -> None:
@@ -57,7 +56,7 @@ watch = Watch()
 
 @contextmanager
 def at_most(seconds: float, end: Callable[[], None]) -> Iterator[None]:
-    """Call `end` if what is done here takes longer than `seconds`."""
+    """Call `end` if the block takes longer than `seconds`."""
     number = watch.begin(seconds, end)
     try:
         yield

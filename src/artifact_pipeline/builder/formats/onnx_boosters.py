@@ -1,14 +1,14 @@
-"""LightGBM's and XGBoost's estimators as ONNX trees.
+"""Converters for LightGBM and XGBoost.
 
-The trees are read from the booster's own text and become one TreeEnsembleRegressor; sums, base
-score and link function follow as plain operators.
+Trees are parsed from the text of a booster and become one TreeEnsembleRegressor; sum, base score
+and link function follow as plain operators.
 
-- LightGBM compares float64 with float64 thresholds, so its graph does, too; onnxmltools rounds
-  both to float32, which moves rows to other leaves.
-- XGBoost casts what it is given to float32, and compares that with float32 thresholds.
-- Which way a missing value goes is said per node. LightGBM reads it as 0 at nodes that learned
-  from none.
-- Both cut the fraction off a number that acts as a category before they look it up.
+- LightGBM compares float64 inputs with float64 thresholds, and so does its graph. onnxmltools
+  rounds both to float32, which moves rows to other leaves.
+- XGBoost casts inputs to float32, and compares them with float32 thresholds.
+- Each node states the way of a missing value. LightGBM treats it as 0 at nodes that saw none in
+  training.
+- Both truncate numbers that encode categories.
 
 Formats: LightGBM's model text, version v4 (`Tree::ToString` and `NumericalDecision` in its
 sources); XGBoost's JSON model ("Introduction to Model IO" in its documentation).
@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 from artifact_pipeline.builder.model.estimators import BOOSTERS
 
 _EXACT = 1 << 24
-"""How far float32 counts."""
+"""The largest integer up to which float32 holds every integer."""
 _LIGHTGBM_ZERO = 1.0000000180025095e-35
-"""LightGBM takes a number for 0 that is no larger: `kZeroThreshold`, a float32 in its sources."""
+"""LightGBM treats smaller numbers as 0: `kZeroThreshold`, a float32 in its sources."""
 _IDENTITY = (
     *("regression", "regression_l1", "huber", "fair", "quantile", "mape"),
     *("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror"),
@@ -37,7 +37,7 @@ _SOFTMAX = ("multiclass", "multi:softprob", "multi:softmax")
 
 
 class _Node(NamedTuple):
-    """One node of a tree; children are places in the tree's list, a leaf has a value."""
+    """A node of a tree. Children are indices in the list of the tree; a leaf has a value."""
 
     feature: int = 0
     mode: str = "LEAF"
@@ -49,27 +49,27 @@ class _Node(NamedTuple):
 
 
 class _Ensemble(NamedTuple):
-    """Trees, and what is made of the sum of their leaves."""
+    """Trees, and the function of the sum of their leaves."""
 
     trees: list[list[_Node]]
     targets: list[int]
-    """For each tree the score that it adds to."""
+    """The score that each tree contributes to."""
     n_targets: int
     base: list[float]
-    """What is added to each score."""
+    """The initial value of each score."""
     objective: str
     scale: float
-    """What scores are multiplied by before the link function."""
+    """A factor of the scores before the link function."""
     dtype: str
     missing: float
-    """The number that stands for a missing one; NaN does always."""
+    """A number that marks a missing value, beside NaN."""
     categories: list[int]
-    """The features that act as categories."""
+    """The categorical features."""
 
 
 @cache
 def register(package: str) -> None:
-    """Let skl2onnx convert the estimators of an installed package."""
+    """Register converters for the estimators of an installed package."""
     import importlib
 
     from skl2onnx import update_registered_converter
@@ -106,7 +106,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     ensemble = read(estimator)
     [source] = operator.inputs
     if not isinstance(source.type, (DoubleTensorType, FloatTensorType)):
-        raise RuntimeError("a booster of other inputs than numbers")  # noqa: TRY004  (as skl2onnx)
+        raise RuntimeError("a booster whose inputs are not numbers")  # noqa: TRY004  (as skl2onnx)
     element = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}[ensemble.dtype]
 
     def node(kind: str, inputs: list[str], **attributes: Any) -> str:
@@ -139,7 +139,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     asked = ensemble if ensemble.dtype == "float32" else _numbering(ensemble)
     found = node("TreeEnsembleRegressor", [rows], op_domain="ai.onnx.ml", op_version=3,
                  **_attributes(asked))  # fmt: skip
-    if ensemble.dtype == "float64":  # onnxruntime gives float32, so it is asked for leaves' numbers
+    if ensemble.dtype == "float64":  # onnxruntime returns float32, so trees return leaf numbers
         leaves = [one.value for tree in ensemble.trees for one in tree if one.mode == "LEAF"]
         places = node("Cast", [found], to=TensorProto.INT64)
         values = node("Gather", [constant(leaves, [len(leaves)]), places], axis=0)
@@ -190,7 +190,7 @@ def _give(node: Any, container: Any, scope: Any, name: str, variable: Any) -> No
 
 
 def _label(estimator: Any, best: str, variable: Any, container: Any, scope: Any) -> None:
-    """Give the class at the place of the best score."""
+    """Add the class with the best score."""
     classes = estimator.classes_.tolist()
     text = isinstance(classes[0], str)
     values = {"values_strings": classes} if text else {"values_int64s": [int(c) for c in classes]}
@@ -207,7 +207,7 @@ def _label(estimator: Any, best: str, variable: Any, container: Any, scope: Any)
 
 
 def _numbering(ensemble: _Ensemble) -> _Ensemble:
-    """Return trees of which each gives the number of its leaf, counted through all of them."""
+    """Return trees that return the number of their leaf, counted across all trees."""
     count, numbered = 0, []
     for tree in ensemble.trees:
         nodes = []
@@ -301,7 +301,7 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
                                                      "left_child", "right_child")}  # fmt: skip
 
     def place(child: str) -> int:
-        """A leaf has a negative number: they come after the inner nodes."""
+        """Return the index of a child. Leaves have negative numbers and follow the inner nodes."""
         number = int(child)
         return number if number >= 0 else inner + ~number
 
@@ -318,8 +318,8 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
             found.append(chain[0])
             more += chain[1:]
         elif missing == 1:
-            raise RuntimeError("zeros that are missing")
-        else:  # without a missing value in training it is read as 0
+            raise RuntimeError("zeros that count as missing")
+        else:  # a node without missing values in training treats them as 0
             to_left = bool(kind & 2) if missing == 2 else threshold >= 0.0
             found.append(_Node(feature, "BRANCH_LEQ", threshold, left, right, to_left))
     return [*found, *(_Node(value=value) for value in values), *more]
@@ -334,9 +334,9 @@ def _lightgbm_categories(fields: dict[str, str], index: int) -> list[int]:
 def _chain(
     feature: int, categories: list[int], true: int, false: int, missing_true: bool, first: int
 ) -> list[_Node]:
-    """Return a node for each category: its own goes to `true`, those of none of them to `false`.
+    """Return a node for each category that leads to `true`; other categories lead to `false`.
 
-    All but the first lie from the place `first` on.
+    The second and later nodes have indices from `first` on.
     """
     last = len(categories) - 1
     return [

@@ -1,7 +1,7 @@
-"""A pipeline that begins with imputers and encoders of a whole table, written column by column.
+"""Rewriting of pipelines whose first steps are imputers and encoders of a mixed table.
 
-A graph has no matrix of numbers and text. What these steps do to one column does not depend on the
-others, so the same steps with a column each, in the same order, give the same features.
+A graph has no matrix of both numbers and text. These steps treat each column on its own, so the
+same steps applied to one column each, in the same order, return the same features.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ _COLUMNWISE = (SimpleImputer, OneHotEncoder, OrdinalEncoder)
 
 
 def split(estimator: Any, texts: list[bool]) -> Any | None:
-    """Return a fitted pipeline that begins with branches of one column each, or None for any other
-    than one that begins with imputers and encoders of all columns.
+    """Return the same fitted pipeline with a branch for each column in place of its first steps.
 
-    `texts` says of each column whether it holds text.
+    Args:
+        estimator: Any fitted estimator.
+        texts: Whether each column holds text.
+
+    Returns:
+        None for an estimator that does not begin with imputers and encoders of all columns.
     """
     steps = getattr(estimator, "steps", [])
     count = next(
@@ -42,7 +46,7 @@ def split(estimator: Any, texts: list[bool]) -> Any | None:
 
 
 def _is_plain(part: Any) -> bool:
-    """Return whether a step gives as many features for a column as it would for it alone."""
+    """Return whether a step makes the same features of a column as it would of that column only."""
     if isinstance(part, SimpleImputer):
         return not (part.add_indicator or any(value != value for value in part.statistics_))
     infrequent = getattr(part, "_infrequent_enabled", False)

@@ -1,19 +1,20 @@
-"""What skl2onnx cannot convert, or converts into something else than the estimator, mended.
+"""Replacements for converters of skl2onnx that fail, or whose graph computes something else.
 
 - Trees and support vector machines compute in float32 in onnxruntime, and scikit-learn's trees
-  compare float32 inputs with thresholds: so in a float64 graph their inputs are cast, and the
-  thresholds are the ones that skl2onnx rounds towards minus infinity for float32. Without it a
-  scaler before a forest moved rows to other leaves.
-- The attributes of HistGradientBoosting are numpy's scalars, which onnx refuses
+  compare float32 inputs with thresholds. So a float64 graph casts their inputs, and uses the
+  thresholds that skl2onnx rounds towards minus infinity for float32. Otherwise a scaler before a
+  forest moves rows to other leaves.
+- The attributes of HistGradientBoosting are scalars of numpy, which onnx refuses
   (skl2onnx 1.20 with onnx 1.23).
 - onnxruntime has no Imputer in float64.
-- LinearSVC behind another step is asked for an option that it does not have (skl2onnx 1.20).
-- Columns that are joined get the widest of their types, not that of the first.
-- VotingClassifier is refused with flatten_transform, which decides nothing that it predicts.
-- SimpleImputer takes text only where a text marks what is missing.
-- The tokenizer of CountVectorizer and TfidfVectorizer knows ASCII alone, and words of one letter.
-- Vectorizers of letters, of n-grams without stop words, and with most token patterns find other
-  features than scikit-learn: they are refused, as labels alone may not show it.
+- LinearSVC behind another step gets an option that it does not have (skl2onnx 1.20).
+- Joined columns get the widest of their types, not the type of the first.
+- skl2onnx refuses VotingClassifier with flatten_transform, which does not affect predictions.
+- SimpleImputer accepts text only where a text marks missing values.
+- The tokenizer of CountVectorizer and TfidfVectorizer splits at letters beyond ASCII, and keeps
+  words of one letter.
+- Vectorizers of letters, of n-grams with stop words, and with most token patterns find other
+  features than scikit-learn. They are refused, because labels may not reveal it.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ Convert = Callable[[Any, Any, Any], None]
 _PATTERN = r"(?u)\b\w\w+\b"
 """scikit-learn's default."""
 _PLAIN_PATTERN = re.compile(r"\[[^\s\\\[\]^]+\]\+")
-"""Letters of a set: RE2 takes escapes for ASCII, and the longest of alternatives."""
-# The locale must be one that systems have.
+"""A set of characters: RE2 limits escapes to ASCII, and prefers the longest alternative."""
 _WORDS = {"tokenexp": rb"[\pL\pN_]+", "mincharnum": 2}
 _ASCII = b"[a-zA-Z0-9_]+"
 _LOCALE = "C.UTF-8"
+"""A locale that every system has."""
 
 
 class _Float32:
-    """An operator with other variables than its own, which belong to the graph already."""
+    """An operator with other variables in place of its own."""
 
     def __init__(self, operator: Any, inputs: list[Any], outputs: list[Any]) -> None:
         self._operator, self.inputs, self.outputs = operator, inputs, outputs
@@ -64,7 +65,7 @@ class _Float32:
 
 
 class _Plain:
-    """A container whose nodes get Python's own numbers as attributes."""
+    """A container that converts attributes of nodes to Python's numbers."""
 
     def __init__(self, container: Any) -> None:
         self._container = container
@@ -78,7 +79,7 @@ class _Plain:
 
 @cache
 def register() -> None:
-    """Put the mended converters in the place of skl2onnx's."""
+    """Replace converters of skl2onnx."""
     from skl2onnx.common._registration import (
         get_converter,
         get_shape_calculator,
@@ -118,7 +119,7 @@ def register() -> None:
     replace("CountVectorizer", _find_words)
     replace("SimpleImputer", _impute)
     replace("VotingClassifier", _vote)
-    # In a Pipeline skl2onnx asks for an option that it does not let LinearSVC have.
+    # In a Pipeline skl2onnx sets an option that it does not allow for LinearSVC.
     svc = get_converter("SklearnLinearSVC")
     options = {**(svc.get_allowed_options() or {}), "zipmap": [True, False, "columns"]}
     register_converter("SklearnLinearSVC", svc._fct, overwrite=True, options=options)
@@ -132,12 +133,12 @@ def register() -> None:
 
 
 _wide = False
-"""Whether the graph that is being made is in float64."""
+"""Whether the current conversion is in float64."""
 
 
 @contextmanager
 def precision(dtype: str) -> Iterator[None]:
-    """Let converters know the precision of the graph that is being made."""
+    """Set the precision of the conversions in a block."""
     global _wide
     _wide = dtype == "float64"
     try:
@@ -147,8 +148,10 @@ def precision(dtype: str) -> Iterator[None]:
 
 
 def _where_wide(convert: Convert) -> Callable[[Convert, Any, Any, Any], None]:
-    """Return a converter that takes the place of skl2onnx's in float64, unless that is asked for
-    more than labels and probabilities."""
+    """Return a converter that replaces skl2onnx's in float64 for labels and probabilities.
+
+    Other outputs are left to skl2onnx.
+    """
 
     def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
         options = container.get_options(operator.raw_operator, fail=False) or {}
@@ -161,7 +164,7 @@ def _where_wide(convert: Convert) -> Callable[[Convert, Any, Any, Any], None]:
 def _encoding(
     encode: Callable[..., None],
 ) -> Callable[[Convert, Any, Any, Any], None]:
-    """Return a converter of an encoder whose output is declared in float64 there."""
+    """Return a converter of an encoder that declares its output in float64 in such a graph."""
 
     def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
         if _wide:
@@ -177,7 +180,7 @@ def _as_before(convert: Convert, scope: Any, operator: Any, container: Any) -> N
 
 
 def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
-    """Convert with an output in float32, and cast it to what is declared."""
+    """Convert with an output in float32, and cast it to the declared type."""
     from onnx import TensorProto
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
@@ -194,7 +197,7 @@ def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -
 
 
 def _give_wide(name: str) -> None:
-    """Let what an estimator gives be declared in float64, where the graph is."""
+    """Declare the outputs of an estimator in float64 in such a graph."""
     from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
@@ -210,8 +213,7 @@ def _give_wide(name: str) -> None:
 
 
 def mend(graph: Any) -> None:
-    """Let tokenizers find the words that scikit-learn finds, and name the version of the operators
-    that are used, in place."""
+    """Set the word patterns, the locale and the operator version that a graph needs, in place."""
     from onnx import helper
 
     if any(node.op_type == "TreeEnsemble" for node in graph.graph.node):
@@ -264,9 +266,9 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
 
     imputer, inputs = operator.raw_operator, operator.inputs
     if imputer.add_indicator:
-        raise RuntimeError("an imputer that marks what was missing")
+        raise RuntimeError("an imputer with an indicator of missing values")
     if isinstance(inputs[0].type, StringTensorType) and not isinstance(imputer.missing_values, str):
-        # No text is NaN, so none is filled: the estimator is given a missing text as a text, too.
+        # A text is never NaN, so none is filled: a missing text reaches the estimator as a text.
         names = [one.full_name for one in inputs]
         name = scope.get_unique_operator_name("Concat")
         container.add_node("Concat", names, [operator.outputs[0].full_name], axis=1, name=name)
@@ -277,7 +279,7 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     fill = np.asarray(imputer.statistics_, dtype=np.float64)
     missing = imputer.missing_values
     if len(inputs) > 1 or missing == missing or np.isnan(fill).any():
-        raise RuntimeError("an imputer that is none of NaN alone")
+        raise RuntimeError("an imputer of other values than NaN")
     values, mask = (scope.get_unique_variable_name(name) for name in ("fill", "missing"))
     container.add_initializer(values, TensorProto.DOUBLE, [1, len(fill)], fill.tolist())
     source, target = inputs[0].full_name, operator.outputs[0].full_name
@@ -287,14 +289,14 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
 
 
 def _find_words(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
-    """Convert a vectorizer whose words a graph finds as scikit-learn does."""
+    """Convert a vectorizer whose words a graph can find as scikit-learn does."""
     model = operator.raw_operator
     if model.analyzer != "word":
-        raise RuntimeError("a vectorizer of letters: its white space would be kept")
+        raise RuntimeError("a vectorizer of letters, whose white space would be kept")
     if model.stop_words is not None and model.ngram_range[1] > 1:
-        raise RuntimeError("a vectorizer of n-grams: its stop words would part them")
+        raise RuntimeError("a vectorizer of n-grams, which its stop words would separate")
     if model.token_pattern != _PATTERN and not _PLAIN_PATTERN.fullmatch(model.token_pattern):
-        raise RuntimeError("a vectorizer with a token_pattern that RE2 may read otherwise")
+        raise RuntimeError("a vectorizer with a token_pattern that RE2 may interpret differently")
     convert(scope, operator, container)
 
 
@@ -304,8 +306,8 @@ def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
     import numpy as np
 
     voter = copy.copy(operator.raw_operator)
-    voter.flatten_transform = False  # it decides what is transformed, and not what is predicted
-    if voter.weights is not None:  # those of estimators that were dropped are still among them
+    voter.flatten_transform = False  # affects transform, not predict
+    if voter.weights is not None:  # includes those of dropped estimators
         voter.weights = np.asarray(voter._weights_not_none, dtype=np.float64)
     operator.raw_operator = voter
     convert(scope, operator, container)
@@ -322,7 +324,7 @@ def _widen(operator: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute as onnx takes it."""
+    """Return an attribute in the types that onnx accepts."""
     import numpy as np
 
     if isinstance(value, np.ndarray):

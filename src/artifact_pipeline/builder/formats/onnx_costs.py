@@ -33,8 +33,8 @@ from artifact_pipeline.builder.formats.onnx_protobuf import (
 MAX_WORK = 1 << 28
 """Steps of one operator for one row. A step is a multiplication and an addition, or the like."""
 MAX_FIXED_WORK = 1 << 34
-"""Steps of one operator that do not depend on the number of rows: half a second, where a core
-multiplies matrices at 31 GFlop/s."""
+"""Steps of one operator that do not depend on the number of rows: they took 3.4 seconds in a matrix
+product of float64 and 19 seconds in trees, on a loaded core."""
 MAX_COPIES = 64
 """How often each text of a row may occur in all values of a graph together."""
 MAX_TEXT = 1 << 20

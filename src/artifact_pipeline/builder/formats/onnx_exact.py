@@ -1,15 +1,15 @@
-"""Converters that compute as scikit-learn does, where skl2onnx's compute something near it.
+"""Converters that compute as scikit-learn does, where those of skl2onnx approximate it.
 
-- **Trees** compare and add in float64, tree after tree in scikit-learn's order, so that a tie of an
-  even number of voters stays a tie; a missing value goes where the tree sends it. scikit-learn's
-  own trees compare float32 inputs with float64 thresholds, HistGradientBoosting float64 ones.
-- **Linear classifiers** take labels from their decision function, as scikit-learn does, and not
-  from probabilities that are equal where it saturates.
+- **Trees** compare and add in float64, in scikit-learn's order, so that a tie of an even number of
+  trees stays a tie; missing values go the way the tree learned. scikit-learn's trees compare
+  float32 inputs with float64 thresholds, HistGradientBoosting compares float64 inputs.
+- **Linear classifiers** derive labels from the decision function, as scikit-learn does, not from
+  probabilities, which are equal where they saturate.
 - **Encoders** of numbers compare them, where skl2onnx would cast 1.5 to 1.
-- **Words** are weighted in float64: a float32 may fall on the other side of a tree's threshold.
+- **Words** are weighted in float64: a float32 may be on the other side of a tree's threshold.
 
-Format: the operator TreeEnsemble of ai.onnx.ml, version 5. A leaf has one value there, so each
-tree gives the number of its leaf, and the values are gathered from a table.
+Format: the operator TreeEnsemble of ai.onnx.ml, version 5. Its leaves have one value each, so each
+tree returns the number of its leaf, and the values are gathered from a table.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ BOOSTED = (
     *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
 )
 LINEAR = ("LinearClassifier", "LinearSVC", "SGDClassifier")
-"""skl2onnx's names of converters; the first and the last serve several estimators."""
+"""Names of converters in skl2onnx; the first and the last serve several estimators."""
 ML, ML_VERSION = "ai.onnx.ml", 5
-"""The domain of the operator, and the version that has it."""
+"""The domain of the operator, and the version that introduced it."""
 
 
 class Tree(NamedTuple):
@@ -49,7 +49,7 @@ class Tree(NamedTuple):
 
 
 class Graph:
-    """A part of a graph that is being written: methods add an operator and return its output."""
+    """A part of a graph under construction: methods add an operator and return its output."""
 
     def __init__(self, scope: Any, container: Any) -> None:
         self._scope, self._container = scope, container
@@ -91,7 +91,7 @@ class Graph:
         labels = known.astype(np.int64) if known.dtype.kind in "biu" else known
         if known.dtype.kind == "f":
             if not (known == np.floor(known)).all():
-                raise RuntimeError("labels that are no whole numbers")
+                raise RuntimeError("labels with a fraction")
             labels = known.astype(np.int64)
         self.add("Gather", self.constant(labels), index, output=output, axis=0)
 
@@ -100,8 +100,7 @@ class Graph:
         return self.add("ArgMax", scores, axis=1, keepdims=0)
 
     def ensemble(self, X: str, trees: Sequence[Tree]) -> str:
-        """Add trees, and return the values that each has for each row,
-        (n_rows, n_trees, n_values)."""
+        """Add trees, and return the values of each for each row, (n_rows, n_trees, n_values)."""
         import numpy as np
 
         leaves = [np.flatnonzero(tree.left < 0) for tree in trees]
@@ -110,7 +109,7 @@ class Graph:
             "TreeEnsemble",
             X,
             op_domain=ML,
-            op_version=1,  # skl2onnx knows no later one; `converters.mend` names the right one
+            op_version=1,  # skl2onnx knows no later one; `converters.mend` sets the right one
             n_targets=len(trees),
             aggregate_function=1,
             post_transform=0,
@@ -119,13 +118,13 @@ class Graph:
         return self.add("Gather", self.constant(table), self.cast(numbers, "int64"), axis=0)
 
     def total(self, values: str, first: NDArray[np.float64] | None = None) -> str:
-        """Add the sum over trees, one after the other, of (n_rows, n_trees, n_values)."""
+        """Add the sum of (n_rows, n_trees, n_values) over the trees, in their order."""
         import numpy as np
 
         axis = self.constant(np.array(1))
         running = self.add("CumSum", values, axis)
         if first is not None:
-            # The first value is added to what comes before all trees, and so on.
+            # The sum starts with the values that precede all trees.
             rows = self.add("Shape", values)
             count = self.add("Gather", rows, self.constant(np.array([0])), axis=0)
             width = self.constant(np.array([1, len(first)]))
@@ -159,7 +158,7 @@ def _attributes(trees: Sequence[Tree], leaves: list[NDArray[np.int64]]) -> dict[
             yes_leaf += (tree.left[left] < 0).astype(int).tolist()
             no_leaf += (tree.left[right] < 0).astype(int).tolist()
         else:
-            # A tree that is one leaf: a node whose ways both lead there.
+            # A tree of one leaf: a node whose children are both this leaf.
             feature.append(0)
             threshold.append(0.0)
             missing.append(0)
@@ -211,7 +210,7 @@ def _binned(predictor: Any) -> Tree:
     nodes = predictor.nodes
     leaf = nodes["is_leaf"] != 0
     if (nodes["is_categorical"] != 0).any():
-        raise RuntimeError("a tree that parts categories")
+        raise RuntimeError("a tree that splits categories")
     return Tree(
         np.where(leaf, -1, nodes["left"].astype(np.int64)),
         nodes["right"].astype(np.int64),
@@ -223,7 +222,7 @@ def _binned(predictor: Any) -> Tree:
 
 
 def _wide(graph: Graph, operator: Any, through_float32: bool = False) -> str:
-    """Return the input of an operator in float64, rounded to float32 first where asked for."""
+    """Return the input of an operator in float64, if requested rounded to float32 first."""
     if len(operator.inputs) != 1:
         raise RuntimeError("more than one input")
     source = operator.inputs[0].full_name
@@ -233,7 +232,7 @@ def _wide(graph: Graph, operator: Any, through_float32: bool = False) -> str:
 
 
 def _give(graph: Graph, value: str, variable: Any) -> None:
-    """Name a value as an output, in the precision that it was declared with."""
+    """Make a value an output, in the declared precision."""
     from skl2onnx.common.data_types import FloatTensorType
 
     narrow = isinstance(variable.type, FloatTensorType)
@@ -241,7 +240,7 @@ def _give(graph: Graph, value: str, variable: Any) -> None:
 
 
 def forest(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a tree or a forest: the mean of what its trees give."""
+    """Convert a tree or a forest: the mean of its trees."""
     import numpy as np
     from sklearn.base import is_classifier
 
@@ -262,20 +261,20 @@ def forest(scope: Any, operator: Any, container: Any) -> None:
 
 
 def boosted(scope: Any, operator: Any, container: Any) -> None:
-    """Convert boosted trees: the sum of what they give, through the link of the loss."""
+    """Convert boosted trees: the link function of the sum of the trees."""
     import numpy as np
     from sklearn.base import is_classifier
 
     model, graph = operator.raw_operator, Graph(scope, container)
     if hasattr(model, "_predictors"):
         if getattr(model, "_preprocessor", None) is not None:
-            raise RuntimeError("boosted trees that part categories")
+            raise RuntimeError("boosted trees that split categories")
         rounds = [[_binned(one) for one in some] for some in model._predictors]
         first = np.asarray(model._baseline_prediction, dtype=np.float64).ravel()
         X = _wide(graph, operator)
     else:
         if type(model.init_).__name__ not in ("str", "DummyClassifier", "DummyRegressor"):
-            raise RuntimeError("boosted trees that begin with an estimator")
+            raise RuntimeError("boosted trees that start with an estimator")
         rounds = []
         for some in model.estimators_:
             own = [_own(one.tree_) for one in some]
@@ -297,7 +296,7 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
         number, proba = graph.best(raw), graph.add("Softmax", raw, axis=1)
     else:
         flat = graph.add("Squeeze", raw, graph.constant(np.array([1])))
-        # GradientBoosting takes the second of two classes at 0, HistGradientBoosting the first.
+        # At 0 GradientBoosting predicts the second of two classes, HistGradientBoosting the first.
         over = "Greater" if hasattr(model, "_predictors") else "GreaterOrEqual"
         number = graph.cast(graph.add(over, flat, graph.constant(np.array(0.0))), "int64")
         scaled = raw
@@ -341,7 +340,7 @@ def linear(scope: Any, operator: Any, container: Any) -> None:
 
 
 def _probabilities(graph: Graph, model: Any, scores: str, width: int) -> str:
-    """Add the probabilities of a linear classifier that gives them."""
+    """Add the probabilities of a linear classifier that has them."""
     import numpy as np
 
     one = graph.constant(np.array(1.0))
@@ -360,7 +359,7 @@ def _probabilities(graph: Graph, model: Any, scores: str, width: int) -> str:
     axes = graph.constant(np.array([1]))
     total = graph.add("ReduceSum", each, axes, keepdims=1)
     if huber:
-        # Where no class has a share, all have the same.
+        # If all classes have 0, they get equal probabilities.
         none = graph.add("Equal", total, graph.constant(np.array(0.0)))
         each = graph.add("Where", none, one, each)
         total = graph.add("ReduceSum", each, axes, keepdims=1)
@@ -371,7 +370,7 @@ def _encoded_numbers(graph: Graph, operator: Any) -> Any:
     """Return the joined inputs of an encoder of numbers.
 
     Raises:
-        RuntimeError: if it puts infrequent categories together, which no graph here does.
+        RuntimeError: If it groups infrequent categories, which no graph here does.
     """
     if operator.raw_operator._infrequent_enabled:
         raise RuntimeError("an encoder of numbers with infrequent categories")
@@ -414,7 +413,7 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
         codes[np.isnan(kept)] = encoder.encoded_missing_value
         hot = _matches(graph, X, index, kept)
         axes = graph.constant(np.array([1]))
-        # NaN as a code would spoil a sum: it is put in by a choice.
+        # A NaN code would make the whole sum NaN, so a Where inserts it.
         plain = np.nan_to_num(codes)
         code = graph.add("MatMul", hot, graph.constant(plain.reshape(-1, 1)))
         known = graph.add("ReduceSum", hot, axes, keepdims=1)
@@ -431,7 +430,7 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
 
 
 def tfidf_vectorizer(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a TfidfVectorizer: skl2onnx's counts of words, and their weights."""
+    """Convert a TfidfVectorizer: word counts by skl2onnx, with weights."""
     from skl2onnx.common.data_types import FloatTensorType
 
     model = operator.raw_operator
@@ -484,7 +483,7 @@ def _joined(graph: Graph, operator: Any) -> str:
 
 
 def _matches(graph: Graph, X: str, index: int, categories: NDArray[np.float64]) -> str:
-    """Add which of the categories a column holds, (n_rows, n_categories) 0 or 1."""
+    """Add the one-hot encoding of a column, (n_rows, n_categories) of 0 and 1."""
     import numpy as np
 
     column = graph.add("Gather", X, graph.constant(np.array([index])), axis=1)

@@ -404,7 +404,8 @@ def text(data: bytes, field: Field) -> str:
     """
     if field.end - field.start > MAX_STRING:
         raise Refused(f"it holds a text of more than {MAX_STRING} bytes")
-    return data[field.start : field.end].decode("utf-8", "replace")
+    # Distinct bytes stay distinct names, also where they are not UTF-8.
+    return data[field.start : field.end].decode("utf-8", "surrogateescape")
 
 
 def root(data: bytes) -> Field:

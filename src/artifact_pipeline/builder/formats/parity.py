@@ -304,7 +304,8 @@ def _partial_outputs(predict: PredictFunction, rows: Batch, *, count: int) -> _P
 
     parts: dict[int, tuple[list[int], Outputs]] = {}
     error = ""
-    waiting = [list(range(count))] if count else []
+    batch = edge_answers.BATCH
+    waiting = [list(range(start, min(start + batch, count))) for start in range(0, count, batch)]
     for _ in range(_CALLS):
         if not waiting:
             break

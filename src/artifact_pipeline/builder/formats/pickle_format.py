@@ -1,4 +1,4 @@
-"""The scikit-learn estimator itself. Opening a pickle runs what it holds: know where it is from."""
+"""The scikit-learn estimator as a pickle. Opening a pickle runs the code it holds."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pickle
 from typing import Any
 
 from artifact_pipeline.builder.model.estimators import strip_process_state
-from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.errors import Location, VerificationError
 
 PROTOCOL = 5
-"""Named, so that another Python writes the same bytes."""
+"""Fixed, so that another Python writes the same bytes."""
 
 
 def dump(estimator: Any) -> bytes:
@@ -20,12 +20,14 @@ def dump(estimator: Any) -> bytes:
 
 
 def load(trusted: bytes, where: str) -> Any:
-    """Return the estimator in a pickle whose origin the caller has made sure of.
+    """Return the estimator in a pickle whose origin the caller has verified.
 
     Raises:
-        VerificationError: if it is cut, or was made by other versions of its packages.
+        VerificationError: If it is truncated, or other versions of its packages wrote it.
     """
     try:
         return pickle.Unpickler(io.BytesIO(trusted)).load()  # noqa: S301
     except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError) as error:
-        raise VerificationError(f"is no pickle that opens here: {error}", where=where) from error
+        raise VerificationError(
+            f"is not a pickle that opens here: {error}", location=Location(where)
+        ) from error

@@ -1,16 +1,16 @@
-"""What a skops archive may hold: checked in its schema before anything is built, and in the result.
+"""Checks of a skops archive, of its schema before anything is created, and of the result.
 
-A list of types does not make a graph of objects safe. scikit-learn calls methods by names that it
-finds in attributes (`stack_method_`), calls what it finds (`func`), opens what it finds (`memory`,
-rows under `input="filename"`), and its compiled code trusts arrays. So there are three walls:
+A list of types does not make a graph of objects safe. scikit-learn calls methods named in
+attributes (`stack_method_`), calls attributes (`func`), opens files named in attributes or rows
+(`memory`, `input="filename"`), and its compiled code trusts arrays. So there are three checks:
 
-- `check_schema`: every node is of a kind and a class on our lists, before it is imported or built.
-- `check_objects`: every object that was built is of those classes, `ATTRIBUTES` holds for what it
-  calls, opens or delegates to, and no attribute takes the place of a method.
-- `TYPES`: for a class with compiled code, a check that walks its arrays.
+- `check_schema`: each node has a kind and a class on the lists here, before it is imported.
+- `check_objects`: each object has one of these classes, `ATTRIBUTES` holds for attributes that are
+  called, opened or delegated to, and no attribute replaces a method.
+- `TYPES`: for classes with compiled code, the indices in their arrays are valid.
 
-skops resolves a node whose `__id__` was seen before to the earlier object, whatever the node says,
-so the schema alone proves nothing about attributes: those are checked on the objects.
+skops resolves a node with the `__id__` of an earlier one to the earlier object, so the schema
+proves nothing about attributes: they are checked on the objects.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import Location
 
 PROTOCOL = 2
-"""The version of skops's schema. Another would be read by other, older loaders."""
+"""The version of the schema. skops reads others with older loaders."""
 
 _NUMBERS = frozenset(
     f"numpy.{name}"
@@ -78,13 +78,13 @@ NODES: dict[str, frozenset[str]] = {
     "TupleNode": frozenset({"builtins.tuple"}),
     "TypeNode": _NUMBERS,
 }
-"""What each kind of node may build, beside the objects of `allowed_classes`.
+"""The classes that each kind of node may create, beside those of `allowed_classes`.
 
-Kinds that are missing are refused: functions, methods, partials, operators, calls of constructors.
+Other kinds are refused: functions, methods, partials, operators, constructor calls.
 """
 _BOUNDS = {int, type(None)}
 _KEY_TYPES = _SCALARS | {"builtins.str", "builtins.int", "builtins.float", "builtins.bool"}
-"""The types that the keys of a dictionary are converted to; nowhere else is one of Python's."""
+"""Types of dictionary keys. Types of Python are allowed nowhere else."""
 
 _KERNELS = frozenset(
     f"sklearn.gaussian_process.kernels.{name}"
@@ -125,7 +125,7 @@ _EXPERIMENTAL = frozenset(
         "sklearn.model_selection._search_successive_halving.HalvingRandomSearchCV",
     )
 )
-"""Public estimators that scikit-learn lists only once they were enabled."""
+"""Public estimators that scikit-learn lists only after they are enabled."""
 INNER = (
     "sklearn.decomposition.KernelPCA",
     "sklearn.dummy.DummyClassifier",
@@ -155,18 +155,18 @@ INNER = (
     "sklearn.tree.ExtraTreeClassifier",
     "sklearn.tree.ExtraTreeRegressor",
 )
-"""Public estimators that others make by themselves, so that no recipe has to name them."""
+"""Public estimators that others create, so that recipes need not name them."""
 
 
 class Refused(ValueError):
-    """Why an archive is not opened."""
+    """Raised with the reason why an archive is not opened."""
 
 
 def allowed_classes(recipe: Recipe) -> frozenset[str]:
-    """Return the paths of the classes whose objects an archive of that recipe may hold.
+    """Return the paths of the classes that an archive of a recipe may hold.
 
-    Those that the recipe names, and those that they make. The recipe of a model that was fitted
-    elsewhere does not name what is nested in it: then all public estimators of scikit-learn.
+    These are the classes that the recipe names and those that they create. The recipe of a model
+    that was fitted elsewhere does not name nested estimators, so it allows all public ones.
     """
     if recipe.brought is not None:
         from skops.io import _trusted_types
@@ -174,7 +174,7 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
         return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
     made = msgspec.to_builtins(recipe)
     named = [*_named([made["model"], made.get("search")]), *INNER]
-    # No archive holds a booster: its model is bytes for a parser of its own.
+    # Boosters are never in an archive: their models need a parser of their own.
     known = {name for name in named if name.startswith("sklearn.")}
     return PARTS | {
         _path(class_of(name, location=Location(key="recipe"), nested=True)) for name in known
@@ -182,10 +182,10 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
 
 
 def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
-    """Do nothing if every node of a schema is of a kind in `NODES` or a class in `allowed`.
+    """Check that each node of a schema has a kind in `NODES` or a class in `allowed`.
 
     Raises:
-        Refused: otherwise. Nothing is imported or built.
+        Refused: If one has not. Nothing is imported or created.
     """
     root = json.loads(schema)
     if not isinstance(root, dict) or root.pop("protocol", None) != PROTOCOL:
@@ -204,16 +204,16 @@ def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
 
 
 def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
-    """Do nothing if an estimator that was built holds only what its methods may be trusted with.
+    """Check that a loaded estimator holds only what its methods can safely use.
 
     Raises:
-        Refused: for an object of another class, an attribute that `ATTRIBUTES` refuses, and
-            arrays that compiled code would run out of.
+        Refused: For an object of another class, an attribute that `ATTRIBUTES` refuses, and
+            indices outside of their arrays.
     """
     if not isinstance(estimator, BaseEstimator):
         raise Refused("it is not an estimator")
     for value in list(objects(estimator)):
-        if isinstance(value, IsotonicRegression):  # it is made again when it is needed
+        if isinstance(value, IsotonicRegression):  # it is created again
             vars(value).pop("f_", None)
     for value in objects(estimator):
         path = _path(type(value))
@@ -229,7 +229,7 @@ def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
 
 
 def _named(value: Any) -> Iterator[str]:
-    """Yield the names of estimators in a model's parameters, however deep."""
+    """Yield the names of estimators at any depth in the parameters of a model."""
     if isinstance(value, dict):
         if isinstance(value.get("estimator"), str) and value["estimator"] != "passthrough":
             yield value["estimator"]
@@ -265,9 +265,9 @@ def _check_node(node: dict[str, Any], allowed: frozenset[str]) -> None:
 
 
 def _check_attributes(part: Any, path: str) -> None:
-    """Refuse attributes of an object that would let its methods call or open what they should not.
+    """Refuse attributes that would make methods of an object call functions or open files.
 
-    An attribute named like a method would be called in its place.
+    An attribute with the name of a method would be called in its place.
     """
     cls = type(part)
     for name, value in vars(part).items():
@@ -279,7 +279,7 @@ def _check_attributes(part: Any, path: str) -> None:
             raise Refused(f"{cls.__name__}.{name[:60]} is a kernel")
         check = ATTRIBUTES.get(name)
         if check is not None and not check(value):
-            raise Refused(f"{cls.__name__}.{name} holds what its methods should not use")
+            raise Refused(f"{cls.__name__}.{name} holds a value that its methods must not use")
 
 
 def _is_estimator_or_none(value: Any) -> bool:
@@ -287,11 +287,11 @@ def _is_estimator_or_none(value: Any) -> bool:
 
 
 def _are_estimators(value: Any) -> bool:
-    """Return whether a value is made of estimators, their names, and columns by name or number."""
+    """Return whether a value holds only estimators, names, and columns by name or number."""
     waiting, seen = [value], dict[int, Any]()
     while waiting:
         one = waiting.pop()
-        if id(one) in seen:  # nested values that share a part would take exponential time
+        if id(one) in seen:  # shared parts would take exponential time
             continue
         seen[id(one)] = one
         if isinstance(one, dict):
@@ -311,7 +311,7 @@ def _are_estimators(value: Any) -> bool:
 
 
 def _is_method(value: Any) -> bool:
-    """Return whether a value names methods that predict, alone or in a list."""
+    """Return whether a value is the name of a method that predicts, or a list of such names."""
     names = value if isinstance(value, (list, tuple)) else [value]
     return all(one is None or (isinstance(one, str) and one in METHODS) for one in names)
 
@@ -339,24 +339,24 @@ METHODS = frozenset(
 )
 """The methods that an attribute may name."""
 ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
-    # Names of methods that are called on what is delegated to.
+    # Names of methods that are called on inner estimators.
     "chain_method": _is_method,
     "chain_method_": _is_method,
     "importance_getter": _is_attribute_path,
     "response_method": _is_method,
     "stack_method": _is_method,
     "stack_method_": _is_method,
-    # What is called. No function can be built, so it must be the name of one of scikit-learn's.
+    # Functions. None can be in an archive, so these are names of scikit-learn's.
     "analyzer": _one_of("word", "char", "char_wb"),
     "func": _one_of_or_none(*FUNCTIONS, CHECK_ARRAY),
     "inverse_func": _one_of_or_none(*FUNCTIONS),
     "score_func": _one_of(*SCORE_FUNCTIONS),
     "preprocessor": _is_none,
     "tokenizer": _is_none,
-    # What is opened.
+    # Files.
     "input": _one_of("content"),
     "memory": _is_none,
-    # What is delegated to: every method of it can be called.
+    # Inner estimators, any method of which can be called.
     **dict.fromkeys(
         (
             *("base_estimator", "base_estimator_", "best_estimator_", "classifier", "estimator"),
@@ -375,12 +375,12 @@ ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
         _are_estimators,
     ),
 }
-"""What an attribute of that name may hold, whatever the class. Any other may hold any object that
-could be built: none of those is a function, and only kernels can be called."""
+"""Checks of attributes by name, for every class. Other attributes may hold any object that an
+archive can: none of these is a function, and only kernels can be called."""
 
 
 def _check_trees(model: Any) -> None:
-    """Refuse trees that lead out of themselves: compiled code follows them without looking."""
+    """Refuse trees that lead out of their nodes: compiled code follows them without a check."""
     for trees in getattr(model, "_predictors", ()):  # absent before it is fitted
         for tree in trees:
             _check_tree(tree, model.n_features_in_)
@@ -403,7 +403,7 @@ def _check_tree(tree: Any, n_features: int) -> None:
         and tree.raw_left_cat_bitsets.shape[1:] == (8,)
     )
     if not inside:
-        raise Refused("a tree leads out of itself")
+        raise Refused("a tree leads out of its nodes")
 
 
 _BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoosting"
@@ -411,7 +411,7 @@ TYPES: dict[str, Callable[[Any], None]] = {
     f"{_BOOSTING}Classifier": _check_trees,
     f"{_BOOSTING}Regressor": _check_trees,
 }
-"""By class: what refuses arrays that its compiled code would run out of."""
+"""Checks, by class, of the arrays that its compiled code indexes."""
 
 _PLAIN = (str, int, float, bool, type(None), list, tuple, set, dict, slice, np.ndarray)
 _BUILT = frozenset().union(

@@ -1,10 +1,10 @@
-"""The form for estimators that no graph was proven equal to: skops, opened by lists of ours.
+"""The form for estimators without a proven graph: a skops archive.
 
-An archive of objects is a program in disguise, so it is opened only if its origin is known, as a
-pickle is. Even then the reader decides what it builds (`skops_checks`), never the archive.
+An archive of objects can act as a program, so it is opened only if its origin is known, as a
+pickle is. Even then the reader decides what is built (`skops_checks`), never the archive.
 
-skops names its parts by addresses in memory and stamps them with the time; `export` numbers them
-in their order and leaves the time out, so that equal models have equal bytes.
+skops names parts by their addresses in memory and adds the time. `export` numbers them in order and
+leaves the time out, so that equal models have equal bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from artifact_pipeline.builder.model.estimators import (
     strip_process_state,
 )
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.errors import Location, VerificationError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ _PART = re.compile(r"[0-9]{1,9}\.npy")
 
 
 def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
-    """Yield the skops form of a fitted estimator, if skops can say it."""
+    """Yield the skops form of a fitted estimator, if skops supports it."""
     import skops.io
 
     from artifact_pipeline.builder.formats import skops_parts
@@ -45,7 +45,7 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
     strip_process_state(estimator)
     try:
         archive = _numbered(skops.io.dumps(skops_parts.plain(estimator)))
-    except Exception:  # noqa: BLE001  (what skops raises of an object that it cannot say)
+    except Exception:  # noqa: BLE001  (skops may raise anything for an object that it does not support)
         return
     yield BY_NAME["skops"], archive
 
@@ -58,17 +58,22 @@ def load(
     recipe: Recipe,
     interface: Interface | None = None,
 ) -> PredictFunction:
-    """Return what runs the estimator in an archive whose bytes were verified.
+    """Open an archive whose bytes were verified.
 
-    It may hold the classes that its recipe names. `interface` is what the manifest says of it,
-    None while it is being made.
+    Args:
+        verified: A skops archive.
+        where: The name of the file in errors.
+        origin: How its maker is known.
+        recipe: Its recipe, which names the classes that it may hold.
+        interface: The interface in its manifest, None while it is being made.
 
     Raises:
-        UntrustedModel: if its origin is unknown; nothing of it is read then.
-        VerificationError: if it is no archive as `export` writes it, holds what `skops_checks`
-            refuses, or does not fit the interface.
+        UntrustedModel: If its origin is unknown; then nothing of it is read.
+        VerificationError: If `export` would not write such an archive, `skops_checks` refuses what
+            it holds, or it does not fit the interface.
     """
-    require_known(origin, where=where)
+    location = Location(where)
+    require_known(origin, location=location)
     import skops.io
 
     from artifact_pipeline.builder.formats import skops_checks, skops_parts
@@ -83,8 +88,8 @@ def load(
         if interface is not None:
             _check_interface(estimator, interface)
     except Exception as error:  # a hostile archive may make it raise anything
-        said = f"skops does not load it: {first_line(error)[:200]}"
-        raise VerificationError(said, where=where) from error
+        problem = f"skops does not load it: {first_line(error)[:200]}"
+        raise VerificationError(problem, location=location) from error
 
     from threadpoolctl import ThreadpoolController
 
@@ -93,14 +98,14 @@ def load(
     def run(rows: Batch, seconds: float | None = None) -> Outputs:
         try:
             X = _framed(rows, estimator) if isinstance(rows, list) else rows
-            # As it was trained: which of two neighbors at one distance is taken, and the last bits
-            # of a sum, depend on how many threads share the work.
+            # As in training: the number of threads decides between neighbors at equal distance, and
+            # the last bits of a sum.
             with threads.limit(limits=1):
                 predicted, probabilities = predict_with_proba(estimator, X)
             return Outputs(predicted.reshape(len(X)), probabilities)
         except Exception as error:  # as above
-            said = f"it does not predict: {first_line(error)[:200]}"
-            raise VerificationError(said, where=where) from error
+            problem = f"it does not predict: {first_line(error)[:200]}"
+            raise VerificationError(problem, location=location) from error
 
     return run
 
@@ -112,8 +117,8 @@ def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:
 
 
 def _names_of(estimator: Any, count: int) -> Any:
-    """Return the names that an estimator knows its columns by; without any they are numbered."""
-    for part in parts_of(estimator):  # the first step may know none, and the second its own
+    """Return the names of the columns that an estimator was fitted to, or else their numbers."""
+    for part in parts_of(estimator):  # the first step may have no names
         names = getattr(part, "feature_names_in_", ())
         if len(names) == count:
             return names
@@ -121,15 +126,15 @@ def _names_of(estimator: Any, count: int) -> Any:
 
 
 def _numbered(archive: bytes) -> bytes:
-    """Return an archive whose parts are named by their order, without times or compression."""
+    """Rewrite an archive: parts named by their order, no times, no compression."""
     with zipfile.ZipFile(io.BytesIO(archive)) as source:
         schema = source.read(_SCHEMA).decode()
         numbers: dict[str, str] = {}
 
-        def number(found: re.Match[str]) -> str:
-            return found[1] + numbers.setdefault(found[2], str(len(numbers)))
+        def number(match: re.Match[str]) -> str:
+            return match[1] + numbers.setdefault(match[2], str(len(numbers)))
 
-        # A name is an address, so it stands where an `__id__` or a `file` does.
+        # Addresses are the values of `__id__` and `file`.
         schema = re.sub(r'("(?:__id__|file)": "?)([0-9]+)', number, schema)
         parts = {_SCHEMA: schema.encode()}
         for name in source.namelist():
@@ -146,7 +151,7 @@ def _numbered(archive: bytes) -> bytes:
 
 
 def _check_interface(estimator: Any, interface: Interface) -> None:
-    """Refuse an estimator that takes other features, or predicts other labels, than is said."""
+    """Refuse an estimator whose features or labels are not those of its manifest."""
     if getattr(estimator, "n_features_in_", None) not in (None, len(interface.features)):
         raise ValueError("it takes another number of features than the manifest says")
     names = _names_of(estimator, len(interface.features))
@@ -157,13 +162,13 @@ def _check_interface(estimator: Any, interface: Interface) -> None:
 
 
 def _check(archive: bytes) -> bytes:
-    """Return the schema of an archive, if it holds our parts alone and unpacks to its own size.
+    """Return the schema of an archive that `export` could have written.
 
-    It begins with its first part: zip is read from the end, and whatever stands before it is
-    nothing to a reader.
+    Its first part must be at its start: zip is read from the end, and readers ignore what precedes
+    the parts.
 
     Raises:
-        ValueError: for any other.
+        ValueError: If it holds other files, is compressed, or unpacks to more than its size.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         entries = file.infolist()

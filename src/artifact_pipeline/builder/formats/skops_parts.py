@@ -1,9 +1,9 @@
-"""Parts of estimators that skops cannot hold safely, as plain data and back.
+"""Conversion of estimators to plain data and back, for parts that skops cannot store safely.
 
 A compiled tree trusts its arrays, a function runs, and a spline calls what it holds. So `plain`
-puts arrays, numbers and names in their places before an archive is written, and `restored` makes
-the parts of these again, once it has checked that compiled code cannot run out of them. What only
-a fit needs is left out.
+replaces them by arrays, numbers and names before an archive is written, and `restored` creates
+them again after it has checked that compiled code stays within its arrays. Attributes that only
+fitting needs are left out.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ SCORE_FUNCTIONS = frozenset(
                  "mutual_info_regression", "r_regression")
 )  # fmt: skip
 CHECK_ARRAY = "check_array"
-"""What HistGradientBoosting makes of numbers beside its categories."""
+"""The function that HistGradientBoosting applies to columns without categories."""
 _ONLY_FIT = ("named_estimators_", "scorer_", "_checked_cv_orig", "_optimizer")
-"""Attributes that no prediction reads: other names for the same estimators, functions, state."""
+"""Attributes that no prediction reads: aliases of estimators, functions, state of a fit."""
 
 
 class Unsafe(ValueError):
-    """Why a part is not made again."""
+    """Raised with the reason why a part is not restored."""
 
 
 def plain(estimator: Any) -> Any:
-    """Return a copy of a fitted estimator in which such parts are plain data."""
+    """Return a copy of a fitted estimator with plain data in place of such parts."""
     found = copy.deepcopy(estimator)
     for part in objects(found):
         if isinstance(part, BaseEstimator):
@@ -49,10 +49,10 @@ def plain(estimator: Any) -> Any:
 
 
 def restored(estimator: Any) -> None:
-    """Make the parts of a loaded estimator again, in place.
+    """Create the parts of a loaded estimator again, in place.
 
     Raises:
-        Unsafe: for arrays that lead out of themselves, and names that no part has.
+        Unsafe: For indices outside of their arrays, and unknown names.
     """
     for part in list(objects(estimator)):
         if isinstance(part, BaseEstimator):
@@ -66,7 +66,7 @@ def restored(estimator: Any) -> None:
 
 
 def objects(root: Any) -> Iterator[Any]:
-    """Yield an object and all that it holds, each once."""
+    """Yield an object and, once each, all objects it holds."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -92,10 +92,10 @@ def _plain(name: str, value: Any) -> Any:
 
     if isinstance(value, Tree):
         state = value.__getstate__()
-        # Between the fields of a node lie bytes that nobody wrote.
+        # The padding between the fields of a node is not initialized.
         nodes = state["nodes"].astype(_packed(state["nodes"].dtype))
         return {"nodes": nodes, "values": state["values"]}
-    if isinstance(value, (BallTree, KDTree)):  # made again from the rows that it was made from
+    if isinstance(value, (BallTree, KDTree)):  # built again from its rows
         return "ball_tree" if isinstance(value, BallTree) else "kd_tree"
     if name == "bsplines_":
         splines: list[BSpline] = value
@@ -103,7 +103,7 @@ def _plain(name: str, value: Any) -> Any:
                 for one in splines]  # fmt: skip
     if name == "imputation_sequence_":
         return [tuple(one) for one in value]
-    if name == "_curve_scorer":  # made again from the parameter that it was made from
+    if name == "_curve_scorer":  # created again from its parameter
         return None
     if name in FUNCTION_PARAMETERS and value is not None:
         return _name_of(value)
@@ -117,7 +117,7 @@ def _packed(dtype: Any) -> Any:
 
 
 def _name_of(function: Any) -> Any:
-    """Return the name of a function that `restored` knows, or the function itself."""
+    """Return the name of a function that `restored` can create, or else the function."""
     from sklearn.utils import check_array
 
     if isinstance(function, np.ufunc):
@@ -153,7 +153,7 @@ def _restored(part: Any, name: str, value: Any) -> Any:
         return _function(value)
     if name == "score_func":
         if value not in SCORE_FUNCTIONS:
-            raise Unsafe("it names a function that is not one of feature selection")
+            raise Unsafe("it names a function that is not for feature selection")
         return _named(value)
     if name == "f_":
         raise Unsafe("it holds a function of its own")
@@ -167,12 +167,12 @@ def _function(name: Any) -> Any:
     if name == CHECK_ARRAY:
         return partial(check_array, dtype=[X_DTYPE], ensure_all_finite=False)
     if name not in FUNCTIONS:
-        raise Unsafe("it names a function that no config may name")
+        raise Unsafe("it names a function that configs may not name")
     return _named(name)
 
 
 def _curve_scorer(part: Any) -> Any:
-    """Return what says which of two labels is the positive one, made as a fit makes it."""
+    """Return the scorer that decides which of two labels is the positive one, as fit creates it."""
     from sklearn.metrics import check_scoring
     from sklearn.metrics._scorer import _CurveScorer
 
@@ -181,18 +181,18 @@ def _curve_scorer(part: Any) -> Any:
 
 
 def _neighbours_tree(part: Any, kind: Any) -> Any:
-    """Return the tree of an estimator of neighbours, which finds ties in the order of the first."""
+    """Return the search tree of a neighbors estimator, built as fit does, so that ties agree."""
     from sklearn.neighbors import BallTree, KDTree
 
     kinds = {"ball_tree": BallTree, "kd_tree": KDTree}
     if not isinstance(kind, str) or kind not in kinds or not isinstance(part._fit_X, np.ndarray):
-        raise Unsafe("its neighbours lie in another tree")
+        raise Unsafe("its search tree is of an unknown kind")
     params = part.effective_metric_params_ or {}
     return kinds[kind](part._fit_X, part.leaf_size, metric=part.effective_metric_, **params)
 
 
 def _tree(part: Any, found: Any) -> Any:
-    """Return the compiled tree of checked arrays."""
+    """Return a compiled tree from checked arrays."""
     from sklearn.base import is_classifier
     from sklearn.tree._tree import NODE_DTYPE, Tree
 
@@ -206,7 +206,7 @@ def _tree(part: Any, found: Any) -> Any:
         or values.dtype != np.float64
         or values.shape != (len(nodes), 1, classes)
     ):
-        raise Unsafe("a tree's arrays are of another form")
+        raise Unsafe("the arrays of a tree have the wrong type or shape")
     depth = _depth(nodes, part.n_features_in_)
     tree = Tree(part.n_features_in_, np.array([classes], dtype=np.intp), 1)
     tree.__setstate__(
@@ -221,7 +221,7 @@ def _tree(part: Any, found: Any) -> Any:
 
 
 def _depth(nodes: NDArray[Any], n_features: int) -> int:
-    """Return the depth of a tree that leads nowhere but to nodes of its own, each once."""
+    """Return the depth of a tree, after a check that it reaches each of its nodes once."""
     here = np.flatnonzero(nodes["left_child"] != -1)
     inner = nodes[here]
     children = np.concatenate([inner["left_child"], inner["right_child"]])
@@ -235,7 +235,7 @@ def _depth(nodes: NDArray[Any], n_features: int) -> int:
         and (inner["feature"] < n_features).all()
     )
     if not inside:
-        raise Unsafe("a tree leads out of itself")
+        raise Unsafe("a tree leads out of its nodes")
     depth, level = 0, nodes[:1]
     while len(level := level[level["left_child"] != -1]):
         level = nodes[np.concatenate([level["left_child"], level["right_child"]])]
@@ -244,9 +244,9 @@ def _depth(nodes: NDArray[Any], n_features: int) -> int:
 
 
 def _check_ensemble(part: Any) -> None:
-    """Refuse an ensemble whose compiled code would look for more than rows or results have.
+    """Refuse an ensemble whose compiled code would read beyond rows or results.
 
-    It hands its rows to all of its trees without asking each of them how many features it takes.
+    An ensemble does not check the number of features of each of its trees.
     """
     from sklearn.ensemble._forest import BaseForest
     from sklearn.ensemble._gb import BaseGradientBoosting
@@ -255,7 +255,7 @@ def _check_ensemble(part: Any) -> None:
         return
     trees = np.asarray(part.estimators_, dtype=object)
     if any(tree.n_features_in_ != part.n_features_in_ for tree in trees.ravel().tolist()):
-        raise Unsafe("its trees take other features than it does")
+        raise Unsafe("its trees take another number of features than it does")
     if isinstance(part, BaseForest):
         return
     classes = len(getattr(part, "classes_", ()))
@@ -267,4 +267,4 @@ def _check_ensemble(part: Any) -> None:
     if columns > 1 and part.init_ != "zero" and any(
         one is not None and len(one) != columns for one in (first, known)
     ):  # fmt: skip
-        raise Unsafe("it begins with another number of classes")
+        raise Unsafe("its initial estimator has another number of classes")
