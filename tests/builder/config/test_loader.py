@@ -134,7 +134,7 @@ def test_a_wrong_config_is_refused_by_file_key_and_remedy(source, key, message, 
     path = write(tmp_path, source)
     with pytest.raises(ConfigError) as caught:
         loader.load(path)
-    assert caught.value.where == (f"{path}: {key}" if key else str(path))
+    assert str(caught.value.location) == (f"{path}: {key}" if key else str(path))
     assert message in caught.value.message
 
 
@@ -264,7 +264,7 @@ def test_whatever_stands_at_whatever_key_it_loads_or_is_refused(source, data):
     try:
         loader.load(changed)
     except ConfigError as error:
-        assert error.where
+        assert error.location
         assert "Traceback" not in str(error)
 
 
@@ -310,7 +310,7 @@ def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(format
     try:
         full = loader.load({"data": data, "model": model})
     except ConfigError as error:
-        assert error.where and "\n" not in str(error)
+        assert error.location and "\n" not in str(error)
         return
     for form in (full.data.formats or {}).values():
         values = ["2026-01-31", "1,5", "$ 5", "", "%", "31/01/26 10:00"]
@@ -320,4 +320,4 @@ def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(format
                 raw = table_reader.read([("t.csv", table.encode())], "csv")
                 table_columns.column(raw, "a", column_format=form)
             except DataError as error:
-                assert error.where and "\n" not in str(error)
+                assert error.location and "\n" not in str(error)

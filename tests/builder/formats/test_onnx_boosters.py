@@ -197,7 +197,7 @@ def test_xgboost_learns_labels_of_any_kind_in_a_vote_of_one():
 def test_no_other_class_of_the_packages_is_made(name, message):
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(estimator=name), 7)
-    assert caught.value.where == "model.estimator" and message in caught.value.message
+    assert str(caught.value.location) == "model.estimator" and message in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["lightgbm.LGBMClassifier", "xgboost.XGBRegressor"])
