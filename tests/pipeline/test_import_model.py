@@ -68,7 +68,7 @@ def test_it_cannot_be_made_again_and_says_so(fitted, tmp_path):
         api.reproduce(sealed.digest, store=tmp_path)
     done = call("reproduce", "latest", "--store", tmp_path, cwd=tmp_path)
     assert done.code == 1 and "cannot be trained again" in done.err
-    with pytest.raises(DataError, match="name rows to predict"):
+    with pytest.raises(DataError, match="pass rows to predict"):
         api.infer(sealed.digest, store=tmp_path)
 
 
