@@ -1,4 +1,4 @@
-"""What the proof covers, and what it says of a form that fell back."""
+"""The parity proof, and the explanation of a fallback."""
 
 from __future__ import annotations
 
