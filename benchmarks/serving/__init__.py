@@ -1,1 +1,1 @@
-"""How fast it serves: beside a bare server that checks nothing, and beside the peers."""
+"""The speed of the server, compared with a bare one that checks nothing and with other servers."""

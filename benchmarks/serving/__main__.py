@@ -1,9 +1,8 @@
 """`python -m benchmarks.serving [SECONDS [SERVER...]]`: requests per second and CPU per request.
 
-wrk keeps 16 connections busy, one worker answers, and the servers take turns. CPU time is what the
-server's processes take, and bears other load on the machine better than a rate. The peers are
-installed into scratch environments, here and now, and are left out with the reason where that
-cannot be done.
+wrk keeps 16 connections busy, every server has one worker, and the servers take turns. CPU time is
+that of the server's processes; other load on the machine affects it less than the rate. Other
+servers are installed into scratch environments, or left out, with the reason, if that fails.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ ROUNDS = 5
 
 
 class Rate(NamedTuple):
-    """What wrk saw."""
+    """The results of wrk."""
 
     requests: float
-    """A second."""
+    """Per second."""
     p99: float
     """Milliseconds."""
     cpu: float
     """Microseconds of CPU per request, of all threads."""
 
 
-_ASK = """
+_SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 local requests, at = {}, 0
@@ -53,16 +52,16 @@ end
 
 
 def script_of(bodies: list[bytes], place: Path) -> Path:
-    """Return a script by which wrk sends these bodies in turns."""
+    """Write a script with which wrk sends these bodies in turn, and return its path."""
     script = place / "post.lua"
-    # Lua reads the escapes that these texts have as JSON does.
+    # Lua reads the escapes in these texts as JSON does.
     texts = ",\n".join(json.dumps(body.decode()) for body in bodies)
-    script.write_text(f"local bodies = {{{texts}}}\n{_ASK}")
+    script.write_text(f"local bodies = {{{texts}}}\n{_SCRIPT}")
     return script
 
 
 def cpu_of(pid: int) -> float:
-    """Return the seconds of CPU that a process and its children took so far."""
+    """Return the CPU seconds of a process and of its ended children."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
@@ -70,11 +69,11 @@ def cpu_of(pid: int) -> float:
 
 
 def measure(server: Running, script: Path, seconds: float) -> Rate:
-    """Return what a server reaches."""
-    words = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
+    """Return the rate of a server."""
+    command = ["wrk", "--latency", "-t1", "-c16", f"-d{seconds:g}s", "-s", str(script), server.url]
     processes = [server.pid, *workers_of(server.pid)]
     before = sum(map(cpu_of, processes))
-    out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     spent = sum(map(cpu_of, processes)) - before
     assert "Non-2xx" not in out and "Socket errors" not in out, out
     [rate] = re.findall(r"Requests/sec:\s+([\d.]+)", out)
@@ -85,7 +84,7 @@ def measure(server: Running, script: Path, seconds: float) -> Rate:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure the servers and print the results."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
     wanted = sys.argv[2:]
     if shutil.which("wrk") is None:
@@ -93,44 +92,44 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         artifact = trained(place)
-        made: dict[str, Server] = {}
+        servers: dict[str, Server] = {}
         for name, make in SERVERS.items():
             if wanted and name not in wanted:
                 continue
             try:
-                made[name] = make(place, artifact)
+                servers[name] = make(place, artifact)
             except subprocess.CalledProcessError as error:
-                said = (error.stderr or b"").decode().strip().splitlines()[-1:]
-                print(f"{name} is left out: {' '.join(said)[:150]}")
+                reason = (error.stderr or b"").decode().strip().splitlines()[-1:]
+                print(f"{name} is left out: {' '.join(reason)[:150]}")
         for rows in (1, 100):
-            found: dict[str, list[Rate]] = {name: [] for name in made}
+            rates: dict[str, list[Rate]] = {name: [] for name in servers}
             for _ in range(ROUNDS):
-                for name, server in made.items():
+                for name, server in servers.items():
                     with started(server) as running:
                         script = script_of(server.bodies(rows), place)
-                        found[name].append(measure(running, script, seconds))
-            print(table(rows, found))
+                        rates[name].append(measure(running, script, seconds))
+            print(table(rows, rates))
         if wanted:
             return
         print(readiness(artifact, ROUNDS))
-        ours = made["ours"]
+        ours = servers["ours"]
         print(growth(ours, script_of(ours.bodies(1), place)))
 
 
-def table(rows: int, found: dict[str, list[Rate]]) -> str:
-    """Return the medians, and what ours is of each."""
+def table(rows: int, rates: dict[str, list[Rate]]) -> str:
+    """Return the medians, and the ratio of ours to each."""
     medians = {
-        name: Rate(*(statistics.median(column) for column in zip(*rates, strict=True)))
-        for name, rates in found.items()
+        name: Rate(*(statistics.median(column) for column in zip(*results, strict=True)))
+        for name, results in rates.items()
     }
     ours = medians["ours"]
     title = f"{rows} row{'s' if rows > 1 else ''}"
     lines = [f"{title}: requests per second, p99, CPU per request; ours is … times each"]
     lines += [
-        f"  {name:<10}{one.requests:>9.0f} /s{one.p99:>9.2f} ms{one.cpu:>9.0f} us"
-        f"{ours.requests / one.requests:>8.2f}{ours.p99 / one.p99:>8.2f}"
-        f"{ours.cpu / max(one.cpu, 1e-9):>8.2f}"
-        for name, one in medians.items()
+        f"  {name:<10}{rate.requests:>9.0f} /s{rate.p99:>9.2f} ms{rate.cpu:>9.0f} us"
+        f"{ours.requests / rate.requests:>8.2f}{ours.p99 / rate.p99:>8.2f}"
+        f"{ours.cpu / max(rate.cpu, 1e-9):>8.2f}"
+        for name, rate in medians.items()
     ]
     return "\n".join(lines)
 

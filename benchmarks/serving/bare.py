@@ -1,6 +1,6 @@
-"""The floor: the same server and runtime, the same outputs, and no check of anything.
+"""The baseline: the same server, runtime and outputs, without any check.
 
-`python -m benchmarks.serving.bare PORT` serves the graph that the variable MODEL names.
+`python -m benchmarks.serving.bare PORT` serves the ONNX graph in the file $MODEL.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         parts.append(message["body"])
         if not message["more_body"]:
             break
-    [given] = _decode(b"".join(parts))["inputs"]
-    X = np.array(given["data"], dtype=np.float64).reshape(given["shape"])
+    [tensor] = _decode(b"".join(parts))["inputs"]
+    X = np.array(tensor["data"], dtype=np.float64).reshape(tensor["shape"])
     label, probabilities = _session.run(None, {"X": X})
     outputs = [
-        {"name": name, "datatype": datatype, "shape": one.shape, "data": one.ravel().tolist()}
-        for name, datatype, one in (
+        {"name": name, "datatype": datatype, "shape": array.shape, "data": array.ravel().tolist()}
+        for name, datatype, array in (
             ("label", "INT64", label),
             ("probabilities", "FP64", probabilities),
         )

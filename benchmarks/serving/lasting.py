@@ -1,4 +1,4 @@
-"""How soon our server answers, and what memory it has after a million requests."""
+"""The start-up time of our server, and its memory over a million requests."""
 
 from __future__ import annotations
 
@@ -35,13 +35,15 @@ uvloop.run(main())
 
 
 def readiness(artifact: Path, rounds: int) -> str:
-    """Return how long it takes until the server answers, beside what it cannot do without."""
+    """Return the time until the server answers, compared with what it needs at least."""
     runtime, own, ours = [], [], []
     for _ in range(rounds):
-        runtime.append(_until_said("-c", _RUNTIME))
-        own.append(_until_said("-c", _OWN))
-        ours.append(_until_said("-m", "artifact_pipeline", "serve", str(artifact), "--port", "0"))
-    parts = [statistics.median(one) for one in (ours, runtime, own)]
+        runtime.append(_seconds_until_line("-c", _RUNTIME))
+        own.append(_seconds_until_line("-c", _OWN))
+        ours.append(
+            _seconds_until_line("-m", "artifact_pipeline", "serve", str(artifact), "--port", "0")
+        )
+    parts = [statistics.median(seconds) for seconds in (ours, runtime, own)]
     return (
         f"ready after {parts[0]:.2f} s: {parts[0] / (parts[1] + parts[2]):.2f} of import "
         f"onnxruntime ({parts[1]:.2f} s) and the server's own start ({parts[2]:.2f} s)"
@@ -49,20 +51,20 @@ def readiness(artifact: Path, rounds: int) -> str:
 
 
 def growth(server: Server, script: Path) -> str:
-    """Return the memory of our server before, and every 15 s of, a million requests."""
+    """Return the memory of the workers before a million requests, and every 15 s during them."""
     with started(server) as running:
-        said, done = [workers_mib(running.pid)], 0
+        memory, done = [workers_mib(running.pid)], 0
         while done < MILLION:
             words = ["wrk", "-t1", "-c16", "-d15s", "-s", str(script), running.url]
             out = subprocess.run(words, check=True, capture_output=True, text=True).stdout
             [count] = re.findall(r"(\d+) requests in", out)
             done += int(count)
-            said.append(workers_mib(running.pid))
-    return f"memory over {done} requests: {', '.join(f'{one:.1f}' for one in said)} MiB"
+            memory.append(workers_mib(running.pid))
+    return f"memory over {done} requests: {', '.join(f'{mib:.1f}' for mib in memory)} MiB"
 
 
-def _until_said(*words: str) -> float:
-    """Return the seconds until a process says a line; if it is an address, until that answers."""
+def _seconds_until_line(*words: str) -> float:
+    """Return the seconds until a process prints a line or, for an address, until that answers."""
     start = time.perf_counter()
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

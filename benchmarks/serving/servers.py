@@ -1,4 +1,4 @@
-"""The servers that are compared: ours, the bare floor, and the peers in scratch environments."""
+"""The servers that are compared: ours, the bare one, and others in scratch environments."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = 16
-"""Requests that differ in their values, and so in their lengths, as those of clients do."""
+"""Number of different requests; their lengths differ, as those of real clients do."""
 
 
 class Server(NamedTuple):
-    """How a server is started, and what it is asked."""
+    """The command that starts a server, and the requests that it gets."""
 
     command: list[str]
     """`PORT` stands for the port."""
     path: str
     environment: dict[str, str]
     bodies: Callable[[int], list[bytes]]
-    """Of requests with so many rows."""
+    """Returns bodies of requests with a number of rows."""
 
 
 class Running(NamedTuple):
-    """A server that answers."""
+    """A server that is ready."""
 
     url: str
     pid: int
@@ -42,10 +42,10 @@ class Running(NamedTuple):
 
 def trained(place: Path) -> Path:
     """Return the digits artifact, trained into a scratch store."""
-    words = ["-m", "artifact_pipeline", "run", str(ROOT / "config" / "config.json"), "--json"]
+    arguments = ["-m", "artifact_pipeline", "run", str(ROOT / "config" / "config.json"), "--json"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
-        [sys.executable, *words], cwd=place, env=environment, check=True, capture_output=True
+        [sys.executable, *arguments], cwd=place, env=environment, check=True, capture_output=True
     )
     return place / str(json.loads(done.stdout)["artifact"])
 
@@ -77,8 +77,8 @@ def _wait(url: str, body: bytes, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                if answer.status == 200:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                if response.status == 200:
                     return
         except (OSError, urllib.error.URLError):
             if time.monotonic() > end or process.poll() is not None:
@@ -87,17 +87,17 @@ def _wait(url: str, body: bytes, process: subprocess.Popen[bytes]) -> None:
 
 
 def _rows(rows: int, number: int) -> list[list[float]]:
-    made = random.Random(number)
-    return [[float(made.randrange(17)) for _ in range(64)] for _ in range(rows)]
+    generator = random.Random(number)
+    return [[float(generator.randrange(17)) for _ in range(64)] for _ in range(rows)]
 
 
 def _tensors(rows: int) -> list[bytes]:
-    found = []
+    bodies = []
     for number in range(REQUESTS):
         data = [value for row in _rows(rows, number) for value in row]
-        given = {"name": "X", "shape": [rows, 64], "datatype": "FP64", "data": data}
-        found.append(json.dumps({"inputs": [given]}).encode())
-    return found
+        tensor = {"name": "X", "shape": [rows, 64], "datatype": "FP64", "data": data}
+        bodies.append(json.dumps({"inputs": [tensor]}).encode())
+    return bodies
 
 
 def _lists(rows: int) -> list[bytes]:
@@ -121,8 +121,8 @@ def _environment(place: Path, name: str, *packages: str) -> Path:
     home = place / name
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
-    words = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*words, *packages], check=True, capture_output=True)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *packages], check=True, capture_output=True)
     return python
 
 

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.serving.soak [SECONDS]`: full load, and everything that may go wrong.
+"""`python -m benchmarks.serving.soak [SECONDS]`: full load, with failures.
 
-Bad requests are mixed in, the alias moves every few seconds, and a worker is killed now and then.
-Each answer is compared with what the artifact that it names predicts of the row alone, to the bit.
+Some requests are malformed, the alias moves every few seconds, and workers are killed. Each
+response must equal, to the bit, what the artifact that it names predicts for the row on its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CLIENTS, WORKERS, ROWS = 8, 2, 50
 SWAP, KILL = 3.0, 8.0
 """Seconds between two moves of the alias, and between two killed workers."""
 GRACE = 3.0
-"""Seconds after a kill in which a connection may break: it was that worker's."""
+"""Seconds after a kill in which connections of that worker may break."""
 BAD: list[tuple[bytes, dict[str, str], int]] = [
     (b"", {}, 400),
     (b"{", {}, 400),
@@ -45,7 +45,7 @@ BAD: list[tuple[bytes, dict[str, str], int]] = [
 
 
 class Soak:
-    """What was counted, by all clients together."""
+    """The counts of all clients together."""
 
     def __init__(self) -> None:
         self.answers = 0
@@ -53,19 +53,19 @@ class Soak:
         self.broken = 0
         """Connections that ended within `GRACE` of a kill."""
         self.wrong: list[str] = []
-        """Answers that were not what their artifact predicts, or not the refusal expected."""
+        """Responses with other predictions, or with another error, than expected."""
         self.lost: list[str] = []
-        """Requests without an answer that no kill explains."""
+        """Requests without a response that no kill explains."""
         self.digests: set[str] = set()
         self.kills = 0
         self.mib: list[float] = []
-        """Memory of a worker, the largest of them, every second."""
+        """Memory of the largest worker, every second."""
         self.killed_at = 0.0
         self.ends = threading.Event()
 
 
 def soak(seconds: float, place: Path) -> Soak:
-    """Run it in a folder, and return what was counted."""
+    """Run the test in a folder, and return the counts."""
     digests = [_train(place, change) for change in ({}, {"C": 0.01})]
     alias = place / "artifacts" / "aliases" / "champion"
     _move(alias, digests[0])
@@ -110,7 +110,7 @@ def _move(alias: Path, digest: str) -> None:
 
 
 class _InOnePiece(http.client.HTTPConnection):
-    """Sends the head and the body of a request together, as most clients but Python's do."""
+    """Sends the head and the body of a request together, as most clients other than Python's do."""
 
     _held = b""
 
@@ -161,7 +161,7 @@ def _ask(found: Soak, port: int, rows: Any, expected: dict[str, Any], seed: int)
 
 
 def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
-    """Move the alias, kill workers, and look at their memory."""
+    """Move the alias, kill workers, and record their memory."""
     start = time.monotonic()
     swaps = 0
     while not found.ends.wait(1.0):
@@ -178,7 +178,7 @@ def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
 
 
 def workers_of(server: int) -> list[int]:
-    """Return the processes that a server started and that serve."""
+    """Return the worker processes of a server."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -221,7 +221,7 @@ def _environment() -> dict[str, str]:
 
 
 def main() -> None:
-    """Run it and print what was counted."""
+    """Run the test and print the counts."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
     with tempfile.TemporaryDirectory() as folder:
         found = soak(seconds, Path(folder))

@@ -17,7 +17,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_was_encoded_decodes_the_same_in_value_and_type(value):
+def test_decoding_returns_the_value_and_type_that_were_encoded(value):
     same = json.loads(json.dumps(value, sort_keys=True))
     assert repr(decode(encode(value))) == repr(same)
 
@@ -28,7 +28,7 @@ def test_canonical_json_is_a_fixed_point(value):
 
 
 @given(st.dictionaries(texts, st.integers()))
-def test_the_order_in_which_keys_were_written_does_not_matter(value):
+def test_the_order_of_keys_does_not_matter(value):
     assert encode(dict(reversed(value.items()))) == encode(value)
 
 
@@ -37,7 +37,7 @@ def test_one_and_one_point_zero_are_different_settings():
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), "\ud800"])
-def test_a_value_that_json_cannot_say_is_refused(value):
+def test_a_value_that_json_cannot_represent_is_refused(value):
     with pytest.raises(NotCanonical):
         encode({"params": value})
 
@@ -62,7 +62,7 @@ def test_a_value_that_json_cannot_say_is_refused(value):
     ],
     ids=lambda data: ascii(data[:20]),
 )
-def test_a_text_that_says_no_value_without_doubt_is_refused(data):
+def test_ambiguous_text_is_refused(data):
     with pytest.raises(NotCanonical):
         decode(data)
 

@@ -33,7 +33,7 @@ def seen(**changes):
         (seen(blas=[]), "native"),
     ],
 )
-def test_a_machine_holds_the_best_profile_whose_needs_it_meets(found, profile):
+def test_a_machine_gets_the_best_profile_that_it_supports(found, profile):
     assert numeric_profile.select_profile(found) == profile
 
 
@@ -50,11 +50,11 @@ def test_a_machine_holds_the_best_profile_whose_needs_it_meets(found, profile):
         (seen(machine="arm64"), False),
     ],
 )
-def test_a_profile_is_in_force_only_when_all_that_it_pins_is_seen(found, holds):
+def test_a_profile_is_in_force_only_if_every_pin_is_observed(found, holds):
     assert numeric_profile.in_force("x86-64-v3", found) is holds
 
 
-def test_native_promises_nothing_so_it_is_never_in_force():
+def test_the_native_profile_is_never_in_force():
     assert not numeric_profile.in_force("native", seen())
 
 
@@ -72,7 +72,7 @@ def test_this_machine_holds_the_profile_that_it_names():
     assert len(found["blas"]) >= 1
 
 
-def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
+def test_thread_variables_of_the_user_do_not_reach_the_trainer():
     outer = {
         "OPENBLAS_CORETYPE": "Zen",
         "NPY_DISABLE_CPU_FEATURES": "AVX2",
@@ -94,7 +94,7 @@ def test_what_a_user_set_for_other_programs_does_not_reach_the_trainer():
 
 
 @pytest.mark.slow
-def test_the_run_record_says_what_was_observed(project):
+def test_the_run_record_holds_the_observed_libraries(project):
     assert call("train", write(project, QUICK), cwd=project).code == 0
     record = call("list", "--json", cwd=project).json["runs"][0]
     assert record["observed"]["blas"][0]["num_threads"] == 1
@@ -102,7 +102,7 @@ def test_the_run_record_says_what_was_observed(project):
 
 
 @pytest.mark.slow
-def test_what_one_process_was_told_changes_no_later_recipe(project, monkeypatch):
+def test_settings_of_one_process_change_no_later_recipe(project, monkeypatch):
     """Its own recipe is native and says why; the checkout remembers the machine's profile."""
     env = {"XDG_STATE_HOME": str(project / "state")}
     held = numeric_profile.detect_profile()

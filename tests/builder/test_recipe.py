@@ -21,7 +21,7 @@ def recipe_of(config, folder, *words):
     return done.json
 
 
-def test_a_recipe_names_all_that_decides_the_model(project):
+def test_a_recipe_holds_everything_that_decides_the_model(project):
     made = recipe_of(SHORT, project)["recipe"]
     assert set(made) == {
         "code", "data", "model", "numerics", "packages", "platform", "recipe_version", "split"
@@ -39,18 +39,18 @@ def test_the_digest_is_that_of_the_canonical_json(project):
     assert found["recipe_digest"] == canonical.digest(canonical.encode(found["recipe"]))
 
 
-def test_printed_for_a_person_it_is_the_recipe_and_its_digest(project):
+def test_the_command_prints_the_recipe_and_its_digest(project):
     done = call("recipe", cwd=project)
     text, _, digest = done.out.rstrip().rpartition("\nrecipe ")
     assert canonical.digest(canonical.encode(json.loads(text))) == digest
 
 
-def test_nothing_is_trained_or_stored_for_it(project):
+def test_a_recipe_is_computed_without_training_or_storing(project):
     recipe_of(SHORT, project)
     assert not (project / "artifacts").exists()
 
 
-def test_the_short_form_and_its_full_form_have_one_recipe(project):
+def test_the_short_and_full_form_have_the_same_recipe(project):
     full = {
         "data": {"dataset": "digits"},
         "model": {
@@ -66,12 +66,12 @@ def test_the_short_form_and_its_full_form_have_one_recipe(project):
     [{"gates": {"test.accuracy": {"min": 0.5}}}, {"split": {"random_state": 42}}],
     ids=["gates", "a default written out"],
 )
-def test_what_decides_nothing_is_no_part_of_it(change, project):
+def test_gates_and_defaults_are_not_part_of_the_recipe(change, project):
     assert recipe_of({**QUICK, **change}, project) == recipe_of(QUICK, project)
 
 
 @pytest.mark.slow
-def test_n_jobs_is_no_part_of_it(project):
+def test_n_jobs_is_not_part_of_the_recipe(project):
     forest = "sklearn.ensemble.RandomForestClassifier"
     one, two = (
         {"data": {"dataset": "iris"}, "model": {"estimator": forest, "params": params}}
@@ -90,7 +90,7 @@ def test_n_jobs_is_no_part_of_it(project):
     ],
     ids=str,
 )
-def test_what_decides_the_model_changes_the_digest(change, project):
+def test_a_change_to_the_model_changes_the_digest(change, project):
     found = recipe_of({**QUICK, **change}, project)
     assert found["recipe_digest"] != recipe_of(QUICK, project)["recipe_digest"]
 
@@ -149,6 +149,6 @@ def test_a_trainer_loads_nothing_of_the_package_but_the_builder(project):
     assert "artifact_pipeline.builder.training.results" in loaded
 
 
-def test_a_package_that_is_not_installed_is_named():
+def test_a_missing_package_is_named():
     with pytest.raises(MissingDependency, match=r"nonesuch is not installed; pip install"):
         environment.versions(["nonesuch"])

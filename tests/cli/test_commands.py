@@ -38,7 +38,7 @@ def test_help_names_every_command(project):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_explains_itself_and_speaks_json(project, command):
+def test_each_command_has_help_and_json_output(project, command):
     done = call(command, "--help", cwd=project)
     assert done.code == 0 and "--json" in done.out
     assert call(command, "-h", cwd=project).out == done.out
@@ -51,7 +51,7 @@ def test_the_version_is_the_packages(project):
 
 
 @pytest.mark.parametrize("command", ["run", "train"])
-def test_run_and_train_give_the_keys_that_scripts_rely_on(project, digits, command):
+def test_run_and_train_print_the_documented_keys(project, digits, command):
     answer = call(command, "--json", cwd=project).json
     assert answer["digest"] == digits.digest
     assert answer["recipe_digest"].startswith("sha256:")
@@ -69,7 +69,7 @@ def test_with_json_nothing_else_is_on_standard_output(project):
 
 @pytest.mark.parametrize("form", ["csv", "json", "npy"])
 @pytest.mark.parametrize("source", ["file", "standard input"])
-def test_infer_predicts_rows_of_each_form(project, digits, rows, form, source):
+def test_infer_predicts_rows_in_each_format(project, digits, rows, form, source):
     X, y = rows[0][:20], rows[1][:20]
     path = project / f"rows.{form}"
     {
@@ -88,7 +88,7 @@ def test_infer_predicts_rows_of_each_form(project, digits, rows, form, source):
 
 
 @pytest.mark.slow
-def test_infer_without_rows_predicts_the_held_out_ones(project):
+def test_infer_without_rows_predicts_the_held_out_rows(project):
     answer = call("infer", "latest", "--json", cwd=project).json
     assert len(answer["labels"]) == len(answer["truth"]) == 360
     assert round(answer["accuracy"], 4) == 0.9583
@@ -105,25 +105,25 @@ def test_infer_without_rows_predicts_the_held_out_ones(project):
         (b"\n".join([b",".join([b"0"] * 64), b",".join([b"x"] * 64)]), 3, "line 2: pixel_0_0 is"),
     ],
 )
-def test_wrong_rows_exit_3_and_are_named_by_line(project, data, code, message):
+def test_invalid_rows_exit_3_and_are_named_by_line(project, data, code, message):
     (project / "rows.csv").write_bytes(data)
     done = call("infer", "latest", "rows.csv", "--json", cwd=project)
     assert done.code == done.json["exit_code"] == code
     assert message in f"{done.json['error']['where']}: {done.json['error']['message']}"
 
 
-def test_rows_that_are_not_there_are_a_wrong_call(project):
+def test_a_missing_file_of_rows_exits_2(project):
     done = call("infer", "latest", "none.csv", cwd=project)
     assert done.code == 2 and "none.csv: rows cannot be read: No such file" in done.err
 
 
-def test_infer_holds_the_artifact_to_a_digest(project):
+def test_infer_refuses_an_artifact_with_another_digest(project):
     done = call("infer", "latest", "--digest", "sha256:" + "0" * 64, cwd=project)
     assert done.code == 4 and "this is not the artifact asked for" in done.err
 
 
 @pytest.mark.slow
-def test_evaluate_measures_again_and_judges_the_gates_of_a_config(project, digits):
+def test_evaluate_recomputes_metrics_and_checks_gates(project, digits):
     found = call("evaluate", "latest", "--json", cwd=project).json
     assert found["metrics"]["train"] == digits.run["metrics"]["train"]
     assert found["metrics"]["test"] == pytest.approx(digits.run["metrics"]["test"], rel=1e-9)
@@ -136,7 +136,7 @@ def test_evaluate_measures_again_and_judges_the_gates_of_a_config(project, digit
     assert told["metrics"] == found["metrics"]
 
 
-def test_show_says_what_made_it_and_how_good_it_is(project, digits):
+def test_show_prints_recipe_and_metrics(project, digits):
     out = call("show", "latest", cwd=project).out
     for expected in (
         "LogisticRegression on digits",
@@ -154,12 +154,12 @@ def test_show_says_what_made_it_and_how_good_it_is(project, digits):
     assert answer["record"]["artifact"] == digits.digest
 
 
-def test_show_of_a_folder_without_a_store_says_that_there_is_no_record(digits, tmp_path):
+def test_show_without_a_store_reports_no_run_record(digits, tmp_path):
     done = call("show", digits.folder, cwd=tmp_path)
     assert done.code == 0 and "this store has no record of it" in done.out
 
 
-def test_list_gives_artifacts_and_runs(project, digits):
+def test_list_prints_artifacts_and_runs(project, digits):
     answer = call("list", "--json", cwd=project).json
     assert [(a["digest"], a["aliases"]) for a in answer["artifacts"]] == [
         (digits.digest, ["latest"])
@@ -170,7 +170,7 @@ def test_list_gives_artifacts_and_runs(project, digits):
 
 
 @pytest.mark.slow
-def test_diff_names_what_differs_in_recipe_and_metrics(project):
+def test_diff_prints_differences_of_recipe_and_metrics(project):
     other = {**json.loads((project / "config" / "config.json").read_bytes()), "C": 0.1}
     assert call("train", write(project, other), cwd=project).code == 0
     first, second = (a["digest"] for a in call("list", "--json", cwd=project).json["artifacts"])
@@ -207,7 +207,7 @@ def test_the_schema_is_json_with_and_without_the_option(project):
     ],
     ids=" ".join,
 )
-def test_a_wrong_call_exits_2_with_one_line(project, words):
+def test_a_usage_error_exits_2_with_one_line(project, words):
     done = call(*words, cwd=project)
     assert done.code == 2
     last = done.err.splitlines()[-1]
@@ -225,7 +225,7 @@ def test_output_in_a_pipe_is_plain(project, option):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
-def test_colours_and_progress_are_for_a_terminal_that_wants_them(project):
+def test_colors_and_progress_appear_only_on_a_suitable_terminal(project):
     def on_a_terminal(**env):
         import pty
 
@@ -252,13 +252,13 @@ def test_colours_and_progress_are_for_a_terminal_that_wants_them(project):
     assert b"\x1b" not in on_a_terminal(CI="true")
 
 
-def test_a_user_text_cannot_move_the_terminals_cursor(project):
+def test_user_text_cannot_move_the_cursor(project):
     done = call("run", "\x1b[2J.json", cwd=project)
     assert done.code == 2 and "\x1b" not in done.err and "\\x1b[2J.json" in done.err
 
 
 @pytest.mark.slow
-def test_a_locale_without_the_signs_fails_nothing(project):
+def test_an_ascii_locale_causes_no_error(project):
     env = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
     path = write(project, {**QUICK, "gates": {"test.accuracy": {"min": 0.5}}})
     done = call("run", path, cwd=project, env=env)
@@ -277,7 +277,7 @@ def test_a_reader_that_stops_early_gets_no_traceback(project):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a child")
-def test_ctrl_c_is_one_line_and_130(project):
+def test_ctrl_c_exits_130_with_one_line(project):
     import signal
 
     endless = {"max_iter": 100_000, "tol": 0, "n_iter_no_change": 100_000}

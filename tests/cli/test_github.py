@@ -41,7 +41,7 @@ def test_the_outputs_are_those_of_the_run(project, digits):
     assert (project / run["record"]).is_file()
 
 
-def test_recipe_gives_the_key_of_the_cache(project):
+def test_recipe_outputs_the_cache_key(project):
     done = call("recipe", "--json", cwd=project, env=ACTIONS)
     assert outputs(project) == {"recipe-digest": done.json["recipe_digest"]}
 
@@ -67,14 +67,14 @@ def test_the_summary_shows_metrics_gates_change_and_confusion(project, digits):
 
 
 @pytest.mark.slow
-def test_a_model_of_other_rows_is_not_compared(project):
+def test_models_of_different_rows_are_not_compared(project):
     assert call("run", write(project, QUICK), cwd=project).code == 0
     wine = {**QUICK, "data": {"dataset": "wine"}}
     assert call("run", write(project, wine), "--json", cwd=project, env=ACTIONS).code == 0
     assert "change from" not in (project / "summary").read_text("utf-8")
 
 
-def test_gates_of_the_call_stand_in_the_place_of_the_configs(project):
+def test_gates_of_the_command_override_those_of_the_config(project):
     path = write(project, {**QUICK, "gates": {"test.accuracy": {"min": 0.999}}})
     done = call("train", path, "--gates", '{"test.f1_macro": {"min": 0.5}}', "--json", cwd=project)
     assert done.code == 0
@@ -82,12 +82,12 @@ def test_gates_of_the_call_stand_in_the_place_of_the_configs(project):
 
 
 @pytest.mark.parametrize("gates", ["{", "[]", '{"test.nope": {"min": 1}}', '{"test.accuracy": {}}'])
-def test_wrong_gates_of_the_call_exit_2(project, gates):
+def test_invalid_gates_of_the_command_exit_2(project, gates):
     done = call("train", write(project, QUICK), "--gates", gates, cwd=project)
     assert done.code == 2 and "error: --gates" in done.err
 
 
-def test_an_error_in_the_config_is_shown_at_its_file_and_line(project):
+def test_a_config_error_is_annotated_at_its_file_and_line(project):
     text = json.dumps({**SHORT, "test_size": 2}, indent=1)
     done = call("run", write(project, text).name, cwd=project, env=ACTIONS)
     assert done.code == 2
@@ -96,13 +96,13 @@ def test_an_error_in_the_config_is_shown_at_its_file_and_line(project):
     ) in done.err
 
 
-def test_a_config_that_is_no_json_is_shown_at_its_line(project):
+def test_invalid_json_is_annotated_at_its_line(project):
     done = call("run", write(project, '{"C": 1,\n\n"solver" 3}').name, cwd=project, env=ACTIONS)
     assert ",file=config.json,line=3::" in done.err
 
 
 @pytest.mark.slow
-def test_a_missed_gate_is_shown_with_metric_bound_and_value(project):
+def test_a_missed_gate_is_annotated_with_metric_bound_and_value(project):
     config = {**QUICK, "gates": {"test.accuracy": {"min": 0.999}}}
     done = call("run", write(project, config), cwd=project, env=ACTIONS)
     assert (
@@ -116,7 +116,7 @@ def test_a_missed_gate_is_shown_with_metric_bound_and_value(project):
     [("", 1), ("a", 1), ("b", 2), ("b.c", 3), ("b.c[0]", 3), ("b.c[1].d", 4), ("e.f.g", 6),
      ("e.f.g.min", 6), ("b.nope", 2), ("nope", 1)],
 )  # fmt: skip
-def test_the_line_of_a_key(path, line):
+def test_a_key_is_found_at_its_line(path, line):
     text = '{"a": "x]},",\n"b": {\n"c": [1, {\n"d": "\\"e"}],\n"b": 1},\n"e": {"f.g": {"min": 1}}}'
     assert line_of(text, path) == line
 
@@ -135,7 +135,7 @@ def test_a_value_that_could_be_read_as_another_output_is_not_written(tmp_path, m
 
 
 @pytest.mark.parametrize("text", ["::stop-commands::x", "  ::add-mask::x", "a ##[error]x", "##[x]"])
-def test_a_users_text_starts_no_workflow_command(text, monkeypatch, capsys):
+def test_user_text_starts_no_workflow_command(text, monkeypatch, capsys):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     output.text(text)
     output.say(text)

@@ -40,12 +40,12 @@ def test_a_run_with_nothing_changed_imports_no_heavy_package(project):
 
 @pytest.mark.parametrize("words", [["verify", "latest"], ["show", "latest"], ["list"], ["recipe"],
                                    ["diff", "latest", "latest"], ["schema"]])  # fmt: skip
-def test_looking_at_what_is_stored_imports_no_heavy_package(project, digits, words):
+def test_reading_the_store_imports_no_heavy_package(project, digits, words):
     shutil.copytree(digits.store, project / "artifacts")
     assert not imported(*words, cwd=project) & HEAVY
 
 
-def test_predicting_given_rows_imports_onnxruntime_and_numpy_alone(project, digits):
+def test_predicting_rows_imports_only_onnxruntime_and_numpy(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     row = ",".join(["0"] * 64).encode()
     found = imported("infer", "latest", "-", cwd=project, stdin=row)
@@ -58,7 +58,7 @@ def test_importing_the_package_imports_nothing_else(project):
     assert not found & (HEAVY | {"click", "msgspec"})
 
 
-def test_every_public_name_is_there_and_no_other(project):
+def test_the_package_exports_exactly_its_public_names(project):
     import artifact_pipeline
 
     assert sorted(dir(artifact_pipeline)) == sorted(artifact_pipeline.__all__)

@@ -65,9 +65,7 @@ WORDS = [
 
 @pytest.mark.parametrize(("where", "said"), NOWHERE.values(), ids=NOWHERE)
 @pytest.mark.parametrize("words", WORDS)
-def test_an_answer_that_cannot_be_printed_is_one_line_and_nothing_was_done(
-    project, words, where, said
-):
+def test_unprintable_output_is_one_line_and_nothing_is_done(project, words, where, said):
     before = state(project)
     code, err = shell(f"ap {words} {where}", project)
     assert code == 5 and err.startswith("error: standard output: ") and said in err
@@ -76,7 +74,7 @@ def test_an_answer_that_cannot_be_printed_is_one_line_and_nothing_was_done(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounts a small disk")
-def test_a_file_on_a_full_disk_is_seen_before_anything_is_done(project, tmp_path):
+def test_a_full_disk_is_noticed_before_anything_is_done(project, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=True)
@@ -91,7 +89,7 @@ def test_a_file_on_a_full_disk_is_seen_before_anything_is_done(project, tmp_path
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])  # Python keeps a partial write to itself then
-def test_what_fails_while_it_is_printed_is_one_line(project, unbuffered):
+def test_a_failure_while_printing_is_one_line(project, unbuffered):
     """A limit on the size of files is no full disk, and not to be seen before."""
     line = "ulimit -f 1; ap list --json > out 2> err; echo $? >&2; cat err >&2"
     _, err = shell(line, project, PYTHONUNBUFFERED=unbuffered)
@@ -101,24 +99,24 @@ def test_what_fails_while_it_is_printed_is_one_line(project, unbuffered):
 
 
 @pytest.mark.parametrize("words", ["list", "show latest --json", "promote latest", "--help"])
-def test_a_reader_that_is_gone_or_goes_is_no_traceback(project, words):
+def test_a_closed_pipe_causes_no_traceback(project, words):
     for reader in ("true", "head -c 1"):
         _, err = shell(f"ap {words} | {reader}", project)
         assert err == ""
 
 
 @pytest.mark.parametrize("streams", ["2>&-", "2> /dev/full", "<&-"])
-def test_without_standard_error_or_input_the_work_is_done(project, streams):
+def test_commands_work_without_standard_error_or_input(project, streams):
     assert shell(f"ap promote latest {streams}", project)[0] == 0
     assert shell(f"ap verify nothing {streams}", project)[0] == 2
 
 
-def test_rows_from_a_closed_input_are_a_wrong_call(project):
+def test_rows_from_a_closed_standard_input_exit_2(project):
     code, err = shell("ap infer latest - <&-", project)
     assert code == 2 and err == "error: standard input: rows cannot be read: it is closed\n"
 
 
-def test_the_scripts_fail_in_one_line_as_well(project):
+def test_the_scripts_fail_in_one_line(project):
     shutil.copy(next(project.glob("artifacts/*/model_train.pkl")), project)
     for where in (">&-", "> /dev/full"):
         code, err = shell(f"{sys.executable} {ROOT}/src/inference.py {where}", project)
@@ -126,12 +124,12 @@ def test_the_scripts_fail_in_one_line_as_well(project):
 
 
 @pytest.mark.parametrize("words", ["run", "list", "doctor"])
-def test_a_working_folder_that_was_removed_is_one_line(project, words):
+def test_a_removed_working_folder_is_one_line(project, words):
     code, err = shell(f"mkdir gone; cd gone; rmdir ../gone; ap {words}", project)
     assert code == 5 and err.startswith("error: the working folder: ") and err.count("\n") == 1
 
 
-def test_names_that_are_not_utf_8_are_taken_or_refused_in_one_line(project):
+def test_names_that_are_not_utf_8_work_or_are_refused_in_one_line(project):
     odd = os.fsdecode(b"o\xff")
     Path(odd).mkdir()
     shutil.move("artifacts", f"{odd}/artifacts")
@@ -153,7 +151,7 @@ def test_names_that_are_not_utf_8_are_taken_or_refused_in_one_line(project):
 
 
 @pytest.mark.slow
-def test_the_table_of_a_run_in_a_folder_that_is_not_utf_8_is_named_with_data(tmp_path):
+def test_a_table_in_a_folder_that_is_not_utf_8_is_found_with_data(tmp_path):
     odd = tmp_path / os.fsdecode(b"o\xff")
     odd.mkdir()
     table = "a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(40))
@@ -189,7 +187,7 @@ ENDS = {
         *(pytest.param(n, marks=pytest.mark.slow) for n in ("SIGHUP", "SIGINT")),
     ],
 )
-def test_a_command_that_is_ended_takes_its_trainer_with_it(project, name):
+def test_ending_a_command_ends_its_trainer(project, name):
     code, said = ENDS[name]
     process = subprocess.Popen(
         [sys.executable, "-m", "artifact_pipeline", "run", write(project, ENDLESS)],
@@ -232,7 +230,7 @@ worker.main()
     ],
     ids=["by the kernel", "by its own thread"],
 )
-def test_each_way_that_a_trainer_learns_of_its_parents_death_is_enough(tmp_path, without, wait_for):
+def test_a_trainer_ends_with_its_parent(tmp_path, without, wait_for):
     """The parent is killed; the child is in compiled code, or on a system without prctl."""
     code = HOLDS_THE_LOCK.format(src=str(ROOT / "src"), without=without, wait=wait_for)
     (tmp_path / "child.py").write_text(code)
@@ -254,7 +252,7 @@ def test_each_way_that_a_trainer_learns_of_its_parents_death_is_enough(tmp_path,
 
 
 @needs_proc
-def test_a_trainer_that_fails_unforeseen_is_said_to_be_a_bug_and_not_to_be_killed(project):
+def test_an_unexpected_error_in_a_trainer_is_reported_as_a_bug(project):
     """A sitecustomize stands in for the bug: scikit-learn raises what nobody catches."""
     (project / "site").mkdir()
     (project / "site" / "sitecustomize.py").write_text(

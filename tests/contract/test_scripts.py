@@ -68,7 +68,7 @@ def test_inference_finds_the_table_of_a_downloaded_artifact(checkout):
 
 
 @pytest.mark.slow
-def test_the_pickle_is_that_of_the_sealed_artifact_and_opens_by_pickle_and_joblib(checkout):
+def test_the_pickle_is_the_sealed_one_and_opens_with_pickle_and_joblib(checkout):
     import joblib
 
     assert door(checkout, "src/train.py").code == 0
@@ -88,13 +88,13 @@ def test_the_config_decides_and_no_code_does(checkout):
 
 
 @pytest.mark.slow
-def test_a_second_time_nothing_is_trained(checkout):
+def test_a_second_call_trains_nothing(checkout):
     assert door(checkout, "src/train.py").code == 0
     assert "nothing to train" in door(checkout, "src/train.py").out
 
 
 @pytest.mark.slow
-def test_a_store_from_elsewhere_is_trained_again_so_that_the_pickle_is_ours(checkout, digits):
+def test_a_store_from_elsewhere_is_trained_again(checkout, digits):
     shutil.copytree(digits.store, checkout / "artifacts")
     trained = door(checkout, "src/train.py")
     assert trained.code == 0 and "\ntrained; the model is in model_train.pkl" in trained.out
@@ -109,7 +109,7 @@ def test_inference_refuses_a_pickle_of_unknown_origin(checkout, digits):
     assert "Traceback" not in done.err
 
 
-def test_inference_without_a_model_says_how_to_make_one(checkout):
+def test_inference_without_a_model_says_how_to_train_one(checkout):
     done = door(checkout, "src/inference.py")
     assert done.code == 2
     assert done.err == ("error: model_train.pkl: no such file; make it with: python src/train.py\n")
@@ -209,5 +209,5 @@ def test_other_peoples_tests_of_the_same_assignment_pass(checkout, imports):
         "import src.inference, src.utils",
     ],
 )
-def test_the_doors_import_from_the_root(checkout, statement):
+def test_the_scripts_are_importable_from_the_root(checkout, statement):
     assert door(checkout, "-c", statement).code == 0

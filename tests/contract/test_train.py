@@ -33,7 +33,7 @@ def test_the_config_file_exists():
     assert CONFIG.is_file()
 
 
-def test_the_config_loads_as_the_values_in_the_file(config):
+def test_the_config_has_the_values_of_the_file(config):
     assert config == json.loads(CONFIG.read_text("utf-8"))
 
 
@@ -76,7 +76,7 @@ def test_the_model_has_the_hyperparameters_of_the_config(model, config):
     assert settings.items() <= model.get_params().items()
 
 
-def test_a_model_that_was_saved_loads_and_predicts_the_same(model, parts, tmp_path):
+def test_a_saved_model_loads_and_predicts_the_same(model, parts, tmp_path):
     save_model(model, tmp_path / "model_train.pkl")
     loaded = load_model(tmp_path / "model_train.pkl")
     assert isinstance(loaded, LogisticRegression)
@@ -110,7 +110,7 @@ def test_the_split_is_stratified(parts):
     assert counts.min() >= 35 and counts.max() <= 37
 
 
-def test_digits_without_a_config_are_split_by_the_file(parts):
+def test_load_digits_data_splits_as_the_config_says(parts):
     for found, expected in zip(load_digits_data(), parts, strict=True):
         np.testing.assert_array_equal(found, expected)
 

@@ -33,7 +33,7 @@ def churn(tmp_path_factory):
     return folder, done.json
 
 
-def test_the_recipe_says_what_the_columns_are_and_not_where_they_lie(churn):
+def test_the_recipe_describes_columns_without_paths(churn):
     folder, run = churn
     manifest = api.open_trusted(folder / run["artifact"], run["digest"]).manifest
     made = manifest.recipe.data
@@ -54,7 +54,7 @@ def test_private_rows_stay_out_of_the_artifact(churn):
     assert evaluation["examples"] == [] and b"C00007" not in whole
 
 
-def test_binary_metrics_speak_of_the_positive_class(churn):
+def test_binary_metrics_are_of_the_positive_class(churn):
     _, run = churn
     assert {"precision", "recall", "f1", "roc_auc", "log_loss", "brier", "balanced_accuracy"} <= (
         set(run["metrics"]["test"])
@@ -62,7 +62,7 @@ def test_binary_metrics_speak_of_the_positive_class(churn):
     assert 0.6 < run["metrics"]["test"]["roc_auc"] < 1
 
 
-def test_the_graph_takes_columns_by_number_and_the_manifest_says_which(churn):
+def test_the_manifest_maps_columns_to_graph_inputs(churn):
     folder, run = churn
     manifest = api.open_trusted(folder / run["artifact"]).manifest
     session = onnxruntime.InferenceSession(str(folder / run["artifact"] / "model.onnx"))
@@ -77,7 +77,7 @@ def test_the_graph_takes_columns_by_number_and_the_manifest_says_which(churn):
     assert columns["age"].nullable and columns["label"].unseen
 
 
-def test_the_open_form_gives_what_the_estimator_gives_of_a_data_frame(churn):
+def test_the_graph_matches_the_estimator_on_a_data_frame(churn):
     folder, run = churn
     estimator = api.load_model(folder / run["artifact"] / "model_train.pkl", None)
     X, _, y, _ = api.load_data({**CHURN, "data": {**CHURN["data"],
@@ -92,7 +92,7 @@ def test_the_open_form_gives_what_the_estimator_gives_of_a_data_frame(churn):
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
-def test_rows_are_predicted_into_a_table_that_keeps_the_id(churn, tmp_path, form):
+def test_predictions_keep_the_id_column(churn, tmp_path, form):
     folder, run = churn
     written = table(tmp_path / "rows.csv", count=20)
     read = {"csv": pyarrow.csv.read_csv, "parquet": pyarrow.parquet.read_table,
@@ -123,7 +123,7 @@ HEADER = "age;since;a b/€;label;zip;review\n"
         (HEADER + "41;2020-01-01;3,5;Paris;00501;a b\n", [], {"label": 1}),
     ],
 )
-def test_rows_are_taken_by_the_names_of_their_columns(churn, text, extra, unseen):
+def test_rows_are_matched_by_column_name(churn, text, extra, unseen):
     folder, run = churn
     found = api.infer(folder / run["artifact"], text.encode(), name="rows.csv")
     assert len(found.labels) == 1
@@ -149,7 +149,7 @@ def test_rows_are_checked_before_anything_is_predicted(churn, text, said):
     assert said in str(caught.value)
 
 
-def test_wrong_rows_end_with_3_and_others_are_remarked_upon(churn, tmp_path):
+def test_invalid_rows_exit_3_and_unusual_rows_are_reported(churn, tmp_path):
     folder, run = churn
     path = write(tmp_path, HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "rows.csv")
     done = call("infer", folder / run["artifact"], path, cwd=tmp_path)
@@ -160,7 +160,7 @@ def test_wrong_rows_end_with_3_and_others_are_remarked_upon(churn, tmp_path):
     assert "column label: 1 rows with a text not seen in training" in done.err
 
 
-def test_a_category_that_the_estimator_refuses_is_refused_with_those_it_knows(tmp_path):
+def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path):
     data = table(tmp_path / "churn.csv")
     branch = {
         "name": "cat",
@@ -178,7 +178,7 @@ def test_a_category_that_the_estimator_refuses_is_refused_with_those_it_knows(tm
     assert len(predictor.predict({**row, "label": ["Rome"]})) == 1
 
 
-def test_no_pandas_and_no_scikit_learn_are_imported_to_predict(churn, tmp_path):
+def test_predicting_imports_neither_pandas_nor_scikit_learn(churn, tmp_path):
     folder, run = churn
     rows_ = table(tmp_path / "rows.csv", count=3)
     artifact = str(folder / run["artifact"])
@@ -192,7 +192,7 @@ def test_no_pandas_and_no_scikit_learn_are_imported_to_predict(churn, tmp_path):
 
 
 @pytest.mark.slow
-def test_held_out_rows_come_from_where_the_run_found_them_or_from_data(churn, tmp_path):
+def test_held_out_rows_come_from_the_recorded_path_or_from_data(churn, tmp_path):
     folder, run = churn
     done = call("infer", "latest", cwd=folder)
     assert done.code == 0 and "accuracy on the" in done.out
@@ -211,7 +211,7 @@ def test_held_out_rows_come_from_where_the_run_found_them_or_from_data(churn, tm
 
 
 @pytest.mark.slow
-def test_it_is_made_again_to_the_byte_wherever_the_data_lie_now(churn, tmp_path):
+def test_an_artifact_is_reproducible_after_its_data_moved(churn, tmp_path):
     folder, run = churn
     moved = shutil.copy(folder / "churn.csv", tmp_path / "moved.csv")
     done = call("reproduce", folder / run["artifact"], "--data", moved, "--strict", cwd=tmp_path)
@@ -219,7 +219,7 @@ def test_it_is_made_again_to_the_byte_wherever_the_data_lie_now(churn, tmp_path)
 
 
 @pytest.mark.slow
-def test_a_run_with_nothing_changed_reads_no_table_and_a_changed_one_is_seen(tmp_path, monkeypatch):
+def test_an_unchanged_table_is_not_read_and_a_changed_one_is(tmp_path, monkeypatch):
     now = time.time_ns
     monkeypatch.setattr(
         "time.time_ns", lambda: now() + 3 * 10**9
@@ -235,7 +235,7 @@ def test_a_run_with_nothing_changed_reads_no_table_and_a_changed_one_is_seen(tmp
 
 
 @pytest.mark.slow
-def test_each_split_parts_as_it_says(tmp_path):
+def test_each_split_method_splits_as_documented(tmp_path):
     def side(i, row):
         return {**row, "home": "test" if i % 3 == 0 else "train"}
 
@@ -255,7 +255,7 @@ def test_each_split_parts_as_it_says(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_likely_leak_is_a_warning_on_the_terminal_and_in_the_report(tmp_path):
+def test_a_likely_leak_is_a_warning_in_terminal_and_report(tmp_path):
     def leak(i, row):
         return {**row, "age": 1 if row["churn"] == "yes" else 0, "zip": f"K{i}"}
 
@@ -271,7 +271,7 @@ def test_a_likely_leak_is_a_warning_on_the_terminal_and_in_the_report(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_of_parts_is_one_table(churn, tmp_path):
+def test_a_folder_of_files_is_one_table(churn, tmp_path):
     folder, run = churn
     lines = (folder / "churn.csv").read_text("utf-8").splitlines(keepends=True)
     parts = tmp_path / "parts"
@@ -283,7 +283,7 @@ def test_a_folder_of_parts_is_one_table(churn, tmp_path):
     assert made.metrics.test == pytest.approx(run["metrics"]["test"])
 
 
-def test_a_manifest_whose_columns_are_not_its_features_is_refused(churn, tmp_path):
+def test_columns_that_do_not_match_the_features_are_refused(churn, tmp_path):
     from artifact_pipeline.builder import canonical
 
     folder, run = churn

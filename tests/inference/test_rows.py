@@ -27,7 +27,7 @@ def npy(array, **options):
 
 
 @given(matrices)
-def test_each_format_gives_back_what_was_written(matrix):
+def test_each_format_reads_back_what_was_written(matrix):
     lines = "\n".join(",".join(map(repr, row)) for row in matrix.tolist())
     records = [dict(zip(FEATURES, row, strict=True)) for row in matrix.tolist()]
     forms = {
@@ -106,7 +106,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "data", "message"), WRONG, ids=lambda value: ascii(value)[:30])
-def test_wrong_rows_are_refused_by_line(name, data, message):
+def test_invalid_rows_are_refused_by_line(name, data, message):
     with pytest.raises(DataError) as caught:
         parse(data, FEATURES, name=name)
     assert message in str(caught.value)

@@ -62,7 +62,7 @@ def lines(*values):
 
 
 @pytest.mark.parametrize(("kind", "form"), KINDS)
-def test_a_row_of_json_lines_means_the_same_alone_and_beside_any_other(kind, form):
+def test_a_row_of_json_lines_does_not_depend_on_its_batch(kind, form):
     def of(*values):
         try:
             return read(lines(*values), kind, form)
@@ -97,26 +97,26 @@ def test_values_of_several_types_are_refused_at_their_row():
         (b'{"k": Inf}', "row 3: is not JSON"),
     ],
 )
-def test_what_is_no_row_is_refused_among_rows_of_several_types(row, said):
+def test_a_line_that_is_not_a_row_is_refused(row, said):
     with pytest.raises(DataError, match=said):
         read(b'{"k": 1}\n{"k": "a"}\n' + row)
 
 
 @pytest.mark.parametrize("depth", [64, 1000, 100_000])
 @pytest.mark.parametrize("ends", [(b"[", b"]"), (b'{"a":\n', b"}"), (b'[{"]\\"": ', b"}]")])
-def test_json_that_is_nested_deep_is_refused_before_it_costs_anything(depth, ends):
+def test_deeply_nested_json_is_refused_cheaply(depth, ends):
     opening, closing = ends
     data = b'{"k": "]]\\""}\n{"k": 1e20, "d": ' + opening * depth + b"0" + closing * depth + b"}"
     with pytest.raises(DataError, match="row 2: is nested deeper than 64 levels"):
         read(data)
 
 
-def test_json_that_is_not_nested_deep_is_read_whatever_its_texts_hold():
+def test_brackets_in_text_do_not_count_as_nesting():
     nested = b'{"k": "a", "d": ' + b"[" * 60 + b"0" + b"]" * 60 + b"}\n"
     assert read(nested + b'{"k": "' + b"[{" * 100 + b'\\"[["}') == ["a", "[{" * 100 + '"[[']
 
 
-def test_the_columns_of_a_data_frame_are_read_as_those_of_a_table():
+def test_a_data_frame_is_read_like_a_table():
     def of(values, kind, form=None):
         formats = {} if form is None else {"k": form}
         [found] = frames.columns_of(pd.DataFrame({"k": values}), [("k", kind)], formats=formats)

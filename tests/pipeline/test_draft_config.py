@@ -37,7 +37,7 @@ def test_each_column_gets_a_part_with_a_reason(tmp_path):
         assert reason in said(draft)
 
 
-def test_words_for_a_missing_number_are_found_and_other_words_make_it_text(tmp_path):
+def test_words_for_missing_numbers_are_detected(tmp_path):
     path = table(
         tmp_path,
         "n,m,won",
@@ -49,7 +49,7 @@ def test_words_for_a_missing_number_are_found_and_other_words_make_it_text(tmp_p
     assert draft.config["data"]["positive"] == 1
 
 
-def test_rows_of_one_customer_stay_together_and_prose_is_counted(tmp_path):
+def test_rows_of_one_customer_stay_together_and_prose_is_vectorized(tmp_path):
     path = table(
         tmp_path,
         "customer_id,review,won",
@@ -60,7 +60,7 @@ def test_rows_of_one_customer_stay_together_and_prose_is_counted(tmp_path):
     assert "TfidfVectorizer" in json.dumps(draft.config["model"])
 
 
-def test_many_numbers_are_a_regression(tmp_path):
+def test_a_numeric_target_is_a_regression(tmp_path):
     path = table(tmp_path, "a,price", lambda i: f"{i % 9},{i * 1.5}")
     draft = api.draft(path, "price", tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
@@ -81,7 +81,7 @@ def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, text, message)
         api.draft(write(tmp_path, text, "t.csv"), "won", tmp_path)
 
 
-def test_a_config_that_is_there_is_not_overwritten(tmp_path):
+def test_an_existing_config_is_not_overwritten(tmp_path):
     draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", tmp_path)
     api.write_config(draft, tmp_path / "c.json")
     with pytest.raises(CallError, match="already exists"):
@@ -90,7 +90,7 @@ def test_a_config_that_is_there_is_not_overwritten(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_what_init_writes_runs_at_once(tmp_path, encoding):
+def test_the_drafted_config_runs(tmp_path, encoding):
     lines = ["id,ort,alter,ja", *(f"{i},{'Köln' if i % 2 else 'Ulm'},{i % 50},{i % 3 == 0}"
                                   for i in range(200))]  # fmt: skip
     (tmp_path / "t.csv").write_bytes("\n".join(lines).encode(encoding))
@@ -124,7 +124,7 @@ def test_numbers_and_dates_get_the_format_that_reads_them(tmp_path, cell, form):
     assert rows["a"].dtype == float
 
 
-def test_dates_whose_order_is_not_known_stay_text_and_it_is_said(tmp_path):
+def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
     path = table(
         tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144
     )
@@ -134,7 +134,7 @@ def test_dates_whose_order_is_not_known_stay_text_and_it_is_said(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["paid", "humid", "bid", "grid", "arid", "valid", "monkey"])
-def test_a_word_that_ends_in_id_is_no_id(tmp_path, name):
+def test_a_column_name_that_ends_in_id_is_not_always_an_id(tmp_path, name):
     path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
     draft = api.draft(path, "y", tmp_path)
     assert draft.config["split"]["method"] == "random" and "drop" not in draft.config["data"]

@@ -45,7 +45,7 @@ def frame(count=60):
     })  # fmt: skip
 
 
-def test_it_is_measured_on_the_rows_that_were_given_alone(fitted, tmp_path):
+def test_an_imported_model_is_evaluated_on_the_given_rows(fitted, tmp_path):
     sealed = api.seal(fitted, X[1::2], y[1::2], store=tmp_path)
     manifest = api.open_trusted(sealed.artifact, sealed.digest).manifest
     right = (fitted.predict(X[1::2]) == y[1::2]).mean()
@@ -62,18 +62,18 @@ def test_it_is_measured_on_the_rows_that_were_given_alone(fitted, tmp_path):
     assert api.seal(fitted, X[1::2], y[1::2], store=tmp_path).digest == sealed.digest
 
 
-def test_it_cannot_be_made_again_and_says_so(fitted, tmp_path):
+def test_an_imported_model_is_not_reproducible(fitted, tmp_path):
     sealed = api.seal(fitted, X[1::2], y[1::2], store=tmp_path)
     with pytest.raises(ReproductionDiffers, match="fitted elsewhere and imported"):
         api.reproduce(sealed.digest, store=tmp_path)
     done = call("reproduce", "latest", "--store", tmp_path, cwd=tmp_path)
     assert done.code == 1 and "cannot be trained again" in done.err
-    with pytest.raises(DataError, match="name rows to predict"):
+    with pytest.raises(DataError, match="pass rows to predict"):
         api.infer(sealed.digest, store=tmp_path)
 
 
 @pytest.mark.slow
-def test_everything_that_looks_at_an_artifact_looks_at_it(fitted, keys, tmp_path):
+def test_every_reading_command_accepts_an_imported_model(fitted, keys, tmp_path):
     store = tmp_path / "store"
     api.seal(fitted, X[1::2], y[1::2], store=store)
     for words in (("show", "latest"), ("list",), ("report", "latest"), ("diff", "latest", "latest"),
@@ -101,7 +101,7 @@ def test_a_data_frame_of_all_kinds_becomes_columns(tmp_path):
     np.testing.assert_array_equal(predictor.predict(table), model.predict(table))
 
 
-def test_a_regressor_is_brought_as_well(tmp_path):
+def test_a_regressor_is_imported(tmp_path):
     rows, numbers = load_diabetes(return_X_y=True)
     sealed = api.seal(Ridge().fit(rows, numbers), rows[:50], numbers[:50], store=tmp_path)
     assert set(sealed.metrics.test) == {"r2", "mae", "rmse"}
@@ -127,7 +127,7 @@ def test_a_regressor_is_brought_as_well(tmp_path):
         (None, X, y + 7, DataError, "y: holds 7 in row 1, and the estimator knows 0, 1, 2"),
     ],
 )
-def test_what_cannot_be_sealed_is_refused_and_nothing_is_stored(
+def test_an_unsupported_model_is_refused_and_nothing_is_stored(
     fitted, tmp_path, estimator, rows, truth, error, message
 ):
     with pytest.raises(error, match=message):
@@ -167,7 +167,7 @@ def test_a_regressor_of_a_column_is_sealed(tmp_path):
     assert sealed.metrics.test["r2"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_columns_may_be_called_by_integers(tmp_path):
+def test_column_names_may_be_integers(tmp_path):
     table = pd.DataFrame({0: X[:, 0], 1: np.array(["a", "b", "c"], dtype=object)[y[::-1]]})
     columns = make_column_transformer((StandardScaler(), [0]), (OneHotEncoder(), [1]))
     model = make_pipeline(columns, LogisticRegression()).fit(table, y)
@@ -179,7 +179,7 @@ def test_columns_may_be_called_by_integers(tmp_path):
                                   model.predict(table))  # fmt: skip
 
 
-def test_a_missing_text_may_be_pandas_own(tmp_path):
+def test_missing_text_may_be_pandas_na(tmp_path):
     table = pd.DataFrame({"n": X[:, 0], "t": pd.array(["a", "b", None] * 50, dtype="string"),
                           "i": pd.array([1, None, 3] * 50, dtype="Int64")})  # fmt: skip
     columns = make_column_transformer(("passthrough", ["n"]))
@@ -191,7 +191,7 @@ def test_a_missing_text_may_be_pandas_own(tmp_path):
     np.testing.assert_array_equal(predictor.predict(table), model.predict(table))
 
 
-def test_of_a_search_the_best_estimator_is_sealed(tmp_path):
+def test_the_best_estimator_of_a_search_is_sealed(tmp_path):
     search = GridSearchCV(GaussianNB(), {"var_smoothing": [1.0, 1e-9]}).fit(X, y)
     sealed = api.seal(search, X, y, store=tmp_path)
     found = api.load_model(f"{sealed.artifact}/model_train.pkl")
@@ -201,7 +201,7 @@ def test_of_a_search_the_best_estimator_is_sealed(tmp_path):
         api.seal(unfitted, X, y, store=tmp_path)
 
 
-def test_sparse_rows_are_sealed_as_the_numbers_that_they_are(tmp_path):
+def test_sparse_rows_are_accepted(tmp_path):
     rows = np.where(X > 2, X, 0)
     model = LogisticRegression(max_iter=1000).fit(csr_matrix(rows), y)
     sealed = api.seal(model, csr_matrix(rows), y, store=tmp_path)
@@ -219,7 +219,7 @@ def test_sparse_rows_are_sealed_as_the_numbers_that_they_are(tmp_path):
         (GaussianNB().fit(X, y), y + 0.5, DataError, "y: holds 0.5 in row 1"),
     ],
 )
-def test_what_has_another_target_is_refused_and_nothing_is_stored(
+def test_an_unsupported_target_is_refused_and_nothing_is_stored(
     tmp_path, estimator, truth, error, message
 ):
     with pytest.raises(error, match=message):
@@ -228,7 +228,7 @@ def test_what_has_another_target_is_refused_and_nothing_is_stored(
 
 
 @pytest.mark.slow
-def test_a_pickle_is_sealed_on_the_command_line_only_under_its_digest(tmp_path):
+def test_the_command_seals_a_pickle_only_with_its_digest(tmp_path):
     table = frame()
     table["won"] = np.where(table["age"] > 25, "yes", "no")
     model = make_pipeline(

@@ -23,7 +23,7 @@ def forge(folder, change):
     return canonical.digest(path.read_bytes())
 
 
-def test_an_artifact_is_made_again_to_the_byte_from_its_folder_alone(digits, copied, tmp_path):
+def test_an_artifact_is_reproduced_from_its_folder(digits, copied, tmp_path):
     done = call("reproduce", copied, "--strict", "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert done.json["result"] == "identical"
@@ -34,7 +34,7 @@ def test_an_artifact_is_made_again_to_the_byte_from_its_folder_alone(digits, cop
 
 
 @pytest.mark.slow
-def test_other_bytes_that_predict_the_same_name_what_differs(copied, tmp_path):
+def test_different_bytes_with_equal_predictions_name_the_differences(copied, tmp_path):
     digest = forge(copied, lambda recipe: recipe["packages"].update(numpy="2.0.1"))
     done = call("reproduce", copied, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
@@ -53,7 +53,7 @@ def test_other_bytes_that_predict_the_same_name_what_differs(copied, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_profile_or_other_code_is_a_suspect(copied, tmp_path):
+def test_another_profile_or_code_is_named_as_a_possible_cause(copied, tmp_path):
     forge(copied, lambda recipe: recipe["numerics"].update(profile="native", cpu="another"))
     found = call("reproduce", copied, "--json", cwd=tmp_path).json
     assert any(one.startswith("numerics profile: native then, ") for one in found["suspects"])
@@ -61,7 +61,7 @@ def test_another_profile_or_other_code_is_a_suspect(copied, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_model_differs_and_names_the_rows(copied, tmp_path, digits):
+def test_different_predictions_name_the_rows(copied, tmp_path, digits):
     """The graph of another model, sealed under this recipe."""
     other = write(tmp_path, {**SHORT, "C": 1e-5})
     made = call("train", other, "--json", cwd=tmp_path).json
@@ -75,27 +75,27 @@ def test_another_model_differs_and_names_the_rows(copied, tmp_path, digits):
     assert "with other predictions" in call("reproduce", copied, cwd=tmp_path).out
 
 
-def test_an_artifact_that_does_not_verify_is_not_made_again(copied, tmp_path):
+def test_an_artifact_that_does_not_verify_is_not_reproduced(copied, tmp_path):
     (copied / "model.onnx").write_bytes(b"")
     assert call("reproduce", copied, cwd=tmp_path).code == 4
 
 
 @pytest.mark.slow
-def test_data_that_is_not_to_be_had_exits_3(copied, tmp_path):
+def test_unavailable_data_exits_3(copied, tmp_path):
     forge(copied, lambda recipe: recipe["data"].update(digest="sha256:" + "0" * 64))
     done = call("reproduce", copied, cwd=tmp_path)
     assert done.code == 3 and "the recipe has sha256:0000" in done.err
 
 
 @pytest.mark.slow
-def test_data_that_this_release_does_not_know_exits_2_or_3(copied, tmp_path):
+def test_unknown_data_exits_2_or_3(copied, tmp_path):
     forge(copied, lambda recipe: recipe["data"].update(dataset="housing"))
     done = call("reproduce", copied, cwd=tmp_path)
     assert done.code in (2, 3) and "Traceback" not in done.err
 
 
 @pytest.mark.slow
-def test_with_packages_makes_it_again_under_the_packages_of_its_recipe(tmp_path):
+def test_with_packages_installs_the_packages_of_the_recipe(tmp_path):
     """An artifact made in an environment with another joblib, which is then built again."""
     pins = {line.split("==")[0]: line.split("==")[1].split()[0]
             for line in (ROOT / "requirements.txt").read_text("utf-8").splitlines()

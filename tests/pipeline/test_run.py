@@ -18,7 +18,7 @@ def names(jobs):
     return [(job["name"], job["outcome"]) for job in jobs]
 
 
-def test_a_run_does_its_three_jobs_in_order(digits):
+def test_a_run_has_three_jobs_in_order(digits):
     assert names(digits.run["jobs"]) == [("test", "done"), ("train", "done"), ("inference", "done")]
     assert not digits.run["cached"]
     assert digits.run["metrics"]["train"]["accuracy"] == 1.0
@@ -26,7 +26,7 @@ def test_a_run_does_its_three_jobs_in_order(digits):
     assert round(digits.run["metrics"]["test"]["f1_weighted"], 4) == 0.9584
 
 
-def test_a_second_run_trains_nothing_and_says_so(project, digits):
+def test_a_second_run_trains_nothing(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     done = call("run", "--json", cwd=project)
     assert done.json["cached"] and done.json["digest"] == digits.digest
@@ -34,7 +34,7 @@ def test_a_second_run_trains_nothing_and_says_so(project, digits):
     assert "nothing to train" in call("run", cwd=project).out
 
 
-def test_a_stored_artifact_that_does_not_verify_is_made_again(project, digits):
+def test_a_stored_artifact_that_does_not_verify_is_trained_again(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     (project / "artifacts" / digits.folder.name / "model.onnx").write_bytes(b"")
     done = call("run", cwd=project)
@@ -43,7 +43,7 @@ def test_a_stored_artifact_that_does_not_verify_is_made_again(project, digits):
 
 
 @pytest.mark.slow
-def test_an_index_that_names_another_artifact_is_not_believed(project, digits):
+def test_an_index_that_names_another_artifact_is_ignored(project, digits):
     """A store from a cache that somebody else wrote: the recipe's digest points at their model."""
     assert call("train", write(project, QUICK), cwd=project).code == 0
     ours = call("recipe", "--json", cwd=project).json["recipe_digest"].removeprefix("sha256:")
@@ -53,7 +53,7 @@ def test_an_index_that_names_another_artifact_is_not_believed(project, digits):
     assert not done.json["cached"] and done.json["digest"] == digits.digest
 
 
-def test_force_trains_again_and_finds_the_same_bytes(project):
+def test_force_trains_again_to_the_same_bytes(project):
     path = write(project, FOREST)
     first = call("run", path, "--json", cwd=project)
     again = call("run", path, "--force", cwd=project)
@@ -62,7 +62,7 @@ def test_force_trains_again_and_finds_the_same_bytes(project):
 
 
 @pytest.mark.slow
-def test_force_that_finds_other_bytes_exits_1_and_keeps_what_was_there(project, digits):
+def test_force_with_different_bytes_exits_1_and_keeps_the_old_artifact(project, digits):
     """What stands in for another outcome is a forged artifact under the same recipe."""
     first = call("run", write(project, QUICK), "--json", cwd=project).json
     store = Store(project / "artifacts")
@@ -91,7 +91,7 @@ def test_a_missed_gate_exits_1_keeps_the_record_and_moves_no_alias(project, digi
 
 
 @pytest.mark.slow
-def test_gates_are_judged_anew_on_a_stored_artifact(project):
+def test_gates_are_checked_again_on_a_stored_artifact(project):
     gate = {"test.accuracy": {"min": 0.999}}
     assert call("run", write(project, {**QUICK, "gates": gate}), cwd=project).code == 1
     done = call("run", write(project, QUICK), "--json", cwd=project)
@@ -108,13 +108,13 @@ def test_tests_run_first_and_a_failure_stops_the_rest(project):
     assert call("run", path, "--tests", "test_mine.py", cwd=project).code == 0
 
 
-def test_a_path_of_tests_that_looks_like_an_option_is_a_path(project):
+def test_a_tests_path_that_looks_like_an_option_is_a_path(project):
     done = call("run", write(project, QUICK), "--tests=--version", cwd=project)
     assert done.code == 1 and "nothing was trained" in done.err
 
 
 @pytest.mark.slow
-def test_a_warning_is_a_sentence_on_the_terminal_and_in_the_record(project):
+def test_a_warning_is_printed_and_recorded(project):
     done = call("run", write(project, {**SHORT, "max_iter": 3}), cwd=project)
     sentence = "LogisticRegression did not converge within max_iter=3; raise max_iter, or scale"
     assert done.code == 0 and f"warning: {sentence}" in done.err
@@ -124,7 +124,7 @@ def test_a_warning_is_a_sentence_on_the_terminal_and_in_the_record(project):
 
 
 @pytest.mark.slow
-def test_what_an_estimator_prints_harms_nothing(project):
+def test_output_of_an_estimator_does_no_harm(project):
     model = {"estimator": "sklearn.neural_network.MLPClassifier",
              "params": {"verbose": True, "max_iter": 20}}  # fmt: skip
     done = call("train", write(project, {**QUICK, "model": model}), "--json", cwd=project)
@@ -133,7 +133,7 @@ def test_what_an_estimator_prints_harms_nothing(project):
 
 
 @pytest.mark.slow
-def test_a_config_that_was_checked_before_is_trained_under_the_profile_all_the_same(project):
+def test_a_cached_config_is_trained_under_the_profile(project):
     path = write(project, QUICK)
     assert call("recipe", path, cwd=project).code == 0
     done = call("train", path, "--json", cwd=project)
@@ -171,7 +171,7 @@ def test_a_module_in_the_working_folder_does_not_shadow_a_library(project):
 
 
 @pytest.mark.slow
-def test_from_python_it_is_the_same_words(project):
+def test_python_functions_match_the_commands(project):
     run = artifact_pipeline.train(QUICK)
     assert artifact_pipeline.open_trusted(run.artifact, run.digest).manifest.metrics == run.metrics
     predictor = artifact_pipeline.open_artifact("latest", digest=run.digest)

@@ -31,7 +31,7 @@ def with_model(name, **params):
     return {**RIDGE, "model": {"estimator": f"sklearn.{name}", "params": params}, "gates": {}}
 
 
-def test_it_is_sealed_with_metrics_interface_and_parity_of_numbers(ridge):
+def test_a_regression_has_its_own_metrics_interface_and_parity(ridge):
     folder, run = ridge
     manifest = api.open_trusted(folder / run["artifact"], run["digest"]).manifest
     assert set(manifest.metrics.test) == {"r2", "mae", "rmse"}
@@ -43,7 +43,7 @@ def test_it_is_sealed_with_metrics_interface_and_parity_of_numbers(ridge):
 
 
 @pytest.mark.slow
-def test_it_predicts_numbers_on_the_command_line_and_from_python(ridge):
+def test_a_regression_predicts_numbers(ridge):
     folder, run = ridge
     row = ",".join(["0.01"] * 10)
     told = call("infer", "latest", "-", "--json", cwd=folder, stdin=f"{row}\n{row}\n".encode())
@@ -59,7 +59,7 @@ def test_it_predicts_numbers_on_the_command_line_and_from_python(ridge):
 
 
 @pytest.mark.slow
-def test_everything_that_looks_at_an_artifact_looks_at_it(ridge):
+def test_every_reading_command_accepts_a_regression(ridge):
     folder, run = ridge
     for words in (("show", "latest"), ("list",), ("evaluate", "latest"), ("report", "latest"),
                   ("diff", "latest", "latest"), ("doctor",)):  # fmt: skip
@@ -74,13 +74,13 @@ def test_everything_that_looks_at_an_artifact_looks_at_it(ridge):
 
 
 @pytest.mark.slow
-def test_it_is_made_again_to_the_byte(ridge):
+def test_a_regression_is_reproducible_to_the_byte(ridge):
     folder, _ = ridge
     done = call("reproduce", "latest", "--strict", "--json", cwd=folder)
     assert (done.code, done.json["result"]) == (0, "identical")
 
 
-def test_a_missed_gate_of_a_number_ends_with_1(ridge):
+def test_a_missed_gate_of_a_regression_exits_1(ridge):
     folder, _ = ridge
     done = call("run", "config.json", "--gates", '{"test.mae": {"max": 10}}', cwd=folder)
     assert done.code == 1 and "test.mae is 46.1389, above the maximum of 10" in done.err
@@ -97,13 +97,13 @@ def test_a_missed_gate_of_a_number_ends_with_1(ridge):
         ({**RIDGE, "split": {"stratify": True}}, "split.stratify: found true, and numbers have no"),
     ],
 )
-def test_what_does_not_go_with_the_target_is_a_wrong_config(tmp_path, config, message):
+def test_a_model_that_does_not_suit_the_target_is_refused(tmp_path, config, message):
     with pytest.raises(ConfigError) as caught:
         api.recipe_of(write(tmp_path, config))
     assert message in str(caught.value)
 
 
-def test_a_gate_on_a_metric_of_classes_names_those_that_there_are(ridge):
+def test_a_gate_on_a_classification_metric_lists_the_valid_ones(ridge):
     folder, _ = ridge
     done = call("run", "config.json", "--gates", '{"test.accuracy": {"min": 0}}', cwd=folder)
     assert done.code == 2 and "mae, r2, rmse" in done.err
@@ -119,7 +119,7 @@ def test_a_gate_on_a_metric_of_classes_names_those_that_there_are(ridge):
         ("dummy.DummyRegressor", "skops"),
     ],
 )
-def test_other_regressors_end_in_a_form_that_was_proven(tmp_path, name, form):
+def test_other_regressors_are_sealed_in_a_proven_form(tmp_path, name, form):
     run = api.train(with_model(name), store=tmp_path)
     assert api.open_trusted(run.artifact, run.digest).manifest.parity.form == form
 
@@ -127,7 +127,7 @@ def test_other_regressors_end_in_a_form_that_was_proven(tmp_path, name, form):
 @pytest.mark.parametrize(
     ("distance", "holds"), [(0.0, True), (5e-9, True), (2e-8, False), (float("nan"), False)]
 )
-def test_numbers_must_lie_within_the_bound_as_shares_of_their_spread(distance, holds):
+def test_parity_of_numbers_is_relative_to_their_spread(distance, holds):
     expected = Outputs(np.array([0.0, 5.0, 10.0]), None)
     found = Outputs(np.array([0.0, 5.0 + distance, 10.0]), None)
     assert (compare(FORMS[0], found, expected=expected) is not None) is holds
@@ -143,7 +143,7 @@ def test_numbers_must_lie_within_the_bound_as_shares_of_their_spread(distance, h
         lambda seen: seen["examples"][0]["values"].pop(),
     ],
 )
-def test_an_evaluation_of_numbers_that_does_not_fit_is_refused_or_shown(ridge, tmp_path, change):
+def test_an_inconsistent_evaluation_is_refused_or_shown(ridge, tmp_path, change):
     import shutil
 
     from artifact_pipeline.builder import canonical

@@ -26,13 +26,13 @@ def html(digits):
     return page.write(verify(digits.folder))
 
 
-def test_run_writes_it_beside_the_artifact_and_names_it(digits, html):
+def test_run_writes_the_report_beside_the_artifact(digits, html):
     assert digits.run["report"] == f"{digits.run['artifact']}.html"
     assert digits.folder.with_suffix(".html").read_text("utf-8") == html
     assert verify(digits.folder, digits.digest)
 
 
-def test_the_command_writes_the_same_page(digits, html, tmp_path):
+def test_the_report_command_writes_the_same_page(digits, html, tmp_path):
     done = call("report", digits.folder, "--output", "here.html", "--json", cwd=tmp_path)
     assert done.json == {"digest": digits.digest, "report": "here.html"}
     assert (tmp_path / "here.html").read_text("utf-8") == html
@@ -41,7 +41,7 @@ def test_the_command_writes_the_same_page(digits, html, tmp_path):
     )
 
 
-def test_a_page_that_somebody_changed_is_written_again(project, digits, html):
+def test_a_changed_page_is_written_again(project, digits, html):
     shutil.copytree(digits.store, project / "artifacts")
     place = project / "artifacts" / f"{digits.folder.name}.html"
     place.write_text("<script>alert(1)</script>")
@@ -50,13 +50,13 @@ def test_a_page_that_somebody_changed_is_written_again(project, digits, html):
 
 
 @pytest.mark.slow
-def test_a_missed_gate_leaves_the_report(project):
+def test_a_missed_gate_still_writes_the_report(project):
     gates = {"test.accuracy": {"min": 0.999}}
     done = call("run", write(project, {**QUICK, "gates": gates}), "--json", cwd=project)
     assert done.code == 1 and (project / done.json["report"]).is_file()
 
 
-def test_the_policy_allows_the_one_style_sheet_and_nothing_else(html):
+def test_the_content_policy_allows_only_the_style_sheet(html):
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)[1]
     style = re.search(r"<style>(.*?)</style>", html, re.S)[1]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -65,7 +65,7 @@ def test_the_policy_allows_the_one_style_sheet_and_nothing_else(html):
     assert not re.search(r'(?:src|href)="', html)
 
 
-def test_it_has_what_the_artifact_holds(digits, html):
+def test_the_page_shows_the_content_of_the_artifact(digits, html):
     seen = verify(digits.folder).evaluation()
     assert html.count('class="ink"') > 100
     for one in seen.per_class:
@@ -77,7 +77,7 @@ def test_it_has_what_the_artifact_holds(digits, html):
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
-def test_a_users_text_is_no_markup(digits, hostile):
+def test_user_text_is_escaped(digits, hostile):
     known = verify(digits.folder)
     recipe = known.manifest.recipe
     data = msgspec.structs.replace(recipe.data, dataset=hostile)
@@ -101,7 +101,7 @@ def test_a_users_text_is_no_markup(digits, hostile):
         lambda seen: seen.pop("rows"),
     ],
 )
-def test_an_evaluation_that_does_not_fit_is_refused_though_it_is_sealed(copied, change):
+def test_an_inconsistent_evaluation_is_refused_even_if_sealed(copied, change):
     """Who makes an artifact can seal any nonsense; what reads it must not stumble."""
     seen = json.loads((copied / "evaluation.json").read_bytes())
     change(seen)
@@ -114,7 +114,7 @@ def test_an_evaluation_that_does_not_fit_is_refused_though_it_is_sealed(copied, 
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
 @pytest.mark.parametrize("width", [360, pytest.param(1440, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_in_a_browser_it_fits_asks_for_nothing_and_is_accessible(digits, width, scheme):
+def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(digits, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
@@ -147,7 +147,7 @@ def test_in_a_browser_it_fits_asks_for_nothing_and_is_accessible(digits, width, 
     "dataset",
     [pytest.param(name, marks=pytest.mark.slow) for name in ("iris", "wine", "breast_cancer")],
 )
-def test_a_model_of_no_images_has_a_report_too(project, dataset):
+def test_a_model_without_images_has_a_report(project, dataset):
     model = {"estimator": "sklearn.linear_model.RidgeClassifier"}
     done = call("train", write(project, {"data": {"dataset": dataset}, "model": model}), "--json",
                 cwd=project)  # fmt: skip

@@ -66,7 +66,7 @@ def run(command, checkout):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["customers", "diabetes"])
-def test_what_an_example_prints_is_what_its_page_says(name, checkout):
+def test_an_example_prints_the_output_on_its_page(name, checkout):
     if name == "customers":
         assert run(f"python examples/{name}/make_data.py", checkout).returncode == 0
     store = checkout.parent / f"store-{name}"
@@ -92,7 +92,7 @@ def test_every_command_of_a_document_runs(name, checkout):
             assert done.returncode == 0, (command, done.stderr)
 
 
-def test_the_branches_hold_each_other_after_the_commands_of_the_page(tmp_path):
+def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
@@ -140,7 +140,7 @@ def test_the_pins_are_what_the_command_in_contributing_compiles(name, words, tmp
     assert pins(tmp_path / name) == pins(ROOT / name)
 
 
-def test_the_two_commands_of_the_first_screen_are_those_of_make():
+def test_the_readme_starts_with_the_two_commands_of_make():
     first = (ROOT / "README.md").read_text("utf-8").splitlines()[:40]
     assert "    python make.py run" in first and "    python make.py test" in first
     assert "python make.py test" in (ROOT / ".ci" / "run").read_text("utf-8").replace(
@@ -149,7 +149,7 @@ def test_the_two_commands_of_the_first_screen_are_those_of_make():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for .venv is a shell script")
-def test_the_printed_output_in_the_readme_is_what_is_printed(checkout):
+def test_a_run_prints_the_output_in_the_readme(checkout):
     shutil.rmtree(checkout / "artifacts", ignore_errors=True)
     lines = run("artifact-pipeline run", checkout).stdout.decode().splitlines()
     readme = [line[4:] for line in (ROOT / "README.md").read_text("utf-8").splitlines()]
@@ -163,7 +163,7 @@ def test_the_printed_output_in_the_readme_is_what_is_printed(checkout):
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_links_between_documents_lead_somewhere(name):
+def test_links_between_documents_resolve(name):
     text = (ROOT / name).read_text("utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert ((ROOT / name).parent / target).exists(), target
@@ -233,7 +233,7 @@ def reader(folder: Path, pinned: str):
     return manifest, files, onnxruntime.InferenceSession(files["model.onnx"])
 
 
-def test_the_format_page_is_enough_to_read_an_artifact(digits):
+def test_an_artifact_can_be_read_by_the_format_page_only(digits):
     import numpy as np
 
     manifest, files, session = reader(digits.folder, digits.digest)
@@ -251,6 +251,6 @@ def test_the_format_page_is_enough_to_read_an_artifact(digits):
         assert f"`{name}`" in page, name
 
 
-def test_no_document_names_a_year_that_is_not_yet():
+def test_the_license_names_no_future_year():
     years = re.findall(r"\b20\d\d\b", (ROOT / "LICENSE").read_text("utf-8"))
     assert all(int(year) <= time.gmtime().tm_year for year in years)

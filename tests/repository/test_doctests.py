@@ -16,12 +16,12 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_the_examples_of(name):
+def test_doctests_pass(name):
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     assert doctest.testmod(importlib.import_module(name), optionflags=flags).failed == 0
 
 
-def test_there_are_examples():
+def test_doctests_are_found():
     found = sum(
         doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS).attempted
         for name in MODULES

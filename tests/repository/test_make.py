@@ -16,7 +16,7 @@ REQUIREMENTS = tuple(
 )
 
 
-def test_it_is_short_and_uses_the_standard_library_alone():
+def test_make_is_short_and_imports_only_the_standard_library():
     source = (ROOT / "make.py").read_text("utf-8")
     assert len(source.splitlines()) < 120
     for node in ast.walk(ast.parse(source)):
@@ -26,13 +26,13 @@ def test_it_is_short_and_uses_the_standard_library_alone():
 
 
 @pytest.mark.parametrize("words", [[], ["nope"], ["run", "test"], ["run", "--slow"], ["--help"]])
-def test_a_wrong_call_is_one_line_of_usage(words):
+def test_a_usage_error_prints_one_line(words):
     done = subprocess.run([sys.executable, ROOT / "make.py", *words], capture_output=True)
     assert done.returncode == 1
     assert done.stderr.decode().strip() == "usage: python make.py run | test [--slow] | check"
 
 
-def test_an_older_python_is_told_what_to_do():
+def test_an_older_python_gets_a_remedy():
     """The source as an older Python meets it: nothing before the check may need a newer one."""
     source = (ROOT / "make.py").read_text("utf-8")
     body = ast.parse(source, feature_version=(3, 7)).body
@@ -47,7 +47,7 @@ def test_an_older_python_is_told_what_to_do():
         assert done.returncode == 1 and done.stderr.count(b"\n") == 1
 
 
-def test_a_python_without_venv_is_told_what_to_do(tmp_path):
+def test_a_python_without_venv_gets_a_remedy(tmp_path):
     for name in ("make.py", "pyproject.toml", *REQUIREMENTS):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "venv.py").write_text("raise ImportError('no venv')")
@@ -79,7 +79,7 @@ def test_the_test_environment_pins_what_the_run_environment_pins():
     assert pins("requirements-build.txt") <= pins("requirements-dev.txt")
 
 
-def test_the_pins_cover_all_three_systems():
+def test_the_pins_cover_all_platforms():
     """Wheels of the compiled packages for Linux, macOS on arm64 and Windows are all hashed."""
     text = (ROOT / "requirements.txt").read_text("utf-8")
     block = text.partition("onnxruntime==")[2].partition("\n    #")[0]
@@ -87,7 +87,7 @@ def test_the_pins_cover_all_three_systems():
 
 
 @pytest.mark.slow
-def test_no_environment_is_made_for_a_name_that_stands():
+def test_an_up_to_date_environment_is_not_rebuilt():
     """In an environment that make.py made, a second call installs nothing."""
     if Path(sys.prefix) != ROOT / ".venv":
         pytest.skip("this suite does not run in the environment of make.py")

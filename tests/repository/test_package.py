@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
         os.chdir(before)
 
 
-def test_the_wheel_holds_the_package_its_types_and_nothing_else(wheel):
+def test_the_wheel_holds_only_the_package_and_its_types(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "artifact_pipeline/py.typed" in names
     assert "artifact_pipeline/builder/formats/onnx_format.py" in names
@@ -37,7 +37,7 @@ def test_the_wheel_holds_the_package_its_types_and_nothing_else(wheel):
     }
 
 
-def test_the_metadata_says_what_a_user_of_an_index_expects(wheel):
+def test_the_metadata_is_complete(wheel):
     files = zipfile.ZipFile(wheel)
     text = files.read("artifact_pipeline-0.1.0.dist-info/METADATA").decode()
     metadata = email.message_from_string(text)
@@ -83,7 +83,7 @@ def test_the_installed_command_runs_the_pipeline(wheel, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_user_who_checks_types_gets_them(wheel, tmp_path):
+def test_type_checkers_find_the_types(wheel, tmp_path):
     (tmp_path / "use.py").write_text(
         "import artifact_pipeline as ap\n"
         "run = ap.train('config.json')\n"

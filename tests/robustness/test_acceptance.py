@@ -15,7 +15,7 @@ COMMON = [
 
 
 @pytest.mark.parametrize(("name", "way", "target"), COMMON)
-def test_what_people_build_most_is_sealed_and_answers_alike(name, way, target):
+def test_common_pipelines_are_sealed_and_predict_the_same(name, way, target):
     result = outcome(name, way, target)
     assert result.form not in ("refused", "fault"), result
 
@@ -23,7 +23,7 @@ def test_what_people_build_most_is_sealed_and_answers_alike(name, way, target):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "way", "target"), SAMPLE)
-def test_every_estimator_is_sealed_or_refused_in_a_sentence(name, way, target):
+def test_every_estimator_is_sealed_or_refused_in_one_line(name, way, target):
     result = outcome(name, way, target)
     assert result.form != "fault", result
     assert "\n" not in result.reason and "Traceback" not in result.reason

@@ -38,20 +38,20 @@ def test_no_changed_artifact_is_accepted_and_nothing_else_is_opened(digits):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes and sockets in folders")
 @pytest.mark.parametrize("tries", [15, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_a_name_in_a_store_that_is_not_what_it_should_be_is_one_error(tmp_path, digits, tries):
+def test_an_unexpected_file_in_a_store_is_one_error(tmp_path, digits, tries):
     store = shutil.copytree(digits.store, tmp_path / "store")  # others read theirs meanwhile
     found = store_names.attack(store, tries, 9)
     assert found.examples == [] and found.tried == min(tries, len(store_names.cases()))
     assert found.peak_mib < 500
 
 
-def test_a_changed_config_is_taken_or_refused_in_one_line(tmp_path):
+def test_a_mutated_config_is_accepted_or_refused_in_one_line(tmp_path):
     found = fuzzing.configs(400, 6, tmp_path)
     assert (found.examples, found.tracebacks, found.wrong_codes) == ([], 0, 0)
     assert found.taken > 10 and found.refused > 100 and found.by_command == 2
 
 
-def test_a_changed_file_of_rows_is_taken_or_refused_in_one_line(tmp_path, digits):
+def test_a_mutated_file_of_rows_is_accepted_or_refused_in_one_line(tmp_path, digits):
     found = fuzzing.row_files(600, 7, tmp_path, digits.folder)
     assert (found.examples, found.tracebacks, found.wrong_codes) == ([], 0, 0)
     assert found.taken > 10 and found.refused > 100 and found.by_command == 3
@@ -78,7 +78,7 @@ def wrong(found):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
-def test_each_request_is_answered_as_the_artifact_predicts_or_refused(tmp_path, served):
+def test_each_request_gets_the_prediction_of_the_artifact_or_a_refusal(tmp_path, served):
     found = http_fuzzing.count(tmp_path, [served], requests=200, seed=9)
     assert (found.examples, wrong(found)) == ([], {})
     assert found.predictions > 40 and found.refused > 30
@@ -86,7 +86,7 @@ def test_each_request_is_answered_as_the_artifact_predicts_or_refused(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
-def test_each_request_among_two_models_is_answered_by_the_one_it_names(tmp_path):
+def test_each_request_is_answered_by_the_model_that_it_names(tmp_path):
     models = http_fuzzing.models(tmp_path)
     found = http_fuzzing.count(tmp_path, models, requests=1000, seed=10)
     assert (found.examples, wrong(found)) == ([], {})
@@ -95,7 +95,7 @@ def test_each_request_among_two_models_is_answered_by_the_one_it_names(tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
-def test_no_client_takes_the_server_from_others(tmp_path, served):
+def test_no_client_starves_others(tmp_path, served):
     found = list(http_attacks.attacks(tmp_path, served, 0.02))
     assert {one.name: n for one in found for n in one.must_be_none.items() if n[1]} == {}
     assert len(found) == 8
@@ -112,7 +112,7 @@ def test_no_archive_and_no_config_opens_a_file_or_runs_code():
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "evaluation.json"])
-def test_a_file_that_changes_while_it_is_opened_is_refused_or_never_seen(copied, digits, name):
+def test_a_file_that_changes_during_opening_is_refused_or_unnoticed(copied, digits, name):
     """What was verified is what is opened: the prediction is the sealed one, or there is none."""
     path, whole = copied / name, (copied / name).read_bytes()
     rows = np.arange(128.0).reshape(2, 64) % 17
@@ -156,7 +156,7 @@ class Canary:
         return (os.mkdir, (str(self.path),))
 
 
-def test_a_process_of_the_tests_that_unpickles_is_ended(tmp_path, digits):
+def test_the_audit_hook_ends_a_process_that_unpickles(tmp_path, digits):
     """The hook in tests/support/audit watches every command that the tests call."""
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(Canary(tmp_path / "fired")))
     done = script("-c", "import pickle; pickle.load(open('x.pkl', 'rb'))", cwd=tmp_path)
@@ -170,10 +170,8 @@ def test_a_process_of_the_tests_that_unpickles_is_ended(tmp_path, digits):
 @pytest.mark.parametrize(
     "place", ["model.sig", "trust.json", "aliases", "recipes", "runs", "state"]
 )
-def test_no_pickle_is_opened_where_the_store_and_the_state_may_hold_one(
-    digits, tmp_path, place, project
-):
-    """Beside the places in an artifact (test_forms.py): the store's and the state's own files."""
+def test_no_pickle_in_store_or_state_is_opened(digits, tmp_path, place, project):
+    """Files of the store and of the state; test_onnx_format.py covers those of an artifact."""
     import shutil
 
     canary = pickle.dumps(Canary(tmp_path / "fired"))
@@ -203,7 +201,7 @@ def test_no_pickle_is_opened_where_the_store_and_the_state_may_hold_one(
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
-def test_a_mutated_manifest_is_refused_by_the_digest_and_never_breaks_the_reader(copied, random):
+def test_a_mutated_manifest_is_refused_without_a_traceback(copied, random):
     path = copied / "manifest.json"
     whole = path.read_bytes()
     changed = nasty.text(nasty.mutated(json.loads(whole), random))
@@ -222,7 +220,7 @@ def test_a_mutated_manifest_is_refused_by_the_digest_and_never_breaks_the_reader
         path.write_bytes(whole)
 
 
-def test_the_figures_are_printed_by_one_command():
+def test_the_documented_figures_are_those_of_the_command():
     """And docs/security.md quotes them as they are printed: a look is the same, with less tried."""
     page = (ROOT / "docs" / "security.md").read_text("utf-8")
     code = "".join(

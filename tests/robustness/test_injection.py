@@ -124,7 +124,7 @@ def cases(test):
 
 
 @cases
-def test_the_report_keeps_its_structure(digits, text):
+def test_injected_text_does_not_change_the_structure_of_the_report(digits, text):
     plain, found = (Structure(page.write(dressed(digits, one))).tags for one in ("x", text))
     assert found == plain
 
@@ -135,7 +135,7 @@ def summary(digits, artifact, *gates):
 
 
 @cases
-def test_page_summary_and_card_write_out_what_no_reader_sees(digits, text):
+def test_page_summary_and_card_escape_invisible_characters(digits, text):
     made = dressed(digits, text)
     m = made.manifest
     whole = card.write(m.recipe, m.recipe_digest, m.split, m.metrics, m.interface, m.parity)
@@ -150,7 +150,7 @@ def test_page_summary_and_card_write_out_what_no_reader_sees(digits, text):
 
 
 @given(TEXTS)
-def test_what_is_written_out_says_which_character_it_was(text):
+def test_escapes_are_reversible(text):
     """And a document of JSON stays the same document."""
     assert unseen(write_out(text)) == [] and "\n" not in write_out(text)
     document = json.dumps({"a": text}, ensure_ascii=False, indent=1)
@@ -164,13 +164,13 @@ def test_what_is_written_out_says_which_character_it_was(text):
 
 
 @cases
-def test_the_summary_keeps_its_structure(digits, text):
+def test_injected_text_does_not_change_the_structure_of_the_summary(digits, text):
     plain, found = (tokens(summary(digits, dressed(digits, one))) for one in ("x", text))
     assert found == plain
 
 
 @cases
-def test_the_card_keeps_its_structure_and_its_head(digits, text):
+def test_injected_text_does_not_change_the_structure_of_the_card(digits, text):
     def body_and_head(one):
         made = dressed(digits, one)
         m = made.manifest
@@ -194,7 +194,7 @@ CONTROLS = [
     ["".join(CONTROLS), *(pytest.param(text, marks=pytest.mark.slow) for text in CONTROLS)],
     ids=["all", *map(repr, CONTROLS)],
 )
-def test_the_terminal_gets_no_control_characters(digits, tmp_path, text):
+def test_no_control_character_reaches_the_terminal(digits, tmp_path, text):
     """From an artifact and a run record that carry them; nothing but lines is printed."""
     store = tmp_path / "artifacts"
     made = dressed(digits, text)

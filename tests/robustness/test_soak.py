@@ -7,7 +7,7 @@ from benchmarks.serving.soak import soak
 
 
 @pytest.mark.slow
-def test_a_minute_under_full_load_gives_no_wrong_answer_and_loses_none(tmp_path):
+def test_a_minute_of_full_load_loses_no_request_and_gives_no_wrong_answer(tmp_path):
     found = soak(60.0, tmp_path)
     assert not found.wrong and not found.lost
     assert found.answers > 1000 and found.refusals > 100

@@ -79,7 +79,7 @@ def overtaken(server, path, body) -> bool:
     return waiting > 0
 
 
-def test_small_requests_pass_large_ones_that_wait(server):
+def test_small_requests_overtake_queued_large_ones(server):
     """A hundred large bodies, packed so that they cost nothing to send."""
     garbage = gzip.compress(b'{"rows": [' + b"[1]," * (3 << 20), 1)
     sent = head("/predict", len(garbage), "Content-Encoding: gzip") + garbage
@@ -103,7 +103,7 @@ def test_the_deadline_covers_parsing(digits, tmp_path):
         until(lambda: server.post(INFER, ONE).status == 200)
 
 
-def test_texts_that_unpack_are_bounded_by_what_came(tmp_path):
+def test_the_ratio_of_compressed_bodies_is_limited(tmp_path):
     artifact = train_table(tmp_path, ("city", lambda index: f"c{index % 3}"))
     with serving(artifact, cwd=tmp_path) as server:
         packed = gzip.compress(json.dumps({"rows": [{"city": "c" * (3 << 20)}]}).encode())
@@ -116,7 +116,7 @@ def test_texts_that_unpack_are_bounded_by_what_came(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs pipes of POSIX")
 @pytest.mark.parametrize("reader", ["ended", "idle"])
-def test_an_access_log_that_nobody_reads_costs_lines_and_no_answers(digits, tmp_path, reader):
+def test_an_unread_access_log_loses_lines_but_no_response(digits, tmp_path, reader):
     command = [sys.executable, "-m", "artifact_pipeline", "serve", str(digits.folder)]
     process = subprocess.Popen(
         [*command, "--port", "0", "--access-log"], cwd=tmp_path, stdout=subprocess.PIPE,

@@ -92,7 +92,7 @@ def test_drawn_digits_get_their_labels(tab):
     assert tab.said == []
 
 
-def test_what_it_shows_is_what_the_server_says(tab, server, digits):
+def test_the_page_shows_the_response_of_the_server(tab, server, digits):
     page = tab.page
     draw(page, DRAWN[0]["strokes"])
     settled(page)
@@ -113,7 +113,7 @@ def test_what_it_shows_is_what_the_server_says(tab, server, digits):
     assert all(url.startswith((f"http://{server.address}/", "blob:")) for url in tab.asked)
 
 
-def test_a_held_out_row_is_tried_by_a_click_and_the_report_opens(tab, digits):
+def test_a_click_tries_a_held_out_row_and_opens_the_report(tab, digits):
     page = tab.page
     first = json.loads((digits.folder / "evaluation.json").read_bytes())["examples"][0]
     page.locator("example-list button").first.click()
@@ -125,7 +125,7 @@ def test_a_held_out_row_is_tried_by_a_click_and_the_report_opens(tab, digits):
     assert tab.said == []
 
 
-def test_by_keyboard_alone(tab):
+def test_the_page_works_by_keyboard(tab):
     """The image is set cell by cell: arrows move, digits are ink."""
     page = tab.page
     page.get_by_role("button", name="Clear").focus()
@@ -142,7 +142,7 @@ def test_by_keyboard_alone(tab):
     assert focused == "row 3, column 1: 0"
 
 
-def test_by_finger(browser, server):
+def test_the_page_works_by_touch(browser, server):
     tab = Tab(browser, f"http://{server.address}/", has_touch=True,
               viewport={"width": 360, "height": 740})  # fmt: skip
     tab.page.locator(".best").wait_for()
@@ -156,7 +156,7 @@ def test_by_finger(browser, server):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
-def test_it_fits_and_is_accessible(browser, server, scheme, width):
+def test_the_page_fits_and_is_accessible(browser, server, scheme, width):
     from axe_playwright_python.sync_playwright import Axe
 
     tab = Tab(browser, f"http://{server.address}/", color_scheme=scheme,
@@ -169,7 +169,7 @@ def test_it_fits_and_is_accessible(browser, server, scheme, width):
     tab.context.close()
 
 
-def test_the_page_of_a_table_is_a_form_and_errors_are_sentences(browser, tmp_path):
+def test_a_table_has_a_form_with_readable_errors(browser, tmp_path):
     age = ("age", lambda index: str(20 + index % 40))
     train_table(
         tmp_path, ("city", city), age, ("since", lambda index: f"2024-01-{index % 28 + 1:02}")
@@ -194,7 +194,7 @@ def test_the_page_of_a_table_is_a_form_and_errors_are_sentences(browser, tmp_pat
         tab.context.close()
 
 
-def test_the_page_of_a_table_reads_and_writes_the_formats_of_its_columns(browser, tmp_path):
+def test_the_form_uses_the_formats_of_the_columns(browser, tmp_path):
     lines = [
         f'{index % 28 + 1:02d}/02/2026,"{1000 + index % 30}.5 kg",{index % 3 > 0}'
         for index in range(120)
@@ -262,7 +262,7 @@ def test_the_page_asks_for_the_token_and_keeps_it_in_memory(browser, digits, tmp
         assert len(found.json["examples"]) == 12
 
 
-def test_the_page_of_each_of_several_models(browser, digits, tmp_path):
+def test_each_of_several_models_has_a_page(browser, digits, tmp_path):
     with serving(f"a={digits.folder}", f"b={digits.folder}", cwd=tmp_path) as server:
         tab = Tab(browser, f"http://{server.address}/")
         tab.page.get_by_role("link", name="b").click()
@@ -272,7 +272,7 @@ def test_the_page_of_each_of_several_models(browser, digits, tmp_path):
         tab.context.close()
 
 
-def test_no_script_but_its_own_runs_on_it(server):
+def test_no_other_script_runs_on_the_page(server):
     found = server.get("/")
     policy = found.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy

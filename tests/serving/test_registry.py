@@ -66,7 +66,7 @@ def digests_of(server, count):
     return {server.post(INFER, ONE).headers["artifact-digest"] for _ in range(count)}
 
 
-def test_an_alias_that_moves_is_followed(store):
+def test_a_moved_alias_is_followed(store):
     folder, (first, second) = store
     with serving("champion", cwd=folder) as server:
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
@@ -94,7 +94,7 @@ def test_an_alias_that_moves_is_followed(store):
         assert len({(named, value) for _, named, _, value in seen}) <= 2
 
 
-def test_what_does_not_verify_is_not_swapped_in_and_is_told(store):
+def test_an_artifact_that_does_not_verify_is_rejected_and_reported(store):
     folder, (first, second) = store
     model = folder / "artifacts" / second.removeprefix("sha256:") / "model.onnx"
     good = model.read_bytes()
@@ -126,7 +126,7 @@ def test_a_pinned_artifact_stays(store):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_workers_come_back_and_are_counted_together(store):
+def test_workers_restart_and_share_their_counters(store):
     folder, (first, second) = store
     with serving("champion", "--workers", 2, cwd=folder) as server:
         until(lambda: len(workers_of(server.process.pid)) == 2)
@@ -156,7 +156,7 @@ def test_workers_come_back_and_are_counted_together(store):
         until(lambda: digests_of(server, 40) == {second})
 
 
-def test_a_version_that_is_not_served_any_more_is_unknown(store):
+def test_a_replaced_version_is_unknown(store):
     folder, (first, second) = store
     path = f"/v2/models/model/versions/{first}/infer"
     with serving("champion", cwd=folder) as server:
@@ -169,7 +169,7 @@ def test_a_version_that_is_not_served_any_more_is_unknown(store):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_workers_that_are_killed_again_and_again_come_back(store):
+def test_workers_restart_after_repeated_kills(store):
     folder, (first, _) = store
     with serving("champion", "--workers", 2, cwd=folder) as server:
         for _ in range(4):
@@ -200,7 +200,7 @@ def test_a_worker_that_dies_breaks_its_connections_and_is_replaced(store):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_workers_end_with_the_server_that_started_them(store):
+def test_workers_end_with_their_server(store):
     folder, _ = store
     with serving("champion", "--workers", 2, cwd=folder) as server:
         until(lambda: len(workers_of(server.process.pid)) == 2)
@@ -211,7 +211,7 @@ def test_workers_end_with_the_server_that_started_them(store):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_what_was_accepted_is_finished_before_the_end(store, workers):
+def test_accepted_requests_finish_before_shutdown(store, workers):
     folder, _ = store
     with serving("champion", "--workers", workers, cwd=folder) as server:
         until(lambda: server.get(READY).status == 200)
@@ -233,7 +233,7 @@ def test_what_was_accepted_is_finished_before_the_end(store, workers):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_that_comes_with_the_address_ends_the_server(store, workers, wanted):
+def test_a_signal_at_startup_ends_the_server(store, workers, wanted):
     folder, _ = store
     with serving("champion", "--workers", workers, cwd=folder) as server:
         server.process.send_signal(wanted)

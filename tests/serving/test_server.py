@@ -60,7 +60,7 @@ def statuses(answers: bytes) -> list[int]:
     return [int(found) for found in re.findall(rb"HTTP/1.[01] (\d+)", answers)]
 
 
-def test_requests_sent_in_one_piece_are_answered_in_their_order(server):
+def test_pipelined_requests_are_answered_in_order(server):
     names = [f"n{number}" for number in range(20)]
     sent = [request(name, rows=1 if i % 3 else 2000) for i, name in enumerate(names)]
     sent.insert(7, request("none", path="/v2/models/other/infer"))
@@ -69,7 +69,7 @@ def test_requests_sent_in_one_piece_are_answered_in_their_order(server):
     assert statuses(answers) == [200] * 7 + [404] + [200] * 14
 
 
-def test_a_request_in_two_pieces_is_answered_as_in_one(server):
+def test_a_request_in_two_pieces_is_answered(server):
     whole = request("cut", "Connection: close")
     for cut in [1, 20, whole.index(b"\r\n\r\n") + 2, whole.index(b"\r\n\r\n") + 4, len(whole) - 1]:
         with server.connect() as sock:
@@ -101,7 +101,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("sent", BROKEN, ids=range(len(BROKEN)))
-def test_a_broken_request_is_refused_and_what_came_before_it_is_answered(server, sent):
+def test_a_malformed_request_is_refused_after_earlier_ones_are_answered(server, sent):
     before = request("slow", rows=1500, path=SLOW) + request("quick")
     with server.connect() as sock:
         sock.sendall(before + sent)
@@ -116,7 +116,7 @@ def test_a_broken_request_is_refused_and_what_came_before_it_is_answered(server,
     until(lambda: server.counted("in_flight") == 1)  # the scrape itself
 
 
-def test_a_length_beside_chunks_smuggles_nothing(server):
+def test_a_length_beside_chunks_is_refused(server):
     """What stands behind the chunks is not read as another request: the connection is closed."""
     inner = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for length in (4, len(inner)):
@@ -144,7 +144,7 @@ def test_trailers_are_not_headers(server):
     ],
     ids=["headers", "trailers", "chunk extension", "chunk size"],
 )
-def test_nothing_without_an_end_is_kept(impatient, start):
+def test_an_endless_request_is_not_buffered(impatient, start):
     piece = b"0" * 65_536 if start[-1:] in b";0" else b"X: " + b"a" * 4000 + b"\r\n"
     before, sent = workers_mib(impatient.process.pid), 0
     with impatient.connect() as sock:
@@ -156,7 +156,7 @@ def test_nothing_without_an_end_is_kept(impatient, start):
     assert workers_mib(impatient.process.pid) < before + 20
 
 
-def test_a_connection_of_http_1_0_is_kept_where_the_client_asks_for_it(server):
+def test_an_http_1_0_connection_is_kept_on_request(server):
     assert statuses(server.raw(request("end", version="1.0"))) == [200]
     with server.connect() as sock:
         file = sock.makefile("rb")
@@ -166,11 +166,11 @@ def test_a_connection_of_http_1_0_is_kept_where_the_client_asks_for_it(server):
             assert (reply.json["id"], reply.headers["connection"]) == ("kept", "keep-alive")
 
 
-def test_a_connection_is_closed_where_the_client_asks_for_it(server):
+def test_a_connection_is_closed_on_request(server):
     assert ids(server.raw(request("end", "Connection: close"))) == ["end"]
 
 
-def test_what_does_not_arrive_in_time_is_closed(impatient):
+def test_a_request_that_arrives_too_slowly_is_closed(impatient):
     """A head gets no answer, a body 408; an idle connection is closed like a head."""
     kinds: list[tuple[bytes, list[int]]] = [
         (b"", []),
@@ -192,7 +192,7 @@ def test_what_does_not_arrive_in_time_is_closed(impatient):
     assert impatient.counted("in_flight") == 1
 
 
-def test_a_body_is_asked_for_where_the_client_waits(server):
+def test_expect_100_continue_is_answered(server):
     with server.connect() as sock:
         file = sock.makefile("rb")
         whole = request("wait", "Expect: 100-continue")
@@ -210,7 +210,7 @@ OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings:
 
 
 @pytest.mark.parametrize("cut", [None, 30, "head", -1])
-def test_an_offer_of_http2_is_declined_by_an_answer_as_if_there_were_none(server, cut):
+def test_an_http2_upgrade_is_ignored(server, cut):
     one = request("java", *OFFER)
     cut = one.index(b"\r\n\r\n") + 4 if cut == "head" else cut
     with server.connect() as sock:
@@ -224,7 +224,7 @@ def test_an_offer_of_http2_is_declined_by_an_answer_as_if_there_were_none(server
 
 
 @pytest.mark.parametrize("method", ["CONNECT", "GET"])
-def test_there_are_no_tunnels_and_no_other_protocols(server, method):
+def test_tunnels_and_upgrades_are_refused(server, method):
     head = [f"{method} localhost:80 HTTP/1.1", "Host: localhost", *OFFER, "", ""]
     answer = server.raw("\r\n".join(head).encode() + b"\0" * 100)
     assert b" 101 " not in answer and 200 not in statuses(answer)
@@ -250,7 +250,7 @@ def test_a_request_is_counted_once(server, model):
     assert [now - then for now, then in zip(count(), before, strict=True)] == [2, 1, 2001, 0]
 
 
-def test_a_client_that_leaves_within_its_body_is_counted(server):
+def test_a_client_that_disconnects_within_its_body_is_counted(server):
     line = 'errors_total{model="model",kind="client-gone"}'
     before = server.counted(line)
     with server.connect() as sock:
@@ -259,7 +259,7 @@ def test_a_client_that_leaves_within_its_body_is_counted(server):
     assert server.counted(line) == before + 1 and server.counted("in_flight") == 1
 
 
-def test_a_client_that_sends_far_ahead_waits_and_fills_no_memory(server):
+def test_a_client_that_sends_far_ahead_is_held_back(server):
     one, before = request("far"), workers_mib(server.process.pid)
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)

@@ -52,7 +52,7 @@ LARGE_BODIES = 256 << 20
 _FAILED = Response(status=500, content=errors.document("the server failed on this request"))
 _ENDED_EARLY = errors.document("the body ended early, or its chunks are malformed")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Call = open_inference.Call | plain_rows.Call
+Call = open_inference.InferenceCall | plain_rows.RowsCall
 Read = Callable[[bytes, float | None], Call]
 """Reads a body, decompressed, before a deadline on the clock of `time.monotonic`."""
 

@@ -140,19 +140,19 @@ WRONG = {
 }  # fmt: skip
 
 
-def test_the_manifests_that_are_broken_below_are_sound():
+def test_the_manifests_to_be_broken_are_valid():
     for manifest in (PLAIN, table(), numbers(), changed("interface", "image", to=IMAGE)):
         assert manifests.decode(sealed(manifest), "m").interface.features
 
 
 @pytest.mark.parametrize("manifest", WRONG.values(), ids=WRONG)
-def test_an_interface_that_contradicts_itself_or_the_recipe_is_refused(manifest):
+def test_a_contradictory_interface_is_refused(manifest):
     with pytest.raises(VerificationError, match=r"m: .*(interface|labels)") as refused:
         manifests.decode(sealed(manifest), "m")
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
 
 
-def test_it_is_refused_by_verify_with_one_line(copied):
+def test_verify_refuses_a_contradictory_interface_in_one_line(copied):
     manifest = json.loads((copied / "manifest.json").read_bytes())
     (copied / "manifest.json").write_bytes(
         sealed(changed("interface", "inputs", 0, "dtype", to="", of=manifest))
@@ -190,7 +190,7 @@ def no_probabilities(manifest):
     [(lambda manifest: fewer(manifest, 63), "inputs"), (fewer_labels, "outputs"),
      (other_labels, "outputs"), (no_probabilities, "outputs")],
 )  # fmt: skip
-def test_an_interface_that_is_not_the_graphs_is_refused_when_it_is_opened(copied, change, what):
+def test_opening_refuses_an_interface_that_does_not_match_the_graph(copied, change, what):
     manifest = json.loads((copied / "manifest.json").read_bytes())
     change(manifest)
     (copied / "manifest.json").write_bytes(sealed(manifest))
@@ -210,7 +210,7 @@ def graph(*nodes):
     return helper.make_model(made, opset_imports=opset, ir_version=9).SerializeToString()
 
 
-def test_outputs_of_another_width_are_refused_when_they_come(copied):
+def test_outputs_of_the_wrong_width_are_refused(copied):
     """A graph may leave its widths open, so they are looked at in each answer."""
     nodes = [
         helper.make_node("ArgMax", ["X"], ["label"], axis=1, keepdims=0),

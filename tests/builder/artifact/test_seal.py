@@ -25,7 +25,9 @@ scores = st.dictionaries(texts, st.floats(0, 1), max_size=2).map(lambda more: kn
 @pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(onnx=st.binary(), pickle=st.binary(), train=scores, test=scores, params=params)
-def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, train, test, params):
+def test_a_sealed_artifact_opens_with_its_inputs(
+    digits, tmp_path, onnx, pickle, train, test, params
+):
     known = verify(digits.folder)
     model = ModelConfig(steps=[Step("model", "sklearn.linear_model.LogisticRegression", params)])
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)
@@ -53,20 +55,20 @@ def test_what_is_sealed_opens_as_what_went_in(digits, tmp_path, onnx, pickle, tr
     assert store.add(files).digest == digest
 
 
-def test_nothing_of_the_run_is_inside(digits):
+def test_an_artifact_holds_nothing_of_the_run(digits):
     whole = b"".join(path.read_bytes() for path in digits.folder.iterdir())
     record = json.loads(next((digits.store / "runs").iterdir()).read_bytes())
     for word in (str(digits.store.parent), record["run"], record["started"][:10]):
         assert word.encode() not in whole
 
 
-def test_an_evaluation_is_canonical_json_of_its_kind(digits):
+def test_an_evaluation_is_canonical_json(digits):
     data = (digits.folder / "evaluation.json").read_bytes()
     assert canonical.encode(canonical.decode(data)) == data
     assert msgspec.convert(canonical.decode(data), EvaluationReport).rows == 360
 
 
-def test_the_card_has_a_head_that_yaml_and_json_read(digits):
+def test_yaml_and_json_readers_read_the_head_of_the_card(digits):
     text = (digits.folder / "README.md").read_text("utf-8")
     _, head, body = text.split("---\n", 2)
     results = json.loads(head)["model-index"][0]["results"][0]
@@ -75,7 +77,7 @@ def test_the_card_has_a_head_that_yaml_and_json_read(digits):
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "[x](y)", "`a`\n# b", "a|b"])
-def test_a_users_text_is_no_markup_in_the_card(digits, hostile):
+def test_user_text_is_escaped_in_the_card(digits, hostile):
     known = verify(digits.folder)
     model = ModelConfig(estimator="sklearn.svm.SVC", params={"kernel": hostile})
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)

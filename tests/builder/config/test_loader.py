@@ -36,7 +36,7 @@ PIPELINE = {
 }
 
 
-def test_the_short_form_is_a_full_form_written_short():
+def test_the_short_form_expands_to_the_full_form():
     gates = FULL["gates"]
     assert loader.load({**SHORT, "gates": gates}) == loader.load(FULL)
 
@@ -49,7 +49,7 @@ def test_a_resolved_config_survives_the_way_to_another_process(source):
 
 
 @pytest.mark.parametrize("source", [SHORT, FULL, PIPELINE, QUICK])
-def test_the_schema_accepts_what_loads(source):
+def test_the_schema_accepts_valid_configs(source):
     jsonschema.Draft202012Validator(json_schema.schema()).validate(source)
 
 
@@ -130,7 +130,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("source", "key", "message"), WRONG, ids=lambda value: str(value)[:40])
-def test_a_wrong_config_is_refused_by_file_key_and_remedy(source, key, message, tmp_path):
+def test_an_invalid_config_is_refused_with_file_key_and_remedy(source, key, message, tmp_path):
     path = write(tmp_path, source)
     with pytest.raises(ConfigError) as caught:
         loader.load(path)
@@ -140,7 +140,7 @@ def test_a_wrong_config_is_refused_by_file_key_and_remedy(source, key, message, 
 
 # A JSON Schema cannot say that the names in a list of objects are unique.
 @pytest.mark.parametrize("source", [wrong[0] for wrong in WRONG if "unique name" not in wrong[2]])
-def test_the_schema_refuses_what_does_not_load(source):
+def test_the_schema_refuses_invalid_configs(source):
     assert not jsonschema.Draft202012Validator(json_schema.schema()).is_valid(source)
 
 
@@ -164,7 +164,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("data", "message"), TEXTS, ids=lambda value: ascii(value)[:30])
-def test_a_file_that_holds_no_json_object_is_refused(data, message, tmp_path):
+def test_a_file_without_a_json_object_is_refused(data, message, tmp_path):
     path = write(tmp_path, data)
     with pytest.raises(ConfigError) as caught:
         loader.load(path)
@@ -186,7 +186,7 @@ def test_a_folder_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "mkfifo"), reason="this system has no FIFOs")
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_is_refused_without_blocking(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "pipe")
@@ -199,12 +199,12 @@ def test_a_path_with_a_nul_is_refused():
         loader.load("a\0b")
 
 
-def test_a_dict_that_json_cannot_say_is_refused():
+def test_a_dict_that_json_cannot_represent_is_refused():
     with pytest.raises(ConfigError, match="JSON cannot represent"):
         loader.load({**SHORT, "C": {1, 2}})
 
 
-def test_a_wrong_config_exits_2_and_stores_nothing(project):
+def test_an_invalid_config_exits_2_and_stores_nothing(project):
     done = call("run", write(project, with_(SHORT, C=-1)), cwd=project)
     assert done.code == 2
     assert done.err.splitlines()[-1].startswith("error: ")
@@ -232,7 +232,9 @@ def test_a_wrong_config_exits_2_and_stores_nothing(project):
     ],
     ids=lambda value: str(value)[-40:],
 )
-def test_what_scikit_learn_refuses_is_named_by_the_files_own_key(project, source, where, message):
+def test_a_value_that_scikit_learn_refuses_is_named_by_its_key_in_the_file(
+    project, source, where, message
+):
     write(project, source)
     done = call("train", "config.json", "--json", cwd=project)
     assert done.code == 2
@@ -247,7 +249,7 @@ anything = st.recursive(
 
 
 @given(st.sampled_from([SHORT, FULL, PIPELINE]), st.data())
-def test_whatever_stands_at_whatever_key_it_loads_or_is_refused(source, data):
+def test_any_value_at_any_key_loads_or_is_refused(source, data):
     changed = json.loads(json.dumps(source))
     place = changed
     while True:
@@ -267,7 +269,7 @@ def test_whatever_stands_at_whatever_key_it_loads_or_is_refused(source, data):
 
 @pytest.mark.parametrize("depth", [65, 500, 5_000, 100_000])
 @pytest.mark.parametrize("ends", ["[]", ('{"a":', "}")])
-def test_a_config_that_is_nested_too_deep_is_refused_in_a_sentence(depth, ends):
+def test_a_deeply_nested_config_is_refused_in_one_line(depth, ends):
     opening, closing = ends
     params = f'{{"C": {opening * depth}1{closing * depth}}}'
     text = f'{{"data": {{"dataset": "iris"}}, "model": {{"estimator": "x", "params": {params}}}}}'
@@ -275,7 +277,7 @@ def test_a_config_that_is_nested_too_deep_is_refused_in_a_sentence(depth, ends):
         loader.parse_bytes(text.encode(), "c.json")
 
 
-def test_a_dict_that_holds_itself_is_refused_in_a_sentence():
+def test_a_dict_that_contains_itself_is_refused_in_one_line():
     endless: list[object] = []
     endless += [endless, endless]
     model = {"estimator": "x", "params": {"C": endless}}
@@ -283,7 +285,7 @@ def test_a_dict_that_holds_itself_is_refused_in_a_sentence():
         loader.parse({"data": {"dataset": "iris"}, "model": model}, "config")
 
 
-def test_no_format_of_a_date_ends_in_a_traceback():
+def test_no_date_format_causes_a_traceback():
     for form in ("%Y %Y", "%d %d %Y", "%Y" * 500, "%", "%Y%", "%Q%Y", "", "\0%Y", "%d/%m", "%"):
         with pytest.raises(ConfigError, match=r"data\.formats\.day\.date: found .* with a year"):
             loader.load({
@@ -300,7 +302,7 @@ of_formats = st.dictionaries(
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b"]), of_formats) | anything, anything, st.booleans())
-def test_whatever_formats_and_missing_target_are_they_load_or_are_refused(formats, missing, apart):
+def test_any_column_formats_load_or_are_refused(formats, missing, apart):
     data = {"path": "t.csv", "target": "y", "formats": formats}
     data |= {"missing_target": missing if apart else "drop"}
     model = {"preprocess": "auto", "estimator": "sklearn.naive_bayes.GaussianNB"}

@@ -9,7 +9,7 @@ from artifact_pipeline.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("name", sorted(bundled.BUNDLED))
-def test_a_set_is_what_its_description_says(name):
+def test_a_bundled_data_set_matches_its_description(name):
     schema = bundled.describe(BundledData(name)).schema
     rows = loader.load(BundledData(name))
     assert rows.X.shape == (schema.rows, schema.features)
@@ -19,15 +19,15 @@ def test_a_set_is_what_its_description_says(name):
     assert len(rows.label_names) == classes and rows.target == schema.target
 
 
-def test_a_description_says_nothing_of_the_place():
+def test_a_description_holds_no_path():
     assert "/" not in str(bundled.describe(BundledData("iris")))
 
 
-def test_sets_have_different_digests():
+def test_bundled_data_sets_have_different_digests():
     assert len({bundled.describe(BundledData(name)).digest for name in bundled.BUNDLED}) == 5
 
 
-def test_no_row_is_on_both_sides_and_none_is_lost():
+def test_every_row_is_on_one_side_of_the_split():
     rows = loader.load(BundledData("iris"))
     parts = split.split(rows, SplitConfig())
     both = np.concatenate([parts.train_index, parts.test_index])
@@ -41,12 +41,12 @@ def test_a_stratified_split_keeps_the_share_of_each_class():
     assert np.bincount(parts.y_test).tolist() == [10, 10, 10]
 
 
-def test_an_unstratified_split_does_not_look_at_the_classes():
+def test_an_unstratified_split_ignores_the_classes():
     parts = split.split(loader.load(BundledData("iris")), SplitConfig(stratify=False))
     assert np.bincount(parts.y_test).tolist() != [10, 10, 10]
 
 
-def test_another_seed_is_another_split_with_another_digest():
+def test_another_seed_gives_another_split_and_digest():
     rows = loader.load(BundledData("iris"))
     one, two = (split.split(rows, SplitConfig(random_state=seed)) for seed in (1, 2))
     assert (len(one.y_train), len(one.y_test)) == (len(two.y_train), len(two.y_test)) == (120, 30)
@@ -58,7 +58,7 @@ def test_a_split_without_a_held_out_row_of_each_class_is_refused():
         split.split(loader.load(BundledData("wine")), SplitConfig(test_size=0.001))
 
 
-def test_a_data_file_that_is_not_there_is_named(monkeypatch):
+def test_a_missing_data_file_is_named(monkeypatch):
     monkeypatch.setattr("sys.path", [])
     with pytest.raises(DataError, match=r"pip install -r requirements.txt"):
         bundled.describe(BundledData("iris"))

@@ -29,7 +29,7 @@ def test_a_monotone_function_of_the_target_is_a_likely_leak(tmp_path, function):
     assert len(said) == 1 and "the feature 'f' gives the target on its own" in said[0]
 
 
-def test_few_values_must_agree_in_each(tmp_path):
+def test_a_column_of_few_values_leaks_only_if_every_value_agrees(tmp_path):
     stars = np.arange(300) % 5 + 1.0
     other = np.where(np.arange(300) == 7, 4.5, stars)
     rng = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def test_few_values_must_agree_in_each(tmp_path):
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_a_column_that_parts_the_classes_is_a_likely_leak(tmp_path, classes):
+def test_a_column_that_separates_the_classes_is_a_likely_leak(tmp_path, classes):
     rng = np.random.default_rng(3)
     y = rng.integers(0, classes, 300)
     frame = pd.DataFrame({"a": rng.normal(size=300), "f": y * 10 + rng.random(300), "y": y})
@@ -58,14 +58,14 @@ def test_bundled_sets_have_no_leaks(tmp_path, name):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_ordinary_columns_are_not_named(tmp_path, seed):
+def test_ordinary_columns_are_not_reported(tmp_path, seed):
     X, y = datasets.make_regression(300, 6, noise=10, random_state=seed)
     assert not warned(tmp_path, pd.DataFrame(X).add_prefix("c").assign(y=y), "number")
     X, y = datasets.make_classification(300, 6, flip_y=0.05, random_state=seed)
     assert not warned(tmp_path, pd.DataFrame(X).add_prefix("c").assign(y=y), "class")
 
 
-def test_a_large_table_is_sampled_alike_each_time():
+def test_a_large_table_is_sampled_deterministically():
     rng = np.random.default_rng(0)
     y = rng.normal(size=200_000)
     noisy = y + rng.normal(size=200_000)
@@ -73,7 +73,7 @@ def test_a_large_table_is_sampled_alike_each_time():
     assert not leakage._gives_target(noisy, y, target="number")
 
 
-def test_the_days_of_a_series_are_no_ids_and_those_that_give_the_target_are_named(tmp_path):
+def test_dates_of_a_series_are_not_ids_but_may_leak_the_target(tmp_path):
     days = pd.date_range("2026-01-01", periods=60).strftime("%Y-%m-%d")
     noise = np.random.default_rng(1).normal(size=60)
     assert not warned(tmp_path, pd.DataFrame({"day": days, "y": noise}), "number")

@@ -30,7 +30,7 @@ def lines(*records):
     return b"".join(json.dumps(one).encode() + b"\n" for one in records)
 
 
-def test_pandas_index_in_parquet_is_left_out_unless_the_config_names_it(tmp_path):
+def test_a_pandas_index_in_parquet_is_ignored_unless_the_config_names_it(tmp_path):
     frame = pd.DataFrame({"a": [0.5, 1, 2, 3], "y": list("nnyy")}, index=[3, 5, 8, 9])
     frame.to_parquet(tmp_path / "plain.parquet")
     frame.rename_axis("account").to_parquet(tmp_path / "named.parquet")
@@ -47,7 +47,7 @@ def test_pandas_index_in_parquet_is_left_out_unless_the_config_names_it(tmp_path
     assert dropped.feature_names == ["a"] and dropped.notes == ()
 
 
-def test_metadata_that_is_nonsense_names_no_index():
+def test_invalid_pandas_metadata_names_no_index():
     for said in (b"{", b"[]", b'{"index_columns": 5}', b'{"index_columns": ["z", 1, {}]}'):
         table = pa.table({"a": [1]}).replace_schema_metadata({b"pandas": said})
         assert columns(parquet(**{"a": [1]}), "parquet") == {"a": ("number", [1.0])}
@@ -57,7 +57,7 @@ def test_metadata_that_is_nonsense_names_no_index():
 
 
 @pytest.mark.slow
-def test_the_index_of_a_csv_is_left_out_in_training_and_at_inference(tmp_path):
+def test_the_index_of_a_csv_is_ignored_in_training_and_inference(tmp_path):
     frame = pd.DataFrame({"a": np.arange(40.0) % 7, "y": ["yes", "no"] * 20})
     frame.to_csv(tmp_path / "t.csv")
     config = write(tmp_path, {"data": {"path": "t.csv", "target": "y"}, "model": BAYES})
@@ -74,7 +74,7 @@ def test_the_index_of_a_csv_is_left_out_in_training_and_at_inference(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_rows_without_a_target_are_left_out_where_the_config_says_so(tmp_path, form):
+def test_rows_without_a_target_are_dropped_if_the_config_says_so(tmp_path, form):
     frame = pd.DataFrame({"a": np.arange(40.0), "t": ["x", "z"] * 20, "y": ["yes", "no"] * 20})
     frame.loc[[3, 10, 39], "y"] = None
     path = tmp_path / f"t.{form}"
@@ -96,7 +96,7 @@ def test_rows_without_a_target_are_left_out_where_the_config_says_so(tmp_path, f
     assert str(rows.locate(3)) == f"{path.name}, row 5, column 'y'"
 
 
-def test_numbers_to_predict_may_be_missing_too_and_all_of_them_not(tmp_path):
+def test_some_but_not_all_numeric_targets_may_be_missing(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")
     data = TableData(path=str(path), target="y", missing_target="drop")
@@ -125,7 +125,7 @@ def test_dropped_rows_are_in_the_recipe_and_evaluated_again(tmp_path):
     )
 
 
-def test_keys_of_a_partitioned_folder_are_refused_and_not_dropped(tmp_path):
+def test_keys_of_a_partitioned_folder_are_refused(tmp_path):
     frame = pd.DataFrame({"a": range(8), "y": ["n", "y"] * 4, "year": [2024] * 4 + [2025] * 4})
     frame.to_parquet(tmp_path / "t", partition_cols=["year"])
     for path in ("t", "t/*/*.parquet", "t/**/*.parquet"):
@@ -161,14 +161,14 @@ def read(data, limits):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_a_text_that_looks_like_a_date_is_itself_whatever_else_is_in_the_batch(size):
+def test_text_that_looks_like_a_date_stays_text_in_any_batch(size):
     for start in range(len(DATED)):
         batch = (DATED + DATED)[start : start + size]
         found = read(lines(*batch), [Takes("k", "text")])
         assert found.columns[0].tolist() == [one["k"] or "" for one in batch]
 
 
-def test_a_date_is_a_date_whatever_else_is_in_the_batch():
+def test_a_date_stays_a_date_in_any_batch():
     takes = [Takes("k", "date")]
     for batch in ([DATED[0]], [DATED[2]], [DATED[0], DATED[2]], [DATED[3], DATED[0]]):
         found = read(lines(*batch), takes).columns[0]
@@ -180,7 +180,7 @@ def test_a_date_is_a_date_whatever_else_is_in_the_batch():
 
 
 @pytest.mark.parametrize("value", ["7", 7, 7.5, 1e22, 2**70, True, "7.50", "1e5", -0.0])
-def test_a_value_of_text_in_json_lines_is_the_same_alone_and_in_a_batch(value):
+def test_text_in_json_lines_is_the_same_in_any_batch(value):
     def texts(*values):
         return read(lines(*({"k": one} for one in values)), [Takes("k", "text")])
 
@@ -190,7 +190,7 @@ def test_a_value_of_text_in_json_lines_is_the_same_alone_and_in_a_batch(value):
         assert texts(value, other).columns[0].tolist()[:1] == alone
 
 
-def test_a_column_of_json_lines_is_dates_where_all_of_its_texts_are():
+def test_a_json_lines_column_is_dates_if_every_value_is_a_date():
     found = columns(lines(DATED[0], DATED[2], DATED[3]), "jsonl")["k"]
     assert found == ("date", [20454.0, 20455.5, None])
     mixed = lines(*([DATED[0], DATED[1]] * 3))
@@ -201,7 +201,7 @@ def test_a_column_of_json_lines_is_dates_where_all_of_its_texts_are():
         columns(lines(DATED[0], DATED[0], DATED[2], DATED[1]), "jsonl")
 
 
-def test_integers_beyond_2_to_the_53_are_refused_however_they_are_typed():
+def test_integers_beyond_2_to_the_53_are_refused_in_every_type():
     big = 2**53 + 1
     for data, form in (
         (parquet(k=pa.array([1, big])), "parquet"),
@@ -245,7 +245,7 @@ def test_labels_from_dates_are_dates(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_left_out_is_said_on_the_terminal(tmp_path):
+def test_dropped_rows_and_columns_are_reported_on_the_terminal(tmp_path):
     text = ",a,b,y\n" + "".join(
         f"{i},{i % 7},${i % 5},{'' if i == 5 else 'yes' if i % 2 else 'no'}\n" for i in range(60)
     )

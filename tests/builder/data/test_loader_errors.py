@@ -30,7 +30,7 @@ from tests.support.configs import write
         (None, quick(split={"method": "time", "column": "home"}), "holds text, such as 'h"),
     ],
 )  # fmt: skip
-def test_wrong_data_is_refused_in_one_line(tmp_path, monkeypatch, change, config, said):
+def test_invalid_data_is_refused_in_one_line(tmp_path, monkeypatch, change, config, said):
     table(tmp_path / "churn.csv", change, count=60)
     monkeypatch.chdir(tmp_path)
     with pytest.raises((DataError, ConfigError)) as caught:
@@ -38,7 +38,7 @@ def test_wrong_data_is_refused_in_one_line(tmp_path, monkeypatch, change, config
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_table_that_cannot_be_read_is_refused_by_the_trainer_in_one_line(tmp_path):
+def test_an_unreadable_table_is_refused_by_the_trainer_in_one_line(tmp_path):
     for name, text, said in (
         ("t.csv", "a,churn\n1,yes\n2,no,5\n", "t.csv, row 2: found 3 cells, expected 2"),
         ("t.jsonl", '{"a": 1, "churn": "no"}\n{"a": "x", "churn": "no"}', "t.jsonl, row 2: is not"),
@@ -51,7 +51,7 @@ def test_a_table_that_cannot_be_read_is_refused_by_the_trainer_in_one_line(tmp_p
 
 
 @pytest.mark.slow
-def test_wrong_data_ends_with_3_and_leaves_nothing(tmp_path):
+def test_invalid_data_exits_3_and_stores_nothing(tmp_path):
     table(tmp_path / "churn.csv", lambda i, r: {**r, "churn": "" if i == 3 else r["churn"]}, 60)
     done = call("run", write(tmp_path, quick()), cwd=tmp_path)
     assert done.code == 3 and "churn.csv, row 4, column 'churn': is missing" in done.err

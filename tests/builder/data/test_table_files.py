@@ -26,7 +26,7 @@ def parts(tmp_path):
         ("**/*.csv", ["a.csv", "10.csv", "2.csv"]),
     ],
 )
-def test_a_path_is_a_file_a_folder_or_a_pattern_in_the_order_of_names(parts, path, names):
+def test_a_path_names_a_file_a_folder_or_a_pattern(parts, path, names):
     assert [file.name for file in table_files.locate(path, parts)] == names
 
 
@@ -42,13 +42,13 @@ def test_a_path_is_a_file_a_folder_or_a_pattern_in_the_order_of_names(parts, pat
         ("x" * 5000, "cannot be read"),
     ],
 )
-def test_a_path_that_means_no_table_is_refused(parts, path, said):
+def test_a_path_without_a_table_is_refused(parts, path, said):
     with pytest.raises(DataError) as caught:
         table_files.locate(path, parts)
     assert said in str(caught.value)
 
 
-def test_the_digest_is_that_of_the_files_in_order():
+def test_the_digest_depends_on_the_order_of_files():
     one, two = canonical.digest(b"1"), canonical.digest(b"2")
     assert table_files.digest([one]) == one
     assert len({table_files.digest([one, two]), table_files.digest([two, one]), one}) == 3

@@ -90,13 +90,13 @@ def test_a_column_is_read_in_its_format(form, written, cells, expected):
         ({"date": "%d/%m/%Y"}, "01/31/2026"),
     ],
 )
-def test_what_is_not_in_the_format_is_refused_by_row(written, cell):
+def test_a_value_that_violates_the_format_is_refused_by_row(written, cell):
     good = "02/01/2026" if "date" in written else "7"
     with pytest.raises(DataError, match=r"t\.csv, row 2, column 'a': found .*data\.formats says"):
         column([good, cell], **written)
 
 
-def test_what_is_typed_as_a_number_or_a_date_needs_no_format():
+def test_typed_numbers_and_dates_need_no_format():
     raw = table_reader.read([("t.jsonl", b'{"a": 1234.5}\n{"a": 2}\n')], "jsonl")
     assert table_columns.column(raw, "a", column_format=ColumnFormat(unit="$")).values.tolist() == [
         1234.5,
@@ -109,13 +109,13 @@ def test_what_is_typed_as_a_number_or_a_date_needs_no_format():
 
 
 @given(st.lists(st.floats(-1e12, 1e12).map(lambda x: round(x, 2)), min_size=1, max_size=20))
-def test_prices_are_read_as_python_writes_them(numbers):
+def test_formatted_prices_match_python(numbers):
     cells = [f"{'-' if one < 0 else ''}${abs(one):,.2f}" for one in numbers]
     assert values(column(cells, thousands=",", unit="$")) == numbers
 
 
 @given(st.lists(st.dates(datetime.date(1, 1, 1)), min_size=1, max_size=20))
-def test_dates_are_read_as_python_writes_them(days):
+def test_formatted_dates_match_python(days):
     cells = [f"{one.day:02}.{one.month:02}.{one.year:04}" for one in days]
     epoch = datetime.date(1970, 1, 1)
     assert values(column(cells, date="%d.%m.%Y")) == [(one - epoch).days for one in days]
@@ -137,9 +137,7 @@ def test_dates_are_read_as_python_writes_them(days):
         ([f"${i}" for i in range(15)] + ["unknown"] * 5, "number", {"unit": "$"}),
     ],
 )  # fmt: skip
-def test_text_that_is_mostly_numbers_or_dates_is_said_with_the_format_that_reads_it(
-    cells, kind, written
-):
+def test_a_format_is_proposed_for_text_that_is_mostly_numbers_or_dates(cells, kind, written):
     found = column(cells)
     assert found.kind == "text" and f"most of its values look like {kind}s" in found.note
     assert f"data.formats: {json.dumps({'a': written}, ensure_ascii=False)}" in found.note
@@ -147,14 +145,14 @@ def test_text_that_is_mostly_numbers_or_dates_is_said_with_the_format_that_reads
     assert column(known, **written).kind == kind
 
 
-def test_dates_in_several_ways_are_said_and_an_order_that_is_not_known_is_left_open():
+def test_mixed_date_formats_are_reported_and_an_ambiguous_order_is_left_open():
     mixed = [f"2026-06-{i:02}" for i in range(1, 10)] + [f"{i:02}/06/2026" for i in range(1, 11)]
     assert "in several formats, such as" in column(mixed).note
     open_order = column([f"{i:02}/06/2026" for i in range(1, 12)]).note
     assert '"%d/%m/%Y"}} or {"a": {"date": "%m/%d/%Y"}}' in open_order
 
 
-def test_one_leading_zero_among_numbers_is_said_and_codes_of_one_length_are_not():
+def test_one_leading_zero_is_reported_but_codes_of_one_length_are_not():
     found = column(["007", *map(str, range(1, 40))])
     assert found.kind == "text" and "'007' in t.csv, row 1 has a leading zero" in found.note
     codes = column([f"{i:05}" for i in range(0, 99_999, 997)])
@@ -179,12 +177,12 @@ def test_one_leading_zero_among_numbers_is_said_and_codes_of_one_length_are_not(
         ["", "x", ""],
     ],
 )
-def test_ordinary_text_needs_no_word(cells):
+def test_ordinary_text_gets_no_remark(cells):
     found = column(cells)
     assert found.kind == "text" and found.note == ""
 
 
-def test_numbers_among_which_some_have_separators_are_asked_about_with_the_remedy():
+def test_mixed_separators_in_numbers_are_reported_with_a_remedy():
     with pytest.raises(DataError, match=r'data\.formats: \{"a": \{"thousands": ","\}\}'):
         column([*map(str, range(500, 999, 9)), "1,234"])
 
@@ -207,7 +205,7 @@ def test_numbers_among_which_some_have_separators_are_asked_about_with_the_remed
         ({"missing_target": "keep"}, "data.missing_target"),
     ],
 )  # fmt: skip
-def test_a_format_that_cannot_be_is_refused_by_key(data, said):
+def test_an_invalid_format_is_refused_by_key(data, said):
     model = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
     raw = {"data": {"path": "t.csv", "target": "y", **data}, "model": model}
     with pytest.raises(ConfigError) as caught:
@@ -222,7 +220,7 @@ def test_a_bundled_set_has_no_formats():
 
 
 @pytest.mark.slow
-def test_infer_and_evaluate_read_a_format_as_training_did(tmp_path):
+def test_infer_and_evaluate_apply_the_formats_of_training(tmp_path):
     """The right answers are those of scikit-learn on numbers that pandas made."""
     rng = np.random.default_rng(1)
     price, kg = rng.uniform(1, 9000, 120).round(2), rng.integers(1, 90, 120)
@@ -273,7 +271,7 @@ def test_infer_and_evaluate_read_a_format_as_training_did(tmp_path):
 
 
 @given(st.lists(st.text("0123456789.,-/ $%:TZkgJan", max_size=12), max_size=12))
-def test_any_text_has_a_proposal_that_reads_what_it_says_or_none(cells):
+def test_a_proposed_format_reads_the_text_it_is_proposed_for(cells):
     found = table_formats.propose(cells, ".")
     if found is None:
         return

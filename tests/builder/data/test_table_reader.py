@@ -36,19 +36,19 @@ from tests.support.tables import columns, parquet
         ("NA,north", "text", ["NA", "north"]),
     ],
 )
-def test_a_column_is_what_all_its_values_are(cells, kind, values):
+def test_a_column_has_the_type_of_all_its_values(cells, kind, values):
     rows = "\n".join(f"{cell},x" for cell in cells.split(","))
     assert columns(f"a,b\n{rows}\n".encode())["a"] == (kind, values)
 
 
-def test_what_is_told_goes_before_what_is_found():
+def test_a_declared_type_overrides_the_detected_one():
     found = columns(b"a,b,c\n1,2020-01-01,1\n2,2020-01-02,0\n", a="text", b="text", c="number")
     assert found["a"] == ("text", ["1", "2"])
     assert found["b"] == ("text", ["2020-01-01", "2020-01-02"])
     assert found["c"] == ("number", [1.0, 0.0])
 
 
-def test_csv_is_read_as_it_is_said_to_be_written():
+def test_csv_options_of_the_config_are_applied():
     how = Csv(delimiter=";", decimal=",", encoding="latin-1", null_values=["NA"])
     data = 'n;t\n1,5;"caf\xe9; x"\nNA;\n'.encode("latin-1")
     assert columns(data, how=how) == {
@@ -58,7 +58,7 @@ def test_csv_is_read_as_it_is_said_to_be_written():
     assert columns(b"\xef\xbb\xbfa\n1\n")["a"] == ("number", [1.0])  # a byte order mark
 
 
-def test_parts_are_one_table_whose_types_unify():
+def test_parts_become_one_table_with_unified_types():
     assert columns([b"a,b\n1,x\n", b"b,a\ny,2.5\n"]) == {
         "a": ("number", [1.0, 2.5]),
         "b": ("text", ["x", "y"]),
@@ -130,7 +130,7 @@ def test_parquet_and_json_lines_keep_their_types():
         (parquet(a=[1.0], b=[b"x"]), "parquet", "column 'b': holds binary"),
     ],
 )
-def test_wrong_data_is_said_in_one_line_with_file_row_and_column(data, form, said):
+def test_invalid_data_is_reported_with_file_row_and_column(data, form, said):
     with pytest.raises(DataError) as caught:
         columns(data, form)
     assert said in str(caught.value) and "\n" not in str(caught.value)
@@ -145,7 +145,7 @@ def test_wrong_data_is_said_in_one_line_with_file_row_and_column(data, form, sai
         ("date", "row 1, column 'a': found '1', expected a date, such as 2026-01-31"),
     ],
 )
-def test_a_value_that_is_not_as_told_is_named(kind, said):
+def test_a_value_that_violates_the_declared_type_is_named(kind, said):
     with pytest.raises(DataError) as caught:
         columns(b"a\n1\nx\n", a=kind)
     assert said in str(caught.value)
@@ -160,7 +160,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
     ),
     st.sampled_from(["csv", "parquet", "jsonl"]),
 )
-def test_what_is_written_as_a_table_is_read_as_it_was(rows, form):
+def test_a_written_table_reads_back_unchanged(rows, form):
     numbers, words = [list(one) for one in zip(*rows, strict=True)]
     data = output.write({"number": numbers, "word": words}, f"t.{form}")
     found = columns(data, form, number="number", word="text")
@@ -191,7 +191,7 @@ JUNK = [
 
 
 @pytest.mark.parametrize("form", SEEDS)
-def test_whatever_bytes_come_they_are_a_table_or_wrong_data(form, capfd):
+def test_any_bytes_are_a_table_or_a_data_error(form, capfd):
     chance = Random(4)
     outcomes = set()
     for _ in range(1500):
@@ -211,7 +211,7 @@ def test_whatever_bytes_come_they_are_a_table_or_wrong_data(form, capfd):
 
 
 @pytest.mark.parametrize("unit", ["ms", "day"])
-def test_dates_beyond_microseconds_are_refused_and_never_wrap_around(unit):
+def test_dates_out_of_range_are_refused_and_never_wrap_around(unit):
     most = 2**62 if unit == "ms" else 2**31 - 1
     whole, kind = (pa.int64(), pa.timestamp("ms")) if unit == "ms" else (pa.int32(), pa.date32())
     for far in (most, -most):

@@ -33,7 +33,7 @@ def texts(data, **how):
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
 )
-def test_what_csv_writes_is_read_as_csv_reads_it(rows, end, quoting, encoding):
+def test_rows_match_the_csv_module(rows, end, quoting, encoding):
     if end != "\r\n":  # csv writes the other half of one without quotes
         quoting = csv.QUOTE_ALL
     stream = io.StringIO(newline="")
@@ -50,7 +50,7 @@ def test_what_csv_writes_is_read_as_csv_reads_it(rows, end, quoting, encoding):
 @example('1,2"" wide\n2,"3"" wide"')
 @example('"a\n"b,c\nd,e')
 @example('1,"n1\n2,"n2"\n')
-def test_any_text_is_read_as_csv_and_pandas_read_it_or_refused(body):
+def test_any_text_matches_csv_and_pandas_or_is_refused(body):
     data = ("x,y\n" + body).encode()
     try:
         found = texts(data)
@@ -66,7 +66,7 @@ def test_any_text_is_read_as_csv_and_pandas_read_it_or_refused(body):
 
 
 @given(st.text(st.sampled_from('a,"\n'), max_size=16))
-def test_what_pandas_finds_unclosed_is_refused(body):
+def test_an_unclosed_quote_by_pandas_rules_is_refused(body):
     data = f"x,y\n{body}".encode()
     try:
         pd.read_csv(io.BytesIO(data), dtype=str)
@@ -96,7 +96,7 @@ def test_what_pandas_finds_unclosed_is_refused(body):
         (b"a,b\n" + b"1,2\n" * 9 + b'3,"4' + b"\n1,2" * 50_000, 11),
     ],
 )
-def test_a_quote_that_is_not_closed_is_refused_by_its_line(data, line):
+def test_an_unclosed_quote_is_refused_by_line(data, line):
     how = {"delimiter": ";", "encoding": "latin-1"} if b";" in data else {}
     with pytest.raises(DataError, match=rf"t\.csv, line {line}: a quote is opened here"):
         read(data, **how)
@@ -109,7 +109,7 @@ def test_quotes_inside_a_cell_without_quotes_are_text():
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n", b"\r"])
 @pytest.mark.parametrize("off", range(-3, 4))
-def test_a_line_end_in_a_quoted_cell_keeps_its_bytes_wherever_it_lies(end, off):
+def test_a_line_end_in_a_quoted_cell_keeps_its_bytes(end, off):
     head = b"a,b" + end + b'"'
     cell = b"z" * (MIB - len(head) + off) + b"A" + end + b"B"
     found = texts(head + cell + b'",1' + end + b"x,2" + end)
@@ -117,7 +117,7 @@ def test_a_line_end_in_a_quoted_cell_keeps_its_bytes_wherever_it_lies(end, off):
 
 
 @pytest.mark.parametrize("off", range(-3, 4))
-def test_line_ends_without_quotes_part_rows_wherever_they_lie(off):
+def test_line_ends_outside_of_quotes_separate_rows(off):
     head = b"a,b\r\n"
     cell = b"z" * (MIB - len(head) + off)
     assert texts(head + cell + b",1\r\nx,2\r\n") == [[cell.decode(), "1"], ["x", "2"]]
@@ -155,7 +155,7 @@ def test_a_first_column_without_a_name_is_an_index(header, names, index):
     assert raw.table.column(0).to_pylist() == ["7", "8"]
 
 
-def test_what_r_writes_has_its_row_names_found():
+def test_row_names_written_by_r_are_an_index():
     """`write.table` as it is, with a comma, and `write.csv`."""
     for data, delimiter in (
         (b'"a" "b"\n"1" 2 "x"\n"2" 3 "y z"\n', " "),
@@ -167,7 +167,7 @@ def test_what_r_writes_has_its_row_names_found():
         assert texts(data, delimiter=delimiter) == [["1", "2", "x"], ["2", "3", "y z"]]
 
 
-def test_pandas_own_file_has_its_index_found():
+def test_an_index_written_by_pandas_is_recognized():
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", 'y "z"']})
     raw = read(frame.to_csv().encode())
     assert raw.index_columns == ("Unnamed: 0",)
@@ -188,7 +188,7 @@ def test_pandas_own_file_has_its_index_found():
         ("a§b\n1§2\n".encode(), "expected an ASCII character as data.csv.delimiter"),
     ],
 )
-def test_cells_too_many_are_no_index(data, said):
+def test_extra_cells_are_not_an_index(data, said):
     how = {"delimiter": "§"} if "§".encode() in data else {}
     with pytest.raises(DataError) as caught:
         read(data, **how)

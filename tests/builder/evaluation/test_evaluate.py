@@ -70,7 +70,7 @@ def test_a_linear_model_keeps_its_weights(observed):
     assert seen.weights.coef == model.coef_.tolist()
 
 
-def test_the_classification_report_has_the_figures_of_scikit_learns(observed):
+def test_the_classification_report_matches_scikit_learn(observed):
     seen, model, parts = observed
     predicted = model.predict(parts.X_test)
     ours = classification_report(seen, evaluate(parts.y_test, predicted))
@@ -78,13 +78,13 @@ def test_the_classification_report_has_the_figures_of_scikit_learns(observed):
     assert ours.split() == theirs.split()
 
 
-def test_a_bound_is_inside():
+def test_a_bound_is_inclusive():
     assert judge({"test": {"accuracy": 0.9}}, {"test.accuracy": Gate(min=0.9)})[0].passed
     assert judge({"test": {"accuracy": 0.9}}, {"test.accuracy": Gate(max=0.9)})[0].passed
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_gate_passes_exactly_when_the_metric_lies_within(value, limit):
+def test_a_gate_passes_exactly_if_the_metric_is_within_its_bounds(value, limit):
     low, high = judge({"test": {"accuracy": value}}, {"test.accuracy": Gate(min=limit, max=limit)})
     assert low.passed == (value >= limit)
     assert high.passed == (value <= limit)
@@ -96,7 +96,7 @@ def test_a_missed_gate_names_metric_bound_and_value():
     assert str(verdict) == "train.accuracy is 1.0000, above the maximum of 0.99"
 
 
-def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
+def test_a_gate_on_a_missing_metric_is_refused():
     with pytest.raises(ConfigError, match=r"gates.test.r2: this model has no such metric"):
         judge({"test": {"accuracy": 1.0}}, {"test.r2": Gate(min=0.5)})
     with pytest.raises(ConfigError, match=r"gates.test.f1: this model has no such metric"):
@@ -115,7 +115,7 @@ def test_a_gate_on_a_metric_that_a_model_does_not_have_is_refused():
         ("log_loss", 0.4, 0.3, 0.0, False),
     ],
 )
-def test_worse_is_lower_of_a_share_and_higher_of_an_error(metric, ours, theirs, tolerance, passed):
+def test_lower_shares_and_higher_errors_are_worse(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
     baseline = Baseline("sha256:1", {"test": {metric: theirs}}, None)
     found = {"test": {metric: ours}}
@@ -124,7 +124,7 @@ def test_worse_is_lower_of_a_share_and_higher_of_an_error(metric, ours, theirs, 
     assert (verdict.margin >= 0) is passed
 
 
-def test_metrics_of_probabilities_are_those_of_scikit_learn():
+def test_metrics_of_probabilities_match_scikit_learn():
     import numpy as np
 
     truth = np.array(["a", "b", "a", "b", "b"])
@@ -159,7 +159,9 @@ ALIKE = [[0.5, 0.5]] * 3
         ([1.0], [2.0], {"target": "number"}, "r2", "R² was not measured .*: it needs two rows"),
     ],
 )  # fmt: skip
-def test_a_gate_on_a_figure_that_was_left_out_says_why(truth, predicted, of, name, why):
+def test_a_gate_on_an_undefined_metric_explains_why_it_is_undefined(
+    truth, predicted, of, name, why
+):
     test = evaluate(list(truth), list(predicted), **of)
     train = {"log_loss": 0.5}
     slices = {"s": {"rows": len(truth), "metrics": test}}
@@ -168,7 +170,7 @@ def test_a_gate_on_a_figure_that_was_left_out_says_why(truth, predicted, of, nam
             judge({"train": train, "test": test, "slices": slices}, {gate: Gate(min=0.5)})
 
 
-def test_a_gate_on_probabilities_of_a_model_without_any_says_so():
+def test_a_gate_on_probabilities_needs_a_model_that_has_them():
     found = evaluate([0, 1], [0, 1])
     with pytest.raises(ConfigError, match=r"log loss was not .*: the model gives no probabilities"):
         judge({"train": found, "test": found}, {"test.log_loss": Gate(max=0.5)})
@@ -189,7 +191,7 @@ def surprised():
     return model, X_test, truth, seen
 
 
-def test_a_class_that_only_held_out_rows_have_counts_as_missed(surprised):
+def test_a_class_seen_only_in_held_out_rows_counts_as_missed(surprised):
     model, X, truth, _ = surprised
     predicted, proba = model.predict(X), model.predict_proba(X)
     found = evaluate(truth, predicted, probabilities=proba, labels=["b", "d"])
@@ -218,7 +220,7 @@ def test_the_report_and_the_confusion_show_classes_that_were_not_learned(surpris
     assert ours.split() == text.split()
 
 
-def test_rows_of_which_no_class_was_learned_are_all_missed(surprised):
+def test_rows_of_unlearned_classes_are_all_missed(surprised):
     import numpy as np
 
     model, X, _, _ = surprised
@@ -234,14 +236,14 @@ def test_rows_of_which_no_class_was_learned_are_all_missed(surprised):
     assert classification_report(seen, found).split() == theirs
 
 
-def test_probabilities_of_the_one_class_that_was_learned_are_not_measured():
+def test_probabilities_of_a_single_learned_class_are_not_measured():
     import numpy as np
 
     found = evaluate(["a", "a"], ["a", "a"], probabilities=np.ones((2, 1)), labels=["a"])
     assert found["accuracy"] == 1.0 and not {"log_loss", "brier", "roc_auc"} & found.keys()
 
 
-def test_recall_is_left_out_where_no_row_is_positive():
+def test_recall_is_undefined_without_positive_rows():
     found = evaluate(["no", "no"], ["no", "yes"], positive="yes")
     assert "recall" not in found and found["precision"] == found["f1"] == 0
     found = evaluate(["no", "no"], ["no", "no"], positive="yes")
@@ -250,12 +252,12 @@ def test_recall_is_left_out_where_no_row_is_positive():
     assert found["recall"] == found["f1"] == 0
 
 
-def test_r2_of_one_row_is_left_out():
+def test_r2_is_undefined_for_one_row():
     assert evaluate([1.0], [2.0], target="number") == {"mae": 1.0, "rmse": 1.0}
 
 
 @pytest.mark.slow
-def test_what_a_split_by_time_does_to_classes_is_said(tmp_path):
+def test_missing_classes_after_a_time_split_are_reported(tmp_path):
     """Ten days of each class, in four folds and the latest rows; `new` comes last."""
     lines = [f"{i},{i % 5},{'late' if 60 <= i < 70 else 'hi' if i % 5 > 2 else 'lo'}"
              for i in range(118)] + ["118,1,new", "119,2,new"]  # fmt: skip
@@ -286,7 +288,7 @@ def test_what_a_split_by_time_does_to_classes_is_said(tmp_path):
         ("sklearn.tree.DecisionTreeRegressor", "number", "the held-out R² is -"),
     ],
 )
-def test_figures_no_better_than_a_baseline_are_said(tmp_path, model, target, said):
+def test_metrics_no_better_than_a_baseline_are_reported(tmp_path, model, target, said):
     import numpy as np
     import pandas as pd
 
@@ -337,7 +339,7 @@ CLASSIFIER = {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClass
 @pytest.mark.parametrize(
     "model", ["tree.DecisionTreeClassifier", "linear_model.LogisticRegression"]
 )
-def test_one_class_on_the_training_side_is_refused_whatever_the_estimator(tmp_path, model):
+def test_a_single_training_class_is_refused_for_every_estimator(tmp_path, model):
     frame = pd.DataFrame(
         {"day": range(40), "a": [1, 2, 3, 4] * 10, "y": ["old"] * 34 + ["new"] * 6}
     )
@@ -355,7 +357,7 @@ def test_a_fold_that_learns_one_class_has_no_metrics_of_probabilities(tmp_path):
     assert folds["accuracy"] == 4 and folds["log_loss"] == 3
 
 
-def test_a_search_by_a_score_that_folds_do_not_have_is_refused(tmp_path):
+def test_a_search_scored_by_an_undefined_metric_is_refused(tmp_path):
     frame = pd.DataFrame({"a": range(0, 100, 10), "y": [1.5, 2, 1, 4, 3.5, 6, 7, 6.5, 9, 8]})
     search = {"method": "grid", "params": {"model__alpha": [1, 2]}, "cv": 8}
     with pytest.raises(ConfigError, match=r"search\.scoring: r2 is not defined on each fold for 2"):
@@ -363,7 +365,7 @@ def test_a_search_by_a_score_that_folds_do_not_have_is_refused(tmp_path):
     measured(tmp_path, frame, search={**search, "scoring": "neg_mean_absolute_error"})
 
 
-def test_slices_are_by_values_as_the_table_writes_them(tmp_path):
+def test_slices_are_named_as_the_table_writes_their_values(tmp_path):
     days = pd.date_range("2026-01-01", periods=50)
     frame = pd.DataFrame({
         "iso": days.repeat(2).strftime("%Y-%m-%d"), "day": days.repeat(2).strftime("%d/%m/%Y"),

@@ -86,7 +86,7 @@ def unseen(estimator, X):
         (xgboost.XGBRegressor(**EXTREME, objective="reg:gamma"), DIABETES),
     ],
 )  # fmt: skip
-def test_a_graph_gives_what_the_booster_gives_at_every_threshold(estimator, data):
+def test_a_graph_matches_the_booster_at_every_threshold(estimator, data):
     X, y = data
     fitted = estimator.fit(X, y)
     rows = unseen(fitted, X)
@@ -113,7 +113,7 @@ def test_a_graph_gives_what_the_booster_gives_at_every_threshold(estimator, data
         (OneVsRestClassifier(lightgbm.LGBMClassifier(**LIGHT)), IRIS),
     ],
 )  # fmt: skip
-def test_a_graph_gives_what_a_wrapper_of_boosters_gives(estimator, data):
+def test_a_graph_matches_a_wrapper_of_boosters(estimator, data):
     X, y = data
     fitted = estimator.fit(X, y)
     rows = X + np.random.default_rng(4).normal(size=X.shape) * X.std(axis=0)
@@ -123,7 +123,7 @@ def test_a_graph_gives_what_a_wrapper_of_boosters_gives(estimator, data):
     np.testing.assert_allclose(outputs.probabilities, fitted.predict_proba(rows), atol=1e-6)
 
 
-def test_categories_of_lightgbm_are_looked_up_without_their_fraction():
+def test_lightgbm_truncates_fractions_of_categories():
     X, y = with_categories()
     fitted = lightgbm.LGBMClassifier(**LIGHT, min_data_per_group=5, cat_smooth=1)
     fitted.fit(X, y, categorical_feature=[0])
@@ -142,7 +142,7 @@ def test_categories_of_lightgbm_are_looked_up_without_their_fraction():
         lightgbm.LGBMClassifier(**LIGHT, zero_as_missing=True),
     ],
 )
-def test_what_no_graph_says_is_refused_in_a_sentence(estimator, tmp_path):
+def test_a_booster_without_a_graph_is_refused_in_one_line(estimator, tmp_path):
     fitted = estimator.fit(*CANCER)
     with pytest.raises(ConfigError, match="no open form that could be proven equal"):
         api.seal(fitted, *CANCER, store=tmp_path / "s")
@@ -150,7 +150,7 @@ def test_what_no_graph_says_is_refused_in_a_sentence(estimator, tmp_path):
 
 
 @pytest.mark.parametrize("package", ["lightgbm", "xgboost"])
-def test_one_that_was_fitted_elsewhere_is_sealed_with_the_version_of_its_package(package, tmp_path):
+def test_an_imported_booster_records_the_version_of_its_package(package, tmp_path):
     X, y = pd.DataFrame(CANCER[0]).add_prefix("f"), CANCER[1]
     models = {"lightgbm": lightgbm.LGBMClassifier(**LIGHT),
               "xgboost": xgboost.XGBClassifier(**EXTREME)}  # fmt: skip
@@ -161,7 +161,7 @@ def test_one_that_was_fitted_elsewhere_is_sealed_with_the_version_of_its_package
     np.testing.assert_array_equal(api.open_artifact(sealed.artifact).predict(X), model.predict(X))
 
 
-def test_what_makes_it_deterministic_is_filled_in():
+def test_deterministic_parameters_are_filled_in():
     model = resolve(ModelConfig(estimator="lightgbm.LGBMClassifier", params={"n_jobs": 8}), 7)
     settings = {"deterministic": True, "force_row_wise": True, "n_jobs": 1, "random_state": 7}
     assert settings.items() <= model.params.items()
@@ -170,7 +170,7 @@ def test_what_makes_it_deterministic_is_filled_in():
     assert resolve(model, 9) == model
 
 
-def test_xgboost_learns_labels_of_any_kind_in_a_vote_of_one():
+def test_xgboost_accepts_labels_of_any_type():
     X, y = IRIS
     texts = np.array(["a", "b", "c"])[y]
     name = ModelConfig(estimator="xgboost.XGBClassifier", params={"n_estimators": 3})
@@ -194,14 +194,14 @@ def test_xgboost_learns_labels_of_any_kind_in_a_vote_of_one():
         ("lightgbm", "lightgbm.LGBMClassifier"),
     ],
 )
-def test_no_other_class_of_the_packages_is_made(name, message):
+def test_other_classes_of_the_packages_are_refused(name, message):
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(estimator=name), 7)
     assert caught.value.where == "model.estimator" and message in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["lightgbm.LGBMClassifier", "xgboost.XGBRegressor"])
-def test_a_package_that_is_not_installed_is_named_with_the_extra(name, monkeypatch):
+def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name.partition(".")[0], None)
     with pytest.raises(ConfigError, match=r"is not installed; pip install .*\[boosting\]"):
         resolve(ModelConfig(estimator=name), 7)
@@ -209,7 +209,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_extra(name, monkeypat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lightgbm.LGBMClassifier", "xgboost.XGBClassifier"])
-def test_a_run_with_text_and_missing_values_is_the_same_to_the_byte(name, project):
+def test_a_booster_on_text_and_missing_values_is_reproducible(name, project):
     random = np.random.default_rng(4)
     table = pd.DataFrame({"a": random.normal(size=300).round(3),
                           "t": random.choice(["red", "green", "blue"], 300)})  # fmt: skip

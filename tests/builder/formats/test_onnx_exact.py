@@ -91,7 +91,7 @@ def test_a_missing_text_is_filled_with_a_text_that_no_row_holds_or_one_for_each_
     assert predictor.predict_proba(table) == pytest.approx(estimator.predict_proba(table))
 
 
-def test_a_missing_text_that_is_a_category_of_its_own_stays_one(seal):
+def test_a_missing_text_may_be_a_category_of_its_own(seal):
     table = pd.DataFrame({"t": np.array(["r", "g", None, "r"] * 20, object)})
     y = table.t.isna().astype(int)
     estimator = with_branch(OneHotEncoder(handle_unknown="ignore"), ["t"], LogisticRegression())
@@ -111,7 +111,7 @@ def test_a_missing_text_that_is_a_category_of_its_own_stays_one(seal):
     ],
     ids=lambda one: type(one).__name__,
 )
-def test_trees_that_learned_no_missing_number_answer_one_as_scikit_learn_does(seal, estimator):
+def test_trees_trained_without_missing_numbers_match_scikit_learn_on_them(seal, estimator):
     rng = np.random.default_rng(3)
     table = pd.DataFrame(rng.normal(size=(200, 2)).round(2), columns=["a", "b"])
     y = np.where(table.b < 0, "no", np.where(table.a < 0.8, "yes", "no"))
@@ -140,7 +140,7 @@ CODES = pd.DataFrame({"k": [1.5, -0.3, 7.0, 2.0000001, 1.0, -0.0]})
     ],
     ids=lambda one: type(one).__name__,
 )
-def test_an_encoder_of_numbers_does_not_take_one_for_another(seal, encoder):
+def test_an_encoder_distinguishes_close_numbers(seal, encoder):
     table = pd.DataFrame({"k": np.arange(80.0) % 4})
     y = np.where(table.k == 1, "yes", "no")
     estimator = make_pipeline(encoder, LogisticRegression()).fit(table, y)
@@ -162,7 +162,7 @@ def test_a_number_that_an_encoder_refuses_is_refused_by_row_and_column(seal, enc
 
 
 @pytest.mark.parametrize("loss", ["hinge", "log_loss", "modified_huber"])
-def test_labels_are_those_of_the_decision_function(seal, loss):
+def test_labels_follow_the_decision_function(seal, loss):
     rng = np.random.default_rng(1)
     X = rng.normal(size=(500, 2))
     y = np.array(["lo", "mid", "hi"])[
@@ -175,7 +175,7 @@ def test_labels_are_those_of_the_decision_function(seal, loss):
     assert predictor.manifest.metrics.test["accuracy"] == estimator.score(X, y)
 
 
-def test_a_forest_of_20_votes_as_scikit_learn_does_ties_and_all(seal):
+def test_a_forest_of_20_matches_scikit_learn_even_in_ties(seal):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 4, (400, 3)).astype(float)
     y = rng.integers(0, 3, 400)
@@ -187,7 +187,7 @@ def test_a_forest_of_20_votes_as_scikit_learn_does_ties_and_all(seal):
     assert found.probabilities.min() >= 0 and found.probabilities.max() <= 1
 
 
-def test_a_forest_parts_numbers_at_its_thresholds_to_the_last_bit(seal):
+def test_a_forest_splits_at_exact_thresholds(seal):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 2))
     y = X[:, 0] * 3 + X[:, 1]
@@ -201,7 +201,7 @@ def test_a_forest_parts_numbers_at_its_thresholds_to_the_last_bit(seal):
     assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()
 
 
-def test_missing_values_are_taken_in_column_201_as_well(seal):
+def test_missing_values_are_accepted_in_column_201(seal):
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(size=(60, 201)), columns=[f"f{i}" for i in range(201)])
     y = np.where(table.f0 > 0, "p", "n")
@@ -213,7 +213,7 @@ def test_missing_values_are_taken_in_column_201_as_well(seal):
 
 
 @pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=["one-hot", "ordinal"])
-def test_an_unseen_text_is_refused_by_row_and_column_of_120_as_well(seal, encoder):
+def test_an_unseen_text_in_column_120_is_refused_by_row_and_column(seal, encoder):
     table = pd.DataFrame({"c": [f"c{i % 120:03d}" for i in range(360)]})
     y = np.where(np.arange(360) % 120 < 60, "yes", "no")
     estimator = with_branch(encoder, ["c"], LogisticRegression()).fit(table, y)
@@ -248,7 +248,7 @@ def test_200_000_rows_of_3_000_categories_are_predicted(seal):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 3])
-def test_a_run_answers_a_missing_number_as_scikit_learn_does_whatever_its_seed(project, seed):
+def test_a_run_matches_scikit_learn_on_a_missing_number_for_every_seed(project, seed):
     rng = np.random.default_rng(3)
     table = pd.DataFrame(rng.normal(size=(200, 2)).round(2), columns=["a", "b"])
     table["y"] = np.where(table.b < 0, "no", np.where(table.a < 0.8, "yes", "no"))
@@ -298,7 +298,7 @@ def test_a_run_refuses_a_number_that_an_encoder_does_not_know_with_exit_code_3(p
 
 
 @pytest.mark.slow
-def test_after_a_search_everything_names_the_parameters_that_it_chose(project):
+def test_the_parameters_that_a_search_chose_are_recorded(project):
     config = {
         "data": {"dataset": "iris"},
         "model": {**LOGISTIC, "params": {"max_iter": 1000}},
@@ -318,7 +318,7 @@ def test_after_a_search_everything_names_the_parameters_that_it_chose(project):
     assert seen["search"]["best"] == {"C": 0.5}
 
 
-def test_capitals_stay_capitals_to_an_encoder_beside_a_vectorizer(seal):
+def test_an_encoder_beside_a_vectorizer_keeps_capitals(seal):
     """Its labels alone do not tell that an encoder keeps them apart."""
     rng = np.random.default_rng(0)
     words = np.array(["good", "bad", "καλος", "fine"], dtype=object)
@@ -356,9 +356,7 @@ def never_broken(text: str) -> str:
     ],
     ids=["sigma", "sigma in a union", "letters", "stop words", "pattern"],
 )
-def test_words_are_found_as_in_scikit_learn_where_no_label_of_the_proof_tells(
-    seal, words, good, bad, asked
-):
+def test_words_match_scikit_learn_where_no_label_shows_a_difference(seal, words, good, bad, asked):
     """`n` decides on all rows that were learned from, and so on those of the proof."""
     table = pd.DataFrame({"note": [good, bad] * 40, "n": np.repeat([-9.0, 9.0], 40)})
     y = (table.n > 0).to_numpy().astype(int)
@@ -370,7 +368,7 @@ def test_words_are_found_as_in_scikit_learn_where_no_label_of_the_proof_tells(
     assert predictor.predict(rows).tolist() == estimator.predict(rows).tolist() == [1, 0]
 
 
-def test_a_column_that_only_one_part_puts_in_lower_case_has_no_graph(seal):
+def test_a_column_lowercased_by_only_one_branch_has_no_graph(seal):
     words = np.array(["good ΚΑΛΟΣ", "Bad καλος", "GOOD κακος", "bad ΚΑΚΟΣ"] * 20, dtype=object)
     table, y = pd.DataFrame({"note": words}), [0, 1, 1, 0] * 20
     branches = [

@@ -33,14 +33,14 @@ def predictor(digits):
     return open_artifact(digits.folder, digits.digest)
 
 
-def test_the_open_form_gives_what_the_estimator_gives(digits, predictor, parts):
+def test_the_graph_matches_the_estimator(digits, predictor, parts):
     estimator = pickle.loads((digits.folder / "model_train.pkl").read_bytes())
     np.testing.assert_array_equal(predictor.predict(parts.X_test), estimator.predict(parts.X_test))
     difference = predictor.predict_proba(parts.X_test) - estimator.predict_proba(parts.X_test)
     assert np.abs(difference).max() < 1e-9
 
 
-def test_the_interface_says_what_goes_in_and_out(predictor):
+def test_the_interface_describes_inputs_and_outputs(predictor):
     interface = predictor.interface
     assert [(p.name, p.dtype, p.shape) for p in interface.inputs] == [("X", "float64", [None, 64])]
     assert [(p.name, p.dtype, p.shape) for p in interface.outputs] == [
@@ -73,7 +73,7 @@ def test_lists_integers_and_data_frames_predict_as_arrays_do(predictor, parts):
         (pd.DataFrame(np.zeros((2, 64))).rename(columns=str), "the column 'pixel_0_0' is missing"),
     ],
 )
-def test_rows_that_are_wrong_are_refused_by_row(predictor, X, message):
+def test_invalid_rows_are_refused_by_row(predictor, X, message):
     with pytest.raises(DataError) as caught:
         predictor.predict(X)
     assert message in str(caught.value)
@@ -92,7 +92,7 @@ def test_rows_that_are_wrong_are_refused_by_row(predictor, X, message):
         ("sklearn.naive_bayes.GaussianNB", {}, "onnx-float64"),
     ],
 )
-def test_the_best_form_that_can_be_proven_is_sealed(project, estimator, params, form):
+def test_the_best_proven_form_is_sealed(project, estimator, params, form):
     model = {"estimator": estimator, "params": params}
     config = {"data": {"dataset": "wine"}, "model": model}
     done = call("run", write(project, config), "--json", cwd=project)
@@ -103,7 +103,7 @@ def test_the_best_form_that_can_be_proven_is_sealed(project, estimator, params, 
 
 
 @pytest.mark.slow
-def test_a_pipeline_without_probabilities_gives_labels_alone(project):
+def test_a_pipeline_without_probabilities_predicts_only_labels(project):
     steps = [
         {"name": "scale", "estimator": "sklearn.preprocessing.StandardScaler"},
         {"name": "model", "estimator": "sklearn.linear_model.RidgeClassifier"},
@@ -143,19 +143,19 @@ EXPECTED = Outputs(np.array([0, 1]), np.array([[0.9, 0.1], [0.2, 0.8]]))
         ([0, 1], [[0.9], [0.2]], False),
     ],
 )
-def test_parity_holds_within_the_bound_alone(labels, probabilities, holds):
+def test_parity_holds_only_within_the_bound(labels, probabilities, holds):
     found = Outputs(np.array(labels), np.array(probabilities))
     assert (compare(FORMS[0], found, expected=EXPECTED) is not None) is holds
 
 
-def test_a_label_may_not_differ_even_between_two_that_tie():
+def test_labels_must_be_equal_even_in_ties():
     tied = Outputs(np.array([0]), np.array([[0.5, 0.5]]))
     assert compare(FORMS[0], tied, expected=tied) is not None
     assert compare(FORMS[0], Outputs(np.array([1]), np.array([[0.5, 0.5]])), expected=tied) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\x08\x0a" * 50, b"\x3a", b"\x3a\x00"])
-def test_bytes_that_are_no_graph_are_refused(data):
+def test_bytes_that_are_not_a_graph_are_refused(data):
     with pytest.raises(VerificationError, match=r"model\.onnx: .*not loade?d?"):
         onnx_format.load(data, "model.onnx")
 
@@ -172,7 +172,7 @@ class Canary:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["model_train.pkl", "model.onnx", "evaluation.json", "rows.npy"])
-def test_no_command_unpickles_what_it_is_given(digits, tmp_path, place):
+def test_no_command_unpickles_its_input(digits, tmp_path, place):
     """A canary in each place, under a manifest that vouches for it, as an attacker would."""
     import shutil
 
@@ -193,7 +193,7 @@ def test_no_command_unpickles_what_it_is_given(digits, tmp_path, place):
     assert canary.exists()
 
 
-def test_onnxruntime_reports_nothing_to_its_maker(digits, tmp_path):
+def test_onnxruntime_sends_no_telemetry(digits, tmp_path):
     rows = "\n".join([",".join(["0"] * 64)])
     done = call("infer", digits.folder, "-", cwd=tmp_path, env={"HOME": str(tmp_path), "CI": ""},
                 stdin=rows.encode())  # fmt: skip
@@ -201,7 +201,7 @@ def test_onnxruntime_reports_nothing_to_its_maker(digits, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tree_is_pickled_without_what_lies_between_the_fields_of_its_nodes():
+def test_a_pickled_tree_has_no_uninitialized_padding():
     """Memory that nobody wrote: two fits of the same tree would give other bytes."""
     X, y = np.arange(40.0)[:, None], np.arange(40) % 3
     found = set()

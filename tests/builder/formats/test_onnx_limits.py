@@ -146,19 +146,19 @@ REFUSED |= {
 }
 
 
-def test_a_tree_as_deep_as_may_be_is_loaded(copied):
+def test_a_tree_of_the_maximum_depth_is_loaded(copied):
     digest = reseal(copied, "model.onnx", deep(onnx_trees.MAX_DEPTH))
     assert open_artifact(copied, digest)
 
 
-def test_nodes_that_lead_to_one_by_many_ways_are_loaded_in_no_more_time_than_others(copied):
+def test_nodes_with_many_paths_to_them_are_loaded(copied):
     """Who follows each way would never end: there are 2 to the power of the depth."""
     ways = [*range(1, onnx_trees.MAX_DEPTH), 0]
     assert open_artifact(copied, reseal(copied, "model.onnx", tree(ways, ways)))
 
 
 @pytest.mark.parametrize(("graph", "why"), REFUSED.values(), ids=REFUSED)
-def test_a_graph_that_holds_what_no_estimator_needs_is_not_loaded(copied, graph, why):
+def test_a_graph_with_unneeded_content_is_refused(copied, graph, why):
     digest = reseal(copied, "model.onnx", graph)
     with pytest.raises(VerificationError, match=why) as refused:
         open_artifact(copied, digest)
@@ -166,7 +166,7 @@ def test_a_graph_that_holds_what_no_estimator_needs_is_not_loaded(copied, graph,
     assert "\n" not in str(refused.value)
 
 
-def test_nothing_beside_the_artifact_is_read(copied, tmp_path):
+def test_external_data_is_not_read(copied, tmp_path):
     (tmp_path / "inside").write_bytes(np.arange(64.0).tobytes())
     reseal(copied, "model.onnx", REFUSED["external data here"][0])
     done = call("infer", copied, cwd=tmp_path)
@@ -191,7 +191,7 @@ MEMORY = {
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no getrusage")
 @pytest.mark.parametrize("graph", MEMORY.values(), ids=MEMORY)
-def test_a_graph_that_eats_memory_stops_at_the_bound(copied, graph, tmp_path):
+def test_a_graph_stops_at_the_memory_limit(copied, graph, tmp_path):
     """In a process of its own, whose greatest size is looked at; the bound is real."""
     reseal(copied, "model.onnx", graph)
     code = (
@@ -205,7 +205,7 @@ def test_a_graph_that_eats_memory_stops_at_the_bound(copied, graph, tmp_path):
     assert int(done.out.split()[-1]) * 1024 < onnx_limits.MAX_MEMORY + GIB
 
 
-def test_a_graph_that_eats_time_stops_at_the_bound(copied, monkeypatch):
+def test_a_graph_stops_at_the_time_limit(copied, monkeypatch):
     monkeypatch.setattr(onnx_limits, "seconds", lambda rows: 1.0)
     shape = numpy_helper.from_array(np.array([1500, 1500], dtype=np.int64), "s")
     ones = node("ConstantOfShape", "s", output="k", value=helper.make_tensor("v", 11, [1], [1]))
@@ -215,7 +215,7 @@ def test_a_graph_that_eats_time_stops_at_the_bound(copied, monkeypatch):
         predictor.predict(ROW)
 
 
-def test_a_graph_that_does_not_load_in_time_is_given_up(copied, monkeypatch):
+def test_loading_a_graph_stops_at_the_time_limit(copied, monkeypatch):
     monkeypatch.setattr(onnx_limits, "LOAD_SECONDS", 0.05)
     digest = reseal(copied, "model.onnx", model(chain("Neg", 50_000, inputs=1)))
     with pytest.raises(VerificationError, match=r"(?i)onnxruntime does not load it: .*cancel"):
@@ -223,12 +223,12 @@ def test_a_graph_that_does_not_load_in_time_is_given_up(copied, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_longest_graph_that_is_allowed_loads_in_time(copied):
+def test_the_longest_allowed_graph_loads(copied):
     digest = reseal(copied, "model.onnx", model(chain("Neg", onnx_limits.MAX_NODES - 2, inputs=1)))
     assert open_artifact(copied, digest)
 
 
-def test_a_tree_that_leads_to_itself_is_refused(copied):
+def test_a_cyclic_tree_is_refused(copied):
     tree = node("TreeEnsembleRegressor", "f", domain="ai.onnx.ml", output="x", n_targets=1,
                 nodes_treeids=[0, 0], nodes_nodeids=[0, 1], nodes_featureids=[0, 0],
                 nodes_values=[0.5, 0.0], nodes_modes=["BRANCH_LEQ", "BRANCH_LEQ"],
@@ -255,13 +255,13 @@ EVIL = helper.make_graph([node("Evil", "X", domain="evil")], "g", [], []).Serial
     ],
     ids=["long tag", "long length", "group", "field 0", "wrong type", "cut"],
 )
-def test_protobuf_that_two_readers_might_read_otherwise_is_refused(graph):
+def test_ambiguous_protobuf_is_refused(graph):
     onnx_limits.check(GRAPH, location=None)
     with pytest.raises(VerificationError, match="its protobuf"):
         onnx_limits.check(graph, location=None)
 
 
-def test_a_second_graph_field_is_looked_at_too():
+def test_a_second_graph_field_is_checked():
     """Protobuf merges the two, so what hides in the second would run."""
     second = b"\x3a" + len(EVIL).to_bytes(1, "little") + EVIL
     merged = onnx.ModelProto.FromString(GRAPH + second)
@@ -272,7 +272,7 @@ def test_a_second_graph_field_is_looked_at_too():
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats(width=32)),
        st.lists(st.text(max_size=20)))  # fmt: skip
-def test_every_list_of_numbers_or_texts_is_stepped_over_whole(ints, floats, texts):
+def test_packed_lists_are_skipped_completely(ints, floats, texts):
     attributes = {"a": ints, "b": floats, "c": texts}
     full = {name: values for name, values in attributes.items() if values}
     onnx_limits.check(model([node("Identity", "X", **full)]), location=None)
@@ -280,7 +280,7 @@ def test_every_list_of_numbers_or_texts_is_stepped_over_whole(ints, floats, text
         onnx_limits.check(model([node("Identity", "X", **full), node("Loop", "X")]), location=None)
 
 
-def test_what_the_runtime_says_of_a_broken_graph_is_not_printed(copied, capfd):
+def test_messages_of_the_runtime_are_not_printed(copied, capfd):
     spoilt = model([node("Neg", "X", "X", "X")]).replace(b"label", b"\xff\xe5\xe5\xe5\xe5")
     digest = reseal(copied, "model.onnx", spoilt)
     with pytest.raises(VerificationError, match="onnxruntime does not load it"):
@@ -350,7 +350,7 @@ def unlooked(graph, monkeypatch):
         return load(graph, "m")
 
 
-def test_a_model_in_the_runtimes_own_format_is_not_loaded(looping, monkeypatch):
+def test_a_model_in_the_ort_format_is_refused(looping, monkeypatch):
     """Nothing in it was looked at: the look reads ONNX."""
     assert looping[4:8] == b"ORTM"
     assert runtime().InferenceSession(looping, providers=["CPUExecutionProvider"])
@@ -360,9 +360,7 @@ def test_a_model_in_the_runtimes_own_format_is_not_loaded(looping, monkeypatch):
         unlooked(looping, monkeypatch)
 
 
-def test_a_file_that_is_both_formats_at_once_is_read_as_the_one_that_was_looked_at(
-    looping, monkeypatch
-):
+def test_a_polyglot_file_is_read_as_the_format_that_was_checked(looping, monkeypatch):
     """A flatbuffer begins with where its root lies, and all else in it is relative."""
     root = 0x04320908  # ir_version 9, and a doc_string of four bytes: ORTM
     gap = root - int.from_bytes(looping[:4], "little")
@@ -447,12 +445,12 @@ BEYOND = {
 
 
 @pytest.mark.parametrize("graph", BEYOND.values(), ids=BEYOND)
-def test_a_field_beyond_those_that_an_estimator_needs_is_refused(graph):
+def test_an_unneeded_field_is_refused(graph):
     with pytest.raises(VerificationError, match="m: is not loaded"):
         load(graph, "m")
 
 
-def test_settings_in_a_model_are_not_followed(monkeypatch, tmp_path):
+def test_session_options_in_a_model_are_ignored(monkeypatch, tmp_path):
     """The runtime takes them from the model where the environment says so."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ORT_LOAD_CONFIG_FROM_MODEL", "1")
@@ -483,19 +481,19 @@ DIVIDING = {
 
 
 @pytest.mark.parametrize("graph", DIVIDING.values(), ids=DIVIDING)
-def test_a_division_of_integers_that_may_end_the_process_is_refused(graph):
+def test_an_integer_division_that_may_crash_is_refused(graph):
     with pytest.raises(VerificationError, match=r"may divide an integer|twice"):
         load(graph, "m")
 
 
-def test_integers_may_be_divided_by_constants_and_floats_by_anything():
+def test_division_by_constants_and_of_floats_is_allowed():
     halved = model([WHOLE, node("Div", "n", "k")], [integers(2)])
     assert load(halved, "m")(TWO).predicted.tolist() == [2, 64]
     assert load(model([node("Div", "X", "X")]), "m")(TWO).predicted.tolist() == [2, 64]
 
 
 @pytest.mark.parametrize("operator", ["Tile", "Expand"])
-def test_text_is_not_repeated(operator):
+def test_operators_that_repeat_text_are_refused(operator):
     text = numpy_helper.from_array(np.array(["a"], dtype=object), "t")
     graph = model([node(operator, "t", "k")], [text, integers(20_000)])
     with pytest.raises(VerificationError, match="of text"):

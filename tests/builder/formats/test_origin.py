@@ -41,7 +41,7 @@ def opens(artifact, digest=None, **more):
     return api.open_artifact(artifact, digest, **more).predict(ROWS).tolist() == [0, 2]
 
 
-def test_what_nobody_vouches_for_is_not_opened_by_any_name(store):
+def test_an_untrusted_artifact_is_not_opened_by_any_name(store):
     """An alias, a few digits and a folder's name are words of whoever made the store."""
     folder = store / DIGEST[7:]
     shutil.copytree(folder, DIGEST[7:])
@@ -57,14 +57,14 @@ def test_what_nobody_vouches_for_is_not_opened_by_any_name(store):
         api.open_artifact(DIGEST[7:], store="empty")
 
 
-def test_a_digest_opens_it(store):
+def test_a_pinned_digest_opens_an_artifact(store):
     assert opens("latest", DIGEST) and opens(FIXTURE, DIGEST)
     assert opens(DIGEST) and opens(DIGEST[7:])  # a whole digest says as much as the option
     with pytest.raises(VerificationError, match="not the artifact asked for"):
         api.open_artifact("latest", f"sha256:{'0' * 64}")
 
 
-def test_a_signature_that_is_required_opens_it(store, keys):
+def test_a_required_signature_opens_an_artifact(store, keys):
     assert opens("latest", signed_by=api.public_key(SIGNER))
     with pytest.raises(VerificationError, match="does not vouch"):
         api.open_artifact("latest", signed_by=api.public_key(keys / "ours.pub"))
@@ -72,7 +72,7 @@ def test_a_signature_that_is_required_opens_it(store, keys):
     assert opens("latest")
 
 
-def test_a_policy_that_came_with_the_store_vouches_for_nothing(store, tmp_path, monkeypatch):
+def test_a_policy_that_came_with_the_store_is_not_trusted(store, tmp_path, monkeypatch):
     """Whoever wrote the artifact wrote it, too."""
     api.require_signature(api.public_key(SIGNER))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another"))
@@ -85,7 +85,7 @@ def test_a_policy_that_came_with_the_store_vouches_for_nothing(store, tmp_path, 
     assert opens("latest", signed_by=api.public_key(SIGNER))
 
 
-def test_what_was_made_here_is_opened_wherever_its_bytes_lie(store, tmp_path, monkeypatch):
+def test_an_artifact_written_here_opens_at_any_path(store, tmp_path, monkeypatch):
     made = verify(FIXTURE, DIGEST).files["model.skops"]
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
     local_state.record_written("model.skops", api.open_trusted(FIXTURE).manifest.files[2].sha256)
@@ -95,7 +95,7 @@ def test_what_was_made_here_is_opened_wherever_its_bytes_lie(store, tmp_path, mo
     assert opens("latest", store="moved")
 
 
-def test_bytes_that_were_written_here_for_another_reader_are_not_made_here(store):
+def test_bytes_written_here_for_another_form_are_not_trusted(store):
     """An archive is found at the end of a file, whatever stands before it: a label, say."""
     hidden = (FIXTURE / "model.skops").read_bytes()
     api.save_model(DummyClassifier(constant=hidden), store / "model.pkl")
@@ -110,7 +110,7 @@ def test_bytes_that_were_written_here_for_another_reader_are_not_made_here(store
         api.open_artifact(folder, digest)
 
 
-def test_verification_alone_gives_no_evidence():
+def test_verification_is_no_evidence_of_origin():
     """Whoever forgets to ask where an artifact is from cannot open it."""
     with pytest.raises(UntrustedModel):
         load_predictor(verify(FIXTURE))
@@ -118,7 +118,7 @@ def test_verification_alone_gives_no_evidence():
         load_predictor(verify(FIXTURE, DIGEST))
 
 
-def test_a_server_opens_nothing_that_nobody_vouches_for(store, tmp_path, digits):
+def test_a_server_opens_no_untrusted_artifact(store, tmp_path, digits):
     for name in ("latest", str(FIXTURE)):
         with pytest.raises(UntrustedModel):
             registry.load(ModelSpec(name="model", artifact=name))
@@ -136,7 +136,7 @@ def test_a_server_opens_nothing_that_nobody_vouches_for(store, tmp_path, digits)
 
 
 @pytest.mark.slow
-def test_every_command_that_opens_a_model_keeps_to_it(store, tmp_path):
+def test_no_command_opens_an_untrusted_artifact(store, tmp_path):
     words = [["infer", "latest"], ["evaluate", "latest"], ["serve", "latest", "--port", "0"]]
     for line in words:
         done = call(*line, cwd=tmp_path)
@@ -154,7 +154,7 @@ def test_every_command_that_opens_a_model_keeps_to_it(store, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_a_run_made_is_opened_and_what_it_found_is_not(tmp_path):
+def test_a_run_opens_what_it_trained_but_not_what_it_found(tmp_path):
     config = {
         "data": {"dataset": "iris"},
         "model": {"estimator": "sklearn.neighbors.NearestCentroid"},
@@ -170,12 +170,12 @@ def test_what_a_run_made_is_opened_and_what_it_found_is_not(tmp_path):
     assert call("infer", "latest", cwd=tmp_path / "b", env=other).code == 0
 
 
-def test_onnx_is_opened_from_anybody(digits, tmp_path, monkeypatch):
+def test_onnx_is_opened_from_any_origin(digits, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "mine"))
     assert api.open_artifact(digits.folder).predict([[0.0] * 64]).shape == (1,)
 
 
-def test_bytes_of_ours_under_a_manifest_of_theirs_make_nothing_that_it_does_not_name(tmp_path):
+def test_a_foreign_manifest_with_our_bytes_creates_only_classes_that_it_names(tmp_path):
     copy = Path(shutil.copytree(FIXTURE, tmp_path / "artifact"))
     manifest = json.loads((copy / "manifest.json").read_bytes())
     manifest["recipe"]["model"] = {"estimator": "sklearn.linear_model.Perceptron", "params": {}}

@@ -36,7 +36,7 @@ def edges_of(estimator, rows):
     )  # fmt: skip
 
 
-def test_a_form_that_differs_only_on_rows_that_nobody_has_seen_is_not_sealed():
+def test_a_form_that_differs_only_on_edge_cases_is_not_sealed():
     """On the held-out rows both lines are the same; between them they are not."""
     rows = np.array([[0.0], [1.5], [3.0], [4.5]])
     one = LinearRegression().fit(rows, [0.0, 1.0, 2.0, 3.0])
@@ -87,7 +87,7 @@ def test_the_same_rows_make_the_same_edge_cases():
     assert np.array_equal(first.rows, second.rows) and first.flaws == second.flaws
 
 
-def test_edge_cases_of_a_wide_table_are_bounded():
+def test_a_wide_table_has_a_bounded_number_of_edge_cases():
     wide = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 1500)).round(2))
     wide.columns = [f"f{i}" for i in range(1500)]
     cases = edge_cases.make(
@@ -113,7 +113,7 @@ def test_edge_cases_are_answered_in_batches_of_bounded_size():
     assert edges.outputs.predicted.tolist() == estimator.predict(edges.rows).tolist()
 
 
-def test_the_manifest_counts_the_edge_cases_and_what_is_refused(tmp_path):
+def test_the_manifest_counts_edge_cases_and_refusals(tmp_path):
     y = X[:, 0] > 0
     tree = DecisionTreeClassifier(max_depth=2).fit(X, y)
     sealed = artifact_pipeline.seal(tree, X, y, store=tmp_path)
@@ -128,7 +128,7 @@ def test_the_manifest_counts_the_edge_cases_and_what_is_refused(tmp_path):
     assert predictor.predict([[0.0, 3e38]]).tolist() == tree.predict([[0.0, 3e38]]).tolist()
 
 
-def test_it_says_why_a_form_fell_back_and_what_that_costs(tmp_path):
+def test_a_fallback_form_is_explained_with_its_cost(tmp_path):
     y = X[:, 0] * 2
     sealed = artifact_pipeline.seal(KernelRidge().fit(X, y), X, y, store=tmp_path)
     shown = artifact_pipeline.show(sealed.digest, store=tmp_path)

@@ -83,7 +83,7 @@ def packed(files, compression=zipfile.ZIP_STORED):
 
 
 @pytest.mark.slow
-def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(spread):
+def test_an_estimator_without_a_graph_is_sealed_as_skops(spread):
     folder, run = spread
     manifest = open_trusted(folder / run["artifact"], run["digest"]).manifest
     assert manifest.parity.form == "skops" and manifest.parity.labels_equal
@@ -95,7 +95,7 @@ def test_an_estimator_without_a_graph_is_sealed_in_it_and_predicts(spread):
     assert predicted.json["labels"] == [0, 2]
 
 
-def test_neighbours_are_sealed_without_their_tree_and_found_all_the_same():
+def test_neighbors_are_found_without_the_sealed_tree():
     fitted = RadiusNeighborsClassifier().fit(X, y)
     assert fitted._fit_method == "kd_tree"
     said = load(exported(fitted))(X)
@@ -105,20 +105,20 @@ def test_neighbours_are_sealed_without_their_tree_and_found_all_the_same():
 
 
 @pytest.mark.slow
-def test_it_is_made_again_to_the_byte_by_another_process(spread):
+def test_an_archive_is_reproducible_to_the_byte(spread):
     folder, run = spread
     done = call("reproduce", run["artifact"], "--strict", cwd=folder, env={"PYTHONHASHSEED": "5"})
     assert done.code == 0, done.out + done.err
     assert call("report", "latest", cwd=folder).code == 0
 
 
-def test_a_model_says_the_same_after_it_was_opened(model, archive):
+def test_an_opened_model_predicts_the_same(model, archive):
     outputs = load(archive)(X)
     assert (outputs.predicted == model.predict(X)).all()
     assert (outputs.probabilities == model.predict_proba(X)).all()
 
 
-def test_the_list_is_the_readers_and_not_the_archives():
+def test_the_list_of_trusted_types_is_the_readers():
     """What skops would load for whoever asks the archive which types to trust."""
 
     class Evil(LogisticRegression):
@@ -154,12 +154,12 @@ def swapped(archive, old, new):
         (b'"protocol": ', b'"protocol": 9'),
     ],
 )
-def test_a_schema_that_names_something_else_is_refused(archive, old, new):
+def test_an_unknown_name_in_the_schema_is_refused(archive, old, new):
     with pytest.raises(VerificationError):
         load(swapped(archive, old, new))(X)
 
 
-def test_bombs_and_strange_parts_are_refused(archive):
+def test_zip_bombs_and_unknown_parts_are_refused(archive):
     files = parts(archive)
     bomb = packed([("schema.json", b"[" * (1 << 26))], zipfile.ZIP_DEFLATED)
     assert len(bomb) < 1 << 20
@@ -184,7 +184,7 @@ def test_bombs_and_strange_parts_are_refused(archive):
     [("left", 0), ("left", 4_000_000), ("right", 1 << 31), ("feature_idx", 77),
      ("is_categorical", 1), ("feature_idx", -1)],
 )  # fmt: skip
-def test_a_tree_that_leads_out_of_itself_is_refused_before_it_is_followed(field, value):
+def test_a_tree_with_invalid_children_is_refused(field, value):
     model = HistGradientBoostingClassifier(max_iter=2).fit(X, y)
     nodes = model._predictors[0][0].nodes
     nodes[field][0] = np.array(value).astype(nodes[field].dtype)
@@ -231,7 +231,7 @@ def test_changed_schemas_are_refused_or_harmless(archive, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_artifact_may_not_say_one_form_and_bring_the_other(spread, tmp_path, digits):
+def test_the_declared_form_must_be_the_form_of_the_file(spread, tmp_path, digits):
     import shutil
 
     folder, run = spread
@@ -326,13 +326,13 @@ ATTACKS = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_what_would_make_a_method_call_or_open_something_is_refused(attack):
+def test_attributes_that_call_or_open_something_are_refused(attack):
     """Under the widest recipe: that of a model fitted elsewhere, which names no classes."""
     with pytest.raises(VerificationError, match="m: skops does not load it"):
         load(form._numbered(skops.io.dumps(attack())))
 
 
-def test_the_attacks_are_real(tmp_path, monkeypatch):
+def test_the_attacks_work_without_the_checks(tmp_path, monkeypatch):
     """What skops itself holds to be safe writes, and reads, any file."""
     monkeypatch.chdir(tmp_path)
     stack = skops.io.loads(skops.io.dumps(behind_text(stacking(StackingRegressor))))
@@ -344,7 +344,7 @@ def test_the_attacks_are_real(tmp_path, monkeypatch):
     assert reader.set_params(vocabulary=["aa"]).transform(["secret"]).toarray().tolist() == [[3]]
 
 
-def test_a_node_that_stands_for_an_earlier_one_is_seen_through():
+def test_references_to_earlier_nodes_are_resolved():
     """skops takes the earlier object of that `__id__`, whatever the node says itself."""
     files = parts(form._numbered(skops.io.dumps(FunctionTransformer())))
     schema = json.loads(files["schema.json"])
@@ -381,7 +381,7 @@ TYPE = {"__class__": "str", "__module__": "builtins", "__loader__": "TypeNode"}
         (("content", "coef_", "file"), "schema.json"),
     ],
 )  # fmt: skip
-def test_a_node_in_another_place_or_with_more_in_it_is_refused(path, node):
+def test_a_misplaced_or_extended_node_is_refused(path, node):
     files = parts(exported(FITTED))
     schema = json.loads(files["schema.json"])
     place = schema["content"]
@@ -392,7 +392,7 @@ def test_a_node_in_another_place_or_with_more_in_it_is_refused(path, node):
         load(packed({**files, "schema.json": json.dumps(schema)}.items()))
 
 
-def test_only_classes_that_the_recipe_names_are_made():
+def test_only_classes_of_the_recipe_are_created():
     assert load(exported(FITTED), "sklearn.linear_model.LogisticRegression")
     made_by_it = OneVsRestClassifier(FITTED).fit(X, y)
     assert load(exported(made_by_it), "sklearn.multiclass.OneVsRestClassifier")
@@ -401,7 +401,7 @@ def test_only_classes_that_the_recipe_names_are_made():
         load(exported(KNeighborsClassifier()), "sklearn.svm.SVC")
 
 
-def test_another_protocol_has_other_loaders_and_is_refused(archive):
+def test_another_protocol_version_is_refused(archive):
     for protocol in (b"0", b"1", b"3", b"null", b'"2"', b"2.5"):
         with pytest.raises(VerificationError, match="expected the protocol 2"):
             load(swapped(archive, b'"protocol": 2', b'"protocol": ' + protocol))
@@ -461,7 +461,7 @@ def by_name(tree):
 
 
 @pytest.mark.slow
-def test_every_method_that_an_attribute_can_name_is_known():
+def test_every_attribute_that_names_a_method_is_known():
     import sklearn
 
     root, found = Path(sklearn.__file__).parent, set()

@@ -65,7 +65,7 @@ TABLE = pd.DataFrame({"a": X[:, 0], "t": np.array(["p", "q", "r"], dtype=object)
          TABLE, y),
     ],
 )  # fmt: skip
-def test_an_estimator_answers_as_before_and_is_left_as_it_was(estimator, rows, target):
+def test_an_estimator_predicts_the_same_and_is_not_modified(estimator, rows, target):
     fitted = estimator.fit(rows, target)
     archive = exported(fitted)
     found = load(archive)(batch(rows))
@@ -128,7 +128,7 @@ def cut(name, to):
         (cut("nodes", slice(0)), "wrong type or shape"),
     ],
 )
-def test_a_tree_that_is_not_one_is_refused_before_it_is_made(change, why, monkeypatch):
+def test_an_invalid_tree_is_refused_before_it_is_created(change, why, monkeypatch):
     archive = with_parts(change, DecisionTreeClassifier().fit(X, y), monkeypatch)
     with pytest.raises(VerificationError, match=why):
         load(archive)
@@ -154,7 +154,7 @@ def test_a_tree_that_reads_more_features_than_its_forest_checks_is_refused():
         lambda model: setattr(model, "classes_", np.array([0, 1])),
     ],
 )
-def test_a_boosting_that_writes_beyond_its_classes_is_refused(change):
+def test_boosting_beyond_its_classes_is_refused(change):
     model = GradientBoostingClassifier(n_estimators=2).fit(X, y)
     change(model)
     with pytest.raises(VerificationError, match="another number of"):
@@ -162,14 +162,14 @@ def test_a_boosting_that_writes_beyond_its_classes_is_refused(change):
 
 
 @pytest.mark.parametrize("function", ["os.system", "numpy.load", "log1p", "numpy.random.seed"])
-def test_no_function_but_those_that_a_config_may_name_is_made(function, monkeypatch):
+def test_only_functions_that_a_config_may_name_are_loaded(function, monkeypatch):
     model = make_pipeline(FunctionTransformer(np.log1p), GaussianNB()).fit(X, y)
     monkeypatch.setattr(skops_parts, "_name_of", lambda value: function)
     with pytest.raises(VerificationError, match="holds a value that its methods must not use"):
         load(exported(model))
 
 
-def test_a_spline_that_is_not_one_is_refused(monkeypatch):
+def test_an_invalid_spline_is_refused(monkeypatch):
     model = make_pipeline(SplineTransformer(), GaussianNB()).fit(X, y)
     before = skops_parts._plain
 

@@ -33,7 +33,7 @@ def test_random_states_inside_a_pipeline_are_filled_in():
     assert [step.params["random_state"] for step in resolve(model, 7).steps] == [7, 7]
 
 
-def test_how_many_processes_compute_is_no_part_of_the_model():
+def test_n_jobs_is_not_part_of_the_model():
     model = ModelConfig(estimator=FOREST, params={"n_jobs": 2, "n_estimators": 5})
     assert resolve(model, 7) == resolve(
         ModelConfig(estimator=FOREST, params={"n_estimators": 5}), 7
@@ -43,7 +43,7 @@ def test_how_many_processes_compute_is_no_part_of_the_model():
     assert requested_n_jobs(ModelConfig(estimator=FOREST, params={"n_jobs": -1})) == -1
 
 
-def test_what_was_resolved_resolves_to_itself():
+def test_resolving_is_idempotent():
     once = resolve(ModelConfig(steps=[Step("scale", SCALER), Step("model", LOGISTIC, {"C": 2})]), 7)
     assert resolve(once, 9) == once
 
@@ -76,7 +76,7 @@ def test_what_was_resolved_resolves_to_itself():
         (("", {}), "model.estimator", "expected the public name"),
     ],
 )
-def test_a_wrong_estimator_is_refused_by_place_and_remedy(model, where, message):
+def test_an_invalid_estimator_is_refused_with_location_and_remedy(model, where, message):
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(estimator=model[0], params=model[1]), 42)
     assert caught.value.where == where
@@ -88,7 +88,7 @@ def nested(name, **params):
     return {"estimator": f"sklearn.{name}", "params": params}
 
 
-def test_a_nested_estimator_is_made_seeded_and_left_without_its_processes():
+def test_a_nested_estimator_is_seeded_and_loses_n_jobs():
     bagged = ModelConfig(estimator="sklearn.ensemble.BaggingClassifier", params={
         "n_estimators": 3, "n_jobs": 2,
         "estimator": nested("ensemble.RandomForestClassifier", n_estimators=2, n_jobs=3),
@@ -158,7 +158,7 @@ def test_lists_become_tuples_and_pairs_become_a_dict_where_the_estimator_wants_t
         ("svc", "model.params.estimator", "found 'svc', expected"),
     ],
 )  # fmt: skip
-def test_a_wrong_nested_estimator_is_refused_by_its_place(value, where, message):
+def test_an_invalid_nested_estimator_is_refused_by_location(value, where, message):
     model = ModelConfig(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": value})
     with pytest.raises(ConfigError) as caught:
         resolve(model, 42)
@@ -171,7 +171,7 @@ def test_a_step_that_cannot_transform_is_refused_by_its_number():
         resolve(model, 42)
 
 
-def test_a_name_from_elsewhere_is_refused_before_anything_is_imported(tmp_path, monkeypatch):
+def test_a_name_from_another_package_is_refused_before_any_import(tmp_path, monkeypatch):
     (tmp_path / "evil.py").write_text("raise SystemExit('imported')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError):
@@ -179,13 +179,13 @@ def test_a_name_from_elsewhere_is_refused_before_anything_is_imported(tmp_path, 
     assert "evil" not in sys.modules
 
 
-def test_parameters_that_do_not_go_together_are_refused_as_a_sentence():
+def test_incompatible_parameters_are_refused_in_one_line():
     model = resolve(ModelConfig(estimator=LOGISTIC, params={"penalty": "l1"}), 42)
     with pytest.raises(ConfigError, match=r"supports only 'l2' or None penalties"):
         fit(build(model), X, y)
 
 
-def test_a_fit_that_did_not_converge_is_said_as_a_sentence():
+def test_a_fit_that_did_not_converge_is_reported_in_one_line():
     fitted = fit(build(resolve(ModelConfig(estimator=LOGISTIC, params={"max_iter": 1}), 42)), X, y)
     assert fitted.warnings == (
         "LogisticRegression did not converge within max_iter=1; raise max_iter, or scale the "
@@ -193,13 +193,13 @@ def test_a_fit_that_did_not_converge_is_said_as_a_sentence():
     )
 
 
-def test_train_model_takes_the_model_keys_of_the_short_form_alone():
+def test_train_model_accepts_only_the_model_keys_of_the_short_form():
     model = train_model(X, y, {"C": 0.5, "solver": "lbfgs", "max_iter": 50})
     assert (model.C, model.max_iter) == (0.5, 50)
     assert model.coef_.shape == (1, 3)
 
 
-def test_train_model_takes_a_full_form():
+def test_train_model_accepts_the_full_form():
     config = {"data": {"dataset": "iris"}, "model": {"estimator": FOREST}}
     assert train_model(X, y, config).random_state == 42
 

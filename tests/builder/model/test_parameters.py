@@ -92,7 +92,7 @@ def could_do_more(cls):
             yield name
 
 
-def test_every_parameter_that_could_do_more_than_compute_was_looked_at():
+def test_every_parameter_that_could_do_more_than_compute_is_classified():
     """A new scikit-learn may add one: decide whether `parameters.RULES` or HARMLESS gets it."""
     found = {name for _, cls in all_estimators() for name in could_do_more(cls)}
     assert found - RULES.keys() - _LOOKED_AT - {*GRIDS} == set()
@@ -100,7 +100,7 @@ def test_every_parameter_that_could_do_more_than_compute_was_looked_at():
     assert not RULES.keys() & _LOOKED_AT
 
 
-def test_every_parameter_of_a_kernel_was_looked_at():
+def test_every_parameter_of_a_kernel_is_classified():
     found = {
         name
         for cls in vars(kernels).values()
@@ -193,13 +193,13 @@ def test_a_parameter_that_does_more_than_compute_is_refused_by_its_name(estimato
 
 
 @pytest.mark.parametrize(("estimator", "params", "place"), ATTACKS)
-def test_a_value_to_try_is_refused_alike(estimator, params, place):
+def test_a_search_value_is_refused_like_a_parameter(estimator, params, place):
     with pytest.raises(ConfigError, match=re.escape(place.split(".")[-1])):
         value, place = {"estimator": estimator, "params": params}, "search.params.model"
         resolve_value("model", value, random_state=1, location=Location(key=place))
 
 
-def test_what_only_computes_is_taken():
+def test_parameters_that_only_compute_are_accepted():
     for name, params in (
         (PIPELINE, {"steps": STEPS, "memory": None, "verbose": True}),
         ("sklearn.feature_extraction.text.CountVectorizer", {"input": "content"}),
@@ -237,7 +237,7 @@ def test_modules_of_tests_are_not_imported(name):
          "search.params.inner__model__gamma[0]"),
     ],
 )  # fmt: skip
-def test_a_search_refuses_them_by_their_place(params, place):
+def test_a_search_refuses_parameters_by_location(params, place):
     model = load({**QUICK, "model": {"steps": [{"name": "inner", **CLEAN}]}}).model
     estimator = build(resolve(model, 1))
     with pytest.raises(ConfigError) as caught:
@@ -253,7 +253,7 @@ def test_a_search_refuses_them_by_their_place(params, place):
     assert caught.value.where == place
 
 
-def test_a_search_seeds_the_estimators_that_it_tries():
+def test_a_search_seeds_its_estimators():
     """Otherwise the same recipe would give another model each time."""
     forest = {"estimator": "sklearn.ensemble.RandomForestClassifier"}
     estimator = make_pipeline(SVC())
@@ -278,7 +278,7 @@ def test_a_command_refuses_a_cache_and_reads_nothing_of_it(project):
 
 
 @pytest.mark.slow
-def test_no_word_of_a_file_that_a_table_names_is_sealed(project):
+def test_a_file_named_by_a_table_is_not_read(project):
     (project / "secret.txt").write_text("confidential words")
     write(project, "text,label\n" + "".join(f"secret.txt,{i % 2}\n" for i in range(20)), "rows.csv")
     words = {"estimator": "sklearn.feature_extraction.text.CountVectorizer",
@@ -295,7 +295,7 @@ def test_no_word_of_a_file_that_a_table_names_is_sealed(project):
 
 
 @pytest.mark.slow
-def test_a_search_over_estimators_gives_the_same_bytes_again(project):
+def test_a_search_over_estimators_is_reproducible(project):
     forest = {"estimator": "sklearn.ensemble.RandomForestClassifier", "params": {"n_estimators": 3}}
     config = {**QUICK, "model": {"steps": [{"name": "model", **SVM}]},
               "search": {"params": {"model": [forest]}, "cv": 2}}  # fmt: skip

@@ -29,7 +29,7 @@ def config(tmp_path):
          "scoring": "roc_auc"},
     ],
 )  # fmt: skip
-def test_the_best_candidate_is_sealed_and_all_of_them_are_shown(config, tmp_path, search):
+def test_a_search_seals_the_best_candidate_and_lists_all(config, tmp_path, search):
     path = config(search=search, split={"method": "group", "column": "home"})
     run = api.train(path, store=tmp_path / "store")
     verified = api.check_integrity(run.artifact, run.digest)
@@ -61,14 +61,14 @@ def test_the_best_candidate_is_sealed_and_all_of_them_are_shown(config, tmp_path
         ({"gates": {"test.accuracy": {"tolerance": 1}}}, "found no bound"),
     ],
 )
-def test_what_cannot_be_tried_or_judged_is_refused_before_anything_is_trained(config, parts, said):
+def test_an_impossible_search_or_gate_is_refused_before_training(config, parts, said):
     with pytest.raises(ConfigError) as caught:
         api.recipe_of(config(**parts))
     assert said in str(caught.value)
 
 
 @pytest.mark.slow
-def test_folds_and_slices_stand_beside_the_held_out_figures(config, tmp_path):
+def test_folds_and_slices_are_reported_beside_held_out_metrics(config, tmp_path):
     slices = {"pune": {"label": "Pune"}, "none": {"label": ""}}
     data = {"drop": ["notes", "review", "zip", "since"]}
     gates = {"test.accuracy[pune]": {"min": 0.3}, "test.roc_auc[none]": {"min": 0.3}}
@@ -86,7 +86,7 @@ def test_folds_and_slices_stand_beside_the_held_out_figures(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_comparison_passes_misses_or_cannot_be_made(config, tmp_path):
+def test_a_comparison_passes_misses_or_is_impossible(config, tmp_path):
     store = tmp_path / "store"
     against = {"test.accuracy": {"not_worse_than": "champion", "tolerance": 0.001}}
     first = api.run(config(gates=against), store=store)
@@ -109,7 +109,7 @@ def test_a_comparison_passes_misses_or_cannot_be_made(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_number_is_predicted_from_a_table(config, tmp_path):
+def test_a_regression_is_trained_on_a_table(config, tmp_path):
     ridge = {"preprocess": "auto", "estimator": "sklearn.ensemble.HistGradientBoostingRegressor"}
     data = {"target": "age", "drop": ["notes", "review", "zip", "churn", "home"]}
     made = quick(data=data, model=ridge)
@@ -146,7 +146,7 @@ def test_integers_and_booleans_are_labels_of_a_classifier(tmp_path, labels):
         ("neighbors.KNeighborsClassifier", {}, ""),
     ],
 )
-def test_what_follows_a_scaler_is_proven_equal_on_each_row(tmp_path, estimator, params, form):
+def test_an_estimator_after_a_scaler_is_proven_row_by_row(tmp_path, estimator, params, form):
     table(tmp_path / "churn.csv", count=1500)
     model = {"preprocess": "auto", "estimator": f"sklearn.{estimator}", "params": params}
     run = api.train(write(tmp_path, quick(model=model)), store=tmp_path / "store")
@@ -157,7 +157,7 @@ def test_what_follows_a_scaler_is_proven_equal_on_each_row(tmp_path, estimator, 
 
 
 @pytest.mark.slow
-def test_branches_need_a_table_and_columns_that_are_features(tmp_path):
+def test_branches_need_feature_columns_of_a_table(tmp_path):
     table(tmp_path / "churn.csv", count=60)
     with pytest.raises(ConfigError, match="a bundled data set is one matrix"):
         api.recipe_of(write(tmp_path, {**CHURN, "data": {"dataset": "iris"}, "split": {}}))

@@ -26,7 +26,7 @@ def output(log, name):
 
 
 @pytest.mark.slow
-def test_inference_goes_from_test_to_train_to_a_verified_prediction(repository):
+def test_inference_tests_trains_and_predicts_from_a_verified_artifact(repository):
     done = repository.act("push", "inference.yml")
     assert done.code == 0, done.log
     jobs = re.findall(r"\[inference/([^\]]+)\] 🏁  Job succeeded", done.log)
@@ -77,7 +77,7 @@ def test_a_broken_test_stops_train(repository):
 
 
 @pytest.mark.slow
-def test_a_missed_gate_stops_inference_and_puts_up_no_model(repository):
+def test_a_missed_gate_stops_inference_and_uploads_no_model(repository):
     repository.write("config/config.json", json.dumps(GATED))
     repository.commit()
     done = repository.act("push", "inference.yml")
@@ -103,7 +103,7 @@ def test_a_missed_gate_stops_inference_and_puts_up_no_model(repository):
     ],
     ids=["changed", "swapped", "gone"],
 )
-def test_what_was_changed_between_the_jobs_is_refused(repository, between, message):
+def test_an_artifact_changed_between_the_jobs_is_refused(repository, between, message):
     repository.between(between)
     done = repository.act("push", "inference.yml")
     assert done.code != 0
@@ -113,7 +113,7 @@ def test_what_was_changed_between_the_jobs_is_refused(repository, between, messa
 
 
 @pytest.mark.slow
-def test_an_artifact_that_is_gone_altogether_fails_the_job(repository):
+def test_a_missing_artifact_fails_the_job(repository):
     repository.between('rm -r "$1"')
     done = repository.act("push", "inference.yml")
     assert done.code != 0 and "no artifact model-train" in done.log
@@ -168,7 +168,7 @@ def strangers(repository, tmp_path, workflow, *words):
 
 
 @pytest.mark.slow
-def test_a_strangers_repository_uses_the_action_with_its_own_config(repository, tmp_path):
+def test_another_repository_uses_the_action_with_its_own_config(repository, tmp_path):
     page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
     workflow, _ = re.findall(r"```yaml\n(.*?)```", page, re.S)
     assert len(workflow.strip().splitlines()) <= 15
@@ -179,7 +179,7 @@ def test_a_strangers_repository_uses_the_action_with_its_own_config(repository, 
 
 
 @pytest.mark.slow
-def test_signing_without_sigstore_fails_and_says_what_the_job_needs(repository, tmp_path):
+def test_signing_without_sigstore_fails_with_a_remedy(repository, tmp_path):
     """How far one comes without GitHub: the opt-in is taken, and Sigstore is asked."""
     page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
     _, workflow = re.findall(r"```yaml\n(.*?)```", page, re.S)

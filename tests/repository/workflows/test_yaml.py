@@ -54,14 +54,14 @@ class TestEachWorkflow:
 
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "action.yml"], ids=lambda path: path.name)
-def test_every_action_is_pinned_by_commit_with_its_version_behind(path):
+def test_every_action_is_pinned_by_commit_with_a_version_comment(path):
     used = re.findall(r"uses: (.*)", path.read_text("utf-8"))
     assert used
     for one in used:
         assert one == "./" or re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)
 
 
-def test_no_expression_stands_in_the_shell_text_of_the_action():
+def test_shell_steps_of_the_action_contain_no_expression():
     steps = load(ROOT / "action.yml")["runs"]["steps"]
     assert all("${{" not in step.get("run", "") for step in steps)
 
@@ -76,7 +76,7 @@ def test_every_input_and_output_of_the_action_is_described():
     assert all(one["description"].strip().endswith(".") for one in described)
 
 
-def test_the_action_signs_only_where_it_is_asked_to_and_only_what_it_made():
+def test_the_action_signs_only_its_own_artifact_on_request():
     steps = {step["name"]: step for step in load(ROOT / "action.yml")["runs"]["steps"]}
     assert load(ROOT / "action.yml")["inputs"]["sign"]["default"] == ""
     assert steps["Sign"]["if"] == "inputs.sign == 'keyless'"

@@ -26,7 +26,7 @@ def server(digits, tmp_path_factory):
         yield running
 
 
-def test_a_body_that_is_too_large(server):
+def test_a_body_that_is_too_large_gets_413(server):
     assert server.post(INFER, b" " * ((1 << 20) + 1)).status == 413
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -36,7 +36,7 @@ def test_a_body_that_is_too_large(server):
 
 
 @pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_packed_bodies_and_bombs(server, name, pack):
+def test_compressed_bodies_are_accepted_and_bombs_refused(server, name, pack):
     data = json.dumps(ONE).encode()
     assert server.post(INFER, pack(data), content_encoding=name).json["outputs"]
     assert server.post(INFER, pack(data), content_encoding=name.upper() + " ").json["outputs"]
@@ -47,11 +47,11 @@ def test_packed_bodies_and_bombs(server, name, pack):
 
 
 @pytest.mark.parametrize("name", ["br", "zstd", "gzip, gzip", "x"])
-def test_an_unknown_encoding(server, name):
+def test_an_unknown_encoding_gets_415(server, name):
     assert server.post(INFER, ONE, content_encoding=name).status == 415
 
 
-def test_too_many_rows(server):
+def test_too_many_rows_get_413(server):
     for path, body in (
         (INFER, {"inputs": [tensor([ROW] * 51)]}),
         ("/predict", {"rows": [ROW] * 51}),
@@ -62,7 +62,7 @@ def test_too_many_rows(server):
         assert found.status == 413 and "at most 50" in found.json["error"]
 
 
-def test_headers_that_are_too_large_wherever_a_read_ends(server):
+def test_headers_that_are_too_large_get_431_in_pieces_of_any_size(server):
     line = b"GET /v2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     counted = server.counted('errors_total{model="",kind="headers"}')
     for size, status in ((10_000, b"200"), (16_200, b"200"), (16_500, b"431"), (19_000, b"431"),
@@ -90,7 +90,7 @@ def _in_pieces(server, whole, step) -> bytes:
             return b"HTTP/1.1 431 before all was read"
 
 
-def test_a_request_in_pieces_is_one(server):
+def test_a_request_may_arrive_in_pieces(server):
     body = json.dumps(ONE).encode() + b" " * 30_000
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     whole = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
@@ -102,12 +102,12 @@ def test_a_request_in_pieces_is_one(server):
         assert sock.recv(2000).startswith(b"HTTP/1.1 200")
 
 
-def test_the_head_alone(server):
+def test_head_requests_have_no_body(server):
     found = server.ask("HEAD", "/v2")
     assert (found.status, found.body) == (200, b"") and int(found.headers["content-length"]) > 10
 
 
-def test_bodies_that_trickle_take_no_place_in_the_queue(server):
+def test_slow_bodies_take_no_place_in_the_queue(server):
     head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     slow = [server.connect() for _ in range(150)]
     for one in slow:
@@ -119,7 +119,7 @@ def test_bodies_that_trickle_take_no_place_in_the_queue(server):
         one.close()
 
 
-def test_a_full_queue_says_when_to_ask_again(tmp_path):
+def test_a_full_queue_gets_503_with_retry_after(tmp_path):
     artifact = train_neighbors(tmp_path)
     with serving(artifact, "--queue", 2, cwd=tmp_path) as server:
         many = json.dumps({"inputs": [tensor([ROW] * 5000)]}).encode()
@@ -138,7 +138,7 @@ def test_a_full_queue_says_when_to_ask_again(tmp_path):
         assert server.post(INFER, ONE).status == 200
 
 
-def test_who_asks(server):
+def test_unknown_hosts_and_origins_are_refused(server):
     port = server.port
     for host in ("localhost", f"localhost:{port}", f"127.0.0.1:{port}", "[::1]:80", "10.1.2.3"):
         assert server.get("/v2", host=host).status == 200, host
@@ -166,12 +166,12 @@ def test_who_asks(server):
     assert b" 400 " in server.raw(twice).splitlines()[0]
 
 
-def test_a_refusal_is_marked_like_any_response(server):
+def test_refusals_have_the_usual_headers(server):
     for found in (server.get("/nope"), server.post(INFER, b"{"), server.get("/v2", host="evil")):
         assert "date" in found.headers and found.headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_scheme_of_a_token_is_of_any_case(digits, tmp_path):
+def test_the_scheme_of_a_token_is_case_insensitive(digits, tmp_path):
     (tmp_path / "token").write_text("correct-horse-battery\n", "utf-8")
     with serving(digits.folder, "--token-file", "token", cwd=tmp_path) as server:
         for scheme in ("Bearer", "bearer", "BEARER", "Bearer "):
@@ -181,7 +181,7 @@ def test_the_scheme_of_a_token_is_of_any_case(digits, tmp_path):
             assert server.get("/v2", authorization=wrong).status == 401, wrong
 
 
-def test_a_prediction_that_takes_too_long_is_ended(tmp_path):
+def test_a_prediction_stops_at_the_deadline(tmp_path):
     config = {
         "data": {"dataset": "digits"},
         "model": {"estimator": "sklearn.svm.SVC", "params": {"gamma": 0.5}},
@@ -195,7 +195,7 @@ def test_a_prediction_that_takes_too_long_is_ended(tmp_path):
         until(lambda: server.post("/predict", {"rows": [ROW]}).status == 200)
 
 
-def test_beyond_this_machine_a_token_is_asked_for(digits, tmp_path):
+def test_a_server_for_other_machines_needs_a_token(digits, tmp_path):
     (tmp_path / "token").write_text("correct-horse-battery\n", "utf-8")
     words = (digits.folder, "--host", "0.0.0.0")
     refused = call("serve", *words, cwd=tmp_path)
@@ -218,7 +218,7 @@ def test_beyond_this_machine_a_token_is_asked_for(digits, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no openssl by itself")
-def test_over_tls(digits, tmp_path):
+def test_a_server_answers_over_tls(digits, tmp_path):
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
@@ -253,7 +253,7 @@ def test_over_tls(digits, tmp_path):
         (["latest", "--host", "256.1.1.1", "--token-file", "long"], 5, "cannot be bound"),
     ],
 )
-def test_what_is_not_served(digits, keys, tmp_path, words, code, said):
+def test_an_invalid_serve_command_is_one_error(digits, keys, tmp_path, words, code, said):
     (tmp_path / "short").write_text("abc", "utf-8")
     (tmp_path / "long").write_text("abcdefghijklmnopqrst", "utf-8")
     (tmp_path / "other.pub").write_bytes((keys / "other.pub").read_bytes())
@@ -269,12 +269,12 @@ def test_a_changed_artifact_is_not_served(copied):
     assert done.code == 4 and "was changed" in done.err
 
 
-def test_a_port_that_is_taken(server, digits, tmp_path):
+def test_a_port_in_use_exits_5(server, digits, tmp_path):
     done = call("serve", digits.folder, "--port", server.port, cwd=tmp_path)
     assert done.code == 5 and "cannot be bound" in done.err
 
 
-def test_a_line_of_json_for_each_request_where_it_is_asked_for(digits, tmp_path):
+def test_the_access_log_has_one_line_of_json_per_request(digits, tmp_path):
     for words in (["--access-log"], []):
         with serving(digits.folder, *words, cwd=tmp_path) as server:
             server.post("/predict", {"rows": [ROW, ROW]})

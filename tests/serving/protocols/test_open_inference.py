@@ -23,7 +23,7 @@ def server(digits, tmp_path_factory):
         yield found
 
 
-def test_it_says_what_it_is_and_what_the_model_takes(server, digits):
+def test_metadata_describes_server_and_model(server, digits):
     assert server.get("/v2").json["extensions"] == ["binary_tensor_data"]
     assert server.get("/v2/health/live").json == {"live": True}
     ready = server.get("/v2/health/ready").json
@@ -37,7 +37,7 @@ def test_it_says_what_it_is_and_what_the_model_takes(server, digits):
         assert server.get(f"/v2/models/model/versions/{version}/ready").json["ready"] is True
 
 
-def test_an_answer_is_what_the_artifact_predicts_to_the_bit(server, digits):
+def test_a_response_equals_the_prediction_of_the_artifact_to_the_bit(server, digits):
     model = open_artifact(digits.folder)
     rows = np.arange(64 * 5.0).reshape(5, 64) % 17
     found = server.post(INFER, {"id": "a: 1", "inputs": [tensor(rows.tolist())]})
@@ -53,7 +53,7 @@ def test_an_answer_is_what_the_artifact_predicts_to_the_bit(server, digits):
     assert probabilities["data"] == model.predict_proba(rows).ravel().tolist()
 
 
-def test_rows_may_be_nested_and_outputs_asked_for(server):
+def test_data_may_be_nested_and_outputs_selected(server):
     nested = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": [ROW]}
     one = server.post(INFER, {"inputs": [nested], "outputs": [{"name": "probabilities"}]})
     other = server.post(INFER, {"inputs": [tensor([ROW])]})
@@ -63,7 +63,7 @@ def test_rows_may_be_nested_and_outputs_asked_for(server):
 @pytest.mark.parametrize("binary_in", [True, False])
 @pytest.mark.parametrize("binary_out", [True, False])
 @pytest.mark.parametrize("packed", [None, "gzip", "deflate"])
-def test_tritonclient_gets_the_same(server, digits, binary_in, binary_out, packed):
+def test_tritonclient_gets_the_same_prediction(server, digits, binary_in, binary_out, packed):
     rows = np.arange(64 * 3.0).reshape(3, 64) % 17
     given = triton.InferInput("X", [3, 64], "FP64")
     given.set_data_from_numpy(rows, binary_data=binary_in)
@@ -99,7 +99,7 @@ def test_tritonclient_understands_an_error(server):
     assert caught.value.status() == "400"
 
 
-def test_texts_and_missing_numbers_of_a_table(tmp_path):
+def test_text_and_missing_numbers_are_accepted(tmp_path):
     """A table takes a tensor for each column; tritonclient sends text as BYTES."""
     age_of = ("age", lambda index: "" if index % 7 == 0 else str(20 + index % 40))
     artifact = train_table(tmp_path, ("city", city), age_of)
@@ -162,7 +162,7 @@ def test_texts_and_missing_numbers_of_a_table(tmp_path):
             assert refused.status == 400 and said in refused.json["error"]
 
 
-def test_numbers_of_a_regressor(tmp_path):
+def test_a_regressor_returns_numbers(tmp_path):
     config = {
         "data": {"dataset": "diabetes"},
         "model": {"estimator": "sklearn.linear_model.Ridge", "params": {}},
@@ -177,7 +177,7 @@ def test_numbers_of_a_regressor(tmp_path):
         assert server.post("/predict", {"rows": rows}).json["predictions"] == expected.tolist()
 
 
-def test_several_models_by_name(digits, tmp_path):
+def test_several_models_are_served_by_name(digits, tmp_path):
     iris = call("train", write(tmp_path, QUICK), "--json", cwd=tmp_path).json["artifact"]
     with serving(f"digits={digits.folder}", f"iris={iris}", cwd=tmp_path) as server:
         assert server.post("/predict/iris", {"rows": [[5.1, 3.5, 1.4, 0.2]]}).json["labels"] == [0]
@@ -186,7 +186,7 @@ def test_several_models_by_name(digits, tmp_path):
         assert which.status == 404 and "/predict/digits|iris" in which.json["error"]
 
 
-def test_the_description_names_every_path_and_is_one(server):
+def test_the_openapi_document_is_valid_and_names_every_path(server):
     said = server.get("/openapi.json").json
     assert said["openapi"].startswith("3.1")
     for path in ("/v2", "/metrics", "/predict", "/v2/models/{model}/infer"):
@@ -242,7 +242,7 @@ NOT = [
 
 
 @pytest.mark.parametrize(("body", "said"), NOT, ids=range(len(NOT)))
-def test_a_wrong_request_gets_a_sentence(server, body, said):
+def test_an_invalid_request_gets_an_explanation(server, body, said):
     found = server.post(INFER, body)
     assert found.status == 400 and list(found.json) == ["error"]
     assert said in found.json["error"]
@@ -267,7 +267,7 @@ def test_a_value_that_is_not_finite_in_bytes_is_named(server):
 
 
 @pytest.mark.parametrize("length", ["99999", "-1", "x", "", "3"])
-def test_a_wrong_length_of_the_json_is_refused(server, length):
+def test_a_wrong_json_length_is_refused(server, length):
     found = server.post(INFER, {"inputs": []}, inference_header_content_length=length)
     assert found.status == 400
 
@@ -295,12 +295,12 @@ PLAIN = [
 
 
 @pytest.mark.parametrize(("body", "said"), PLAIN, ids=range(len(PLAIN)))
-def test_wrong_plain_rows_get_a_sentence(server, body, said):
+def test_invalid_plain_rows_get_an_explanation(server, body, said):
     found = server.post("/predict", body)
     assert found.status == 400 and said in found.json["error"]
 
 
-def test_wrong_ways_to_ask(server, digits):
+def test_wrong_paths_methods_and_media_types_are_refused(server, digits):
     other = "sha256:" + "0" * 64
     assert server.get("/v2/models/nope").status == 404
     assert server.get(f"/v2/models/model/versions/{other}").status == 404
@@ -313,7 +313,7 @@ def test_wrong_ways_to_ask(server, digits):
     assert server.ask("POST", INFER, b"{}").status == 400  # tritonclient names no type
 
 
-def test_a_request_as_kserve_sends_it(server):
+def test_a_request_of_kserve_is_accepted(server):
     """Its client names the model in the body, and sends nulls for what it does not use."""
     given = {
         "id": "7", "model_name": "model", "model_version": None, "parameters": None,
@@ -326,7 +326,7 @@ def test_a_request_as_kserve_sends_it(server):
     assert found.json["outputs"] == plain.json["outputs"]
 
 
-def test_both_ways_give_the_same_prediction_of_many_rows(server, digits):
+def test_both_protocols_predict_many_rows_the_same(server, digits):
     """So many that they are read in a thread, in the JSON of both protocols and in binary."""
     rows = np.random.default_rng(0).normal(8, 4, (2000, 64))
     expected = open_artifact(digits.folder).predict_proba(rows)
@@ -371,7 +371,7 @@ def dated(tmp_path_factory):
 ROW_OF_TABLE = {"code": "2026-01-01", "day": "2026-02-03", "size": 3, "new": True}
 
 
-def test_a_value_is_read_by_its_column_whatever_else_is_in_the_batch(dated):
+def test_a_value_does_not_depend_on_its_batch(dated):
     alone = dated.post("/predict", {"rows": [ROW_OF_TABLE]}).json
     other = {
         **ROW_OF_TABLE,
@@ -424,7 +424,7 @@ def test_plain_rows_and_tensors_agree(dated):
         ("code", [1], "expected a text"),
     ],
 )
-def test_a_value_of_another_kind_is_named_by_row_and_column(dated, column, value, said):
+def test_a_value_of_the_wrong_type_is_named_by_row_and_column(dated, column, value, said):
     found = dated.post("/predict", {"rows": [ROW_OF_TABLE, {**ROW_OF_TABLE, column: value}]})
     assert found.status == 400
     assert f"row 2, column '{column}'" in found.json["error"] and said in found.json["error"]
@@ -458,7 +458,7 @@ def written(tmp_path_factory):
 WRITTEN = {"day": "01/02/2026", "stamp": "20260203", "price": "$1,007", "weight": "1.234,5"}
 
 
-def test_plain_rows_are_read_by_the_formats_as_infer_reads_them(written):
+def test_plain_rows_are_read_like_the_rows_of_infer(written):
     server, artifact = written
     rows = [
         WRITTEN,
@@ -474,7 +474,7 @@ def test_plain_rows_are_read_by_the_formats_as_infer_reads_them(written):
     assert one == typed == bare != other
 
 
-def test_tensors_hold_the_numbers_that_formatted_texts_mean(written):
+def test_tensors_hold_the_numbers_of_formatted_text(written):
     server, _ = written
     plain = server.post("/predict", {"rows": [WRITTEN]}).json
     # 2026-02-01 and 2026-02-03, in days since 1970-01-01.
@@ -495,7 +495,7 @@ def test_tensors_hold_the_numbers_that_formatted_texts_mean(written):
         assert refused.json["error"] == f"{one['name']}: is 'BYTES', expected {one['datatype']}"
 
 
-def test_the_rows_that_the_page_offers_are_rows_that_the_server_takes(written):
+def test_the_server_accepts_the_example_rows_of_the_page(written):
     server, _ = written
     page = server.get("/page/written").json
     assert len(page["examples"]) == 5
@@ -523,7 +523,7 @@ def test_the_rows_that_the_page_offers_are_rows_that_the_server_takes(written):
         ("weight", "1,234.5", "expected a number as data.formats says"),
     ],
 )
-def test_a_value_against_the_format_is_named_by_row_and_column(written, column, value, said):
+def test_a_value_that_violates_the_format_is_named_by_row_and_column(written, column, value, said):
     server, _ = written
     found = server.post("/predict", {"rows": [WRITTEN, {**WRITTEN, column: value}]})
     assert found.status == 400

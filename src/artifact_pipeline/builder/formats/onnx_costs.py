@@ -23,9 +23,9 @@ from typing import NamedTuple
 from artifact_pipeline.builder.formats import onnx_trees
 from artifact_pipeline.builder.formats.onnx_protobuf import (
     STRING_TYPE,
-    Graph,
+    GraphContent,
+    GraphRefused,
     Node,
-    Refused,
     Tensor,
     product,
 )
@@ -87,23 +87,23 @@ class Value(NamedTuple):
     loose: bool = False
 
 
-def measure(graph: Graph) -> Cost:
+def measure(graph: GraphContent) -> Cost:
     """Return what one row costs a graph.
 
     Raises:
-        Refused: If a row may cost more than it should, or its cost cannot be told.
+        GraphRefused: If a row may cost more than it should, or its cost cannot be told.
     """
     trees: dict[str, onnx_trees.Trees] = {}
     one, many = _Pass(1, trees), _Pass(MANY_ROWS, trees)
     one.run(graph, {})
     many.run(graph, {})
     if one.work > MAX_FIXED_WORK:
-        raise Refused(f"one of its operators takes more than {MAX_FIXED_WORK} steps")
+        raise GraphRefused(f"one of its operators takes more than {MAX_FIXED_WORK} steps")
     cost = Cost(*(-(-total // MANY_ROWS) for total in (many.width, many.work, many.text)))
     if cost.work > MAX_WORK:
-        raise Refused(f"one of its operators takes more than {MAX_WORK} steps per row")
+        raise GraphRefused(f"one of its operators takes more than {MAX_WORK} steps per row")
     if max(cost.text, one.text) > MAX_TEXT:
-        raise Refused(f"it makes more than {MAX_TEXT} bytes of text per row")
+        raise GraphRefused(f"it makes more than {MAX_TEXT} bytes of text per row")
     return Cost(max(cost.width, 1), max(cost.work, 1), cost.text)
 
 
@@ -118,7 +118,7 @@ class _Pass:
         self.text = 0
         self.copies: Counter[str] = Counter()
 
-    def run(self, graph: Graph, outer: dict[str, Value]) -> dict[str, Value]:
+    def run(self, graph: GraphContent, outer: dict[str, Value]) -> dict[str, Value]:
         """Return what is known of each value of a graph. `outer` has those of an outer graph."""
         values = dict(outer)
         values |= {tensor.name: _constant(tensor) for tensor in graph.constants}
@@ -148,9 +148,9 @@ class _Pass:
 
     def _rows_of_text(self, name: str, shape: tuple[int, ...] | None) -> Value:
         if shape is None or len(shape) != 2:
-            raise Refused("an input of text has no width")
+            raise GraphRefused("an input of text has no width")
         if shape[1] > _MAX_COLUMNS:
-            raise Refused(f"an input has more than {_MAX_COLUMNS} columns of text")
+            raise GraphRefused(f"an input has more than {_MAX_COLUMNS} columns of text")
         columns = tuple(f"{name}\0{column}" for column in range(shape[1]))
         return Value(shape, is_text=True, columns=columns, ordered=True)
 
@@ -160,14 +160,14 @@ class _Pass:
             self.width = max(self.width, count)
             return
         if inner:
-            raise Refused("it makes text in a loop")
+            raise GraphRefused("it makes text in a loop")
         if value.shape is None:
-            raise Refused("it makes text in a number that cannot be told")
+            raise GraphRefused("it makes text in a number that cannot be told")
         if not value.columns or value.longest:
             self.text += count * (value.longest + _STRING_OBJECT)
         self.copies.update(value.columns)
         if value.columns and max(self.copies[column] for column in value.columns) > MAX_COPIES:
-            raise Refused(f"it copies a text more than {MAX_COPIES} times")
+            raise GraphRefused(f"it copies a text more than {MAX_COPIES} times")
 
     def spend(self, *factors: int) -> None:
         """Count the steps of an operator: the product of these factors."""
@@ -184,14 +184,14 @@ class _Pass:
         """Return what is known of the outputs of an operator.
 
         Raises:
-            Refused: If it makes text in a way that no estimator needs, or works on shapes that
+            GraphRefused: If it makes text in a way that no estimator needs, or works on shapes that
                 cannot be told.
         """
         fewest, most = _INPUTS.get(node.operator, (1, len(inputs)))
         if not fewest <= len(inputs) <= most:
-            raise Refused(f"{node.operator} takes another number of inputs than it should")
+            raise GraphRefused(f"{node.operator} takes another number of inputs than it should")
         if any(value.is_text for value in inputs) and node.operator not in _ON_TEXT:
-            raise Refused(f"no estimator needs {node.operator} of text")
+            raise GraphRefused(f"no estimator needs {node.operator} of text")
         if node.operator in _SAME_SHAPE:
             return [inputs[0]._replace(integers=None, sizes=None)] * len(node.outputs)
         if node.operator in _BROADCAST:
@@ -216,19 +216,19 @@ class _Pass:
         body = node.graph("body")
         scanned = node.integer("num_scan_inputs", 0)
         if body is None or not 0 < scanned <= len(node.inputs) or len(body.inputs) < scanned:
-            raise Refused("a Scan has no body or scans nothing")
+            raise GraphRefused("a Scan has no body or scans nothing")
         states = len(node.inputs) - scanned
         axes = node.integers("scan_input_axes") or (0,) * scanned
         inner, rounds = dict(values), None
         for place, (name, port) in enumerate(zip(node.inputs, body.inputs, strict=False)):
             value = values.get(name, Value())
             if value.is_text:
-                raise Refused("no estimator needs Scan of text")
+                raise GraphRefused("no estimator needs Scan of text")
             shape = value.shape
             if place >= states and shape is not None:
                 axis = _axis(axes[place - states], len(shape)) if place - states < len(axes) else -1
                 if axis < 0:
-                    raise Refused("a Scan names an axis that its input does not have")
+                    raise GraphRefused("a Scan names an axis that its input does not have")
                 rounds = min(shape[axis], shape[axis] if rounds is None else rounds)
                 shape = shape[:axis] + shape[axis + 1 :]
             inner[port.name] = Value(shape)
@@ -237,7 +237,7 @@ class _Pass:
         for place, port in enumerate(body.outputs):
             value = results.get(port.name, Value())
             if value.is_text:
-                raise Refused("no estimator needs Scan of text")
+                raise GraphRefused("no estimator needs Scan of text")
             shape = value.shape
             if place >= states:
                 plain = not any(node.integers("scan_output_axes") or ())
@@ -263,12 +263,12 @@ def _clamped(value: Value) -> Value:
     """Return a value whose shape and sizes are small enough to go on with.
 
     Raises:
-        Refused: If it has too many dimensions.
+        GraphRefused: If it has too many dimensions.
     """
     shape, sizes = value.shape, value.sizes
     if shape is not None:
         if len(shape) > _MAX_RANK:
-            raise Refused(f"one of its values has more than {_MAX_RANK} dimensions")
+            raise GraphRefused(f"one of its values has more than {_MAX_RANK} dimensions")
         shape = tuple(min(size, _HUGE) for size in shape)
     if sizes is not None:
         sizes = tuple(min(size, _HUGE) for size in sizes) if len(sizes) <= _MAX_SIZES else None
@@ -415,7 +415,7 @@ def _concat(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     rank = len(shapes[0])
     axis = _axis(node.integer("axis", 0), rank)
     if axis < 0:
-        raise Refused("a Concat names an axis that its inputs do not have")
+        raise GraphRefused("a Concat names an axis that its inputs do not have")
     shape = tuple(
         sum(shape[place] for shape in shapes)
         if place == axis
@@ -439,17 +439,17 @@ def _picked(value: Value, indices: Value, *, along_columns: bool) -> Value:
     if not value.columns:
         return Value(is_text=value.is_text, longest=value.longest)
     if indices.integers is None:
-        raise Refused("it copies texts of rows by numbers that it computes")
+        raise GraphRefused("it copies texts of rows by numbers that it computes")
     count = len(value.columns)
     ordered = along_columns and value.ordered
     if len(indices.integers) > MAX_COPIES * (count if ordered else 1):
-        raise Refused(f"it copies a text more than {MAX_COPIES} times")
+        raise GraphRefused(f"it copies a text more than {MAX_COPIES} times")
     if not ordered:
         columns = value.columns * len(indices.integers)
     elif all(-count <= index < count for index in indices.integers):
         columns = tuple(value.columns[index] for index in indices.integers)
     else:
-        raise Refused("it takes a column of text that there is not")
+        raise GraphRefused("it takes a column of text that there is not")
     return Value(is_text=True, columns=columns, ordered=ordered, longest=value.longest)
 
 
@@ -464,7 +464,7 @@ def _gather(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     sizes, known = None, _sizes(value)
     if rank == 1 and known is not None and indices.integers is not None:
         if not all(-len(known) <= index < len(known) for index in indices.integers):
-            raise Refused("it takes a size that there is not")
+            raise GraphRefused("it takes a size that there is not")
         sizes = tuple(known[index] for index in indices.integers)
     return [text._replace(shape=shape, sizes=sizes, ordered=text.ordered and len(shape) == 2)]
 
@@ -482,7 +482,7 @@ def _where(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape = broadcast([value.shape for value in inputs])
     _, yes, no = inputs
     if any(value.columns and value.shape != shape for value in (yes, no)):
-        raise Refused("it repeats texts of rows")
+        raise GraphRefused("it repeats texts of rows")
     columns = yes.columns + no.columns
     longest = max(yes.longest, no.longest)
     return [Value(shape, is_text=yes.is_text or no.is_text, columns=columns, longest=longest)]
@@ -521,9 +521,9 @@ def _feature_vectorizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Va
     widths = node.integers("inputdimensions") or ()
     shapes = [value.shape for value in inputs]
     if any(value.loose or not value.shape or min(value.shape) < 1 for value in inputs):
-        raise Refused("it joins columns whose number cannot be told")
+        raise GraphRefused("it joins columns whose number cannot be told")
     if [shape[-1] for shape in shapes if shape] != list(widths):
-        raise Refused("it joins another number of columns than it has")
+        raise GraphRefused("it joins another number of columns than it has")
     return [Value((_rows_of(node, inputs), sum(widths)))]
 
 
@@ -576,14 +576,14 @@ def _reduce(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _matrices(*values: Value) -> list[tuple[int, ...]]:
     shapes = [value.shape for value in values if value.shape is not None]
     if len(shapes) < len(values):
-        raise Refused("it multiplies matrices whose shape cannot be told")
+        raise GraphRefused("it multiplies matrices whose shape cannot be told")
     return shapes
 
 
 def _matmul(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     a, b = _matrices(*inputs)
     if not a or not b:
-        raise Refused("it multiplies matrices that have no dimensions")
+        raise GraphRefused("it multiplies matrices that have no dimensions")
     left, right = a if len(a) > 1 else (1, *a), b if len(b) > 1 else (*b, 1)
     batch = broadcast([left[:-2], right[:-2]]) or ()
     walk.spend(product(batch), left[-2], max(left[-1], 1), right[-1])
@@ -595,7 +595,7 @@ def _matmul(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _gemm(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     a, b = _matrices(*inputs[:2])
     if len(a) != 2 or len(b) != 2:
-        raise Refused("it multiplies matrices that have other than two dimensions")
+        raise GraphRefused("it multiplies matrices that have other than two dimensions")
     rows, inner = a[::-1] if node.integer("transA", 0) else a
     columns = b[0] if node.integer("transB", 0) else b[1]
     walk.spend(rows, max(inner, 1), columns)
@@ -605,7 +605,7 @@ def _gemm(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _rows_of(node: Node, inputs: list[Value]) -> int:
     shape = inputs[0].shape
     if not shape:
-        raise Refused(f"the number of rows that {node.operator} takes cannot be told")
+        raise GraphRefused(f"the number of rows that {node.operator} takes cannot be told")
     return shape[0]
 
 
@@ -642,13 +642,13 @@ def _support_vectors(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value
 def _tree_ensemble(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     rows, size = _rows_of(node, inputs), walk.trees(node)
     if size.features > (inputs[0].shape or (0,))[-1]:
-        raise Refused("a tree reads a feature that its rows do not have")
+        raise GraphRefused("a tree reads a feature that its rows do not have")
     walk.spend(rows, size.trees, size.depth, _TREE_STEP)
     if node.operator != "TreeEnsembleClassifier":
         return [Value((rows, node.integer("n_targets", 1)))]
     classes, label = _labels(node)
     if classes < 2:
-        raise Refused("trees classify into fewer than two classes")
+        raise GraphRefused("trees classify into fewer than two classes")
     return [label._replace(shape=(rows,)), Value((rows, classes))]
 
 
@@ -676,7 +676,7 @@ def _one_hot(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _word_counts(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape = inputs[0].shape
     if shape is None:
-        raise Refused("it counts words in a number of rows that cannot be told")
+        raise GraphRefused("it counts words in a number of rows that cannot be told")
     skips, longest = node.integer("max_skip_count", 0), node.integer("max_gram_length", 1)
     walk.spend(product(shape), max(skips, 0) + 1, max(longest, 1))
     width = max(node.integers("ngram_indexes") or (0,)) + 1
@@ -690,9 +690,9 @@ def _normalizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _tokenizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     value = inputs[0]
     if any(len(text) > _SHORT for text in node.texts("pad_value")):
-        raise Refused(f"it pads words with a text of more than {_SHORT} bytes")
+        raise GraphRefused(f"it pads words with a text of more than {_SHORT} bytes")
     if value.shape is None:
-        raise Refused("it splits text in a number of rows that cannot be told")
+        raise GraphRefused("it splits text in a number of rows that cannot be told")
     walk.spend(product(value.shape), _TOKENS, len(node.texts("separators")) + 1)
     return [value._replace(shape=(*value.shape, _TOKENS), ordered=False)]
 

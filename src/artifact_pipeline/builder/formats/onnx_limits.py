@@ -20,9 +20,9 @@ from artifact_pipeline.builder.formats.onnx_protobuf import (
     FLOAT_TYPES,
     INTEGER_TYPES,
     STRING_TYPE,
-    Graph,
+    GraphContent,
+    GraphRefused,
     Node,
-    Refused,
     Tensor,
     fields,
     read_graph,
@@ -108,7 +108,7 @@ def check(data: bytes, *, location: Location | None) -> onnx_costs.Cost:
     """
     try:
         return _check_model(data)
-    except Refused as refused:
+    except GraphRefused as refused:
         raise VerificationError(f"is not loaded: {refused}", location=location) from refused
 
 
@@ -127,8 +127,8 @@ def seconds(rows: int) -> float:
 
 def _check_model(data: bytes) -> onnx_costs.Cost:
     if data[4:8] == _ORT_FORMAT:
-        raise Refused("it is a file of the runtime's own format")
-    graph = Graph(inputs=[], outputs=[], constants=[], nodes=[])
+        raise GraphRefused("it is a file of the runtime's own format")
+    graph = GraphContent(inputs=[], outputs=[], constants=[], nodes=[])
     domains = []
     for field in fields(data, root(data), "model"):
         if field.number == 7:
@@ -137,24 +137,24 @@ def _check_model(data: bytes) -> onnx_costs.Cost:
             opset = fields(data, field, "opset")
             domains += [text(data, part) for part in opset if part.number == 1]
     if _check_graph(graph, 0) > MAX_NODES:
-        raise Refused(f"it has more than {MAX_NODES} nodes")
+        raise GraphRefused(f"it has more than {MAX_NODES} nodes")
     for domain in domains:
         if domain not in OPERATORS:
-            raise Refused(f"no estimator needs operators of the domain {quoted(domain)}")
+            raise GraphRefused(f"no estimator needs operators of the domain {quoted(domain)}")
     return onnx_costs.measure(graph)
 
 
-def _check_graph(graph: Graph, depth: int) -> int:
+def _check_graph(graph: GraphContent, depth: int) -> int:
     """Return the number of nodes in a graph and in its inner graphs."""
     if depth > MAX_DEPTH:
-        raise Refused(f"its graphs are nested more than {MAX_DEPTH} deep")
+        raise GraphRefused(f"its graphs are nested more than {MAX_DEPTH} deep")
     count = len(graph.nodes)
     if count > MAX_NODES:
-        raise Refused(f"it has more than {MAX_NODES} nodes")
+        raise GraphRefused(f"it has more than {MAX_NODES} nodes")
     for node in graph.nodes:
         if node.operator not in OPERATORS.get(node.domain, ()):
             name = f"{node.domain}.{node.operator}".lstrip(".")
-            raise Refused(f"no estimator needs the operator {quoted(name)}")
+            raise GraphRefused(f"no estimator needs the operator {quoted(name)}")
         for name, attribute in node.attributes.items():
             for field in fields(node.data, attribute, "attribute"):
                 if field.number == 6:
@@ -164,12 +164,12 @@ def _check_graph(graph: Graph, depth: int) -> int:
                 elif field.number in (4, 9):
                     value = text(node.data, field)
                     if name == "locale" and value not in LOCALES:
-                        raise Refused(f"it names the locale {quoted(value)}")
+                        raise GraphRefused(f"it names the locale {quoted(value)}")
     _check_kinds(graph)
     return count
 
 
-def _check_kinds(graph: Graph) -> None:
+def _check_kinds(graph: GraphContent) -> None:
     """Refuse divisions that end the process.
 
     The processor ends a process that divides the smallest integer by -1, or any integer by 0. A
@@ -181,7 +181,7 @@ def _check_kinds(graph: Graph) -> None:
 
     def define(name: str, kind: Kind, *, divides: bool = False) -> None:
         if name in kinds:
-            raise Refused(f"it defines the value {quoted(name)} twice")
+            raise GraphRefused(f"it defines the value {quoted(name)} twice")
         kinds[name] = kind
         if divides:
             divisors.add(name)
@@ -194,7 +194,7 @@ def _check_kinds(graph: Graph) -> None:
         inputs = [kinds.get(name, "") for name in node.inputs]
         safe = len(inputs) == 2 and node.inputs[1] in divisors
         if node.operator in _DIVIDING and "float" not in inputs and not safe:
-            raise Refused(f"{node.operator} may divide an integer by 0 or -1")
+            raise GraphRefused(f"{node.operator} may divide an integer by 0 or -1")
         for place, name in enumerate(node.outputs):
             if name:
                 value = node.tensor("value") if node.operator.startswith("Constant") else None

@@ -103,7 +103,7 @@ class Field(NamedTuple):
     end: int
 
 
-class Refused(Exception):
+class GraphRefused(Exception):
     """Raised with the reason why a graph is not loaded."""
 
 
@@ -125,7 +125,7 @@ class Tensor(Struct, frozen=True, kw_only=True):
     longest_text: int
 
 
-class Port(Struct, frozen=True, kw_only=True):
+class GraphPort(Struct, frozen=True, kw_only=True):
     """An input or output of a graph.
 
     Attributes:
@@ -183,7 +183,7 @@ class Node(Struct, frozen=True, kw_only=True):
         field = self._part(name, 5)
         return None if field is None else read_tensor(self.data, field)
 
-    def graph(self, name: str) -> Graph | None:
+    def graph(self, name: str) -> GraphContent | None:
         """Return a graph attribute, None without such an attribute."""
         field = self._part(name, 6)
         return None if field is None else read_graph(self.data, field)
@@ -196,22 +196,22 @@ class Node(Struct, frozen=True, kw_only=True):
         return None
 
 
-class Graph(Struct, frozen=True, kw_only=True):
+class GraphContent(Struct, frozen=True, kw_only=True):
     """The parts of a graph that decide what it computes."""
 
-    inputs: list[Port]
-    outputs: list[Port]
+    inputs: list[GraphPort]
+    outputs: list[GraphPort]
     constants: list[Tensor]
     nodes: list[Node]
 
 
-def read_graph(data: bytes, graph: Field) -> Graph:
+def read_graph(data: bytes, graph: Field) -> GraphContent:
     """Return the parts of a graph.
 
     Raises:
-        Refused: If a node has an attribute twice.
+        GraphRefused: If a node has an attribute twice.
     """
-    result = Graph(inputs=[], outputs=[], constants=[], nodes=[])
+    result = GraphContent(inputs=[], outputs=[], constants=[], nodes=[])
     for field in fields(data, graph, "graph"):
         if field.number == 1:
             result.nodes.append(_read_node(data, field))
@@ -242,7 +242,7 @@ def _read_node(data: bytes, node: Field) -> Node:
                 if part.number == 1:
                     name = text(data, part)
                     if name in attributes:
-                        raise Refused(f"it has the attribute {name[:60]!a} twice")
+                        raise GraphRefused(f"it has the attribute {name[:60]!a} twice")
                     attributes[name] = field
     return Node(
         data=data,
@@ -254,7 +254,7 @@ def _read_node(data: bytes, node: Field) -> Node:
     )
 
 
-def _read_port(data: bytes, value: Field) -> Port:
+def _read_port(data: bytes, value: Field) -> GraphPort:
     name, element, shape = "", 0, None
     for field in fields(data, value, "value"):
         if field.number == 1:
@@ -267,7 +267,7 @@ def _read_port(data: bytes, value: Field) -> Port:
                             element = varint(data, part.start, part.end)[0]
                         else:
                             shape = tuple(_dimensions(data, part))
-    return Port(name=name, element=element, shape=shape)
+    return GraphPort(name=name, element=element, shape=shape)
 
 
 def _dimensions(data: bytes, shape: Field) -> Iterator[int | None]:
@@ -400,10 +400,10 @@ def text(data: bytes, field: Field) -> str:
     """Return a string.
 
     Raises:
-        Refused: If it is longer than `MAX_STRING`.
+        GraphRefused: If it is longer than `MAX_STRING`.
     """
     if field.end - field.start > MAX_STRING:
-        raise Refused(f"it holds a text of more than {MAX_STRING} bytes")
+        raise GraphRefused(f"it holds a text of more than {MAX_STRING} bytes")
     # Distinct bytes stay distinct names, also where they are not UTF-8.
     return data[field.start : field.end].decode("utf-8", "surrogateescape")
 
@@ -417,7 +417,7 @@ def fields(data: bytes, message: Field, kind: str) -> Iterator[Field]:
     """Yield the fields of a message of that kind, without an attribute's lists of numbers.
 
     Raises:
-        Refused: For a field that such a message may not have, or that it may not have twice.
+        GraphRefused: For a field that such a message may not have, or that it may not have twice.
     """
     at, end, known = message.start, message.end, _MESSAGES[kind]
     seen: set[int] = set()
@@ -430,9 +430,9 @@ def fields(data: bytes, message: Field, kind: str) -> Iterator[Field]:
         wires, repeats = known.get(number, (frozenset(), False))
         if wire not in wires:
             reason = f"{_MALFORMED}: field {number} of a {kind}"
-            raise Refused(_REASONS.get((kind, number), reason))
+            raise GraphRefused(_REASONS.get((kind, number), reason))
         if not repeats and number in seen:
-            raise Refused(f"{_MALFORMED}: field {number} of a {kind} twice")
+            raise GraphRefused(f"{_MALFORMED}: field {number} of a {kind} twice")
         seen.add(number)
         start, at = _skip(data, wire, at=at, end=end)
         yield Field(number, wire, start, at)
@@ -449,7 +449,7 @@ def _skip(data: bytes, wire: int, *, at: int, end: int) -> tuple[int, int]:
     else:
         at += 8 if wire == _FIXED64 else 4
     if at > end:
-        raise Refused(_TRUNCATED)
+        raise GraphRefused(_TRUNCATED)
     return start, at
 
 
@@ -457,16 +457,16 @@ def varint(data: bytes, at: int, end: int, *, longest: int = 10) -> tuple[int, i
     """Return the varint at `at`, of at most `longest` bytes, and the position after it.
 
     Raises:
-        Refused: If it is longer, longer than needed, or truncated.
+        GraphRefused: If it is longer, longer than needed, or truncated.
     """
     value = 0
     for place in range(longest):
         if at + place >= end:
-            raise Refused(_TRUNCATED)
+            raise GraphRefused(_TRUNCATED)
         byte = data[at + place]
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             if place and not byte:
-                raise Refused(_MALFORMED)
+                raise GraphRefused(_MALFORMED)
             return value, at + place + 1
-    raise Refused(_MALFORMED)
+    raise GraphRefused(_MALFORMED)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from artifact_pipeline.builder.formats.onnx_protobuf import Node, Refused, numbers_or_texts
+from artifact_pipeline.builder.formats.onnx_protobuf import GraphRefused, Node, numbers_or_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,8 +41,8 @@ def check(node: Node) -> Trees:
     """Return the size of the ensemble that an operator computes.
 
     Raises:
-        Refused: If its lists disagree in length, lead to a node, leaf or score that does not exist,
-            or form a cycle, or a tree is deeper than `MAX_DEPTH`.
+        GraphRefused: If its lists disagree in length, lead to a node, leaf or score that does not
+            exist, or form a cycle, or a tree is deeper than `MAX_DEPTH`.
     """
     return _by_leaf(node) if node.operator == "TreeEnsemble" else _by_id(node)
 
@@ -56,9 +56,9 @@ def _by_id(node: Node) -> Trees:
     modes = np.array(node.texts("nodes_modes"))
     values = node.floats("nodes_values")
     if {len(trees), len(ids), len(features), *map(len, children), values} != {len(modes)}:
-        raise Refused("the nodes of its trees are not of one length")
+        raise GraphRefused("the nodes of its trees are not of one length")
     if not len(modes):
-        raise Refused("an ensemble has no trees")
+        raise GraphRefused("an ensemble has no trees")
     inner = np.flatnonzero(modes != b"LEAF")
     _check_ids(trees, ids, features[inner], *(child[inner] for child in children))
     places = trees << np.uint64(32) | ids
@@ -68,10 +68,10 @@ def _by_id(node: Node) -> Trees:
         wanted = trees[inner] << np.uint64(32) | children[side][inner]
         at = np.searchsorted(places, wanted, sorter=order).clip(max=len(places) - 1)
         if (places[order[at]] != wanted).any():
-            raise Refused("a tree leads to a node that does not exist")
+            raise GraphRefused("a tree leads to a node that does not exist")
         below[side, inner] = order[at]
     if len(np.unique(places)) < len(modes):
-        raise Refused("a node is in its trees twice")
+        raise GraphRefused("a node is in its trees twice")
     _check_scores(node, places)
     depth = _depth(below)
     return Trees(len(np.unique(trees)), depth, _count(features[inner]))
@@ -85,7 +85,7 @@ def _check_scores(node: Node, places: NDArray[np.uint64]) -> None:
     prefix = "class" if classifies else "target"
     trees, ids, targets = (_ids(node, f"{prefix}_{key}") for key in ("treeids", "nodeids", "ids"))
     if {len(trees), len(ids), len(targets)} != {node.floats(f"{prefix}_weights")}:
-        raise Refused("the weights of its trees are not of one length")
+        raise GraphRefused("the weights of its trees are not of one length")
     if classifies:
         labels = node.texts("classlabels_strings") or node.integers("classlabels_int64s") or ()
         count = len(labels)
@@ -93,9 +93,9 @@ def _check_scores(node: Node, places: NDArray[np.uint64]) -> None:
         count = node.integer("n_targets", 0)
     _check_ids(trees, ids, targets)
     if not np.isin(trees << np.uint64(32) | ids, places).all():
-        raise Refused("a weight of a tree belongs to a node that does not exist")
+        raise GraphRefused("a weight of a tree belongs to a node that does not exist")
     if _count(targets) > max(count, 0):
-        raise Refused("a weight of a tree belongs to a score that does not exist")
+        raise GraphRefused("a weight of a tree belongs to a score that does not exist")
 
 
 def _by_leaf(node: Node) -> Trees:
@@ -110,23 +110,23 @@ def _by_leaf(node: Node) -> Trees:
     tensors = [node.tensor(name) for name in ("nodes_splits", "nodes_modes", "leaf_weights")]
     lengths = [tensor.shape if tensor else None for tensor in tensors]
     if lengths != [(count,), (count,), (leaves,)] or {*map(len, lists)} != {count} or not count:
-        raise Refused("the nodes of its trees are not of one length")
+        raise GraphRefused("the nodes of its trees are not of one length")
     below = np.full((2, count), -1)
     for side in (0, 1):
         is_leaf = leaf_flags[side] == 1
         if (leaf_flags[side] > 1).any():
-            raise Refused("a child in its trees is neither a node nor a leaf")
+            raise GraphRefused("a child in its trees is neither a node nor a leaf")
         if (children[side] >= np.where(is_leaf, leaves, count).astype(np.uint64)).any():
-            raise Refused("a tree leads to a node that does not exist")
+            raise GraphRefused("a tree leads to a node that does not exist")
         below[side] = np.where(is_leaf, -1, children[side].astype(np.int64))
     # The runtime writes a shared node once for each path to it.
     parents = np.bincount(np.r_[below[below >= 0], roots.clip(max=count).astype(np.int64)],
                           minlength=count)  # fmt: skip
     if not len(roots) or (roots >= count).any() or (parents != 1).any():
-        raise Refused("a node of its trees has other than one parent")
+        raise GraphRefused("a node of its trees has other than one parent")
     _check_ids(features, targets)
     if _count(targets) > max(node.integer("n_targets", 0), 0):
-        raise Refused("a leaf of a tree belongs to a score that does not exist")
+        raise GraphRefused("a leaf of a tree belongs to a score that does not exist")
     return Trees(len(roots), _depth(below), _count(features))
 
 
@@ -137,13 +137,13 @@ def _ids(node: Node, name: str) -> NDArray[np.uint64]:
         return np.array([], np.uint64)
     values = numbers_or_texts(node.data, node.attributes[name])
     if isinstance(values, list):
-        raise Refused("the nodes of its trees are not numbered")
+        raise GraphRefused("the nodes of its trees are not numbered")
     return values
 
 
 def _check_ids(*lists: NDArray[np.uint64]) -> None:
     if any((values >= _MAX_ID).any() for values in lists):
-        raise Refused("the nodes of its trees are not numbered")
+        raise GraphRefused("the nodes of its trees are not numbered")
 
 
 def _count(ids: NDArray[np.uint64]) -> int:
@@ -168,4 +168,4 @@ def _depth(below: NDArray[np.int64]) -> int:
         children, times = np.unique(children[children >= 0], return_counts=True)
         waits[children] -= times
         level = children[waits[children] == 0]
-    raise Refused(f"a tree is more than {MAX_DEPTH} deep, or has a cycle")
+    raise GraphRefused(f"a tree is more than {MAX_DEPTH} deep, or has a cycle")

@@ -158,7 +158,7 @@ INNER = (
 """Public estimators that others create, so that recipes need not name them."""
 
 
-class Refused(ValueError):
+class ArchiveRefused(ValueError):
     """Raised with the reason why an archive is not opened."""
 
 
@@ -185,11 +185,11 @@ def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
     """Check that each node of a schema has a kind in `NODES` or a class in `allowed`.
 
     Raises:
-        Refused: If one has not. Nothing is imported or created.
+        ArchiveRefused: If one has not. Nothing is imported or created.
     """
     root = json.loads(schema)
     if not isinstance(root, dict) or root.pop("protocol", None) != PROTOCOL:
-        raise Refused(f"expected the protocol {PROTOCOL} of skops")
+        raise ArchiveRefused(f"expected the protocol {PROTOCOL} of skops")
     waiting: list[Any] = [root]
     while waiting:
         value = waiting.pop()
@@ -207,11 +207,11 @@ def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
     """Check that a loaded estimator holds only what its methods can safely use.
 
     Raises:
-        Refused: For an object of another class, an attribute that `ATTRIBUTES` refuses, and
+        ArchiveRefused: For an object of another class, an attribute that `ATTRIBUTES` refuses, and
             indices outside of their arrays.
     """
     if not isinstance(estimator, BaseEstimator):
-        raise Refused("it is not an estimator")
+        raise ArchiveRefused("it is not an estimator")
     for value in list(objects(estimator)):
         if isinstance(value, IsotonicRegression):  # it is created again
             vars(value).pop("f_", None)
@@ -223,9 +223,9 @@ def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
                 TYPES[path](value)
         elif isinstance(value, type):
             if _path(value) not in _NUMBERS:
-                raise Refused(f"it holds the class {_path(value)[:80]!a}")
+                raise ArchiveRefused(f"it holds the class {_path(value)[:80]!a}")
         elif not isinstance(value, np.dtype) and type(value) not in _PLAIN and path not in _BUILT:
-            raise Refused(f"it holds an object of the class {path[:80]!a}")
+            raise ArchiveRefused(f"it holds an object of the class {path[:80]!a}")
 
 
 def _named(value: Any) -> Iterator[str]:
@@ -248,20 +248,20 @@ def _check_node(node: dict[str, Any], allowed: frozenset[str]) -> None:
     kind, module, name = (node.get(key) for key in ("__loader__", "__module__", "__class__"))
     path = f"{module}.{name}"
     if not isinstance(kind, str) or not (isinstance(module, str) and isinstance(name, str)):
-        raise Refused("a node of its schema has no kind or class")
+        raise ArchiveRefused("a node of its schema has no kind or class")
     if path not in (allowed if kind == "ObjectNode" else NODES.get(kind, ())):
-        raise Refused(f"no estimator of its recipe holds {path[:80]!a} (as {kind[:30]!a})")
+        raise ArchiveRefused(f"no estimator of its recipe holds {path[:80]!a} (as {kind[:30]!a})")
     if kind == "JsonNode" and isinstance(json.loads(node["content"]), (list, dict)):
-        raise Refused("a plain value of its schema is a list or an object")
+        raise ArchiveRefused("a plain value of its schema is a list or an object")
     if kind == "SliceNode" and not {type(one) for one in node["content"].values()} <= _BOUNDS:
-        raise Refused("a slice of its schema is not one of numbers")
+        raise ArchiveRefused("a slice of its schema is not one of numbers")
     if kind == "DictNode":
         types = node["key_types"]
         _check_node(types, allowed)
         for key in types["content"]:
             path = f"{key['__module__']}.{key['__class__']}"
             if key["__loader__"] != "TypeNode" or path not in _KEY_TYPES or len(key) > 4:
-                raise Refused("the keys of a dictionary are of another type")
+                raise ArchiveRefused("the keys of a dictionary are of another type")
 
 
 def _check_attributes(part: Any, path: str) -> None:
@@ -272,14 +272,18 @@ def _check_attributes(part: Any, path: str) -> None:
     cls = type(part)
     for name, value in vars(part).items():
         if name.startswith("__") or callable(getattr(cls, name, None)):
-            raise Refused(f"{cls.__name__} has the attribute {name[:60]!a}, the name of a method")
+            raise ArchiveRefused(
+                f"{cls.__name__} has the attribute {name[:60]!a}, the name of a method"
+            )
         if isinstance(value, type) and "dtype" not in name:
-            raise Refused(f"{cls.__name__}.{name[:60]} is a class")
+            raise ArchiveRefused(f"{cls.__name__}.{name[:60]} is a class")
         if isinstance(value, Kernel) and name not in _KERNEL_ATTRIBUTES:
-            raise Refused(f"{cls.__name__}.{name[:60]} is a kernel")
+            raise ArchiveRefused(f"{cls.__name__}.{name[:60]} is a kernel")
         check = ATTRIBUTES.get(name)
         if check is not None and not check(value):
-            raise Refused(f"{cls.__name__}.{name} holds a value that its methods must not use")
+            raise ArchiveRefused(
+                f"{cls.__name__}.{name} holds a value that its methods must not use"
+            )
 
 
 def _is_estimator_or_none(value: Any) -> bool:
@@ -403,7 +407,7 @@ def _check_tree(tree: Any, n_features: int) -> None:
         and tree.raw_left_cat_bitsets.shape[1:] == (8,)
     )
     if not inside:
-        raise Refused("a tree leads out of its nodes")
+        raise ArchiveRefused("a tree leads out of its nodes")
 
 
 _BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoosting"

@@ -50,7 +50,7 @@ _NUMBERS = msgspec.json.Decoder(list[float | list[float]])
 _ELEMENTS = msgspec.json.Decoder(list[_Element | list[_Element]])
 
 
-class Call(Struct, frozen=True, kw_only=True, gc=False):
+class InferenceCall(Struct, frozen=True, kw_only=True, gc=False):
     """A checked inference request.
 
     Attributes:
@@ -120,7 +120,9 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def read(body: bytes, model: ServedModel, *, max_rows: int, json_length: bytes | None) -> Call:
+def read(
+    body: bytes, model: ServedModel, *, max_rows: int, json_length: bytes | None
+) -> InferenceCall:
     """Return the call in the body of a request.
 
     Args:
@@ -149,7 +151,7 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, json_length: bytes |
     else:
         batch = _table(inputs, interface.inputs, columns=interface.columns, parts=parts)
     binary = _requested_outputs(request, parameters, ports=interface.outputs)
-    return Call(model=model, batch=batch, rows=count, id=request.id, binary=binary)
+    return InferenceCall(model=model, batch=batch, rows=count, id=request.id, binary=binary)
 
 
 def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:

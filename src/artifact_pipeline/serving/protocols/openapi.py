@@ -1,4 +1,4 @@
-"""What the server answers to, as OpenAPI 3.1 describes it."""
+"""The description of the server's API, as OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _SCHEMAS = {
         },
     },
 }
-_REFUSALS = {
+_ERRORS = {
     str(status): {
         "description": kind,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
@@ -75,26 +75,26 @@ _REFUSALS = {
 
 
 def document(models: list[str]) -> dict[str, Any]:
-    """Return the description of a server of these models."""
+    """Return the description of a server with these models."""
     name = {"name": "model", "in": "path", "required": True, "schema": {"enum": models}}
     version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
-    one, other = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
-    infer = _post("Predict tensors", "InferenceRequest", "InferenceResponse")
-    predict = _post("Predict rows", "Rows", "Predictions")
+    latest, pinned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    infer = _post("Predict tensors", "InferenceRequest", response="InferenceResponse")
+    predict = _post("Predict rows", "Rows", response="Predictions")
     paths: dict[str, Any] = {
-        "/": _get("A page to try a model on", "text/html"),
-        "/report/{model}": {**_get("How good it is", "text/html"), "parameters": [name]},
-        "/v2": _get("What this server is"),
-        "/v2/health/live": _get("Whether it lives"),
-        "/v2/health/ready": _get("Whether it answers, and which artifacts it keeps or refuses"),
-        "/metrics": _get("What was counted, for Prometheus", "text/plain"),
-        "/openapi.json": _get("This"),
+        "/": _get("A page to try a model", "text/html"),
+        "/report/{model}": {**_get("The report of a model", "text/html"), "parameters": [name]},
+        "/v2": _get("Name, version and extensions of the server"),
+        "/v2/health/live": _get("Whether the server is running"),
+        "/v2/health/ready": _get("Whether the server is ready, its artifacts and rejected updates"),
+        "/metrics": _get("Metrics for Prometheus", "text/plain"),
+        "/openapi.json": _get("This document"),
         "/predict": predict,
         "/predict/{model}": {**predict, "parameters": [name]},
     }
-    for path, parameters in ((one, [name]), (other, [name, version])):
-        paths[path] = {**_get("What a model takes and gives"), "parameters": parameters}
-        paths[f"{path}/ready"] = {**_get("Whether it answers"), "parameters": parameters}
+    for path, parameters in ((latest, [name]), (pinned, [name, version])):
+        paths[path] = {**_get("Inputs and outputs of a model"), "parameters": parameters}
+        paths[f"{path}/ready"] = {**_get("Whether the model is ready"), "parameters": parameters}
         paths[f"{path}/infer"] = {**infer, "parameters": parameters}
     bearer = {"type": "http", "scheme": "bearer"}
     return {
@@ -106,20 +106,20 @@ def document(models: list[str]) -> dict[str, Any]:
     }
 
 
-def _get(summary: str, kind: str = "application/json") -> dict[str, Any]:
-    answer = {"description": summary, "content": {kind: {}}}
-    return {"get": {"summary": summary, "responses": {"200": answer, **_REFUSALS}}}
+def _get(summary: str, media_type: str = "application/json") -> dict[str, Any]:
+    success = {"description": summary, "content": {media_type: {}}}
+    return {"get": {"summary": summary, "responses": {"200": success, **_ERRORS}}}
 
 
-def _post(summary: str, given: str, found: str) -> dict[str, Any]:
+def _post(summary: str, request: str, *, response: str) -> dict[str, Any]:
     def content(schema: str) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
-    answer = {"description": summary, "content": content(found)}
+    success = {"description": summary, "content": content(response)}
     return {
         "post": {
             "summary": summary,
-            "requestBody": {"required": True, "content": content(given)},
-            "responses": {"200": answer, **_REFUSALS},
+            "requestBody": {"required": True, "content": content(request)},
+            "responses": {"200": success, **_ERRORS},
         }
     }

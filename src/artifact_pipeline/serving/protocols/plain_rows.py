@@ -49,7 +49,7 @@ _ROWS_PER_CHECK = 100
 _Row = list[Any] | dict[str, Any]
 
 
-class Call(Struct, frozen=True, kw_only=True, gc=False):
+class RowsCall(Struct, frozen=True, kw_only=True, gc=False):
     """The checked rows in a request, and their number."""
 
     model: ServedModel
@@ -73,7 +73,7 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -> Call:
+def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -> RowsCall:
     """Return the checked rows in a body.
 
     Args:
@@ -105,7 +105,7 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
         raise HTTPError(400, str(error)) from error
     for port, values in zip(interface.inputs, columns, strict=True):
         check_float32(values, port.dtype, place=port.name)
-    return Call(model=model, batch=batch, rows=count)
+    return RowsCall(model=model, batch=batch, rows=count)
 
 
 def _decode_rows(text: str, max_rows: int, *, end: float | None) -> Iterator[tuple[int, _Row]]:
