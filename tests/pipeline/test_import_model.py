@@ -1,4 +1,4 @@
-"""A model that was fitted elsewhere: sealed and opened as any other, but not made again."""
+"""Import of a model that was fitted elsewhere."""
 
 import pickle
 
@@ -68,7 +68,7 @@ def test_an_imported_model_is_not_reproducible(fitted, tmp_path):
         api.reproduce(sealed.digest, store=tmp_path)
     done = call("reproduce", "latest", "--store", tmp_path, cwd=tmp_path)
     assert done.code == 1 and "cannot be trained again" in done.err
-    with pytest.raises(DataError, match="name rows to predict"):
+    with pytest.raises(DataError, match="pass rows to predict"):
         api.infer(sealed.digest, store=tmp_path)
 
 
