@@ -82,7 +82,7 @@ def _prepared(encoder: Inner, scaler: Inner) -> Step:
         Branch(name="texts", columns=["t"], steps=[
             Inner("sklearn.impute.SimpleImputer", {"strategy": "most_frequent"}, "impute"),
             encoder]),
-    ])  # fmt: skip
+    ], remainder="drop")  # fmt: skip
 
 
 _ONE_HOT = _prepared(

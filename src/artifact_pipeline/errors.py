@@ -102,14 +102,9 @@ class PipelineError(Exception):
         *,
         location: Location | None = None,
         remedy: str | None = None,
-        where: str | None = None,
     ) -> None:
         super().__init__(problem)
         self.problem = problem
-        # `where` is to go: each room turns it into a location.
-        if where:
-            file, _, key = where.partition(": ")
-            location = Location(file, key=key or None)
         self.location = location
         self.remedy = remedy
 
@@ -127,13 +122,9 @@ class PipelineError(Exception):
             "remedy": self.remedy,
         }
 
-    @property
-    def where(self) -> str | None:
-        """The location as text."""
-        return None if self.location is None else str(self.location)
-
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        place = "" if self.location is None else str(self.location)
+        return f"{place}: {self.message}" if place else self.message
 
 
 class CheckFailed(PipelineError):
@@ -152,9 +143,8 @@ class CheckFailed(PipelineError):
         location: Location | None = None,
         remedy: str | None = None,
         run: Any = None,
-        where: str | None = None,
     ) -> None:
-        super().__init__(problem, location=location, remedy=remedy, where=where)
+        super().__init__(problem, location=location, remedy=remedy)
         self.run = run
 
 

@@ -1,4 +1,4 @@
-"""The same recipe gives the same bytes, wherever, whenever and by whomever it is run."""
+"""The same recipe gives the same bytes on any day, in any locale and for any user."""
 
 import json
 import os

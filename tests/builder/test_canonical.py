@@ -1,4 +1,4 @@
-"""Canonical JSON: the laws that hashing rests on, and what is refused."""
+"""Canonical JSON: the laws that hashing relies on."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The numeric profile: which one a machine holds, what it pins, and whether it is in force."""
+"""The numeric profile: its choice, its pins, and whether it is in force."""
 
 import json
 import os

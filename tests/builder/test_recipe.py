@@ -1,4 +1,4 @@
-"""The recipe: what is in it, what never is, and that its digest follows it."""
+"""The recipe: its content, and its digest."""
 
 import json
 import os

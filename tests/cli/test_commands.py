@@ -1,4 +1,4 @@
-"""The command line: what scripts rely on, what a person sees, and how a call can be wrong."""
+"""The commands: output for scripts, output for people, and usage errors."""
 
 import json
 import os

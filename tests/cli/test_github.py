@@ -1,4 +1,4 @@
-"""What GitHub Actions reads of a run: summary, outputs, annotations, and no command of a user's."""
+"""Output for GitHub Actions: summary, outputs and annotations."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a command imports, so that the fast ones stay fast, and a notebook need not wait."""
+"""Import budgets of the commands and of the package."""
 
 import shutil
 

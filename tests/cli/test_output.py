@@ -1,4 +1,4 @@
-"""What becomes of a command whose output goes nowhere, whose folder is gone, or that is ended."""
+"""Output to closed or full files, removed folders, and signals."""
 
 import json
 import os

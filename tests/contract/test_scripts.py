@@ -1,4 +1,4 @@
-"""The scripts of the assignment, in a checkout of their own, and other people's tests of them."""
+"""The scripts of the assignment in a checkout of their own, and tests that others wrote."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""The assignment's own cases: the config, training, saving, and the data."""
+"""The assignment's own cases: config, training, saving and data."""
 
 import json
 

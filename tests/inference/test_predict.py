@@ -1,4 +1,4 @@
-"""A table of one's own from config to predictions, on the command line and from Python."""
+"""Predictions for rows of a table, from the command line and from Python."""
 
 import json
 import shutil
@@ -267,7 +267,7 @@ def test_a_likely_leak_is_a_warning_in_terminal_and_report(tmp_path):
     assert "warning: the feature 'zip' has a different value in each row, like an id" in done.err
     assert call("report", "latest", cwd=tmp_path).code == 0
     page = (tmp_path / "report.html").read_text("utf-8")
-    assert "Look at this first" in page and "gives the target on its own" in page
+    assert "Likely leaks" in page and "gives the target on its own" in page
 
 
 @pytest.mark.slow

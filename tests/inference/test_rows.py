@@ -1,4 +1,4 @@
-"""Rows to predict: the three formats, and each way in which a row can be wrong."""
+"""Rows to predict, in three formats."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a row means does not depend on the rows beside it, nor on what carries it."""
+"""The meaning of a row does not depend on its batch or its format."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""`init`: a config for a table that was looked at, and why it is what it is."""
+"""`init`: a drafted config for a table, with a reason for each choice."""
 
 import json
 

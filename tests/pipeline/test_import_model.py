@@ -1,4 +1,4 @@
-"""A model that was fitted elsewhere: sealed and opened as any other, but not made again."""
+"""Import of a model that was fitted elsewhere."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""reproduce: made again from the recipe alone, and what is said when that gives something else."""
+"""`reproduce`: training again from the recipe, and the report of differences."""
 
 import json
 import os

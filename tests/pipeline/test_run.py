@@ -1,4 +1,4 @@
-"""The jobs as a user runs them: their order, the cache, gates, and the same bytes everywhere."""
+"""`run`: the order of jobs, the cache, gates and records."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Numbers to predict: the same pipeline, measured and proven as numbers are."""
+"""`run` on a regression: metrics, parity and gates."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The report: self-contained, escaped, and looked at in a real browser."""
+"""The report: self-contained, escaped, and viewed in a real browser."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The documents say what is true: their commands run, their examples load, their format reads."""
+"""The documents: commands run, examples load, and the format page suffices for a reader."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""make.py: what it needs, what it says when that is missing, and that it costs nothing twice."""
+"""make.py: its requirements, and its messages if they are missing."""
 
 import ast
 import os

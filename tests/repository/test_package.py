@@ -1,4 +1,4 @@
-"""The package as a user of an index meets it: a wheel that installs, with types and metadata."""
+"""The wheel: it installs, and has types and metadata."""
 
 import email
 import os

@@ -128,7 +128,7 @@ def _try(
     except PipelineError as error:
         figures.refused += 1
         code = error.exit_code
-        if code not in codes or not error.where or not error.message:
+        if code not in codes or not error.location or not error.message:
             figures.wrong_codes += 1
             figures.examples.append(f"{index}: {code} {str(error)[:100]}")
     except Exception as error:  # noqa: BLE001  (what is looked for)

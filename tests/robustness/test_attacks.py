@@ -1,4 +1,4 @@
-"""A seeded sample of what `python -m tests.robustness` counts in full, and a file in a race."""
+"""Seeded samples of the counts of `python -m tests.robustness`, and race conditions."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Another CPU makes the same bytes; one that cannot says under which profile it made its own."""
+"""Reproducibility on emulated CPUs."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What a run leaves behind when it meets another run, a kill, or the death of its trainer."""
+"""Concurrent runs, kills, full disks and read-only stores."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Heavy, broken and slow requests delay nobody else, and neither does a log that nobody reads."""
+"""Fairness: heavy, broken and slow requests delay no others."""
 
 import contextlib
 import gzip

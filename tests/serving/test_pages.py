@@ -1,4 +1,4 @@
-"""The page on a running server, in a real Chromium: drawn on, typed at, clicked, and read."""
+"""The page of a running server, in a real Chromium."""
 
 import json
 import re
@@ -250,7 +250,7 @@ def test_the_page_asks_for_the_token_and_keeps_it_in_memory(browser, digits, tmp
         assert page.locator("example-list button").count() == 0
         with page.expect_popup() as opened:
             page.locator("#report").click()
-        opened.value.get_by_text("No held-out row is shown.").wait_for()
+        opened.value.get_by_text("No held-out rows are shown.").wait_for()
         opened.value.get_by_role("heading", name="Confusion").wait_for()
         kept = page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
         assert kept == '[{},{},""]'

@@ -1,4 +1,4 @@
-"""Aliases that move, workers that die, and a server that ends: nobody gets half of anything."""
+"""Moved aliases, restarted workers and shutdown."""
 
 import contextlib
 import os

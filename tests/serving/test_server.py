@@ -1,4 +1,4 @@
-"""What comes over one connection: in pieces, in a pipeline, too slowly, and what is not HTTP."""
+"""Connections: pieces, pipelines, timeouts, and bytes that are not HTTP."""
 
 import json
 import re

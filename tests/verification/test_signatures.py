@@ -106,7 +106,7 @@ def test_a_damaged_signature_is_refused(signed, keys, spoil):
     path.write_bytes(spoil(data))
     with pytest.raises(VerificationError) as refused:
         api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
-    assert refused.value.where == str(path) and "\n" not in str(refused.value)
+    assert str(refused.value.location) == str(path) and "\n" not in str(refused.value)
 
 
 @pytest.mark.slow

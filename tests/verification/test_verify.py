@@ -75,12 +75,12 @@ def test_a_folder_named_by_a_digest_must_have_that_digest(copied, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_file_is_named(copied, name):
     (copied / name).unlink()
-    assert refused(copied, "is missing").where == str(copied / name)
+    assert str(refused(copied, "is missing").location) == str(copied / name)
 
 
 def test_a_file_that_is_not_listed_is_named(copied):
     (copied / "extra.txt").write_text("x")
-    assert refused(copied, "is not listed").where == str(copied / "extra.txt")
+    assert str(refused(copied, "is not listed").location) == str(copied / "extra.txt")
 
 
 def test_a_folder_that_is_not_listed_is_refused(copied):
@@ -105,7 +105,7 @@ def test_a_link_is_refused_even_to_the_right_bytes(copied, name, tmp_path):
         (copied / name).symlink_to(tmp_path / "real")
     except OSError:
         pytest.skip("this system lets no user make links")
-    assert refused(copied, "is a link").where == str(copied / name)
+    assert str(refused(copied, "is a link").location) == str(copied / name)
 
 
 def test_a_linked_manifest_is_refused(copied, tmp_path):
@@ -337,7 +337,7 @@ def test_a_manifest_that_lists_too_much_is_refused_before_anything_is_hashed(
             os.truncate(copied / file["path"], size)
             file["bytes"] = size
     put(copied, manifest)
-    assert refused(copied, message).where == str(copied / "manifest.json")
+    assert str(refused(copied, message).location) == str(copied / "manifest.json")
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "evaluation.json", "model_train.pkl"])
@@ -356,7 +356,7 @@ def test_a_file_that_changes_after_verification_is_refused_when_it_is_read(
             path.symlink_to(digits.folder / name)
     with pytest.raises(VerificationError) as caught:
         found.files[name]
-    assert caught.value.where == str(path)
+    assert str(caught.value.location) == str(path)
     if name == "model.onnx":
         with pytest.raises(VerificationError):
             load_predictor(found)

@@ -81,7 +81,7 @@ def annotate(error: PipelineError) -> None:
         if location.file is not None and Path(location.file).is_file():
             properties |= {
                 "file": location.file,
-                "line": str(_line(location.file, location, error.problem)),
+                "line": str(_line(location.file, location)),
             }
     elif isinstance(error, GateMissed):
         properties["title"] = "artifact-pipeline: gate missed"
@@ -89,11 +89,9 @@ def annotate(error: PipelineError) -> None:
     click.echo(f"::error {quoted}::{_escape(message)}", err=True)
 
 
-def _line(file: str, location: Location, problem: str) -> int:
+def _line(file: str, location: Location) -> int:
     from artifact_pipeline.builder.config.messages import line_of
 
-    if match := re.search(r"\bline (\d+) column \d+", problem):
-        return int(match[1])
     if location.line is not None or location.key is None:
         return location.line or 1
     return line_of(Path(file).read_text("utf-8", "replace"), location.key)

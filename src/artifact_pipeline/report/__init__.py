@@ -1,4 +1,1 @@
-"""What a person looks at after a run: a page for the browser, a summary for the job's log.
-
-Both follow from a verified artifact alone, and say no more than it does.
-"""
+"""The report of a verified artifact, as HTML and as text."""

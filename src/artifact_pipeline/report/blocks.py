@@ -1,4 +1,4 @@
-"""What a page is built of: sections, tables and lists, all text in them escaped."""
+"""The parts of an HTML page: sections, tables and lists, with all text escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from artifact_pipeline.builder.escapes import write_out
 
 
 def escape(text: str) -> str:
-    """Return `text` as HTML shows it literally: no markup, no control character."""
+    """Escape markup and control characters."""
     return escape_html(write_out(text))
 
 
@@ -22,9 +22,9 @@ def style() -> str:
 
 
 def hashes(*texts: str) -> str:
-    """Return what a content policy calls these styles or scripts by."""
+    """Return the hashes that allow these styles or scripts in a content security policy."""
     digests = (hashlib.sha256(text.encode()).digest() for text in texts)
-    return " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def section(title: str, content: str) -> str:
@@ -47,7 +47,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
 
 
 def scroll(label: str, table: str) -> str:
-    """A wide table scrolls in itself, and by keyboard, so that the page does not."""
+    """Wrap a wide table so that it scrolls, also by keyboard, and the page does not."""
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">{table}</div>'
     )

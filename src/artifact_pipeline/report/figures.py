@@ -1,7 +1,6 @@
-"""The drawings of the report, as inline SVG: rectangles, circles and lines.
+"""The figures of the report as inline SVG.
 
-Written by hand: a plotting library brings forty megabytes and random ids, and these are four kinds
-of shape. Colours are classes and attributes, since the page's policy allows no inline style.
+Colours are classes, because the page's content security policy allows no inline style.
 """
 
 from __future__ import annotations
@@ -13,31 +12,32 @@ from artifact_pipeline.builder.data.dataset import Image
 from artifact_pipeline.report.blocks import escape
 
 CELL = 10
-"""Units of the drawing that a pixel is wide and high."""
+"""Width and height of a pixel, in units of the drawing."""
 
 
-def pixels(values: Sequence[float], image: Image, label: str) -> str:
-    """Return a row of the data set as the image that it is; `label` says it to a screen reader."""
+def pixels(values: Sequence[float], image: Image, *, label: str) -> str:
+    """Draw a row of an image data set; `label` describes it to screen readers."""
     span = (image.max - image.min) or 1.0
     cells = [(value - image.min) / span for value in values]
-    return _grid(cells, image, label, ["ink"] * len(cells))
+    return _grid(cells, image, kinds=["ink"] * len(cells), label=label)
 
 
-def weights(values: Sequence[float], largest: float, image: Image, label: str) -> str:
-    """Return the weights of one class as an image: for it and against it in two colours."""
+def weights(values: Sequence[float], image: Image, *, largest: float, label: str) -> str:
+    """Draw the weights of one class as an image, positive and negative in two colours."""
     cells = [abs(value) / (largest or 1.0) for value in values]
-    return _grid(cells, image, label, ["for" if value >= 0 else "against" for value in values])
+    kinds = ["for" if value >= 0 else "against" for value in values]
+    return _grid(cells, image, kinds=kinds, label=label)
 
 
 def calibration(bins: Sequence[Bin]) -> str:
-    """Return how often the label was right (upward) by its probability (rightward)."""
-    most = max(one.rows for one in bins)
+    """Plot the share of correct labels (y) by their probability (x)."""
+    most = max(part.rows for part in bins)
     dots = "".join(
-        f'<circle class="dot" cx="{20 + 200 * one.confidence:.1f}" '
-        f'cy="{210 - 200 * one.accuracy:.1f}" r="{3 + 7 * (one.rows / most) ** 0.5:.1f}"/>'
-        for one in bins
+        f'<circle class="dot" cx="{20 + 200 * part.confidence:.1f}" '
+        f'cy="{210 - 200 * part.accuracy:.1f}" r="{3 + 7 * (part.rows / most) ** 0.5:.1f}"/>'
+        for part in bins
     )
-    label = "Calibration: the share of right labels in each bin of probability; table below"
+    label = "Calibration: the share of correct labels in each bin of probability; table below"
     return (
         f'<svg class="plot" viewBox="0 0 232 232" role="img" aria-label="{label}">'
         '<path class="axis" d="M20 10V210H220"/><path class="even" d="M20 210L220 10"/>'
@@ -47,7 +47,7 @@ def calibration(bins: Sequence[Bin]) -> str:
 
 
 def scatter(points: Sequence[tuple[float, float]]) -> str:
-    """Return the predicted numbers (upward) by the true ones (rightward), on one scale."""
+    """Plot predicted (y) by true numbers (x), on one scale."""
     values = [value for point in points for value in point] or [0.0]
     low, high = min(values), max(values)
     scale = 200 / ((high - low) or 1.0)
@@ -56,7 +56,7 @@ def scatter(points: Sequence[tuple[float, float]]) -> str:
         f'cy="{210 - (predicted - low) * scale:.1f}" r="3"/>'
         for truth, predicted in points
     )
-    label = f"Predicted by true numbers of {len(points)} rows, from {low:.4g} to {high:.4g}"
+    label = f"Predicted by true numbers for {len(points)} rows, from {low:.4g} to {high:.4g}"
     return (
         f'<svg class="plot" viewBox="0 0 232 232" role="img" aria-label="{label}">'
         '<path class="axis" d="M20 10V210H220"/><path class="even" d="M20 210L220 10"/>'
@@ -65,7 +65,7 @@ def scatter(points: Sequence[tuple[float, float]]) -> str:
     )
 
 
-def _grid(strength: Sequence[float], image: Image, label: str, kinds: Sequence[str]) -> str:
+def _grid(strength: Sequence[float], image: Image, *, kinds: Sequence[str], label: str) -> str:
     width, height = image.width * CELL, image.height * CELL
     cells = "".join(
         f'<rect class="{kind}" x="{i % image.width * CELL}" y="{i // image.width * CELL}" '

@@ -1,6 +1,7 @@
-"""The report: one HTML file that asks nobody for anything.
+"""The report: a self-contained HTML file.
 
-No script, no request, one style sheet under a policy that names its hash; users' text is escaped.
+It has no scripts, makes no requests, and has one style sheet, allowed by its hash. All text is
+escaped.
 """
 
 from __future__ import annotations
@@ -20,21 +21,23 @@ from artifact_pipeline.report.blocks import escape
 from artifact_pipeline.verification.verify import Verified
 
 CANDIDATES = 20
-"""How many candidates of a search are shown."""
+"""The number of a search's candidates that are shown."""
 
 
 def write(artifact: Verified, *, examples: bool = True) -> str:
     """Return the report of a verified artifact as HTML; the same artifact gives the same text.
 
-    Without `examples` no held-out row is shown.
+    Args:
+        artifact: The artifact.
+        examples: Whether to show held-out rows.
 
     Raises:
-        VerificationError: if its evaluation is none.
+        VerificationError: If its evaluation is invalid.
     """
     style = blocks.style()
-    manifest, seen = artifact.manifest, artifact.evaluation()
+    manifest, evaluation = artifact.manifest, artifact.evaluation()
     if not examples:
-        seen = structs.replace(seen, examples=[])
+        evaluation = structs.replace(evaluation, examples=[])
     title = f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}"
     policy = (
         f"default-src 'none'; style-src {blocks.hashes(style)}; base-uri 'none'; form-action 'none'"
@@ -52,12 +55,12 @@ def write(artifact: Verified, *, examples: bool = True) -> str:
 <main>
 <h1>{escape(title)}</h1>
 {_head(manifest)}
-{_warnings(seen)}
+{_warnings(evaluation)}
 {_metrics(manifest)}
-{_search(seen)}
-{_of_classes(seen, manifest) if manifest.interface.labels else _of_numbers(seen)}
-{_weights(seen, manifest)}
-{_recipe(manifest, seen)}
+{_search(evaluation)}
+{_classification(evaluation, manifest) if manifest.interface.labels else _regression(evaluation)}
+{_weights(evaluation, manifest)}
+{_recipe(manifest, evaluation)}
 {_checks(artifact)}
 </main>
 </body>
@@ -90,7 +93,7 @@ def _metrics(manifest: Manifest) -> str:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
     head = ["Metric", "Training rows", "Held-out rows"]
     if cv:
-        head.append(f"Over {max(len(one.folds) for one in cv.values())} folds")
+        head.append(f"Over {max(len(spread.folds) for spread in cv.values())} folds")
     rows = []
     for name in dict.fromkeys([*BY_NAME, *test, *train]):
         if name in train or name in test:
@@ -99,193 +102,206 @@ def _metrics(manifest: Manifest) -> str:
                 blocks.number(train.get(name)),
                 blocks.number(test.get(name)),
             ]
-            over = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
-            rows.append([*row, over] if cv else row)
-    table = blocks.table("Metrics, by the rows they are of", head, rows)
-    return blocks.section("How good it is", table + _slices(metrics))
+            spread = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
+            rows.append([*row, spread] if cv else row)
+    table = blocks.table("Metrics", head, rows)
+    return blocks.section("Metrics", table + _slices(metrics))
 
 
 def _slices(metrics: Metrics) -> str:
     slices = metrics.slices or {}
     if not slices:
         return ""
-    names = [name for name in BY_NAME if any(name in one.metrics for one in slices.values())]
+    names = [name for name in BY_NAME if any(name in part.metrics for part in slices.values())]
     rows = [
-        [name, str(one.rows), *(blocks.number(one.metrics.get(metric)) for metric in names)]
-        for name, one in slices.items()
+        [name, str(part.rows), *(blocks.number(part.metrics.get(metric)) for metric in names)]
+        for name, part in slices.items()
     ]
     head = ["Slice", "Rows", *(heading(name) for name in names)]
     return blocks.table("Held-out rows, by slice", head, rows)
 
 
-def _warnings(seen: EvaluationReport) -> str:
-    if not seen.leaks:
+def _warnings(evaluation: EvaluationReport) -> str:
+    if not evaluation.leaks:
         return ""
-    items = "".join(f"<li>{escape(one)}</li>" for one in seen.leaks)
-    return blocks.section("Look at this first", f"<ul>{items}</ul>")
+    items = "".join(f"<li>{escape(leak)}</li>" for leak in evaluation.leaks)
+    return blocks.section("Likely leaks", f"<ul>{items}</ul>")
 
 
-def _search(seen: EvaluationReport) -> str:
-    if isinstance(seen.search, UnsetType):
+def _search(evaluation: EvaluationReport) -> str:
+    if isinstance(evaluation.search, UnsetType):
         return ""
-    best = sorted(seen.search.candidates, key=lambda one: one.rank)
+    best = sorted(evaluation.search.candidates, key=lambda candidate: candidate.rank)
     rows = [
-        [str(one.rank), json.dumps(one.params), f"{one.mean:.4f} ± {one.std:.4f}"]
-        for one in best[:CANDIDATES]
+        [
+            str(candidate.rank),
+            json.dumps(candidate.params),
+            f"{candidate.mean:.4f} ± {candidate.std:.4f}",
+        ]
+        for candidate in best[:CANDIDATES]
     ]
-    text = f"<p>{len(best)} candidates were tried; the best one was fitted again and sealed.</p>"
-    head = ["Rank", "Settings", seen.search.scoring]
-    table = blocks.table("Candidates, by their mean over folds of the training rows", head, rows)
+    text = f"<p>{len(best)} candidates were tried; the best one was refitted and sealed.</p>"
+    head = ["Rank", "Settings", evaluation.search.scoring]
+    table = blocks.table("Candidates, by mean score over folds of the training rows", head, rows)
     return blocks.section("Search", text + table)
 
 
-def _of_classes(seen: EvaluationReport, manifest: Manifest) -> str:
-    parts = (_classes(seen), _confusion(seen), _mistakes(seen, manifest), _calibration(seen))
+def _classification(evaluation: EvaluationReport, manifest: Manifest) -> str:
+    parts = (
+        _classes(evaluation),
+        _confusion(evaluation),
+        _mistakes(evaluation, manifest),
+        _calibration(evaluation),
+    )
     return "\n".join(parts)
 
 
-def _of_numbers(seen: EvaluationReport) -> str:
-    errors = seen.errors if isinstance(seen.errors, list) else []
+def _regression(evaluation: EvaluationReport) -> str:
+    errors = evaluation.errors if isinstance(evaluation.errors, list) else []
     head = ["Share of the rows", "Predicted minus true, at most"]
     rows = [[f"{share:.0%}", blocks.number(e)] for share, e in zip(QUANTILES, errors, strict=True)]
     table = blocks.table("Errors on the held-out rows", head, rows)
-    examples = [(float(one.truth), float(one.label)) for one in seen.examples]
+    examples = [(float(row.truth), float(row.label)) for row in evaluation.examples]
     text = (
-        "<p>Points on the dashed line are predicted right; shown are the held-out rows that are "
-        "kept, those farthest from it first.</p>"
+        "<p>Points on the dashed line are predicted exactly. The plot shows the held-out rows in "
+        "the artifact, which are those with the largest errors.</p>"
     )
     head = ["Row", "True", "Predicted"]
     worst = [
-        [str(one.row), blocks.number(float(one.truth)), blocks.number(float(one.label))]
-        for one in seen.examples[:10]
+        [str(row.row), blocks.number(float(row.truth)), blocks.number(float(row.label))]
+        for row in evaluation.examples[:10]
     ]
-    far = blocks.table("The ten that are farthest from the truth", head, worst)
+    far = blocks.table("The ten largest errors", head, worst)
     return blocks.section("Errors", text + figures.scatter(examples) + table + far)
 
 
-def _classes(seen: EvaluationReport) -> str:
+def _classes(evaluation: EvaluationReport) -> str:
     rows = [
         [
-            one.name,
-            blocks.number(one.precision),
-            blocks.number(one.recall),
-            blocks.number(one.f1),
-            str(one.support),
+            scores.name,
+            blocks.number(scores.precision),
+            blocks.number(scores.recall),
+            blocks.number(scores.f1),
+            str(scores.support),
         ]
-        for one in seen.per_class
+        for scores in evaluation.per_class
     ]
     zero = blocks.number(0.0)
     rows += [
-        [f"{one.name} (in no training row)", zero, zero, zero, str(one.support)]
-        for one in seen.unlearned or []
+        [f"{unlearned.name} (in no training row)", zero, zero, zero, str(unlearned.support)]
+        for unlearned in evaluation.unlearned or []
     ]
     head = ["Class", "Precision", "Recall", "F1", "Rows"]
-    return blocks.section(
-        "By class", blocks.table("Held-out rows, by their true class", head, rows)
-    )
+    return blocks.section("By class", blocks.table("Held-out rows by true class", head, rows))
 
 
-def _confusion(seen: EvaluationReport) -> str:
-    names = [one.name for one in seen.per_class]
-    most = max((max(row, default=0) for row in seen.confusion), default=0) or 1
+def _confusion(evaluation: EvaluationReport) -> str:
+    names = [scores.name for scores in evaluation.per_class]
+    most = max((max(row, default=0) for row in evaluation.confusion), default=0) or 1
     body = []
-    for i, row in enumerate(seen.confusion):
+    for i, row in enumerate(evaluation.confusion):
         cells = []
         for j, count in enumerate(row):
             heat = f"h{1 + min(3, 4 * count // (most + 1))}" if i == j and count else ""
             kind = heat or ("miss" if count else "")
             cells.append(f'<td class="{kind}">{count}</td>')
         body.append(f'<tr><th scope="row">{escape(names[i])}</th>{"".join(cells)}</tr>')
-    for one in seen.unlearned or []:
-        cells = [f'<td class="{"miss" if n else ""}">{n}</td>' for n in one.predicted]
-        body.append(f'<tr><th scope="row">{escape(one.name)}</th>{"".join(cells)}</tr>')
+    for unlearned in evaluation.unlearned or []:
+        cells = [f'<td class="{"miss" if n else ""}">{n}</td>' for n in unlearned.predicted]
+        body.append(f'<tr><th scope="row">{escape(unlearned.name)}</th>{"".join(cells)}</tr>')
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     table = (
-        "<table><caption>Rows: the true class. Columns: the predicted one.</caption>"
+        "<table><caption>Rows: true class. Columns: predicted class.</caption>"
         f'<thead><tr><th scope="col">True</th>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
     return blocks.section("Confusion", blocks.scroll("Confusion table", table))
 
 
-def _mistakes(seen: EvaluationReport, manifest: Manifest) -> str:
-    wrong = [example for example in seen.examples if example.truth != example.label]
-    if not seen.examples:
-        return blocks.section("Mistakes", "<p>No held-out row is shown.</p>")
+def _mistakes(evaluation: EvaluationReport, manifest: Manifest) -> str:
+    wrong = [example for example in evaluation.examples if example.truth != example.label]
+    if not evaluation.examples:
+        return blocks.section("Mistakes", "<p>No held-out rows are shown.</p>")
     if not wrong:
         return blocks.section(
-            "Mistakes", "<p>Every held-out row that is kept was predicted right.</p>"
+            "Mistakes", "<p>All held-out rows in the artifact were predicted correctly.</p>"
         )
-    names: dict[Value, str] = {one.label: one.name for one in seen.per_class}
-    names |= {one.label: one.name for one in seen.unlearned or []}
+    names: dict[Value, str] = {scores.label: scores.name for scores in evaluation.per_class}
+    names |= {unlearned.label: unlearned.name for unlearned in evaluation.unlearned or []}
     image = manifest.interface.image
     if image is not None:
-        items = "".join(_mistake(one, image, names) for one in wrong)
+        items = "".join(_mistake(row, image, names=names) for row in wrong)
         return blocks.section(f"Mistakes: {len(wrong)}", f'<ul class="gallery">{items}</ul>')
     head = ["Row", "True", "Predicted", "Probability"]
     rows = [
-        [str(one.row), str(names.get(one.truth, one.truth)), str(names.get(one.label, one.label)),
-         blocks.number(max(one.probabilities) if one.probabilities else None)]
-        for one in wrong
+        [str(row.row), str(names.get(row.truth, row.truth)), str(names.get(row.label, row.label)),
+         blocks.number(max(row.probabilities) if row.probabilities else None)]
+        for row in wrong
     ]  # fmt: skip
     table = blocks.table("Held-out rows with a wrong label", head, rows)
     return blocks.section(f"Mistakes: {len(wrong)}", table)
 
 
-def _mistake(one: Example, image: Image, names: dict[Value, str]) -> str:
-    truth, label = (str(names.get(value, value)) for value in (one.truth, one.label))
-    sure = f" ({max(one.probabilities):.2f})" if one.probabilities else ""
-    drawn = figures.pixels(
-        [float(value or 0) for value in one.values], image, f"Row {one.row}, which is {truth}"
+def _mistake(row: Example, image: Image, *, names: dict[Value, str]) -> str:
+    truth, label = (str(names.get(value, value)) for value in (row.truth, row.label))
+    probability = f" ({max(row.probabilities):.2f})" if row.probabilities else ""
+    image_of_row = figures.pixels(
+        [float(value or 0) for value in row.values],
+        image,
+        label=f"Row {row.row}, true class {truth}",
     )
     return (
-        f"<li>{drawn}true <strong>{escape(truth)}</strong><br>"
-        f"predicted <strong>{escape(label)}</strong>{sure}<br>"
-        f'<span class="soft">row {one.row}</span></li>'
+        f"<li>{image_of_row}true <strong>{escape(truth)}</strong><br>"
+        f"predicted <strong>{escape(label)}</strong>{probability}<br>"
+        f'<span class="soft">row {row.row}</span></li>'
     )
 
 
-def _calibration(seen: EvaluationReport) -> str:
-    if not seen.calibration:
+def _calibration(evaluation: EvaluationReport) -> str:
+    if not evaluation.calibration:
         return ""
-    head = ["Probability", "Rows", "Mean probability", "Share right"]
+    head = ["Probability", "Rows", "Mean probability", "Share correct"]
     rows = [
-        [f"{one.low:.1f} to {one.high:.1f}", str(one.rows), blocks.number(one.confidence),
-         blocks.number(one.accuracy)]
-        for one in seen.calibration
+        [f"{part.low:.1f} to {part.high:.1f}", str(part.rows), blocks.number(part.confidence),
+         blocks.number(part.accuracy)]
+        for part in evaluation.calibration
     ]  # fmt: skip
     text = (
-        "<p>Of the rows whose label had a probability of 0.8, about 0.8 should be right: points "
-        "on the dashed line. A larger point stands for more rows.</p>"
+        "<p>About 80% of the labels with a probability of 0.8 should be correct: such points are "
+        "on the dashed line. Larger points stand for more rows.</p>"
     )
-    table = blocks.table("The most probable label, by its probability", head, rows)
-    return blocks.section("Calibration", text + figures.calibration(seen.calibration) + table)
+    table = blocks.table("The most probable label by probability", head, rows)
+    return blocks.section("Calibration", text + figures.calibration(evaluation.calibration) + table)
 
 
-def _weights(seen: EvaluationReport, manifest: Manifest) -> str:
+def _weights(evaluation: EvaluationReport, manifest: Manifest) -> str:
     image = manifest.interface.image
-    if seen.weights is None or image is None or len(seen.weights.coef) != len(seen.per_class):
+    if (
+        evaluation.weights is None
+        or image is None
+        or len(evaluation.weights.coef) != len(evaluation.per_class)
+    ):
         return ""
-    largest = max(abs(value) for row in seen.weights.coef for value in row)
-    items = "".join(
-        f"<li>{figures.weights(row, largest, image, f'Weights of class {one.name}')}"
-        f"class <strong>{escape(one.name)}</strong></li>"
-        for row, one in zip(seen.weights.coef, seen.per_class, strict=True)
-    )
-    text = "<p>Ink in a blue pixel speaks for the class, in a red one against it.</p>"
-    return blocks.section("What it looks at", f'{text}<ul class="gallery">{items}</ul>')
+    largest = max(abs(value) for row in evaluation.weights.coef for value in row)
+    items = ""
+    for row, scores in zip(evaluation.weights.coef, evaluation.per_class, strict=True):
+        label = f"Weights of class {scores.name}"
+        drawing = figures.weights(row, image, largest=largest, label=label)
+        items += f"<li>{drawing}class <strong>{escape(scores.name)}</strong></li>"
+    text = "<p>Ink in a blue pixel makes the class more likely, in a red one less likely.</p>"
+    return blocks.section("Weights", f'{text}<ul class="gallery">{items}</ul>')
 
 
-def _recipe(manifest: Manifest, seen: EvaluationReport) -> str:
-    made = manifest.recipe
+def _recipe(manifest: Manifest, evaluation: EvaluationReport) -> str:
+    recipe = manifest.recipe
     fields = {
-        "data": f"{made.data.title}, {made.data.digest}",
-        "model": "; ".join(describe.estimators(made, seen.chosen())),
-        "split": made.split.settings(),
-        "code": made.code,
-        "packages": ", ".join(f"{k} {v}" for k, v in made.packages.items()),
-        "platform": f"{made.platform.system} {made.platform.machine}, {made.platform.libc}, "
-        f"Python {made.platform.python}, profile {made.numerics.profile}",
+        "data": f"{recipe.data.title}, {recipe.data.digest}",
+        "model": "; ".join(describe.estimators(recipe, evaluation.chosen())),
+        "split": recipe.split.settings(),
+        "code": recipe.code,
+        "packages": ", ".join(f"{k} {v}" for k, v in recipe.packages.items()),
+        "platform": f"{recipe.platform.system} {recipe.platform.machine}, {recipe.platform.libc}, "
+        f"Python {recipe.platform.python}, profile {recipe.numerics.profile}",
         "recipe": manifest.recipe_digest,
     }
     return blocks.section("Recipe", blocks.listing(fields))
@@ -297,7 +313,7 @@ def _checks(artifact: Verified) -> str:
         "parity": artifact.manifest.parity.claim(bool(artifact.manifest.interface.labels)),
     }
     if not isinstance(reason := artifact.manifest.parity.reason, UnsetType):
-        fields["why this form"] = reason
+        fields["reason for this form"] = reason
     if not isinstance(cases := artifact.manifest.parity.edge_cases, UnsetType):
         fields["edge cases"] = ", ".join(f"{count} {kind}" for kind, count in cases.rows.items())
         fields["refused"] = ", ".join(f"{n} {kind}" for kind, n in cases.refused.items()) or "none"
@@ -307,7 +323,7 @@ def _checks(artifact: Verified) -> str:
     ]
     lines = "\n".join(map(escape, commands))
     pre = f"<pre><code>{lines}</code></pre>"
-    text = "<p>To check that this is the artifact, and to make it again from its config:</p>"
+    text = "<p>To verify the artifact, and to train it again from its config:</p>"
     return blocks.section(
-        "Check it", f"{blocks.listing(fields)}{text}{blocks.scroll('Commands', pre)}"
+        "Verification", f"{blocks.listing(fields)}{text}{blocks.scroll('Commands', pre)}"
     )

@@ -9,8 +9,8 @@ from artifact_pipeline.builder.escapes import write_out
 
 
 def classification_report(evaluation: EvaluationReport, metrics: Mapping[str, float]) -> str:
-    """Return the table that scikit-learn prints under that name, from a sealed evaluation."""
-    strange = [
+    """Return the table of `sklearn.metrics.classification_report` for a sealed evaluation."""
+    unseen = [
         ClassScores(
             label=unlearned.label,
             name=unlearned.name,
@@ -21,7 +21,7 @@ def classification_report(evaluation: EvaluationReport, metrics: Mapping[str, fl
         )
         for unlearned in evaluation.unlearned or []
     ]
-    classes = sorted([*evaluation.per_class, *strange], key=lambda one: one.label)
+    classes = sorted([*evaluation.per_class, *unseen], key=lambda scores: scores.label)
     numbers = "{:>14}{:>10.4f}{:>10.4f}{:>10.4f}{:>10}"
     rows = evaluation.rows
     macro = [sum(getattr(c, k) for c in classes) / len(classes) for k in AVERAGED]

@@ -1,4 +1,4 @@
-"""Write the report of an artifact to a file."""
+"""Writing the report of an artifact to a file."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from artifact_pipeline.store.access import Reference, check_integrity
 
 
 def write_report(artifact: Reference, path: Reference, *, store: Reference | None = None) -> Digest:
-    """Write the report of an artifact to `path`, one HTML file, and return the artifact's digest.
+    """Write the report of an artifact as one HTML file, and return the artifact's digest.
 
-    Raises as `check_integrity`, and StoreError if it cannot be written.
+    Args:
+        artifact: A folder, an alias, or the first eight or more hex digits of a digest.
+        path: The file to write.
+        store: The store that aliases and digests are looked up in.
+
+    Raises:
+        ArtifactNotFound, CallError, VerificationError: As `check_integrity`.
+        StoreError: If the file cannot be written.
     """
     from artifact_pipeline.report import page
 
-    found = check_integrity(artifact, store=store)
-    write_atomically(Path(path), page.write(found).encode())
-    return found.digest
+    verified = check_integrity(artifact, store=store)
+    write_atomically(Path(path), page.write(verified).encode())
+    return verified.digest

@@ -1,4 +1,4 @@
-"""The interface in a manifest is held to the recipe, to itself and, when opened, to the model."""
+"""The interface in a manifest: consistent in itself, with the recipe, and with the graph."""
 
 import json
 

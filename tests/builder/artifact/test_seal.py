@@ -1,4 +1,4 @@
-"""Sealing: a pure function whose result opens as what went in."""
+"""Sealing: a pure function from a result to the files of an artifact."""
 
 import json
 

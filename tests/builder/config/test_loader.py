@@ -1,4 +1,4 @@
-"""The config: both forms, the schema, and every way in which a file can be wrong."""
+"""Loading a config: both forms, the schema, and invalid files."""
 
 import json
 
@@ -134,7 +134,7 @@ def test_an_invalid_config_is_refused_with_file_key_and_remedy(source, key, mess
     path = write(tmp_path, source)
     with pytest.raises(ConfigError) as caught:
         loader.load(path)
-    assert caught.value.where == (f"{path}: {key}" if key else str(path))
+    assert str(caught.value.location) == (f"{path}: {key}" if key else str(path))
     assert message in caught.value.message
 
 
@@ -148,7 +148,10 @@ TEXTS = [
     (b"", "is empty"),
     (b" \n ", "is empty"),
     (b"\xff\xfe{\x00}\x00", "is not UTF-8: byte 0 is 0xff"),
-    (b'{"C": 1.0,\n "solver" "lbfgs"}', "line 2 column 11"),
+    (
+        b'{"C": 1.0,\n "solver" "lbfgs"}',
+        "line 2: is not a valid config: Expecting ':' delimiter, column 11",
+    ),
     (b'{"C": 1.0, "C": 2.0}', "the key 'C' occurs twice"),
     (b'{"C": NaN}', "NaN is not a JSON number"),
     (b'{"C": Infinity}', "Infinity is not a JSON number"),
@@ -168,8 +171,8 @@ def test_a_file_without_a_json_object_is_refused(data, message, tmp_path):
     path = write(tmp_path, data)
     with pytest.raises(ConfigError) as caught:
         loader.load(path)
-    assert caught.value.where == str(path)
-    assert message in caught.value.message
+    assert caught.value.location.file == str(path)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -263,7 +266,7 @@ def test_any_value_at_any_key_loads_or_is_refused(source, data):
     try:
         loader.load(changed)
     except ConfigError as error:
-        assert error.where
+        assert error.location
         assert "Traceback" not in str(error)
 
 
@@ -309,7 +312,7 @@ def test_any_column_formats_load_or_are_refused(formats, missing, apart):
     try:
         full = loader.load({"data": data, "model": model})
     except ConfigError as error:
-        assert error.where and "\n" not in str(error)
+        assert error.location and "\n" not in str(error)
         return
     for form in (full.data.formats or {}).values():
         values = ["2026-01-31", "1,5", "$ 5", "", "%", "31/01/26 10:00"]
@@ -319,4 +322,4 @@ def test_any_column_formats_load_or_are_refused(formats, missing, apart):
                 raw = table_reader.read([("t.csv", table.encode())], "csv")
                 table_columns.column(raw, "a", column_format=form)
             except DataError as error:
-                assert error.where and "\n" not in str(error)
+                assert error.location and "\n" not in str(error)

@@ -1,4 +1,4 @@
-"""The bundled data: found without scikit-learn, described by its bytes, split as asked."""
+"""Bundled data sets: their descriptions, digests and splits."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which columns are said to give the target away, and which are not."""
+"""Detection of columns that leak the target."""
 
 import numpy as np
 import pandas as pd

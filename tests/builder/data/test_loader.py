@@ -1,4 +1,4 @@
-"""Which rows and columns of a table are learned from, and what is said of those that are not."""
+"""Rows and columns that a table contributes to training, and what is dropped."""
 
 import decimal
 import json

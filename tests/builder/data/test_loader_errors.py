@@ -1,4 +1,4 @@
-"""A table that cannot be learned from, or whose config says of it what is not so."""
+"""Tables that are invalid, or do not match their config."""
 
 import pytest
 

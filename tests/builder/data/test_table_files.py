@@ -1,4 +1,4 @@
-"""Which files a path means, and what is remembered of files that did not change."""
+"""Paths of tables, and fingerprints of unchanged files."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Numbers and dates as people write them, read by a column's format or said to be text."""
+"""Formats of numbers and dates in text columns."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Tables: what a file of rows becomes, and what is said of one that is wrong."""
+"""Reading tables: column types, and errors with file, row and column."""
 
 import datetime
 import decimal

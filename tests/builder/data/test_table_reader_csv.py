@@ -1,4 +1,4 @@
-"""CSV: each cell is what Python's csv module and pandas read there, or the file is refused."""
+"""CSV files: cells match Python's csv module and pandas, or the file is refused."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Metrics, gates, and what an evaluation keeps of the held-out rows."""
+"""Metrics, gates, and the evaluation of held-out rows."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""LightGBM's and XGBoost's estimators: proven graphs, the same to the byte, by their own names."""
+"""Graphs of LightGBM's and XGBoost's estimators."""
 
 import json
 import sys
@@ -197,7 +197,7 @@ def test_xgboost_accepts_labels_of_any_type():
 def test_other_classes_of_the_packages_are_refused(name, message):
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(estimator=name), 7)
-    assert caught.value.where == "model.estimator" and message in caught.value.message
+    assert str(caught.value.location) == "model.estimator" and message in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["lightgbm.LGBMClassifier", "xgboost.XGBRegressor"])

@@ -1,4 +1,4 @@
-"""Imputers and encoders of a whole table have a graph, although no graph has such a matrix."""
+"""Graphs of imputers and encoders of mixed columns."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Small inputs that were once answered wrongly; each right value is scikit-learn's."""
+"""Small inputs that were once predicted wrongly; scikit-learn gives the right value."""
 
 from __future__ import annotations
 

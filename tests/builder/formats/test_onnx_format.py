@@ -1,4 +1,4 @@
-"""The forms of a model: the ONNX that is proven, and the pickle that is not opened."""
+"""The ONNX form, proven equal to the estimator; the pickle is never opened."""
 
 import os
 import pickle

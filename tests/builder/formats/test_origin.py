@@ -1,4 +1,4 @@
-"""skops archives are opened only from bytes whose origin is known; ONNX is opened from anybody."""
+"""Origin: skops archives need trusted bytes; ONNX is opened from any origin."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What the proof covers, and what it says of a form that fell back."""
+"""The parity proof, and the explanation of a fallback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from sklearn.dummy import DummyRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -96,6 +98,16 @@ def test_a_wide_table_has_a_bounded_number_of_edge_cases():
     assert len(cases.kinds) < 12_000
     tried = {flaw.column for flaws in cases.flaws for flaw in flaws if flaw.kind == "missing"}
     assert tried == set(range(1500))
+
+
+def test_a_row_of_zeros_is_answered_as_the_estimator_does(tmp_path):
+    """Its norm is 0: scikit-learn leaves it alone, and skl2onnx's graph divides by it."""
+    y = X[:, 0] > 0
+    estimator = make_pipeline(Normalizer(), LogisticRegression()).fit(X, y)
+    sealed = artifact_pipeline.seal(estimator, X, y, store=tmp_path)
+    predictor = artifact_pipeline.open_artifact(sealed.artifact, digest=sealed.digest)
+    rows = np.zeros((1, 2))
+    assert predictor.predict_proba(rows) == pytest.approx(estimator.predict_proba(rows))
 
 
 def test_edge_cases_are_answered_in_batches_of_bounded_size():

@@ -1,4 +1,4 @@
-"""The skops form: for what has no graph, opened by the reader's own lists and no others."""
+"""The skops form, for estimators without a graph; the reader decides which types it trusts."""
 
 import ast
 import functools

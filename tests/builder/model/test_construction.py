@@ -1,4 +1,4 @@
-"""Estimators by name: what is accepted, what is filled in, and what is refused."""
+"""Construction of estimators: accepted names, filled-in defaults, and refusals."""
 
 import importlib
 import sys
@@ -79,7 +79,7 @@ def test_resolving_is_idempotent():
 def test_an_invalid_estimator_is_refused_with_location_and_remedy(model, where, message):
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(estimator=model[0], params=model[1]), 42)
-    assert caught.value.where == where
+    assert str(caught.value.location) == where
     assert message in caught.value.message
     assert "\n" not in caught.value.message
 
@@ -162,7 +162,7 @@ def test_an_invalid_nested_estimator_is_refused_by_location(value, where, messag
     model = ModelConfig(estimator="sklearn.ensemble.BaggingClassifier", params={"estimator": value})
     with pytest.raises(ConfigError) as caught:
         resolve(model, 42)
-    assert caught.value.where == where and message in caught.value.message
+    assert str(caught.value.location) == where and message in caught.value.message
 
 
 def test_a_step_that_cannot_transform_is_refused_by_its_number():
@@ -291,7 +291,7 @@ def test_no_other_function_is_named(function, message):
     ]
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(steps=steps), 7)
-    assert caught.value.where == "model.steps[0].params.func"
+    assert str(caught.value.location) == "model.steps[0].params.func"
     assert message in caught.value.message
 
 

@@ -188,7 +188,9 @@ def test_a_parameter_that_does_more_than_compute_is_refused_by_its_name(estimato
         with pytest.raises(ConfigError) as caught:
             resolve(config.model, 1)
         assert "\n" not in str(caught.value)
-        assert caught.value.where.startswith("model") and where.split(".")[-1] in str(caught.value)
+        assert str(caught.value.location).startswith("model") and where.split(".")[-1] in str(
+            caught.value
+        )
         assert caught.value.exit_code == 2
 
 
@@ -250,7 +252,7 @@ def test_a_search_refuses_parameters_by_location(params, place):
             random_state=1,
             location=Location(key="search"),
         )
-    assert caught.value.where == place
+    assert str(caught.value.location) == place
 
 
 def test_a_search_seeds_its_estimators():

@@ -1,4 +1,4 @@
-"""Searches, folds, slices and comparisons, and a table with a number to predict."""
+"""Searches, folds, slices and comparisons; regression on a table."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The workflows, executed by act on the files as they are; only GitHub's services are stand-ins."""
+"""The workflows, executed by act with stand-ins for GitHub's services."""
 
 import json
 import re

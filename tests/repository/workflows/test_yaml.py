@@ -1,4 +1,4 @@
-"""What act does not look at: triggers, rights, limits and pins, in the parsed files."""
+"""Triggers, permissions, limits and pins of the workflows."""
 
 import re
 

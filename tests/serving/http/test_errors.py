@@ -1,4 +1,4 @@
-"""What a server refuses, each with its status and a sentence, and goes on serving."""
+"""Requests that a server refuses, each with its status and an explanation."""
 
 import gzip
 import json

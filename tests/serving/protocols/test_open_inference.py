@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over real HTTP: as tritonclient speaks it, and as anybody may."""
+"""The Open Inference Protocol over HTTP, with tritonclient and by hand."""
 
 import json
 import struct

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -167,7 +168,11 @@ def _decode(data: bytes, file: Location) -> Any:
     try:
         return canonical.decode(data)
     except canonical.NotCanonical as error:
-        raise ConfigError(f"is not a valid config: {error}", location=file) from error
+        problem, location = f"is not a valid config: {error}", file
+        if isinstance(syntax := error.__cause__, json.JSONDecodeError):
+            problem = f"is not a valid config: {syntax.msg}, column {syntax.colno}"
+            location = file.at(line=syntax.lineno)
+        raise ConfigError(problem, location=location) from error
 
 
 def _depth(value: Any) -> int:

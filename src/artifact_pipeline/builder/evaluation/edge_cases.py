@@ -24,7 +24,7 @@ from artifact_pipeline.builder.evaluation.edge_columns import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """The version of the rules by which the rows are made."""
 SEED = 0
 ROWS = 2048
@@ -106,6 +106,7 @@ def make(
         *maker.numbers(_thresholds(estimator, len(columns))),
         *maker.beyond(),
         *maker.combinations(),
+        *maker.equal_numbers(),
     ]
     bases = [row.base for row in rows]
     values_of = [values[bases] for values in base]
@@ -242,6 +243,12 @@ class _Maker:
         for base in self._sample(self._held_out, 16):
             yield self._row("twice", base, {})
             yield self._row("twice", base, {})
+
+    def equal_numbers(self) -> Iterator[_Row]:
+        """Rows whose numbers are all zero, or all equal, which a norm of the row may divide by."""
+        numbers = [i for i in self._numbers if self._columns[i].kind == "number"]
+        for value in (0.0, 1e-300, 1.0, -1.0) if numbers else ():
+            yield self._row("equal numbers", self._any_row(), dict.fromkeys(numbers, value))
 
     def _row(self, kind: str, base: int, values: dict[int, Any]) -> _Row:
         flaws = [
