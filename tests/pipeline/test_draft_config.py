@@ -376,3 +376,43 @@ def test_a_draft_is_printed_or_overwrites_a_config(tmp_path):
     done = call(*arguments, "--overwrite", cwd=tmp_path)
     assert done.code == 0 and json.loads((tmp_path / "c.json").read_text())["data"]
     assert all(len(line) <= 80 for line in done.out.splitlines()[:6])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252"])
+def test_the_encoding_of_a_csv_is_drafted(tmp_path, encoding):
+    text = "price;city;won\n" + "".join(f"€{i % 7};ñ{i % 3};{i % 2}\n" for i in range(60))
+    write(tmp_path, text.encode(encoding), "t.csv")
+    draft = api.draft(tmp_path / "t.csv", "won", tmp_path)
+    assert draft.config["data"]["csv"] == {"delimiter": ";", "encoding": encoding}
+    assert draft.config["data"]["formats"] == {"price": {"unit": "€"}}
+    assert encoding in said(draft)
+
+
+def test_dates_are_features_and_not_ids_in_any_format(tmp_path):
+    path = table(
+        tmp_path,
+        "day,written,won",
+        lambda i: (
+            f"2025-{i // 28 + 1:02}-{i % 28 + 1:02},{i % 28 + 1:02}/0{i // 28 + 1}/2025,{i % 2}"
+        ),
+        count=28,
+    )
+    data = api.draft(path, "won", tmp_path).config["data"]
+    assert data["formats"] == {"written": {"date": "%d/%m/%Y"}}
+    assert "id" not in data and "drop" not in data
+
+
+def test_a_few_dates_are_classes_to_predict(tmp_path):
+    path = table(tmp_path, "a,due", lambda i: f"{i % 7},2026-0{1 + (i % 3 == 0)}-01")
+    draft = api.draft(path, "due", tmp_path)
+    assert draft.config["data"]["positive"] == "2026-02-01"
+    assert draft.config["model"]["estimator"].endswith("LogisticRegression")
+    path = table(tmp_path, "a,due", lambda i: f"{i % 7},20{i:02}-01-01", name="many.csv")
+    assert "due' is a number to predict" in said(api.draft(path, "due", tmp_path))
+
+
+def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
+    path = table(tmp_path, "a,won", lambda i: f"{i % 7},{'rare' if i == 9 else 'AB'[i % 2]}")
+    draft = api.draft(path, "won", tmp_path)
+    assert draft.config["split"]["stratify"] is False
+    assert "the same share" not in said(draft) and "a class of one row" in said(draft)

@@ -143,7 +143,7 @@ def load_predictor(verified: Verified) -> Predictor:
         run = parity.load(
             form,
             verified.files[name],
-            where=str(verified.folder / name),
+            location=Location(str(verified.folder / name)),
             origin=verified.origin,
             recipe=verified.manifest.recipe,
             interface=verified.manifest.interface,

@@ -309,7 +309,7 @@ def _facts(raw: Raw, columns: Columns, *, target: str) -> list[_Facts]:
 
 
 def _known(column: ColumnData) -> set[Any]:
-    return set(column.values[~column.missing & (column.values == column.values)].tolist())
+    return set(column.values[~column.without_value()].tolist())
 
 
 def _id(facts: list[_Facts], told: Overrides) -> tuple[str | None, str]:
@@ -408,17 +408,16 @@ def _last_resort(facts: list[_Facts], told: Overrides) -> _Facts | None:
 
 def _stratify(class_counts: list[int] | None) -> tuple[bool, str]:
     """Return whether a random split keeps the shares of classes, and a sentence on the split."""
+    sentence = "a random fifth of the rows is held out"
     if class_counts is None:
-        return False, "a random fifth of the rows is held out"
+        return False, sentence
     rows, classes = sum(class_counts), len(class_counts)
     held_out = -(-rows // 5)
-    if min(class_counts) > 1 and held_out >= classes and rows - held_out >= classes:
-        sentence = "a random fifth of the rows is held out, with the same share of each class"
-        return True, sentence
-    return (
-        False,
-        "a random fifth of the rows is held out; they are too few for a share of each class",
-    )
+    if min(class_counts) == 1:
+        return False, f"{sentence}; a class of one row cannot be on both sides"
+    if min(held_out, rows - held_out) < classes:
+        return False, f"{sentence}; they are too few for a share of each class"
+    return True, f"{sentence}, with the same share of each class"
 
 
 def _words(name: str) -> list[str]:
@@ -463,7 +462,7 @@ def _is_whole(column: ColumnData) -> bool:
 
     if column.kind == "text":
         return True
-    values = column.values[~column.missing & (column.values == column.values)]
+    values = column.values[~column.without_value()]
     return column.kind == "number" and bool((values == np.floor(values)).all())
 
 
@@ -494,11 +493,10 @@ def summarize(name: str, column: ColumnData | None, *, use: str) -> ColumnSummar
     if column is None:
         return ColumnSummary(name=name, kind=None, missing=0, distinct=0, values="", use=use)
     known = _known(column)
-    missing = len(column.values) - int((~column.missing & (column.values == column.values)).sum())
     return ColumnSummary(
         name=name,
         kind=column.kind,
-        missing=missing,
+        missing=int(column.without_value().sum()),
         distinct=len(known),
         values=_values(column, known),
         use=use,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_files
+from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import CallError, DataError, Location
@@ -197,7 +198,9 @@ def _outcome(
     if task == "class" and column.kind == "number" and not integers:
         problem = f"a classifier predicts classes, and {show(name)} has numbers with fractions"
         raise CallError(problem, location=Location("--model"), remedy="choose a regressor")
-    is_class = column.kind in ("text", "boolean") or (integers and _are_classes(counts))
+    is_class = column.kind in ("text", "boolean") or (
+        (integers or column.kind == "date") and _are_classes(counts)
+    )
     if task is not None:
         is_class = task == "class"
     location = raw.location().at(column=name)
@@ -228,8 +231,8 @@ def _outcome(
             counts.tolist(), None, [f"{show(name)} has {len(labels)} classes", *choices]
         )
     if column.kind == "date":
-        return _Outcome(counts.tolist(), None, [f"{show(name)} has 2 classes", *choices])
-    if column.kind != "text":
+        labels = [iso_date(days) for days in labels]
+    elif column.kind != "text":
         labels = [bool(label) if column.kind == "boolean" else int(label) for label in labels]
     rarer = labels[int(np.argmin(counts))]
     positive = next((label for label in labels if str(label).lower() in YES), rarer)

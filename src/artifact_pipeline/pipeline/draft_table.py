@@ -16,6 +16,7 @@ from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import (
     column_types,
     table_columns,
+    table_csv,
     table_files,
     table_formats,
     table_reader,
@@ -38,6 +39,8 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _DECIMAL_COMMA = r"^-?(\d+,(\d{1,2}|\d{4,})|0,\d+)$"
 """Three digits after a comma may as well be thousands."""
 _INFINITE = r"^\s*[+-]?(?i:inf|infinity)\s*$"
+_CONTROLS = re.compile(r"[\x80-\x9f]")
+"""Control characters that latin-1 has where cp1252 has quotes, dashes and the euro sign."""
 _PADDED = r"^\s*[+-]?0\d"
 
 
@@ -132,7 +135,7 @@ def _readings(texts: list[str], raw: Raw) -> Iterator[_Reading]:
     if not codes:
         finite = pc.and_not(numbers, pc.match_substring_regex(strings, _INFINITE))
         yield from _reading(texts, finite.to_pylist())
-    for pattern in (column_types.DATE, column_types.BOOLEAN):
+    for pattern in (table_formats.DATE, column_types.BOOLEAN):
         yield from _reading(texts, pc.match_substring_regex(strings, pattern).to_pylist())
     proposal = table_formats.propose(texts[: table_formats.SAMPLE], raw.csv.decimal)
     if proposal is None or not proposal.formats:
@@ -165,7 +168,13 @@ def _dialect(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
     import pyarrow.compute as pc
 
     name, data = contents[0]
-    encoding, choices = _encoding(contents)
+    encoding, choices = _encoding([content for _, content in contents]), []
+    if encoding in ("cp1252", "latin-1"):
+        choices.append(
+            f"the files are not UTF-8; check that {encoding} reads their letters correctly"
+        )
+    elif encoding != "utf-8":
+        choices.append(f"the files are {encoding}, by their byte order mark")
     text = data.decode(encoding, "replace").lstrip("\ufeff")[:_SAMPLE_CHARACTERS]
     delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter(text)
     _check_header(_rows(text, delimiter), Location(name))
@@ -184,17 +193,18 @@ def _dialect(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
     return Csv(delimiter=delimiter, decimal=",", encoding=encoding), choices
 
 
-def _encoding(contents: list[tuple[str, bytes]]) -> tuple[str, list[str]]:
-    if contents[0][1].startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16", ["the files begin with the byte order mark of UTF-16"]
-    try:
-        for _, content in contents:
-            content.decode()
-    except UnicodeDecodeError:
-        return "latin-1", [
-            "the files are not UTF-8; check that latin-1 reads their letters correctly"
-        ]
-    return "utf-8", []
+def _encoding(contents: list[bytes]) -> str:
+    """Return the encoding of CSV files: by a byte order mark, UTF-8, or one of Western Europe."""
+    if marked := table_csv.marked_encoding(contents[0]):
+        return marked
+    for encoding in ("utf-8", "latin-1", "cp1252"):
+        try:
+            texts = [content.decode(encoding) for content in contents]
+        except UnicodeDecodeError:
+            continue
+        if encoding == "utf-8" or not any(map(_CONTROLS.search, texts)):
+            return encoding
+    return "latin-1"
 
 
 def _delimiter(text: str) -> str:
@@ -270,5 +280,5 @@ def without_missing_targets(raw: Raw, target: str) -> Raw:
         column = table_columns.column(raw, target)
     except DataError:
         column = table_columns.column(raw, target, kind="text")
-    kept = np.flatnonzero(~column.missing & (column.values == column.values)).tolist()
+    kept = np.flatnonzero(~column.without_value()).tolist()
     return raw.take(kept) if 0 < len(kept) < len(column.values) else raw

@@ -53,7 +53,7 @@ def load(
     name: FormName,
     verified: bytes,
     *,
-    where: str,
+    location: Location,
     origin: Origin,
     recipe: Recipe,
     interface: Interface | None = None,
@@ -63,7 +63,7 @@ def load(
     Args:
         name: The form of the model.
         verified: The bytes of its file.
-        where: The file's name in errors.
+        location: Its file in errors.
         interface: The interface in the manifest, None while the artifact is being made.
 
     Raises:
@@ -75,10 +75,10 @@ def load(
     if form.file == MODEL_ONNX:
         from artifact_pipeline.builder.formats import onnx_format
 
-        return onnx_format.load(verified, where, interface=interface)
+        return onnx_format.load(verified, location, interface=interface)
     from artifact_pipeline.builder.formats import skops_format
 
-    return skops_format.load(verified, where, origin=origin, recipe=recipe, interface=interface)
+    return skops_format.load(verified, location, origin=origin, recipe=recipe, interface=interface)
 
 
 def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
@@ -271,7 +271,9 @@ def _run(
     lowered = lowered_columns(form, edges)
 
     def opened(data: bytes) -> PredictFunction:
-        return load(form.name, data, where=form.name, origin=Origin.MADE_HERE, recipe=recipe)
+        return load(
+            form.name, data, location=Location(form.name), origin=Origin.MADE_HERE, recipe=recipe
+        )
 
     assert candidate.data is not None
     try:
