@@ -96,6 +96,23 @@ def test_rows_without_a_target_are_dropped_if_the_config_says_so(tmp_path, form)
     assert str(rows.locate(3)) == f"{path.name}, row 5, column 'y'"
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("blank", ["", " ", "\t ", "\u00a0"])
+def test_a_blank_target_is_missing_in_every_format(tmp_path, form, blank):
+    frame = pd.DataFrame({"a": np.arange(6.0), "y": ["x", blank, "z", "x", "z", blank]})
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        frame.to_csv(path, index=False)
+    elif form == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    with pytest.raises(DataError, match="row 2, column 'y': is missing"):
+        load(tmp_path, path.name)
+    rows = load(tmp_path, path.name, missing_target="drop")
+    assert rows.y.tolist() == ["x", "z", "x", "z"] and rows.description.dropped == 2
+
+
 def test_some_but_not_all_numeric_targets_may_be_missing(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")

@@ -138,7 +138,7 @@ def read(
     text, tail = split(body, json_length)
     request = decode(text)
     parameters = parameters_of(request.parameters, "request")
-    is_base64(parameters, "request")
+    _check_plain(parameters, "request")
     interface = model.interface
     inputs = _by_name(request.inputs, interface.inputs)
     parts = parts_of(request.inputs, tail)
@@ -333,6 +333,12 @@ def _check_types(data: list[Any], column: ColumnSpec, *, place: str) -> None:
         )
 
 
+def _check_plain(parameters: dict[str, Any], place: str) -> None:
+    """Check that parameters of a request or an output do not ask for base64."""
+    if is_base64(parameters, place):
+        raise HTTPError(400, f"{place}: content_type base64 is for an input of BYTES")
+
+
 def _requested_outputs(
     request: InferenceRequest, parameters: dict[str, Any], *, ports: list[Port]
 ) -> dict[str, bool]:
@@ -349,6 +355,7 @@ def _requested_outputs(
                 400, f"outputs: {show(output.name)} is {problem}, expected {', '.join(known)}"
             )
         options = parameters_of(output.parameters, output.name)
+        _check_plain(options, f"outputs: {output.name}")
         if "classification" in options:
             raise HTTPError(400, "outputs: the extension classification is not supported")
         requested[output.name] = options.get("binary_data", by_default) is True
