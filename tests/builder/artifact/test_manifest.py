@@ -235,5 +235,7 @@ def test_outputs_of_the_wrong_width_are_refused(copied):
         helper.make_node("Cast", ["places"], ["probabilities"], to=T.DOUBLE),
     ]
     digest = reseal(copied, "model.onnx", graph(*nodes))
-    with pytest.raises(VerificationError, match="probabilities has more values than its manifest states"):
+    with pytest.raises(
+        VerificationError, match="probabilities has more values than its manifest states"
+    ):
         open_artifact(copied, digest).predict(np.ones((2, 64)))
