@@ -154,3 +154,43 @@ def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
     assert "1 of 60 rows have no 'y'" in said(draft) and "index of a data frame" in said(draft)
     X_train, X_test, *_ = api.load_data({**draft.config, "data": {**data, "path": str(path)}})
     assert len(X_train) + len(X_test) == 59 and list(X_train.columns) == ["a"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252"])
+def test_the_encoding_of_a_csv_is_drafted(tmp_path, encoding):
+    text = "price;city;won\n" + "".join(f"€{i % 7};ñ{i % 3};{i % 2}\n" for i in range(60))
+    write(tmp_path, text.encode(encoding), "t.csv")
+    draft = api.draft(tmp_path / "t.csv", "won", tmp_path)
+    assert draft.config["data"]["csv"] == {"delimiter": ";", "encoding": encoding}
+    assert draft.config["data"]["formats"] == {"price": {"unit": "€"}}
+    assert encoding in said(draft)
+
+
+def test_dates_are_features_and_not_ids_in_any_format(tmp_path):
+    path = table(
+        tmp_path,
+        "day,written,won",
+        lambda i: (
+            f"2025-{i // 28 + 1:02}-{i % 28 + 1:02},{i % 28 + 1:02}/0{i // 28 + 1}/2025,{i % 2}"
+        ),
+        count=28,
+    )
+    data = api.draft(path, "won", tmp_path).config["data"]
+    assert data["formats"] == {"written": {"date": "%d/%m/%Y"}}
+    assert "id" not in data and "drop" not in data
+
+
+def test_a_few_dates_are_classes_to_predict(tmp_path):
+    path = table(tmp_path, "a,due", lambda i: f"{i % 7},2026-0{1 + (i % 3 == 0)}-01")
+    draft = api.draft(path, "due", tmp_path)
+    assert draft.config["data"]["positive"] == "2026-02-01"
+    assert draft.config["model"]["estimator"].endswith("LogisticRegression")
+    path = table(tmp_path, "a,due", lambda i: f"{i % 7},20{i:02}-01-01", name="many.csv")
+    assert "due' is a number to predict" in said(api.draft(path, "due", tmp_path))
+
+
+def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
+    path = table(tmp_path, "a,won", lambda i: f"{i % 7},{'rare' if i == 9 else 'AB'[i % 2]}")
+    draft = api.draft(path, "won", tmp_path)
+    assert draft.config["split"]["stratify"] is False
+    assert "the same share" not in said(draft) and "a class of one row" in said(draft)

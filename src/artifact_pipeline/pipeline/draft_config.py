@@ -20,8 +20,9 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.schema import Csv, Kind
-from artifact_pipeline.builder.data import table_columns, table_files, table_reader
+from artifact_pipeline.builder.data import table_columns, table_csv, table_files, table_reader
 from artifact_pipeline.builder.data.leakage import is_id
+from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import CallError, DataError, Location
@@ -34,6 +35,8 @@ LABELS = 20
 FOLDS = 5
 _DECIMAL_COMMA = r"^-?(\d+,(\d{1,2}|\d{4,})|0,\d+)$"
 """Three digits after a comma may as well be thousands."""
+_CONTROLS = re.compile(r"[\x80-\x9f]")
+"""Control characters that latin-1 has where cp1252 has quotes, dashes and the euro sign."""
 _ID_WORDS = ("id", "ids", "uid", "cid", "pid", "sid", "gid", "uuid", "guid", "key")
 _ENTITIES = (
     *("account", "client", "company", "customer", "device", "employee", "group", "household"),
@@ -180,13 +183,13 @@ def _read(paths: list[Path]) -> _Table:
 def _csv(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
     """Return the encoding, delimiter and decimal mark of CSV files, and the reasons for them."""
     name, data = contents[0]
-    encoding, choices = "utf-8", []
-    try:
-        for _, content in contents:
-            content.decode(encoding)
-    except UnicodeDecodeError:
-        encoding = "latin-1"
-        choices.append("the files are not UTF-8; check that latin-1 reads their letters correctly")
+    encoding, choices = _encoding([content for _, content in contents]), []
+    if encoding in ("cp1252", "latin-1"):
+        choices.append(
+            f"the files are not UTF-8; check that {encoding} reads their letters correctly"
+        )
+    elif encoding != "utf-8":
+        choices.append(f"the files are {encoding}, by their byte order mark")
     header = data.decode(encoding).lstrip("\ufeff").partition("\n")[0]
     delimiter = max(DELIMITERS, key=header.count)
     if delimiter == "," or name.lower().endswith(".tsv") or delimiter not in header:
@@ -206,6 +209,20 @@ def _csv(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
         return Csv(delimiter=delimiter, encoding=encoding), choices
     choices.append(f"numbers have a decimal comma, as in {show(commas[0])}")
     return Csv(delimiter=delimiter, decimal=",", encoding=encoding), choices
+
+
+def _encoding(contents: list[bytes]) -> str:
+    """Return the encoding of CSV files: by a byte order mark, UTF-8, or one of Western Europe."""
+    if marked := table_csv.marked_encoding(contents[0]):
+        return marked
+    for encoding in ("utf-8", "latin-1", "cp1252"):
+        try:
+            texts = [content.decode(encoding) for content in contents]
+        except UnicodeDecodeError:
+            continue
+        if encoding == "utf-8" or not any(map(_CONTROLS.search, texts)):
+            return encoding
+    return "latin-1"
 
 
 def _helps(raw: Raw, words: list[str], name: str) -> bool:
@@ -235,7 +252,7 @@ def _with_target(raw: Raw, target: str) -> Raw:
         column = table_columns.column(raw, target)
     except DataError:
         column = table_columns.column(raw, target, kind="text")
-    kept = np.flatnonzero(~column.missing & (column.values == column.values)).tolist()
+    kept = np.flatnonzero(~column.without_value()).tolist()
     return raw.take(kept) if 0 < len(kept) < len(column.values) else raw
 
 
@@ -283,7 +300,7 @@ def _target(column: ColumnData, name: str) -> _Target:
 
     values, counts = np.unique(column.values, return_counts=True)
     integers = column.kind == "number" and (values == np.floor(values)).all()
-    few = (column.kind == "boolean" or integers) and len(values) <= LABELS
+    few = (column.kind in ("boolean", "date") or integers) and len(values) <= LABELS
     if column.kind != "text" and not few:
         choice = f"{show(name)} is a number to predict: {len(values)} different values"
         return _Target(None, None, [choice])
@@ -291,7 +308,9 @@ def _target(column: ColumnData, name: str) -> _Target:
     labels: list[Any] = values.tolist()
     if len(labels) != 2:
         return _Target(rows, None, [f"{show(name)} has {len(labels)} classes"])
-    if column.kind != "text":
+    if column.kind == "date":
+        labels = [iso_date(days) for days in labels]
+    elif column.kind != "text":
         labels = [bool(label) if column.kind == "boolean" else int(label) for label in labels]
     rarer = labels[int(np.argmin(counts))]
     positive = next((label for label in labels if str(label).lower() in YES), rarer)
@@ -317,10 +336,10 @@ def _roles(
         elif distinct <= 1:
             drop.append(name)
             choices.append(f"{show(name)} is dropped: it has the same value in every row")
-        elif is_id(column.values) and id_column is None:
+        elif column.kind != "date" and is_id(column.values) and id_column is None:
             id_column = name
             choices.append(f"{show(name)} is the id: it has a different value in each row")
-        elif is_id(column.values):
+        elif column.kind != "date" and is_id(column.values):
             drop.append(name)
             choices.append(f"{show(name)} is dropped: it has a different value in each row")
         elif is_group and split["method"] == "random" and not column.missing.any():
@@ -339,7 +358,12 @@ def _roles(
         )
     if split["method"] == "random" and class_counts is not None:
         split["stratify"] = min(class_counts) > 1
+    if split.get("stratify"):
         choices.append("a random fifth of the rows is held out, with the same share of each class")
+    elif "stratify" in split:
+        choices.append(
+            "a random fifth of the rows is held out; a class of one row cannot be on both sides"
+        )
     elif split["method"] == "random":
         choices.append("a random fifth of the rows is held out")
     return _Roles(features, id_column, drop, split, choices)

@@ -30,17 +30,16 @@ def split(estimator: Any, texts: list[bool]) -> Any | None:
     """
     steps = getattr(estimator, "steps", [])
     count = next(
-        (at for at, (_, one) in enumerate(steps) if not isinstance(one, _COLUMNWISE)), len(steps)
+        (at for at, (_, step) in enumerate(steps) if not isinstance(step, _COLUMNWISE)), len(steps)
     )
-    first = [one for _, one in steps[:count]]
+    first = [step for _, step in steps[:count]]
     if not first or count == len(steps) or not all(map(_is_plain, first)):
         return None
     columns = ColumnTransformer([], sparse_threshold=0.0)
-    columns.transformers_ = [
-        (f"c{at}", Pipeline([(f"s{n}", _of_column(one, at, text)) for n, one in enumerate(first)]),
-         [at])
-        for at, text in enumerate(texts)
-    ]  # fmt: skip
+    columns.transformers_ = []
+    for at, text in enumerate(texts):
+        parts = [(f"s{n}", _of_column(step, at, text=text)) for n, step in enumerate(first)]
+        columns.transformers_.append((f"c{at}", Pipeline(parts), [at]))
     columns.n_features_in_, columns.sparse_output_ = len(texts), False
     return Pipeline([("columns", columns), *steps[count:]])
 
@@ -53,21 +52,21 @@ def _is_plain(part: Any) -> bool:
     return getattr(part, "drop", None) is None and not infrequent
 
 
-def _of_column(part: Any, at: int, text: bool) -> Any:
+def _of_column(part: Any, at: int, *, text: bool) -> Any:
     dtype = object if text else np.float64
-    found = copy.copy(part)
-    found.n_features_in_ = 1
-    vars(found).pop("feature_names_in_", None)
+    single = copy.copy(part)
+    single.n_features_in_ = 1
+    vars(single).pop("feature_names_in_", None)
     if isinstance(part, SimpleImputer):
-        found.statistics_ = np.array([part.statistics_[at]], dtype=dtype)
-        return found
-    found.categories_ = [np.array(part.categories_[at].tolist(), dtype=dtype)]
+        single.statistics_ = np.array([part.statistics_[at]], dtype=dtype)
+        return single
+    single.categories_ = [np.array(part.categories_[at].tolist(), dtype=dtype)]
     if isinstance(part, OneHotEncoder):
-        found.drop_idx_ = found._drop_idx_after_grouping = None
-        found._n_features_outs = [len(found.categories_[0])]
-        found.sparse_output = False
+        single.drop_idx_ = single._drop_idx_after_grouping = None
+        single._n_features_outs = [len(single.categories_[0])]
+        single.sparse_output = False
     elif hasattr(part, "_missing_indices"):
-        found._missing_indices = (
+        single._missing_indices = (
             {0: part._missing_indices[at]} if at in part._missing_indices else {}
         )
-    return found
+    return single

@@ -57,11 +57,11 @@ class _Float32:
 
     @property
     def input_full_names(self) -> list[str]:
-        return [one.full_name for one in self.inputs]
+        return [variable.full_name for variable in self.inputs]
 
     @property
     def output_full_names(self) -> list[str]:
-        return [one.full_name for one in self.outputs]
+        return [variable.full_name for variable in self.outputs]
 
 
 class _Plain:
@@ -222,7 +222,7 @@ def mend(graph: Any) -> None:
                 opset.version = onnx_exact.ML_VERSION
     for node in graph.graph.node:
         if node.op_type == "StringNormalizer":
-            kept = [one for one in node.attribute if one.name != "locale"]
+            kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
             del node.attribute[:]
             node.attribute.extend([*kept, helper.make_attribute("locale", _LOCALE)])
         if node.op_type == "Tokenizer":
@@ -251,12 +251,12 @@ def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> 
             return variable
         return scope.declare_local_variable("narrow", FloatTensorType(variable.type.shape))
 
-    inward, outward = narrow(wide), [narrow(one) for one in operator.outputs]
+    inward, outward = narrow(wide), [narrow(variable) for variable in operator.outputs]
     cast(wide, inward, TensorProto.FLOAT)
     convert(scope, _Float32(operator, [inward], outward), plain)
-    for one, variable in zip(outward, operator.outputs, strict=True):
-        if one is not variable:
-            cast(one, variable, TensorProto.DOUBLE)
+    for source, variable in zip(outward, operator.outputs, strict=True):
+        if source is not variable:
+            cast(source, variable, TensorProto.DOUBLE)
 
 
 def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
@@ -269,7 +269,7 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
         raise RuntimeError("an imputer with an indicator of missing values")
     if isinstance(inputs[0].type, StringTensorType) and not isinstance(imputer.missing_values, str):
         # A text is never NaN, so none is filled: a missing text reaches the estimator as a text.
-        names = [one.full_name for one in inputs]
+        names = [variable.full_name for variable in inputs]
         name = scope.get_unique_operator_name("Concat")
         container.add_node("Concat", names, [operator.outputs[0].full_name], axis=1, name=name)
         return
@@ -317,7 +317,7 @@ def _widen(operator: Any) -> None:
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
 
     order = (Int64TensorType, FloatTensorType, DoubleTensorType)
-    kinds = [type(one.type) for one in operator.inputs]
+    kinds = [type(variable.type) for variable in operator.inputs]
     if all(kind in order for kind in kinds):
         output = operator.outputs[0]
         output.type = max(kinds, key=order.index)(output.type.shape)

@@ -113,10 +113,10 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
 
 def _reason(error: Exception) -> str:
     """Return why skl2onnx does not convert an estimator, in a few words."""
-    said = first_line(error)
-    if unknown := re.search(r"shape calculator for type '<class '([\w.]+)'>'", said):
+    message = first_line(error)
+    if unknown := re.search(r"shape calculator for type '<class '([\w.]+)'>'", message):
         return f"skl2onnx has no converter for {unknown[1].rpartition('.')[2]}"
-    return f"skl2onnx does not convert it: {said[:120].rstrip(' .')}"
+    return f"skl2onnx does not convert it: {message[:120].rstrip(' .')}"
 
 
 def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
@@ -130,7 +130,7 @@ def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, An
     number = {"float64": types.DoubleTensorType, "float32": types.FloatTensorType}[dtype]
     if not isinstance(rows, list):
         return [("X", number([None, rows.shape[1]]))], estimator
-    texts = [one.dtype.kind == "O" for one in rows]
+    texts = [column.dtype.kind == "O" for column in rows]
     if any(texts) and not all(texts) and not _begins_with_branches(estimator):
         from artifact_pipeline.builder.formats import onnx_columnwise
 
@@ -152,23 +152,23 @@ def _begins_with_branches(estimator: Any) -> bool:
 
 def _numbered(estimator: Any) -> Any:
     """Return a copy whose branches name their columns by number."""
-    found = copy.deepcopy(estimator)
-    branches = found.steps[0][1] if hasattr(found, "steps") else found
+    numbered = copy.deepcopy(estimator)
+    branches = numbered.steps[0][1] if hasattr(numbered, "steps") else numbered
     numbers = {name: index for index, name in enumerate(getattr(branches, "feature_names_in_", ()))}
 
     def number(columns: Any) -> Any:
         if isinstance(columns, str):
             return numbers[columns]
-        return [numbers.get(one, one) for one in columns]
+        return [numbers.get(column, column) for column in columns]
 
     branches.transformers_ = [
-        (n, one, number(columns)) for n, one, columns in branches.transformers_
+        (name, part, number(columns)) for name, part, columns in branches.transformers_
     ]
-    return found
+    return numbered
 
 
 def _join(graph: Any, kind: Any, names: list[str]) -> None:
-    """Let a graph of a matrix take its columns one by one, in place."""
+    """Replace the matrix that a graph takes by an input for each column, in place."""
     from onnx import helper
 
     element = kind.to_onnx_type().tensor_type.elem_type
@@ -196,8 +196,8 @@ def _select(graph: Any, first: str, *, scores: bool) -> Any:
     name = names[0]
     renamed = {name: first, first: f"inner_{first}"} if name != first else {}
     for node in cut.graph.node:
-        node.input[:] = [renamed.get(one, one) for one in node.input]
-        node.output[:] = [renamed.get(one, one) for one in node.output]
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
     cut.graph.output[0].name = first
     if scores:
         node = helper.make_node("Cast", names[1:], ["scores"], name="scores", to=TensorProto.DOUBLE)
@@ -231,19 +231,20 @@ def preload() -> None:
     threading.Thread(target=runtime, name="import onnxruntime").start()
 
 
-def load(verified: bytes, where: str, *, interface: Interface | None = None) -> PredictFunction:
+def load(
+    verified: bytes, location: Location, *, interface: Interface | None = None
+) -> PredictFunction:
     """Open a graph whose bytes were verified.
 
     Args:
         verified: An ONNX file.
-        where: The name of the file in errors.
+        location: Its file in errors.
         interface: The interface in its manifest, None while it is being made.
 
     Raises:
         VerificationError: If `onnx_limits` refuses it, onnxruntime does not load it in time, or
             its inputs and outputs are not those of the interface.
     """
-    location = Location(where)
     ort = runtime()  # first: numpy does not survive being imported by two threads at once
     cost = onnx_limits.check(verified, location=location)
     options = ort.SessionOptions()

@@ -38,14 +38,14 @@ class Unsafe(ValueError):
 
 def plain(estimator: Any) -> Any:
     """Return a copy of a fitted estimator with plain data in place of such parts."""
-    found = copy.deepcopy(estimator)
-    for part in objects(found):
+    copied = copy.deepcopy(estimator)
+    for part in objects(copied):
         if isinstance(part, BaseEstimator):
             for name in _ONLY_FIT:
                 vars(part).pop(name, None)
             for name, value in vars(part).items():
                 vars(part)[name] = _plain(name, value)
-    return found
+    return copied
 
 
 def restored(estimator: Any) -> None:
@@ -99,10 +99,10 @@ def _plain(name: str, value: Any) -> Any:
         return "ball_tree" if isinstance(value, BallTree) else "kd_tree"
     if name == "bsplines_":
         splines: list[BSpline] = value
-        return [{"t": one.t, "c": one.c, "k": one.k, "extrapolate": one.extrapolate}
-                for one in splines]  # fmt: skip
+        return [{"t": spline.t, "c": spline.c, "k": spline.k, "extrapolate": spline.extrapolate}
+                for spline in splines]  # fmt: skip
     if name == "imputation_sequence_":
-        return [tuple(one) for one in value]
+        return [tuple(triplet) for triplet in value]
     if name == "_curve_scorer":  # created again from its parameter
         return None
     if name in FUNCTION_PARAMETERS and value is not None:
@@ -144,9 +144,9 @@ def _restored(part: Any, name: str, value: Any) -> Any:
     if name == "_tree" and value is not None:
         return _neighbours_tree(part, value)
     if name == "bsplines_":
-        return [BSpline(one["t"], one["c"], one["k"], one["extrapolate"]) for one in value]
+        return [BSpline(data["t"], data["c"], data["k"], data["extrapolate"]) for data in value]
     if name == "imputation_sequence_":
-        return [_iterative._ImputerTriplet(*one) for one in value]
+        return [_iterative._ImputerTriplet(*triplet) for triplet in value]
     if name == "_curve_scorer":
         return _curve_scorer(part)
     if name in FUNCTION_PARAMETERS and value is not None:
@@ -191,12 +191,12 @@ def _neighbours_tree(part: Any, kind: Any) -> Any:
     return kinds[kind](part._fit_X, part.leaf_size, metric=part.effective_metric_, **params)
 
 
-def _tree(part: Any, found: Any) -> Any:
+def _tree(part: Any, arrays: Any) -> Any:
     """Return a compiled tree from checked arrays."""
     from sklearn.base import is_classifier
     from sklearn.tree._tree import NODE_DTYPE, Tree
 
-    nodes, values = found["nodes"], found["values"]
+    nodes, values = arrays["nodes"], arrays["values"]
     classes = len(part.classes_) if is_classifier(part) else 1
     if (
         not isinstance(nodes, np.ndarray)
@@ -265,6 +265,6 @@ def _check_ensemble(part: Any) -> None:
     first = getattr(part.init_, "class_prior_", None)
     known = getattr(part.init_, "classes_", None)
     if columns > 1 and part.init_ != "zero" and any(
-        one is not None and len(one) != columns for one in (first, known)
+        values is not None and len(values) != columns for values in (first, known)
     ):  # fmt: skip
         raise Unsafe("its initial estimator has another number of classes")
