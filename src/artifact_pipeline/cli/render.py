@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
@@ -60,7 +59,7 @@ def ran(run: Run) -> str:
 def evaluated(result: Evaluated) -> str:
     """Return the metrics that were measured again, and the gates."""
     lines = [_field("digest", result.digest), ""]
-    lines += _metrics(msgspec.convert(result.metrics, Metrics))
+    lines += _metrics(result.metrics)
     return "\n".join([*lines, *_gates(result.gates)])
 
 
@@ -324,12 +323,10 @@ def _move(move: Promotion, digest: str) -> str:
 def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
         return [_field("run", "this store has no record of it")]
-    git = record.git or {}
-    commit = str(git.get("commit", "not in a git repository"))
-    lines = [_field("run", f"{record.run}, {record.outcome}")]
-    lines.append(
-        _field("commit", commit + (", with uncommitted changes" if git.get("dirty") else ""))
-    )
+    commit = "not in a git repository"
+    if record.git is not None:
+        commit = record.git.commit + (", with uncommitted changes" if record.git.dirty else "")
+    lines = [_field("run", f"{record.run}, {record.outcome}"), _field("commit", commit)]
     return lines + [_field("warning", warning) for warning in record.warnings]
 
 
