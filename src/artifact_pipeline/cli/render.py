@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,15 @@ def drafted(draft: Draft) -> str:
         kind, missing, distinct = column.kind or "", f"{column.missing:,}", f"{column.distinct:,}"
         rows.append((column.name, kind, missing, distinct, column.values, column.use))
     lines = [f"{draft.rows:,} rows, {len(draft.columns)} columns", "", *_table(rows), ""]
-    lines += [f"  · {write_out(choice)}" for choice in draft.choices]
+    for choice in draft.choices:
+        lines += textwrap.wrap(
+            write_out(choice),
+            width=_MAX_LINE,
+            initial_indent="  · ",
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
     return "\n".join(lines)
 
 
