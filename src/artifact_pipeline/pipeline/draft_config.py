@@ -150,9 +150,15 @@ def write_config(draft: Draft, path: str | os.PathLike[str]) -> None:
         CallError: If the file exists or cannot be written.
     """
     location = Location(str(path))
+    data = msgspec.json.format(msgspec.json.encode(draft.config), indent=2) + b"\n"
     try:
         with Path(path).open("xb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(draft.config), indent=2) + b"\n")
+            try:
+                file.write(data)
+                file.flush()
+            except OSError:
+                Path(path).unlink(missing_ok=True)
+                raise
     except FileExistsError as error:
         raise CallError(
             "already exists", location=location, remedy="choose another name with --output"
