@@ -8,6 +8,7 @@ A recipe whose artifact is in the store, and still verifies, is not trained agai
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -15,8 +16,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
@@ -32,6 +31,7 @@ from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
     Location,
+    MissingDependency,
     PipelineError,
     ReproductionDiffers,
     StoreError,
@@ -170,7 +170,7 @@ def _execute(
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
                 record.previous = _previous(artifact, store)
                 record.gates = judge(
-                    msgspec.to_builtins(record.metrics),
+                    record.metrics,
                     required,
                     baselines=baselines(required, artifact.manifest, store=store.root),
                 )
@@ -314,6 +314,12 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
 
 
 def _run_tests(path: str) -> None:
+    if importlib.util.find_spec("pytest") is None:
+        raise MissingDependency(
+            "pytest is not installed, so the tests cannot run",
+            location=Location("--tests"),
+            remedy="pip install pytest",
+        )
     # pytest reads options even behind `--`, so a path must not look like one.
     place = f"./{path}" if path.startswith("-") else path
     command = [sys.executable, "-m", "pytest", "-q", place]

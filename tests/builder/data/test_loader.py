@@ -68,7 +68,7 @@ def test_the_index_of_a_csv_is_ignored_in_training_and_inference(tmp_path):
     bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), name="n.csv",
                      store=tmp_path / "store")  # fmt: skip
     assert found.probabilities == bare.probabilities and found.extra == ["Unnamed: 0"]
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
 
@@ -137,7 +137,7 @@ def test_dropped_rows_are_in_the_recipe_and_evaluated_again(tmp_path):
     assert recipe.data.dropped == 9 and recipe.data.schema.rows == 51
     source = held_out.source(recipe, done.digest, None, tmp_path / "store")
     assert source["missing_target"] == "drop"
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
 
@@ -164,11 +164,9 @@ class Takes:
     """A column of an interface."""
 
     def __init__(self, name, kind):
-        from msgspec import UNSET
-
         self.name, self.kind, self.format = name, kind, None
         self.nullable, self.unseen, self.categories = True, True, None
-        self.numbers, self.range = UNSET, UNSET
+        self.numbers, self.range = None, None
 
 
 def read(data, limits):
@@ -258,7 +256,7 @@ def test_labels_from_dates_are_dates(tmp_path):
     api.train(config, store=tmp_path / "store")
     found = api.infer("latest", b"a\n0\n1\n", name="n.csv", store=tmp_path / "store")
     assert found.labels == ["2026-01-01", "2026-02-01"]
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"]["accuracy"] == 1
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test["accuracy"] == 1
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from artifact_pipeline._version import __version__
@@ -146,7 +146,7 @@ def read(
     if count > max_rows:
         raise HTTPError(413, f"has {count} rows, at most {max_rows} are predicted at once")
     batch: Batch
-    if isinstance(interface.columns, UnsetType):
+    if interface.columns is None:
         batch = _matrix(inputs[0], interface, binary=parts.get(inputs[0].name))
     else:
         batch = _table(inputs, interface.inputs, columns=interface.columns, parts=parts)
@@ -177,7 +177,7 @@ def _matrix(tensor: Input, interface: Interface, *, binary: bytes | None) -> NDA
     _check_port(tensor, port)
     matrix = _values(tensor, port, binary=binary).reshape(tensor.shape[0], -1)
     limits = interface.limits
-    if binary is None and isinstance(limits, UnsetType):  # every number in JSON is finite
+    if binary is None and limits is None:  # every number in JSON is finite
         return matrix
     try:
         wide = matrix.astype(np.float64, copy=False)
