@@ -25,7 +25,7 @@ def test_each_column_gets_a_part_with_a_reason(tmp_path):
         "cid;same;price;city;token;won",
         lambda i: f"C{i};x;{i % 7},5;{'AB'[i % 2]};k{i};{'yes' if i % 3 else 'no'}",
     )
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     data = draft.config["data"]
     csv = {"delimiter": ";", "decimal": ","}
     assert data == {"path": "t.csv", "target": "won", "positive": "yes", "id": "cid",
@@ -43,7 +43,7 @@ def test_words_for_missing_numbers_are_detected(tmp_path):
         "n,m,won",
         lambda i: f"{'NA' if i % 5 == 0 else i},{'soon' if i == 3 else i},{i % 2}",
     )
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["data"]["csv"] == {"null_values": ["NA"]}
     assert draft.config["data"]["columns"] == {"m": "text"}
     assert draft.config["data"]["positive"] == 1
@@ -55,14 +55,14 @@ def test_rows_of_one_customer_stay_together_and_prose_is_vectorized(tmp_path):
         "customer_id,review,won",
         lambda i: f"c{i % 30},it was {i} times good for me,{i % 2}",
     )
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["split"]["column"] == "customer_id"
     assert "TfidfVectorizer" in json.dumps(draft.config["model"])
 
 
 def test_a_numeric_target_is_a_regression(tmp_path):
     path = table(tmp_path, "a,price", lambda i: f"{i % 9},{i * 1.5}")
-    draft = api.draft(path, "price", tmp_path)
+    draft = api.draft(path, "price", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
     assert "positive" not in draft.config["data"]
 
@@ -78,11 +78,11 @@ def test_a_numeric_target_is_a_regression(tmp_path):
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
-        api.draft(write(tmp_path, text, "t.csv"), "won", tmp_path)
+        api.draft(write(tmp_path, text, "t.csv"), "won", base=tmp_path)
 
 
 def test_an_existing_config_is_not_overwritten(tmp_path):
-    draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", tmp_path)
+    draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", base=tmp_path)
     api.write_config(draft, tmp_path / "c.json")
     with pytest.raises(CallError, match="already exists"):
         api.write_config(draft, tmp_path / "c.json")
@@ -117,7 +117,7 @@ def test_the_drafted_config_runs(tmp_path, encoding):
 )
 def test_numbers_and_dates_get_the_format_that_reads_them(tmp_path, cell, form):
     path = table(tmp_path, "a,b,y", lambda i: f"{cell(i)},{i % 7},{'yes' if i % 3 else 'no'}")
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["data"]["formats"] == {"a": form}
     assert "drop" not in draft.config["data"] and "columns" not in draft.config["data"]
     rows = api.load_data({**draft.config, "data": {**draft.config["data"], "path": str(path)}})[0]
@@ -128,7 +128,7 @@ def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
     path = table(
         tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144
     )
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["data"]["columns"] == {"d": "text"}
     assert '"%d/%m/%Y"}} or {"d": {"date": "%m/%d/%Y"}}' in said(draft)
 
@@ -136,19 +136,19 @@ def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
 @pytest.mark.parametrize("name", ["paid", "humid", "bid", "grid", "arid", "valid", "monkey"])
 def test_a_column_name_that_ends_in_id_is_not_always_an_id(tmp_path, name):
     path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["split"]["method"] == "random" and "drop" not in draft.config["data"]
 
 
 @pytest.mark.parametrize("name", ["customer_id", "customerId", "CustomerID", "userid", "Order Key"])
 def test_an_id_keeps_its_rows_together(tmp_path, name):
     path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
-    assert api.draft(path, "y", tmp_path).config["split"]["column"] == name
+    assert api.draft(path, "y", base=tmp_path).config["split"]["column"] == name
 
 
 def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
     path = table(tmp_path, ",a,y", lambda i: f"{i},{i % 9},{'' if i == 7 else i % 2}")
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     data = draft.config["data"]
     assert data["missing_target"] == "drop" and data["drop"] == ["Unnamed: 0"]
     assert "1 of 60 rows have no 'y'" in said(draft) and "index of a data frame" in said(draft)
@@ -160,7 +160,7 @@ def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
 def test_the_encoding_of_a_csv_is_drafted(tmp_path, encoding):
     text = "price;city;won\n" + "".join(f"€{i % 7};ñ{i % 3};{i % 2}\n" for i in range(60))
     write(tmp_path, text.encode(encoding), "t.csv")
-    draft = api.draft(tmp_path / "t.csv", "won", tmp_path)
+    draft = api.draft(tmp_path / "t.csv", "won", base=tmp_path)
     assert draft.config["data"]["csv"] == {"delimiter": ";", "encoding": encoding}
     assert draft.config["data"]["formats"] == {"price": {"unit": "€"}}
     assert encoding in said(draft)
@@ -175,22 +175,22 @@ def test_dates_are_features_and_not_ids_in_any_format(tmp_path):
         ),
         count=28,
     )
-    data = api.draft(path, "won", tmp_path).config["data"]
+    data = api.draft(path, "won", base=tmp_path).config["data"]
     assert data["formats"] == {"written": {"date": "%d/%m/%Y"}}
     assert "id" not in data and "drop" not in data
 
 
 def test_a_few_dates_are_classes_to_predict(tmp_path):
     path = table(tmp_path, "a,due", lambda i: f"{i % 7},2026-0{1 + (i % 3 == 0)}-01")
-    draft = api.draft(path, "due", tmp_path)
+    draft = api.draft(path, "due", base=tmp_path)
     assert draft.config["data"]["positive"] == "2026-02-01"
     assert draft.config["model"]["estimator"].endswith("LogisticRegression")
     path = table(tmp_path, "a,due", lambda i: f"{i % 7},20{i:02}-01-01", name="many.csv")
-    assert "due' is a number to predict" in said(api.draft(path, "due", tmp_path))
+    assert "due' is a number to predict" in said(api.draft(path, "due", base=tmp_path))
 
 
 def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
     path = table(tmp_path, "a,won", lambda i: f"{i % 7},{'rare' if i == 9 else 'AB'[i % 2]}")
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["split"]["stratify"] is False
     assert "the same share" not in said(draft) and "a class of one row" in said(draft)

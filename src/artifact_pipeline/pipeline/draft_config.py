@@ -89,7 +89,7 @@ class _Roles(NamedTuple):
     choices: list[str]
 
 
-def draft(data: str | os.PathLike[str], target: str, base: str | os.PathLike[str] = "") -> Draft:
+def draft(data: str | os.PathLike[str], target: str, *, base: str | os.PathLike[str] = "") -> Draft:
     """Draft a config for a table.
 
     Args:
@@ -171,7 +171,7 @@ def _read(paths: list[Path]) -> _Table:
     raw = table_reader.read(contents, "csv", csv=csv)
     words: list[str] = []
     for word in NULLS:
-        if any(_helps(raw, [*words, word], name) for name in raw.table.column_names):
+        if any(_helps(raw, [*words, word], name=name) for name in raw.table.column_names):
             words.append(word)
     if not words:
         return _Table(raw, csv, choices)
@@ -225,7 +225,7 @@ def _encoding(contents: list[bytes]) -> str:
     return "latin-1"
 
 
-def _helps(raw: Raw, words: list[str], name: str) -> bool:
+def _helps(raw: Raw, words: list[str], *, name: str) -> bool:
     """Return whether a column is numbers except for these words, the last one among them."""
     import pyarrow.compute as pc
 
@@ -270,7 +270,7 @@ def _single(name: str, values: Any) -> Any:
 
 def _columns(raw: Raw, target: str) -> _Columns:
     """Read each column as numbers, dates or booleans, in a format of its own, or else as text."""
-    columns = _Columns({}, {}, {}, [])
+    columns = _Columns(data={}, kinds={}, formats={}, choices=[])
     for name in raw.table.column_names:
         try:
             column = table_columns.column(raw, name)
@@ -366,7 +366,7 @@ def _roles(
         )
     elif split["method"] == "random":
         choices.append("a random fifth of the rows is held out")
-    return _Roles(features, id_column, drop, split, choices)
+    return _Roles(features=features, id=id_column, drop=drop, split=split, choices=choices)
 
 
 def _is_named_id(name: str) -> bool:
