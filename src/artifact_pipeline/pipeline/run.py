@@ -8,6 +8,7 @@ A recipe whose artifact is in the store, and still verifies, is not trained agai
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
     Location,
+    MissingDependency,
     PipelineError,
     ReproductionDiffers,
     StoreError,
@@ -312,6 +314,12 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
 
 
 def _run_tests(path: str) -> None:
+    if importlib.util.find_spec("pytest") is None:
+        raise MissingDependency(
+            "pytest is not installed, so the tests cannot run",
+            location=Location("--tests"),
+            remedy="pip install pytest",
+        )
     # pytest reads options even behind `--`, so a path must not look like one.
     place = f"./{path}" if path.startswith("-") else path
     command = [sys.executable, "-m", "pytest", "-q", place]
