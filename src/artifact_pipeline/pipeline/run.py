@@ -308,7 +308,7 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
         return f"{rows} held-out rows were predicted when it was sealed; result repeated"
     with log.timed("predict the held-out rows with the artifact"):
         outputs = load_predictor(artifact).run(trained.rows)
-    differs = base.differ(outputs, trained.outputs, artifact.manifest.parity.bound)
+    differs = base.differ(outputs, trained.outputs, bound=artifact.manifest.parity.bound)
     same = rows - int(differs.sum())
     return f"{rows} held-out rows predicted by the verified artifact, {same} as trained"
 
