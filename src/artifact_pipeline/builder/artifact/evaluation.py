@@ -90,7 +90,9 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
     intercept: list[float]
 
 
-class EvaluationReport(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class EvaluationReport(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
+):
     """The evaluation of a model on the held-out rows."""
 
     rows: int

@@ -90,7 +90,14 @@ class Port(Struct, frozen=True, forbid_unknown_fields=True):
     shape: list[int | None]
 
 
-class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+class ColumnSpec(
+    Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    kw_only=True,
+    repr_omit_defaults=True,
+):
     """A feature of a table, the input at the same position (`c0`, `c1`, …)."""
 
     name: str
@@ -114,7 +121,7 @@ class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """The text that replaces a missing one; absent if that is the empty text."""
 
 
-class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True):
+class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
     """The numbers that a feature of a matrix accepts."""
 
     numbers: list[float] | UnsetType = UNSET
@@ -123,7 +130,9 @@ class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True):
     """As in `ColumnSpec`."""
 
 
-class Interface(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Interface(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
+):
     """The inputs and outputs of the model."""
 
     inputs: list[Port]
@@ -165,7 +174,9 @@ class EdgeCaseCounts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return sum(self.refused.values())
 
 
-class Parity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Parity(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
+):
     """The proof that the open form gives the estimator's outputs."""
 
     form: FormName
@@ -233,7 +244,9 @@ class Spread(Struct, frozen=True, forbid_unknown_fields=True):
     folds: list[float]
 
 
-class Metrics(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Metrics(
+    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
+):
     """Metrics by the rows that they are measured on."""
 
     test: dict[str, float]
