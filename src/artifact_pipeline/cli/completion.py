@@ -80,7 +80,8 @@ def column(context: click.Context, _: click.Parameter, incomplete: str) -> Items
     import itertools
     from pathlib import Path
 
-    path, names = str(context.params.get("data") or ""), []
+    # An option without its value ends the parsing, and leaves arguments where they are.
+    path, names = str(context.params.get("data") or next(iter(context.args), "")), []
     with suppress(OSError, ValueError, csv.Error), Path(path).open(encoding="utf-8-sig") as file:
         head = "".join(itertools.islice(file, 1))[: 1 << 16]
         delimiter = max(",;\t|", key=head.count)
