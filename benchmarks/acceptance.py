@@ -228,7 +228,7 @@ def _open_by_recipe(artifact: Path, model: ModelConfig, *, target: Target) -> No
     config = ResolvedConfig(data=TableData(path="t.csv", target="y"), model=model)
     recipe = recipes.make(model, config, rows=rows, profile="native")
     data = (artifact / "model.skops").read_bytes()
-    skops_format.load(data, "model.skops", origin=Origin.MADE_HERE, recipe=recipe)
+    skops_format.load(data, Location("model.skops"), origin=Origin.MADE_HERE, recipe=recipe)
 
 
 def cases() -> list[tuple[str, str, Target]]:

@@ -1,13 +1,14 @@
 """The numeric profile: its choice, its pins, and whether it is in force."""
 
-import json
 import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from artifact_pipeline.builder import numeric_profile
+from artifact_pipeline.builder.numeric_profile import Inspection
 from tests.support.command import call
 from tests.support.configs import QUICK, ROOT, write
 
@@ -16,8 +17,8 @@ V3 = ["AVX2", "FMA3", "SSE42"]
 
 
 def seen(**changes):
-    found = {"machine": "x86_64", "features": V3, "blas": [OPENBLAS], "openmp_threads": [1]}
-    return {**found, **changes}
+    values = {"machine": "x86_64", "features": V3, "blas": [OPENBLAS], "openmp_threads": [1]}
+    return msgspec.convert({**values, **changes}, Inspection)
 
 
 @pytest.mark.parametrize(
@@ -62,14 +63,14 @@ def test_this_machine_holds_the_profile_that_it_names():
     profile = numeric_profile.detect_profile()
     outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "7"}
     done = subprocess.run(
-        [sys.executable, "-c", "import json, sklearn.linear_model;"
+        [sys.executable, "-c", "import msgspec, sklearn.linear_model;"
          "from artifact_pipeline.builder.numeric_profile import inspect_process;"
-         "print(json.dumps(inspect_process()))"],
+         "print(msgspec.json.encode(inspect_process()).decode())"],
         env=numeric_profile.environment(profile, outer), capture_output=True, check=True,
     )  # fmt: skip
-    found = json.loads(done.stdout)
+    found = msgspec.json.decode(done.stdout, type=Inspection)
     assert profile == "native" or numeric_profile.in_force(profile, found)
-    assert len(found["blas"]) >= 1
+    assert len(found.blas) >= 1
 
 
 def test_thread_variables_of_the_user_do_not_reach_the_trainer():

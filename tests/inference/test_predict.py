@@ -291,5 +291,5 @@ def test_columns_that_do_not_match_the_features_are_refused(churn, tmp_path):
     manifest = json.loads((copy / "manifest.json").read_bytes())
     manifest["interface"]["columns"].reverse()
     (copy / "manifest.json").write_bytes(canonical.encode(manifest))
-    with pytest.raises(VerificationError, match="its columns are not its features"):
+    with pytest.raises(VerificationError, match="its columns do not match its features"):
         api.open_trusted(copy)

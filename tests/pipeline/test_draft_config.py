@@ -44,8 +44,9 @@ def test_words_for_missing_numbers_are_detected(tmp_path):
         lambda i: f"{'NA' if i % 5 == 0 else i},{'soon' if i == 3 else i},{i % 2}",
     )
     draft = api.draft(path, "won", tmp_path)
-    assert draft.config["data"]["csv"] == {"null_values": ["NA"]}
-    assert draft.config["data"]["columns"] == {"m": "text"}
+    assert draft.config["data"]["csv"] == {"null_values": ["NA", "soon"]}
+    assert "columns" not in draft.config["data"]
+    assert "'m': 'soon' (1) is read as missing" in said(draft)
     assert draft.config["data"]["positive"] == 1
 
 
@@ -131,6 +132,11 @@ def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
     draft = api.draft(path, "y", tmp_path)
     assert draft.config["data"]["columns"] == {"d": "text"}
     assert '"%d/%m/%Y"}} or {"d": {"date": "%m/%d/%Y"}}' in said(draft)
+    assert draft.config["data"]["drop"] == ["d"] and draft.ambiguous_dates == ["d"]
+    for day_first, form in ((True, "%d/%m/%Y"), (False, "%m/%d/%Y")):
+        draft = api.draft(path, "y", tmp_path, day_first=day_first)
+        assert draft.config["data"]["formats"] == {"d": {"date": form}}
+        assert "drop" not in draft.config["data"] and not draft.ambiguous_dates
 
 
 @pytest.mark.parametrize("name", ["paid", "humid", "bid", "grid", "arid", "valid", "monkey"])
@@ -154,3 +160,259 @@ def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
     assert "1 of 60 rows have no 'y'" in said(draft) and "index of a data frame" in said(draft)
     X_train, X_test, *_ = api.load_data({**draft.config, "data": {**data, "path": str(path)}})
     assert len(X_train) + len(X_test) == 59 and list(X_train.columns) == ["a"]
+
+
+def summary(draft, name):
+    [column] = [column for column in draft.columns if column.name == name]
+    return column
+
+
+def test_each_column_is_summarized_with_what_becomes_of_it(tmp_path):
+    path = table(
+        tmp_path,
+        "id,age,city,joined,y",
+        lambda i: (
+            f"K{i * 7},{'' if i == 3 else i % 40},{'ABC'[i % 3]},2026-01-{i % 28 + 1:02},{i % 2}"
+        ),
+    )
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.rows == 60
+    age = summary(draft, "age")
+    assert (age.kind, age.missing, age.distinct, age.values, age.use) == (
+        "number", 1, 40, "0 to 39", "scaled",
+    )  # fmt: skip
+    joined = summary(draft, "joined")
+    assert (joined.kind, joined.values) == ("date", "2026-01-01 to 2026-01-28")
+    assert summary(draft, "city").values == "A, B, C" and summary(draft, "city").use == "one-hot"
+    assert [column.use for column in draft.columns] == [
+        "id", "scaled", "one-hot", "scaled", "target",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["unknown"], ["unknown"]),
+        (["."], ["."]),
+        (["see note", "lost"], ["see note", "lost"]),
+        (["inf"], ["inf"]),
+        ([" "], [" "]),
+    ],
+)
+def test_words_among_numbers_are_missing_values(tmp_path, words, expected):
+    path = table(
+        tmp_path,
+        "bill,a,y",
+        lambda i: f"{words[i // 9 % len(words)] if i % 9 == 0 else i * 1.5},{i % 7},{i % 2}",
+        300,
+    )
+    draft = api.draft(path, "y", tmp_path)
+    assert sorted(draft.config["data"]["csv"]["null_values"]) == sorted(expected)
+    bill = summary(draft, "bill")
+    assert (bill.kind, bill.use) == ("number", "scaled")
+    assert bill.missing == sum(i % 9 == 0 for i in range(300))
+
+
+def test_words_with_digits_among_few_numbers_stay_categories(tmp_path):
+    path = table(tmp_path, "n,a,y", lambda i: f"{'3+' if i % 30 == 0 else i % 3},{i % 7},{i % 2}")
+    draft = api.draft(path, "y", tmp_path)
+    assert "csv" not in draft.config["data"] and draft.config["data"]["columns"] == {"n": "text"}
+
+
+def test_a_label_is_not_taken_for_a_missing_value(tmp_path):
+    path = table(
+        tmp_path,
+        "a,b,y",
+        lambda i: (
+            f"{'none' if i % 9 == 0 else i},{i % 7},"
+            f"{'none' if i % 2 else 'NA' if i == 4 else 'some'}"
+        ),
+    )
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.config["data"]["csv"] == {"null_values": ["NA"]}
+    assert draft.config["data"]["missing_target"] == "drop"
+    assert "'y' has 2 classes" in said(draft) or "positive class" in said(draft)
+
+
+@pytest.mark.parametrize("name", ["household", "subject", "Patient_ID", "customer_no", "token"])
+def test_an_id_that_repeats_is_the_group_of_the_split(tmp_path, name):
+    path = table(tmp_path, f"{name},a,y", lambda i: f"H{i % 50 + 1000},{i % 9},{i % 2}", 200)
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.config["split"]["method"] == "group" and draft.config["split"]["column"] == name
+    assert f"'{name}' is the group of the split: its 50 ids repeat over 200 rows" in said(draft)
+    assert summary(draft, name).use == "group"
+
+
+def test_a_few_ids_over_many_rows_are_categories(tmp_path):
+    path = table(tmp_path, "region_id,a,y", lambda i: f"{i % 6},{i % 9},{i % 2}", 300)
+    draft = api.draft(path, "y", tmp_path)
+    assert draft.config["split"]["method"] == "random"
+    assert draft.config["data"]["columns"] == {"region_id": "text"}
+    assert summary(draft, "region_id").use == "one-hot"
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("year", lambda i: 1960 + i),
+        ("rank", lambda i: i + 1),
+        ("height", lambda i: 150 + i),
+        ("week", lambda i: i),
+    ],
+)
+def test_years_ranks_and_heights_are_features(tmp_path, header, cell):
+    path = table(tmp_path, f"{header},a,y", lambda i: f"{cell(i)},{i % 9},{i % 2}")
+    assert summary(api.draft(path, "y", tmp_path), header).use == "scaled"
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("customer_id", lambda i: 1000 + 7 * i),
+        ("ID", lambda i: i * i),
+        ("obs", lambda i: 2 * i),
+        ("x", lambda i: i + 1),
+    ],
+)
+def test_numbers_of_rows_are_ids_also_with_gaps(tmp_path, header, cell):
+    path = table(tmp_path, f"{header},a,y", lambda i: f"{cell(i)},{i % 9},{i % 2}")
+    assert api.draft(path, "y", tmp_path).config["data"]["id"] == header
+
+
+@pytest.mark.parametrize(
+    ("cell", "estimator"),
+    [
+        (lambda i: i, "Ridge"),  # 16 counts in 16 rows
+        (lambda i: i % 3, "LogisticRegression"),
+        ((lambda i: (i & -i).bit_length()), "Ridge"),  # the largest counts are rare
+        (lambda i: 5 if i else 7, "LogisticRegression"),
+    ],
+)
+def test_integers_are_classes_only_where_they_repeat(tmp_path, cell, estimator):
+    count = 16 if cell(15) == 15 else 160
+    path = table(tmp_path, "a,y", lambda i: f"{i * 37 % 11},{cell(i)}", count)
+    model = api.draft(path, "y", tmp_path).config["model"]
+    assert model["estimator"].endswith(estimator)
+
+
+def test_a_class_with_one_row_is_named(tmp_path):
+    path = table(tmp_path, "a,y", lambda i: f"{i % 11},{'rare' if i == 7 else 'AB'[i % 2]}")
+    draft = api.draft(path, "y", tmp_path)
+    assert "1 class has one row, which cannot be learned and tested: 'rare'" in said(draft)
+    assert draft.config["split"]["stratify"] is False
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("5.1,3.5,setosa\n" + "4.9,3.0,setosa\n6.0,2.2,virginica\n" * 9, "first line holds data"),
+        ("1,0,1\n" + "0,1,1\n1,1,0\n" * 9, "first line holds data"),
+        ("a,y\n" + "1,5\n2,5\n" * 20, "the same 'y' in every row"),
+        ("a,y\n" + "".join(f"{i % 3},n{i}\n" for i in range(20)), "no classes to learn"),
+        ("a,y\n1,2\n2,3\n3,4\n", "3 rows with a target, expected 10 or more"),
+    ],
+)
+def test_a_table_without_names_classes_or_rows_is_refused(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        api.draft(write(tmp_path, text, "t.csv"), "y", tmp_path)
+
+
+@pytest.mark.parametrize("header", ["2019,2020,2021,y", "0,1,2,y", "country,2019,2020,y"])
+def test_numbers_in_a_header_may_be_names(tmp_path, header):
+    path = table(tmp_path, header, lambda i: f"{i % 7},{i % 5},{i % 3},{i % 2}")
+    assert api.draft(path, "y", tmp_path).config["data"]["target"] == "y"
+
+
+def test_a_text_with_many_values_is_encoded_by_the_target(tmp_path):
+    path = table(tmp_path, "street,a,y", lambda i: f"st {i % 90},{i % 9},{i % 2}", 300)
+    draft = api.draft(path, "y", tmp_path)
+    assert "TargetEncoder" in json.dumps(draft.config["model"])
+    assert "OneHotEncoder" not in json.dumps(draft.config["model"])
+    assert summary(draft, "street").use == "encoded"
+
+
+def test_arguments_decide_in_place_of_the_draft(tmp_path):
+    path = table(
+        tmp_path,
+        "cid,team,day,a,y",
+        lambda i: f"C{i},{'T' + str(i % 4)},2026-01-{i % 28 + 1:02},{i % 9},{i % 5}",
+    )
+    draft = api.draft(path, "y", tmp_path, model="RandomForestRegressor", group="team")
+    assert draft.config["model"]["estimator"] == "sklearn.ensemble.RandomForestRegressor"
+    assert draft.config["split"]["column"] == "team" and draft.config["split"]["method"] == "group"
+    draft = api.draft(path, "y", tmp_path, time="day", id="a")
+    assert draft.config["split"]["method"] == "time" and draft.config["data"]["id"] == "a"
+    assert summary(draft, "day").use == "time"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"group": "tema"}, "has no column 'tema'"),
+        ({"id": "y"}, "'y' is the target"),
+        ({"time": "team"}, "'team' is text, expected a date or a number"),
+        ({"group": "team", "time": "a"}, "expected one of --group and --time"),
+        ({"model": "RandomForest"}, "expected a classifier or regressor"),
+        ({"model": "sklearn.linear_model.Ridge"}, "a regressor predicts numbers, and 'y' is text"),
+        ({"model": "sklearn.preprocessing.StandardScaler"}, "predicts neither"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(tmp_path, arguments, message):
+    path = table(tmp_path, "team,a,y", lambda i: f"T{i % 4},{i % 9},{'pq'[i % 2]}")
+    with pytest.raises(CallError, match=message):
+        api.draft(path, "y", tmp_path, **arguments)
+
+
+@pytest.mark.slow
+def test_a_draft_is_printed_or_overwrites_a_config(tmp_path):
+    table(tmp_path, "age,a,y", lambda i: f"{i % 40},{i % 9},{i % 2}")
+    done = call("init", "t.csv", "--target", "y", "--output", "-", cwd=tmp_path)
+    assert done.code == 0 and json.loads(done.out)["data"]["path"] == "t.csv"
+    assert "range or examples" in done.err and "0 to 39" in done.err
+    assert not (tmp_path / "config").exists()
+    (tmp_path / "c.json").write_text("old")
+    arguments = ("init", "t.csv", "--target", "y", "--output", "c.json")
+    assert call(*arguments, cwd=tmp_path).code == 2
+    done = call(*arguments, "--overwrite", cwd=tmp_path)
+    assert done.code == 0 and json.loads((tmp_path / "c.json").read_text())["data"]
+    assert all(len(line) <= 80 for line in done.out.splitlines()[:6])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252"])
+def test_the_encoding_of_a_csv_is_drafted(tmp_path, encoding):
+    text = "price;city;won\n" + "".join(f"€{i % 7};ñ{i % 3};{i % 2}\n" for i in range(60))
+    write(tmp_path, text.encode(encoding), "t.csv")
+    draft = api.draft(tmp_path / "t.csv", "won", tmp_path)
+    assert draft.config["data"]["csv"] == {"delimiter": ";", "encoding": encoding}
+    assert draft.config["data"]["formats"] == {"price": {"unit": "€"}}
+    assert encoding in said(draft)
+
+
+def test_dates_are_features_and_not_ids_in_any_format(tmp_path):
+    path = table(
+        tmp_path,
+        "day,written,won",
+        lambda i: (
+            f"2025-{i // 28 + 1:02}-{i % 28 + 1:02},{i % 28 + 1:02}/0{i // 28 + 1}/2025,{i % 2}"
+        ),
+        count=28,
+    )
+    data = api.draft(path, "won", tmp_path).config["data"]
+    assert data["formats"] == {"written": {"date": "%d/%m/%Y"}}
+    assert "id" not in data and "drop" not in data
+
+
+def test_a_few_dates_are_classes_to_predict(tmp_path):
+    path = table(tmp_path, "a,due", lambda i: f"{i % 7},2026-0{1 + (i % 3 == 0)}-01")
+    draft = api.draft(path, "due", tmp_path)
+    assert draft.config["data"]["positive"] == "2026-02-01"
+    assert draft.config["model"]["estimator"].endswith("LogisticRegression")
+    path = table(tmp_path, "a,due", lambda i: f"{i % 7},20{i:02}-01-01", name="many.csv")
+    assert "due' is a number to predict" in said(api.draft(path, "due", tmp_path))
+
+
+def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
+    path = table(tmp_path, "a,won", lambda i: f"{i % 7},{'rare' if i == 9 else 'AB'[i % 2]}")
+    draft = api.draft(path, "won", tmp_path)
+    assert draft.config["split"]["stratify"] is False
+    assert "the same share" not in said(draft) and "a class of one row" in said(draft)

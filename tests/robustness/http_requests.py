@@ -19,7 +19,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
-from msgspec import UnsetType
 
 from artifact_pipeline.inference.predictor import Predictor
 from tests.robustness import nasty
@@ -48,7 +47,7 @@ class Model(NamedTuple):
     def texts(self) -> list[bool]:
         """Whether each column is text; empty for a model of a matrix."""
         columns = self.predictor.interface.columns
-        return [] if isinstance(columns, UnsetType) else [one.kind == "text" for one in columns]
+        return [] if columns is None else [one.kind == "text" for one in columns]
 
 
 _PROBES = (b"/v2/health/live", b"/v2/health/ready")
@@ -154,7 +153,7 @@ def _outputs(model: Model, rows: Any) -> dict[str, Any]:
     """Return what the artifact says of rows, by the names of its outputs."""
     if model.texts:
         columns = model.predictor.interface.columns
-        assert not isinstance(columns, UnsetType)
+        assert columns is not None
         X: Any = pd.DataFrame(rows, columns=[one.name for one in columns])
     else:
         X = np.array(rows, dtype=np.float64)
@@ -251,7 +250,7 @@ def _predict(model: Model, random: Random) -> Message:
     rows = _matrix(model, random)
     columns = model.predictor.interface.columns
     names = model.predictor.interface.features
-    if not isinstance(columns, UnsetType):
+    if columns is not None:
         names = [one.name for one in columns]
     given: Any = rows
     if random.random() < 0.5:

@@ -7,6 +7,7 @@ from artifact_pipeline.builder.config.resolved import ModelConfig, Step
 from artifact_pipeline.builder.formats import skops_format as form
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import ImportedFrom
+from artifact_pipeline.errors import Location
 from tests.support.configs import FIXTURES
 
 
@@ -21,7 +22,7 @@ def recipe_of(*names):
 
 
 def load(archive, *names):
-    return form.load(archive, "m", origin=Origin.PINNED, recipe=recipe_of(*names))
+    return form.load(archive, Location("m"), origin=Origin.PINNED, recipe=recipe_of(*names))
 
 
 def exported(estimator):

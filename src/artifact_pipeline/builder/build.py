@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import UNSET, UnsetType
-
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
@@ -59,7 +57,7 @@ def build(
     warnings = [*result.warnings, *measured.warnings]
     if recipe.numerics.profile == numeric_profile.NATIVE:
         warnings.append(warning or _NATIVE)
-    if not isinstance(proof.parity.reason, UnsetType):
+    if proof.parity.reason is not None:
         warnings.append(f"{proof.parity.reason}.")
     is_table = result.columns is not None
     interface = parity.interface(
@@ -70,10 +68,10 @@ def build(
         label_names=result.label_names,
         outputs=trained.outputs,
         image=result.image,
-        columns=UNSET
+        columns=None
         if result.columns is None
         else parity.taken(result.columns, proof, edges=edges),
-        limits=UNSET if is_table else parity.limits(proof, edges),
+        limits=None if is_table else parity.limits(proof, edges),
     )
     files = seal(
         recipe,

@@ -16,11 +16,16 @@ import codecs
 import hashlib
 import json
 import re
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 Digest: TypeAlias = str
 """`sha256:` and 64 lower-case hex digits."""
+
+Form = TypeVar("Form", bound=Struct)
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -74,6 +79,19 @@ def decode(data: bytes) -> JSON:
         except NotCanonical as error:
             raise NotCanonical("an escape encodes half a character, a lone surrogate") from error
     return value
+
+
+def convert(value: JSON, form: type[Form]) -> Form:
+    """Convert decoded JSON to a struct.
+
+    Raises:
+        msgspec.ValidationError: If a field is missing, unknown or of another type, or if it has
+            its default value: the struct would encode to other bytes, without that field.
+    """
+    struct = msgspec.convert(value, form)
+    if decode(encode(msgspec.to_builtins(struct))) != value:
+        raise msgspec.ValidationError("an optional field with its default value must be absent")
+    return struct
 
 
 def digest(data: bytes) -> Digest:

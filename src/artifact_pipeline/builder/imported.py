@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
-
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
@@ -99,11 +97,11 @@ def build_imported(
             nullable=False,
             unseen=False,
             categories=None,
-            missing_text=served.texts.get(name, UNSET),
+            missing_text=served.texts.get(name),
         )
         for name, kind in kinds.items()
     ]
-    columns = parity.taken(plain, proof, edges=edges) if kinds else UNSET
+    columns = parity.taken(plain, proof, edges=edges) if kinds else None
     index = np.arange(len(truth))
     sealed = proof.outputs
     test = evaluate(
@@ -130,7 +128,7 @@ def build_imported(
             outputs=outputs,
             image=None,
             columns=columns,
-            limits=UNSET if kinds else parity.limits(proof, edges),
+            limits=None if kinds else parity.limits(proof, edges),
         ),
         parity=proof.parity,
         evaluation=observe(

@@ -12,13 +12,15 @@ loads, to a level that every current machine of the architecture supports.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
 
 from artifact_pipeline.errors import Location, MissingDependency
 
@@ -38,6 +40,29 @@ class Profile(NamedTuple):
     """CPU features that numpy must not use (NPY_DISABLE_CPU_FEATURES)."""
     libm: str
     """GLIBC_TUNABLES, since the last bits of glibc's exp and log differ with and without FMA."""
+
+
+class BlasLibrary(Struct, frozen=True, kw_only=True):
+    """A BLAS that a process has loaded, as threadpoolctl reports it."""
+
+    internal_api: str
+    """The implementation, such as `openblas`."""
+    version: str | None = None
+    architecture: str | None = None
+    """The instruction set that it computes with, if it chooses among several."""
+    num_threads: int
+
+
+class Inspection(Struct, frozen=True, kw_only=True):
+    """What decides the bits that a process computes."""
+
+    machine: str
+    """As `machine()`."""
+    features: list[str]
+    """The CPU features that numpy uses, sorted."""
+    blas: list[BlasLibrary]
+    openmp_threads: list[int]
+    """The number of threads of each OpenMP library."""
 
 
 PROFILES = {
@@ -127,7 +152,7 @@ def holds(profile: str) -> bool:
     return in_force(profile, _inspect_child(profile))
 
 
-def _inspect_child(profile: str) -> dict[str, Any]:
+def _inspect_child(profile: str) -> Inspection:
     """Return `inspect_process()` of a child process under a profile.
 
     The child ignores Python's environment variables and `sitecustomize`, so that a setting of
@@ -137,9 +162,9 @@ def _inspect_child(profile: str) -> dict[str, Any]:
 
     paths = [path for path in (str(_PACKAGES), *sys.path) if Path(path).is_absolute()]
     code = (
-        f"import json, sys; sys.path[:0] = {paths!r}; "
+        f"import sys; sys.path[:0] = {paths!r}; "
         "from artifact_pipeline.builder.numeric_profile import inspect_process; "
-        "import scipy.linalg; print(json.dumps(inspect_process()))"
+        "import msgspec, scipy.linalg; print(msgspec.json.encode(inspect_process()).decode())"
     )
     try:
         process = subprocess.run(
@@ -156,66 +181,68 @@ def _inspect_child(profile: str) -> dict[str, Any]:
             location=Location(sys.executable),
             remedy="pip install -r requirements.txt",
         ) from error
-    inspection: dict[str, Any] = json.loads(process.stdout)
-    return inspection
+    return msgspec.json.decode(process.stdout, type=Inspection)
 
 
-def select_profile(inspection: dict[str, Any]) -> str:
+def select_profile(inspection: Inspection) -> str:
     """Return the best profile for a machine, by `inspect_process()` without a profile."""
-    if {library["internal_api"] for library in inspection["blas"]} != {"openblas"}:
+    if {library.internal_api for library in inspection.blas} != {"openblas"}:
         return NATIVE
-    detected = set(inspection["features"])
+    detected = set(inspection.features)
     for name, profile in PROFILES.items():
         needs = set(profile.needs)
-        if profile.machine == inspection["machine"] and needs <= detected:
+        if profile.machine == inspection.machine and needs <= detected:
             return name
     return NATIVE
 
 
-def inspect_process() -> dict[str, Any]:
-    """Return what decides the bits of this process: CPU features in use, BLAS and threads."""
+def inspect_process() -> Inspection:
+    """Inspect this process, and load numpy for that if it is not loaded."""
     import numpy  # noqa: F401  (loads the BLAS that threadpoolctl inspects)
     import threadpoolctl
     from numpy._core._multiarray_umath import __cpu_features__ as features
 
     pools = threadpoolctl.threadpool_info()
-    keys = ("internal_api", "version", "architecture", "num_threads")
-    return {
-        "machine": machine(),
-        "features": sorted(name for name, present in features.items() if present),
-        "blas": [{k: pool.get(k) for k in keys} for pool in pools if pool["user_api"] == "blas"],
-        "openmp_threads": [pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"],
-    }
+    return Inspection(
+        machine=machine(),
+        features=sorted(name for name, present in features.items() if present),
+        blas=[
+            BlasLibrary(**{key: pool.get(key) for key in BlasLibrary.__struct_fields__})
+            for pool in pools
+            if pool["user_api"] == "blas"
+        ],
+        openmp_threads=[pool["num_threads"] for pool in pools if pool["user_api"] == "openmp"],
+    )
 
 
-def in_force(profile: str, inspection: dict[str, Any]) -> bool:
+def in_force(profile: str, inspection: Inspection) -> bool:
     """Return whether a process computes under a profile, by its `inspect_process()`."""
     if profile not in PROFILES:
         return False
     wanted = PROFILES[profile]
-    pools, features = inspection["blas"], set(inspection["features"])
+    pools, features = inspection.blas, set(inspection.features)
     return (
-        inspection["machine"] == wanted.machine
+        inspection.machine == wanted.machine
         and set(wanted.needs) <= features
         and not set(wanted.disabled) & features
         and bool(pools)
-        and all(pool["architecture"] == wanted.kernel for pool in pools)
-        and all(pool["num_threads"] == 1 for pool in pools)
-        and all(threads == 1 for threads in inspection["openmp_threads"])
+        and all(pool.architecture == wanted.kernel for pool in pools)
+        and all(pool.num_threads == 1 for pool in pools)
+        and all(threads == 1 for threads in inspection.openmp_threads)
     )
 
 
-def deviation(profile: str, inspection: dict[str, Any]) -> str:
+def deviation(profile: str, inspection: Inspection) -> str:
     """Return how a process deviates from a profile, by its `inspect_process()`."""
-    wanted, pools = PROFILES[profile], inspection["blas"]
+    wanted, pools = PROFILES[profile], inspection.blas
     if not pools:
         return "the BLAS of numpy and scipy cannot be inspected"
     for pool in pools:
-        if pool["num_threads"] != 1:
-            return f"BLAS has {pool['num_threads']} threads instead of 1"
-        if pool["architecture"] != wanted.kernel:
-            return f"BLAS computes for {pool['architecture']} instead of {wanted.kernel}"
-    for threads in inspection["openmp_threads"]:
+        if pool.num_threads != 1:
+            return f"BLAS has {pool.num_threads} threads instead of 1"
+        if pool.architecture != wanted.kernel:
+            return f"BLAS computes for {pool.architecture} instead of {wanted.kernel}"
+    for threads in inspection.openmp_threads:
         if threads != 1:
             return f"OpenMP has {threads} threads instead of 1"
     return "numpy uses other CPU instructions"

@@ -278,19 +278,52 @@ def seal(
 @click.argument("data", shell_complete=completion.file)
 @click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
               help="Column to predict.")  # fmt: skip
+@click.option("-m", "--model", metavar="NAME",
+              help="Estimator, such as RandomForestClassifier [default: linear].")  # fmt: skip
+@click.option("--id", metavar="COLUMN", shell_complete=completion.column,
+              help="Column that identifies a row.")  # fmt: skip
+@click.option("--group", metavar="COLUMN", shell_complete=completion.column,
+              help="Keep its values on one side of the split.")  # fmt: skip
+@click.option("--time", metavar="COLUMN", shell_complete=completion.column,
+              help="Hold out the latest rows by this column.")  # fmt: skip
+@click.option("--day-first/--month-first", default=None, help="How to read 03/04/2026.")
 @click.option("-o", "--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True,
-              shell_complete=completion.file, help="Config to write.")  # fmt: skip
+              shell_complete=completion.file,
+              help="Config to write; - for standard output.")  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace the config if it exists.")
 @options.JSON
-def init(data: str, target: str, path: str, as_json: bool) -> None:
-    """Draft a config for the table DATA and explain each choice."""
-    folder = Path(path).parent
-    draft = api.draft(data, target, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    api.write_config(draft, path)
+def init(
+    data: str, target: str, path: str, overwrite: bool, as_json: bool, **arguments: Any
+) -> None:
+    """Draft a config for the table DATA and explain each choice.
+
+    Shows each column of the table and what becomes of it.
+    """
+    to_stdout = path == "-"
+    folder = Path() if to_stdout else Path(path).parent
+    draft = api.draft(data, target, folder, **arguments)
+    if draft.ambiguous_dates and not as_json and _is_interactive():
+        question = f"{render.ambiguous(draft)} Is the day first?"
+        arguments["day_first"] = click.confirm(question, err=True)
+        draft = api.draft(data, target, folder, **arguments)
+    if not to_stdout:
+        folder.mkdir(parents=True, exist_ok=True)
+        api.write_config(draft, path, overwrite=overwrite)
     if as_json:
-        output.document({"config": path, "choices": draft.choices})
+        output.document(
+            {
+                "config": draft.config if to_stdout else path,
+                "rows": draft.rows,
+                "columns": draft.columns,
+                "choices": draft.choices,
+            }
+        )
+    elif to_stdout:
+        output.document(draft.config)
+        for line in render.drafted(draft).splitlines():
+            output.say(line)
     else:
-        output.text(render.drafted(draft, path))
+        output.text(f"{render.drafted(draft)}\n\n{render.wrote(path)}")
 
 
 @group.command()
@@ -315,6 +348,10 @@ def _run(pipeline: Callable[..., api.Run], *, as_json: bool, arguments: dict[str
     for warning in result.warnings:
         output.say(f"warning: {warning}")
     render.answer(result, render.ran, as_json=as_json)
+
+
+def _is_interactive() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def _read(rows: str) -> bytes:

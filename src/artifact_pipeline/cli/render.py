@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
@@ -30,6 +29,8 @@ RUNS = 20
 """The number of runs that `list` shows."""
 SAMPLES = 10
 """The number of held-out rows that `infer` shows."""
+_MAX_LINE = 80
+_MAX_NAME = 20
 
 
 def answer(result: Any, view: Callable[[Any], str], *, as_json: bool) -> None:
@@ -58,7 +59,7 @@ def ran(run: Run) -> str:
 def evaluated(result: Evaluated) -> str:
     """Return the metrics that were measured again, and the gates."""
     lines = [field("artifact", short(result.digest)), ""]
-    lines += _metrics(msgspec.convert(result.metrics, Metrics))
+    lines += _metrics(result.metrics)
     return "\n".join([*lines, *_gates(result.gates)])
 
 
@@ -109,13 +110,52 @@ def sealed(result: Sealed) -> str:
     )
 
 
-def drafted(draft: Draft, path: str) -> str:
-    """Return the choices of a drafted config, and the command that runs it."""
-    lines = [
+def drafted(draft: Draft) -> str:
+    """Return the columns of the table of a draft, and the choices."""
+    header = ("column", "kind", "missing", "distinct", "range or examples", "becomes")
+    rows = [header]
+    for column in draft.columns:
+        kind, missing, distinct = column.kind or "", f"{column.missing:,}", f"{column.distinct:,}"
+        rows.append((column.name, kind, missing, distinct, column.values, column.use))
+    lines = [f"{draft.rows:,} rows, {len(draft.columns)} columns", "", *_table(rows), ""]
+    lines += [
         paragraph(write_out(choice), indent="  · ", hanging="    ") for choice in draft.choices
     ]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the columns of a table as lines of up to 80 characters."""
+    cells = [tuple(write_out(cell) for cell in row) for row in rows]
+    widths = [max(len(row[index]) for row in cells) for index in range(6)]
+    widths[0] = min(widths[0], _MAX_NAME)
+    widths[4] = min(widths[4], _MAX_LINE - 2 - 2 * 5 - sum(widths[:4]) - widths[5])
+    lines = []
+    for row in cells:
+        name, kind, missing, distinct, values, use = (
+            cell if len(cell) <= width else f"{cell[: width - 1]}…"
+            for cell, width in zip(row, widths, strict=True)
+        )
+        line = (
+            f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {missing:>{widths[2]}}  "
+            f"{distinct:>{widths[3]}}  {values:<{widths[4]}}  {use}"
+        )
+        lines.append(line.rstrip())
+    return lines
+
+
+def ambiguous(draft: Draft) -> str:
+    """Return which dates of a draft may have the day or the month first, with an example."""
+    examples = {column.name: column.values.partition(",")[0] for column in draft.columns}
+    names = draft.ambiguous_dates
+    listed = ", ".join(f"{write_out(name)} ({write_out(examples[name])})" for name in names)
+    return f"Dates with the day or the month first: {listed}."
+
+
+def wrote(path: str) -> str:
+    """Return that a config was written, and the command that runs it."""
     path = write_out(path)
-    return "\n".join([*lines, "", f"wrote {path}; next: artifact-pipeline run {path}"])
+    return f"wrote {path}; next: artifact-pipeline run {path}"
 
 
 def written(result: Prediction, path: str) -> str:
@@ -317,12 +357,10 @@ def _move(move: Promotion, digest: str) -> str:
 def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
         return [field("run", "this store has no record of it")]
-    git = record.git or {}
-    commit = str(git.get("commit", "not in a git repository"))
-    lines = [field("run", f"{record.run}, {record.outcome}")]
-    lines.append(
-        field("commit", commit + (", with uncommitted changes" if git.get("dirty") else ""))
-    )
+    commit = "not in a git repository"
+    if record.git is not None:
+        commit = record.git.commit + (", with uncommitted changes" if record.git.dirty else "")
+    lines = [field("run", f"{record.run}, {record.outcome}"), field("commit", commit)]
     return lines + [field("warning", warning) for warning in record.warnings]
 
 

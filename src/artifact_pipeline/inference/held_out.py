@@ -51,7 +51,7 @@ def rows_of(
     recipe = manifest.recipe
     section = data_section(recipe, digest, data=data, store=store)
     rows = loader.load(
-        _resolve(section),
+        resolve_data(section),
         split_of(recipe),
         target=recipe.data.schema.target,
         expected=recipe.data,
@@ -69,7 +69,7 @@ def rows_of(
 
 def data_section(
     recipe: Recipe, digest: Digest, *, data: Reference | None, store: Reference | None
-) -> dict[str, Any]:
+) -> DataSection:
     """Return the `data` section of a config for the rows of a recipe.
 
     Args:
@@ -79,7 +79,8 @@ def data_section(
         store: The store with the run records.
 
     Raises:
-        DataError: If the path of a table is neither given nor recorded.
+        DataError: If the path of a table is neither given nor recorded, or this release does not
+            know the data.
     """
     known = recipe.data
     if recipe.brought is not None:
@@ -90,7 +91,7 @@ def data_section(
         )
     section: dict[str, Any] = {} if known.examples is None else {"examples": known.examples}
     if known.dataset is not None:
-        return {"dataset": known.dataset, **section}
+        return _section({"dataset": known.dataset, **section})
     columns = known.schema.columns or []
     section |= {
         "path": str(data or _recorded_path(digest, store, title=known.title)),
@@ -109,7 +110,7 @@ def data_section(
         section["positive"] = known.positive
     if known.table is not None and known.table.csv is not None:
         section["csv"] = msgspec.to_builtins(known.table.csv)
-    return section
+    return _section(section)
 
 
 def _recorded_path(digest: Digest, store: Reference | None, *, title: str) -> str:
@@ -142,13 +143,12 @@ def split_of(recipe: Recipe) -> SplitConfig:
     return msgspec.convert(msgspec.to_builtins(recipe.split), SplitConfig)
 
 
-def check(recipe: Recipe, section: dict[str, Any]) -> None:
-    """Check that the files of a `data` section still hold the rows of a recipe.
+def check(recipe: Recipe, data: DataConfig) -> None:
+    """Check that files still hold the rows of a recipe.
 
     Raises:
         DataError: If they do not.
     """
-    data = _resolve(section)
     if isinstance(data, BundledData):
         digest = bundled.describe(data).digest
     else:
@@ -157,9 +157,9 @@ def check(recipe: Recipe, section: dict[str, Any]) -> None:
     loader.check_digest(digest, recipe.data)
 
 
-def _resolve(section: dict[str, Any]) -> DataConfig:
+def _section(values: dict[str, Any]) -> DataSection:
     try:
-        return resolve_data(msgspec.convert(section, DataSection))
+        return msgspec.convert(values, DataSection)
     except msgspec.ValidationError as error:
         problem = f"this release does not know it: {error}"
         raise DataError(problem, location=Location("data")) from error

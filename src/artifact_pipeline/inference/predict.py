@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Manifest
 from artifact_pipeline.builder.canonical import Digest
@@ -118,7 +118,7 @@ def infer(
         batch, truth = held_out.rows_of(
             predictor.manifest, predictor.digest, data=data, store=store
         )
-    elif isinstance(columns, UnsetType):
+    elif columns is None:
         features, limits = predictor.interface.features, predictor.interface.limits
         matrix = row_files.parse(rows, features, name=name)
         batch = row_files.check(matrix, features, location=Location(name), limits=limits)

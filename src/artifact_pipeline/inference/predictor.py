@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
-
 from artifact_pipeline.builder.artifact.manifest import MODEL_FILES, ColumnSpec, Interface
 from artifact_pipeline.errors import CallError, DataError, Location, VerificationError
 from artifact_pipeline.log import Log
@@ -114,7 +112,7 @@ class Predictor:
     def outputs(self, X: Any) -> Outputs:
         """Return predictions, and probabilities if the model gives them. Raises as `predict`."""
         columns = self.interface.columns
-        if isinstance(columns, UnsetType):
+        if columns is None:
             return self.run(_matrix(X, self.interface))
         from artifact_pipeline.builder.data import frames
         from artifact_pipeline.inference import tables
@@ -140,7 +138,7 @@ class Predictor:
                 manifest says.
         """
         for index, column in enumerate(self.interface.columns or ()):
-            if column.lowercase is True or column.missing_text is not UNSET:
+            if column.lowercase or column.missing_text is not None:
                 rows = _with_texts_prepared(rows, index, column=column)
         outputs = self._run(rows, seconds)
         self._check(outputs)
@@ -184,7 +182,7 @@ def load_predictor(verified: Verified) -> Predictor:
         run = parity.load(
             form,
             verified.files[name],
-            where=str(verified.folder / name),
+            location=Location(str(verified.folder / name)),
             origin=verified.origin,
             recipe=verified.manifest.recipe,
             interface=verified.manifest.interface,
@@ -229,8 +227,8 @@ def _with_texts_prepared(rows: Batch, index: int, *, column: ColumnSpec) -> Batc
 
     assert isinstance(rows, list)
     texts = rows[index].tolist()
-    if not isinstance(column.missing_text, UnsetType):
+    if column.missing_text is not None:
         texts = [text or column.missing_text for text in texts]
-    if column.lowercase is True:
+    if column.lowercase:
         texts = [text.lower() for text in texts]
     return [*rows[:index], np.array(texts, dtype=object), *rows[index + 1 :]]

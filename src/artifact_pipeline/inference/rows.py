@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, UnsetType
-
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.number_limits import NumberLimits, outside
@@ -175,7 +173,7 @@ def check(
     features: list[str],
     *,
     location: Location,
-    limits: Sequence[NumberLimits] | UnsetType = UNSET,
+    limits: Sequence[NumberLimits] | None = None,
 ) -> NDArray[np.float64]:
     """Return a matrix if a model takes all of its rows.
 
@@ -217,9 +215,9 @@ def _within_all(matrix: NDArray[np.float64], limits: Sequence[NumberLimits]) -> 
     """Return whether all values are within the narrowest range, a fast check that most pass."""
     low, high = -math.inf, math.inf
     for limit in limits:
-        if not isinstance(limit.numbers, UnsetType):
+        if limit.numbers is not None:
             return False
-        if not isinstance(limit.range, UnsetType):
+        if limit.range is not None:
             low, high = max(low, limit.range[0]), min(high, limit.range[1])
     return bool(matrix.min() >= low and matrix.max() <= high)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from msgspec import UnsetType
-
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.schema import Csv, Kind
@@ -39,9 +37,9 @@ class ColumnLimits(Protocol):
     @property
     def format(self) -> ColumnFormat | None: ...
     @property
-    def numbers(self) -> list[float] | UnsetType: ...
+    def numbers(self) -> list[float] | None: ...
     @property
-    def range(self) -> tuple[float, float] | UnsetType: ...
+    def range(self) -> tuple[float, float] | None: ...
 
 
 class TableRows(NamedTuple):

@@ -1,4 +1,4 @@
-"""Drafting a config for a table, with a reason for each choice.
+"""A drafted config for a table, with a summary of its columns and a reason for each choice.
 
     draft("customers.csv", "churn").config
 
@@ -7,68 +7,56 @@ Each choice is written out, so that the owner of the data can read it and change
 
 from __future__ import annotations
 
-import json
 import os
-import re
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv, Kind
-from artifact_pipeline.builder.data import table_columns, table_files, table_reader
-from artifact_pipeline.builder.data.leakage import is_id
+from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.data import table_files
+from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import CallError, DataError, Location
+from artifact_pipeline.pipeline import draft_columns, draft_table
+from artifact_pipeline.pipeline.draft_columns import Columns, ColumnSummary, Overrides, Roles
 
-DELIMITERS = ",;\t|"
-NULLS = ("NA", "N/A", "n/a", "#N/A", "NULL", "null", "None", "none", "?", "-", "--")
-"""Words for a missing value."""
-LABELS = 20
+MAX_CLASSES = 20
 """A target of integers with more distinct values than this is a number to predict."""
+SEVERAL_CLASSES = 5
+"""With more integers than this, they are classes only if each is frequent."""
+ROWS_PER_CLASS = 5
+MIN_ROWS = 10
 FOLDS = 5
-_DECIMAL_COMMA = r"^-?(\d+,(\d{1,2}|\d{4,})|0,\d+)$"
-"""Three digits after a comma may as well be thousands."""
-_ID_WORDS = ("id", "ids", "uid", "cid", "pid", "sid", "gid", "uuid", "guid", "key")
-_ENTITIES = (
-    *("account", "client", "company", "customer", "device", "employee", "group", "household"),
-    *("item", "member", "order", "patient", "person", "product", "session", "store", "student"),
-    *("subject", "transaction", "user", "visit"),
-)
+MIN_GROUPS_FOR_FOLDS = 10
 YES = ("yes", "true", "1", "positive")
+STDOUT = "-"
+_BRANCH_NAMES = {"scaled": "numbers", "one-hot": "categories", "encoded": "encoded"}
+_CLASSIFIER = "sklearn.linear_model.LogisticRegression"
+_REGRESSOR = "sklearn.linear_model.Ridge"
 
 
-class Draft(Struct, frozen=True):
-    """A config and the reasons for it."""
+class Draft(Struct, frozen=True, kw_only=True):
+    """A config, the columns of its table, and the reasons for it."""
 
     config: dict[str, Any]
+    rows: int
+    columns: list[ColumnSummary]
     choices: list[str]
     """A sentence for each choice."""
+    ambiguous_dates: list[str]
+    """Columns of dates such as 03/04/2026, which may have the day or the month first."""
+
+    def to_json(self) -> bytes:
+        """Return the config as the bytes of a file."""
+        return msgspec.json.format(msgspec.json.encode(self.config), indent=2) + b"\n"
 
 
-class _Table(NamedTuple):
-    """A table, the CSV options that read it, and the reasons for them."""
-
-    raw: Raw
-    csv: Csv
-    choices: list[str]
-
-
-class _Columns(NamedTuple):
-    """The columns that can be read, the kinds and formats that the config must name, and why."""
-
-    data: dict[str, ColumnData]
-    kinds: dict[str, Kind]
-    formats: dict[str, ColumnFormat]
-    choices: list[str]
-
-
-class _Target(NamedTuple):
+class _Outcome(NamedTuple):
     """The rows of each class, or None for a number to predict; the positive one of two classes."""
 
     class_counts: list[int] | None
@@ -76,29 +64,44 @@ class _Target(NamedTuple):
     choices: list[str]
 
 
-class _Roles(NamedTuple):
-    """The role of each column, and the split that follows from them."""
-
-    features: dict[str, ColumnData]
-    id: str | None
-    drop: list[str]
-    split: dict[str, Any]
+class _Model(NamedTuple):
+    section: dict[str, Any]
     choices: list[str]
 
 
-def draft(data: str | os.PathLike[str], target: str, base: str | os.PathLike[str] = "") -> Draft:
+def draft(
+    data: str | os.PathLike[str],
+    target: str,
+    base: str | os.PathLike[str] = "",
+    *,
+    model: str | None = None,
+    id: str | None = None,  # noqa: A002  (the key of the config)
+    group: str | None = None,
+    time: str | None = None,
+    day_first: bool | None = None,
+) -> Draft:
     """Draft a config for a table.
 
     Args:
         data: A CSV, Parquet or JSON lines file, or a folder of them.
         target: The column to predict.
         base: The folder of the config, which names the table relative to it.
+        model: The estimator, such as `RandomForestClassifier`; by default a linear model. A
+            classifier predicts integers as classes, a regressor as numbers.
+        id: The column that identifies a row.
+        group: The column whose values stay on one side of the split.
+        time: The column by which the latest rows are held out.
+        day_first: Whether 03/04/2026 is in April; by default such dates are not read.
 
     Raises:
+        CallError: If an argument names a column or an estimator that does not fit.
         DataError: If the table cannot be read, has no such column, or has nothing to learn from.
     """
+    told = Overrides(id=id, group=group, time=time, day_first=day_first)
+    estimator = None if model is None else _find_estimator(model)
     paths = table_files.locate(os.fspath(data), "")
-    raw, csv, choices = _read(paths)
+    table = draft_table.read(paths, target)
+    raw, choices = table.raw, list(table.choices)
     if target not in raw.table.column_names:
         raise DataError(
             f"has no column {show(target)}",
@@ -106,289 +109,321 @@ def draft(data: str | os.PathLike[str], target: str, base: str | os.PathLike[str
             remedy=nearest(target, raw.table.column_names),
         )
     table_files.check_keys(paths, os.fspath(data), base="", columns=raw.table.column_names)
-    section: dict[str, Any] = {"path": Path(os.path.relpath(data, base or ".")).as_posix()}
-    section["target"] = target
+    section: dict[str, Any] = {"path": _relative(data, base), "target": target}
     rows = len(raw.table)
-    raw = _with_target(raw, target)
+    raw = draft_table.without_missing_targets(raw, target)
     if missing := rows - len(raw.table):
         section["missing_target"] = "drop"
         choices.append(f"{missing} of {rows} rows have no {show(target)}, and are left out")
-    columns = _columns(raw, target)
-    outcome = _target(columns.data[target], target)
+    columns = draft_columns.read(raw, target, day_first=day_first)
+    task = None if estimator is None else _task_of(estimator)
+    outcome = _outcome(columns.data[target], target, task=task, raw=raw)
     if outcome.positive is not None:
         section["positive"] = outcome.positive
-    features = {name: column for name, column in columns.data.items() if name != target}
-    roles = _roles(raw, features, target=target, class_counts=outcome.class_counts)
-    if roles.id is not None:
-        section["id"] = roles.id
-    if roles.drop:
-        section["drop"] = roles.drop
-    if columns.kinds:
-        section["columns"] = columns.kinds
-    if columns.formats:
-        section["formats"] = msgspec.to_builtins(columns.formats)
-    if csv != Csv():
-        options, defaults = msgspec.to_builtins(csv), msgspec.to_builtins(Csv())
-        section["csv"] = {key: value for key, value in options.items() if value != defaults[key]}
-    model, model_choices = _model(roles.features, is_class=outcome.class_counts is not None)
-    config = {"data": section, "split": roles.split, "model": model}
-    choices += [*columns.choices, *outcome.choices, *roles.choices, *model_choices]
-    if min(outcome.class_counts or [raw.table.num_rows]) >= 2 * FOLDS:
+    roles = draft_columns.assign(
+        raw, columns, target=target, class_counts=outcome.class_counts, told=told
+    )
+    _check_rows(raw, columns.data[target], target=target, class_counts=outcome.class_counts)
+    section |= _data_options(columns, roles, csv=table.csv)
+    features = _as_text(roles)
+    drafted = _model(features, estimator, is_class=outcome.class_counts is not None)
+    config = {"data": section, "split": roles.split, "model": drafted.section}
+    choices += [*columns.choices, *outcome.choices, *roles.choices, *drafted.choices]
+    if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
         config["evaluation"] = {"cv": FOLDS}
         choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
     choices.append("no gates yet: run it once, then require what it reaches")
-    return Draft(config, choices)
+    return Draft(
+        config=config,
+        rows=rows,
+        columns=[
+            draft_columns.summarize(
+                name,
+                features.get(name, columns.data.get(name)),
+                use=_use(name, features, roles=roles, target=target),
+            )
+            for name in raw.table.column_names
+        ],
+        choices=choices,
+        ambiguous_dates=columns.ambiguous_dates,
+    )
 
 
-def write_config(draft: Draft, path: str | os.PathLike[str]) -> None:
-    """Write a drafted config to a new file.
+def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a drafted config to a file, or to standard output if the path is `-`.
 
     Raises:
-        CallError: If the file exists or cannot be written.
+        CallError: If the file exists and is not to be overwritten, or cannot be written.
     """
+    if os.fspath(path) == STDOUT:
+        sys.stdout.write(draft.to_json().decode())
+        return
     location = Location(str(path))
     try:
-        with Path(path).open("xb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(draft.config), indent=2) + b"\n")
+        with Path(path).open("wb" if overwrite else "xb") as file:
+            file.write(draft.to_json())
     except FileExistsError as error:
         raise CallError(
-            "already exists", location=location, remedy="choose another name with --output"
+            "already exists",
+            location=location,
+            remedy="choose another name with --output, or replace it with --overwrite",
         ) from error
     except OSError as error:
         raise CallError(f"cannot be written: {error.strerror}", location=location) from error
 
 
-def _read(paths: list[Path]) -> _Table:
-    """Read a table; of CSV files, with the options that suit them."""
-    contents = [(path.name, table_files.read(path)) for path in paths]
-    file_format = table_files.format_of(paths[0])
-    if file_format != "csv":
-        return _Table(table_reader.read(contents, file_format), Csv(), [])
-    csv, choices = _csv(contents)
-    raw = table_reader.read(contents, "csv", csv=csv)
-    words: list[str] = []
-    for word in NULLS:
-        if any(_helps(raw, [*words, word], name) for name in raw.table.column_names):
-            words.append(word)
-    if not words:
-        return _Table(raw, csv, choices)
-    choices.append(f"{', '.join(map(show, words))} is a missing value in columns of numbers")
-    csv = replace(csv, null_values=words)
-    return _Table(table_reader.read(contents, "csv", csv=csv), csv, choices)
-
-
-def _csv(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
-    """Return the encoding, delimiter and decimal mark of CSV files, and the reasons for them."""
-    name, data = contents[0]
-    encoding, choices = "utf-8", []
+def _relative(data: str | os.PathLike[str], base: str | os.PathLike[str]) -> str:
     try:
-        for _, content in contents:
-            content.decode(encoding)
-    except UnicodeDecodeError:
-        encoding = "latin-1"
-        choices.append("the files are not UTF-8; check that latin-1 reads their letters correctly")
-    header = data.decode(encoding).lstrip("\ufeff").partition("\n")[0]
-    delimiter = max(DELIMITERS, key=header.count)
-    if delimiter == "," or name.lower().endswith(".tsv") or delimiter not in header:
-        return Csv(encoding=encoding), choices
-    choices.append(
-        f"cells are separated by {show(delimiter)}, the most frequent delimiter in the header"
-    )
-    raw = table_reader.read(contents, "csv", csv=Csv(delimiter=delimiter, encoding=encoding))
-    import pyarrow.compute as pc
-
-    commas = [
-        column
-        for column in raw.table.column_names
-        if pc.any(pc.match_substring_regex(raw.table.column(column), _DECIMAL_COMMA)).as_py()
-    ]
-    if not commas:
-        return Csv(delimiter=delimiter, encoding=encoding), choices
-    choices.append(f"numbers have a decimal comma, as in {show(commas[0])}")
-    return Csv(delimiter=delimiter, decimal=",", encoding=encoding), choices
+        return Path(os.path.relpath(data, base or ".")).as_posix()
+    except ValueError:  # another drive on Windows
+        return Path(data).absolute().as_posix()
 
 
-def _helps(raw: Raw, words: list[str], name: str) -> bool:
-    """Return whether a column is numbers except for these words, the last one among them."""
-    import pyarrow.compute as pc
+def _outcome(
+    column: ColumnData, name: str, *, task: Literal["class", "number"] | None, raw: Raw
+) -> _Outcome:
+    """Return whether the target is classes or a number.
 
-    values = raw.table.column(name)
-    rest = values.filter(pc.invert(pc.is_in(values, _words(words))))
-    if len(rest) == len(values) or not len(rest) - rest.null_count:
-        return False
-    if not pc.any(pc.equal(values, words[-1])).as_py():
-        return False
-    remaining = raw._replace(table=_single(name, rest))
-    try:
-        if table_columns.column(remaining, name).kind in ("number", "date"):
-            return True
-    except DataError:
-        pass
-    return table_columns.format_of(remaining, name) is not None
-
-
-def _with_target(raw: Raw, target: str) -> Raw:
-    """Return the rows that have a target; all rows if none has."""
-    import numpy as np
-
-    try:
-        column = table_columns.column(raw, target)
-    except DataError:
-        column = table_columns.column(raw, target, kind="text")
-    kept = np.flatnonzero(~column.missing & (column.values == column.values)).tolist()
-    return raw.take(kept) if 0 < len(kept) < len(column.values) else raw
-
-
-def _words(words: list[str]) -> Any:
-    import pyarrow as pa
-
-    return pa.array(words, type=pa.string())
-
-
-def _single(name: str, values: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.table({name: values})
-
-
-def _columns(raw: Raw, target: str) -> _Columns:
-    """Read each column as numbers, dates or booleans, in a format of its own, or else as text."""
-    columns = _Columns({}, {}, {}, [])
-    for name in raw.table.column_names:
-        try:
-            column = table_columns.column(raw, name)
-            problem = column.note
-        except DataError as error:
-            problem = error.problem
-            try:
-                column = table_columns.column(raw, name, kind="text")
-            except DataError:
-                if name == target:
-                    raise error from None
-                continue
-        if problem and (form := table_columns.format_of(raw, name)):
-            column = table_columns.column(raw, name, column_format=form)
-            columns.formats[name] = form
-            written = json.dumps(msgspec.to_builtins(form), ensure_ascii=False)
-            columns.choices.append(f"{show(name)} is a {column.kind} written as {written}")
-        elif problem:
-            columns.kinds[name] = "text"
-            columns.choices.append(f"{show(name)} is text: {problem}")
-        columns.data[name] = column
-    return columns
-
-
-def _target(column: ColumnData, name: str) -> _Target:
+    Raises:
+        CallError: If the model that the caller chose predicts neither.
+        DataError: If there is nothing to predict.
+    """
     import numpy as np
 
     values, counts = np.unique(column.values, return_counts=True)
-    integers = column.kind == "number" and (values == np.floor(values)).all()
-    few = (column.kind == "boolean" or integers) and len(values) <= LABELS
-    if column.kind != "text" and not few:
+    integers = column.kind == "number" and bool((values == np.floor(values)).all())
+    if task == "number" and column.kind in ("text", "boolean"):
+        problem = f"a regressor predicts numbers, and {show(name)} is {column.kind}"
+        raise CallError(problem, location=Location("--model"), remedy="choose a classifier")
+    if task == "class" and column.kind == "number" and not integers:
+        problem = f"a classifier predicts classes, and {show(name)} has numbers with fractions"
+        raise CallError(problem, location=Location("--model"), remedy="choose a regressor")
+    is_class = column.kind in ("text", "boolean") or (
+        (integers or column.kind == "date") and _are_classes(counts)
+    )
+    if task is not None:
+        is_class = task == "class"
+    location = raw.location().at(column=name)
+    if not is_class:
         choice = f"{show(name)} is a number to predict: {len(values)} different values"
-        return _Target(None, None, [choice])
-    rows: list[int] = counts.tolist()
+        if integers and len(values) <= MAX_CLASSES and task is None:
+            choice += "; if they are classes, choose a classifier with --model"
+        return _Outcome(None, None, [choice])
+    singles = values[counts == 1].tolist()
+    if 2 * len(singles) > len(column.values) and len(values) > 2:
+        raise DataError(
+            f"has {len(values)} different values in {len(column.values)} rows, which are no "
+            "classes to learn",
+            location=location,
+            remedy="choose another --target",
+        )
+    choices = []
+    if singles:
+        listed = ", ".join(show(single) for single in singles[:3])
+        more = f" and {len(singles) - 3} more" if len(singles) > 3 else ""
+        verb = "class has" if len(singles) == 1 else "classes have"
+        choices.append(
+            f"{len(singles)} {verb} one row, which cannot be learned and tested: {listed}{more}"
+        )
     labels: list[Any] = values.tolist()
     if len(labels) != 2:
-        return _Target(rows, None, [f"{show(name)} has {len(labels)} classes"])
-    if column.kind != "text":
+        return _Outcome(
+            counts.tolist(), None, [f"{show(name)} has {len(labels)} classes", *choices]
+        )
+    if column.kind == "date":
+        labels = [iso_date(days) for days in labels]
+    elif column.kind != "text":
         labels = [bool(label) if column.kind == "boolean" else int(label) for label in labels]
     rarer = labels[int(np.argmin(counts))]
     positive = next((label for label in labels if str(label).lower() in YES), rarer)
     share = counts[labels.index(positive)] / counts.sum()
     choice = f"{show(positive)} is the positive class: {share:.0%} of the rows"
-    return _Target(rows, positive, [choice])
+    return _Outcome(counts.tolist(), positive, [choice, *choices])
 
 
-def _roles(
-    raw: Raw, columns: dict[str, ColumnData], *, target: str, class_counts: list[int] | None
-) -> _Roles:
-    split: dict[str, Any] = {"method": "random", "test_size": 0.2, "random_state": 42}
-    drop = [name for name in raw.table.column_names if name not in columns and name != target]
-    choices = [f"{show(name)} is dropped: it has no numbers, dates or text" for name in drop]
-    features: dict[str, ColumnData] = {}
-    id_column = None
-    for name, column in columns.items():
-        distinct = len(set(column.values[~column.missing].tolist()))
-        is_group = _is_named_id(name) and _is_whole(column) and distinct > LABELS
-        if name in raw.index_columns:
-            drop.append(name)
-            choices.append(f"{show(name)} is dropped: it is the index of a data frame")
-        elif distinct <= 1:
-            drop.append(name)
-            choices.append(f"{show(name)} is dropped: it has the same value in every row")
-        elif is_id(column.values) and id_column is None:
-            id_column = name
-            choices.append(f"{show(name)} is the id: it has a different value in each row")
-        elif is_id(column.values):
-            drop.append(name)
-            choices.append(f"{show(name)} is dropped: it has a different value in each row")
-        elif is_group and split["method"] == "random" and not column.missing.any():
-            split |= {"method": "group", "column": name}
-            choices.append(f"rows with the same {show(name)} stay on one side of the split")
-        elif column.kind == "text" and 2 * distinct > len(column.values) and not _is_prose(column):
-            drop.append(name)
-            choices.append(f"{show(name)} is dropped: its texts hardly ever repeat")
-        else:
-            features[name] = column
-    if not features:
+def _are_classes(counts: Any) -> bool:
+    """Return whether distinct integers are classes: they are few, and repeat.
+
+    Counts of things repeat as well; the largest of them are rare.
+    """
+    distinct, rows = len(counts), int(counts.sum())
+    if distinct <= 2:
+        return True
+    if distinct > MAX_CLASSES or rows < ROWS_PER_CLASS * distinct:
+        return False
+    even_share = rows / distinct
+    return distinct <= SEVERAL_CLASSES or bool(counts.min() >= max(2, even_share / 10))
+
+
+def _check_rows(
+    raw: Raw, column: ColumnData, *, target: str, class_counts: list[int] | None
+) -> None:
+    rows = raw.table.num_rows
+    location = raw.location()
+    if len(set(column.values.tolist())) < 2:
         raise DataError(
-            "no feature columns left: every column is the target, the id, the split column or "
-            "dropped",
-            location=raw.location(),
+            f"has the same {show(target)} in every row; there is nothing to learn",
+            location=location,
         )
-    if split["method"] == "random" and class_counts is not None:
-        split["stratify"] = min(class_counts) > 1
-        choices.append("a random fifth of the rows is held out, with the same share of each class")
-    elif split["method"] == "random":
-        choices.append("a random fifth of the rows is held out")
-    return _Roles(features, id_column, drop, split, choices)
+    if rows < MIN_ROWS:
+        problem = f"has {rows} rows with a target, expected {MIN_ROWS} or more"
+        raise DataError(problem, location=location)
 
 
-def _is_named_id(name: str) -> bool:
-    """Return whether a name is that of an id: customer_id, customerId or userid, but not paid."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
-    last = words[-1].lower() if words else ""
-    return last in _ID_WORDS or (last.removesuffix("id") in _ENTITIES and last.endswith("id"))
+def _data_options(columns: Columns, roles: Roles, *, csv: Csv) -> dict[str, Any]:
+    """Return the keys of `data` besides the path and the target."""
+    options: dict[str, Any] = {}
+    if roles.id is not None:
+        options["id"] = roles.id
+    if roles.drop:
+        options["drop"] = roles.drop
+    kinds = columns.kinds | dict.fromkeys(roles.categories, "text")
+    if kinds:
+        options["columns"] = kinds
+    if columns.formats:
+        options["formats"] = {
+            name: {key: value for key, value in form.items() if value is not None}
+            for name, form in msgspec.to_builtins(columns.formats).items()
+        }
+    if csv != Csv():
+        values, defaults = msgspec.to_builtins(csv), msgspec.to_builtins(Csv())
+        options["csv"] = {key: value for key, value in values.items() if value != defaults[key]}
+    return options
 
 
-def _is_whole(column: table_columns.ColumnData) -> bool:
+def _as_text(roles: Roles) -> dict[str, ColumnData]:
+    """Return the features, with integers that are categories as text."""
     import numpy as np
 
-    if column.kind == "text":
-        return True
-    values = column.values[~column.missing]
-    return column.kind == "number" and bool((values == np.floor(values)).all())
+    features = dict(roles.features)
+    for name in roles.categories:
+        column = features[name]
+        texts = np.empty(len(column.values), dtype=object)
+        texts[:] = [
+            "" if missing else str(int(value))
+            for value, missing in zip(
+                column.values.tolist(), (column.values != column.values).tolist(), strict=True
+            )
+        ]
+        features[name] = column._replace(kind="text", values=texts)
+    return features
 
 
-def _model(features: dict[str, ColumnData], *, is_class: bool) -> tuple[dict[str, Any], list[str]]:
-    name, params = "sklearn.linear_model.Ridge", {}
-    if is_class:
-        name, params = "sklearn.linear_model.LogisticRegression", {"max_iter": 1000}
-    choices = [f"{name.rpartition('.')[2]} is fast, and a baseline for other models"]
-    texts = [feature for feature, column in features.items() if column.kind == "text"]
-    prose = [feature for feature in texts if _is_prose(features[feature])]
-    if not prose:
+def _has_folds(
+    roles: Roles, columns: Columns, *, class_counts: list[int] | None, rows: int
+) -> bool:
+    if roles.split["method"] == "group":
+        groups = set(columns.data[roles.split["column"]].values.tolist())
+        if len(groups) < MIN_GROUPS_FOR_FOLDS:
+            return False
+    return min(class_counts or [rows]) >= 2 * FOLDS
+
+
+def _use(name: str, features: dict[str, ColumnData], *, roles: Roles, target: str) -> str:
+    if name == target:
+        return "target"
+    if name == roles.split.get("column"):
+        return "group" if roles.split["method"] == "group" else "time"
+    if name in features:
+        return draft_columns.use_of(features[name])
+    return "id" if name == roles.id else "dropped"
+
+
+def _model(features: dict[str, ColumnData], estimator: str | None, *, is_class: bool) -> _Model:
+    name = estimator or (_CLASSIFIER if is_class else _REGRESSOR)
+    params = {"max_iter": 1000} if name == _CLASSIFIER else {}
+    choices = []
+    if estimator is None:
+        choices.append(f"{name.rpartition('.')[2]} is fast, and a baseline for other models")
+    uses = {feature: draft_columns.use_of(column) for feature, column in features.items()}
+    if {*uses.values()} <= {"scaled", "one-hot"}:
         choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
-        return {"preprocess": "auto", "estimator": name, "params": params}, choices
-    branches: list[dict[str, Any]] = []
-    if numbers := [feature for feature in features if feature not in texts]:
-        steps = [{"estimator": "sklearn.impute.SimpleImputer", "params": {"strategy": "median"}},
-                 {"estimator": "sklearn.preprocessing.StandardScaler"}]  # fmt: skip
-        branches.append({"name": "numbers", "columns": numbers, "steps": steps})
-    if categories := [feature for feature in texts if feature not in prose]:
-        encoder = "sklearn.preprocessing.OneHotEncoder"
-        branches.append({"name": "text", "columns": categories, "estimator": encoder,
-                         "params": {"handle_unknown": "ignore"}})  # fmt: skip
+        section = {"preprocess": "auto", "estimator": name}
+        return _Model(section | ({"params": params} if params else {}), choices)
+    branches = []
+    for use, branch in _BRANCH_NAMES.items():
+        if names := [feature for feature in uses if uses[feature] == use]:
+            branches.append({"name": branch, "columns": names, **_TRANSFORMERS[use]})
+    for feature in uses:
+        if uses[feature] == "encoded":
+            choices.append(
+                f"{show(feature)} has {len(set(features[feature].values.tolist()))} texts, too "
+                "many for a column each: each text becomes the mean of its targets (TargetEncoder)"
+            )
+    prose = [feature for feature in uses if uses[feature] == "words"]
     for number, feature in enumerate(prose, start=1):
         choices.append(f"{show(feature)} is prose: its words are counted (TfidfVectorizer)")
         counter = "sklearn.feature_extraction.text.TfidfVectorizer"
         branches.append({"name": f"prose-{number}", "column": feature, "estimator": counter})
-    last = {"name": "model", "estimator": name, "params": params}
-    return {"steps": [{"name": "prep", "branches": branches}, last]}, choices
+    last = {"name": "model", "estimator": name} | ({"params": params} if params else {})
+    return _Model({"steps": [{"name": "prep", "branches": branches}, last]}, choices)
 
 
-def _is_prose(column: ColumnData) -> bool:
-    texts = [text for text in column.values.tolist() if text]
-    words = sum(len(text.split()) for text in texts)
-    return len(set(texts)) > LABELS and words >= 3 * len(texts)
+_TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "scaled": {
+        "steps": [
+            {"estimator": "sklearn.impute.SimpleImputer", "params": {"strategy": "median"}},
+            {"estimator": "sklearn.preprocessing.StandardScaler"},
+        ]
+    },
+    "one-hot": {
+        "estimator": "sklearn.preprocessing.OneHotEncoder",
+        "params": {"handle_unknown": "ignore", "sparse_output": False},
+    },
+    "encoded": {
+        "steps": [
+            {"estimator": "sklearn.preprocessing.TargetEncoder"},
+            {"estimator": "sklearn.preprocessing.StandardScaler"},
+        ]
+    },
+}
+
+
+def _find_estimator(name: str) -> str:
+    """Return the public name of an estimator, which may be given by its class alone.
+
+    Raises:
+        CallError: If there is none.
+    """
+    if "." in name:
+        return name
+    import warnings
+
+    from sklearn.utils import all_estimators
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        known = {
+            cls: f"{value.__module__.partition('._')[0]}.{cls}"
+            for kind in ("classifier", "regressor")
+            for cls, value in all_estimators(kind)
+        }
+    known |= {
+        f"{prefix}{kind}": f"{package}.{prefix}{kind}"
+        for package, prefix in (("lightgbm", "LGBM"), ("xgboost", "XGB"), ("xgboost", "XGBRF"))
+        for kind in ("Classifier", "Regressor")
+    }
+    if name not in known:
+        raise CallError(
+            f"found {show(name)}, expected a classifier or regressor of scikit-learn",
+            location=Location("--model"),
+            remedy=nearest(name, list(known)),
+        )
+    return known[name]
+
+
+def _task_of(estimator: str) -> Literal["class", "number"]:
+    """Return what an estimator predicts.
+
+    Raises:
+        CallError: If it predicts nothing, or needs parameters that only a config can give.
+    """
+    from artifact_pipeline.builder.config.resolved import ModelConfig
+    from artifact_pipeline.builder.model.construction import target_type
+
+    location = Location("--model")
+    task = target_type(ModelConfig(estimator=estimator, params={}), location)
+    if task is None:
+        problem = f"{estimator} predicts neither classes nor numbers"
+        raise CallError(problem, location=location)
+    return task

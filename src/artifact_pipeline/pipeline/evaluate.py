@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
@@ -23,8 +24,8 @@ class Evaluated(Struct, frozen=True):
     """The metrics of an artifact's open form, measured again, and the gates' verdicts."""
 
     digest: Digest
-    metrics: dict[str, Any]
-    """As in a manifest; `test` is measured again."""
+    metrics: Metrics
+    """As in the manifest, but `test` is measured again."""
     gates: list[Verdict]
 
 
@@ -62,6 +63,6 @@ def evaluate(
         labels=labels,
         positive=manifest.recipe.data.positive,
     )
-    metrics = {**msgspec.to_builtins(manifest.metrics), "test": test}
+    metrics = replace(manifest.metrics, test=test)
     verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from artifact_pipeline.builder.artifact.manifest import Manifest
+from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
@@ -25,8 +23,8 @@ class Baseline(Struct, frozen=True):
 
     digest: str | None
     """None if the alias names nothing yet."""
-    metrics: Mapping[str, Any]
-    """`test` and `slices`, as in a manifest."""
+    metrics: Metrics | None
+    """None if they are not known."""
     problem: str | None
     """Why it cannot be compared with; None if it can."""
 
@@ -69,7 +67,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    metrics: Mapping[str, Any],
+    metrics: Metrics,
     gates: Mapping[str, Gate],
     *,
     baselines: Mapping[str, Baseline] = MappingProxyType({}),
@@ -77,7 +75,7 @@ def judge(
     """Return a verdict for each bound of each gate.
 
     Args:
-        metrics: `train`, `test` and `slices`, as in a manifest.
+        metrics: The metrics of the model.
         gates: By the name of the metric, such as `test.accuracy` or `test.accuracy[pune]`.
         baselines: The artifacts to compare with, by alias.
 
@@ -105,24 +103,24 @@ def judge(
     return verdicts
 
 
-def _value(metrics: Mapping[str, Any], name: str) -> float:
+def _value(metrics: Metrics, name: str) -> float:
     """Return a metric by the name that gates give it, such as `test.accuracy[pune]`."""
     location = Location(key=f"gates.{name}")
     rows, _, rest = name.partition(".")
     metric, _, slice_name = rest.partition("[")
-    measured = metrics.get(rows) or {}
+    measured = (metrics.train or {}) if rows == "train" else metrics.test
     if slice_name:
-        slices = metrics.get("slices") or {}
+        slices = metrics.slices or {}
         slice_name = slice_name[:-1]
         if slice_name not in slices:
             hint = nearest(slice_name, sorted(slices)) if slices else "it has none"
             problem = "this model has no such slice"
             raise ConfigError(problem, location=location, remedy=hint)
-        measured = slices[slice_name]["metrics"]
+        measured = slices[slice_name].metrics
     if metric not in measured:
-        problem = why_missing(metric, measured, train=metrics.get("train") or {})
+        problem = why_missing(metric, measured, train=metrics.train or {})
         raise ConfigError(problem, location=location)
-    return float(measured[metric])
+    return measured[metric]
 
 
 def _compare(
@@ -137,6 +135,7 @@ def _compare(
         return replace(verdict, passed=True, note=note)
     problem = baseline.problem
     if problem is None:
+        assert baseline.metrics is not None
         try:
             other = _value(baseline.metrics, name)
         except ConfigError:
@@ -161,12 +160,12 @@ def baselines(
 def _baseline(alias: str, manifest: Manifest, *, store: Store) -> Baseline:
     digest = store.aliases.get(alias)
     if digest is None:
-        return Baseline(None, {}, None)
+        return Baseline(None, None, None)
     try:
         other = store.artifacts.open(digest).manifest
     except VerificationError as error:
-        return Baseline(digest, {}, f"it does not verify ({error})")
-    return Baseline(digest, msgspec.to_builtins(other.metrics), _why_not(manifest, other))
+        return Baseline(digest, None, f"it does not verify ({error})")
+    return Baseline(digest, other.metrics, _why_not(manifest, other))
 
 
 def _why_not(manifest: Manifest, other: Manifest) -> str | None:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,6 +16,7 @@ from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.loader import Source
 from artifact_pipeline.builder.config.resolved import BundledData, ResolvedConfig, TableData
 from artifact_pipeline.builder.data import bundled
+from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.protocol import Resolved
 from artifact_pipeline.builder.training.trainer import Trainer
@@ -38,7 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The folder that paths in the config are relative to."""
     recipe: Recipe
     recipe_digest: Digest
-    observed: dict[str, Any] | None = None
+    observed: Inspection | None = None
     """BLAS, CPU features and threads of the trainer process, if one was started."""
     warning: str | None = None
     """Why the trainer process is not under the numeric profile that this machine supports."""

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.store.journal import printable
+from artifact_pipeline.store.provenance import GitState
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -95,7 +96,7 @@ class Record(Struct, kw_only=True):
     seconds: float = 0.0
     outcome: str = "failed"
     """`done`, `gate-missed` or `failed`."""
-    error: dict[str, Any] | None = None
+    error: dict[str, str | None] | None = None
     cached: bool = False
     recipe: Recipe | None = None
     recipe_digest: Digest | None = None
@@ -106,9 +107,9 @@ class Record(Struct, kw_only=True):
     previous: Previous | None = None
     parity_measured: float | None = None
     warnings: list[str] = []
-    observed: dict[str, Any] | None = None
+    observed: Inspection | None = None
     host: dict[str, str] = {}
-    git: dict[str, Any] | None = None
+    git: GitState | None = None
 
 
 def begin(config: str) -> Record:
@@ -118,7 +119,7 @@ def begin(config: str) -> Record:
     return Record(run=run, started=now.isoformat(), config=printable(config))
 
 
-def failure(error: PipelineError) -> dict[str, Any]:
+def failure(error: PipelineError) -> dict[str, str | None]:
     """Return an error as a run record stores it."""
     details = error.to_dict()
     return {key: value if value is None else printable(value) for key, value in details.items()}

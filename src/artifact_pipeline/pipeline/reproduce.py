@@ -18,6 +18,8 @@ from msgspec import Struct
 
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config.resolved import TableData, resolve_data
+from artifact_pipeline.builder.config.schema import DataSection
 from artifact_pipeline.builder.formats import base
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import Recipe
@@ -104,20 +106,22 @@ def reproduce(
             "was fitted elsewhere and imported, so it cannot be trained again",
             location=Location(original.digest),
         )
-    source = held_out.data_section(recipe, original.digest, data=data, store=store)
+    section = held_out.data_section(recipe, original.digest, data=data, store=store)
+    source = resolve_data(section)
     held_out.check(recipe, source)
+    path = source.path if isinstance(source, TableData) else None
     if with_packages:
-        return _with_packages(original, source.get("path"))
+        return _with_packages(original, path)
     past_run = queries.record_of(original.digest, store=store)
     with tempfile.TemporaryDirectory() as scratch:
-        run = pipeline.train(_config(recipe, source), store=scratch)
+        run = pipeline.train(_config(recipe, section), store=scratch)
         rebuilt = access.check_integrity(run.digest, run.digest, store=scratch)
         if rebuilt.digest == original.digest:
             return Reproduction(
                 result=IDENTICAL, digest=original.digest, rebuilt_digest=rebuilt.digest
             )
         [this_run] = queries.runs(store=scratch)
-        rows, labels, apart = _compare(original, rebuilt, data=source.get("path"))
+        rows, labels, apart = _compare(original, rebuilt, data=path)
     return Reproduction(
         result=DIFFERS if rows else SAME,
         digest=original.digest,
@@ -134,10 +138,11 @@ def reproduce(
     )
 
 
-def _config(recipe: Recipe, data: dict[str, Any]) -> dict[str, Any]:
+def _config(recipe: Recipe, data: DataSection) -> dict[str, Any]:
     """Return a config that resolves to this recipe on the same kind of machine."""
     values = msgspec.to_builtins(recipe)
-    config = {"data": data, "split": values["split"], "model": values["model"]}
+    section = msgspec.to_builtins(data)
+    config = {"data": section, "split": values["split"], "model": values["model"]}
     return config | {key: values[key] for key in ("search", "evaluation") if key in values}
 
 
@@ -178,8 +183,9 @@ def _suspects(
 
 
 def _observed(record: PastRun) -> dict[str, Any]:
-    host, observed = record.host, record.observed or {}
-    machine = {name: host.get(name) for name in ("libc", "python", "machine")}
+    """Return what a run record says about its machine, by the names that suspects have."""
+    machine = {name: record.host.get(name) for name in ("libc", "python", "machine")}
+    observed = msgspec.to_builtins(record.observed) or {}
     return {**machine, "BLAS": observed.get("blas"), "CPU features": observed.get("features")}
 
 

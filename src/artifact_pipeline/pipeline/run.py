@@ -16,8 +16,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import describe
@@ -169,7 +167,7 @@ def _execute(
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
                 record.previous = _previous(artifact, store)
                 record.gates = judge(
-                    msgspec.to_builtins(record.metrics),
+                    record.metrics,
                     required,
                     baselines=baselines(required, artifact.manifest, store=store.root),
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from msgspec import UnsetType, structs
+from msgspec import structs
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.evaluation import QUANTILES, EvaluationReport, Example
@@ -129,7 +129,7 @@ def _warnings(evaluation: EvaluationReport) -> str:
 
 
 def _search(evaluation: EvaluationReport) -> str:
-    if isinstance(evaluation.search, UnsetType):
+    if evaluation.search is None:
         return ""
     best = sorted(evaluation.search.candidates, key=lambda candidate: candidate.rank)
     rows = [
@@ -312,9 +312,9 @@ def _checks(artifact: Verified) -> str:
         "digest": artifact.digest,
         "parity": artifact.manifest.parity.claim(bool(artifact.manifest.interface.labels)),
     }
-    if not isinstance(reason := artifact.manifest.parity.reason, UnsetType):
+    if (reason := artifact.manifest.parity.reason) is not None:
         fields["reason for this form"] = reason
-    if not isinstance(cases := artifact.manifest.parity.edge_cases, UnsetType):
+    if (cases := artifact.manifest.parity.edge_cases) is not None:
         fields["edge cases"] = ", ".join(f"{count} {kind}" for kind, count in cases.rows.items())
         fields["refused"] = ", ".join(f"{n} {kind}" for kind, n in cases.refused.items()) or "none"
     commands = [

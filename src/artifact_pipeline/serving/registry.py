@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 from msgspec.structs import replace
 
 from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface
@@ -79,7 +79,7 @@ def load(spec: ModelSpec) -> ServedModel:
 def trial_batch(interface: Interface, rows: int) -> Batch:
     """Return rows of zeros and known texts, which most models take."""
     columns = interface.columns
-    if isinstance(columns, UnsetType):
+    if columns is None:
         return np.zeros((rows, len(interface.features)))
     return [
         np.full(rows, (column.categories or [""])[0], dtype=object)

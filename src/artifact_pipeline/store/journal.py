@@ -15,9 +15,11 @@ from msgspec import Struct
 from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.disk import file_lock, translate_os_errors
 from artifact_pipeline.errors import Location, StoreError
 from artifact_pipeline.store.folder import REPAIR, StoreFolder
+from artifact_pipeline.store.provenance import GitState
 
 PROMOTION_FILE = re.compile(r"[0-9]{6,9}\.json")
 """The name of a promotion's record, in the folder `promotions/<alias>`."""
@@ -68,9 +70,9 @@ class PastRun(Struct, frozen=True, kw_only=True):
     previous: Any = None
     parity_measured: float | None = None
     warnings: list[str] = []
-    observed: dict[str, Any] | None = None
+    observed: Inspection | None = None
     host: dict[str, str] = {}
-    git: dict[str, Any] | None = None
+    git: GitState | None = None
 
 
 class Journal:

@@ -92,7 +92,7 @@ def load_model(
             remedy="train it here, or pin the digest if you know where it is from: "
             f"load_model({name!r}, digest={actual!r})",
         )
-    return pickle_format.load(data, name)
+    return pickle_format.load(data, location)
 
 
 def _read(path: Path) -> bytes:

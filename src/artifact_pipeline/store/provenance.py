@@ -7,9 +7,17 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+from msgspec import Struct
 
 from artifact_pipeline._version import __version__
+
+
+class GitState(Struct, frozen=True):
+    """The commit of a git repository, and whether tracked files differ from it."""
+
+    commit: str
+    dirty: bool
 
 
 class GitStatus:
@@ -37,12 +45,8 @@ class GitStatus:
         except OSError:  # git is not installed
             return
 
-    def result(self) -> dict[str, Any] | None:
-        """Wait for git, and return the commit and whether tracked files differ from it.
-
-        Returns:
-            `{"commit": str, "dirty": bool}`, or None without a repository, a commit or git.
-        """
+    def result(self) -> GitState | None:
+        """Wait for git, and return the state; None without a repository, a commit or git."""
         if self._git is None:
             return None
         out, _ = self._git.communicate()
@@ -50,7 +54,7 @@ class GitStatus:
         commits = [line.split()[2] for line in lines if line.startswith("# branch.oid ")]
         if self._git.returncode or not commits or commits[0] == "(initial)":
             return None
-        return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
+        return GitState(commits[0], dirty=any(not line.startswith("#") for line in lines))
 
 
 def host() -> dict[str, str]:

@@ -92,7 +92,7 @@ class Verified(NamedTuple):
         location = Location(str(self.folder / EVALUATION))
         try:
             value = canonical.decode(self.files[EVALUATION])
-            report = msgspec.convert(value, EvaluationReport)
+            report = canonical.convert(value, EvaluationReport)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
             raise VerificationError(f"is not an evaluation: {error}", location=location) from error
         interface = self.manifest.interface

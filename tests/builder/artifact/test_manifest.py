@@ -152,6 +152,22 @@ def test_a_contradictory_interface_is_refused(manifest):
     assert "\n" not in str(refused.value) and len(str(refused.value)) < 400
 
 
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        changed("interface", "columns", to=None),
+        changed("interface", "limits", to=None),
+        changed("metrics", "cv", to=None),
+        changed("parity", "reason", to=None),
+        column(0, range=None),
+        column(3, lowercase=False),
+    ],
+)
+def test_an_optional_field_is_absent_instead_of_null_or_false(manifest):
+    with pytest.raises(VerificationError, match="with its default value must be absent"):
+        manifests.decode(sealed(manifest), "m")
+
+
 def test_verify_refuses_a_contradictory_interface_in_one_line(copied):
     manifest = json.loads((copied / "manifest.json").read_bytes())
     (copied / "manifest.json").write_bytes(
@@ -219,5 +235,7 @@ def test_outputs_of_the_wrong_width_are_refused(copied):
         helper.make_node("Cast", ["places"], ["probabilities"], to=T.DOUBLE),
     ]
     digest = reseal(copied, "model.onnx", graph(*nodes))
-    with pytest.raises(VerificationError, match="gives other outputs than its manifest says"):
+    with pytest.raises(
+        VerificationError, match="probabilities has more values than its manifest states"
+    ):
         open_artifact(copied, digest).predict(np.ones((2, 64)))

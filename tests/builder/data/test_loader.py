@@ -68,7 +68,7 @@ def test_the_index_of_a_csv_is_ignored_in_training_and_inference(tmp_path):
     bare = api.infer("latest", frame[["a"]].to_csv(index=False).encode(), name="n.csv",
                      store=tmp_path / "store")  # fmt: skip
     assert found.probabilities == bare.probabilities and found.extra == ["Unnamed: 0"]
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
 
@@ -96,6 +96,23 @@ def test_rows_without_a_target_are_dropped_if_the_config_says_so(tmp_path, form)
     assert str(rows.locate(3)) == f"{path.name}, row 5, column 'y'"
 
 
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("blank", ["", " ", "\t ", "\u00a0"])
+def test_a_blank_target_is_missing_in_every_format(tmp_path, form, blank):
+    frame = pd.DataFrame({"a": np.arange(6.0), "y": ["x", blank, "z", "x", "z", blank]})
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        frame.to_csv(path, index=False)
+    elif form == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    with pytest.raises(DataError, match="row 2, column 'y': is missing"):
+        load(tmp_path, path.name)
+    rows = load(tmp_path, path.name, missing_target="drop")
+    assert rows.y.tolist() == ["x", "z", "x", "z"] and rows.description.dropped == 2
+
+
 def test_some_but_not_all_numeric_targets_may_be_missing(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,y\n1,0.5\n2,\n3,nan\n4,1.5\n")
@@ -120,7 +137,7 @@ def test_dropped_rows_are_in_the_recipe_and_evaluated_again(tmp_path):
     assert recipe.data.dropped == 9 and recipe.data.schema.rows == 51
     source = held_out.source(recipe, done.digest, None, tmp_path / "store")
     assert source["missing_target"] == "drop"
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
 
@@ -147,11 +164,9 @@ class Takes:
     """A column of an interface."""
 
     def __init__(self, name, kind):
-        from msgspec import UNSET
-
         self.name, self.kind, self.format = name, kind, None
         self.nullable, self.unseen, self.categories = True, True, None
-        self.numbers, self.range = UNSET, UNSET
+        self.numbers, self.range = None, None
 
 
 def read(data, limits):
@@ -241,7 +256,7 @@ def test_labels_from_dates_are_dates(tmp_path):
     api.train(config, store=tmp_path / "store")
     found = api.infer("latest", b"a\n0\n1\n", name="n.csv", store=tmp_path / "store")
     assert found.labels == ["2026-01-01", "2026-02-01"]
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"]["accuracy"] == 1
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test["accuracy"] == 1
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from artifact_pipeline.builder.config.schema import Csv
 from artifact_pipeline.builder.data import table_columns, table_formats, table_reader
 from artifact_pipeline.errors import ConfigError, DataError
 from tests.support.command import call
+from tests.support.command import script as run_python
 from tests.support.configs import write
 from tests.support.tables import parquet
 
@@ -135,6 +136,12 @@ def test_formatted_dates_match_python(days):
         ([f"{i:02}.06.2026 10:30" for i in range(1, 28)], "date", {"date": "%d.%m.%Y %H:%M"}),
         ([f"{i} Jun 2026" for i in range(1, 28)], "date", {"date": "%d %b %Y"}),
         ([f"${i}" for i in range(15)] + ["unknown"] * 5, "number", {"unit": "$"}),
+        ([f"{i}_000" for i in range(1, 20)], "number", {"thousands": "_"}),
+        ([f"2026-{i:02}" for i in range(1, 13)], "date", {"date": "%Y-%m"}),
+        ([f"2026-06-{i:02} 10:30:00 UTC" for i in range(1, 28)], "date",
+         {"date": "%Y-%m-%d %H:%M:%S UTC"}),
+        ([f"2026-06-{i:02} 10:30:00 +0200" for i in range(1, 28)], "date",
+         {"date": "%Y-%m-%d %H:%M:%S %z"}),
     ],
 )  # fmt: skip
 def test_a_format_is_proposed_for_text_that_is_mostly_numbers_or_dates(cells, kind, written):
@@ -143,6 +150,36 @@ def test_a_format_is_proposed_for_text_that_is_mostly_numbers_or_dates(cells, ki
     assert f"data.formats: {json.dumps({'a': written}, ensure_ascii=False)}" in found.note
     known = [one for one in cells if one != "unknown"]
     assert column(known, **written).kind == kind
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["(5.50)", "(7)", "8", "9"],
+        ["($5)", "$7", "(8)", "(1,234)"],
+        ["\u22125", "\u22127.5", "8"],
+        ["5-", "7-", "8"],
+        ["\u0665", "\u0667"],
+        ["\uff11\uff12", "7"],
+        ["5\u00a0", "7\u00a0"],
+    ],
+)
+def test_numbers_that_no_format_reads_are_reported(cells):
+    found = column(cells)
+    assert found.kind == "text" and "look like numbers" in found.note
+    assert "write them with the digits 0 to 9" in found.note
+
+
+@pytest.mark.parametrize("zone", ["UTC", "EST5EDT", "CET-1CEST"])
+def test_a_time_zone_by_name_means_the_same_on_every_machine(zone, tmp_path):
+    """The names of a machine's own zone are refused, as on other machines."""
+    script = (
+        "from artifact_pipeline.builder.data.table_formats import moment\n"
+        "for name in ('UTC', 'GMT', 'EST', 'CET'):\n"
+        "    print(moment(f'1970-01-02 10:00 {name}', '%Y-%m-%d %H:%M %Z'))\n"
+    )
+    lines = run_python("-c", script, cwd=tmp_path, env={"TZ": zone}).out.splitlines()
+    assert lines == ["1970-01-02 10:00:00", "1970-01-02 10:00:00", "None", "None"]
 
 
 def test_mixed_date_formats_are_reported_and_an_ambiguous_order_is_left_open():

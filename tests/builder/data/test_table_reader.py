@@ -29,13 +29,15 @@ from tests.support.tables import columns, parquet
         ("1970-01-02,2026-11-24", "date", [1.0, 20781.0]),
         ("1970-01-01T12:00,1970-01-02 06:00:00", "date", [0.5, 1.25]),
         ("1970-01-01T12:00+12:00,1970-01-02T00:00Z", "date", [0.0, 1.0]),
+        ("1970-01-01 12:00:00+12,1970-01-01T12:00:00.5-0030,1970-01-01 12:00-12", "date",
+         [0.0, (12.5 * 3600 + 0.5) / 86400, 1.0]),
         ("0001-01-01,9999-12-31", "date", [-719162.0, 2932896.0]),
         ("x,,1", "text", ["x", "", "1"]),
         (",", "text", ["", ""]),
         ("9007199254740992,1", "number", [9007199254740992.0, 1.0]),
         ("NA,north", "text", ["NA", "north"]),
     ],
-)
+)  # fmt: skip
 def test_a_column_has_the_type_of_all_its_values(cells, kind, values):
     rows = "\n".join(f"{cell},x" for cell in cells.split(","))
     assert columns(f"a,b\n{rows}\n".encode())["a"] == (kind, values)
@@ -113,7 +115,13 @@ def test_parquet_and_json_lines_keep_their_types():
         (b"a,b\n1,2\n1\n", "csv", "row 2: found 1 cells, expected 2"),
         (b"a,b\n1,x\n2,\xe9\n", "csv", "line 3: is not utf-8: byte 0xe9; name the encoding"),
         (b"\xe9,b\n1,x\n", "csv", "line 1: is not utf-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "csv", "holds NUL bytes; is this a table?"),
+        (
+            "a,b\n1,2\n".encode("utf-16"),
+            "csv",
+            'is utf-16, by its byte order mark; set data.csv.encoding: "utf-16"',
+        ),
+        ("a,b\n1,2\n".encode("utf-32"), "csv", 'set data.csv.encoding: "utf-32"'),
+        ("a,b\n1,2\n".encode("utf-16-le"), "csv", "holds NUL bytes; is this a table?"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "csv", "holds NUL bytes; is this a table?"),
         (b"PAR1", "parquet", "is not a Parquet file"),
         (b"{}", "parquet", "is not a Parquet file"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import artifact_pipeline as api
+from artifact_pipeline.builder.artifact.manifest import Metrics, Slice
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.data import loader as loading
@@ -79,28 +80,30 @@ def test_the_classification_report_matches_scikit_learn(observed):
 
 
 def test_a_bound_is_inclusive():
-    assert judge({"test": {"accuracy": 0.9}}, {"test.accuracy": Gate(min=0.9)})[0].passed
-    assert judge({"test": {"accuracy": 0.9}}, {"test.accuracy": Gate(max=0.9)})[0].passed
+    assert judge(Metrics(test={"accuracy": 0.9}), {"test.accuracy": Gate(min=0.9)})[0].passed
+    assert judge(Metrics(test={"accuracy": 0.9}), {"test.accuracy": Gate(max=0.9)})[0].passed
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_gate_passes_exactly_if_the_metric_is_within_its_bounds(value, limit):
-    low, high = judge({"test": {"accuracy": value}}, {"test.accuracy": Gate(min=limit, max=limit)})
+    low, high = judge(
+        Metrics(test={"accuracy": value}), {"test.accuracy": Gate(min=limit, max=limit)}
+    )
     assert low.passed == (value >= limit)
     assert high.passed == (value <= limit)
     assert (low.margin >= 0) == low.passed
 
 
 def test_a_missed_gate_names_metric_bound_and_value():
-    [verdict] = judge({"train": {"accuracy": 1.0}}, {"train.accuracy": Gate(max=0.99)})
+    [verdict] = judge(Metrics(train={"accuracy": 1.0}, test={}), {"train.accuracy": Gate(max=0.99)})
     assert str(verdict) == "train.accuracy is 1.0000, above the maximum of 0.99"
 
 
 def test_a_gate_on_a_missing_metric_is_refused():
     with pytest.raises(ConfigError, match=r"gates.test.r2: this model has no such metric"):
-        judge({"test": {"accuracy": 1.0}}, {"test.r2": Gate(min=0.5)})
+        judge(Metrics(test={"accuracy": 1.0}), {"test.r2": Gate(min=0.5)})
     with pytest.raises(ConfigError, match=r"gates.test.f1: this model has no such metric"):
-        judge({"test": {"mae": 1.0}}, {"test.f1": Gate(min=0.5)})
+        judge(Metrics(test={"mae": 1.0}), {"test.f1": Gate(min=0.5)})
 
 
 @pytest.mark.parametrize(
@@ -117,8 +120,8 @@ def test_a_gate_on_a_missing_metric_is_refused():
 )
 def test_lower_shares_and_higher_errors_are_worse(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    baseline = Baseline("sha256:1", {"test": {metric: theirs}}, None)
-    found = {"test": {metric: ours}}
+    baseline = Baseline("sha256:1", Metrics(test={metric: theirs}), None)
+    found = Metrics(test={metric: ours})
     [verdict] = judge(found, {f"test.{metric}": gate}, baselines={"champion": baseline})
     assert verdict.passed is passed and verdict.against == "sha256:1"
     assert (verdict.margin >= 0) is passed
@@ -164,16 +167,16 @@ def test_a_gate_on_an_undefined_metric_explains_why_it_is_undefined(
 ):
     test = evaluate(list(truth), list(predicted), **of)
     train = {"log_loss": 0.5}
-    slices = {"s": {"rows": len(truth), "metrics": test}}
+    metrics = Metrics(train=train, test=test, slices={"s": Slice(len(truth), test)})
     for gate in (f"test.{name}", f"test.{name}[s]"):
         with pytest.raises(ConfigError, match=f": {why}"):
-            judge({"train": train, "test": test, "slices": slices}, {gate: Gate(min=0.5)})
+            judge(metrics, {gate: Gate(min=0.5)})
 
 
 def test_a_gate_on_probabilities_needs_a_model_that_has_them():
     found = evaluate([0, 1], [0, 1])
     with pytest.raises(ConfigError, match=r"log loss was not .*: the model gives no probabilities"):
-        judge({"train": found, "test": found}, {"test.log_loss": Gate(max=0.5)})
+        judge(Metrics(train=found, test=found), {"test.log_loss": Gate(max=0.5)})
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +278,7 @@ def test_missing_classes_after_a_time_split_are_reported(tmp_path):
     manifest = api.show("latest", store=tmp_path / "store").manifest
     assert manifest.interface.labels == manifest.interface.label_names == ["hi", "late", "lo"]
     assert "new (in no training row)" in Path(done.report).read_text("utf-8")
-    assert api.evaluate("latest", store=tmp_path / "store").metrics["test"] == pytest.approx(
+    assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
 

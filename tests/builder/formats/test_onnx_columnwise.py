@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.builder.model.estimators import predict_with_proba
+from artifact_pipeline.errors import Location
 
 TABLE = pd.DataFrame({
     "n": np.where(np.arange(60) % 9 == 0, np.nan, np.arange(60) % 7),
@@ -38,7 +39,7 @@ def test_numbers_and_text_are_imputed_and_encoded_together(steps):
     rows.loc[3, "t"], rows.loc[4, "m"], rows.loc[5, "n"] = "new", 99.0, np.nan
     form, graph = next(onnx_format.export(fitted, batch(rows)))
     assert isinstance(graph, onnx_format.ExportedGraph), graph
-    found = onnx_format.load(graph.data, "m")(batch(rows))
+    found = onnx_format.load(graph.data, Location("m"))(batch(rows))
     predicted, probabilities = predict_with_proba(fitted, rows)
     assert form.dtype == "float64"
     np.testing.assert_array_equal(found.predicted, predicted)

@@ -17,7 +17,7 @@ from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.builder.formats import pickle_format as pickles
 from artifact_pipeline.builder.formats.base import FORMS, Outputs
 from artifact_pipeline.builder.formats.parity import compare
-from artifact_pipeline.errors import CallError, DataError, VerificationError
+from artifact_pipeline.errors import CallError, DataError, Location, VerificationError
 from tests.support.artifacts import reseal
 from tests.support.command import call
 from tests.support.configs import write
@@ -157,7 +157,7 @@ def test_labels_must_be_equal_even_in_ties():
 @pytest.mark.parametrize("data", [b"", b"x", b"\x08\x0a" * 50, b"\x3a", b"\x3a\x00"])
 def test_bytes_that_are_not_a_graph_are_refused(data):
     with pytest.raises(VerificationError, match=r"model\.onnx: .*not loade?d?"):
-        onnx_format.load(data, "model.onnx")
+        onnx_format.load(data, Location("model.onnx"))
 
 
 class Canary:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,18 @@ TRACKED = (
     *("src", "config", "action.yml", ".github", "pyproject.toml"),
     *(path.name for path in ROOT.glob("requirements*.txt")),
 )
+SHARED = ("commands.py", "patterns.py")
+PYTHON = f"""#!/bin/sh
+# The Python that setup-python finds. An environment made with it borrows the libraries of the
+# tests, so that pip finds each pinned requirement there and downloads nothing.
+"{sys.executable}" "$@" || exit
+case " $* " in *" -m venv "*)
+    for folder; do true; done
+    for packages in "$folder"/lib/python*/site-packages; do
+        echo "{sysconfig.get_path("purelib")}" > "$packages/libraries.pth"
+    done
+esac
+"""
 
 
 class Result(NamedTuple):
@@ -38,8 +52,9 @@ class Repository:
             (self.services / name).mkdir(parents=True)
         self.home.mkdir()
         python = self.services / "bin" / "python"
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+        python.write_text(PYTHON)
         python.chmod(0o755)
+        (self.services / "bin" / "version").write_text(platform.python_version())
         self.folder.mkdir()
         for name in TRACKED:
             source = ROOT / name
@@ -52,8 +67,10 @@ class Repository:
         self.write("tests/test_it.py", "def test_it():\n    assert True\n")
         git("init", "-q", "-b", "main", cwd=self.folder)
         for standin in STANDINS.iterdir():
-            if standin.is_dir():
+            if (standin / "action.yml").exists() or standin.name == "cache":
                 shutil.copytree(standin, self._actions / standin.name)
+                for name in SHARED:
+                    shutil.copy(STANDINS / name, self._actions / standin.name)
                 git("init", "-q", cwd=self._actions / standin.name)
                 commit(self._actions / standin.name)
         self.commit()
@@ -100,7 +117,7 @@ class Repository:
         return Result(done.returncode, done.stdout + done.stderr)
 
     def _uses(self) -> set[tuple[str, str]]:
-        files = [*self.folder.glob(".github/workflows/*.yml"), *self.folder.rglob("action.yml")]
+        files = [*self.folder.glob(".github/workflows/*.yml"), ROOT / "action.yml"]
         text = "\n".join(path.read_text("utf-8") for path in files)
         return {
             (name, sha)

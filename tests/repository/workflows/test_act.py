@@ -48,7 +48,7 @@ def test_inference_tests_trains_and_predicts_from_a_verified_artifact(repository
     assert output(done.log, "cached")[0] == "false"
 
     again = repository.act("push", "train.yml")
-    assert "an artifact report is there already" in again.log  # as on GitHub, within one run
+    assert "an artifact with this name already exists" in again.log  # as on GitHub, within one run
     for name in ("model-train", "report"):
         _remove(kept / name)
     again = repository.act("push", "train.yml")
@@ -116,7 +116,7 @@ def test_an_artifact_changed_between_the_jobs_is_refused(repository, between, me
 def test_a_missing_artifact_fails_the_job(repository):
     repository.between('rm -r "$1"')
     done = repository.act("push", "inference.yml")
-    assert done.code != 0 and "no artifact model-train" in done.log
+    assert done.code != 0 and "Artifact not found for name: model-train" in done.log
 
 
 @pytest.mark.slow
@@ -126,8 +126,8 @@ def test_a_missing_artifact_fails_the_job(repository):
         ("$(touch pwned).json", "no such file"),
         ("a.json; touch pwned", "no such file"),
         ('"; touch pwned; "', "no such file"),
-        ("../../../../../../../etc/passwd", "must lie inside the workspace"),
-        ("/etc/passwd", "must lie inside the workspace"),
+        ("../../../../../../../etc/passwd", "must be inside the workspace"),
+        ("/etc/passwd", "must be inside the workspace"),
         ("--help", "no such file"),
         ("--store=/tmp/pwned", "no such file"),
     ],
@@ -150,39 +150,98 @@ def test_a_wrong_config_is_annotated_at_its_line(repository):
     assert re.search(r"file=config/config\.json,line=2", done.log)
 
 
+def examples():
+    """Return the workflows of the page on GitHub Actions."""
+    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
+    return re.findall(r"```yaml\n(.*?)```", page, re.S)
+
+
 def strangers(repository, tmp_path, workflow, *words):
-    """Run a workflow of docs/github-actions.md in a repository that has only a config."""
-    name, ref = re.search(r"uses: (\S+/\S+)@(v\S+)", workflow).groups()
+    """Run a workflow in a repository of somebody else: a config, a CSV file, the workflow."""
+    workflow = workflow.replace("OWNER/", "owner/").replace("@COMMIT", f"@{'c' * 40}")
     action = tmp_path / "action"
     repository.folder.rename(action)
     repository.folder.mkdir()
     git("init", "-q", "-b", "main", cwd=repository.folder)
+    rows = [f"{n % 7},{n * 5 % 11},{'high' if n % 7 > 3 else 'low'}" for n in range(200)]
+    repository.write("data/rows.csv", "\n".join(["a,b,level", *rows]) + "\n")
+    data = {"path": "data/rows.csv", "target": "level"}
     model = {"estimator": "sklearn.naive_bayes.GaussianNB"}
-    config = {"data": {"dataset": "wine"}, "model": model}
-    repository.write("model.json", json.dumps(config))
+    repository.write("model.json", json.dumps({"data": data, "model": model}))
     repository.write(".github/workflows/mine.yml", workflow)
-    repository.write("action/action.yml", (action / "action.yml").read_text("utf-8"))  # to map pins
     commit(repository.folder)
-    mapped = f"--local-repository={name}@{ref}={action}"
+    mapped = f"--local-repository=owner/mlops-artifact-pipeline@{'c' * 40}={action}"
     return repository.act("push", "mine.yml", mapped, *words)
 
 
 @pytest.mark.slow
-def test_another_repository_uses_the_action_with_its_own_config(repository, tmp_path):
-    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
-    workflow, _ = re.findall(r"```yaml\n(.*?)```", page, re.S)
+def test_another_repository_keeps_its_model_and_report(repository, tmp_path):
+    workflow, _ = examples()
     assert len(workflow.strip().splitlines()) <= 15
     done = strangers(repository, tmp_path, workflow)
     assert done.code == 0, done.log
-    assert output(done.log, "accuracy")[0] == "1.0" or float(output(done.log, "accuracy")[0]) > 0.9
-    assert re.search(r"\| sha256:[0-9a-f]{64}", done.log)
+    tracked = {path.name for path in repository.folder.iterdir()}
+    assert tracked == {".git", ".github", "data", "model.json"}
+    assert float(output(done.log, "accuracy")[0]) > 0.9
+    [digest] = {value for value in output(done.log, "digest") if value}
+    assert repository.artifacts() == ["model", "report"]
+    kept = repository.services / "artifacts"
+    assert verify(kept / "model", digest).digest == digest
+    [report] = (kept / "report").iterdir()
+    assert digest in report.read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_another_repository_keeps_only_the_report_if_a_gate_is_missed(repository, tmp_path):
+    workflow, _ = examples()
+    workflow = workflow.replace('"test.accuracy": {"min": 0.8}', '"test.accuracy": {"min": 1.1}')
+    done = strangers(repository, tmp_path, workflow)
+    assert done.code != 0 and "below the minimum of 1.1" in done.log
+    assert repository.artifacts() == ["report"]
+
+
+SURROUNDED = r"""
+on: push
+permissions: {}
+jobs:
+  train:
+    runs-on: ubuntu-latest
+    env: {PYTHONPATH: mine, PIP_REQUIRE_VIRTUALENV: "1"}
+    steps:
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1
+      - run: |
+          mkdir -p mine own/bin
+          echo 'raise SystemExit("the numpy of the caller")' > mine/numpy.py
+          printf '#!/bin/sh\necho "the python of the caller"\n' > own/bin/python
+          chmod +x own/bin/python
+          echo "$PWD/own/bin" >> "$GITHUB_PATH"
+      - uses: OWNER/mlops-artifact-pipeline@COMMIT
+        with: {config: model.json, store: ./kept models/here}
+      - run: python --version
+      - run: ls -1 "kept models/here"
+"""
+
+
+@pytest.mark.slow
+def test_the_action_neither_uses_nor_changes_the_python_of_the_job(repository, tmp_path):
+    done = strangers(repository, tmp_path, SURROUNDED)
+    assert done.code == 0, done.log
+    assert done.log.count("| the python of the caller") == 1  # in the step after the action
+    assert "| runs" in done.log
+
+
+@pytest.mark.slow
+def test_a_store_outside_the_workspace_is_refused(repository, tmp_path):
+    workflow = SURROUNDED.replace("./kept models/here", "../outside")
+    done = strangers(repository, tmp_path, workflow)
+    assert done.code != 0 and "the store must be inside the workspace" in done.log
+    assert list((repository.services / "cache").iterdir()) == []
 
 
 @pytest.mark.slow
 def test_signing_without_sigstore_fails_with_a_remedy(repository, tmp_path):
     """How far one comes without GitHub: the opt-in is taken, and Sigstore is asked."""
-    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
-    _, workflow = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    _, workflow = examples()
     assert "id-token: write" in workflow and "sign: keyless" in workflow
     offline = ("--env", "HTTPS_PROXY=http://127.0.0.1:1")
     done = strangers(repository, tmp_path, workflow, *offline)

@@ -228,6 +228,17 @@ NOT = [
     ({"inputs": [tensor([ROW], parameters={"content_type": "base64"})]}, "is for BYTES"),
     ({"inputs": [tensor([ROW], parameters={"content_type": "hg"})]}, "unknown content_type"),
     ({"inputs": [tensor([ROW])], "parameters": {"content_type": "x"}}, "unknown content_type"),
+    (
+        {"inputs": [tensor([ROW])], "parameters": {"content_type": "base64"}},
+        "request: content_type base64 is for an input of BYTES",
+    ),
+    (
+        {
+            "inputs": [tensor([ROW])],
+            "outputs": [{"name": "label", "parameters": {"content_type": "base64"}}],
+        },
+        "outputs: label: content_type base64 is for an input of BYTES",
+    ),
     ({"inputs": [tensor([ROW])], "x": 1, "parameters": {"a": "b" * 70_000}}, "have more than"),
     (b'{"inputs": [], "x": {"a": 1, "a": 2}}', "occurs twice"),
     (b'{"inputs": [' + b"[" * 2000 + b"]}", "not an inference request"),

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
 
 from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.artifact.describe import estimators, title
@@ -111,7 +110,7 @@ only if you know who wrote it.
 
 
 def _reason(parity: Parity) -> str:
-    return "" if isinstance(parity.reason, UnsetType) else f"\n{plain(parity.reason)}."
+    return "" if parity.reason is None else f"\n{plain(parity.reason)}."
 
 
 def _metric_rows(metrics: Metrics) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from artifact_pipeline.builder.config.schema import Value
 
@@ -91,7 +91,7 @@ class Weights(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationReport(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
 ):
     """The evaluation of a model on the held-out rows."""
 
@@ -103,17 +103,17 @@ class EvaluationReport(
     examples: list[Example]
     """Wrong labels first, or the numbers farthest from the truth."""
     weights: Weights | None
-    errors: list[float] | UnsetType = UNSET
+    errors: list[float] | None = None
     """For numbers: the `QUANTILES` of predicted minus true."""
-    search: Searched | UnsetType = UNSET
-    leaks: list[str] | UnsetType = UNSET
+    search: Searched | None = None
+    leaks: list[str] | None = None
     """Warnings about rows or features that may leak the target, a sentence each."""
-    unlearned: list[Unlearned] | UnsetType = UNSET
+    unlearned: list[Unlearned] | None = None
     """Classes that only held-out rows have; absent if there are none."""
 
     def chosen(self) -> dict[str, Any] | None:
         """Return the parameters that a search chose, or None without a search."""
-        return None if isinstance(self.search, UnsetType) else self.search.best
+        return None if self.search is None else self.search.best
 
     def fits(self, labels: int, texts: Sequence[bool]) -> bool:
         """Return whether all its tables have the right size for a model.

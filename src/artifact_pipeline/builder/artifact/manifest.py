@@ -13,7 +13,7 @@ import math
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import Meta, Struct
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
@@ -90,14 +90,7 @@ class Port(Struct, frozen=True, forbid_unknown_fields=True):
     shape: list[int | None]
 
 
-class ColumnSpec(
-    Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    omit_defaults=True,
-    kw_only=True,
-    repr_omit_defaults=True,
-):
+class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """A feature of a table, the input at the same position (`c0`, `c1`, …)."""
 
     name: str
@@ -111,28 +104,26 @@ class ColumnSpec(
     accepted."""
     format: ColumnFormat | None = None
     """The format of its numbers or dates in text, if it is not the usual one."""
-    numbers: list[float] | UnsetType = UNSET
+    numbers: list[float] | None = None
     """The only accepted numbers, sorted; absent if others are accepted."""
-    range: tuple[float, float] | UnsetType = UNSET
+    range: tuple[float, float] | None = None
     """The least and the greatest accepted number; absent if there is no limit."""
-    lowercase: bool | UnsetType = UNSET
+    lowercase: bool = False
     """Whether text is converted to lower case, by Unicode's full mapping, before the graph."""
-    missing_text: str | UnsetType = UNSET
+    missing_text: str | None = None
     """The text that replaces a missing one; absent if that is the empty text."""
 
 
-class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True, repr_omit_defaults=True):
+class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The numbers that a feature of a matrix accepts."""
 
-    numbers: list[float] | UnsetType = UNSET
+    numbers: list[float] | None = None
     """As in `ColumnSpec`."""
-    range: tuple[float, float] | UnsetType = UNSET
+    range: tuple[float, float] | None = None
     """As in `ColumnSpec`."""
 
 
-class Interface(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
-):
+class Interface(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """The inputs and outputs of the model."""
 
     inputs: list[Port]
@@ -142,9 +133,9 @@ class Interface(
     """In the order of the columns of `probabilities`."""
     label_names: list[str]
     image: Image | None
-    columns: list[ColumnSpec] | UnsetType = UNSET
+    columns: list[ColumnSpec] | None = None
     """For a table, in the order of `features`."""
-    limits: list[FeatureLimits] | UnsetType = UNSET
+    limits: list[FeatureLimits] | None = None
     """For a matrix, in the order of `features`; absent if each accepts every finite number."""
 
     def target(self) -> str:
@@ -174,9 +165,7 @@ class EdgeCaseCounts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return sum(self.refused.values())
 
 
-class Parity(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
-):
+class Parity(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """The proof that the open form gives the estimator's outputs."""
 
     form: FormName
@@ -186,8 +175,8 @@ class Parity(
     bound: float
     """The greatest allowed difference of a probability (0 if there are none), or of a number as a
     share of the spread of all numbers."""
-    edge_cases: EdgeCaseCounts | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
+    edge_cases: EdgeCaseCounts | None = None
+    reason: str | None = None
     """Why no better form was sealed, a sentence."""
 
     def claim(self, labels: bool) -> str:
@@ -197,7 +186,7 @@ class Parity(
             labels: Whether the model predicts labels, instead of numbers.
         """
         rows, refused = f"{self.rows} held-out rows", ""
-        if not isinstance(self.edge_cases, UnsetType):
+        if self.edge_cases is not None:
             rows += f" and {self.edge_cases.accepted_count} edge cases"
             if count := self.edge_cases.refused_count:
                 refused = f"; the interface refuses {count} other edge cases"
@@ -244,16 +233,14 @@ class Spread(Struct, frozen=True, forbid_unknown_fields=True):
     folds: list[float]
 
 
-class Metrics(
-    Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, repr_omit_defaults=True
-):
+class Metrics(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """Metrics by the rows that they are measured on."""
 
     test: dict[str, float]
-    train: dict[str, float] | UnsetType = UNSET
+    train: dict[str, float] | None = None
     """Absent for a model that was fitted elsewhere."""
-    slices: dict[str, Slice] | UnsetType = UNSET
-    cv: dict[str, Spread] | UnsetType = UNSET
+    slices: dict[str, Slice] | None = None
+    cv: dict[str, Spread] | None = None
     """On folds of the training rows."""
 
 
@@ -312,14 +299,14 @@ def decode(data: bytes, name: str) -> Manifest:
             remedy="use the release that wrote it",
         )
     try:
-        manifest = msgspec.convert(value, Manifest)
+        manifest = canonical.convert(value, Manifest)
     except msgspec.ValidationError as error:
         raise VerificationError(f"is not a manifest: {error}", location=location) from error
     if recipes.digest(manifest.recipe) != manifest.recipe_digest:
         raise VerificationError("its recipe does not match recipe_digest", location=location)
     target = manifest.recipe.data.schema.target
     for rows in (manifest.metrics.train, manifest.metrics.test):
-        if isinstance(rows, UnsetType):
+        if rows is None:
             continue
         if missing := [name for name in required_metrics(target) if name not in rows]:
             raise VerificationError(f"its metrics lack {missing[0]}", location=location)
@@ -355,7 +342,7 @@ def decode(data: bytes, name: str) -> Manifest:
 def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
     """Return how an interface contradicts itself or the recipe's schema, or None."""
     features, labels = interface.features, interface.labels
-    columns = None if isinstance(interface.columns, UnsetType) else interface.columns
+    columns = interface.columns
     if not features or len(set(features)) < len(features):
         return "features are missing or repeated"
     if len(features) != schema.features:

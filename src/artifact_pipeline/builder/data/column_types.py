@@ -15,7 +15,6 @@ from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import DataError
 
 NUMBER = r"^\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))\s*$"
-DATE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?\s*$"
 BOOLEAN = r"^\s*(?i:true|false)\s*$"
 _PADDED = r"^\s*[+-]?0\d"
 
@@ -49,7 +48,7 @@ def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
     if not known:
         return Inferred("text")
     padded = not typed and count_true(pc.match_substring_regex(strings, _PADDED)) > 0
-    if padded and not pc.all(pc.match_substring_regex(strings, DATE)).as_py():
+    if padded and not pc.all(pc.match_substring_regex(strings, table_formats.DATE)).as_py():
         note = _padding_note(strings, raw, name=name) or _format_note(strings, raw, name=name)
         return Inferred("text", note)
     booleans = 0 if typed else count_true(pc.match_substring_regex(strings, BOOLEAN))
@@ -62,7 +61,7 @@ def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
             "false; name the texts for missing values in data.csv.null_values, or keep it as text "
             f"with data.columns: {json_option(name, 'text')}",
         )
-    patterns: tuple[tuple[Kind, str], ...] = (("number", NUMBER), ("date", DATE))
+    patterns: tuple[tuple[Kind, str], ...] = (("number", NUMBER), ("date", table_formats.DATE))
     for kind, pattern in patterns[typed:]:
         texts = with_points(strings, raw) if kind == "number" else strings
         matches = pc.match_substring_regex(texts, pattern)
@@ -104,10 +103,15 @@ def _format_note(strings: Any, raw: Raw, *, name: str) -> str:
     start = f"the column {show(name)} is read as text, though most of its values look like "
     keep = f"keep them as text with data.columns: {json_option(name, 'text')}"
     example = show(proposal.example)
-    if not proposal.formats:
+    if not proposal.formats and proposal.kind == "date":
         return (
             f"{start}dates in several formats, such as {example}; write them in one format, or "
             f"{keep}"
+        )
+    if not proposal.formats:
+        return (
+            f"{start}numbers, such as {example}; write them with the digits 0 to 9 and a leading "
+            f"minus sign (-), or {keep}"
         )
     return (
         f"{start}{proposal.kind}s, such as {example}; read them with "

@@ -139,17 +139,11 @@ def _drop_missing_targets(raw: Raw, data: TableData) -> Raw:
     kind, column_format = data.columns.get(data.target), data.formats.get(data.target)
     _check_known(raw, data.target, key="data.target")
     column = table_columns.column(raw, data.target, kind=kind, column_format=column_format)
-    kept = np.flatnonzero(~_is_missing(column))
+    kept = np.flatnonzero(~column.without_value())
     if not len(kept):
         location = raw.location().at(column=data.target)
         raise DataError("is missing in all rows", location=location)
     return raw if len(kept) == len(column.values) else raw.take(kept.tolist())
-
-
-def _is_missing(column: ColumnData) -> NDArray[Any]:
-    """Return where a column has no value, (n_rows,) booleans: null, or NaN among numbers."""
-    missing: NDArray[Any] = column.missing | (column.values != column.values)
-    return missing
 
 
 def _read_columns(
@@ -273,7 +267,7 @@ def _target_values(
 ) -> tuple[NDArray[Any], Target]:
     import numpy as np
 
-    if (missing := _is_missing(column)).any():
+    if (missing := column.without_value()).any():
         row, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
         others = f" (so are {count - 1} more)" if count > 1 else ""
         raise DataError(
@@ -289,7 +283,7 @@ def _target_values(
         return column.values, "number"
     if column.kind == "date":
         try:
-            return np.array([_iso_date(days) for days in column.values.tolist()]), "class"
+            return np.array([iso_date(days) for days in column.values.tolist()]), "class"
         except OverflowError as error:
             row = int(np.abs(column.values).argmax())
             problem = "is outside the years 1 to 9999"
@@ -306,7 +300,7 @@ def _target_values(
     return column.values.astype(np.int64), "class"
 
 
-def _iso_date(days: float) -> str:
+def iso_date(days: float) -> str:
     """Return a date in ISO 8601, with its time unless that is midnight."""
     moment = table_columns.EPOCH + datetime.timedelta(
         microseconds=round(days * table_columns.MICROSECONDS)
@@ -339,14 +333,14 @@ def _split_values(columns: _TableColumns, split: SplitConfig) -> NDArray[Any] | 
     if split.column is None:
         return None
     column = columns.data[split.column]
-    wrong = _is_missing(column)
+    wrong = column.without_value()
     expected = f"each row needs its {split.method}"
     if split.method == "column":
         wrong = ~np.isin(column.values.astype(str), SIDES)
         expected = f"expected {SIDES[0]} or {SIDES[1]}"
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        value = "a missing value" if column.missing[row] else show(column.values[row])
+        value = "a missing value" if column.without_value()[row] else show(column.values[row])
         location = columns.raw.cell(row, split.column)
         raise DataError(f"found {value}, {expected}", location=location)
     if split.method == "time" and column.kind == "text":

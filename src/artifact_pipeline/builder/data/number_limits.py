@@ -1,9 +1,8 @@
 """The numbers that a model takes in a feature.
 
 >>> import numpy as np
->>> from msgspec import UNSET
 >>> class Codes:
-...     numbers, range = [0.0, 1.0, 2.0], UNSET
+...     numbers, range = [0.0, 1.0, 2.0], None
 >>> outside(np.array([1.0, 1.5]), Codes())
 (1, 'is 1.5, and the model knows 0, 1, 2')
 """
@@ -11,8 +10,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
-
-from msgspec import UnsetType
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +19,9 @@ class NumberLimits(Protocol):
     """The numbers that a model takes in a feature; see `manifest.ColumnSpec`."""
 
     @property
-    def numbers(self) -> list[float] | UnsetType: ...
+    def numbers(self) -> list[float] | None: ...
     @property
-    def range(self) -> tuple[float, float] | UnsetType: ...
+    def range(self) -> tuple[float, float] | None: ...
 
 
 def outside(values: NDArray[Any], limits: NumberLimits) -> tuple[int, str] | None:
@@ -36,13 +33,13 @@ def outside(values: NDArray[Any], limits: NumberLimits) -> tuple[int, str] | Non
     """
     import numpy as np
 
-    if not isinstance(limits.numbers, UnsetType):
+    if limits.numbers is not None:
         wrong = ~np.isnan(values) & ~np.isin(values, limits.numbers)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             known = ", ".join(f"{value:g}" for value in limits.numbers[:5])
             return row, f"is {values[row]:.17g}, and the model knows {known}"
-    if not isinstance(limits.range, UnsetType):
+    if limits.range is not None:
         low, high = limits.range
         wrong = (values < low) | (values > high)
         if wrong.any():

@@ -31,7 +31,7 @@ MICROSECONDS = 86_400_000_000
 """Microseconds in a day."""
 EPOCH = datetime.datetime(1970, 1, 1)
 
-_ZONE = r":.*(Z|[+-]\d{2}:?\d{2})$"
+_ZONE = r":.*(Z|[+-]\d{2}(:?\d{2})?)$"
 
 
 class ColumnData(NamedTuple):
@@ -44,6 +44,15 @@ class ColumnData(NamedTuple):
     """(n_rows,) booleans: whether the table has no value."""
     note: str = ""
     """Why it is text although most of its values look like something else."""
+
+    def without_value(self) -> NDArray[Any]:
+        """Return where a label or a group is missing, (n_rows,) booleans: null, NaN or blank."""
+        import numpy as np
+
+        if self.kind == "text":
+            return np.array([not text.strip() for text in self.values.tolist()], dtype=bool)
+        missing: NDArray[Any] = np.isnan(self.values)
+        return missing
 
 
 class _Cells(NamedTuple):
@@ -208,7 +217,7 @@ def _parse_dates(cells: _Cells) -> NDArray[Any]:
     if cells.format is not None and cells.format.date is not None:
         return _parse_formatted_dates(cells, cells.format.date)
     texts = pc.utf8_trim_whitespace(cells.strings)
-    good = pc.match_substring_regex(texts, column_types.DATE)
+    good = pc.match_substring_regex(texts, table_formats.DATE)
     _refuse(cells, good, expected="a date, such as 2026-01-31 or 2026-01-31T12:00")
     zoned = pc.match_substring_regex(texts, _ZONE)
     moments = pc.if_else(zoned, texts, pc.replace_substring_regex(texts, r"^(.*)$", r"\1Z"))

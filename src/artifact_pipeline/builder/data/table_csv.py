@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 _INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
 """The names that pandas gives to columns without one."""
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
 _BLOCK = 1 << 20
 """Bytes that Arrow reads at once where no cell spans lines."""
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -187,6 +194,12 @@ def _unused(names: list[str], index: int = 0) -> str:
 def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
     """Return the text of a CSV in UTF-8, without a byte order mark."""
     is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+    if is_utf8 and (marked := marked_encoding(data)):
+        raise DataError(
+            f"is {marked}, by its byte order mark",
+            location=file,
+            remedy=f'set data.csv.encoding: "{marked}"',
+        )
     if is_utf8:
         _check_no_nul(data, file)
     text = decode(
@@ -198,6 +211,14 @@ def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
     content = data if is_utf8 else text.encode()
     _check_no_nul(content, file)
     return content.removeprefix(codecs.BOM_UTF8)
+
+
+def marked_encoding(data: bytes) -> str | None:
+    """Return the encoding that a byte order mark names, UTF-8 aside; None if there is none."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    return None
 
 
 def _check_no_nul(data: bytes, file: Location) -> None:

@@ -15,17 +15,22 @@ SAMPLE = 1000
 """The number of values of a column that a proposal is based on."""
 DATE_SAMPLE = 200
 """The number of them that are tried as dates in many formats."""
+DATE = r"^\s*\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?\s*$"
+"""The pattern of a date or time in ISO 8601, which needs no format."""
 DATES = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
-    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d"),
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
     *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%b-%y"),
 )
 """The date formats of proposals, each with any of `TIMES`."""
-TIMES = ("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+TIMES = (
+    *("", " %H:%M", " %H:%M:%S", "T%H:%M:%S", " %I:%M %p", " %I:%M:%S %p"),
+    *(" %H:%M:%S UTC", " %H:%M:%S.%f UTC", " %H:%M:%S %z"),
+)
 MARKS: tuple[tuple[Thousands | None, Decimal], ...] = (
     *((None, "."), (",", "."), (None, ","), (".", ",")),
-    *((" ", "."), (" ", ","), ("'", ".")),
+    *((" ", "."), (" ", ","), ("'", "."), ("_", ".")),
 )
 """The thousands separators and decimal marks of proposals."""
 
@@ -36,23 +41,29 @@ _SPECIAL = r"(?i:nan|inf|infinity)"
 _BEFORE = r"[$€£¥₹₩₺₽₫₴฿₦]|[A-Z]{1,3}\$|[A-Z]{3}(?=\s)"
 _AFTER = r"[%‰$€£¥₹₩₺₽₫₴฿₦]|°[CF]?|[^\W\d_]{1,8}[²³]?(?:/[^\W\d_]{1,4}[²³]?)?"
 _DECORATED = re.compile(
-    rf"\s*[+-]?({_BEFORE})?\s*[+-]?(?:\d[\d.,'\u2019\u00a0\u202f ]*|[.,]\d+)({_AFTER})?\s*"
+    rf"\s*[+-]?({_BEFORE})?\s*[+-]?(?:\d[\d.,'_\u2019\u00a0\u202f ]*|[.,]\d+)({_AFTER})?\s*"
 )
+_NUMBER = r"(?:\d[\d.,]*|[.,]\d+)"
+_UNREADABLE = re.compile(
+    rf"\s*(?:[\u2212\u2013]\s*(?:{_BEFORE})?\s*{_NUMBER}\s*(?:{_AFTER})?"
+    rf"|\(\s*(?:{_BEFORE})?\s*{_NUMBER}\s*(?:{_AFTER})?\s*\)|{_NUMBER}\s*-)\s*"
+)
+"""Negative numbers as in print and in accounting, which no format reads."""
 _DATED = re.compile(
-    r"(\d{1,4}[-/.][^\W_]{1,9}[-/.]\d{1,4}|\d{1,2} [^\W\d_]{3,9} \d{2,4}"
+    r"(\d{1,4}[-/.][^\W_]{1,9}[-/.]\d{1,4}|\d{4}-\d{2}|\d{1,2} [^\W\d_]{3,9} \d{2,4}"
     r"|[^\W\d_]{3,9} \d{1,2}, \d{4})"
     r"([T ]\d.*)?"
 )
 _PLAIN = re.compile(r"\s*[+-]?\d*\.?\d*\s*")
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?")
+_ISO = re.compile(DATE)
 
 
 class Proposal(NamedTuple):
-    """Formats in which most values of a column can be read."""
+    """Formats in which most values of a column can be read, or what they look like."""
 
     kind: Kind
     formats: list[ColumnFormat]
-    """The likeliest first; empty if a column has dates in several formats."""
+    """The likeliest first; empty for dates in several formats, and numbers that no format reads."""
     example: str
     all: bool
     """Whether all sampled values can be read."""
@@ -96,6 +107,9 @@ def numbers(strings: Any, column_format: ColumnFormat, *, decimal: str) -> tuple
 def moment(text: str, date_format: str) -> datetime.datetime | None:
     """Return the time in a text as a naive one in UTC; None if the text is not in the format."""
     try:
+        # strptime also takes the names of this machine's own time zone, and ignores them.
+        zone = "GMT" if "GMT" in text else "UTC"
+        date_format = re.sub("%.", lambda code: zone if code[0] == "%Z" else code[0], date_format)
         parsed = datetime.datetime.strptime(text.strip(), date_format)
         if parsed.tzinfo is None:
             return parsed
@@ -111,7 +125,11 @@ def propose(values: Sequence[str], decimal: str) -> Proposal | None:
         values: A sample of the column.
         decimal: The decimal mark of its file.
     """
-    return _propose_numbers(values, decimal) or _propose_dates(values)
+    return (
+        _propose_numbers(values, decimal)
+        or _propose_dates(values)
+        or _propose_nothing_for_numbers(values)
+    )
 
 
 def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
@@ -147,6 +165,15 @@ def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
     if not decorated:
         return None
     return Proposal("number", [likeliest], decorated[0], count == len(values))
+
+
+def _propose_nothing_for_numbers(values: Sequence[str]) -> Proposal | None:
+    """Return a proposal without a format if most values are numbers that no format reads."""
+    numbers = [value for value in values if _PLAIN.fullmatch(value) or _UNREADABLE.fullmatch(value)]
+    unreadable = [value for value in numbers if not (value.isascii() and _PLAIN.fullmatch(value))]
+    if not unreadable or 2 * len(numbers) <= len(values):
+        return None
+    return Proposal("number", [], unreadable[0], False)
 
 
 def _propose_dates(values: Sequence[str]) -> Proposal | None:

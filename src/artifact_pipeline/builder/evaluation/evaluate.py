@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
-
 from artifact_pipeline.builder.artifact.evaluation import (
     BINS,
     EXAMPLES,
@@ -105,7 +103,7 @@ def observe(
         calibration=None if proba is None else _calibration(proba, predicted == y),
         examples=shown,
         weights=weights,
-        unlearned=unlearned or UNSET,
+        unlearned=unlearned or None,
     )
 
 

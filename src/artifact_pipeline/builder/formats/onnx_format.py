@@ -231,19 +231,20 @@ def preload() -> None:
     threading.Thread(target=runtime, name="import onnxruntime").start()
 
 
-def load(verified: bytes, where: str, *, interface: Interface | None = None) -> PredictFunction:
+def load(
+    verified: bytes, location: Location, *, interface: Interface | None = None
+) -> PredictFunction:
     """Open a graph whose bytes were verified.
 
     Args:
         verified: An ONNX file.
-        where: The name of the file in errors.
+        location: Its file in errors.
         interface: The interface in its manifest, None while it is being made.
 
     Raises:
         VerificationError: If `onnx_limits` refuses it, onnxruntime does not load it in time, or
             its inputs and outputs are not those of the interface.
     """
-    location = Location(where)
     ort = runtime()  # first: numpy does not survive being imported by two threads at once
     cost = onnx_limits.check(verified, location=location)
     options = ort.SessionOptions()

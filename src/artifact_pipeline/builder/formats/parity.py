@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import UNSET, UnsetType, structs
+from msgspec import structs
 
 from artifact_pipeline.builder.artifact.manifest import (
     MODEL_ONNX,
@@ -53,7 +53,7 @@ def load(
     name: FormName,
     verified: bytes,
     *,
-    where: str,
+    location: Location,
     origin: Origin,
     recipe: Recipe,
     interface: Interface | None = None,
@@ -63,7 +63,7 @@ def load(
     Args:
         name: The form of the model.
         verified: The bytes of its file.
-        where: The file's name in errors.
+        location: Its file in errors.
         interface: The interface in the manifest, None while the artifact is being made.
 
     Raises:
@@ -75,10 +75,10 @@ def load(
     if form.file == MODEL_ONNX:
         from artifact_pipeline.builder.formats import onnx_format
 
-        return onnx_format.load(verified, where, interface=interface)
+        return onnx_format.load(verified, location, interface=interface)
     from artifact_pipeline.builder.formats import skops_format
 
-    return skops_format.load(verified, where, origin=origin, recipe=recipe, interface=interface)
+    return skops_format.load(verified, location, origin=origin, recipe=recipe, interface=interface)
 
 
 def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
@@ -102,8 +102,8 @@ def interface(
     label_names: list[str],
     outputs: Outputs,
     image: Image | None,
-    columns: list[ColumnSpec] | UnsetType = UNSET,
-    limits: list[FeatureLimits] | UnsetType = UNSET,
+    columns: list[ColumnSpec] | None = None,
+    limits: list[FeatureLimits] | None = None,
 ) -> Interface:
     """Return the interface of a form.
 
@@ -271,7 +271,9 @@ def _run(
     lowered = lowered_columns(form, edges)
 
     def opened(data: bytes) -> PredictFunction:
-        return load(form.name, data, where=form.name, origin=Origin.MADE_HERE, recipe=recipe)
+        return load(
+            form.name, data, location=Location(form.name), origin=Origin.MADE_HERE, recipe=recipe
+        )
 
     assert candidate.data is not None
     try:
@@ -511,9 +513,9 @@ def taken(columns: Sequence[ColumnSpec], proof: Proof, *, edges: Edges | None) -
             specs[index],
             nullable="missing" not in kinds,
             unseen=known.kind == "text" and "unseen" not in kinds,
-            numbers=limits.numbers if known.kind != "boolean" else UNSET,
+            numbers=limits.numbers if known.kind != "boolean" else None,
             range=limits.range,
-            lowercase=True if index in proof.lowercase else UNSET,
+            lowercase=index in proof.lowercase,
         )
         if "unseen" in kinds:
             if known.texts is None or sum(map(len, known.texts)) > MAX_LISTED:
@@ -528,18 +530,18 @@ def taken(columns: Sequence[ColumnSpec], proof: Proof, *, edges: Edges | None) -
     return specs
 
 
-def limits(proof: Proof, edges: Edges | None) -> list[FeatureLimits] | UnsetType:
+def limits(proof: Proof, edges: Edges | None) -> list[FeatureLimits] | None:
     """Return the limits of the features of a matrix, unless all take every finite number."""
     if edges is None:
-        return UNSET
+        return None
     features = [_limits(index, proof, edges=edges) for index in range(len(edges.columns))]
-    return features if any(feature != FeatureLimits() for feature in features) else UNSET
+    return features if any(feature != FeatureLimits() for feature in features) else None
 
 
 def _limits(index: int, proof: Proof, *, edges: Edges) -> FeatureLimits:
     column = edges.columns[index]
     bounds = {"below": -math.inf, "above": math.inf}
-    numbers: list[float] | UnsetType = UNSET
+    numbers: list[float] | None = None
     for flaw in proof.refused:
         if flaw.column != index:
             continue
@@ -550,7 +552,7 @@ def _limits(index: int, proof: Proof, *, edges: Edges) -> FeatureLimits:
             inner = max if flaw.kind == "below" else min
             bounds[flaw.kind] = inner(bounds[flaw.kind], bound)
     low, high = bounds["below"], bounds["above"]
-    if numbers is not UNSET or (low, high) == (-math.inf, math.inf):
+    if numbers is not None or (low, high) == (-math.inf, math.inf):
         return FeatureLimits(numbers)
     most = sys.float_info.max
     return FeatureLimits(numbers, (max(low, -most), min(high, most)))

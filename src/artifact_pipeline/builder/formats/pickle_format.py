@@ -19,7 +19,7 @@ def dump(estimator: Any) -> bytes:
     return pickle.dumps(estimator, protocol=PROTOCOL)
 
 
-def load(trusted: bytes, where: str) -> Any:
+def load(trusted: bytes, location: Location) -> Any:
     """Return the estimator in a pickle whose origin the caller has verified.
 
     Raises:
@@ -29,5 +29,5 @@ def load(trusted: bytes, where: str) -> Any:
         return pickle.Unpickler(io.BytesIO(trusted)).load()  # noqa: S301
     except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError) as error:
         raise VerificationError(
-            f"is not a pickle that opens here: {error}", location=Location(where)
+            f"is not a pickle that opens here: {error}", location=location
         ) from error

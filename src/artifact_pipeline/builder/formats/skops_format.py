@@ -52,7 +52,7 @@ def export(estimator: Any) -> Iterator[tuple[Form, bytes]]:
 
 def load(
     verified: bytes,
-    where: str,
+    location: Location,
     *,
     origin: Origin,
     recipe: Recipe,
@@ -62,7 +62,7 @@ def load(
 
     Args:
         verified: A skops archive.
-        where: The name of the file in errors.
+        location: Its file in errors.
         origin: How its maker is known.
         recipe: Its recipe, which names the classes that it may hold.
         interface: The interface in its manifest, None while it is being made.
@@ -72,7 +72,6 @@ def load(
         VerificationError: If `export` would not write such an archive, `skops_checks` refuses what
             it holds, or it does not fit the interface.
     """
-    location = Location(where)
     require_known(origin, location=location)
     import skops.io
 

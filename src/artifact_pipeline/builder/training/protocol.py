@@ -17,6 +17,7 @@ from msgspec import Struct
 from artifact_pipeline.builder.artifact.manifest import FormName, Metrics
 from artifact_pipeline.builder.config.resolved import ModelConfig, ResolvedConfig
 from artifact_pipeline.builder.data.dataset import Description
+from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.errors import Location
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Resolved(Struct, frozen=True, tag=True, kw_only=True):
     data: Description
     profile: str
     """The numeric profile in force, which may be less than the requested one."""
-    observed: dict[str, Any]
+    observed: Inspection
     """BLAS, CPU features and threads of the process."""
 
 

@@ -6,7 +6,6 @@ import statistics
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import (
@@ -71,7 +70,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         examples=trained.prepared.config.data.examples,
     )
     evaluation = msgspec.structs.replace(
-        evaluation, search=trained.search, leaks=trained.leaks or UNSET
+        evaluation, search=trained.search, leaks=trained.leaks or None
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
@@ -138,7 +137,7 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
             positive=positive,
         )
 
-    slices: dict[str, Slice] | UnsetType = UNSET
+    slices: dict[str, Slice] | None = None
     config = trained.prepared.config.evaluation
     if config is not None and config.slices is not None:
         slices = {}
@@ -153,7 +152,7 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
         train=metrics_of(parts.y_train, train_predicted, probabilities=train_proba),
         test=metrics_of(parts.y_test, predicted, probabilities=proba),
         slices=slices,
-        cv=UNSET if isinstance(trained.cv, UnsetType) else _spreads(trained.cv),
+        cv=None if trained.cv is None else _spreads(trained.cv),
     )
 
 

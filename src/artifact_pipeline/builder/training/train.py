@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from msgspec import UNSET, UnsetType
-
 from artifact_pipeline.builder.artifact.evaluation import Searched
 from artifact_pipeline.builder.config.resolved import (
     EvaluationConfig,
@@ -47,8 +45,8 @@ class TrainedEstimator(NamedTuple):
     prepared: Prepared
     fitted: Fitted
     leaks: list[str]
-    search: Searched | UnsetType
-    cv: dict[str, list[float]] | UnsetType
+    search: Searched | None
+    cv: dict[str, list[float]] | None
     """Each metric on the folds where it is defined."""
 
 
@@ -125,7 +123,7 @@ def train(prepared: Prepared) -> TrainedEstimator:
         n_jobs=n_jobs,
         location=Location(prepared.name, key="model"),
     )
-    search: Searched | UnsetType = UNSET
+    search: Searched | None = None
     if config.search is not None:
         scoring, seed = _scoring(config.search, rows), config.split.random_state
         place = Location(prepared.name, key="search")
@@ -133,7 +131,7 @@ def train(prepared: Prepared) -> TrainedEstimator:
             fitted.estimator, config.search, scoring=scoring, random_state=seed, location=place
         )
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
-    cv: dict[str, list[float]] | UnsetType = UNSET
+    cv: dict[str, list[float]] | None = None
     if prepared.folds is not None:
         cv = _cross_validate(fitted.estimator, prepared, folds=prepared.folds, n_jobs=n_jobs)
     return TrainedEstimator(

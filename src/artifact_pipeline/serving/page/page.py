@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UnsetType
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
@@ -79,7 +78,7 @@ def model_data(model: ServedModel, models: list[str], *, examples: bool) -> dict
     test = manifest.metrics.test
     headline = headline_metrics(manifest.recipe.data.schema.target)
     held_out = model.verified.evaluation().examples if examples else []
-    columns = () if isinstance(interface.columns, UnsetType) else interface.columns
+    columns = interface.columns or ()
     numbers = [{"name": name, "kind": "number"} for name in interface.features]
     return {
         "name": model.name,
@@ -116,6 +115,6 @@ def _write_dates(
 def _first_row(model: ServedModel) -> list[float | str]:
     """Return a made-up row that the model takes."""
     columns = model.interface.columns
-    if isinstance(columns, UnsetType):
+    if columns is None:
         return [0.0] * len(model.interface.features)
     return [(column.categories or [""])[0] if column.kind == "text" else 0.0 for column in columns]

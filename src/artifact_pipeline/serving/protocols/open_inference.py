@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from artifact_pipeline._version import __version__
@@ -138,7 +138,7 @@ def read(
     text, tail = split(body, json_length)
     request = decode(text)
     parameters = parameters_of(request.parameters, "request")
-    is_base64(parameters, "request")
+    _check_plain(parameters, "request")
     interface = model.interface
     inputs = _by_name(request.inputs, interface.inputs)
     parts = parts_of(request.inputs, tail)
@@ -146,7 +146,7 @@ def read(
     if count > max_rows:
         raise HTTPError(413, f"has {count} rows, at most {max_rows} are predicted at once")
     batch: Batch
-    if isinstance(interface.columns, UnsetType):
+    if interface.columns is None:
         batch = _matrix(inputs[0], interface, binary=parts.get(inputs[0].name))
     else:
         batch = _table(inputs, interface.inputs, columns=interface.columns, parts=parts)
@@ -177,7 +177,7 @@ def _matrix(tensor: Input, interface: Interface, *, binary: bytes | None) -> NDA
     _check_port(tensor, port)
     matrix = _values(tensor, port, binary=binary).reshape(tensor.shape[0], -1)
     limits = interface.limits
-    if binary is None and isinstance(limits, UnsetType):  # every number in JSON is finite
+    if binary is None and limits is None:  # every number in JSON is finite
         return matrix
     try:
         wide = matrix.astype(np.float64, copy=False)
@@ -333,6 +333,12 @@ def _check_types(data: list[Any], column: ColumnSpec, *, place: str) -> None:
         )
 
 
+def _check_plain(parameters: dict[str, Any], place: str) -> None:
+    """Check that parameters of a request or an output do not ask for base64."""
+    if is_base64(parameters, place):
+        raise HTTPError(400, f"{place}: content_type base64 is for an input of BYTES")
+
+
 def _requested_outputs(
     request: InferenceRequest, parameters: dict[str, Any], *, ports: list[Port]
 ) -> dict[str, bool]:
@@ -349,6 +355,7 @@ def _requested_outputs(
                 400, f"outputs: {show(output.name)} is {problem}, expected {', '.join(known)}"
             )
         options = parameters_of(output.parameters, output.name)
+        _check_plain(options, f"outputs: {output.name}")
         if "classification" in options:
             raise HTTPError(400, "outputs: the extension classification is not supported")
         requested[output.name] = options.get("binary_data", by_default) is True

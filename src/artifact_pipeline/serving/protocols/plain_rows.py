@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Struct, UnsetType
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from artifact_pipeline.builder import canonical
@@ -94,7 +94,7 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
     rows = _decode_rows(text, max_rows, end=end)
     batch: Batch
     try:
-        if isinstance(interface.columns, UnsetType):
+        if interface.columns is None:
             batch = _matrix(rows, interface)
             columns = [batch]
             count = len(batch)
