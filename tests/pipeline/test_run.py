@@ -182,3 +182,20 @@ def test_python_functions_match_the_commands(project):
     assert missed.value.run.digest == run.digest
     with pytest.raises(ConfigError):
         artifact_pipeline.train({})
+
+
+def test_tests_without_pytest_are_refused_before_anything_is_trained(project):
+    (project / "bare.py").write_text(
+        "import importlib.util, sys\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *a: None if name == 'pytest' else find(name, *a)\n"
+        "from artifact_pipeline.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    import subprocess
+    import sys
+
+    command = [sys.executable, "bare.py", "run", str(write(project, QUICK)), "--tests", "t"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 5 and "pytest is not installed" in done.stderr
+    assert "pip install pytest" in done.stderr

@@ -86,6 +86,7 @@ def train(as_json: bool, **arguments: Any) -> None:
 def evaluate(
     artifact: str,
     config: str | None,
+    *,
     data: str | None,
     store: str | None,
     as_json: bool,
@@ -113,6 +114,7 @@ def evaluate(
 def infer(
     artifact: str,
     rows: str | None,
+    *,
     path: str | None,
     data: str | None,
     store: str | None,
@@ -147,7 +149,7 @@ def infer(
 @options.ARTIFACT
 @options.STORE_TO_READ
 @options.JSON
-def show(artifact: str, store: str | None, as_json: bool) -> None:
+def show(artifact: str, store: str | None, *, as_json: bool) -> None:
     """Show the recipe, metrics, checks and history of ARTIFACT."""
     render.answer(api.show(artifact, store=store), render.shown, as_json=as_json)
 
@@ -158,7 +160,7 @@ def show(artifact: str, store: str | None, as_json: bool) -> None:
               shell_complete=completion.file, help="File to write.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
-def report(artifact: str, path: str, store: str | None, as_json: bool) -> None:
+def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> None:
     """Write the report of ARTIFACT as one self-contained HTML file."""
     digest = api.write_report(artifact, path, store=store)
     if as_json:
@@ -184,7 +186,7 @@ def list_(store: str | None, as_json: bool) -> None:
 @click.argument("b", shell_complete=completion.artifact)
 @options.STORE_TO_READ
 @options.JSON
-def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
+def diff(a: str, b: str, *, store: str | None, as_json: bool) -> None:
     """Compare the recipes and metrics of two artifacts."""
     differences = api.diff(a, b, store=store)
     if as_json:
@@ -206,6 +208,7 @@ def diff(a: str, b: str, store: str | None, as_json: bool) -> None:
 def reproduce(
     artifact: str,
     strict: bool,
+    *,
     with_packages: bool,
     data: str | None,
     store: str | None,
@@ -293,7 +296,7 @@ def seal(
 @click.option("--overwrite", is_flag=True, help="Replace the config if it exists.")
 @options.JSON
 def init(
-    data: str, target: str, path: str, overwrite: bool, as_json: bool, **arguments: Any
+    data: str, target: str, *, path: str, overwrite: bool, as_json: bool, **arguments: Any
 ) -> None:
     """Draft a config for the table DATA and explain each choice.
 
@@ -301,11 +304,11 @@ def init(
     """
     to_stdout = path == "-"
     folder = Path() if to_stdout else Path(path).parent
-    draft = api.draft(data, target, folder, **arguments)
+    draft = api.draft(data, target, base=folder, **arguments)
     if draft.ambiguous_dates and not as_json and _is_interactive():
         question = f"{render.ambiguous(draft)} Is the day first?"
         arguments["day_first"] = click.confirm(question, err=True)
-        draft = api.draft(data, target, folder, **arguments)
+        draft = api.draft(data, target, base=folder, **arguments)
     if not to_stdout:
         folder.mkdir(parents=True, exist_ok=True)
         api.write_config(draft, path, overwrite=overwrite)

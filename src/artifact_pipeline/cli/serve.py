@@ -48,6 +48,7 @@ from artifact_pipeline.errors import CallError, Location
 def serve(
     models: tuple[str, ...],
     token_file: str | None,
+    *,
     allow_host: tuple[str, ...],
     tls_cert: str | None,
     tls_key: str | None,

@@ -19,7 +19,7 @@ from artifact_pipeline.store.policy import required_signers
 @options.trust_options
 @options.STORE_TO_READ
 @options.JSON
-def verify(artifact: str, store: str | None, as_json: bool, **trusted: Any) -> None:
+def verify(artifact: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
     """Check every file of ARTIFACT, its digest and its signature."""
     arguments = options.trust(trusted, store)
     verified = api.open_trusted(artifact, **arguments)
@@ -48,6 +48,7 @@ def verify(artifact: str, store: str | None, as_json: bool, **trusted: Any) -> N
 def sign(
     artifact: str,
     key: str | None,
+    *,
     certificate: str | None,
     certificate_chain: tuple[str, ...],
     keyless: bool,
@@ -97,7 +98,7 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
               shell_complete=completion.alias, help="Alias to move.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
-def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None:
+def promote(artifact: str, alias: str, *, store: str | None, as_json: bool) -> None:
     """Move an alias to ARTIFACT and record who moved it and when."""
     render.answer(api.promote(artifact, alias, store=store), render.promoted, as_json=as_json)
 
@@ -106,7 +107,7 @@ def promote(artifact: str, alias: str, store: str | None, as_json: bool) -> None
 @click.option("--repair", is_flag=True, help="Repair what can be repaired without loss.")
 @options.STORE_TO_READ
 @options.JSON
-def doctor(repair: bool, store: str | None, as_json: bool) -> None:
+def doctor(repair: bool, store: str | None, *, as_json: bool) -> None:
     """Check a store for damage."""
     report = api.examine(store, repair=repair)
     if report.healthy or not as_json:

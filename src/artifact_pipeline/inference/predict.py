@@ -176,8 +176,11 @@ def _read_table(
     rows: bytes, name: str, *, manifest: Manifest, columns: list[ColumnSpec]
 ) -> TableRows:
     """Return the rows of a table, read with the options of the training table."""
+    from artifact_pipeline.builder.data import table_packaging
     from artifact_pipeline.builder.data.table_files import FORMATS
     from artifact_pipeline.inference import tables
+
+    name, rows = table_packaging.unpack(rows, name)
 
     data = manifest.recipe.data
     options = data.table.csv if data.table and data.table.csv else Csv()

@@ -140,7 +140,7 @@ class Predictor:
         for index, column in enumerate(self.interface.columns or ()):
             if column.lowercase or column.missing_text is not None:
                 rows = _with_texts_prepared(rows, index, column=column)
-        outputs = self._run(rows, seconds)
+        outputs = self._run(rows, seconds=seconds)
         self._check(outputs)
         if self._has_boolean_labels:  # ONNX gives 0 and 1
             return outputs._replace(predicted=outputs.predicted.astype(bool))

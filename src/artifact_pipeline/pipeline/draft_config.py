@@ -64,7 +64,7 @@ class _Outcome(NamedTuple):
     choices: list[str]
 
 
-class _Model(NamedTuple):
+class _DraftedModel(NamedTuple):
     section: dict[str, Any]
     choices: list[str]
 
@@ -72,8 +72,8 @@ class _Model(NamedTuple):
 def draft(
     data: str | os.PathLike[str],
     target: str,
-    base: str | os.PathLike[str] = "",
     *,
+    base: str | os.PathLike[str] = "",
     model: str | None = None,
     id: str | None = None,  # noqa: A002  (the key of the config)
     group: str | None = None,
@@ -329,7 +329,9 @@ def _use(name: str, features: dict[str, ColumnData], *, roles: Roles, target: st
     return "id" if name == roles.id else "dropped"
 
 
-def _model(features: dict[str, ColumnData], estimator: str | None, *, is_class: bool) -> _Model:
+def _model(
+    features: dict[str, ColumnData], estimator: str | None, *, is_class: bool
+) -> _DraftedModel:
     name = estimator or (_CLASSIFIER if is_class else _REGRESSOR)
     params = {"max_iter": 1000} if name == _CLASSIFIER else {}
     choices = []
@@ -339,7 +341,7 @@ def _model(features: dict[str, ColumnData], estimator: str | None, *, is_class: 
     if {*uses.values()} <= {"scaled", "one-hot"}:
         choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
         section = {"preprocess": "auto", "estimator": name}
-        return _Model(section | ({"params": params} if params else {}), choices)
+        return _DraftedModel(section | ({"params": params} if params else {}), choices)
     branches = []
     for use, branch in _BRANCH_NAMES.items():
         if names := [feature for feature in uses if uses[feature] == use]:
@@ -356,7 +358,7 @@ def _model(features: dict[str, ColumnData], estimator: str | None, *, is_class: 
         counter = "sklearn.feature_extraction.text.TfidfVectorizer"
         branches.append({"name": f"prose-{number}", "column": feature, "estimator": counter})
     last = {"name": "model", "estimator": name} | ({"params": params} if params else {})
-    return _Model({"steps": [{"name": "prep", "branches": branches}, last]}, choices)
+    return _DraftedModel({"steps": [{"name": "prep", "branches": branches}, last]}, choices)
 
 
 _TRANSFORMERS: dict[str, dict[str, Any]] = {

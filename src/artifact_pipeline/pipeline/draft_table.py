@@ -19,8 +19,10 @@ from artifact_pipeline.builder.data import (
     table_csv,
     table_files,
     table_formats,
+    table_packaging,
     table_reader,
 )
+from artifact_pipeline.builder.data.table_packaging import Unpacked
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import DataError, Location
 
@@ -69,7 +71,7 @@ def read(paths: list[Path], target: str) -> DraftTable:
     Raises:
         DataError: If it cannot be read, or its first line holds data rather than names.
     """
-    contents = [(path.name, table_files.read(path)) for path in paths]
+    contents = [table_packaging.unpack(table_files.read(path), path.name) for path in paths]
     file_format = table_files.format_of(paths[0])
     if file_format != "csv":
         return DraftTable(table_reader.read(contents, file_format), Csv(), [])
@@ -163,7 +165,7 @@ def _is_numeric(raw: Raw, name: str) -> bool:
     return 2 * numbers > sum(counts.values())
 
 
-def _dialect(contents: list[tuple[str, bytes]]) -> tuple[Csv, list[str]]:
+def _dialect(contents: list[Unpacked]) -> tuple[Csv, list[str]]:
     """Return the encoding, delimiter and decimal mark of CSV files, and the reasons for them."""
     import pyarrow.compute as pc
 

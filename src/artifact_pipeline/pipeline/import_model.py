@@ -145,5 +145,11 @@ def _readable(files: dict[str, bytes]) -> dict[str, bytes]:
     """Return `files`, once their manifest and evaluation can be read again."""
     manifest = manifests.decode(files[MANIFEST], MANIFEST)
     digest = canonical.digest(files[MANIFEST])
-    Verified(Path(MANIFEST).parent, digest, manifest, files, files[MANIFEST]).evaluation()
+    Verified(
+        folder=Path(MANIFEST).parent,
+        digest=digest,
+        manifest=manifest,
+        files=files,
+        sealed=files[MANIFEST],
+    ).evaluation()
     return files

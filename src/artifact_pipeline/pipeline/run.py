@@ -8,6 +8,7 @@ A recipe whose artifact is in the store, and still verifies, is not trained agai
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
     Location,
+    MissingDependency,
     PipelineError,
     ReproductionDiffers,
     StoreError,
@@ -305,12 +307,18 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
         return f"{rows} held-out rows were predicted when it was sealed"
     with log.timed("predict the held-out rows with the artifact"):
         outputs = load_predictor(artifact).run(trained.rows)
-    differs = base.differ(outputs, trained.outputs, artifact.manifest.parity.bound)
+    differs = base.differ(outputs, trained.outputs, bound=artifact.manifest.parity.bound)
     same = rows - int(differs.sum())
     return f"{rows} held-out rows, {same} predicted as trained"
 
 
 def _run_tests(path: str) -> None:
+    if importlib.util.find_spec("pytest") is None:
+        raise MissingDependency(
+            "pytest is not installed, so the tests cannot run",
+            location=Location("--tests"),
+            remedy="pip install pytest",
+        )
     # pytest reads options even behind `--`, so a path must not look like one.
     place = f"./{path}" if path.startswith("-") else path
     command = [sys.executable, "-m", "pytest", "-q", place]

@@ -161,7 +161,6 @@ TEXTS = [
     (b"[1, 2]", "found a list, expected an object"),
     (b"null", "found null, expected an object"),
     (b'{"C": "\\ud800"}', "half a character"),
-    (b"\xef\xbb\xbf{}", "BOM"),
     (b" " * (1 << 20) + b"{}", "is over 1048576 bytes"),
 ]
 
@@ -323,3 +322,24 @@ def test_any_column_formats_load_or_are_refused(formats, missing, apart):
                 table_columns.column(raw, "a", column_format=form)
             except DataError as error:
                 assert error.location and "\n" not in str(error)
+
+
+def test_a_config_with_a_byte_order_mark_is_read(tmp_path):
+    path = tmp_path / "c.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(SHORT).encode())
+    assert loader.load(path) == loader.load(SHORT)
+    assert loader.load_config(path) == SHORT
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("t.csv", "artifact-pipeline init .*t.csv --target COLUMN"),
+        ("T.PARQUET", "artifact-pipeline init"),
+        ("c.yaml", "write the same keys as JSON"),
+    ],
+)
+def test_a_table_or_yaml_in_place_of_a_config_is_refused_with_what_to_do(tmp_path, name, remedy):
+    (tmp_path / name).write_text("a: 1")
+    with pytest.raises(ConfigError, match=remedy):
+        loader.load(tmp_path / name)

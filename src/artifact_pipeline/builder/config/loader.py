@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import stat
@@ -35,6 +36,7 @@ Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
 """A config as a path, or as the dict in its file."""
 
 DEFAULT_PATH = "config/config.json"
+_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".zip", ".xlsx", ".xls")
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 """Levels of lists and objects; checks and the construction of estimators recurse into them."""
@@ -113,6 +115,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             kind = "a folder" if Path(path).is_dir() else "not a regular file"
             raise ConfigError(f"is {kind}, expected a JSON file", location=file)
+        _check_extension(file)
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
@@ -128,7 +131,21 @@ def read(path: str | os.PathLike[str]) -> bytes:
         raise ConfigError(f"cannot be read: {reason}", location=file) from error
     if len(data) > MAX_BYTES:
         raise ConfigError(f"is over {MAX_BYTES} bytes, expected a config", location=file)
-    return data
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def _check_extension(file: Location) -> None:
+    """Refuse a table and a YAML file with what to do instead."""
+    name = str(file)
+    if name.lower().endswith(_TABLES):
+        remedy = f"draft a config for it: artifact-pipeline init {name} --target COLUMN"
+        raise ConfigError("is a table, expected a config", location=file, remedy=remedy)
+    if name.lower().endswith((".yaml", ".yml", ".toml")):
+        raise ConfigError(
+            "is not JSON, expected a JSON file",
+            location=file,
+            remedy="write the same keys as JSON, in a file that ends in .json",
+        )
 
 
 def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, TypeAlias
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
+from artifact_pipeline.builder.data import table_packaging
 from artifact_pipeline.errors import DataError, Location
 
 Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
@@ -29,6 +31,22 @@ FORMATS: dict[str, Format] = {
 }
 """The format of a table by the extension of its file."""
 
+PACKAGED = (".json", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".ndjson.gz", ".json.gz", ".zip")
+"""Endings of further files that are read where they are named; in folders they are not tables."""
+_REMEDIES = {
+    ".xlsx": "save the sheet as CSV",
+    ".xls": "save the sheet as CSV",
+    ".ods": "save the sheet as CSV",
+    ".feather": "write it as Parquet",
+    ".arrow": "write it as Parquet",
+    ".sqlite": "export the table as CSV",
+    ".db": "export the table as CSV",
+    ".dta": "write it as Parquet or CSV",
+    ".sav": "write it as Parquet or CSV",
+    ".txt": "name it .csv if it is one",
+}
+"""What to do with files that are often tables."""
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _RACY = 2 * 10**9
 """Nanoseconds: a file that changed so recently may change again without changing its times."""
 
@@ -43,6 +61,12 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
     Raises:
         DataError: If there is no file, one is not a table, or they are of several formats.
     """
+    if _URL.match(path):
+        raise DataError(
+            "is a URL; tables are read from disk, so that a run does not depend on the network",
+            location=Location(path),
+            remedy="download it first",
+        )
     root = Path(base) / path
     try:
         if root.is_dir():
@@ -70,12 +94,9 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
             remedy="data.path is relative to the config",
         )
     for file in files:
-        if file.suffix.lower() not in FORMATS:
-            raise DataError(
-                "is not a table",
-                location=Location(str(file)),
-                remedy=f"expected a name in {extensions}",
-            )
+        if not file.name.lower().endswith((*FORMATS, *PACKAGED)):
+            remedy = _REMEDIES.get(file.suffix.lower(), f"expected a name in {extensions}")
+            raise DataError("is not a table", location=Location(str(file)), remedy=remedy)
     if len({format_of(file) for file in files}) > 1:
         problem = "holds tables of several formats, expected one"
         raise DataError(problem, location=Location(str(root)))
@@ -116,8 +137,22 @@ def check_keys(
 
 
 def format_of(file: Path) -> Format:
-    """Return the format of a file by its extension."""
-    return FORMATS[file.suffix.lower()]
+    """Return the format of a file by its extension, or by that of the file packed in it.
+
+    Raises:
+        DataError: If a zip file does not hold one table.
+    """
+    name = table_packaging.inner_name(file)
+    suffix = PurePath(name).suffix.lower()
+    if suffix == ".json":
+        return "jsonl"
+    if suffix not in FORMATS:
+        raise DataError(
+            f"holds {show(name)}, which is not a table",
+            location=Location(str(file)),
+            remedy=f"expected a name in {', '.join(FORMATS)}",
+        )
+    return FORMATS[suffix]
 
 
 def read(file: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.schema import Csv
-from artifact_pipeline.builder.data import table_json
+from artifact_pipeline.builder.data import table_json, table_packaging
 from artifact_pipeline.builder.data.table_csv import read_csv
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.errors import DataError, Location
@@ -106,7 +106,8 @@ def read(files: Iterable[tuple[str, bytes]], file_format: Format, *, csv: Csv = 
     csv = csv if file_format == "csv" else Csv()
     read_files: list[_File] = []
     sources: list[bytes] = []
-    for name, data in files:
+    for packed_name, packed in files:
+        name, data = table_packaging.unpack(packed, packed_name)
         if file_format == "jsonl":
             data = data.removeprefix(codecs.BOM_UTF8)
             sources.append(data)
@@ -150,6 +151,7 @@ def read_by_type(data: bytes, name: str) -> dict[str, list[Raw]]:
     """
     import pyarrow as pa
 
+    name, data = table_packaging.unpack(data, name)
     data = data.removeprefix(codecs.BOM_UTF8)
     rows, columns = table_json.split_by_type(data, Location(name))
     return {
