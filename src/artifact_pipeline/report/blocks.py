@@ -9,6 +9,7 @@ from html import escape as escape_html
 from pathlib import Path
 
 from artifact_pipeline.builder.escapes import write_out
+from artifact_pipeline.builder.metric_table import figure
 
 
 def escape(text: str) -> str:
@@ -60,4 +61,4 @@ def listing(fields: dict[str, str]) -> str:
 
 
 def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else figure(value)
