@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ROUNDS]`: the three figures of the design, each beside its floor."""
+"""`python -m benchmarks [ROUNDS]`: the three timings in the README, each beside its floor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.speed import measure, table
 
 
 def main() -> None:
-    """Measure and print; a number gives the rounds, of which the medians are taken."""
+    """Measure and print; the argument is the number of rounds to take the medians of."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     print(table(measure(rounds), rounds))
 

@@ -76,7 +76,7 @@ def nested(name: str, **params: Any) -> Nested:
 
 
 def _prepared(encoder: Inner, scaler: Inner) -> Step:
-    return Step("prep", branches=[
+    return Step(name="prep", branches=[
         Branch(name="numbers", columns=["a", "b"],
                steps=[Inner("sklearn.impute.SimpleImputer", {}, "impute"), scaler]),
         Branch(name="texts", columns=["t"], steps=[
@@ -102,14 +102,24 @@ _ORDINAL = _prepared(
 def _last(wrap: Callable[[Nested], Nested]) -> Callable[[Nested], list[Step]]:
     def steps(one: Nested) -> list[Step]:
         wrapped = wrap(one)
-        return [_ONE_HOT, Step("model", wrapped["estimator"], wrapped["params"])]
+        return [
+            _ONE_HOT,
+            Step(name="model", estimator=wrapped["estimator"], params=wrapped["params"]),
+        ]
 
     return steps
 
 
 def _after(*names: tuple[str, dict[str, Any]]) -> Callable[[Nested], list[Step]]:
-    between = [Step(f"s{at}", f"sklearn.{name}", params) for at, (name, params) in enumerate(names)]
-    return lambda one: [_ONE_HOT, *between, Step("model", one["estimator"], one["params"])]
+    between = [
+        Step(name=f"s{at}", estimator=f"sklearn.{name}", params=params)
+        for at, (name, params) in enumerate(names)
+    ]
+    return lambda one: [
+        _ONE_HOT,
+        *between,
+        Step(name="model", estimator=one["estimator"], params=one["params"]),
+    ]
 
 
 _LINE = {"class": nested("linear_model.LogisticRegression"), "number": nested("linear_model.Ridge")}
@@ -125,7 +135,10 @@ def ways(target: Target) -> dict[str, Callable[[Nested], list[Step]]]:
     members = [["line", _LINE[target]], ["tree", _TREE[target]]]
     found: dict[str, Callable[[Nested], list[Step]]] = {
         "one-hot": _after(),
-        "ordinal": lambda one: [_ORDINAL, Step("model", one["estimator"], one["params"])],
+        "ordinal": lambda one: [
+            _ORDINAL,
+            Step(name="model", estimator=one["estimator"], params=one["params"]),
+        ],
         "selector": _after(("feature_selection.SelectPercentile", {"percentile": 60})),
         "components": _after(("decomposition.PCA", {"n_components": 2})),
         "voting": _last(

@@ -110,7 +110,7 @@ def measure(table: Table, folder: Path, *, seal: bool) -> Outcome | None:
     refusal = ""
     for target in list(reversed(columns))[:MAX_TARGETS]:
         try:
-            draft = api.draft(path, target, folder)
+            draft = api.draft(path, target, base=folder)
         except PipelineError as error:
             refusal = refusal or f"{target}: {error}"
             continue
@@ -126,7 +126,7 @@ def measure(table: Table, folder: Path, *, seal: bool) -> Outcome | None:
         if learns:
             return Outcome(table.name, target, "learned", detail)
         task = "class" if "LogisticRegression" in json.dumps(draft.config["model"]) else "number"
-        forest = api.draft(path, target, folder, model=FORESTS[task])
+        forest = api.draft(path, target, base=folder, model=FORESTS[task])
         better, forest_detail = _learns(forest, folder)
         detail = f"{detail}; forest: {forest_detail}"
         result = "learned nothing" if better else "nothing to learn"

@@ -1,4 +1,4 @@
-"""Whole commands, timed from start to end, the pipeline and its floor in turns."""
+"""Timings of complete commands, each in turns with a command that no pipeline could beat."""
 
 from __future__ import annotations
 
@@ -17,23 +17,28 @@ PIPELINE = [sys.executable, "-m", "artifact_pipeline"]
 CONFIG = str(ROOT / "config" / "config.json")
 
 
-class Figure(NamedTuple):
-    """One figure of the design: ours beside the floor, medians in seconds."""
+class Timing(NamedTuple):
+    """The time of a command beside that of its floor; medians in seconds."""
 
-    what: str
-    ours: float
+    name: str
+    seconds: float
     floor_name: str
     floor: float
     goal: float
-    """The most that ours may take, as a multiple of the floor."""
+    """The greatest accepted ratio of the two."""
 
     @property
     def ratio(self) -> float:
-        return self.ours / self.floor
+        """The time as a multiple of the floor."""
+        return self.seconds / self.floor
 
 
-def measure(rounds: int) -> list[Figure]:
-    """Return the figures, each the median of `rounds`; a cold run takes a third of them."""
+def measure(rounds: int) -> list[Timing]:
+    """Return the timings.
+
+    Args:
+        rounds: The rounds to take the medians of; a cold run takes a third of them.
+    """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         environment = _environment(place)
@@ -42,38 +47,40 @@ def measure(rounds: int) -> list[Figure]:
 
         def cold() -> float:
             shutil.rmtree(place / "artifacts", ignore_errors=True)
-            return _time([*PIPELINE, "run", CONFIG], place, environment)
+            return _time([*PIPELINE, "run", CONFIG], place, environment=environment)
 
-        def timed(*command: str) -> float:
-            return _time([sys.executable, *command], place, environment)
+        def python(*command: str) -> float:
+            return _time([sys.executable, *command], place, environment=environment)
 
-        def ours(*words: str) -> float:
-            return _time([*PIPELINE, *words], place, environment)
+        def pipeline(*words: str) -> float:
+            return _time([*PIPELINE, *words], place, environment=environment)
 
-        cold()  # compiles the modules, and asks the machine for its numeric profile
+        cold()  # compiles the modules, and detects the numeric profile
         plain = str(ROOT / "benchmarks" / "plain.py")
-        runs = [(cold(), timed(plain)) for _ in range(max(rounds // 3, 3))]
-        ours("run", CONFIG)
-        cached = [(ours("run", CONFIG), timed("-c", "import json, hashlib")) for _ in range(rounds)]
+        trained = [(cold(), python(plain)) for _ in range(max(rounds // 3, 3))]
+        pipeline("run", CONFIG)
+        cached = [
+            (pipeline("run", CONFIG), python("-c", "import json, hashlib")) for _ in range(rounds)
+        ]
         first = [
-            (ours("infer", "latest", str(rows)), timed("-c", "import onnxruntime"))
+            (pipeline("infer", "latest", str(rows)), python("-c", "import onnxruntime"))
             for _ in range(rounds)
         ]
     return [
-        _figure("the whole pipeline, cold", runs, "the plain script", 1.1),
-        _figure("a run with nothing changed", cached, "import json, hashlib", 4.0),
-        _figure("start to first verified prediction", first, "import onnxruntime", 1.4),
+        _timing("the whole pipeline, cold", trained, floor="the plain script", goal=1.1),
+        _timing("a run with nothing changed", cached, floor="import json, hashlib", goal=4.0),
+        _timing("start to first verified prediction", first, floor="import onnxruntime", goal=1.4),
     ]
 
 
-def table(figures: list[Figure], rounds: int) -> str:
-    """Return the figures as a table for a terminal or a README."""
+def table(timings: list[Timing], rounds: int) -> str:
+    """Return timings as a table for a terminal or the README."""
     lines = [
         f"{'':<36}{'ours':>9}  {'floor':<22}{'':>9}{'ratio':>8}{'goal':>7}",
         *(
-            f"{f.what:<36}{f.ours * 1e3:>6.0f} ms  {f.floor_name:<22}{f.floor * 1e3:>6.0f} ms"
-            f"{f.ratio:>8.2f}{f.goal:>7.1f}"
-            for f in figures
+            f"{t.name:<36}{t.seconds * 1e3:>6.0f} ms  {t.floor_name:<22}{t.floor * 1e3:>6.0f} ms"
+            f"{t.ratio:>8.2f}{t.goal:>7.1f}"
+            for t in timings
         ),
         f"medians of {rounds} rounds in turns ({max(rounds // 3, 3)} for the cold run), "
         f"{os.cpu_count()} cores, Python {sys.version.split()[0]}",
@@ -81,18 +88,24 @@ def table(figures: list[Figure], rounds: int) -> str:
     return "\n".join(lines)
 
 
-def _figure(what: str, pairs: list[tuple[float, float]], floor: str, goal: float) -> Figure:
-    ours, floors = zip(*pairs, strict=True)
-    return Figure(what, statistics.median(ours), floor, statistics.median(floors), goal)
+def _timing(name: str, pairs: list[tuple[float, float]], *, floor: str, goal: float) -> Timing:
+    seconds, floors = zip(*pairs, strict=True)
+    return Timing(
+        name=name,
+        seconds=statistics.median(seconds),
+        floor_name=floor,
+        floor=statistics.median(floors),
+        goal=goal,
+    )
 
 
 def _environment(place: Path) -> dict[str, str]:
-    """The user's own, with the state in a scratch folder and compiled modules kept."""
+    """Return the environment of the user, but with the state in a scratch folder."""
     outer = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     return {**outer, "PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(place / "state")}
 
 
-def _time(command: list[str], place: Path, environment: dict[str, str]) -> float:
-    began = time.perf_counter()
+def _time(command: list[str], place: Path, *, environment: dict[str, str]) -> float:
+    start = time.perf_counter()
     subprocess.run(command, cwd=place, env=environment, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
+    return time.perf_counter() - start

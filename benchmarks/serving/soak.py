@@ -71,20 +71,22 @@ def soak(seconds: float, place: Path) -> Soak:
     _move(alias, digests[0])
     rows = np.random.default_rng(1).integers(0, 17, (ROWS, 64)).astype(float)
     expected = {digest: _predicted(place, digest, rows) for digest in digests}
-    found = Soak()
+    counts = Soak()
     with _served(place) as (process, port):
         threads = [
-            threading.Thread(target=_ask, args=(found, port, rows, expected, seed))
+            threading.Thread(target=_send_requests, args=(counts, port, rows, expected, seed))
             for seed in range(CLIENTS)
         ]
-        threads.append(threading.Thread(target=_disturb, args=(found, process.pid, alias, digests)))
+        threads.append(
+            threading.Thread(target=_disturb, args=(counts, process.pid, alias, digests))
+        )
         for thread in threads:
             thread.start()
         time.sleep(seconds)
-        found.ends.set()
+        counts.ends.set()
         for thread in threads:
             thread.join()
-    return found
+    return counts
 
 
 def _train(place: Path, change: dict[str, float]) -> str:
@@ -109,7 +111,7 @@ def _move(alias: Path, digest: str) -> None:
     new.replace(alias)
 
 
-class _InOnePiece(http.client.HTTPConnection):
+class _UnsplitConnection(http.client.HTTPConnection):
     """Sends the head and the body of a request together, as most clients other than Python's do."""
 
     _held = b""
@@ -123,69 +125,69 @@ class _InOnePiece(http.client.HTTPConnection):
         return super().getresponse()
 
 
-def _ask(found: Soak, port: int, rows: Any, expected: dict[str, Any], seed: int) -> None:
-    made = random.Random(seed)
+def _send_requests(counts: Soak, port: int, rows: Any, expected: dict[str, Any], seed: int) -> None:
+    generator = random.Random(seed)
     path = "/v2/models/model/infer"
-    kind = _InOnePiece if seed % 2 else http.client.HTTPConnection
+    kind = _UnsplitConnection if seed % 2 else http.client.HTTPConnection
     connection = kind("127.0.0.1", port, timeout=30)
-    while not found.ends.is_set():
-        index = made.randrange(ROWS)
+    while not counts.ends.is_set():
+        index = generator.randrange(ROWS)
         tensor = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": rows[index].tolist()}
         body, status = json.dumps({"inputs": [tensor]}).encode(), 200
         headers: dict[str, str] = {}
-        if made.random() < 0.1:
-            body, headers, status = made.choice(BAD)
+        if generator.random() < 0.1:
+            body, headers, status = generator.choice(BAD)
         try:
             connection.request("POST", path, body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
+            response = connection.getresponse()
+            content = response.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            if time.monotonic() - found.killed_at < GRACE:
-                found.broken += 1
+            if time.monotonic() - counts.killed_at < GRACE:
+                counts.broken += 1
             else:
-                found.lost.append(repr(error))
+                counts.lost.append(repr(error))
             continue
-        if answer.status != status:
-            found.wrong.append(f"{answer.status} in the place of {status}: {content[:200]!r}")
+        if response.status != status:
+            counts.wrong.append(f"{response.status} instead of {status}: {content[:200]!r}")
         elif status == 200:
-            digest = answer.headers["artifact-digest"]
-            said = [one["data"] for one in json.loads(content)["outputs"]]
-            found.digests.add(digest)
-            found.answers += 1
-            if said != expected[digest][index]:
-                found.wrong.append(f"row {index} by {digest}: {said}")
+            digest = response.headers["artifact-digest"]
+            predicted = [output["data"] for output in json.loads(content)["outputs"]]
+            counts.digests.add(digest)
+            counts.answers += 1
+            if predicted != expected[digest][index]:
+                counts.wrong.append(f"row {index} by {digest}: {predicted}")
         else:
-            found.refusals += 1
+            counts.refusals += 1
     connection.close()
 
 
-def _disturb(found: Soak, server: int, alias: Path, digests: list[str]) -> None:
+def _disturb(counts: Soak, server: int, alias: Path, digests: list[str]) -> None:
     """Move the alias, kill workers, and record their memory."""
     start = time.monotonic()
     swaps = 0
-    while not found.ends.wait(1.0):
+    while not counts.ends.wait(1.0):
         now = time.monotonic() - start
         workers = workers_of(server)
-        found.mib.append(max((mib(pid) for pid in workers), default=0.0))
+        counts.mib.append(max((mib(pid) for pid in workers), default=0.0))
         if now > SWAP * (swaps + 1):
             swaps += 1
             _move(alias, digests[swaps % 2])
-        if now > KILL * (found.kills + 1) and len(workers) == WORKERS:
-            found.kills += 1
-            found.killed_at = time.monotonic()
-            os.kill(random.Random(found.kills).choice(workers), signal.SIGKILL)
+        if now > KILL * (counts.kills + 1) and len(workers) == WORKERS:
+            counts.kills += 1
+            counts.killed_at = time.monotonic()
+            os.kill(random.Random(counts.kills).choice(workers), signal.SIGKILL)
 
 
 def workers_of(server: int) -> list[int]:
     """Return the worker processes of a server."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
+    pids = []
+    for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == server and b"spawn_main" in (place / "cmdline").read_bytes():
-                found.append(int(place.name))
-    return found
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == server and b"spawn_main" in (folder / "cmdline").read_bytes():
+                pids.append(int(folder.name))
+    return pids
 
 
 def mib(pid: int) -> float:
@@ -224,18 +226,18 @@ def main() -> None:
     """Run the test and print the counts."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
     with tempfile.TemporaryDirectory() as folder:
-        found = soak(seconds, Path(folder))
+        counts = soak(seconds, Path(folder))
     print(
-        f"{seconds:.0f} s: {found.answers} answers, {len(found.wrong)} wrong, "
-        f"{found.refusals} refusals, {len(found.lost)} lost, {found.kills} workers killed "
-        f"({found.broken} connections with them), {len(found.digests)} artifacts"
+        f"{seconds:.0f} s: {counts.answers} answers, {len(counts.wrong)} wrong, "
+        f"{counts.refusals} refusals, {len(counts.lost)} lost, {counts.kills} workers killed "
+        f"({counts.broken} connections with them), {len(counts.digests)} artifacts"
     )
-    third = len(found.mib) // 3 or 1
+    third = len(counts.mib) // 3 or 1
     print(
-        f"memory of a worker: {max(found.mib[:third]):.0f} MiB, {max(found.mib[-third:]):.0f} MiB"
+        f"memory of a worker: {max(counts.mib[:third]):.0f} MiB, {max(counts.mib[-third:]):.0f} MiB"
     )
-    for said in [*found.wrong, *found.lost][:10]:
-        print(said)
+    for problem in [*counts.wrong, *counts.lost][:10]:
+        print(problem)
 
 
 if __name__ == "__main__":

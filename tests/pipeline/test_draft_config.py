@@ -1,12 +1,15 @@
 """`init`: a drafted config for a table, with a reason for each choice."""
 
 import json
+import os
+import sys
 
 import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import CallError, DataError
 from tests.support.command import call
+from tests.support.command import script as run_python
 from tests.support.configs import write
 
 
@@ -25,7 +28,7 @@ def test_each_column_gets_a_part_with_a_reason(tmp_path):
         "cid;same;price;city;token;won",
         lambda i: f"C{i};x;{i % 7},5;{'AB'[i % 2]};k{i};{'yes' if i % 3 else 'no'}",
     )
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     data = draft.config["data"]
     csv = {"delimiter": ";", "decimal": ","}
     assert data == {"path": "t.csv", "target": "won", "positive": "yes", "id": "cid",
@@ -43,7 +46,7 @@ def test_words_for_missing_numbers_are_detected(tmp_path):
         "n,m,won",
         lambda i: f"{'NA' if i % 5 == 0 else i},{'soon' if i == 3 else i},{i % 2}",
     )
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["data"]["csv"] == {"null_values": ["NA", "soon"]}
     assert "columns" not in draft.config["data"]
     assert "'m': 'soon' (1) is read as missing" in said(draft)
@@ -56,14 +59,14 @@ def test_rows_of_one_customer_stay_together_and_prose_is_vectorized(tmp_path):
         "customer_id,review,won",
         lambda i: f"c{i % 30},it was {i} times good for me,{i % 2}",
     )
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["split"]["column"] == "customer_id"
     assert "TfidfVectorizer" in json.dumps(draft.config["model"])
 
 
 def test_a_numeric_target_is_a_regression(tmp_path):
     path = table(tmp_path, "a,price", lambda i: f"{i % 9},{i * 1.5}")
-    draft = api.draft(path, "price", tmp_path)
+    draft = api.draft(path, "price", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
     assert "positive" not in draft.config["data"]
 
@@ -79,11 +82,11 @@ def test_a_numeric_target_is_a_regression(tmp_path):
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
-        api.draft(write(tmp_path, text, "t.csv"), "won", tmp_path)
+        api.draft(write(tmp_path, text, "t.csv"), "won", base=tmp_path)
 
 
 def test_an_existing_config_is_not_overwritten(tmp_path):
-    draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", tmp_path)
+    draft = api.draft(table(tmp_path, "a,won", lambda i: f"{i % 9},{i % 2}"), "won", base=tmp_path)
     api.write_config(draft, tmp_path / "c.json")
     with pytest.raises(CallError, match="already exists"):
         api.write_config(draft, tmp_path / "c.json")
@@ -118,7 +121,7 @@ def test_the_drafted_config_runs(tmp_path, encoding):
 )
 def test_numbers_and_dates_get_the_format_that_reads_them(tmp_path, cell, form):
     path = table(tmp_path, "a,b,y", lambda i: f"{cell(i)},{i % 7},{'yes' if i % 3 else 'no'}")
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["data"]["formats"] == {"a": form}
     assert "drop" not in draft.config["data"] and "columns" not in draft.config["data"]
     rows = api.load_data({**draft.config, "data": {**draft.config["data"], "path": str(path)}})[0]
@@ -129,12 +132,12 @@ def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
     path = table(
         tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144
     )
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["data"]["columns"] == {"d": "text"}
     assert '"%d/%m/%Y"}} or {"d": {"date": "%m/%d/%Y"}}' in said(draft)
     assert draft.config["data"]["drop"] == ["d"] and draft.ambiguous_dates == ["d"]
     for day_first, form in ((True, "%d/%m/%Y"), (False, "%m/%d/%Y")):
-        draft = api.draft(path, "y", tmp_path, day_first=day_first)
+        draft = api.draft(path, "y", base=tmp_path, day_first=day_first)
         assert draft.config["data"]["formats"] == {"d": {"date": form}}
         assert "drop" not in draft.config["data"] and not draft.ambiguous_dates
 
@@ -142,19 +145,19 @@ def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
 @pytest.mark.parametrize("name", ["paid", "humid", "bid", "grid", "arid", "valid", "monkey"])
 def test_a_column_name_that_ends_in_id_is_not_always_an_id(tmp_path, name):
     path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["split"]["method"] == "random" and "drop" not in draft.config["data"]
 
 
 @pytest.mark.parametrize("name", ["customer_id", "customerId", "CustomerID", "userid", "Order Key"])
 def test_an_id_keeps_its_rows_together(tmp_path, name):
     path = table(tmp_path, f"{name},a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", 200)
-    assert api.draft(path, "y", tmp_path).config["split"]["column"] == name
+    assert api.draft(path, "y", base=tmp_path).config["split"]["column"] == name
 
 
 def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
     path = table(tmp_path, ",a,y", lambda i: f"{i},{i % 9},{'' if i == 7 else i % 2}")
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     data = draft.config["data"]
     assert data["missing_target"] == "drop" and data["drop"] == ["Unnamed: 0"]
     assert "1 of 60 rows have no 'y'" in said(draft) and "index of a data frame" in said(draft)
@@ -175,7 +178,7 @@ def test_each_column_is_summarized_with_what_becomes_of_it(tmp_path):
             f"K{i * 7},{'' if i == 3 else i % 40},{'ABC'[i % 3]},2026-01-{i % 28 + 1:02},{i % 2}"
         ),
     )
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.rows == 60
     age = summary(draft, "age")
     assert (age.kind, age.missing, age.distinct, age.values, age.use) == (
@@ -206,7 +209,7 @@ def test_words_among_numbers_are_missing_values(tmp_path, words, expected):
         lambda i: f"{words[i // 9 % len(words)] if i % 9 == 0 else i * 1.5},{i % 7},{i % 2}",
         300,
     )
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert sorted(draft.config["data"]["csv"]["null_values"]) == sorted(expected)
     bill = summary(draft, "bill")
     assert (bill.kind, bill.use) == ("number", "scaled")
@@ -215,7 +218,7 @@ def test_words_among_numbers_are_missing_values(tmp_path, words, expected):
 
 def test_words_with_digits_among_few_numbers_stay_categories(tmp_path):
     path = table(tmp_path, "n,a,y", lambda i: f"{'3+' if i % 30 == 0 else i % 3},{i % 7},{i % 2}")
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert "csv" not in draft.config["data"] and draft.config["data"]["columns"] == {"n": "text"}
 
 
@@ -228,7 +231,7 @@ def test_a_label_is_not_taken_for_a_missing_value(tmp_path):
             f"{'none' if i % 2 else 'NA' if i == 4 else 'some'}"
         ),
     )
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["data"]["csv"] == {"null_values": ["NA"]}
     assert draft.config["data"]["missing_target"] == "drop"
     assert "'y' has 2 classes" in said(draft) or "positive class" in said(draft)
@@ -237,7 +240,7 @@ def test_a_label_is_not_taken_for_a_missing_value(tmp_path):
 @pytest.mark.parametrize("name", ["household", "subject", "Patient_ID", "customer_no", "token"])
 def test_an_id_that_repeats_is_the_group_of_the_split(tmp_path, name):
     path = table(tmp_path, f"{name},a,y", lambda i: f"H{i % 50 + 1000},{i % 9},{i % 2}", 200)
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["split"]["method"] == "group" and draft.config["split"]["column"] == name
     assert f"'{name}' is the group of the split: its 50 ids repeat over 200 rows" in said(draft)
     assert summary(draft, name).use == "group"
@@ -245,7 +248,7 @@ def test_an_id_that_repeats_is_the_group_of_the_split(tmp_path, name):
 
 def test_a_few_ids_over_many_rows_are_categories(tmp_path):
     path = table(tmp_path, "region_id,a,y", lambda i: f"{i % 6},{i % 9},{i % 2}", 300)
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["split"]["method"] == "random"
     assert draft.config["data"]["columns"] == {"region_id": "text"}
     assert summary(draft, "region_id").use == "one-hot"
@@ -262,7 +265,7 @@ def test_a_few_ids_over_many_rows_are_categories(tmp_path):
 )
 def test_years_ranks_and_heights_are_features(tmp_path, header, cell):
     path = table(tmp_path, f"{header},a,y", lambda i: f"{cell(i)},{i % 9},{i % 2}")
-    assert summary(api.draft(path, "y", tmp_path), header).use == "scaled"
+    assert summary(api.draft(path, "y", base=tmp_path), header).use == "scaled"
 
 
 @pytest.mark.parametrize(
@@ -276,7 +279,7 @@ def test_years_ranks_and_heights_are_features(tmp_path, header, cell):
 )
 def test_numbers_of_rows_are_ids_also_with_gaps(tmp_path, header, cell):
     path = table(tmp_path, f"{header},a,y", lambda i: f"{cell(i)},{i % 9},{i % 2}")
-    assert api.draft(path, "y", tmp_path).config["data"]["id"] == header
+    assert api.draft(path, "y", base=tmp_path).config["data"]["id"] == header
 
 
 @pytest.mark.parametrize(
@@ -291,13 +294,13 @@ def test_numbers_of_rows_are_ids_also_with_gaps(tmp_path, header, cell):
 def test_integers_are_classes_only_where_they_repeat(tmp_path, cell, estimator):
     count = 16 if cell(15) == 15 else 160
     path = table(tmp_path, "a,y", lambda i: f"{i * 37 % 11},{cell(i)}", count)
-    model = api.draft(path, "y", tmp_path).config["model"]
+    model = api.draft(path, "y", base=tmp_path).config["model"]
     assert model["estimator"].endswith(estimator)
 
 
 def test_a_class_with_one_row_is_named(tmp_path):
     path = table(tmp_path, "a,y", lambda i: f"{i % 11},{'rare' if i == 7 else 'AB'[i % 2]}")
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert "1 class has one row, which cannot be learned and tested: 'rare'" in said(draft)
     assert draft.config["split"]["stratify"] is False
 
@@ -314,18 +317,18 @@ def test_a_class_with_one_row_is_named(tmp_path):
 )
 def test_a_table_without_names_classes_or_rows_is_refused(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
-        api.draft(write(tmp_path, text, "t.csv"), "y", tmp_path)
+        api.draft(write(tmp_path, text, "t.csv"), "y", base=tmp_path)
 
 
 @pytest.mark.parametrize("header", ["2019,2020,2021,y", "0,1,2,y", "country,2019,2020,y"])
 def test_numbers_in_a_header_may_be_names(tmp_path, header):
     path = table(tmp_path, header, lambda i: f"{i % 7},{i % 5},{i % 3},{i % 2}")
-    assert api.draft(path, "y", tmp_path).config["data"]["target"] == "y"
+    assert api.draft(path, "y", base=tmp_path).config["data"]["target"] == "y"
 
 
 def test_a_text_with_many_values_is_encoded_by_the_target(tmp_path):
     path = table(tmp_path, "street,a,y", lambda i: f"st {i % 90},{i % 9},{i % 2}", 300)
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert "TargetEncoder" in json.dumps(draft.config["model"])
     assert "OneHotEncoder" not in json.dumps(draft.config["model"])
     assert summary(draft, "street").use == "encoded"
@@ -337,10 +340,10 @@ def test_arguments_decide_in_place_of_the_draft(tmp_path):
         "cid,team,day,a,y",
         lambda i: f"C{i},{'T' + str(i % 4)},2026-01-{i % 28 + 1:02},{i % 9},{i % 5}",
     )
-    draft = api.draft(path, "y", tmp_path, model="RandomForestRegressor", group="team")
+    draft = api.draft(path, "y", base=tmp_path, model="RandomForestRegressor", group="team")
     assert draft.config["model"]["estimator"] == "sklearn.ensemble.RandomForestRegressor"
     assert draft.config["split"]["column"] == "team" and draft.config["split"]["method"] == "group"
-    draft = api.draft(path, "y", tmp_path, time="day", id="a")
+    draft = api.draft(path, "y", base=tmp_path, time="day", id="a")
     assert draft.config["split"]["method"] == "time" and draft.config["data"]["id"] == "a"
     assert summary(draft, "day").use == "time"
 
@@ -360,7 +363,7 @@ def test_arguments_decide_in_place_of_the_draft(tmp_path):
 def test_arguments_that_do_not_fit_are_refused(tmp_path, arguments, message):
     path = table(tmp_path, "team,a,y", lambda i: f"T{i % 4},{i % 9},{'pq'[i % 2]}")
     with pytest.raises(CallError, match=message):
-        api.draft(path, "y", tmp_path, **arguments)
+        api.draft(path, "y", base=tmp_path, **arguments)
 
 
 @pytest.mark.slow
@@ -382,7 +385,7 @@ def test_a_draft_is_printed_or_overwrites_a_config(tmp_path):
 def test_the_encoding_of_a_csv_is_drafted(tmp_path, encoding):
     text = "price;city;won\n" + "".join(f"€{i % 7};ñ{i % 3};{i % 2}\n" for i in range(60))
     write(tmp_path, text.encode(encoding), "t.csv")
-    draft = api.draft(tmp_path / "t.csv", "won", tmp_path)
+    draft = api.draft(tmp_path / "t.csv", "won", base=tmp_path)
     assert draft.config["data"]["csv"] == {"delimiter": ";", "encoding": encoding}
     assert draft.config["data"]["formats"] == {"price": {"unit": "€"}}
     assert encoding in said(draft)
@@ -397,23 +400,23 @@ def test_dates_are_features_and_not_ids_in_any_format(tmp_path):
         ),
         count=28,
     )
-    data = api.draft(path, "won", tmp_path).config["data"]
+    data = api.draft(path, "won", base=tmp_path).config["data"]
     assert data["formats"] == {"written": {"date": "%d/%m/%Y"}}
     assert "id" not in data and "drop" not in data
 
 
 def test_a_few_dates_are_classes_to_predict(tmp_path):
     path = table(tmp_path, "a,due", lambda i: f"{i % 7},2026-0{1 + (i % 3 == 0)}-01")
-    draft = api.draft(path, "due", tmp_path)
+    draft = api.draft(path, "due", base=tmp_path)
     assert draft.config["data"]["positive"] == "2026-02-01"
     assert draft.config["model"]["estimator"].endswith("LogisticRegression")
     path = table(tmp_path, "a,due", lambda i: f"{i % 7},20{i:02}-01-01", name="many.csv")
-    assert "due' is a number to predict" in said(api.draft(path, "due", tmp_path))
+    assert "due' is a number to predict" in said(api.draft(path, "due", base=tmp_path))
 
 
 def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
     path = table(tmp_path, "a,won", lambda i: f"{i % 7},{'rare' if i == 9 else 'AB'[i % 2]}")
-    draft = api.draft(path, "won", tmp_path)
+    draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["split"]["stratify"] is False
     assert "the same share" not in said(draft) and "a class of one row" in said(draft)
 
@@ -422,10 +425,36 @@ def test_a_forest_is_drafted_only_where_a_linear_model_learns_nothing(tmp_path):
     path = table(
         tmp_path, "a,b,y", lambda i: f"{i % 21 - 10},{i % 7},{(i % 21 - 10) ** 2 + 0.5}", 210
     )
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.ensemble.RandomForestRegressor"
     assert "RandomForestRegressor learns more than Ridge" in said(draft)
     path = table(tmp_path, "a,b,y", lambda i: f"{i % 21},{i % 7},{i % 21 * 3}", 210)
-    draft = api.draft(path, "y", tmp_path)
+    draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
     assert "its R² is 1.00, that of always answering the mean 0.00" in said(draft)
+
+
+def test_a_name_that_is_not_utf8_leaves_no_empty_config(tmp_path):
+    name = os.fsdecode(b"t\xff.csv")
+    table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}", name=name)
+    done = call("init", name, "--target", "won", "--output", "c.json", cwd=tmp_path)
+    assert done.code == 2 and "not valid UTF-8" in done.err and "Traceback" not in done.err
+    assert not (tmp_path / "c.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_config_that_does_not_fit_is_not_left_in_part(tmp_path):
+    table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}")
+    script = (
+        "import resource, signal, artifact_pipeline as api\n"
+        "draft = api.draft('t.csv', 'won')\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try:\n"
+        "    api.write_config(draft, 'c.json')\n"
+        "except api.CallError as error:\n"
+        "    print(error)\n"
+    )
+    done = run_python("-c", script, cwd=tmp_path)
+    assert done.out == "c.json: cannot be written: File too large\n", done.err
+    assert not (tmp_path / "c.json").exists()

@@ -93,7 +93,7 @@ def test_a_draft_learns_more_than_the_baseline(tmp_path, name):
     text, target = TABLES[name]()
     path = tmp_path / "t.csv"
     path.write_text(text)
-    draft = api.draft(path, target, tmp_path)
+    draft = api.draft(path, target, base=tmp_path)
     config = {**draft.config, "data": {**draft.config["data"], "path": str(path)}}
     X_train, X_test, y_train, y_test = api.load_data(config)
     metrics = api.evaluate_model(api.train_model(X_train, y_train, config), X_test, y_test)
@@ -109,7 +109,7 @@ def test_a_draft_learns_more_than_the_baseline(tmp_path, name):
 def test_a_draft_runs_to_a_sealed_artifact(tmp_path, name):
     text, target = TABLES[name]()
     (tmp_path / "t.csv").write_text(text)
-    draft = api.draft(tmp_path / "t.csv", target, tmp_path)
+    draft = api.draft(tmp_path / "t.csv", target, base=tmp_path)
     api.write_config(draft, tmp_path / "c.json")
     run = api.run(tmp_path / "c.json", store=tmp_path / "store")
     assert api.open_artifact(run.artifact, digest=run.digest).interface.features

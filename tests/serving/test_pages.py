@@ -185,12 +185,12 @@ def test_a_table_has_a_form_with_readable_errors(browser, tmp_path):
         page.get_by_label("since").fill("2024-02-03")
         settled(page)
         assert tab.best() == "True"
-        assert page.locator("#trouble").is_hidden()
+        assert page.locator("#error").is_hidden()
         page.get_by_label("age").fill("old")
-        page.locator("#trouble").wait_for()
-        assert "row 1, column 'age'" in page.locator("#trouble").inner_text()
+        page.locator("#error").wait_for()
+        assert "row 1, column 'age'" in page.locator("#error").inner_text()
         page.get_by_label("age").fill("30")
-        page.locator("#trouble").wait_for(state="hidden")
+        page.locator("#error").wait_for(state="hidden")
         tab.context.close()
 
 
@@ -213,7 +213,7 @@ def test_the_form_uses_the_formats_of_the_columns(browser, tmp_path):
         tab = Tab(browser, f"http://{server.address}/")
         page = tab.page
         page.locator(".best").wait_for()
-        assert page.locator("#trouble").is_hidden()
+        assert page.locator("#error").is_hidden()
         assert re.fullmatch(r"\d\d/02/2026", page.get_by_label("day").input_value())
         assert re.fullmatch(r"10\d\d\.5", page.get_by_label("weight").input_value())
         rows = []
@@ -222,10 +222,10 @@ def test_the_form_uses_the_formats_of_the_columns(browser, tmp_path):
             page.get_by_label("weight").fill(weight)
             page.get_by_label("day").fill(day)
             settled(page)
-            assert page.locator("#trouble").is_hidden() and rows[-1] == [day, weight]
+            assert page.locator("#error").is_hidden() and rows[-1] == [day, weight]
         page.get_by_label("day").fill("2026-02-03")
-        page.locator("#trouble").wait_for()
-        assert "expected a date as data.formats says" in page.locator("#trouble").inner_text()
+        page.locator("#error").wait_for()
+        assert "expected a date as data.formats says" in page.locator("#error").inner_text()
         tab.context.close()
 
 
@@ -235,15 +235,15 @@ def test_the_page_asks_for_the_token_and_keeps_it_in_memory(browser, digits, tmp
     with serving(*words, cwd=tmp_path) as server:
         tab = Tab(browser, f"http://{server.address}/")
         page = tab.page
-        field = page.get_by_label("This server asks for its token")
+        field = page.get_by_label("This server requires a token")
         field.wait_for()
-        assert page.locator("#room").is_hidden() and page.locator("#trouble").is_hidden()
+        assert page.locator("#content").is_hidden() and page.locator("#error").is_hidden()
         field.fill("wrong-horse-battery")
         page.keyboard.press("Enter")
-        page.locator("#trouble").wait_for()
+        page.locator("#error").wait_for()
         field.fill("correct-horse-battery")
         page.keyboard.press("Enter")
-        page.locator("#room").wait_for()
+        page.locator("#content").wait_for()
         draw(page, DRAWN[4]["strokes"])
         settled(page)
         assert tab.best() == "4"

@@ -17,7 +17,7 @@ def recipe_of(*names):
     if not names:
         brought = ImportedFrom("artifact-pipeline 0.1.0", found.data.digest)
         return msgspec.structs.replace(found, brought=brought)
-    steps = [Step(f"s{index}", name) for index, name in enumerate(names)]
+    steps = [Step(name=f"s{index}", estimator=name) for index, name in enumerate(names)]
     return msgspec.structs.replace(found, model=ModelConfig(steps=steps))
 
 

@@ -64,7 +64,7 @@ def build_imported(
     names = [str(label) for label in labels]
     X = _with_names(X)
     kinds, rows = _rows(X)
-    truth = _truth(y, len(rows), labels)
+    truth = _truth(y, len(rows), labels=labels)
     with estimator_errors("predict", Location("estimator")):
         taken = X if kinds else rows
         given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
@@ -75,17 +75,17 @@ def build_imported(
             remedy="seal a model of each target",
         )
     marked = _with_marker(estimator) if kinds else estimator
-    served = _Served(marked, _missing_texts(estimator, marked, X, rows, kinds))
-    outputs = _outputs_as_served(served, rows, given)
+    served = _Served(marked, _missing_texts(estimator, marked, X=X, rows=rows, kinds=kinds))
+    outputs = _outputs_as_served(served, rows, given=given)
     proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
-    edges = _edges(served, rows, list(kinds.values()))
+    edges = _edges(served, rows, kinds=list(kinds.values()))
     candidates = parity.candidates(marked, proven)
     data = _pickle(estimator)
     described = _description(
         proven, truth, kinds=kinds, features=features, target=target, positive=positive
     )
-    recipe = _recipe(estimator, data, described)
+    recipe = _recipe(estimator, data, rows=described)
     form, model, proof = parity.prove(
         candidates, proven, expected=outputs, edges=edges, location=_ESTIMATOR, recipe=recipe
     )
@@ -242,7 +242,7 @@ def _labels(estimator: Any) -> list[Label]:
     return values
 
 
-def _truth(y: Any, rows: int, labels: list[Label]) -> NDArray[Any]:
+def _truth(y: Any, rows: int, *, labels: list[Label]) -> NDArray[Any]:
     """Return the true labels as the estimator has them, or float64 numbers, (n_rows,)."""
     import numpy as np
 
@@ -344,6 +344,17 @@ def _with_marker(estimator: Any) -> Any:
     return marked
 
 
+def learned_empty_text(estimator: Any) -> bool:
+    """Return whether an encoder or imputer in a fitted estimator knows the empty text."""
+    for part in parts_of(estimator):
+        if getattr(part, "missing_values", None) == "":
+            return True
+        categories = getattr(part, "categories_", None)
+        if isinstance(categories, list) and any("" in column.tolist() for column in categories):
+            return True
+    return False
+
+
 def _fills_texts(imputer: Any) -> bool:
     """Return whether a fitted imputer fills missing texts only."""
     missing = imputer.missing_values
@@ -353,12 +364,13 @@ def _fills_texts(imputer: Any) -> bool:
 
 
 def _missing_texts(
-    estimator: Any, marked: Any, X: Any, rows: Any, kinds: dict[str, Kind]
+    estimator: Any, marked: Any, *, X: Any, rows: Any, kinds: dict[str, Kind]
 ) -> dict[str, str | None]:
     """Return the text that stands for a missing one in each column of text.
 
     It is a text to which the estimator gives the same answers, or None without one. A column in
-    which the empty text does so, or whose missing texts the estimator refuses, is left out.
+    which the empty text does so, that has empty texts and no missing ones, or whose missing texts
+    the estimator refuses, is left out.
     """
     import pandas as pd
 
@@ -366,6 +378,8 @@ def _missing_texts(
     for name in (name for name, kind in kinds.items() if kind == "text"):
         missing = X.copy()
         absent = X[name][X[name].isna()]
+        if not len(absent) and (X[name] == "").any():  # the rows have empty texts as given
+            continue
         marker = absent.iloc[0] if len(absent) else float("nan")
         missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
         try:
@@ -400,7 +414,7 @@ def _same(a: Outputs, b: Outputs) -> bool:
     )
 
 
-def _outputs_as_served(served: _Served, rows: Any, given: Outputs) -> Outputs:
+def _outputs_as_served(served: _Served, rows: Any, *, given: Outputs) -> Outputs:
     """Return the outputs for rows as they are served.
 
     Raises:
@@ -448,7 +462,7 @@ def _pickle(estimator: Any) -> bytes:
         ) from error
 
 
-def _edges(served: _Served, rows: Any, kinds: list[Kind]) -> parity.Edges:
+def _edges(served: _Served, rows: Any, *, kinds: list[Kind]) -> parity.Edges:
     cases = edge_cases.make(served.estimator, rows, held_out=rows, kinds=kinds or None)
     answers = edge_answers.answer(served, cases)
     return parity.Edges(
@@ -489,7 +503,7 @@ def _description(
     return Description(digest=digest, schema=schema, positive=positive)
 
 
-def _recipe(estimator: Any, data: bytes, rows: Description) -> Recipe:
+def _recipe(estimator: Any, data: bytes, *, rows: Description) -> Recipe:
     kind = type(estimator)
     steps = getattr(estimator, "steps", None)
     name = f"{kind.__module__}.{kind.__qualname__}"

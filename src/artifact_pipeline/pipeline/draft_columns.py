@@ -117,7 +117,7 @@ def read(raw: Raw, target: str, *, day_first: bool | None) -> Columns:
     Raises:
         DataError: If the target cannot be read.
     """
-    columns = Columns({}, {}, {}, [], [])
+    columns = Columns(data={}, kinds={}, formats={}, ambiguous_dates=[], choices=[])
     for name in raw.table.column_names:
         if form := _number_date(raw, name):
             columns.formats[name] = form
@@ -211,7 +211,7 @@ def assign(
     drop = [name for name in raw.table.column_names if name not in columns.data]
     choices = [f"{show(name)} is dropped: it has no numbers, dates or text" for name in drop]
     facts = _facts(raw, columns, target=target)
-    id_column, reason = _id(facts, told)
+    id_column, reason = _id([fact for fact in facts if fact.name not in raw.index_columns], told)
     if id_column is not None:
         choices.append(f"{show(id_column)} is the id: {reason}")
     split, reason = _split(facts, told, id_column=id_column)
@@ -225,7 +225,7 @@ def assign(
         name = fact.name
         if name in (id_column, by):
             continue
-        reason = _reason_to_drop(fact, raw, columns)
+        reason = _reason_to_drop(fact, raw, columns=columns)
         if reason:
             drop.append(name)
             spare[name] = f"{show(name)} is dropped: {reason}"
@@ -302,7 +302,13 @@ def _check_told(raw: Raw, columns: Columns, *, target: str, told: Overrides) -> 
 
 def _facts(raw: Raw, columns: Columns, *, target: str) -> list[_Facts]:
     return [
-        _Facts(name, column, len(_known(column)), len(column.values), position)
+        _Facts(
+            name=name,
+            column=column,
+            distinct=len(_known(column)),
+            rows=len(column.values),
+            position=position,
+        )
         for position, name in enumerate(raw.table.column_names)
         if name != target and (column := columns.data.get(name)) is not None
     ]
@@ -373,7 +379,7 @@ def _split(
     return split, ""
 
 
-def _reason_to_drop(fact: _Facts, raw: Raw, columns: Columns) -> str:
+def _reason_to_drop(fact: _Facts, raw: Raw, *, columns: Columns) -> str:
     """Return why a column is not a feature; empty if it is one."""
     name, column = fact.name, fact.column
     if name in raw.index_columns:

@@ -66,7 +66,7 @@ class _Outcome(NamedTuple):
     choices: list[str]
 
 
-class _Model(NamedTuple):
+class _DraftedModel(NamedTuple):
     section: dict[str, Any]
     choices: list[str]
 
@@ -74,8 +74,8 @@ class _Model(NamedTuple):
 def draft(
     data: str | os.PathLike[str],
     target: str,
-    base: str | os.PathLike[str] = "",
     *,
+    base: str | os.PathLike[str] = "",
     model: str | None = None,
     id: str | None = None,  # noqa: A002  (the key of the config)
     group: str | None = None,
@@ -165,9 +165,15 @@ def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool 
         sys.stdout.write(draft.to_json().decode())
         return
     location = Location(str(path))
+    data = draft.to_json()
     try:
         with Path(path).open("wb" if overwrite else "xb") as file:
-            file.write(draft.to_json())
+            try:
+                file.write(data)
+                file.flush()
+            except OSError:
+                Path(path).unlink(missing_ok=True)
+                raise
     except FileExistsError as error:
         raise CallError(
             "already exists",
@@ -342,7 +348,7 @@ def _tried_model(
     roles: Roles,
     is_class: bool,
     base: str | os.PathLike[str],
-) -> _Model:
+) -> _DraftedModel:
     """Return a linear model, or a forest if only that learns anything from the table."""
     linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR)
     forest = _model(features, _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR)
@@ -371,14 +377,14 @@ def _tried_model(
     return linear._replace(choices=[f"{fast}: {measured}, {doubt}", *linear.choices])
 
 
-def _model(features: dict[str, ColumnData], name: str) -> _Model:
+def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:
     params = {"max_iter": 1000} if name == _CLASSIFIER else {}
     choices = []
     uses = {feature: draft_columns.use_of(column) for feature, column in features.items()}
     if {*uses.values()} <= {"scaled", "one-hot"}:
         choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
         section = {"preprocess": "auto", "estimator": name}
-        return _Model(section | ({"params": params} if params else {}), choices)
+        return _DraftedModel(section | ({"params": params} if params else {}), choices)
     branches = []
     for use, branch in _BRANCH_NAMES.items():
         if names := [feature for feature in uses if uses[feature] == use]:
@@ -395,7 +401,7 @@ def _model(features: dict[str, ColumnData], name: str) -> _Model:
         counter = "sklearn.feature_extraction.text.TfidfVectorizer"
         branches.append({"name": f"prose-{number}", "column": feature, "estimator": counter})
     last = {"name": "model", "estimator": name} | ({"params": params} if params else {})
-    return _Model({"steps": [{"name": "prep", "branches": branches}, last]}, choices)
+    return _DraftedModel({"steps": [{"name": "prep", "branches": branches}, last]}, choices)
 
 
 _TRANSFORMERS: dict[str, dict[str, Any]] = {

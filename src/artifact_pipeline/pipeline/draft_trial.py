@@ -36,7 +36,7 @@ class Trial(NamedTuple):
 
     @property
     def learns(self) -> bool:
-        return self.score > self.baseline
+        return self.score > self.baseline + MARGIN
 
 
 def run(config: dict[str, Any], base: str | os.PathLike[str]) -> Trial | None:
@@ -82,12 +82,12 @@ def _run(config: ResolvedConfig, base: str | os.PathLike[str]) -> Trial | None:
         if len(train) > MAX_ROWS:
             train = generator.choice(train, MAX_ROWS, replace=False)
         estimator: Any = fit(build(model), X.iloc[train], y[train]).estimator
-        scores.append(_score(y[test], estimator.predict(X.iloc[test]), rows.target))
+        scores.append(_score(y[test], estimator.predict(X.iloc[test]), target=rows.target))
     score, baseline = (float(value) for value in np.mean(scores, axis=0))
     return Trial(score, baseline, "R²" if rows.target == "number" else "accuracy")
 
 
-def _score(y: NDArray[Any], predicted: NDArray[Any], target: Target) -> tuple[float, float]:
+def _score(y: NDArray[Any], predicted: NDArray[Any], *, target: Target) -> tuple[float, float]:
     import numpy as np
 
     if target == "class":

@@ -17,10 +17,11 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import TableData
-from artifact_pipeline.builder.data import loader
+from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Target
-from artifact_pipeline.builder.imported import build_imported
+from artifact_pipeline.builder.imported import build_imported, learned_empty_text
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
@@ -40,6 +41,17 @@ class Sealed(Struct, frozen=True, kw_only=True):
     """The HTML report."""
     metrics: manifests.Metrics
 
+    def __repr__(self) -> str:
+        from artifact_pipeline.inference.notebook import headlines
+
+        return f"Sealed({self.digest[7:19]}, {headlines(self.metrics.test)})"
+
+    def _repr_html_(self) -> str:
+        from artifact_pipeline.inference.notebook import document
+
+        fields = {"digest": self.digest, "folder": self.artifact, "report": self.report}
+        return document("Sealed model", fields, metrics=self.metrics)
+
 
 def seal(
     estimator: Any,
@@ -54,8 +66,8 @@ def seal(
 
     Args:
         estimator: A fitted classifier or regressor.
-        X: Rows that it was not fitted to: (n_rows, n_features) numbers, or a DataFrame of numbers,
-            booleans, dates and text.
+        X: Rows that it was not fitted to: (n_rows, n_features) numbers, or a DataFrame or a list
+            of dicts of numbers, booleans, dates and text.
         y: The true labels or numbers, (n_rows,).
         positive: The positive one of two labels, for precision, recall and F1.
         examples: How many of the rows the artifact contains.
@@ -68,6 +80,10 @@ def seal(
         ConfigError: If it cannot predict them, or no open form of it can be proven.
         StoreError: If the store cannot be written.
     """
+    if frames.are_records(X):
+        import pandas as pd
+
+        X = pd.DataFrame(frames.columns_of_records(X))
     files, metrics = build_imported(estimator, X, y, positive=positive, examples=examples)
     return _add(files, metrics, store=Store(store))
 
@@ -101,8 +117,11 @@ def seal_pickle(
 
     estimator = pickles.load_model(path, digest)
     kind: Target = "class" if is_classifier(estimator) else "number"
-    table = TableData(path=os.fspath(data), target=target, positive=positive)
-    rows = loader.load(table, target=kind)
+    rows = loader.load(TableData(path=os.fspath(data), target=target), target=kind)
+    if isinstance(positive, str):  # a command line has no numbers and no booleans
+        positive = next(
+            (label for label in rows.labels() if positive in (show(label), str(label))), positive
+        )
     X = rows.X
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:  # it was fitted to an array
@@ -110,8 +129,25 @@ def seal_pickle(
     elif missing := [name for name in names if name not in X.columns]:
         raise DataError(f"has no column {missing[0]!r}", location=Location(os.fspath(data)))
     else:
-        X = X[list(names)]
+        X = _with_missing_texts(estimator, X[list(names)])
     return seal(estimator, X, rows.y, positive=positive, store=store)
+
+
+def _with_missing_texts(estimator: Any, X: Any) -> Any:
+    """Return rows of a table with NaN for a missing text, as pandas reads them.
+
+    They keep the empty text if the estimator learned it, or refuses a missing one.
+    """
+    texts = [name for name in X.columns if X[name].dtype == object and (X[name] == "").any()]
+    if not texts or learned_empty_text(estimator):
+        return X
+    missing = X.copy()
+    missing[texts] = missing[texts].where(missing[texts] != "", float("nan"))
+    try:
+        estimator.predict(missing)
+    except Exception:  # noqa: BLE001  (an estimator may raise anything)
+        return X
+    return missing
 
 
 def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -> Sealed:
@@ -130,5 +166,11 @@ def _readable(files: dict[str, bytes]) -> dict[str, bytes]:
     """Return `files`, once their manifest and evaluation can be read again."""
     manifest = manifests.decode(files[MANIFEST], MANIFEST)
     digest = canonical.digest(files[MANIFEST])
-    Verified(Path(MANIFEST).parent, digest, manifest, files, files[MANIFEST]).evaluation()
+    Verified(
+        folder=Path(MANIFEST).parent,
+        digest=digest,
+        manifest=manifest,
+        files=files,
+        sealed=files[MANIFEST],
+    ).evaluation()
     return files

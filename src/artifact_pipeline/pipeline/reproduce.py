@@ -152,7 +152,7 @@ def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Com
     batch, _ = held_out.rows_of(original.manifest, original.digest, data=data)
     a, b = (load_predictor(artifact).run(batch) for artifact in (original, rebuilt))
     bound = original.manifest.parity.bound + rebuilt.manifest.parity.bound
-    differs = base.differ(a, b, bound)
+    differs = base.differ(a, b, bound=bound)
     if a.predicted.dtype.kind == "f":
         return _Comparison(np.flatnonzero(differs).tolist(), 0, float(base.apart(a, b).max()))
     labels, apart = int(differs.sum()), None

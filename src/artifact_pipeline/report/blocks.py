@@ -9,6 +9,7 @@ from html import escape as escape_html
 from pathlib import Path
 
 from artifact_pipeline.builder.escapes import write_out
+from artifact_pipeline.builder.metric_table import figure
 
 
 def escape(text: str) -> str:
@@ -31,7 +32,7 @@ def section(title: str, content: str) -> str:
     return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(caption: str, head: Sequence[str], *, rows: Iterable[Sequence[str]]) -> str:
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>'
@@ -60,4 +61,4 @@ def listing(fields: dict[str, str]) -> str:
 
 
 def number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else figure(value)

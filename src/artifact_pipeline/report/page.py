@@ -15,7 +15,7 @@ from artifact_pipeline.builder.artifact.evaluation import QUANTILES, EvaluationR
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.config.schema import Value
 from artifact_pipeline.builder.data.dataset import Image
-from artifact_pipeline.builder.metric_table import BY_NAME, heading, headline_metrics
+from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading, headline_metrics
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import escape
 from artifact_pipeline.verification.verify import Verified
@@ -77,7 +77,7 @@ def _head(manifest: Manifest) -> str:
         (f"Training {first.title}", train.get(first.name)),
     ]
     items = "".join(
-        f"<li><strong>{value:.4f}</strong> {name}</li>"
+        f"<li><strong>{figure(value)}</strong> {name}</li>"
         for name, value in cards
         if value is not None
     )
@@ -102,9 +102,9 @@ def _metrics(manifest: Manifest) -> str:
                 blocks.number(train.get(name)),
                 blocks.number(test.get(name)),
             ]
-            spread = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
+            spread = f"{figure(cv[name].mean)} ± {figure(cv[name].std)}" if name in cv else ""
             rows.append([*row, spread] if cv else row)
-    table = blocks.table("Metrics", head, rows)
+    table = blocks.table("Metrics", head, rows=rows)
     return blocks.section("Metrics", table + _slices(metrics))
 
 
@@ -118,7 +118,7 @@ def _slices(metrics: Metrics) -> str:
         for name, part in slices.items()
     ]
     head = ["Slice", "Rows", *(heading(name) for name in names)]
-    return blocks.table("Held-out rows, by slice", head, rows)
+    return blocks.table("Held-out rows, by slice", head, rows=rows)
 
 
 def _warnings(evaluation: EvaluationReport) -> str:
@@ -136,13 +136,15 @@ def _search(evaluation: EvaluationReport) -> str:
         [
             str(candidate.rank),
             json.dumps(candidate.params),
-            f"{candidate.mean:.4f} ± {candidate.std:.4f}",
+            f"{figure(candidate.mean)} ± {figure(candidate.std)}",
         ]
         for candidate in best[:CANDIDATES]
     ]
     text = f"<p>{len(best)} candidates were tried; the best one was refitted and sealed.</p>"
     head = ["Rank", "Settings", evaluation.search.scoring]
-    table = blocks.table("Candidates, by mean score over folds of the training rows", head, rows)
+    table = blocks.table(
+        "Candidates, by mean score over folds of the training rows", head, rows=rows
+    )
     return blocks.section("Search", text + table)
 
 
@@ -160,7 +162,7 @@ def _regression(evaluation: EvaluationReport) -> str:
     errors = evaluation.errors if isinstance(evaluation.errors, list) else []
     head = ["Share of the rows", "Predicted minus true, at most"]
     rows = [[f"{share:.0%}", blocks.number(e)] for share, e in zip(QUANTILES, errors, strict=True)]
-    table = blocks.table("Errors on the held-out rows", head, rows)
+    table = blocks.table("Errors on the held-out rows", head, rows=rows)
     examples = [(float(row.truth), float(row.label)) for row in evaluation.examples]
     text = (
         "<p>Points on the dashed line are predicted exactly. The plot shows the held-out rows in "
@@ -171,7 +173,7 @@ def _regression(evaluation: EvaluationReport) -> str:
         [str(row.row), blocks.number(float(row.truth)), blocks.number(float(row.label))]
         for row in evaluation.examples[:10]
     ]
-    far = blocks.table("The ten largest errors", head, worst)
+    far = blocks.table("The ten largest errors", head, rows=worst)
     return blocks.section("Errors", text + figures.scatter(examples) + table + far)
 
 
@@ -192,7 +194,7 @@ def _classes(evaluation: EvaluationReport) -> str:
         for unlearned in evaluation.unlearned or []
     ]
     head = ["Class", "Precision", "Recall", "F1", "Rows"]
-    return blocks.section("By class", blocks.table("Held-out rows by true class", head, rows))
+    return blocks.section("By class", blocks.table("Held-out rows by true class", head, rows=rows))
 
 
 def _confusion(evaluation: EvaluationReport) -> str:
@@ -238,7 +240,7 @@ def _mistakes(evaluation: EvaluationReport, manifest: Manifest) -> str:
          blocks.number(max(row.probabilities) if row.probabilities else None)]
         for row in wrong
     ]  # fmt: skip
-    table = blocks.table("Held-out rows with a wrong label", head, rows)
+    table = blocks.table("Held-out rows with a wrong label", head, rows=rows)
     return blocks.section(f"Mistakes: {len(wrong)}", table)
 
 
@@ -270,7 +272,7 @@ def _calibration(evaluation: EvaluationReport) -> str:
         "<p>About 80% of the labels with a probability of 0.8 should be correct: such points are "
         "on the dashed line. Larger points stand for more rows.</p>"
     )
-    table = blocks.table("The most probable label by probability", head, rows)
+    table = blocks.table("The most probable label by probability", head, rows=rows)
     return blocks.section("Calibration", text + figures.calibration(evaluation.calibration) + table)
 
 

@@ -79,7 +79,7 @@ class Application:
             return
         start = time.perf_counter()
         self.metrics.begin()
-        body = Body(receive, self._memory, self._deadlines)
+        body = Body(receive, self._memory, deadlines=self._deadlines)
         headers: Headers = {}
         response, counted = _FAILED, None
         try:

@@ -269,7 +269,10 @@ class _Workers:
 
     def _start(self, index: int, report: Connection | None) -> SpawnProcess:
         process = self._context.Process(
-            target=worker.main, args=(self._options, self._address, report), daemon=False
+            target=worker.main,
+            args=(self._options, self._address),
+            kwargs={"report": report},
+            daemon=False,
         )
         process.start()
         self._processes[index], self._started[index] = process, time.monotonic()

@@ -94,7 +94,7 @@ def check_installed() -> None:
         ) from error
 
 
-def main(options: ServerOptions, address: Address, report: Connection | None) -> None:
+def main(options: ServerOptions, address: Address, *, report: Connection | None) -> None:
     """Serve until SIGTERM or until the supervising process is gone.
 
     Args:

@@ -29,7 +29,11 @@ def test_a_sealed_artifact_opens_with_its_inputs(
     digits, tmp_path, onnx, pickle, train, test, params
 ):
     known = verify(digits.folder)
-    model = ModelConfig(steps=[Step("model", "sklearn.linear_model.LogisticRegression", params)])
+    model = ModelConfig(
+        steps=[
+            Step(name="model", estimator="sklearn.linear_model.LogisticRegression", params=params)
+        ]
+    )
     recipe = msgspec.structs.replace(known.manifest.recipe, model=model)
     metrics = msgspec.structs.replace(known.manifest.metrics, train=train, test=test)
     evaluation = known.evaluation()

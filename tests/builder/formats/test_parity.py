@@ -33,8 +33,9 @@ def edges_of(estimator, rows):
     answers = edge_answers.answer(estimator, edge_cases.make(estimator, rows, held_out=rows))
     outputs = Outputs(*answers.outputs)
     return parity.Edges(
-        answers.rows, outputs, answers.kinds, answers.flaws, answers.columns,
-        answers.refused, answers.made, answers.lowercase,
+        rows=answers.rows, outputs=outputs, kinds=answers.kinds, flaws=answers.flaws,
+        columns=answers.columns,
+        refused=answers.refused, made=answers.made, lowercase=answers.lowercase,
     )  # fmt: skip
 
 

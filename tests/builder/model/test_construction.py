@@ -29,7 +29,12 @@ def test_an_unset_random_state_is_filled_in_and_a_set_one_kept():
 
 
 def test_random_states_inside_a_pipeline_are_filled_in():
-    model = ModelConfig(steps=[Step("reduce", "sklearn.decomposition.PCA"), Step("model", FOREST)])
+    model = ModelConfig(
+        steps=[
+            Step(name="reduce", estimator="sklearn.decomposition.PCA"),
+            Step(name="model", estimator=FOREST),
+        ]
+    )
     assert [step.params["random_state"] for step in resolve(model, 7).steps] == [7, 7]
 
 
@@ -44,7 +49,15 @@ def test_n_jobs_is_not_part_of_the_model():
 
 
 def test_resolving_is_idempotent():
-    once = resolve(ModelConfig(steps=[Step("scale", SCALER), Step("model", LOGISTIC, {"C": 2})]), 7)
+    once = resolve(
+        ModelConfig(
+            steps=[
+                Step(name="scale", estimator=SCALER),
+                Step(name="model", estimator=LOGISTIC, params={"C": 2}),
+            ]
+        ),
+        7,
+    )
     assert resolve(once, 9) == once
 
 
@@ -131,8 +144,9 @@ def test_a_kernel_is_nested_like_an_estimator():
 
 def test_lists_become_tuples_and_pairs_become_a_dict_where_the_estimator_wants_them():
     scaled = ModelConfig(steps=[
-        Step("scale", "sklearn.preprocessing.MinMaxScaler", {"feature_range": [0, 2]}),
-        Step("model", FOREST, {"class_weight": [[0, 1], [1, 5]]}),
+        Step(name="scale", estimator="sklearn.preprocessing.MinMaxScaler",
+             params={"feature_range": [0, 2]}),
+        Step(name="model", estimator=FOREST, params={"class_weight": [[0, 1], [1, 5]]}),
     ])  # fmt: skip
     built = build(resolve(scaled, 7))
     assert built[0].feature_range == (0, 2)
@@ -166,7 +180,13 @@ def test_an_invalid_nested_estimator_is_refused_by_location(value, where, messag
 
 
 def test_a_step_that_cannot_transform_is_refused_by_its_number():
-    model = ModelConfig(steps=[Step("scale", SCALER), Step("a", LOGISTIC), Step("b", LOGISTIC)])
+    model = ModelConfig(
+        steps=[
+            Step(name="scale", estimator=SCALER),
+            Step(name="a", estimator=LOGISTIC),
+            Step(name="b", estimator=LOGISTIC),
+        ]
+    )
     with pytest.raises(ConfigError, match=r"model.steps\[1\].estimator: .* cannot transform"):
         resolve(model, 42)
 
@@ -242,9 +262,9 @@ def test_an_estimator_that_declares_no_constraints_is_fitted():
 def test_a_feature_union_and_an_iterative_imputer_are_made():
     union = nested("pipeline.FeatureUnion", transformer_list=[["s", nested(SCALER[8:])]])
     steps = [
-        Step("union", union["estimator"], union["params"]),
-        Step("fill", "sklearn.impute.IterativeImputer"),
-        Step("model", LOGISTIC),
+        Step(name="union", estimator=union["estimator"], params=union["params"]),
+        Step(name="fill", estimator="sklearn.impute.IterativeImputer"),
+        Step(name="model", estimator=LOGISTIC),
     ]
     built = build(resolve(ModelConfig(steps=steps), 7))
     assert built[1].random_state == 7
@@ -254,8 +274,10 @@ def test_a_feature_union_and_an_iterative_imputer_are_made():
 @pytest.mark.parametrize("name", ["numpy.square", "scipy.special.expit"])
 def test_a_function_is_named_by_its_public_name(name):
     steps = [
-        Step("f", "sklearn.preprocessing.FunctionTransformer", {"func": name}),
-        Step("model", LOGISTIC),
+        Step(
+            name="f", estimator="sklearn.preprocessing.FunctionTransformer", params={"func": name}
+        ),
+        Step(name="model", estimator=LOGISTIC),
     ]
     once = resolve(ModelConfig(steps=steps), 7)
     assert resolve(once, 7) == once
@@ -286,8 +308,12 @@ def test_a_regressor_learns_the_transformed_target():
 )
 def test_no_other_function_is_named(function, message):
     steps = [
-        Step("f", "sklearn.preprocessing.FunctionTransformer", {"func": function}),
-        Step("model", LOGISTIC),
+        Step(
+            name="f",
+            estimator="sklearn.preprocessing.FunctionTransformer",
+            params={"func": function},
+        ),
+        Step(name="model", estimator=LOGISTIC),
     ]
     with pytest.raises(ConfigError) as caught:
         resolve(ModelConfig(steps=steps), 7)
@@ -297,7 +323,10 @@ def test_no_other_function_is_named(function, message):
 
 @pytest.mark.parametrize("name", ["LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer"])
 def test_an_encoder_of_targets_is_refused_among_the_steps(name):
-    steps = [Step("encode", f"sklearn.preprocessing.{name}"), Step("model", LOGISTIC)]
+    steps = [
+        Step(name="encode", estimator=f"sklearn.preprocessing.{name}"),
+        Step(name="model", estimator=LOGISTIC),
+    ]
     with pytest.raises(ConfigError, match=r"encodes the target.*OrdinalEncoder"):
         resolve(ModelConfig(steps=steps), 7)
 

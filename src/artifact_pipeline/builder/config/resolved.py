@@ -129,7 +129,7 @@ class Branch(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
         return [str(self.column)] if self.columns is None else self.columns
 
 
-class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """One named step of a Pipeline: an estimator, or branches by column (a ColumnTransformer)."""
 
     name: Name
@@ -160,7 +160,7 @@ class ModelConfig(
         """Return the steps, or the single estimator as the only step."""
         if self.steps is not None:
             return self.steps
-        return [Step("model", self.estimator, self.params or {})]
+        return [Step(name="model", estimator=self.estimator, params=self.params or {})]
 
 
 class Search(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

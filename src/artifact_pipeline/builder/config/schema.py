@@ -119,7 +119,7 @@ class DataSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = UNSET
 
     def __post_init__(self) -> None:
-        _expect_one(self, "dataset", "path")
+        _expect_one(self, "dataset", second="path")
         if self.path is UNSET:
             for key in TABLE_KEYS:
                 if is_given(self, key):
@@ -323,14 +323,14 @@ def check_format(section: Any) -> None:
 
 def check_branch(section: Struct) -> None:
     """Check which keys of a branch are given together."""
-    _expect_one(section, "columns", "column")
-    _expect_one(section, "estimator", "steps")
+    _expect_one(section, "columns", second="column")
+    _expect_one(section, "estimator", second="steps")
     _expect_params_inside(section, "steps")
 
 
 def check_step(section: Struct) -> None:
     """Check which keys of a step are given together."""
-    _expect_one(section, "estimator", "branches")
+    _expect_one(section, "estimator", second="branches")
     if is_given(section, "remainder") and not is_given(section, "branches"):
         raise ValueError("Expected 'remainder' beside 'branches'")
     _expect_params_inside(section, "branches")
@@ -338,13 +338,13 @@ def check_step(section: Struct) -> None:
 
 def check_model(section: Struct) -> None:
     """Check which keys of a model are given together."""
-    _expect_one(section, "estimator", "steps")
+    _expect_one(section, "estimator", second="steps")
     _expect_params_inside(section, "steps")
     if is_given(section, "steps") and is_given(section, "preprocess"):
         raise ValueError("Expected 'preprocess' only with one estimator")
 
 
-def _expect_one(section: Struct, first: str, second: str) -> None:
+def _expect_one(section: Struct, first: str, *, second: str) -> None:
     if is_given(section, first) == is_given(section, second):
         raise ValueError(f"Expected either {first!r} or {second!r}")
 

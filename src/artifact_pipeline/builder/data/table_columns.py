@@ -98,8 +98,10 @@ def column(
         inferred = (
             column_types.Inferred(kind) if kind else column_types.infer(values, raw, name=name)
         )
-        parsed = _PARSERS[inferred.kind](_Cells(values, raw, name, column_format))
-        return ColumnData(inferred.kind, parsed, missing, inferred.note)
+        parsed = _PARSERS[inferred.kind](
+            _Cells(strings=values, raw=raw, name=name, format=column_format)
+        )
+        return ColumnData(kind=inferred.kind, values=parsed, missing=missing, note=inferred.note)
     own = _kind_of(values.type)
     location = raw.location().at(column=name)
     if own is None:
@@ -112,7 +114,7 @@ def column(
         if raw.sources and t.is_floating(values.type):  # integers keep the digits of the file
             texts = [None if value is None else str(value) for value in raw.literals(name)]
             values = pa.chunked_array([pa.array(texts, type=pa.string())])
-        return ColumnData("text", _texts(values.cast(pa.string())), missing)
+        return ColumnData(kind="text", values=_texts(values.cast(pa.string())), missing=missing)
     if kind not in (None, own):
         raise DataError(
             f"is a column of {own}s, expected {kind}s",
@@ -120,9 +122,11 @@ def column(
             remedy="correct its type in data.columns",
         )
     if own == "date":
-        return ColumnData(own, _days(_microseconds(values, raw, name=name)), missing)
+        return ColumnData(
+            kind=own, values=_days(_microseconds(values, raw, name=name)), missing=missing
+        )
     numbers = values.cast(pa.float64()) if own == "boolean" else values
-    return ColumnData(own, _finite(numbers, raw, name=name), missing)
+    return ColumnData(kind=own, values=_finite(numbers, raw, name=name), missing=missing)
 
 
 def _kind_of(arrow_type: Any) -> Kind | None:

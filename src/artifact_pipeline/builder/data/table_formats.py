@@ -164,7 +164,9 @@ def _propose_numbers(values: Sequence[str], decimal: str) -> Proposal | None:
     decorated = [value for value in readable if not _PLAIN.fullmatch(value)]
     if not decorated:
         return None
-    return Proposal("number", [likeliest], decorated[0], count == len(values))
+    return Proposal(
+        kind="number", formats=[likeliest], example=decorated[0], all=count == len(values)
+    )
 
 
 def _propose_nothing_for_numbers(values: Sequence[str]) -> Proposal | None:
@@ -173,7 +175,7 @@ def _propose_nothing_for_numbers(values: Sequence[str]) -> Proposal | None:
     unreadable = [value for value in numbers if not (value.isascii() and _PLAIN.fullmatch(value))]
     if not unreadable or 2 * len(numbers) <= len(values):
         return None
-    return Proposal("number", [], unreadable[0], False)
+    return Proposal(kind="number", formats=[], example=unreadable[0], all=False)
 
 
 def _propose_dates(values: Sequence[str]) -> Proposal | None:
@@ -200,6 +202,6 @@ def _propose_dates(values: Sequence[str]) -> Proposal | None:
     if not decorated:
         return None
     if dates - readable[likeliest[0]]:
-        return Proposal("date", [], decorated[0], False)
+        return Proposal(kind="date", formats=[], example=decorated[0], all=False)
     formats = [ColumnFormat(date=date_format) for date_format in likeliest]
-    return Proposal("date", formats, decorated[0], most == len(values))
+    return Proposal(kind="date", formats=formats, example=decorated[0], all=most == len(values))

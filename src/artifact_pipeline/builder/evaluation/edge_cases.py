@@ -97,7 +97,7 @@ def make(
     rng = np.random.default_rng(SEED)
     seen, base = _arrays(known), _arrays(held_out)
     types: list[Kind] = list(kinds) if kinds is not None else ["number"] * len(seen)
-    columns = edge_columns.describe(types, seen, base, estimator=estimator)
+    columns = edge_columns.describe(types, seen, held_out=base, estimator=estimator)
     maker = _Maker(columns, seen, held_out=len(base[0]), rng=rng)
     gaps = kinds is not None or any("missing" in column.needed for column in columns)
     rows = [
@@ -116,7 +116,12 @@ def make(
     data: Any = np.column_stack(values_of) if kinds is None else None
     if data is None:
         data = frame(dict(zip(held_out.columns, values_of, strict=True)))
-    return EdgeCases(data, [row.kind for row in rows], [row.flaws for row in rows], columns)
+    return EdgeCases(
+        rows=data,
+        kinds=[row.kind for row in rows],
+        flaws=[row.flaws for row in rows],
+        columns=columns,
+    )
 
 
 def _arrays(rows: Any) -> list[NDArray[Any]]:
@@ -168,7 +173,7 @@ class _Maker:
             ]
             for bundle in self._bundles(chosen):
                 for base in places[: max(1, CELLS // len(self._columns) // len(self._columns))]:
-                    yield self._row("missing", base, {i: self._missing(i) for i in bundle})
+                    yield self._row("missing", base, values={i: self._missing(i) for i in bundle})
         if len(self._columns) > 1:
             for base in self._sample(self._held_out, 64):
                 most = min(len(self._columns), 5)
@@ -176,7 +181,7 @@ class _Maker:
                     len(self._columns), self._rng.integers(2, most + 1), replace=False
                 )
                 yield self._row(
-                    "several missing", base, {int(i): self._missing(i) for i in several}
+                    "several missing", base, values={int(i): self._missing(i) for i in several}
                 )
 
     def unseen(self) -> Iterator[_Row]:
@@ -186,10 +191,10 @@ class _Maker:
             most = max(2, min(ROWS // len(self._texts), CELLS // len(self._columns) // 16))
             turn = count * most % len(texts)
             for text in [*texts[turn:], *texts[:turn]][:most]:
-                yield self._row("texts", self._any_row(), {index: text})
+                yield self._row("texts", self._any_row(), values={index: text})
             known = self._columns[index].texts or []
             for place in self._sample(len(known), max(1, most // 2)):
-                yield self._row("known texts", self._any_row(), {index: known[place]})
+                yield self._row("known texts", self._any_row(), values={index: known[place]})
 
     def numbers(self, thresholds: dict[int, list[float]]) -> Iterator[_Row]:
         """Numbers between, beside and just beyond the known ones, and at thresholds of trees."""
@@ -205,7 +210,7 @@ class _Maker:
             for turn in range(number * most, (number + 1) * most):
                 values = {i: numbers[turn % len(numbers)] for i, numbers in near.items()}
                 kind = "dates" if self._columns[group[0]].kind == "date" else "numbers"
-                yield self._row(kind, self._any_row(), values)
+                yield self._row(kind, self._any_row(), values=values)
 
     def beyond(self) -> Iterator[_Row]:
         """Numbers far beyond the known ones, level by level."""
@@ -221,7 +226,7 @@ class _Maker:
                                 values[i] = _outside(
                                     bounds, level, share=share, above=side == "above"
                                 )
-                        yield self._row("numbers far beyond", self._any_row(), values)
+                        yield self._row("numbers far beyond", self._any_row(), values=values)
 
     def combinations(self) -> Iterator[_Row]:
         """Known values in new combinations, some of them odd; and rows twice."""
@@ -239,24 +244,24 @@ class _Maker:
             chosen = self._rng.random(count) < 0.1
             for row, value, place in zip(rows, values, range(count), strict=True):
                 row[index] = odd[place] if odd and chosen[place] else value
-        yield from (self._row("combinations", 0, values) for values in rows)
+        yield from (self._row("combinations", 0, values=values) for values in rows)
         for base in self._sample(self._held_out, 16):
-            yield self._row("twice", base, {})
-            yield self._row("twice", base, {})
+            yield self._row("twice", base, values={})
+            yield self._row("twice", base, values={})
 
     def equal_numbers(self) -> Iterator[_Row]:
         """Rows whose numbers are all zero, or all equal, which a norm of the row may divide by."""
         numbers = [i for i in self._numbers if self._columns[i].kind == "number"]
         for value in (0.0, 1e-300, 1.0, -1.0) if numbers else ():
-            yield self._row("equal numbers", self._any_row(), dict.fromkeys(numbers, value))
+            yield self._row("equal numbers", self._any_row(), values=dict.fromkeys(numbers, value))
 
-    def _row(self, kind: str, base: int, values: dict[int, Any]) -> _Row:
+    def _row(self, kind: str, base: int, *, values: dict[int, Any]) -> _Row:
         flaws = [
             flaw
             for index, value in values.items()
             for flaw in flaws_of(self._columns[index], value, index=index)
         ]
-        return _Row(kind, int(base), values, flaws)
+        return _Row(kind=kind, base=int(base), values=values, flaws=flaws)
 
     def _missing(self, index: int) -> Any:
         return "" if self._columns[index].kind == "text" else float("nan")

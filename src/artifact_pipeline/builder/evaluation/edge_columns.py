@@ -68,8 +68,8 @@ class Column(NamedTuple):
 def describe(
     kinds: Sequence[Kind],
     known: Sequence[NDArray[Any]],
-    held_out: Sequence[NDArray[Any]],
     *,
+    held_out: Sequence[NDArray[Any]],
     estimator: Any,
 ) -> list[Column]:
     """Return the columns of training rows, which an estimator learned from, and held-out rows."""
@@ -116,10 +116,17 @@ def _column(
             needed.append("unseen")
         encoded = _shared(encoders, texts)
         few = _act_as_categories(len(texts), len(known)) or bool(encoded)
-        return Column(kind, needed, sorted(texts | encoded) if few else None, None, [], [])
+        return Column(
+            kind=kind,
+            needed=needed,
+            texts=sorted(texts | encoded) if few else None,
+            numbers=None,
+            below=[],
+            above=[],
+        )
     needed = ["missing"] if np.isnan(known).any() or np.isnan(held_out).any() else []
     if kind == "boolean":
-        return Column(kind, needed, None, [0.0, 1.0], [], [])
+        return Column(kind=kind, needed=needed, texts=None, numbers=[0.0, 1.0], below=[], above=[])
     (values, all_known), (new, _) = _distinct(known), _distinct(held_out)
     if not all_known or len(np.setdiff1d(new, values)):
         needed.append("other")
@@ -135,7 +142,14 @@ def _column(
     far = 1e6 * wide
     below = [low, *([0.0] if low > 0 else []), near[0], -far, -FLOAT32_MAX]
     above = [high, *([0.0] if high < 0 else []), near[1], far, FLOAT32_MAX]
-    return Column(kind, needed, None, numbers, _outward(below, -1), _outward(above, 1))
+    return Column(
+        kind=kind,
+        needed=needed,
+        texts=None,
+        numbers=numbers,
+        below=_outward(below, -1),
+        above=_outward(above, 1),
+    )
 
 
 def _distinct(values: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:

@@ -29,9 +29,9 @@ class Form(NamedTuple):
 
 
 FORMS = (
-    Form("onnx-float64", MODEL_ONNX, "float64", 1e-9),
-    Form("onnx-float32", MODEL_ONNX, "float32", 1e-5),
-    Form("skops", MODEL_SKOPS, "float64", 1e-9),
+    Form(name="onnx-float64", file=MODEL_ONNX, dtype="float64", bound=1e-9),
+    Form(name="onnx-float32", file=MODEL_ONNX, dtype="float32", bound=1e-5),
+    Form(name="skops", file=MODEL_SKOPS, dtype="float64", bound=1e-9),
 )
 """The best first."""
 BY_NAME = {form.name: form for form in FORMS}
@@ -59,7 +59,7 @@ class PredictFunction(Protocol):
     A prediction ends after `seconds`, or after a time that no prediction of so many rows takes.
     """
 
-    def __call__(self, rows: Batch, seconds: float | None = None) -> Outputs: ...
+    def __call__(self, rows: Batch, *, seconds: float | None = None) -> Outputs: ...
 
 
 def names_of(rows: Batch) -> list[str]:
@@ -67,7 +67,7 @@ def names_of(rows: Batch) -> list[str]:
     return [f"c{index}" for index in range(len(rows))] if isinstance(rows, list) else ["X"]
 
 
-def apart(a: Outputs, b: Outputs, spread_of: Outputs | None = None) -> NDArray[np.float64]:
+def apart(a: Outputs, b: Outputs, *, spread_of: Outputs | None = None) -> NDArray[np.float64]:
     """Return how far apart numbers are predicted, (n_rows,), as shares of a spread, b's own
     unless another's is given."""
     import numpy as np
@@ -77,7 +77,7 @@ def apart(a: Outputs, b: Outputs, spread_of: Outputs | None = None) -> NDArray[n
     return distance
 
 
-def differ(a: Outputs, b: Outputs, bound: float) -> NDArray[np.bool_]:
+def differ(a: Outputs, b: Outputs, *, bound: float) -> NDArray[np.bool_]:
     """Return the rows, (n_rows,), that get other labels, or numbers beyond the bound."""
     if b.predicted.dtype.kind == "f":
         return apart(a, b) > bound

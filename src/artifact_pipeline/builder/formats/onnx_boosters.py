@@ -116,7 +116,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         )
         return name
 
-    def constant(values: list[float], shape: list[int], kind: int = element) -> str:
+    def constant(values: list[float], shape: list[int], *, kind: int = element) -> str:
         name: str = scope.get_unique_variable_name("constant")
         container.add_initializer(name, kind, shape, values)
         return name
@@ -131,7 +131,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     if ensemble.categories:
         width = estimator.n_features_in_
         mask = [index in ensemble.categories for index in range(width)]
-        acts = constant([float(one) for one in mask], [1, width], TensorProto.BOOL)
+        acts = constant([float(one) for one in mask], [1, width], kind=TensorProto.BOOL)
         whole = node("Floor", [rows])
         if ensemble.dtype == "float64":  # LightGBM rounds towards 0
             whole = node("Mul", [node("Sign", [rows]), node("Floor", [node("Abs", [rows])])])
@@ -155,19 +155,19 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         hasattr(estimator, "decision_function")
         and container.get_options(estimator, {"raw_scores": False})["raw_scores"]
     )
-    linked = scores if raw else _link(ensemble, scores, node)
+    linked = scores if raw else _link(ensemble, scores, node=node)
     if len(operator.outputs) == 1:
-        _give(node, container, scope, linked, operator.outputs[0])
+        _give(node, container, scope=scope, name=linked, variable=operator.outputs[0])
         return
     if ensemble.n_targets == 1:
         other = node("Sub", [constant([0.0 if raw else 1.0], [1]), linked])
         linked = node("Concat", [other, linked], axis=1)
-    _give(node, container, scope, linked, operator.outputs[1])
+    _give(node, container, scope=scope, name=linked, variable=operator.outputs[1])
     best = node("ArgMax", [linked], axis=1, keepdims=0)
-    _label(estimator, best, operator.outputs[0], container, scope)
+    _label(estimator, best, variable=operator.outputs[0], container=container, scope=scope)
 
 
-def _link(ensemble: _Ensemble, scores: str, node: Any) -> str:
+def _link(ensemble: _Ensemble, scores: str, *, node: Any) -> str:
     name: str
     if ensemble.objective in _IDENTITY:
         return scores
@@ -182,14 +182,14 @@ def _link(ensemble: _Ensemble, scores: str, node: Any) -> str:
     return name
 
 
-def _give(node: Any, container: Any, scope: Any, name: str, variable: Any) -> None:
+def _give(node: Any, container: Any, *, scope: Any, name: str, variable: Any) -> None:
     """Cast a result to the type of an output."""
     element = variable.type.to_onnx_type().tensor_type.elem_type
     container.add_node("Cast", [name], [variable.full_name], to=element,
                        name=scope.get_unique_operator_name("Cast"))  # fmt: skip
 
 
-def _label(estimator: Any, best: str, variable: Any, container: Any, scope: Any) -> None:
+def _label(estimator: Any, best: str, *, variable: Any, container: Any, scope: Any) -> None:
     """Add the class with the best score."""
     classes = estimator.classes_.tolist()
     text = isinstance(classes[0], str)
@@ -314,14 +314,23 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
         if kind & 1:
             known = _lightgbm_categories(fields, int(threshold))
             first = inner + len(values) + len(more)
-            chain = _chain(feature, known, left, right, False, first)
+            chain = _chain(feature, known, true=left, false=right, missing_true=False, first=first)
             found.append(chain[0])
             more += chain[1:]
         elif missing == 1:
             raise RuntimeError("zeros that count as missing")
         else:  # a node without missing values in training treats them as 0
             to_left = bool(kind & 2) if missing == 2 else threshold >= 0.0
-            found.append(_Node(feature, "BRANCH_LEQ", threshold, left, right, to_left))
+            found.append(
+                _Node(
+                    feature=feature,
+                    mode="BRANCH_LEQ",
+                    threshold=threshold,
+                    true=left,
+                    false=right,
+                    missing_true=to_left,
+                )
+            )
     return [*found, *(_Node(value=value) for value in values), *more]
 
 
@@ -332,7 +341,7 @@ def _lightgbm_categories(fields: dict[str, str], index: int) -> list[int]:
 
 
 def _chain(
-    feature: int, categories: list[int], true: int, false: int, missing_true: bool, first: int
+    feature: int, categories: list[int], *, true: int, false: int, missing_true: bool, first: int
 ) -> list[_Node]:
     """Return a node for each category that leads to `true`; other categories lead to `false`.
 
@@ -340,8 +349,8 @@ def _chain(
     """
     last = len(categories) - 1
     return [
-        _Node(feature, "BRANCH_EQ", float(category), true,
-              false if index == last else first + index, missing_true)
+        _Node(feature=feature, mode="BRANCH_EQ", threshold=float(category), true=true,
+              false=false if index == last else first + index, missing_true=missing_true)
         for index, category in enumerate(categories)
     ]  # fmt: skip
 
@@ -409,9 +418,25 @@ def _xgboost_tree(tree: dict[str, Any]) -> list[_Node]:
             found.append(_Node(value=threshold))
         elif tree["split_type"][at]:  # those that are listed go right
             first = len(tree["left_children"]) + len(more)
-            chain = _chain(feature, categories[at], right, left, not to_left, first)
+            chain = _chain(
+                feature,
+                categories[at],
+                true=right,
+                false=left,
+                missing_true=not to_left,
+                first=first,
+            )
             found.append(chain[0])
             more += chain[1:]
         else:
-            found.append(_Node(feature, "BRANCH_LT", threshold, left, right, to_left))
+            found.append(
+                _Node(
+                    feature=feature,
+                    mode="BRANCH_LT",
+                    threshold=threshold,
+                    true=left,
+                    false=right,
+                    missing_true=to_left,
+                )
+            )
     return [*found, *more]

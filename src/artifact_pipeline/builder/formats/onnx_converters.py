@@ -49,7 +49,7 @@ _LOCALE = "C.UTF-8"
 class _Float32:
     """An operator with other variables in place of its own."""
 
-    def __init__(self, operator: Any, inputs: list[Any], outputs: list[Any]) -> None:
+    def __init__(self, operator: Any, inputs: list[Any], *, outputs: list[Any]) -> None:
         self._operator, self.inputs, self.outputs = operator, inputs, outputs
 
     def __getattr__(self, name: str) -> Any:
@@ -189,7 +189,7 @@ def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -
         convert(scope, operator, container)
         return
     narrow = scope.declare_local_variable("narrow", FloatTensorType(output.type.shape))
-    convert(scope, _Float32(operator, list(operator.inputs), [narrow]), container)
+    convert(scope, _Float32(operator, list(operator.inputs), outputs=[narrow]), container)
     name = scope.get_unique_operator_name("Cast")
     container.add_node(
         "Cast", [narrow.full_name], [output.full_name], to=TensorProto.DOUBLE, name=name
@@ -242,7 +242,7 @@ def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> 
         convert(scope, operator, plain)
         return
 
-    def cast(source: Any, target: Any, to: int) -> None:
+    def cast(source: Any, target: Any, *, to: int) -> None:
         name = scope.get_unique_operator_name("Cast")
         plain.add_node("Cast", [source.full_name], [target.full_name], to=to, name=name)
 
@@ -252,11 +252,11 @@ def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> 
         return scope.declare_local_variable("narrow", FloatTensorType(variable.type.shape))
 
     inward, outward = narrow(wide), [narrow(variable) for variable in operator.outputs]
-    cast(wide, inward, TensorProto.FLOAT)
-    convert(scope, _Float32(operator, [inward], outward), plain)
+    cast(wide, inward, to=TensorProto.FLOAT)
+    convert(scope, _Float32(operator, [inward], outputs=outward), plain)
     for source, variable in zip(outward, operator.outputs, strict=True):
         if source is not variable:
-            cast(source, variable, TensorProto.DOUBLE)
+            cast(source, variable, to=TensorProto.DOUBLE)
 
 
 def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None:

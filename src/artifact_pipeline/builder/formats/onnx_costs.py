@@ -128,7 +128,7 @@ class _Pass:
                 shape = None
                 if port.shape is not None:
                     shape = tuple(self.rows if size is None else size for size in port.shape)
-                values[port.name] = Value(shape, is_text=is_text)
+                values[port.name] = Value(shape=shape, is_text=is_text)
                 if is_text:
                     values[port.name] = self._rows_of_text(port.name, shape)
         for node in graph.nodes:
@@ -152,7 +152,7 @@ class _Pass:
         if shape[1] > _MAX_COLUMNS:
             raise GraphRefused(f"an input has more than {_MAX_COLUMNS} columns of text")
         columns = tuple(f"{name}\0{column}" for column in range(shape[1]))
-        return Value(shape, is_text=True, columns=columns, ordered=True)
+        return Value(shape=shape, is_text=True, columns=columns, ordered=True)
 
     def _account(self, value: Value, *, inner: bool) -> None:
         count = product(value.shape) if value.shape is not None else 0
@@ -210,7 +210,7 @@ class _Pass:
                     (lambda x, y: x + y) if node.operator == "Add" else (lambda x, y: x * y)
                 )
                 sizes = tuple(map(combine, a, b))
-        return Value(shape, sizes=sizes)
+        return Value(shape=shape, sizes=sizes)
 
     def _scan(self, node: Node, values: dict[str, Value]) -> list[Value]:
         body = node.graph("body")
@@ -231,7 +231,7 @@ class _Pass:
                     raise GraphRefused("a Scan names an axis that its input does not have")
                 rounds = min(shape[axis], shape[axis] if rounds is None else rounds)
                 shape = shape[:axis] + shape[axis + 1 :]
-            inner[port.name] = Value(shape)
+            inner[port.name] = Value(shape=shape)
         results = self.run(body, inner)
         outputs = []
         for place, port in enumerate(body.outputs):
@@ -243,7 +243,7 @@ class _Pass:
                 plain = not any(node.integers("scan_output_axes") or ())
                 if shape is not None:
                     shape = (rounds, *shape) if plain and rounds is not None else None
-            outputs.append(Value(shape))
+            outputs.append(Value(shape=shape))
         return outputs
 
 
@@ -277,7 +277,7 @@ def _clamped(value: Value) -> Value:
 
 def _constant(tensor: Tensor) -> Value:
     return Value(
-        tensor.shape,
+        shape=tensor.shape,
         integers=tensor.integers,
         is_text=tensor.element == STRING_TYPE,
         longest=tensor.longest_text,
@@ -310,19 +310,23 @@ def _constant_node(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
         return [_constant(tensor)]
     integers = node.integers("value_ints")
     if integers is not None:
-        return [Value((len(integers),), integers=integers)]
+        return [Value(shape=(len(integers),), integers=integers)]
     if "value_int" in node.attributes:
-        return [Value((), integers=(node.integer("value_int", 0),))]
+        return [Value(shape=(), integers=(node.integer("value_int", 0),))]
     texts = node.texts("value_strings") or node.texts("value_string")
     if texts:
         shape = (len(texts),) if "value_strings" in node.attributes else ()
-        return [Value(shape, is_text=True, longest=max(map(len, texts)))]
-    return [Value((node.floats("value_floats"),) if "value_floats" in node.attributes else ())]
+        return [Value(shape=shape, is_text=True, longest=max(map(len, texts)))]
+    return [
+        Value(shape=(node.floats("value_floats"),) if "value_floats" in node.attributes else ())
+    ]
 
 
 def _constant_of_shape(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape, tensor = _sizes(inputs[0]), node.tensor("value")
-    return [_constant(tensor)._replace(shape=shape, integers=None) if tensor else Value(shape)]
+    return [
+        _constant(tensor)._replace(shape=shape, integers=None) if tensor else Value(shape=shape)
+    ]
 
 
 def _identity(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -332,8 +336,8 @@ def _identity(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _cast(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     [value] = inputs
     if node.integer("to", 0) == STRING_TYPE:
-        return [value if value.is_text else Value(value.shape, is_text=True, longest=_NUMBER)]
-    return [Value(value.shape, integers=value.integers, sizes=value.sizes)]
+        return [value if value.is_text else Value(shape=value.shape, is_text=True, longest=_NUMBER)]
+    return [Value(shape=value.shape, integers=value.integers, sizes=value.sizes)]
 
 
 def _shape(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -341,7 +345,7 @@ def _shape(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     if shape is None:
         return [Value()]
     plain = not node.attributes
-    return [Value((len(shape),), sizes=shape if plain else None)]
+    return [Value(shape=(len(shape),), sizes=shape if plain else None)]
 
 
 def _moved(value: Value, shape: tuple[int, ...] | None) -> Value:
@@ -424,7 +428,7 @@ def _concat(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     )
     return [
         Value(
-            shape,
+            shape=shape,
             sizes=tuple(joined) if joined is not None and rank == 1 else None,
             is_text=text,
             columns=columns,
@@ -485,7 +489,7 @@ def _where(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
         raise GraphRefused("it repeats texts of rows")
     columns = yes.columns + no.columns
     longest = max(yes.longest, no.longest)
-    return [Value(shape, is_text=yes.is_text or no.is_text, columns=columns, longest=longest)]
+    return [Value(shape=shape, is_text=yes.is_text or no.is_text, columns=columns, longest=longest)]
 
 
 def _split(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -512,8 +516,8 @@ def _top(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     count = _sizes(inputs[1]) if len(inputs) > 1 else (node.integer("k", 0),)
     axis = _axis(node.integer("axis", -1), len(shape or ()))
     if shape is None or not count or axis < 0:
-        return [Value(shape, loose=True)] * 2
-    return [Value((*shape[:axis], min(count[0], shape[axis]), *shape[axis + 1 :]))] * 2
+        return [Value(shape=shape, loose=True)] * 2
+    return [Value(shape=(*shape[:axis], min(count[0], shape[axis]), *shape[axis + 1 :]))] * 2
 
 
 def _feature_vectorizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -524,34 +528,34 @@ def _feature_vectorizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Va
         raise GraphRefused("it joins columns whose number cannot be told")
     if [shape[-1] for shape in shapes if shape] != list(widths):
         raise GraphRefused("it joins another number of columns than it has")
-    return [Value((_rows_of(node, inputs), sum(widths)))]
+    return [Value(shape=(_rows_of(node, inputs), sum(widths)))]
 
 
 def _expand(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
-    return [Value(broadcast([inputs[0].shape, _sizes(inputs[1])]))]
+    return [Value(shape=broadcast([inputs[0].shape, _sizes(inputs[1])]))]
 
 
 def _tile(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape, repeats = inputs[0].shape, _sizes(inputs[1])
     if shape is None or repeats is None or len(shape) != len(repeats):
         return [Value()]
-    return [Value(tuple(size * times for size, times in zip(shape, repeats, strict=True)))]
+    return [Value(shape=tuple(size * times for size, times in zip(shape, repeats, strict=True)))]
 
 
 def _compress(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape = inputs[0].shape
     if "axis" in node.attributes or shape is None:
-        return [Value(shape)]
-    return [Value((product(shape),))]
+        return [Value(shape=shape)]
+    return [Value(shape=(product(shape),))]
 
 
 def _nonzero(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape = inputs[0].shape
-    return [Value(None if shape is None else (len(shape), product(shape)))]
+    return [Value(shape=None if shape is None else (len(shape), product(shape)))]
 
 
 def _gather_elements(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
-    return [Value(inputs[1].shape)]
+    return [Value(shape=inputs[1].shape)]
 
 
 def _reduce(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -564,13 +568,13 @@ def _reduce(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
         axes = _axes(node, inputs)
     keeps = node.integer("keepdims", 1) != 0
     if axes is None:
-        return [Value(shape if keeps else None)]
+        return [Value(shape=shape if keeps else None)]
     if not axes and node.integer("noop_with_empty_axes", 0):
-        return [Value(shape)]
+        return [Value(shape=shape)]
     reduced = {_axis(axis, len(shape)) for axis in axes} if axes else set(range(len(shape)))
     if keeps:
-        return [Value(tuple(1 if at in reduced else size for at, size in enumerate(shape)))]
-    return [Value(tuple(size for at, size in enumerate(shape) if at not in reduced))]
+        return [Value(shape=tuple(1 if at in reduced else size for at, size in enumerate(shape)))]
+    return [Value(shape=tuple(size for at, size in enumerate(shape) if at not in reduced))]
 
 
 def _matrices(*values: Value) -> list[tuple[int, ...]]:
@@ -589,7 +593,7 @@ def _matmul(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     walk.spend(product(batch), left[-2], max(left[-1], 1), right[-1])
     rows = (left[-2],) if len(a) > 1 else ()
     columns = (right[-1],) if len(b) > 1 else ()
-    return [Value(batch + rows + columns)]
+    return [Value(shape=batch + rows + columns)]
 
 
 def _gemm(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -599,7 +603,7 @@ def _gemm(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     rows, inner = a[::-1] if node.integer("transA", 0) else a
     columns = b[0] if node.integer("transB", 0) else b[1]
     walk.spend(rows, max(inner, 1), columns)
-    return [Value((rows, columns))]
+    return [Value(shape=(rows, columns))]
 
 
 def _rows_of(node: Node, inputs: list[Value]) -> int:
@@ -622,10 +626,10 @@ def _linear(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     rows = _rows_of(node, inputs)
     walk.spend(rows, max(node.floats("coefficients"), 1))
     if node.operator == "LinearRegressor":
-        return [Value((rows, node.integer("targets", 1)))]
+        return [Value(shape=(rows, node.integer("targets", 1)))]
     classes, label = _labels(node)
     scores = max(classes, node.floats("intercepts"), 2)
-    return [label._replace(shape=(rows,)), Value((rows, scores))]
+    return [label._replace(shape=(rows,)), Value(shape=(rows, scores))]
 
 
 def _support_vectors(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -635,8 +639,8 @@ def _support_vectors(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value
     numbers = node.floats("support_vectors") + node.floats("coefficients")
     walk.spend(rows, max(numbers, 1) + pairs * 2)
     if node.operator == "SVMRegressor":
-        return [Value((rows, 1))]
-    return [label._replace(shape=(rows,)), Value((rows, pairs))]
+        return [Value(shape=(rows, 1))]
+    return [label._replace(shape=(rows,)), Value(shape=(rows, pairs))]
 
 
 def _tree_ensemble(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -645,11 +649,11 @@ def _tree_ensemble(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
         raise GraphRefused("a tree reads a feature that its rows do not have")
     walk.spend(rows, size.trees, size.depth, _TREE_STEP)
     if node.operator != "TreeEnsembleClassifier":
-        return [Value((rows, node.integer("n_targets", 1)))]
+        return [Value(shape=(rows, node.integer("n_targets", 1)))]
     classes, label = _labels(node)
     if classes < 2:
         raise GraphRefused("trees classify into fewer than two classes")
-    return [label._replace(shape=(rows,)), Value((rows, classes))]
+    return [label._replace(shape=(rows,)), Value(shape=(rows, classes))]
 
 
 def _label_encoder(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -660,17 +664,17 @@ def _label_encoder(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     if tensor is not None and tensor.element == STRING_TYPE:
         fallback = node.tensor("default_tensor")
         longest = max(tensor.longest_text, fallback.longest_text if fallback else 0)
-        return [Value(shape, is_text=True, longest=longest)]
+        return [Value(shape=shape, is_text=True, longest=longest)]
     if texts or "classes_strings" in node.attributes:
         texts = [*texts, *default, *node.texts("classes_strings"), b""]
-        return [Value(shape, is_text=True, longest=max(map(len, texts)))]
-    return [Value(shape)]
+        return [Value(shape=shape, is_text=True, longest=max(map(len, texts)))]
+    return [Value(shape=shape)]
 
 
 def _one_hot(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape = inputs[0].shape
     count = len(node.texts("cats_strings")) or len(node.integers("cats_int64s") or ())
-    return [Value(None if shape is None else (*shape, count))]
+    return [Value(shape=None if shape is None else (*shape, count))]
 
 
 def _word_counts(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
@@ -680,7 +684,7 @@ def _word_counts(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     skips, longest = node.integer("max_skip_count", 0), node.integer("max_gram_length", 1)
     walk.spend(product(shape), max(skips, 0) + 1, max(longest, 1))
     width = max(node.integers("ngram_indexes") or (0,)) + 1
-    return [Value((*shape[:-1], width))]
+    return [Value(shape=(*shape[:-1], width))]
 
 
 def _normalizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:

@@ -75,7 +75,7 @@ class Graph:
         self._container.add_initializer(name, kind, list(array.shape), data)
         return str(name)
 
-    def cast(self, source: str, to: str, output: str | None = None) -> str:
+    def cast(self, source: str, to: str, *, output: str | None = None) -> str:
         """Add a cast to float32, float64 or int64."""
         from onnx import TensorProto
 
@@ -83,7 +83,7 @@ class Graph:
         kind = kinds.get(to, TensorProto.INT64)
         return self.add("Cast", source, output=output, to=kind)
 
-    def label(self, index: str, classes: Any, output: str) -> None:
+    def label(self, index: str, classes: Any, *, output: str) -> None:
         """Add the labels of class numbers, (n_rows,)."""
         import numpy as np
 
@@ -194,12 +194,12 @@ def _own(tree: Any) -> Tree:
         raise RuntimeError("a tree of several targets")
     left = nodes["left_child"].copy()
     return Tree(
-        left,
-        nodes["right_child"],
-        nodes["feature"],
-        nodes["threshold"],
-        nodes["missing_go_to_left"] != 0,
-        values[:, 0, :],
+        left=left,
+        right=nodes["right_child"],
+        feature=nodes["feature"],
+        threshold=nodes["threshold"],
+        missing_left=nodes["missing_go_to_left"] != 0,
+        values=values[:, 0, :],
     )
 
 
@@ -212,16 +212,16 @@ def _binned(predictor: Any) -> Tree:
     if (nodes["is_categorical"] != 0).any():
         raise RuntimeError("a tree that splits categories")
     return Tree(
-        np.where(leaf, -1, nodes["left"].astype(np.int64)),
-        nodes["right"].astype(np.int64),
-        nodes["feature_idx"].astype(np.int64),
-        nodes["num_threshold"],
-        nodes["missing_go_to_left"] != 0,
-        nodes["value"].reshape(-1, 1),
+        left=np.where(leaf, -1, nodes["left"].astype(np.int64)),
+        right=nodes["right"].astype(np.int64),
+        feature=nodes["feature_idx"].astype(np.int64),
+        threshold=nodes["num_threshold"],
+        missing_left=nodes["missing_go_to_left"] != 0,
+        values=nodes["value"].reshape(-1, 1),
     )
 
 
-def _wide(graph: Graph, operator: Any, through_float32: bool = False) -> str:
+def _wide(graph: Graph, operator: Any, *, through_float32: bool = False) -> str:
     """Return the input of an operator in float64, if requested rounded to float32 first."""
     if len(operator.inputs) != 1:
         raise RuntimeError("more than one input")
@@ -231,7 +231,7 @@ def _wide(graph: Graph, operator: Any, through_float32: bool = False) -> str:
     return graph.cast(source, "float64")
 
 
-def _give(graph: Graph, value: str, variable: Any) -> None:
+def _give(graph: Graph, value: str, *, variable: Any) -> None:
     """Make a value an output, in the declared precision."""
     from skl2onnx.common.data_types import FloatTensorType
 
@@ -254,10 +254,10 @@ def forest(scope: Any, operator: Any, container: Any) -> None:
     if several:
         total = graph.add("Div", total, graph.constant(np.array(float(len(trees)))))
     if not is_classifier(model):
-        _give(graph, total, operator.outputs[0])
+        _give(graph, total, variable=operator.outputs[0])
         return
-    graph.label(graph.best(total), model.classes_, operator.outputs[0].full_name)
-    _give(graph, total, operator.outputs[1])
+    graph.label(graph.best(total), model.classes_, output=operator.outputs[0].full_name)
+    _give(graph, total, variable=operator.outputs[1])
 
 
 def boosted(scope: Any, operator: Any, container: Any) -> None:
@@ -290,7 +290,7 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
     if not is_classifier(model):
         if loss in ("HalfPoissonLoss", "HalfGammaLoss"):
             raw = graph.add("Exp", raw)
-        _give(graph, raw, operator.outputs[0])
+        _give(graph, raw, variable=operator.outputs[0])
         return
     if width > 1:
         number, proba = graph.best(raw), graph.add("Softmax", raw, axis=1)
@@ -304,8 +304,8 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
             scaled = graph.add("Mul", raw, graph.constant(np.array(2.0)))
         second = graph.add("Sigmoid", scaled)
         proba = graph.add("Concat", _rest(graph, second), second, axis=1)
-    graph.label(number, model.classes_, operator.outputs[0].full_name)
-    _give(graph, proba, operator.outputs[1])
+    graph.label(number, model.classes_, output=operator.outputs[0].full_name)
+    _give(graph, proba, variable=operator.outputs[1])
 
 
 def _rest(graph: Graph, probability: str) -> str:
@@ -330,16 +330,20 @@ def linear(scope: Any, operator: Any, container: Any) -> None:
         number = graph.cast(graph.add("Greater", flat, zero), "int64")
     else:
         number = graph.best(scores)
-    graph.label(number, model.classes_, operator.outputs[0].full_name)
+    graph.label(number, model.classes_, output=operator.outputs[0].full_name)
     if len(operator.outputs) < 2:
         return
     if not hasattr(model, "predict_proba"):
-        _give(graph, scores, operator.outputs[1])
+        _give(graph, scores, variable=operator.outputs[1])
         return
-    _give(graph, _probabilities(graph, model, scores, len(coef)), operator.outputs[1])
+    _give(
+        graph,
+        _probabilities(graph, model, scores=scores, width=len(coef)),
+        variable=operator.outputs[1],
+    )
 
 
-def _probabilities(graph: Graph, model: Any, scores: str, width: int) -> str:
+def _probabilities(graph: Graph, model: Any, *, scores: str, width: int) -> str:
     """Add the probabilities of a linear classifier that has them."""
     import numpy as np
 
@@ -392,9 +396,9 @@ def one_hot(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
         if encoder.drop_idx_ is not None and encoder.drop_idx_[index] is not None:
             kept = np.delete(kept, encoder.drop_idx_[index])
         if len(kept):
-            parts.append(_matches(graph, X, index, kept))
+            parts.append(_matches(graph, X, index=index, categories=kept))
     hot = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-    _give_number(graph, hot, operator.outputs[0])
+    _give_number(graph, hot, variable=operator.outputs[0])
 
 
 def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
@@ -411,7 +415,7 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
         kept = np.asarray(categories, dtype=np.float64)
         codes = np.arange(len(kept), dtype=np.float64)
         codes[np.isnan(kept)] = encoder.encoded_missing_value
-        hot = _matches(graph, X, index, kept)
+        hot = _matches(graph, X, index=index, categories=kept)
         axes = graph.constant(np.array([1]))
         # A NaN code would make the whole sum NaN, so a Where inserts it.
         plain = np.nan_to_num(codes)
@@ -426,7 +430,7 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
             code = graph.add("Where", gap, graph.constant(np.array(np.nan)), code)
         parts.append(code)
     encoded = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-    _give_number(graph, encoded, operator.outputs[0])
+    _give_number(graph, encoded, variable=operator.outputs[0])
 
 
 def tfidf_vectorizer(scope: Any, operator: Any, container: Any) -> None:
@@ -439,16 +443,21 @@ def tfidf_vectorizer(scope: Any, operator: Any, container: Any) -> None:
     shape = [None, max(model.vocabulary_.values()) + 1]
     counts = scope.declare_local_variable("counts", FloatTensorType(shape))
     counter.outputs.append(counts)
-    _weigh(Graph(scope, container), model, counts.full_name, operator.outputs[0])
+    _weigh(Graph(scope, container), model, counts=counts.full_name, output=operator.outputs[0])
 
 
 def tfidf_transformer(scope: Any, operator: Any, container: Any) -> None:
     """Convert a TfidfTransformer."""
     graph = Graph(scope, container)
-    _weigh(graph, operator.raw_operator, operator.inputs[0].full_name, operator.outputs[0])
+    _weigh(
+        graph,
+        operator.raw_operator,
+        counts=operator.inputs[0].full_name,
+        output=operator.outputs[0],
+    )
 
 
-def _weigh(graph: Graph, model: Any, counts: str, output: Any) -> None:
+def _weigh(graph: Graph, model: Any, *, counts: str, output: Any) -> None:
     import numpy as np
 
     zero, one = (graph.constant(np.array(value)) for value in (0.0, 1.0))
@@ -468,7 +477,7 @@ def _weigh(graph: Graph, model: Any, counts: str, output: Any) -> None:
             length = graph.add("ReduceSum", graph.add("Abs", weights), axes, keepdims=1)
         length = graph.add("Where", graph.add("Equal", length, zero), one, length)
         weights = graph.add("Div", weights, length)
-    _give(graph, weights, output)
+    _give(graph, weights, variable=output)
 
 
 def _of_numbers(operator: Any) -> bool:
@@ -482,7 +491,7 @@ def _joined(graph: Graph, operator: Any) -> str:
     return graph.add("Concat", *names, axis=1) if len(names) > 1 else str(names[0])
 
 
-def _matches(graph: Graph, X: str, index: int, categories: NDArray[np.float64]) -> str:
+def _matches(graph: Graph, X: str, *, index: int, categories: NDArray[np.float64]) -> str:
     """Add the one-hot encoding of a column, (n_rows, n_categories) of 0 and 1."""
     import numpy as np
 
@@ -496,10 +505,10 @@ def _matches(graph: Graph, X: str, index: int, categories: NDArray[np.float64]) 
     return graph.cast(same, "float64")
 
 
-def _give_number(graph: Graph, value: str, variable: Any) -> None:
+def _give_number(graph: Graph, value: str, *, variable: Any) -> None:
     from skl2onnx.common.data_types import Int64TensorType
 
     if isinstance(variable.type, Int64TensorType):
         graph.cast(value, "int64", output=variable.full_name)
     else:
-        _give(graph, value, variable)
+        _give(graph, value, variable=variable)

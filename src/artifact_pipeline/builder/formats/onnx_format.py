@@ -70,12 +70,12 @@ def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, ExportedGraph | 
     Where there is none, the reason is given in its place.
     """
     for dtype, first in (("float64", 0), ("float32", 1)):
-        graph = _convert(estimator, rows, dtype)
+        graph = _convert(estimator, rows, dtype=dtype)
         for form in FORMS[first : first + 1] if isinstance(graph, str) else FORMS[first:2]:
             yield form._replace(dtype=dtype), graph
 
 
-def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
+def _convert(estimator: Any, rows: Batch, *, dtype: str) -> ExportedGraph | str:
     from skl2onnx import to_onnx
     from sklearn.base import is_regressor
 
@@ -84,7 +84,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
         onnx_boosters.register(package)
     gives_probabilities = hasattr(estimator, "predict_proba")
     try:
-        inputs, source = _inputs(estimator, rows, dtype)
+        inputs, source = _inputs(estimator, rows, dtype=dtype)
         # It warns of its own habits.
         with warnings.catch_warnings(action="ignore"), onnx_converters.precision(dtype):
             graph = to_onnx(
@@ -107,7 +107,7 @@ def _convert(estimator: Any, rows: Batch, dtype: str) -> ExportedGraph | str:
     for made in graphs:
         onnx_converters.mend(made)
         if isinstance(rows, list) and len(inputs) == 1:
-            _join(made, inputs[0][1], names_of(rows))
+            _join(made, inputs[0][1], names=names_of(rows))
     return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
 
 
@@ -119,7 +119,7 @@ def _reason(error: Exception) -> str:
     return f"skl2onnx does not convert it: {message[:120].rstrip(' .')}"
 
 
-def _inputs(estimator: Any, rows: Batch, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
+def _inputs(estimator: Any, rows: Batch, *, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
     """Return the inputs of the graph, and the estimator as the converter takes it.
 
     An estimator that begins with branches takes its columns one by one, and by their numbers:
@@ -167,7 +167,7 @@ def _numbered(estimator: Any) -> Any:
     return numbered
 
 
-def _join(graph: Any, kind: Any, names: list[str]) -> None:
+def _join(graph: Any, kind: Any, *, names: list[str]) -> None:
     """Replace the matrix that a graph takes by an input for each column, in place."""
     from onnx import helper
 
@@ -326,7 +326,7 @@ class _Model(Struct, frozen=True, kw_only=True):
     location: Location
 
 
-def _run(model: _Model, rows: Batch, seconds: float | None = None) -> Outputs:
+def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs:
     """Predict rows.
 
     Raises:

@@ -130,11 +130,11 @@ def _check_model(data: bytes) -> onnx_costs.Cost:
         raise GraphRefused("it is a file of the runtime's own format")
     graph = GraphContent(inputs=[], outputs=[], constants=[], nodes=[])
     domains = []
-    for field in fields(data, root(data), "model"):
+    for field in fields(data, root(data), kind="model"):
         if field.number == 7:
             graph = read_graph(data, field)
         elif field.number == 8:
-            opset = fields(data, field, "opset")
+            opset = fields(data, field, kind="opset")
             domains += [text(data, part) for part in opset if part.number == 1]
     if _check_graph(graph, 0) > MAX_NODES:
         raise GraphRefused(f"it has more than {MAX_NODES} nodes")
@@ -156,7 +156,7 @@ def _check_graph(graph: GraphContent, depth: int) -> int:
             name = f"{node.domain}.{node.operator}".lstrip(".")
             raise GraphRefused(f"no estimator needs the operator {quoted(name)}")
         for name, attribute in node.attributes.items():
-            for field in fields(node.data, attribute, "attribute"):
+            for field in fields(node.data, attribute, kind="attribute"):
                 if field.number == 6:
                     count += _check_graph(read_graph(node.data, field), depth + 1)
                 elif field.number == 5:

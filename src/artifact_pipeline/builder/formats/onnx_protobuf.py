@@ -152,7 +152,9 @@ class Node(Struct, frozen=True, kw_only=True):
     def integer(self, name: str, default: int) -> int:
         """Return an integer attribute."""
         field = self._part(name, 3)
-        return default if field is None else signed(varint(self.data, field.start, field.end)[0])
+        return (
+            default if field is None else signed(varint(self.data, field.start, end=field.end)[0])
+        )
 
     def integers(self, name: str) -> tuple[int, ...] | None:
         """Return a list of integers, None without such an attribute."""
@@ -174,7 +176,7 @@ class Node(Struct, frozen=True, kw_only=True):
             return []
         return [
             self.data[field.start : field.end]
-            for field in fields(self.data, self.attributes[name], "attribute")
+            for field in fields(self.data, self.attributes[name], kind="attribute")
             if field.number in (4, 9)
         ]
 
@@ -190,7 +192,7 @@ class Node(Struct, frozen=True, kw_only=True):
 
     def _part(self, name: str, number: int) -> Field | None:
         if name in self.attributes:
-            for field in fields(self.data, self.attributes[name], "attribute"):
+            for field in fields(self.data, self.attributes[name], kind="attribute"):
                 if field.number == number:
                     return field
         return None
@@ -212,7 +214,7 @@ def read_graph(data: bytes, graph: Field) -> GraphContent:
         GraphRefused: If a node has an attribute twice.
     """
     result = GraphContent(inputs=[], outputs=[], constants=[], nodes=[])
-    for field in fields(data, graph, "graph"):
+    for field in fields(data, graph, kind="graph"):
         if field.number == 1:
             result.nodes.append(_read_node(data, field))
         elif field.number == 5:
@@ -228,7 +230,7 @@ def read_graph(data: bytes, graph: Field) -> GraphContent:
 def _read_node(data: bytes, node: Field) -> Node:
     inputs, outputs, operator, domain = [], [], "", ""
     attributes: dict[str, Field] = {}
-    for field in fields(data, node, "node"):
+    for field in fields(data, node, kind="node"):
         if field.number == 1:
             inputs.append(text(data, field))
         elif field.number == 2:
@@ -238,7 +240,7 @@ def _read_node(data: bytes, node: Field) -> Node:
         elif field.number == 7:
             domain = text(data, field)
         elif field.number == 5:
-            for part in fields(data, field, "attribute"):
+            for part in fields(data, field, kind="attribute"):
                 if part.number == 1:
                     name = text(data, part)
                     if name in attributes:
@@ -256,37 +258,37 @@ def _read_node(data: bytes, node: Field) -> Node:
 
 def _read_port(data: bytes, value: Field) -> GraphPort:
     name, element, shape = "", 0, None
-    for field in fields(data, value, "value"):
+    for field in fields(data, value, kind="value"):
         if field.number == 1:
             name = text(data, field)
         elif field.number == 2:
-            for kind in fields(data, field, "type"):
+            for kind in fields(data, field, kind="type"):
                 if kind.number == 1:
-                    for part in fields(data, kind, "tensor type"):
+                    for part in fields(data, kind, kind="tensor type"):
                         if part.number == 1:
-                            element = varint(data, part.start, part.end)[0]
+                            element = varint(data, part.start, end=part.end)[0]
                         else:
                             shape = tuple(_dimensions(data, part))
     return GraphPort(name=name, element=element, shape=shape)
 
 
 def _dimensions(data: bytes, shape: Field) -> Iterator[int | None]:
-    for dimension in fields(data, shape, "shape"):
+    for dimension in fields(data, shape, kind="shape"):
         size = None
-        for field in fields(data, dimension, "dimension"):
+        for field in fields(data, dimension, kind="dimension"):
             if field.number == 1:
-                size = signed(varint(data, field.start, field.end)[0])
+                size = signed(varint(data, field.start, end=field.end)[0])
         yield size
 
 
 def read_tensor(data: bytes, tensor: Field) -> Tensor:
     """Return a constant."""
     name, element, shape, content, longest = "", 0, [], [], 0
-    for field in fields(data, tensor, "tensor"):
+    for field in fields(data, tensor, kind="tensor"):
         if field.number == 8:
             name = text(data, field)
         elif field.number == 2:
-            element = varint(data, field.start, field.end)[0]
+            element = varint(data, field.start, end=field.end)[0]
         elif field.number == 1:
             shape += [signed(value) for value in _varint_list(data, field)]
         elif field.number == 6:
@@ -298,12 +300,12 @@ def read_tensor(data: bytes, tensor: Field) -> Tensor:
         name=name,
         element=element,
         shape=tuple(shape),
-        integers=_integers(data, element, content),
+        integers=_integers(data, element, content=content),
         longest_text=longest,
     )
 
 
-def _integers(data: bytes, element: int, content: list[Field]) -> Sequence[int] | None:
+def _integers(data: bytes, element: int, *, content: list[Field]) -> Sequence[int] | None:
     """Return the integers of a tensor whose content is in these fields."""
     if element not in (6, 7):
         return None
@@ -323,7 +325,7 @@ def _varint_list(data: bytes, field: Field) -> Iterator[int]:
     """Yield the numbers of a field that holds one varint or, packed, many."""
     at = field.start
     while at < field.end:
-        value, at = varint(data, at, field.end)
+        value, at = varint(data, at, end=field.end)
         yield value
 
 
@@ -348,7 +350,7 @@ def count_floats(data: bytes, attribute: Field) -> int:
             count += len(run[0]) // 5
             at = run.end()
             continue
-        tag, at = varint(data, at, attribute.end, longest=5)
+        tag, at = varint(data, at, end=attribute.end, longest=5)
         start, at = _skip(data, tag & 7, at=at, end=attribute.end)
         if tag >> 3 == 7:
             count += (at - start) // 4
@@ -372,7 +374,7 @@ def numbers_or_texts(data: bytes, attribute: Field) -> NDArray[np.uint64] | list
         elif run := _FLOATS.match(data, at, attribute.end):
             at = run.end()
         else:
-            tag, at = varint(data, at, attribute.end, longest=5)
+            tag, at = varint(data, at, end=attribute.end, longest=5)
             start, at = _skip(data, tag & 7, at=at, end=attribute.end)
             if tag >> 3 == 8:
                 integers.append(_varints(data[start:at]))
@@ -410,10 +412,10 @@ def text(data: bytes, field: Field) -> str:
 
 def root(data: bytes) -> Field:
     """Return the field that a file is."""
-    return Field(0, _DELIMITED, 0, len(data))
+    return Field(number=0, wire=_DELIMITED, start=0, end=len(data))
 
 
-def fields(data: bytes, message: Field, kind: str) -> Iterator[Field]:
+def fields(data: bytes, message: Field, *, kind: str) -> Iterator[Field]:
     """Yield the fields of a message of that kind, without an attribute's lists of numbers.
 
     Raises:
@@ -425,7 +427,7 @@ def fields(data: bytes, message: Field, kind: str) -> Iterator[Field]:
         if kind == "attribute" and (skipped := _NUMBERS.match(data, at, end)):
             at = skipped.end()
             continue
-        tag, at = varint(data, at, end, longest=5)
+        tag, at = varint(data, at, end=end, longest=5)
         number, wire = tag >> 3, tag & 7
         wires, repeats = known.get(number, (frozenset(), False))
         if wire not in wires:
@@ -435,16 +437,16 @@ def fields(data: bytes, message: Field, kind: str) -> Iterator[Field]:
             raise GraphRefused(f"{_MALFORMED}: field {number} of a {kind} twice")
         seen.add(number)
         start, at = _skip(data, wire, at=at, end=end)
-        yield Field(number, wire, start, at)
+        yield Field(number=number, wire=wire, start=start, end=at)
 
 
 def _skip(data: bytes, wire: int, *, at: int, end: int) -> tuple[int, int]:
     """Return where the content of a field starts and ends."""
     start = at
     if wire == _VARINT:
-        _, at = varint(data, at, end)
+        _, at = varint(data, at, end=end)
     elif wire == _DELIMITED:
-        size, start = varint(data, at, end, longest=5)
+        size, start = varint(data, at, end=end, longest=5)
         at = start + size
     else:
         at += 8 if wire == _FIXED64 else 4
@@ -453,7 +455,7 @@ def _skip(data: bytes, wire: int, *, at: int, end: int) -> tuple[int, int]:
     return start, at
 
 
-def varint(data: bytes, at: int, end: int, *, longest: int = 10) -> tuple[int, int]:
+def varint(data: bytes, at: int, *, end: int, longest: int = 10) -> tuple[int, int]:
     """Return the varint at `at`, of at most `longest` bytes, and the position after it.
 
     Raises:

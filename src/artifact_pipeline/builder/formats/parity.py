@@ -11,7 +11,6 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import structs
@@ -87,10 +86,10 @@ def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
 
     for form, graph in onnx_format.export(estimator, rows):
         if isinstance(graph, str):
-            yield Candidate(form, None, graph)
+            yield Candidate(form=form, data=None, reason=graph)
         else:
-            yield Candidate(form, graph.data, scored=graph.scored)
-    yield from (Candidate(form, data) for form, data in skops_format.export(estimator))
+            yield Candidate(form=form, data=graph.data, scored=graph.scored)
+    yield from (Candidate(form=form, data=data) for form, data in skops_format.export(estimator))
 
 
 def interface(
@@ -279,7 +278,7 @@ def _run(
     try:
         predict = opened(candidate.data)
         if candidate.scored is not None:
-            predict = partial(_run_both, predict, opened(candidate.scored))
+            predict = _with_scores(predict, opened(candidate.scored))
         held_out = predict(in_lower_case(rows, lowered))
     except VerificationError as error:
         return error.message[:150]
@@ -289,11 +288,13 @@ def _run(
     return _Answers(held_out, _partial_outputs(predict, edge_rows, count=len(edges.kinds)))
 
 
-def _run_both(
-    predict: PredictFunction, score: PredictFunction, rows: Batch, seconds: float | None = None
-) -> Outputs:
+def _with_scores(predict: PredictFunction, score: PredictFunction) -> PredictFunction:
     """Return the outputs of a graph, with the scores of the same graph that gives them."""
-    return predict(rows, seconds)._replace(scores=score(rows, seconds).scores)
+
+    def run(rows: Batch, *, seconds: float | None = None) -> Outputs:
+        return predict(rows, seconds=seconds)._replace(scores=score(rows, seconds=seconds).scores)
+
+    return run
 
 
 _CALLS = 2000
@@ -575,16 +576,16 @@ def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
         measured = float(np.max(apart(found, expected)))
         if not measured <= form.bound:  # which NaN is not
             return None
-        return Proof(parity, measured, found)
+        return Proof(parity=parity, measured=measured, outputs=found)
     if not (found.predicted == expected.predicted).all():
         return None
     if not _scores_agree(form, found, expected=expected, spread_of=expected).all():
         return None
     if expected.probabilities is None:
-        return Proof(structs.replace(parity, bound=0.0), 0.0, found)
+        return Proof(parity=structs.replace(parity, bound=0.0), measured=0.0, outputs=found)
     if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
         return None
     measured = float(np.abs(found.probabilities - expected.probabilities).max())
     if not measured <= form.bound:
         return None
-    return Proof(parity, measured, found)
+    return Proof(parity=parity, measured=measured, outputs=found)

@@ -94,7 +94,7 @@ def load(
 
     threads = ThreadpoolController()
 
-    def run(rows: Batch, seconds: float | None = None) -> Outputs:
+    def run(rows: Batch, *, seconds: float | None = None) -> Outputs:
         try:
             X = _framed(rows, estimator) if isinstance(rows, list) else rows
             # As in training: the number of threads decides between neighbors at equal distance, and

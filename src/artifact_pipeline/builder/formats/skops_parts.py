@@ -57,7 +57,7 @@ def restored(estimator: Any) -> None:
     for part in list(objects(estimator)):
         if isinstance(part, BaseEstimator):
             for name, value in vars(part).items():
-                vars(part)[name] = _restored(part, name, value)
+                vars(part)[name] = _restored(part, name, value=value)
     for part in objects(estimator):
         if isinstance(part, BaseEstimator):
             _check_ensemble(part)
@@ -135,7 +135,7 @@ def _named(name: str) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def _restored(part: Any, name: str, value: Any) -> Any:
+def _restored(part: Any, name: str, *, value: Any) -> Any:
     from scipy.interpolate import BSpline
     from sklearn.impute import _iterative
 

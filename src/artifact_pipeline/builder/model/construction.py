@@ -74,13 +74,13 @@ def resolve(
                 location=place.inside("branches"),
                 columns=columns,
             )
-            steps.append(Step(step.name, branches=branches, remainder=step.remainder))
+            steps.append(Step(name=step.name, branches=branches, remainder=step.remainder))
         else:
             name = _estimator(step)
             params = resolve_params(
                 name, step.params or {}, random_state=random_state, location=place
             )
-            steps.append(Step(step.name, name, params))
+            steps.append(Step(name=step.name, estimator=name, params=params))
     for step, place in zip(steps[:-1], places, strict=False):
         if step.estimator is not None:
             _check_transforms(step.estimator, "rows; only the last step predicts", location=place)
@@ -105,7 +105,7 @@ def _with_encoded_labels(last: Step, labels: Collection[Any]) -> Step:
         return last
     voter = {"estimator": name, "params": last.params or {}}
     params = {"estimators": [["xgboost", voter]], "voting": "soft"}
-    return Step(last.name, "sklearn.ensemble.VotingClassifier", params)
+    return Step(name=last.name, estimator="sklearn.ensemble.VotingClassifier", params=params)
 
 
 def target_type(
@@ -178,11 +178,18 @@ def _check_predicts(last: Step, target: Target, *, location: Location) -> None:
             "the last step must predict, and branches do not",
             location=location.inside("branches"),
         )
-    if _predicted_by(make(last.estimator, last.params or {})) != target:
-        kind = {"class": "classifier", "number": "regressor"}[target]
+    predicted = _predicted_by(make(last.estimator, last.params or {}))
+    if predicted != target:
+        kind, example = {
+            "class": ("classifier", "LogisticRegression"),
+            "number": ("regressor", "Ridge"),
+        }[target]
+        outputs = {"class": "classes", "number": "numbers", None: "nothing"}[predicted]
         raise ConfigError(
-            f"{last.estimator} is not a {kind}, and the target is a {target}",
+            f"{last.estimator} predicts {outputs}: it is not a {kind}, and the target is a "
+            f"{target}",
             location=location.inside("estimator"),
+            remedy=f"use a {kind}, such as sklearn.linear_model.{example}",
         )
 
 
@@ -196,9 +203,12 @@ def _predicted_by(estimator: Any) -> Target | None:
 
 def _preprocessed(model: ModelConfig, columns: Mapping[str, Kind] | None) -> ModelConfig:
     """Return a model with `preprocess: auto` as steps."""
-    last = Step("model", model.estimator, model.params)
+    last = Step(name="model", estimator=model.estimator, params=model.params)
     if columns is None:
-        first = [Step(str(step.name), step.estimator, step.params) for step in _TRANSFORMERS]
+        first = [
+            Step(name=str(step.name), estimator=step.estimator, params=step.params)
+            for step in _TRANSFORMERS
+        ]
         return ModelConfig(steps=[*first, last])
     texts = [name for name, kind in columns.items() if kind == "text"]
     numbers = [name for name in columns if name not in texts]
@@ -209,7 +219,7 @@ def _preprocessed(model: ModelConfig, columns: Mapping[str, Kind] | None) -> Mod
         branches.append(
             Branch(name="text", columns=texts, estimator=_ONE_HOT[0], params=_ONE_HOT[1])
         )
-    return ModelConfig(steps=[Step("prep", branches=branches, remainder="drop"), last])
+    return ModelConfig(steps=[Step(name="prep", branches=branches, remainder="drop"), last])
 
 
 def _resolve_branches(

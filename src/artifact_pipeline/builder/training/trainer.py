@@ -140,7 +140,12 @@ class Trainer:
             if exported.form is None:
                 return
             form = BY_NAME[exported.form]._replace(dtype=exported.dtype)
-            yield Candidate(form, blobs.get("model"), exported.reason, blobs.get("scored"))
+            yield Candidate(
+                form=form,
+                data=blobs.get("model"),
+                reason=exported.reason,
+                scored=blobs.get("scored"),
+            )
             self._send(NextForm())
 
     def measure(self, sealed: Outputs) -> Measured:

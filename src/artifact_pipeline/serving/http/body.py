@@ -78,7 +78,7 @@ class ReadDeadlines:
 class Body:
     """The body of one request; `close` gives its memory back."""
 
-    def __init__(self, receive: Receive, memory: MemoryBudget, deadlines: ReadDeadlines) -> None:
+    def __init__(self, receive: Receive, memory: MemoryBudget, *, deadlines: ReadDeadlines) -> None:
         self._receive = receive
         self._memory = memory
         self._deadlines = deadlines

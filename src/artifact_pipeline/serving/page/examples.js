@@ -1,19 +1,19 @@
-// A few held-out rows to choose from, drawn where they are images.
+// Held-out rows to choose from, drawn if they are images.
 
 class ExampleList extends HTMLElement {
   start(examples, image, names) {
     const list = document.createElement("ul");
     list.className = "choices";
-    for (const one of examples) {
+    for (const example of examples) {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";
-      const truth = names.get(one.truth) ?? String(one.truth);
-      if (image) button.append(drawn(one.values, image));
-      button.append(image ? truth : `row ${one.row}: ${truth}`);
-      button.setAttribute("aria-label", `row ${one.row}, which is ${truth}`);
+      const truth = names.get(example.truth) ?? String(example.truth);
+      if (image) button.append(draw(example.values, image));
+      button.append(image ? truth : `row ${example.row}: ${truth}`);
+      button.setAttribute("aria-label", `row ${example.row}, which is ${truth}`);
       button.addEventListener("click", () => {
-        this.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: one.values }));
+        this.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: example.values }));
       });
       item.append(button);
       list.append(item);
@@ -22,7 +22,7 @@ class ExampleList extends HTMLElement {
   }
 }
 
-function drawn(values, image) {
+function draw(values, image) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.width, image.height];
   const context = canvas.getContext("2d");

@@ -1,4 +1,4 @@
-// A form for one row, a field for each feature, of the kind that the model takes.
+// A form for one row, with a field for each feature.
 
 class RowForm extends HTMLElement {
   start(fields, values) {
@@ -14,7 +14,7 @@ class RowForm extends HTMLElement {
       form.append(label);
       return input;
     });
-    form.addEventListener("input", () => this.tell());
+    form.addEventListener("input", () => this.notify());
     this.replaceChildren(form);
     this.set(values);
   }
@@ -31,7 +31,7 @@ class RowForm extends HTMLElement {
     if (field.categories) {
       const list = document.createElement("datalist");
       list.id = `known-${index}`;
-      for (const one of field.categories) list.append(new Option(one));
+      for (const text of field.categories) list.append(new Option(text));
       input.setAttribute("list", list.id);
       this.ownerDocument.body.append(list);
     }
@@ -42,14 +42,14 @@ class RowForm extends HTMLElement {
     this.inputs.forEach((input, index) => {
       const value = values[index];
       const isDay = this.fields[index].kind === "date" && typeof value === "number";
-      input.value = value === null ? "" : isDay ? day(value) : String(value);
+      input.value = value === null ? "" : isDay ? isoDate(value) : String(value);
       input.defaultValue = input.value;
     });
-    this.tell();
+    this.notify();
   }
 
-  // Text that is not a number stays text, and so does what a person types where the column has a
-  // format: the server reads it, or says what is wrong with it.
+  // Text that is not a number stays text, and so does what a user types in a column with a format:
+  // the server parses it, or reports what is wrong.
   values() {
     return this.inputs.map((input, index) => {
       const { kind, format } = this.fields[index];
@@ -62,13 +62,13 @@ class RowForm extends HTMLElement {
     });
   }
 
-  tell() {
-    this.dispatchEvent(new CustomEvent("given", { bubbles: true, detail: this.values() }));
+  notify() {
+    this.dispatchEvent(new CustomEvent("rowchange", { bubbles: true, detail: this.values() }));
   }
 }
 
 // A date is its days since 1970-01-01.
-function day(value) {
+function isoDate(value) {
   return new Date(value * 86_400_000).toISOString().replace(/T00:00:00\.000Z$/, "");
 }
 

@@ -1,10 +1,10 @@
-// A place to draw on, and the image that the model sees of it.
+// A canvas to draw on, and the image of the drawing that the model gets.
 //
 // A drawing becomes an image as the digits data set was made: the strokes are scaled so that they
 // fill a bitmap of four times the image's size, in its middle; each block of 4×4 of its points is
 // one pixel, whose value is the share of ink in it. The image can be set by keyboard as well.
 
-const THICK = 4.5; // points of the bitmap, as a pen of those who wrote the digits
+const THICK = 4.5; // points of the bitmap, as thick as the pens of the digits data set
 const FINE = 4; // steps of a point, so that round strokes have round edges
 
 class PixelPad extends HTMLElement {
@@ -65,13 +65,13 @@ class PixelPad extends HTMLElement {
       this.strokes = [];
       this.paint();
       this.show();
-      this.tell();
+      this.notify();
     } else return;
     event.preventDefault();
   }
 
   focusOn(index) {
-    for (const one of this.cells) one.tabIndex = -1;
+    for (const cell of this.cells) cell.tabIndex = -1;
     this.cells[index].tabIndex = 0;
     this.cells[index].focus();
   }
@@ -84,28 +84,28 @@ class PixelPad extends HTMLElement {
     this.canvas.addEventListener("pointerdown", (event) => {
       this.canvas.setPointerCapture(event.pointerId);
       this.strokes.push([at(event)]);
-      this.drawn();
+      this.update();
     });
     this.canvas.addEventListener("pointermove", (event) => {
       if (!event.buttons || !this.strokes.length) return;
       this.strokes.at(-1).push(at(event));
-      this.drawn();
+      this.update();
     });
   }
 
-  drawn() {
+  update() {
     this.paint();
     this.values = this.scaled();
     this.show();
-    this.tell();
+    this.notify();
   }
 
-  // The drawing as it was made.
+  // Draw the strokes on the canvas, unscaled.
   paint() {
     const context = this.canvas.getContext("2d");
     const size = this.canvas.width;
     context.clearRect(0, 0, size, size);
-    stroke(context, this.strokes.map((one) => one.map(([x, y]) => [x * size, y * size])), size / 14,
+    stroke(context, this.strokes.map((points) => points.map(([x, y]) => [x * size, y * size])), size / 14,
       getComputedStyle(this).color);
   }
 
@@ -123,7 +123,7 @@ class PixelPad extends HTMLElement {
     const bitmap = document.createElement("canvas");
     [bitmap.width, bitmap.height] = [w * FINE, h * FINE];
     const context = bitmap.getContext("2d", { willReadFrequently: true });
-    stroke(context, this.strokes.map((one) => one.map(place)), THICK * FINE, "#000");
+    stroke(context, this.strokes.map((points) => points.map(place)), THICK * FINE, "#000");
     const data = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
     const ink = new Array(height * width).fill(0);
     for (let y = 0; y < bitmap.height; y++)
@@ -146,7 +146,7 @@ class PixelPad extends HTMLElement {
     this.values = [...values];
     this.paint();
     this.show();
-    this.tell();
+    this.notify();
   }
 
   clear() {
@@ -163,8 +163,8 @@ class PixelPad extends HTMLElement {
     });
   }
 
-  tell() {
-    this.dispatchEvent(new CustomEvent("given", { bubbles: true, detail: this.values }));
+  notify() {
+    this.dispatchEvent(new CustomEvent("rowchange", { bubbles: true, detail: this.values }));
   }
 }
 

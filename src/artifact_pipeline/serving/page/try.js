@@ -1,51 +1,51 @@
-// Brings the parts together: asks the server what the model is, and what it says of a row.
+// Connects the parts: gets the model from the server, and a prediction for each row.
 
 const at = (id) => document.getElementById(id);
-let token = ""; // kept here alone
+let token = ""; // kept only in memory
 let model = null;
 let names = new Map();
-let asking = null; // the row that is asked about, and the one after it
+let pending = null; // the body of the request in flight, and of the one after it
 let next = null;
 
-async function ask(path, options = {}) {
+async function request(path, options = {}) {
   const headers = { ...options.headers, ...(token && { authorization: `Bearer ${token}` }) };
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, { ...options, headers });
+    response = await fetch(path, { ...options, headers });
   } catch {
     throw new Error("The server does not answer.");
   }
-  if (answer.status === 401) {
-    at("door").hidden = false;
-    at("room").hidden = true;
+  if (response.status === 401) {
+    at("sign-in").hidden = false;
+    at("content").hidden = true;
     at("token").focus();
   }
-  if (!answer.ok) throw new Error((await answer.json()).error);
-  return answer;
+  if (!response.ok) throw new Error((await response.json()).error);
+  return response;
 }
 
-function trouble(error) {
-  at("trouble").textContent = error ? error.message : "";
-  at("trouble").hidden = !error;
+function showError(error) {
+  at("error").textContent = error ? error.message : "";
+  at("error").hidden = !error;
 }
 
 async function open() {
   const name = decodeURIComponent(location.pathname.split("/")[2] ?? "");
   try {
-    model = await (await ask(`/page/${name}`)).json();
+    model = await (await request(`/page/${name}`)).json();
   } catch (error) {
-    // That a token is asked for is what the form says, until one was given.
-    trouble(at("door").hidden || token ? error : null);
+    // Before a token was sent, the form itself explains what is missing.
+    showError(at("sign-in").hidden || token ? error : null);
     return;
   }
-  trouble(null);
-  at("door").hidden = true;
-  at("room").hidden = false;
+  showError(null);
+  at("sign-in").hidden = true;
+  at("content").hidden = false;
   document.title = at("title").textContent = model.title;
   at("digest").textContent = model.digest;
   at("report").href = `/report/${model.name}`;
-  at("metrics").replaceChildren(...model.metrics.map(([what, value]) => card(what, value)));
-  if (model.models.length > 1) at("others").replaceChildren(...model.models.map(link));
+  at("metrics").replaceChildren(...model.metrics.map(([name, value]) => card(name, value)));
+  if (model.models.length > 1) at("models").replaceChildren(...model.models.map(link));
   names = new Map(model.labels.map((label, index) => [label, model.label_names[index]]));
   const examples = model.examples ?? [];
   at("held-out").hidden = !examples.length;
@@ -57,48 +57,48 @@ async function open() {
   if (model.image && examples.length) input.set(examples.at(-1).values);
 }
 
-function card(what, value) {
+function card(name, value) {
   const item = document.createElement("li");
   const number = document.createElement("strong");
   number.textContent = value.toFixed(4);
-  item.append(number, what);
+  item.append(number, name);
   return item;
 }
 
 function link(name) {
-  const one = document.createElement("a");
-  one.href = `/try/${name}`;
-  one.textContent = name;
-  if (name === model.name) one.setAttribute("aria-current", "page");
-  return one;
+  const anchor = document.createElement("a");
+  anchor.href = `/try/${name}`;
+  anchor.textContent = name;
+  if (name === model.name) anchor.setAttribute("aria-current", "page");
+  return anchor;
 }
 
-// One request at a time; of those that come meanwhile only the last is asked.
-async function given(row) {
+// Send one request at a time; of the rows that change meanwhile, only the last is sent.
+async function predict(row) {
   const body = JSON.stringify({ rows: [row] });
   const secret = token ? ` -H "authorization: Bearer $TOKEN"` : "";
   const quoted = body.replaceAll("'", `'\\''`);
   at("curl").textContent =
     `curl ${location.origin}/predict/${model.name}${secret} -H 'content-type: application/json' -d '${quoted}'`;
   next = body;
-  if (asking) return;
+  if (pending) return;
   while (next) {
-    [asking, next] = [next, null];
+    [pending, next] = [next, null];
     try {
       const headers = { "content-type": "application/json" };
-      const answer = await ask(`/predict/${model.name}`, { method: "POST", body: asking, headers });
-      at("said").show(await answer.json(), names);
-      trouble(null);
+      const response = await request(`/predict/${model.name}`, { method: "POST", body: pending, headers });
+      at("prediction").show(await response.json(), names);
+      showError(null);
     } catch (error) {
-      trouble(error);
+      showError(error);
     }
   }
-  asking = null;
+  pending = null;
 }
 
-document.addEventListener("given", (event) => given(event.detail));
+document.addEventListener("rowchange", (event) => predict(event.detail));
 document.addEventListener("chosen", (event) => (model.image ? at("pad") : at("row")).set(event.detail));
-at("door").addEventListener("submit", (event) => {
+at("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
   token = at("token").value;
   at("token").value = "";
@@ -109,11 +109,11 @@ at("report").addEventListener("click", async (event) => {
   event.preventDefault();
   const tab = window.open("about:blank");
   try {
-    const page = await (await ask(at("report").href)).blob();
+    const page = await (await request(at("report").href)).blob();
     tab.location = URL.createObjectURL(page);
   } catch (error) {
     tab.close();
-    trouble(error);
+    showError(error);
   }
 });
 open();

@@ -28,7 +28,7 @@ ABSENT = Raw(b"null")
 """The value of an optional field that a request does not contain."""
 
 
-class Input(Struct, gc=False):
+class Input(Struct, gc=False, kw_only=True):
     """A tensor in a request. Fields that the protocol does not name are ignored."""
 
     name: str
@@ -46,7 +46,7 @@ class RequestedOutput(Struct, gc=False):
     parameters: Raw = ABSENT
 
 
-class InferenceRequest(Struct, gc=False):
+class InferenceRequest(Struct, gc=False, kw_only=True):
     """An inference request. Fields that the protocol does not name are ignored."""
 
     inputs: list[Input]

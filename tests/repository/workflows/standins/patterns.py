@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-_CLASS = re.compile(r"\[([!^]?)((?:\\.|[^\]\\])+)\]")
+_TOKEN = re.compile(r"(\\.|\[(?:\\.|[^\]\\])+\]|[*?])", re.DOTALL)
 
 
 class Pattern(NamedTuple):
@@ -112,7 +112,8 @@ def _walk(
     parents: tuple[str, ...],
     paths: list[str],
 ) -> None:
-    if not Path(path).exists():  # a broken link
+    real = os.path.realpath(path)
+    if not Path(path).exists() or real in parents:  # a broken link, or a cycle
         return
     if not hidden and Path(path).name.startswith("."):
         return
@@ -123,8 +124,7 @@ def _walk(
             matched = not pattern.negate
     if matched:
         paths.append(path)
-    real = os.path.realpath(path)
-    if is_folder and real not in parents:
+    if is_folder:
         for name in sorted(os.listdir(path)):  # noqa: PTH208
             _walk(
                 f"{path.rstrip('/')}/{name}",
@@ -137,29 +137,40 @@ def _walk(
 
 def _literal(segment: str) -> str | None:
     """Return the name that a segment stands for; nothing if it has a wildcard."""
-    single = _CLASS.sub(lambda found: "\\" + found[2][-1] if len(found[2]) == 1 else "*", segment)
-    if re.search(r"(?<!\\)[*?]", single):
-        return None
-    return re.sub(r"\\(.)", r"\1", single)
+    name = ""
+    for token in _TOKEN.split(segment):
+        if token in ("*", "?"):
+            return None
+        if token.startswith("\\") and len(token) == 2:
+            name += token[1]
+        elif _TOKEN.fullmatch(token):
+            characters = re.sub(r"\\(.)", r"\1", token[1:-1])
+            if len(characters) > 1:
+                return None
+            name += characters
+        else:
+            name += token
+    return name
 
 
 def _expression(segment: str) -> str:
     if segment == "*":
         return "[^/]+"
-    parts = re.split(r"(\[[!^]?(?:\\.|[^\]\\])+\]|\\.|[*?])", segment)
-    return "".join(_part(part) for part in parts)
+    return "".join(_token_expression(token) for token in _TOKEN.split(segment))
 
 
-def _part(part: str) -> str:
-    if part == "*":
+def _token_expression(token: str) -> str:
+    if token == "*":
         return "[^/]*"
-    if part == "?":
+    if token == "?":
         return "[^/]"
-    if part.startswith("\\") and len(part) == 2:
-        return re.escape(part[1])
-    if found := _CLASS.fullmatch(part):
-        return f"[{'^' if found[1] else ''}{found[2].replace('[', chr(92) + '[')}]"
-    return re.escape(part)
+    if token.startswith("\\") and len(token) == 2:
+        return re.escape(token[1])
+    if _TOKEN.fullmatch(token):
+        characters = token[1:-1]
+        negated = characters[0] in "!^" and len(characters) > 1
+        return f"[{'^' * negated}{characters[negated:].replace('[', chr(92) + '[')}]"
+    return re.escape(token)
 
 
 def _escape(path: str) -> str:
