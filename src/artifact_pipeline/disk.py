@@ -116,9 +116,25 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
     """
     staged = (staging or path.parent) / f".{path.name}.{os.urandom(4).hex()}"
     with translate_os_errors(path):
+        if not path.parent.is_dir():
+            is_missing = kind_of(path.parent) is None
+            raise StoreError(
+                "no such folder" if is_missing else "is not a folder",
+                location=Location(str(path.parent)),
+                remedy=f"create it to write {path.name} there, or name another file",
+            )
+        if path.is_dir():
+            raise StoreError(
+                "is a folder, expected a file",
+                location=Location(str(path)),
+                remedy="name a file in it",
+            )
         try:
             write_new(staged, data)
             staged.replace(path)
+        except OSError as error:
+            error.filename = str(path)  # the temporary file is nothing that the user named
+            raise
         finally:
             staged.unlink(missing_ok=True)
 

@@ -15,6 +15,7 @@ from tests.support.waiting import HANG
 
 COMMANDS = ["run", "train", "evaluate", "infer", "verify"]
 COMMANDS += ["show", "report", "list", "diff", "reproduce", "recipe", "schema"]
+COMMANDS += ["init", "seal", "serve", "sign", "trust", "promote", "doctor", "completion"]
 
 
 @pytest.fixture
@@ -22,6 +23,128 @@ def project(project, digits):
     """A project with the digits artifact in its store."""
     shutil.copytree(digits.store, project / "artifacts")
     return project
+
+
+@pytest.mark.parametrize("words", [["--help"], []])
+def test_help_shows_the_commands_by_purpose(project, words):
+    done = call(*words, cwd=project)
+    assert done.code == (0 if words else 2) and done.err == ""
+    headings = ["Make a model:", "Look at it:", "Use it:", "Trust it:", "Share it:", "Set up:"]
+    places = [done.out.index(f"\n{heading}\n") for heading in headings]
+    assert places == sorted(places) and "Other:" not in done.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_help_has_an_example_that_the_command_accepts(project, command, monkeypatch):
+    import shlex
+
+    import click
+
+    from artifact_pipeline.cli.commands import group
+
+    monkeypatch.chdir(project)
+    (project / "shared").mkdir()
+    out = call(command, "--help", cwd=project).out
+    _, _, examples = out.rpartition("Example")
+    lines = examples.partition("\n")[2].replace("\\\n", " ").splitlines()
+    assert lines
+    for line in lines:
+        program, name, *rest = shlex.split(line.partition(" < ")[0].partition(" > ")[0])
+        if program != "eval":
+            assert (program, name) == ("artifact-pipeline", command)
+            rest = [word for word in rest if word not in ("|", "source")]
+            group.commands[command].make_context(name, rest, parent=click.Context(group))
+
+
+@pytest.mark.parametrize("command", ["run", "train", "recipe"])
+def test_the_help_shows_the_default_config(project, command):
+    out = " ".join(call(command, "-h", cwd=project).out.split())
+    assert "CONFIG is a JSON file [default: config/config.json]" in out
+
+
+def test_a_misspelt_command_gets_the_nearest_one(project):
+    done = call("verfy", "latest", cwd=project)
+    assert done.code == 2 and done.err.endswith("no such command 'verfy'; did you mean 'verify'?\n")
+
+
+@pytest.mark.parametrize("command", ["run", "train", "recipe"])
+def test_an_empty_folder_is_told_what_comes_next(tmp_path, command):
+    done = call(command, cwd=tmp_path)
+    assert done.code == 2
+    assert "artifact-pipeline init" in done.err and "run --example" in done.err
+
+
+def test_the_example_runs_and_is_never_written_over_a_file(tmp_path):
+    done = call("run", "--example", "--json", cwd=tmp_path)
+    assert done.code == 0 and done.json["gates"][0]["passed"], done.err
+    written = (tmp_path / "config" / "config.json").read_bytes()
+    again = call("run", "--example", cwd=tmp_path)
+    assert again.code == 2 and "config/config.json: exists already" in again.err
+    assert (tmp_path / "config" / "config.json").read_bytes() == written
+    assert call("run", "--json", cwd=tmp_path).json["cached"]
+
+
+@pytest.mark.parametrize("words", [["list"], ["doctor"], ["show", "latest"], ["infer", "latest"]])
+def test_a_store_that_does_not_exist_is_an_error(project, words):
+    done = call(*words, "--store", "tpyo", cwd=project)
+    assert done.code == 2 and "tpyo: no such folder, named by --store" in done.err
+    told = call(*words, cwd=project, env={"ARTIFACT_PIPELINE_STORE": "tpyo"})
+    assert told.code == 2 and "tpyo" in told.err
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ("latset", "did you mean 'latest'?"),
+        ("Latest", "did you mean 'latest'?"),
+        ("{:.7}", "did you mean '{:.12}'?"),
+        ("{:.11}f", "did you mean '{:.12}'?"),
+        ("{:.70}0", "did you mean '{:.12}'?"),
+        ("nothing-like-it", "artifact-pipeline list shows what there is"),
+    ],
+)
+def test_an_unknown_reference_gets_the_nearest_one(project, digits, reference, hint):
+    digest = digits.digest.removeprefix("sha256:")
+    done = call("show", reference.format(digest), cwd=project)
+    assert done.code == 2 and hint.format(digest) in done.err
+
+
+@pytest.mark.parametrize("words", [["report", "latest"], ["infer", "latest", "rows.csv"]])
+def test_output_into_a_missing_folder_names_that_folder(project, rows, words):
+    np.savetxt(project / "rows.csv", rows[0][:3], delimiter=",")
+    done = call(*words, "--output", "no/such/out.csv", cwd=project)
+    assert done.code == 5
+    assert done.err.startswith("error: no/such: no such folder; create it to write out.csv there")
+    over = call(*words, "--output", "config/.csv/../", cwd=project)
+    assert over.code in (2, 5) and not list(project.glob("**/.*.csv.*"))
+
+
+def test_a_folder_without_a_store_lists_nothing(tmp_path):
+    done = call("list", cwd=tmp_path)
+    assert done.code == 0 and "0 artifacts; train one: artifact-pipeline run" in done.out
+
+
+def test_the_input_is_not_overwritten(project, rows):
+    path = project / "rows.csv"
+    np.savetxt(path, rows[0][:3], delimiter=",")
+    before = path.read_bytes()
+    (project / "link.csv").symlink_to("rows.csv")
+    for output in ("rows.csv", "./rows.csv", "link.csv", path):
+        done = call("infer", "latest", "rows.csv", "--output", output, cwd=project)
+        assert done.code == 2 and "is the input, and would be overwritten" in done.err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [["run"], ["list"], ["show", "latest"], ["infer", "latest"]])
+def test_lines_fit_80_columns(project, words):
+    out = call(*words, cwd=project).out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_80_columns(project, command):
+    out = call(*([command] if command else []), "--help", cwd=project).out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +163,7 @@ def test_help_names_every_command(project):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_and_json_output(project, command):
     done = call(command, "--help", cwd=project)
-    assert done.code == 0 and "--json" in done.out
+    assert done.code == 0 and ("--json" in done.out or command in ("serve", "completion"))
     assert call(command, "-h", cwd=project).out == done.out
 
 
@@ -137,7 +260,7 @@ def test_evaluate_recomputes_metrics_and_checks_gates(project, digits):
 
 
 def test_show_prints_recipe_and_metrics(project, digits):
-    out = call("show", "latest", cwd=project).out
+    out = " ".join(call("show", "latest", cwd=project).out.split())
     for expected in (
         "LogisticRegression on digits",
         "1437 training rows, 360 held-out rows",
@@ -146,7 +269,7 @@ def test_show_prints_recipe_and_metrics(project, digits):
         "onnx-float64 gives the estimator's labels on 360 held-out rows",
         digits.digest,
         "scikit-learn 1.",
-        "aliases    latest",
+        "aliases latest",
     ):
         assert expected in out
     answer = call("show", "latest", "--json", cwd=project).json

@@ -58,7 +58,7 @@ def test_force_trains_again_to_the_same_bytes(project):
     first = call("run", path, "--json", cwd=project)
     again = call("run", path, "--force", cwd=project)
     assert again.code == 0 and "identical to the byte" in again.out
-    assert first.json["digest"] in again.out
+    assert first.json["digest"][7:19] in again.out
 
 
 @pytest.mark.slow

@@ -2,13 +2,14 @@
 
 import ast
 import re
+import shutil
 import sys
 
 import pytest
 
 import artifact_pipeline
 from tests.support.command import script
-from tests.support.configs import ROOT
+from tests.support.configs import ROOT, write
 
 PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -38,7 +39,21 @@ def test_type_checkers_see_the_names_that_exist():
         assert getattr(artifact_pipeline, name) is getattr(sys.modules[module], name)
 
 
-@pytest.mark.parametrize("code", [code for code in EXAMPLES if "signed_by" not in code])
-def test_the_examples_run(project, code):
-    done = script("-c", code, cwd=project)
+def test_every_public_name_is_used_in_an_example():
+    trees = [ast.parse(code) for code in EXAMPLES]
+    used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert set(artifact_pipeline.__all__) <= used
+
+
+@pytest.mark.slow
+def test_the_examples_run_one_after_the_other(project, keys):
+    for name in ("model.pem", "model.pub"):
+        shutil.copy(keys / name.replace("model", "ours"), project / name)
+    shutil.copy(keys / "ours.pub", project / "ca.pem")
+    rows = "".join(f"{i % 7},{'ab'[i % 2]},{'yes' if i % 3 else 'no'}\n" for i in range(90))
+    write(project, f"age,plan,left\n{rows}", "customers.csv")
+    # Not the main module: the example of `serve` would not end.
+    path = write(project, "\n".join(EXAMPLES), "examples.py")
+    done = script("-c", "import examples", cwd=path.parent)
     assert done.code == 0, done.err
+    assert "identical" in done.out and (project / "report.html").is_file()

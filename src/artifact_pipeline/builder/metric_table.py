@@ -4,10 +4,13 @@
 ['R²', 'MAE']
 >>> heading("f1_weighted"), heading("of_another_writer")
 ('Weighted F1', 'of_another_writer')
+>>> figure(0.958333), figure(46.13891), figure(-33400.549531), figure(0.00002)
+('0.9583', '46.139', '-33,401', '2e-05')
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
@@ -131,3 +134,14 @@ def title(name: str) -> str:
 def heading(name: str) -> str:
     """Return the title of a metric with a capital letter, as a table or a card shows it."""
     return title(name)[0].upper() + title(name)[1:] if name in BY_NAME else name
+
+
+def figure(value: float) -> str:
+    """Return a measured number for people: four decimals, five digits where it is over 10."""
+    size = abs(value)
+    if not math.isfinite(value) or size >= 1e15:
+        return f"{value:.4e}"
+    if 0 < size < 0.00005:
+        return f"{value:.2g}"
+    decimals = 4 if size < 10 else max(0, 4 - int(math.log10(size)))
+    return f"{value:,.{decimals}f}"

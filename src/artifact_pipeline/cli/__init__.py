@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with exit_on_error(as_json="--json" in words):
         try:
-            group.main(words, prog_name="artifact-pipeline", standalone_mode=False)
+            code = group.main(words, prog_name="artifact-pipeline", standalone_mode=False)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "artifact-pipeline"
             raise CallError(
@@ -37,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 remedy=f"see {command} --help",
             ) from error
         except click.exceptions.Exit as request:
-            sys.exit(request.exit_code)
+            code = request.exit_code
+        if code:  # of the help that is shown without arguments
+            output.flush()
+            sys.exit(code)
 
 
 @contextmanager

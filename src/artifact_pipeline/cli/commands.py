@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,25 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.loader import DEFAULT_PATH
-from artifact_pipeline.cli import github, options, output, render, trust
+from artifact_pipeline.cli import completion, github, options, output, render, trust
+from artifact_pipeline.cli.group import Group
+from artifact_pipeline.cli.layout import short
 from artifact_pipeline.cli.serve import serve
+from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
 
+_EXAMPLE = {
+    "data": {"dataset": "digits"},
+    "split": {"test_size": 0.2, "random_state": 42, "stratify": True},
+    "model": {
+        "estimator": "sklearn.linear_model.LogisticRegression",
+        "params": {"C": 1.0, "max_iter": 1000, "random_state": 42},
+    },
+    "gates": {"test.accuracy": {"min": 0.9}},
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(api.__version__, message="%(version)s")
 def group() -> None:
     """Train scikit-learn models from JSON configs into sealed artifacts.
@@ -28,16 +44,20 @@ def group() -> None:
 
 @group.command()
 @options.CONFIG
-@click.option("--tests", metavar="PATH", help="Run pytest on this path first.")
+@click.option("-t", "--tests", metavar="PATH", shell_complete=completion.file,
+              help="Run pytest on this path first.")  # fmt: skip
+@click.option("--example", is_flag=True, help="Write an example to CONFIG first.")
 @options.GATES
 @options.FORCE
 @options.STORE
 @options.JSON
-def run(as_json: bool, **arguments: Any) -> None:
+def run(example: bool, as_json: bool, **arguments: Any) -> None:
     """Run the pipeline of CONFIG: test, train, inference.
 
-    A job that fails stops those after it.
+    CONFIG is a JSON file [default: config/config.json]. A job that fails stops those after it.
     """
+    if example:
+        _write_example(arguments["config"])
     _run(api.run, as_json=as_json, arguments=arguments)
 
 
@@ -48,16 +68,20 @@ def run(as_json: bool, **arguments: Any) -> None:
 @options.STORE
 @options.JSON
 def train(as_json: bool, **arguments: Any) -> None:
-    """Train the model of CONFIG into a sealed artifact."""
+    """Train the model of CONFIG into a sealed artifact.
+
+    CONFIG is a JSON file [default: config/config.json].
+    """
     _run(api.train, as_json=as_json, arguments=arguments)
 
 
 @group.command()
-@click.argument("artifact")
-@click.option("--config", metavar="CONFIG", help="Check the gates of this config.")
+@options.ARTIFACT
+@click.option("-c", "--config", metavar="CONFIG", shell_complete=completion.file,
+              help="Check the gates of this config.")  # fmt: skip
 @options.DATA
 @options.trust_options
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def evaluate(
     artifact: str,
@@ -79,12 +103,13 @@ def evaluate(
 
 
 @group.command()
-@click.argument("artifact")
-@click.argument("rows", required=False)
-@click.option("--output", "path", metavar="FILE", help="Write a table: .csv, .parquet or .jsonl.")
+@options.ARTIFACT
+@click.argument("rows", required=False, shell_complete=completion.file)
+@click.option("-o", "--output", "path", metavar="FILE", shell_complete=completion.file,
+              help="Write a table: .csv, .parquet or .jsonl.")  # fmt: skip
 @options.DATA
 @options.trust_options
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def infer(
     artifact: str,
@@ -102,6 +127,12 @@ def infer(
     - reads standard input.
     """
     name = "standard input" if rows == "-" else rows or ""
+    if path is not None:
+        inputs = [rows, data]
+        if rows is None and data is None and os.path.lexists(path):
+            record = api.show(artifact, store=store).record
+            inputs.append(record.data if record else None)
+        _check_not_input(path, inputs)
     content = None if rows is None else _read(rows)
     result = api.infer(artifact, content, name=name, data=data, **options.trust(trusted, store))
     for remark in render.remarks(result):
@@ -115,8 +146,8 @@ def infer(
 
 
 @group.command()
-@click.argument("artifact")
-@options.STORE
+@options.ARTIFACT
+@options.STORE_TO_READ
 @options.JSON
 def show(artifact: str, store: str | None, *, as_json: bool) -> None:
     """Show the recipe, metrics, checks and history of ARTIFACT."""
@@ -124,10 +155,10 @@ def show(artifact: str, store: str | None, *, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("artifact")
-@click.option("--output", "path", metavar="FILE", default="report.html", show_default=True,
-              help="File to write.")  # fmt: skip
-@options.STORE
+@options.ARTIFACT
+@click.option("-o", "--output", "path", metavar="FILE", default="report.html", show_default=True,
+              shell_complete=completion.file, help="File to write.")  # fmt: skip
+@options.STORE_TO_READ
 @options.JSON
 def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> None:
     """Write the report of ARTIFACT as one self-contained HTML file."""
@@ -135,11 +166,11 @@ def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> Non
     if as_json:
         output.document({"digest": digest, "report": path})
     else:
-        output.text(f"wrote {path}: the report of {digest}")
+        output.text(f"wrote {path}: the report of {short(digest)}")
 
 
 @group.command(name="list")
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and runs of a store."""
@@ -151,9 +182,9 @@ def list_(store: str | None, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("a")
-@click.argument("b")
-@options.STORE
+@click.argument("a", shell_complete=completion.artifact)
+@click.argument("b", shell_complete=completion.artifact)
+@options.STORE_TO_READ
 @options.JSON
 def diff(a: str, b: str, *, store: str | None, as_json: bool) -> None:
     """Compare the recipes and metrics of two artifacts."""
@@ -165,14 +196,14 @@ def diff(a: str, b: str, *, store: str | None, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("artifact")
+@options.ARTIFACT
 @click.option("--strict", is_flag=True,
               help="Fail unless every byte is identical, even if predictions match.")  # fmt: skip
 @click.option("--with-packages", is_flag=True,
               help="Train in a scratch environment with the packages of the recipe.")  # fmt: skip
 @options.DATA
 @options.trust_options
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def reproduce(
     artifact: str,
@@ -192,7 +223,7 @@ def reproduce(
     if not (failed and as_json):
         render.answer(result, render.reproduced, as_json=as_json)
     if failed:
-        problem = f"{result.result}: {result.digest} was not reproduced"
+        problem = f"{result.result}: {short(result.digest)} was not reproduced"
         raise api.ReproductionDiffers(problem, location=Location(artifact), run=result)
 
 
@@ -200,7 +231,10 @@ def reproduce(
 @options.CONFIG
 @options.JSON
 def recipe(config: str, as_json: bool) -> None:
-    """Print the recipe of CONFIG and its digest, without training."""
+    """Print the recipe of CONFIG and its digest, without training.
+
+    CONFIG is a JSON file [default: config/config.json].
+    """
     from artifact_pipeline.pipeline.plan import planned
 
     with planned(config) as (plan, _):
@@ -216,11 +250,13 @@ def recipe(config: str, as_json: bool) -> None:
 
 
 @group.command()
-@click.option("--pickle", "path", metavar="FILE", required=True, help="Pickled fitted estimator.")
+@click.option("--pickle", "path", metavar="FILE", required=True, shell_complete=completion.file,
+              help="Pickled fitted estimator.")  # fmt: skip
 @click.option("--digest", metavar="sha256:…", required=True,
               help="Digest of that file. Opening a pickle runs the code in it.")  # fmt: skip
-@click.option("--data", metavar="PATH", required=True, help="Table to measure the model on.")
-@click.option("--target", metavar="COLUMN", required=True,
+@click.option("-d", "--data", metavar="PATH", required=True, shell_complete=completion.file,
+              help="Table to measure the model on.")  # fmt: skip
+@click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
               help="Column with the true labels or numbers.")  # fmt: skip
 @click.option("--positive", metavar="LABEL", help="The positive one of two labels.")
 @options.STORE
@@ -242,15 +278,20 @@ def seal(
 
 
 @group.command()
-@click.argument("data")
-@click.option("--target", metavar="COLUMN", required=True, help="Column to predict.")
-@click.option("--model", metavar="NAME",
+@click.argument("data", shell_complete=completion.file)
+@click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
+              help="Column to predict.")  # fmt: skip
+@click.option("-m", "--model", metavar="NAME",
               help="Estimator, such as RandomForestClassifier [default: linear].")  # fmt: skip
-@click.option("--id", metavar="COLUMN", help="Column that identifies a row.")
-@click.option("--group", metavar="COLUMN", help="Keep its values on one side of the split.")
-@click.option("--time", metavar="COLUMN", help="Hold out the latest rows by this column.")
+@click.option("--id", metavar="COLUMN", shell_complete=completion.column,
+              help="Column that identifies a row.")  # fmt: skip
+@click.option("--group", metavar="COLUMN", shell_complete=completion.column,
+              help="Keep its values on one side of the split.")  # fmt: skip
+@click.option("--time", metavar="COLUMN", shell_complete=completion.column,
+              help="Hold out the latest rows by this column.")  # fmt: skip
 @click.option("--day-first/--month-first", default=None, help="How to read 03/04/2026.")
-@click.option("--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True,
+@click.option("-o", "--output", "path", metavar="FILE", default=DEFAULT_PATH, show_default=True,
+              shell_complete=completion.file,
               help="Config to write; - for standard output.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace the config if it exists.")
 @options.JSON
@@ -329,7 +370,39 @@ def _read(rows: str) -> bytes:
         raise CallError(f"rows cannot be read: {reason}", location=Location(rows)) from error
 
 
-for command in (serve, trust.verify, trust.sign, trust.trust, trust.promote, trust.doctor):
-    group.add_command(command)
-for command in (group, *group.commands.values()):
-    command.params.append(options.verbose_option())
+def _write_example(path: str) -> None:
+    """Write a config that trains in seconds on a dataset of scikit-learn's.
+
+    Raises:
+        CallError: If the file exists.
+    """
+    if os.path.lexists(path):
+        raise CallError(
+            "exists already, and --example writes a new file",
+            location=Location(path),
+            remedy="run it without --example, or name another file",
+        )
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(Path(path), (json.dumps(_EXAMPLE, indent=2) + "\n").encode())
+    output.say(f"wrote {path}")
+
+
+def _check_not_input(path: str, inputs: list[str | None]) -> None:
+    """Check that a file to write is none of the files that are read."""
+    for name in inputs:
+        is_same = False
+        with suppress(OSError, ValueError):  # one of the two does not exist
+            is_same = bool(name) and Path(path).samefile(str(name))
+        if is_same:
+            raise CallError(
+                "is the input, and would be overwritten",
+                location=Location(path),
+                remedy="name another file with --output",
+            )
+
+
+for _command in (completion.completion, serve, trust.verify, trust.sign, trust.trust, trust.promote,
+                 trust.doctor):  # fmt: skip
+    group.add_command(_command)
+for _each in (group, *group.commands.values()):
+    _each.params.append(options.verbose_option())

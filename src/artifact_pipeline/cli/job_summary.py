@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
-from artifact_pipeline.builder.metric_table import BY_NAME, heading
+from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.pipeline.record import Run
 from artifact_pipeline.verification.verify import Verified
@@ -48,10 +48,10 @@ def _metrics(run: Run) -> str:
     rows = []
     for name in dict.fromkeys([*BY_NAME, *test]):
         if name in test:
-            trained = f"{train[name]:.4f}" if name in train else ""
-            row = [heading(name), trained, f"{test[name]:.4f}"]
+            trained = figure(train[name]) if name in train else ""
+            row = [heading(name), trained, figure(test[name])]
             if run.previous:
-                row.append(f"{test[name] - before[name]:+.4f}" if name in before else "")
+                row.append(_change(test[name] - before[name]) if name in before else "")
             rows.append(row)
     return _table(head, rows)
 
@@ -61,8 +61,8 @@ def _gates(gates: Sequence[Verdict]) -> str:
         [
             "passed" if verdict.passed else "**missed**",
             _rule(verdict),
-            f"{verdict.value:.4f}",
-            verdict.note or f"{verdict.margin:+.4f}",
+            figure(verdict.value),
+            verdict.note or _change(verdict.margin),
         ]
         for verdict in gates
     ]
@@ -71,11 +71,15 @@ def _gates(gates: Sequence[Verdict]) -> str:
     return "\n".join([head, *lines]) if lines else ""
 
 
+def _change(difference: float) -> str:
+    return ("+" if difference >= 0 else "") + figure(difference)
+
+
 def _rule(verdict: Verdict) -> str:
     if verdict.bound == "not_worse_than":
         return f"{verdict.metric} not worse than {verdict.alias}"
     words = {"min": "at least", "max": "at most"}
-    return f"{verdict.metric} {words[verdict.bound]} {verdict.limit:g}"
+    return f"{verdict.metric} {words[verdict.bound]} {verdict.limit:,.10g}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

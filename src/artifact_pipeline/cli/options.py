@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -9,40 +10,90 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.loader import DEFAULT_PATH
-from artifact_pipeline.cli import output
-from artifact_pipeline.errors import CallError, Location
+from artifact_pipeline.cli import completion, output
+from artifact_pipeline.errors import ArtifactNotFound, CallError, Location
 from artifact_pipeline.log import VERBOSE_ENV_VAR
 from artifact_pipeline.store.folder import STORE_ENV_VAR
 
 Command: TypeAlias = Callable[..., None]
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+ARTIFACT = click.argument("artifact", shell_complete=completion.artifact)
 STORE = click.option(
+    "-s",
     "--store",
     metavar="FOLDER",
+    shell_complete=completion.folder,
     help=f"Folder of artifacts and run records [default: ${STORE_ENV_VAR} or artifacts].",
 )
-CONFIG = click.argument("config", default=DEFAULT_PATH)
-GATES = click.option("--gates", metavar="JSON", help="Gates that replace those of the config.")
-FORCE = click.option(
-    "--force", is_flag=True, help="Train even if the store has the artifact, and compare the two."
+
+
+def _existing(context: click.Context, _: click.Parameter, store: str | None) -> str | None:
+    """Return the store that a command is to read, if its folder exists."""
+    folder = store
+    if context.command.name in ("list", "doctor"):  # others may be given a folder's path
+        folder = store or os.environ.get(STORE_ENV_VAR)
+    if folder and not os.path.lexists(folder):
+        origin = "--store" if store else f"${STORE_ENV_VAR}"
+        raise ArtifactNotFound(
+            f"no such folder, named by {origin}",
+            location=Location(folder),
+            remedy="check the path",
+        )
+    return store
+
+
+STORE_TO_READ = click.option(
+    "-s",
+    "--store",
+    metavar="FOLDER",
+    shell_complete=completion.folder,
+    callback=_existing,
+    help=f"Folder of artifacts and run records [default: ${STORE_ENV_VAR} or artifacts].",
 )
-DATA = click.option("--data", metavar="PATH", help="Where the artifact's table is now.")
+CONFIG = click.argument("config", default=DEFAULT_PATH, shell_complete=completion.file)
+GATES = click.option(
+    "-g", "--gates", metavar="JSON", help="Gates that replace those of the config."
+)
+FORCE = click.option(
+    "-f",
+    "--force",
+    is_flag=True,
+    help="Train even if the store has the artifact, and compare the two.",
+)
+DATA = click.option(
+    "-d",
+    "--data",
+    metavar="PATH",
+    shell_complete=completion.file,
+    help="Where the artifact's table is now.",
+)
 ROOTS = click.option(
     "--certificate-chain",
     metavar="FILE",
     multiple=True,
+    shell_complete=completion.file,
     help="Certificates up to a trusted root; repeatable.",
 )
 
 _SIGNER = (
-    click.option("--public-key", metavar="FILE", help="Public key that must verify the signature."),
+    click.option(
+        "--public-key",
+        metavar="FILE",
+        shell_complete=completion.file,
+        help="Public key that must verify the signature.",
+    ),
     ROOTS,
     click.option("--identity", metavar="NAME", help="Sigstore identity that must have signed."),
     click.option("--oidc-issuer", metavar="URL", help="Issuer of the Sigstore identity."),
 )
 _TRUST = (
-    click.option("--digest", metavar="sha256:…", help="Digest that the artifact must have."),
+    click.option(
+        "--digest",
+        metavar="sha256:…",
+        shell_complete=completion.digest,
+        help="Digest that the artifact must have.",
+    ),
     *_SIGNER,
     click.option(
         "--require-signature",

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from artifact_pipeline.builder.escapes import write_out, write_out_json
+from artifact_pipeline.cli import layout
 from artifact_pipeline.errors import (
     CheckFailed,
     Location,
@@ -236,7 +237,11 @@ def job_line(job: Job) -> str:
     colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
     outcome = click.style(f"{job.outcome:<8}", fg=colour)
     seconds = f"{job.seconds:6.2f} s" if job.outcome != "running" else " " * 8
-    return f"  {job.name:<10} {outcome}{seconds}  {write_out(job.note)}".rstrip()
+    line = f"  {job.name:<10} {outcome}{seconds}"
+    if not job.note:
+        return line.rstrip()
+    note = layout.paragraph(write_out(job.note), indent=" " * 31).lstrip()
+    return f"{line}  {note}"
 
 
 class Progress:

@@ -9,8 +9,9 @@ import click
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
-from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, title
+from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, figure, title
 from artifact_pipeline.cli import output
+from artifact_pipeline.cli.layout import WIDTH, field, paragraph, short, table, truncated
 
 if TYPE_CHECKING:
     from artifact_pipeline.inference.predict import Prediction
@@ -48,17 +49,16 @@ def ran(run: Run) -> str:
             *_metrics(run.metrics),
             *_gates(run.gates),
             "",
-            _field("artifact", run.artifact),
-            _field("digest", run.digest),
-            _field("recipe", run.recipe_digest),
-            _field("report", run.report),
+            field("artifact", short(run.digest)),
+            field("recipe", short(run.recipe_digest)),
+            field("report", run.report),
         ]
     )
 
 
 def evaluated(result: Evaluated) -> str:
     """Return the metrics that were measured again, and the gates."""
-    lines = [_field("digest", result.digest), ""]
+    lines = [field("artifact", short(result.digest)), ""]
     lines += _metrics(result.metrics)
     return "\n".join([*lines, *_gates(result.gates)])
 
@@ -67,16 +67,24 @@ def predicted(result: Prediction) -> str:
     """Return a line for each row; of held-out rows a metric and the first predictions."""
     count = _count(result)
     if result.truth is None:
-        return "\n".join(_prediction(result, row) for row in range(count))
+        if result.predictions is not None:
+            return "\n".join(f"{value:.6g}" for value in result.predictions)
+        rows = [_prediction(result, row) for row in range(count)]
+        return "\n".join(line[2:] for line in table(rows).splitlines())
     name, value = (
         ("accuracy", result.accuracy) if result.labels else ("mean absolute error", result.mae)
     )
-    lines = [f"{name} on the {count} held-out rows: {value:.4f}", "", "  true    predicted"]
+    assert value is not None
+    rows = [["true", "predicted"]]
     for row in range(min(SAMPLES, count)):
-        correct = result.labels is None or result.truth[row] == result.labels[row]
-        line = f"  {write_out(str(result.truth[row])):<7} {_prediction(result, row)}"
-        lines.append(line if correct else f"{line}   wrong")
-    return "\n".join(lines)
+        if result.predictions is not None:
+            rows.append([_number(result.truth[row]), _number(result.predictions[row])])
+        else:
+            is_wrong = result.truth[row] != (result.labels or [])[row]
+            truth = truncated(write_out(str(result.truth[row])), 24)
+            rows.append([truth, *_prediction(result, row), *(["wrong"] if is_wrong else [])])
+    columns = table(rows, numbers=0 if result.labels else 2)
+    return f"{name} on the {count} held-out rows: {figure(value)}\n\n{columns}"
 
 
 def remarks(result: Prediction) -> list[str]:
@@ -91,9 +99,15 @@ def remarks(result: Prediction) -> list[str]:
 
 def sealed(result: Sealed) -> str:
     """Return the metrics and paths of an imported model."""
-    names = ("artifact", "digest", "report")
-    fields = (_field(name, str(getattr(result, name))) for name in names)
-    return "\n".join([*_metrics(result.metrics), "", *fields])
+    return "\n".join(
+        [
+            *_metrics(result.metrics),
+            "",
+            field("artifact", short(result.digest)),
+            field("folder", result.artifact),
+            field("report", result.report),
+        ]
+    )
 
 
 def drafted(draft: Draft) -> str:
@@ -104,7 +118,9 @@ def drafted(draft: Draft) -> str:
         kind, missing, distinct = column.kind or "", f"{column.missing:,}", f"{column.distinct:,}"
         rows.append((column.name, kind, missing, distinct, column.values, column.use))
     lines = [f"{draft.rows:,} rows, {len(draft.columns)} columns", "", *_table(rows), ""]
-    lines += [f"  · {write_out(choice)}" for choice in draft.choices]
+    lines += [
+        paragraph(write_out(choice), indent="  · ", hanging="    ") for choice in draft.choices
+    ]
     return "\n".join(lines)
 
 
@@ -144,7 +160,7 @@ def wrote(path: str) -> str:
 
 def written(result: Prediction, path: str) -> str:
     """Return how many predictions were written, and which artifact made them."""
-    return f"wrote {_count(result)} predictions of {result.digest} to {write_out(path)}"
+    return f"wrote {_count(result)} predictions of {short(result.digest)} to {write_out(path)}"
 
 
 def shown(result: Shown) -> str:
@@ -161,57 +177,73 @@ def shown(result: Shown) -> str:
         *_metrics(manifest.metrics),
         "",
         "made from",
-        _field("data", f"{recipe.data.title}, {recipe.data.digest}"),
-        *(_field("estimator", line) for line in describe.estimators(recipe, result.chosen)),
-        _field("split", recipe.split.settings()),
-        _field("code", recipe.code),
-        _field("packages", ", ".join(f"{k} {v}" for k, v in recipe.packages.items())),
-        _field("platform", f"{recipe.platform.system} {recipe.platform.machine}, "
+        field("data", f"{recipe.data.title}, {short(recipe.data.digest)}"),
+        *(field("estimator", line) for line in describe.estimators(recipe, result.chosen)),
+        field("split", recipe.split.settings()),
+        field("code", short(recipe.code)),
+        field("packages", ", ".join(f"{k} {v}" for k, v in recipe.packages.items())),
+        field("platform", f"{recipe.platform.system} {recipe.platform.machine}, "
                f"{recipe.platform.libc}, Python {recipe.platform.python}"),
-        _field("profile", recipe.numerics.profile),
+        field("profile", recipe.numerics.profile),
         "",
         "checked",
-        _field("files", f"{len(manifest.files) + 1} verified just now"),
-        _field("parity", manifest.parity.claim(bool(manifest.interface.labels))),
-        *([_field("form", str(manifest.parity.reason))] if manifest.parity.reason else []),
+        field("files", f"{len(manifest.files) + 1} verified just now"),
+        field("parity", manifest.parity.claim(bool(manifest.interface.labels))),
+        *([field("form", str(manifest.parity.reason))] if manifest.parity.reason else []),
         *_provenance(result.record),
         "",
-        _field("artifact", result.folder),
-        _field("digest", result.digest),
-        _field("recipe", manifest.recipe_digest),
-        _field("aliases", ", ".join(result.aliases) or "none"),
-        *(_field(move.alias, _move(move, result.digest)) for move in result.promotions),
+        field("folder", result.folder),
+        field("digest", result.digest),
+        field("recipe", short(manifest.recipe_digest)),
+        field("aliases", ", ".join(result.aliases) or "none"),
+        *(field(move.alias, _move(move, result.digest)) for move in result.promotions),
     ]  # fmt: skip
     return "\n".join(lines)
 
 
 def promoted(move: Promotion) -> str:
     """Return what an alias names now and named before."""
-    before = f"\n  instead of {move.instead_of}" if move.instead_of else ""
-    return f"{move.alias} is {move.digest}{before}"
+    before = f", instead of {short(move.instead_of)}" if move.instead_of else ""
+    return f"{move.alias} is {short(move.digest)}{before}"
 
 
 def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
     """Return a line for each artifact, and for each of the newest runs."""
+    if not artifacts and not runs:
+        return "0 artifacts; train one: artifact-pipeline run"
     lines = [_counted(len(artifacts), "artifact")]
+    rows = []
     for artifact in artifacts:
-        digest = f"  {artifact.digest[7:19]}  "
-        if artifact.metrics is None:
-            problem = write_out(artifact.broken or "")
-            lines.append(digest + click.style(f"broken: {problem}", fg="red"))
-            continue
-        aliases = f"  ({', '.join(artifact.aliases)})" if artifact.aliases else ""
-        [score, *_] = _headlines(artifact.metrics.test)
-        title = write_out(f"{artifact.estimator} on {artifact.dataset}")
-        lines.append(f"{digest}{title:<40} held-out {score}{aliases}")
-    lines += ["", f"{_counted(len(runs), 'run')}, newest first"]
-    for run in runs[:RUNS]:
-        digest = write_out((run.artifact or "")[7:19])
-        cached = "cached" if run.cached else ""
-        lines.append(
-            f"  {write_out(run.run):<34} {write_out(run.outcome):<12} {digest:<12} "
-            f"{cached:<7} {write_out(run.config)}".rstrip()
+        if artifact.metrics is not None:
+            [score, *_] = _headlines(artifact.metrics.test)
+            title = write_out(f"{artifact.estimator} on {artifact.dataset}")
+            aliases = truncated(", ".join(artifact.aliases), 20)
+            rows.append([artifact.digest[7:19], title, score, aliases])
+    taken = 20 + sum(max((len(row[index]) for row in rows), default=0) for index in (2, 3))
+    # The last step of a pipeline and the data say more than the first step.
+    rows = [[row[0], truncated(row[1][::-1], WIDTH - taken)[::-1], *row[2:]] for row in rows]
+    lines += [table(rows)] if rows else []
+    lines += [
+        paragraph(
+            f"{artifact.digest[7:19]}  broken: {short(write_out(artifact.broken or ''))}",
+            hanging=" " * 16,
         )
+        for artifact in artifacts
+        if artifact.metrics is None
+    ]
+    lines += ["", f"{_counted(len(runs), 'run')}, newest first"]
+    rows = [
+        [
+            truncated(write_out(run.run), 30),
+            truncated(write_out(run.outcome), 11),
+            write_out((run.artifact or "")[7:19]),
+            "cached" if run.cached else "",
+            # The end of a path says more than its start.
+            truncated(write_out(run.config)[::-1], 13)[::-1],
+        ]
+        for run in runs[:RUNS]
+    ]
+    lines += [table(rows, gap=1)] if rows else []
     if len(runs) > RUNS:
         lines.append(f"  … and {len(runs) - RUNS} more; --json shows all")
     return "\n".join(lines)
@@ -221,9 +253,8 @@ def differences(fields: list[Difference]) -> str:
     """Return a line for each field that differs."""
     if not fields:
         return "recipe and metrics are the same"
-    width = min(max(len(difference.field) for difference in fields), 50)
     return "\n".join(
-        f"  {write_out(difference.field):<{width}}  {_value(difference.a)} → {_value(difference.b)}"
+        field(difference.field, f"{_value(difference.a)} → {_value(difference.b)}")
         for difference in fields
     )
 
@@ -232,24 +263,24 @@ def reproduced(result: Reproduction) -> str:
     """Return the result of a reproduction, and what may have caused a difference."""
     if result.result == "identical":
         word = click.style("identical", fg="green", bold=True)
-        return f"{word}: trained again from its recipe, every byte is the same\n  {result.digest}"
+        return f"{word}: {short(result.digest)} was trained again, and every byte is the same"
     colour = "yellow" if result.result == "same-predictions" else "red"
     lines = [
         click.style(result.result, fg=colour, bold=True),
-        _field("then", result.digest),
-        _field("now", result.rebuilt_digest),
-        _field("files", ", ".join(result.files)),
+        field("then", short(result.digest)),
+        field("now", short(result.rebuilt_digest)),
+        field("files", ", ".join(result.files)),
     ]
     if result.rows:
         first = ", ".join(map(str, result.rows[:10]))
-        lines.append(_field("rows", f"{len(result.rows)} with other predictions: {first}"))
-        lines.append(_field("labels", f"{result.labels} of them with another label"))
+        lines.append(field("rows", f"{len(result.rows)} with other predictions: {first}"))
+        lines.append(field("labels", f"{result.labels} of them with another label"))
     if result.apart is not None:
-        lines.append(_field("apart", f"probabilities differ by at most {result.apart:.2g}"))
-    lines += [_field("suspect", suspect) for suspect in result.suspects]
+        lines.append(field("apart", f"probabilities differ by at most {result.apart:.2g}"))
+    lines += [field("suspect", suspect) for suspect in result.suspects]
     if any(suspect.startswith(("numerics", "platform")) for suspect in result.suspects):
         note = "identical bytes are promised only for one profile and platform"
-        lines.append(_field("expected", note))
+        lines.append(field("expected", note))
     if result.install:
         lines += ["", "  to install its packages, or use --with-packages:", f"  {result.install}"]
     return "\n".join(lines)
@@ -262,8 +293,8 @@ def examined(report: HealthReport) -> str:
         done = (
             click.style("done", fg="green") if finding.repaired else click.style("to do", fg="red")
         )
-        lines.append(f"  {write_out(finding.path)}: {write_out(finding.wrong)}")
-        lines.append(f"    {done}: {finding.remedy}")
+        lines.append(paragraph(f"{write_out(finding.path)}: {write_out(finding.wrong)}"))
+        lines.append(paragraph(f"{done}: {write_out(finding.remedy)}", indent="    "))
     return "\n".join(lines if report.findings else [*lines, "  no problems found"])
 
 
@@ -274,25 +305,25 @@ def _counted(count: int, noun: str) -> str:
 def _metrics(metrics: Metrics) -> list[str]:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
     folds = max(len(spread.folds) for spread in cv.values()) if cv else 0
-    last = f"{f'{folds} folds':>20}" if cv else ""
-    lines = [f"  {'':<20}{'training':>10}{'held-out':>12}{last}"]
+    rows = [["", "training", "held-out", *([f"{folds} folds"] if cv else [])]]
     for name in [*BY_NAME, *sorted((train.keys() | test.keys()) - BY_NAME.keys())]:
         values = (train.get(name), test.get(name))
-        left, right = ("" if value is None else f"{value:.4f}" for value in values)
+        left, right = ("" if value is None else figure(value) for value in values)
         if left or right:
-            held_out = click.style(f"{right:>12}", bold=True)
-            spread = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
-            line = f"  {write_out(title(name)):<20}{left:>10}{held_out}{spread:>20}"
-            lines.append(line if spread else line.rstrip())
+            spread = f"{figure(cv[name].mean)} ± {figure(cv[name].std)}" if name in cv else ""
+            row = [truncated(write_out(title(name)), 24), left, click.style(right, bold=True)]
+            rows.append([*row, *([spread] if cv else [])])
+    lines = table(rows, numbers=len(rows[0]) - 1, gap=4).splitlines()
     for name, part in (metrics.slices or {}).items():
         scores = ", ".join(_headlines(part.metrics))
-        lines.append(f"  slice {write_out(name)}, {part.rows} held-out rows: {scores}")
+        text = f"slice {write_out(name)}, {part.rows} held-out rows: {scores}"
+        lines.append(paragraph(text, hanging="    "))
     return lines
 
 
 def _headlines(metrics: Mapping[str, float]) -> list[str]:
     return [
-        f"{metric.title} {metrics[metric.name]:.4f}"
+        f"{metric.title} {figure(metrics[metric.name])}"
         for metric in METRICS
         if metric.headline and metric.name in metrics
     ]
@@ -303,8 +334,11 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
     for verdict in verdicts:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
         outcome = click.style(word, fg=colour, bold=not verdict.passed)
-        by = f": {verdict.note}" if verdict.note else f" by {verdict.margin:+.4f}"
-        lines.append(f"  gate  {_rule(verdict):<28} {verdict.value:.4f}  {outcome}{write_out(by)}")
+        note = short(verdict.note or "")
+        sign = "+" if verdict.margin >= 0 else ""
+        by = f": {note}" if note else f" by {sign}{figure(verdict.margin)}"
+        rule = f"gate  {write_out(_rule(verdict))}  {figure(verdict.value)}  "
+        lines.append(paragraph(rule + outcome + write_out(by), hanging=" " * 8))
     return lines
 
 
@@ -312,7 +346,7 @@ def _rule(verdict: Verdict) -> str:
     if verdict.bound == "not_worse_than":
         return f"{verdict.metric} not worse than {verdict.alias}"
     sign = {"min": "≥", "max": "≤"}[verdict.bound]
-    return f"{verdict.metric} {sign} {verdict.limit:g}"
+    return f"{verdict.metric} {sign} {verdict.limit:,.10g}"
 
 
 def _move(move: Promotion, digest: str) -> str:
@@ -322,30 +356,28 @@ def _move(move: Promotion, digest: str) -> str:
 
 def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
-        return [_field("run", "this store has no record of it")]
+        return [field("run", "this store has no record of it")]
     commit = "not in a git repository"
     if record.git is not None:
         commit = record.git.commit + (", with uncommitted changes" if record.git.dirty else "")
-    lines = [_field("run", f"{record.run}, {record.outcome}"), _field("commit", commit)]
-    return lines + [_field("warning", warning) for warning in record.warnings]
+    lines = [field("run", f"{record.run}, {record.outcome}"), field("commit", commit)]
+    return lines + [field("warning", warning) for warning in record.warnings]
 
 
 def _count(result: Prediction) -> int:
     return len(result.labels if result.labels is not None else result.predictions or [])
 
 
-def _prediction(result: Prediction, row: int) -> str:
-    if result.predictions is not None:
-        return f"{result.predictions[row]:.6g}"
-    label = write_out(str((result.labels or [])[row]))
+def _prediction(result: Prediction, row: int) -> list[str]:
+    label = truncated(write_out(str((result.labels or [])[row])), 40)
     if result.probabilities is None:
-        return label
-    return f"{label:<9} {max(result.probabilities[row]):.4f}"
+        return [label]
+    return [label, f"{max(result.probabilities[row]):.4f}"]
 
 
-def _field(name: str, value: str) -> str:
-    return f"  {name:<10} {write_out(value)}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else figure(value)
 
 
 def _value(value: Any) -> str:
-    return click.style("absent", dim=True) if value is None else write_out(str(value))
+    return "absent" if value is None else short(write_out(str(value)))

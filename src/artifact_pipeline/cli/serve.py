@@ -8,25 +8,28 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import options, output
+from artifact_pipeline.cli import completion, options, output
+from artifact_pipeline.cli.group import Command
 from artifact_pipeline.errors import CallError, Location
 
 
-@click.command()
-@click.argument("models", metavar="[NAME=]ARTIFACT...", nargs=-1, required=True)
+@click.command(cls=Command)
+@click.argument("models", metavar="[NAME=]ARTIFACT...", nargs=-1, required=True,
+                shell_complete=completion.served)  # fmt: skip
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True,
               help="Address to listen on.")  # fmt: skip
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
+@click.option("-p", "--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
               help="Port to listen on; 0 picks a free one.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True,
+@click.option("-w", "--workers", type=click.IntRange(1, 256), default=1, show_default=True,
               help="Number of worker processes.")  # fmt: skip
-@click.option("--token-file", metavar="FILE",
+@click.option("--token-file", metavar="FILE", shell_complete=completion.file,
               help="File with the bearer token that clients must send.")  # fmt: skip
 @click.option("--allow-host", metavar="NAME", multiple=True,
               help="Host name that clients may use; repeatable.")  # fmt: skip
-@click.option("--tls-cert", metavar="FILE",
+@click.option("--tls-cert", metavar="FILE", shell_complete=completion.file,
               help="TLS certificate, followed by intermediate certificates.")  # fmt: skip
-@click.option("--tls-key", metavar="FILE", help="Private key of the TLS certificate.")
+@click.option("--tls-key", metavar="FILE", shell_complete=completion.file,
+              help="Private key of the TLS certificate.")  # fmt: skip
 @click.option("--show-examples", is_flag=True,
               help="Show held-out rows to other machines as well.")  # fmt: skip
 @click.option("--access-log", is_flag=True, help="Print a line of JSON for each request.")
@@ -41,7 +44,7 @@ from artifact_pipeline.errors import CallError, Location
               help="Maximum concurrent requests per worker; further requests get 503 with "
               "Retry-After.")  # fmt: skip
 @options.trust_options
-@options.STORE
+@options.STORE_TO_READ
 def serve(
     models: tuple[str, ...],
     token_file: str | None,

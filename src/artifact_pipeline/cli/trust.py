@@ -7,15 +7,17 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import options, output, render
+from artifact_pipeline.cli import completion, options, output, render
+from artifact_pipeline.cli.group import Command
+from artifact_pipeline.cli.layout import short
 from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.store.policy import required_signers
 
 
-@click.command()
-@click.argument("artifact")
+@click.command(cls=Command)
+@options.ARTIFACT
 @options.trust_options
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def verify(artifact: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
     """Check every file of ARTIFACT, its digest and its signature."""
@@ -27,18 +29,21 @@ def verify(artifact: str, store: str | None, *, as_json: bool, **trusted: Any) -
         output.document({**answer, "artifact": str(verified.folder)})
     else:
         signed = "; signed by the required signer" if signers else ""
-        output.text(f"{verified.digest} verified: {len(verified.files) + 1} files intact{signed}")
+        output.text(
+            f"{short(verified.digest)} verified: {len(verified.files) + 1} files intact{signed}"
+        )
 
 
-@click.command()
-@click.argument("artifact")
-@click.option("--key", metavar="FILE",
+@click.command(cls=Command)
+@options.ARTIFACT
+@click.option("-k", "--key", metavar="FILE", shell_complete=completion.file,
               help="Private key: PEM, elliptic curve, without a password.")  # fmt: skip
-@click.option("--certificate", metavar="FILE", help="Certificate of the key.")
+@click.option("--certificate", metavar="FILE", shell_complete=completion.file,
+              help="Certificate of the key.")  # fmt: skip
 @options.ROOTS
 @click.option("--keyless", is_flag=True,
               help="Sign through Sigstore, as the CI job or as you logged in.")  # fmt: skip
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def sign(
     artifact: str,
@@ -66,10 +71,10 @@ def sign(
     if as_json:
         output.document({"digest": verified.digest, "signature": signature})
     else:
-        output.text(f"{verified.digest} signed: {signature}")
+        output.text(f"{short(verified.digest)} signed:\n{signature}")
 
 
-@click.command()
+@click.command(cls=Command)
 @options.signer_options
 @options.STORE
 @options.JSON
@@ -87,20 +92,20 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
         output.text("infer, verify and load_model now refuse what this signer did not sign")
 
 
-@click.command()
-@click.argument("artifact")
-@click.option("--as", "alias", metavar="ALIAS", default="champion", show_default=True,
-              help="Alias to move.")  # fmt: skip
-@options.STORE
+@click.command(cls=Command)
+@options.ARTIFACT
+@click.option("-a", "--as", "alias", metavar="ALIAS", default="champion", show_default=True,
+              shell_complete=completion.alias, help="Alias to move.")  # fmt: skip
+@options.STORE_TO_READ
 @options.JSON
 def promote(artifact: str, alias: str, *, store: str | None, as_json: bool) -> None:
     """Move an alias to ARTIFACT and record who moved it and when."""
     render.answer(api.promote(artifact, alias, store=store), render.promoted, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--repair", is_flag=True, help="Repair what can be repaired without loss.")
-@options.STORE
+@options.STORE_TO_READ
 @options.JSON
 def doctor(repair: bool, store: str | None, *, as_json: bool) -> None:
     """Check a store for damage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.artifact.manifest import MODEL_FILES, ColumnSpec, Interface
@@ -21,9 +22,9 @@ log = Log(__name__)
 class Predictor:
     """The model of a verified artifact.
 
-    The methods take rows as X: an array of (n_rows, n_features) numbers, or a DataFrame with the
-    features as columns, in any order. A model of a table takes a DataFrame, or a mapping of column
-    names to values.
+    The methods take rows as X: an array of (n_rows, n_features) numbers, or a DataFrame or a list
+    of dicts with the features by name, in any order. A model of a table takes a DataFrame, a list
+    of dicts, or a mapping of column names to values.
 
     Attributes:
         manifest: The artifact's manifest.
@@ -36,6 +37,44 @@ class Predictor:
         self.digest = verified.digest
         self._location = Location(str(verified.folder / verified.model_file))
         self._has_boolean_labels = any(isinstance(label, bool) for label in self.interface.labels)
+
+    def __repr__(self) -> str:
+        return f"Predictor({self._title()}, {self._summary()}, {self.digest[7:19]})"
+
+    def _repr_html_(self) -> str:
+        from artifact_pipeline.inference.notebook import document, listed
+
+        fields = {"digest": self.digest, "features": listed(self.interface.features)}
+        if self.interface.labels:
+            fields["classes"] = listed(self.class_names)
+        return document(self._title(), fields, metrics=self.manifest.metrics)
+
+    def _title(self) -> str:
+        from artifact_pipeline.builder.artifact import describe
+
+        return f"{describe.title(self.manifest.recipe)} on {self.manifest.recipe.data.title}"
+
+    def _summary(self) -> str:
+        output = f"{len(self.interface.labels)} classes" if self.interface.labels else "a number"
+        return f"{len(self.interface.features)} features → {output}"
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels, in the order of the columns of `predict_proba`, as scikit-learn has them.
+
+        Raises:
+            AttributeError: If the model predicts numbers.
+        """
+        import numpy as np
+
+        if not self.interface.labels:
+            raise AttributeError("this model predicts numbers and has no classes")
+        return np.array(self.interface.labels)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the labels in the same order; none if the model predicts numbers."""
+        return list(self.interface.label_names)
 
     @property
     def interface(self) -> Interface:
@@ -56,7 +95,7 @@ class Predictor:
         return self.outputs(X).predicted
 
     def predict_proba(self, X: Any) -> NDArray[np.floating[Any]]:
-        """Return the probability of each label, (n_rows, n_labels), in order of `interface.labels`.
+        """Return the probability of each label, (n_rows, n_labels), in the order of `classes_`.
 
         Args:
             X: Rows, as for the class.
@@ -78,6 +117,8 @@ class Predictor:
         from artifact_pipeline.builder.data import frames
         from artifact_pipeline.inference import tables
 
+        if frames.are_records(X):
+            X = frames.columns_of_records(X)
         kinds = [(column.name, column.kind) for column in columns]
         formats = {column.name: column.format for column in columns if column.format is not None}
         values = frames.columns_of(X, kinds, formats=formats)
@@ -156,6 +197,8 @@ def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
     from artifact_pipeline.inference import rows
 
     features = interface.features
+    if isinstance(X, (list, tuple)) and X and all(isinstance(row, Mapping) for row in X):
+        X = _matrix_of_records(X, features)
     columns = getattr(X, "columns", None)
     if columns is not None and not all(isinstance(name, (int, np.integer)) for name in columns):
         names = {str(name) for name in columns}
@@ -168,6 +211,14 @@ def _matrix(X: Any, interface: Interface) -> NDArray[np.float64]:
         problem = f"is not a matrix of numbers: {error}"
         raise DataError(problem, location=Location("X")) from error
     return rows.check(matrix, features, location=Location("X"), limits=interface.limits)
+
+
+def _matrix_of_records(records: Sequence[Mapping[str, Any]], features: list[str]) -> list[Any]:
+    for row, record in enumerate(records, 1):
+        if missing := [name for name in features if name not in record]:
+            problem = f"the column {missing[0]!r} is missing"
+            raise DataError(problem, location=Location("X", row=row))
+    return [[record[name] for name in features] for record in records]
 
 
 def _with_texts_prepared(rows: Batch, index: int, *, column: ColumnSpec) -> Batch:

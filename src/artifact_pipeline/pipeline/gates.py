@@ -12,7 +12,7 @@ from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
-from artifact_pipeline.builder.metric_table import BY_NAME
+from artifact_pipeline.builder.metric_table import BY_NAME, figure
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
 from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.store import Store
@@ -49,19 +49,21 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         if self.note:
-            return f"{self.metric} is {self.value:.4f}: {self.note}"
+            return f"{self.metric} is {figure(self.value)}: {self.note}"
         limit = self.limit or 0.0
         if self.bound == "not_worse_than":
             relation = "within" if self.passed else "worse than"
-            required = f"{relation} the {limit:.4f} required by {self.alias}"
-            return f"{self.metric} is {self.value:.4f}, {required}"
+            required = f"{relation} the {figure(limit)} required by {self.alias}"
+            return f"{self.metric} is {figure(self.value)}, {required}"
         inside, outside, bound = {
             "min": ("above", "below", "minimum"),
             "max": ("below", "above", "maximum"),
         }[self.bound]
         if self.passed:
-            return f"{self.metric} is {self.value:.4f}, {self.margin:.4f} {inside} the {bound}"
-        return f"{self.metric} is {self.value:.4f}, {outside} the {bound} of {limit:g}"
+            return (
+                f"{self.metric} is {figure(self.value)}, {figure(self.margin)} {inside} the {bound}"
+            )
+        return f"{self.metric} is {figure(self.value)}, {outside} the {bound} of {limit:,.10g}"
 
 
 def judge(

@@ -18,7 +18,7 @@ from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.resolved import TableData
-from artifact_pipeline.builder.data import loader
+from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.imported import build_imported
 from artifact_pipeline.errors import DataError, Location
@@ -40,6 +40,17 @@ class Sealed(Struct, frozen=True, kw_only=True):
     """The HTML report."""
     metrics: manifests.Metrics
 
+    def __repr__(self) -> str:
+        from artifact_pipeline.inference.notebook import headlines
+
+        return f"Sealed({self.digest[7:19]}, {headlines(self.metrics.test)})"
+
+    def _repr_html_(self) -> str:
+        from artifact_pipeline.inference.notebook import document
+
+        fields = {"digest": self.digest, "folder": self.artifact, "report": self.report}
+        return document("Sealed model", fields, metrics=self.metrics)
+
 
 def seal(
     estimator: Any,
@@ -54,8 +65,8 @@ def seal(
 
     Args:
         estimator: A fitted classifier or regressor.
-        X: Rows that it was not fitted to: (n_rows, n_features) numbers, or a DataFrame of numbers,
-            booleans, dates and text.
+        X: Rows that it was not fitted to: (n_rows, n_features) numbers, or a DataFrame or a list
+            of dicts of numbers, booleans, dates and text.
         y: The true labels or numbers, (n_rows,).
         positive: The positive one of two labels, for precision, recall and F1.
         examples: How many of the rows the artifact contains.
@@ -68,6 +79,10 @@ def seal(
         ConfigError: If it cannot predict them, or no open form of it can be proven.
         StoreError: If the store cannot be written.
     """
+    if frames.are_records(X):
+        import pandas as pd
+
+        X = pd.DataFrame(frames.columns_of_records(X))
     files, metrics = build_imported(estimator, X, y, positive=positive, examples=examples)
     return _add(files, metrics, store=Store(store))
 

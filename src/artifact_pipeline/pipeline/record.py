@@ -59,6 +59,27 @@ class Run(Struct, frozen=True, kw_only=True):
     warnings: list[str]
     jobs: list[Job]
 
+    def __repr__(self) -> str:
+        from artifact_pipeline.inference.notebook import headlines
+
+        cached = ", cached" if self.cached else ""
+        return f"Run({self.digest[7:19]}, {headlines(self.metrics.test)}{cached})"
+
+    def _repr_html_(self) -> str:
+        from artifact_pipeline.inference.notebook import document
+
+        gates = {f"gate {verdict.metric}": str(verdict) for verdict in self.gates}
+        warnings = {"warnings": "; ".join(self.warnings)} if self.warnings else {}
+        fields = {
+            "digest": self.digest,
+            "trained": "no, the store had the artifact" if self.cached else "yes",
+            **gates,
+            **warnings,
+            "folder": self.artifact,
+            "report": self.report,
+        }
+        return document(f"Run {self.run}", fields, metrics=self.metrics)
+
 
 Listener = Callable[[Job], None]
 """Called when a job starts and when it ends."""

@@ -42,6 +42,7 @@ from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.log import Log
 from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
 from artifact_pipeline.pipeline.plan import Plan, planned, started
+from artifact_pipeline.pipeline.progress import notebook_listener
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import (
     Job,
@@ -81,7 +82,8 @@ def run(
         tests: A path to run pytest on first.
         gates: JSON that replaces the config's gates.
         force: Train even if the store has the artifact, and compare the two.
-        listener: Called when a job starts and when it ends.
+        listener: Called when a job starts and when it ends; in a notebook, jobs are printed by
+            default.
 
     Raises:
         ConfigError, DataError: If the config or its rows are wrong.
@@ -134,7 +136,7 @@ def _execute(
     start = time.perf_counter()
     git = provenance.GitStatus(Path.cwd())
     record = begin("(a dict)" if isinstance(source, dict) else os.fspath(source))
-    job_log = JobLog(listener)
+    job_log = JobLog(listener or notebook_listener())
     try:
         with ExitStack() as stack:  # holds the trainer process, once one is needed
             with job_log.job("test", shown="test" in jobs) as job:
@@ -146,16 +148,13 @@ def _execute(
                 record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
                 record.observed, record.data = plan.observed, _table_path(plan)
                 data = plan.recipe.data
-                job.note = (
-                    f"config and data are valid: {data.title}, "
-                    f"{data.schema.rows} rows of {data.schema.features} features"
-                )
+                job.note = f"{data.title}: {data.schema.rows} rows, {data.schema.features} features"
             with job_log.job("train") as job:
                 stored = _stored(plan, store)
                 artifact, trained = _reusable(stored.artifact, force=force, model=model), None
                 if artifact is not None:
                     record.cached = True
-                    job.note = "nothing to train: the store has the artifact of this recipe"
+                    job.note = "nothing to train, the store has this recipe"
                 else:
                     job.note = stored.problem
                     if trainer is None:
@@ -305,12 +304,12 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     """Predict the held-out rows with the artifact in the store, and return what to note."""
     rows = artifact.manifest.split.rows.test
     if trained is None:
-        return f"{rows} held-out rows were predicted when it was sealed; result repeated"
+        return f"{rows} held-out rows were predicted when it was sealed"
     with log.timed("predict the held-out rows with the artifact"):
         outputs = load_predictor(artifact).run(trained.rows)
     differs = base.differ(outputs, trained.outputs, bound=artifact.manifest.parity.bound)
     same = rows - int(differs.sum())
-    return f"{rows} held-out rows predicted by the verified artifact, {same} as trained"
+    return f"{rows} held-out rows, {same} predicted as trained"
 
 
 def _run_tests(path: str) -> None:

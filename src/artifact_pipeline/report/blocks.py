@@ -9,6 +9,7 @@ from html import escape as escape_html
 from pathlib import Path
 
 from artifact_pipeline.builder.escapes import write_out
+from artifact_pipeline.builder.metric_table import figure
 
 
 def escape(text: str) -> str:
@@ -64,4 +65,4 @@ def listing(fields: dict[str, str]) -> str:
 
 def number(value: float | None) -> str:
     """Return a metric as tables show it, empty if there is none."""
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else figure(value)

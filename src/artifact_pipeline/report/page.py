@@ -15,7 +15,7 @@ from artifact_pipeline.builder.artifact.evaluation import QUANTILES, EvaluationR
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.config.schema import Value
 from artifact_pipeline.builder.data.dataset import Image
-from artifact_pipeline.builder.metric_table import BY_NAME, heading, headline_metrics
+from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading, headline_metrics
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import escape
 from artifact_pipeline.verification.verify import Verified
@@ -77,7 +77,7 @@ def _head(manifest: Manifest) -> str:
         (f"Training {first.title}", train.get(first.name)),
     ]
     items = "".join(
-        f"<li><strong>{value:.4f}</strong> {name}</li>"
+        f"<li><strong>{figure(value)}</strong> {name}</li>"
         for name, value in cards
         if value is not None
     )
@@ -102,7 +102,7 @@ def _metrics(manifest: Manifest) -> str:
                 blocks.number(train.get(name)),
                 blocks.number(test.get(name)),
             ]
-            spread = f"{cv[name].mean:.4f} ± {cv[name].std:.4f}" if name in cv else ""
+            spread = f"{figure(cv[name].mean)} ± {figure(cv[name].std)}" if name in cv else ""
             rows.append([*row, spread] if cv else row)
     table = blocks.table("Metrics", head, rows=rows)
     return blocks.section("Metrics", table + _slices(metrics))
@@ -136,7 +136,7 @@ def _search(evaluation: EvaluationReport) -> str:
         [
             str(candidate.rank),
             json.dumps(candidate.params),
-            f"{candidate.mean:.4f} ± {candidate.std:.4f}",
+            f"{figure(candidate.mean)} ± {figure(candidate.std)}",
         ]
         for candidate in best[:CANDIDATES]
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,5 +123,23 @@ class Store:
         raise ArtifactNotFound(
             f"no such folder, and no such digest or alias in the store {self.root}",
             location=Location(ascii(text)[1:81].strip("'") or "artifact"),
-            remedy="artifact-pipeline list shows what there is",
+            remedy=self._nearest(text),
         )
+
+    def _nearest(self, text: str) -> str:
+        """Return the hint that names the alias or digest nearest to an unknown reference."""
+        digits = text.removeprefix("sha256:").lower()
+        names = [name.removeprefix("sha256:")[:12] for name in self.artifacts.digests()]
+        starts = [name for name in names if re.fullmatch("[0-9a-f]{4,}", digits)
+                  and name.startswith(digits[:12])]  # fmt: skip
+        with suppress(StoreError):  # aliases that cannot be read are not proposed
+            names = [*self.aliases.all(), *names]
+        import difflib
+
+        close = starts or difflib.get_close_matches(digits[:64], names, n=1, cutoff=0.6)
+        listed = "artifact-pipeline list shows what there is"
+        if close:
+            return f"did you mean {close[0]!r}? {listed}"
+        if not names:
+            return "the store has no artifacts; train one: artifact-pipeline run"
+        return listed

@@ -168,3 +168,24 @@ def test_branches_need_feature_columns_of_a_table(tmp_path):
         ConfigError, match=r"branches\[0\]: 'agee' is not a feature; did you mean 'age"
     ):
         api.recipe_of(write(tmp_path, {**CHURN, "model": {"steps": steps}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("C", "model__C"),
+        ("modl__C", "model__C"),
+        ("model__c", "model__C"),
+        ("strategy", "impute__strategy"),
+    ],
+)
+def test_an_unknown_search_parameter_gets_the_nearest_one(name, hint):
+    steps = [
+        {"name": "impute", "estimator": "sklearn.impute.SimpleImputer"},
+        {"name": "model", "estimator": "sklearn.linear_model.LogisticRegression"},
+    ]
+    search = {"method": "grid", "params": {name: [1, 2]}}
+    with pytest.raises(ConfigError) as caught:
+        api.recipe_of({"data": {"dataset": "iris"}, "model": {"steps": steps}, "search": search})
+    assert f"search.params.{name}: the model has no such parameter" in str(caught.value)
+    assert f"did you mean '{hint}" in caught.value.remedy

@@ -61,6 +61,14 @@ def test_every_action_is_pinned_by_commit_with_a_version_comment(path):
         assert one == "./" or re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)
 
 
+def test_the_documented_workflows_pin_what_the_workflows_of_this_repository_pin():
+    pins = r"actions/[\w-]+@[0-9a-f]{40}.* # v[\d.]+"
+    pinned = {pin for path in FILES for pin in re.findall(pins, path.read_text("utf-8"))}
+    page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
+    documented = {re.sub(r", with.*(?= #)", "", pin) for pin in re.findall(pins, page)}
+    assert len(documented) == 2 and documented <= pinned
+
+
 def test_shell_steps_of_the_action_contain_no_expression():
     steps = load(ROOT / "action.yml")["runs"]["steps"]
     assert all("${{" not in step.get("run", "") for step in steps)

@@ -23,7 +23,7 @@ from artifact_pipeline.builder.artifact.manifest import (
     SplitSummary,
 )
 from artifact_pipeline.builder.escapes import write_out, write_out_json
-from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, heading
+from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, figure, heading
 from artifact_pipeline.builder.recipe import Recipe
 
 
@@ -116,7 +116,7 @@ def _reason(parity: Parity) -> str:
 def _metric_rows(metrics: Metrics) -> str:
     train = metrics.train or {}
     return "\n".join(
-        f"| {heading(name)} | {_figure(train, name)} | {metrics.test[name]:.4f} |"
+        f"| {heading(name)} | {_figure(train, name)} | {figure(metrics.test[name])} |"
         for name in BY_NAME
         if name in metrics.test
     )
@@ -130,18 +130,20 @@ def _more(metrics: Metrics) -> str:
         lines += ["", f"| {folds} folds of the training rows | mean | standard deviation |"]
         lines += ["| --- | ---: | ---: |"]
         lines += [
-            f"| {heading(name)} | {cv[name].mean:.4f} | {cv[name].std:.4f} |"
+            f"| {heading(name)} | {figure(cv[name].mean)} | {figure(cv[name].std)} |"
             for name in BY_NAME
             if name in cv
         ]
     for name, part in (metrics.slices or {}).items():
         lines += ["", f"| slice {plain(name)}, {part.rows} held-out rows | |", "| --- | ---: |"]
-        lines += [f"| {heading(k)} | {v:.4f} |" for k, v in part.metrics.items() if k in BY_NAME]
+        lines += [
+            f"| {heading(k)} | {figure(v)} |" for k, v in part.metrics.items() if k in BY_NAME
+        ]
     return "\n".join([*lines, ""]) if lines else ""
 
 
 def _figure(metrics: dict[str, float], name: str) -> str:
-    return f"{metrics[name]:.4f}" if name in metrics else ""
+    return figure(metrics[name]) if name in metrics else ""
 
 
 def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:

@@ -119,7 +119,10 @@ def read(path: str | os.PathLike[str]) -> bytes:
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        remedy = f"name a config, as in {DEFAULT_PATH}"
+        remedy = (
+            "draft one for a table: artifact-pipeline init TABLE --target COLUMN; "
+            "or start from an example: artifact-pipeline run --example"
+        )
         raise ConfigNotFound("no such file", location=file, remedy=remedy) from error
     except ConfigError:
         raise

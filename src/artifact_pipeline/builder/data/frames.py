@@ -34,6 +34,21 @@ def frame(columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
     )
 
 
+def are_records(X: Any) -> bool:
+    """Return whether rows are records: a list of mappings from names to values."""
+    return isinstance(X, (list, tuple)) and bool(X) and all(isinstance(row, Mapping) for row in X)
+
+
+def columns_of_records(records: Sequence[Mapping[Any, Any]]) -> dict[Any, Any]:
+    """Return the columns of records; a record without a value has None, as a line of JSON has."""
+    import pandas as pd
+
+    names = dict.fromkeys(name for record in records for name in record)
+    return {
+        name: pd.Series([record.get(name) for record in records], dtype=object) for name in names
+    }
+
+
 def columns_of(
     X: Any,
     wanted: Sequence[tuple[str, Kind]],

@@ -178,11 +178,18 @@ def _check_predicts(last: Step, target: Target, *, location: Location) -> None:
             "the last step must predict, and branches do not",
             location=location.inside("branches"),
         )
-    if _predicted_by(make(last.estimator, last.params or {})) != target:
-        kind = {"class": "classifier", "number": "regressor"}[target]
+    predicted = _predicted_by(make(last.estimator, last.params or {}))
+    if predicted != target:
+        kind, example = {
+            "class": ("classifier", "LogisticRegression"),
+            "number": ("regressor", "Ridge"),
+        }[target]
+        outputs = {"class": "classes", "number": "numbers", None: "nothing"}[predicted]
         raise ConfigError(
-            f"{last.estimator} is not a {kind}, and the target is a {target}",
+            f"{last.estimator} predicts {outputs}: it is not a {kind}, and the target is a "
+            f"{target}",
             location=location.inside("estimator"),
+            remedy=f"use a {kind}, such as sklearn.linear_model.{example}",
         )
 
 

@@ -51,7 +51,7 @@ def build_search(
             raise ConfigError(
                 "the model has no such parameter",
                 location=place,
-                remedy=nearest(name, sorted(known)),
+                remedy=_nearest_parameter(name, sorted(known)),
             )
         space[name] = _candidates(name, search, random_state=random_state, location=place)
     if scoring not in metrics.get_scorer_names():
@@ -113,6 +113,21 @@ def summarize_search(
             for params, mean, std, rank in zip(parameters, *columns, strict=True)
         ],
     )
+
+
+def _nearest_parameter(name: str, known: list[str]) -> str:
+    """Return the hint for an unknown parameter, which may only lack the name of its step.
+
+    >>> _nearest_parameter("C", ["model", "model__C", "scale__copy"])
+    "did you mean 'model__C'?"
+    >>> _nearest_parameter("model__C", ["C", "tol"])
+    "did you mean 'C'?"
+    """
+    _, _, last = name.rpartition("__")
+    same = [path for path in known if path.rpartition("__")[2] == last]
+    # The last step is the model, whose parameters are searched most.
+    same.sort(key=lambda path: (path.count("__"), not path.startswith("model__"), path))
+    return f"did you mean {show(same[0])}?" if same else nearest(name, known)
 
 
 def _candidates(name: str, search: Search, *, random_state: int, location: Location) -> Any:

@@ -28,7 +28,7 @@ from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
-from artifact_pipeline.builder.metric_table import title
+from artifact_pipeline.builder.metric_table import figure, title
 from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
 from artifact_pipeline.builder.training.train import TrainedEstimator
 from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
@@ -162,7 +162,7 @@ def metric_warnings(trained: TrainedEstimator, metrics: Metrics) -> list[str]:
     if trained.prepared.rows.target == "number":
         if metrics.test["r2"] < 0:
             warnings.append(
-                f"the held-out R² is {metrics.test['r2']:.4f}: the mean of the target predicts "
+                f"the held-out R² is {figure(metrics.test['r2'])}: the mean of the target predicts "
                 "these rows better"
             )
     else:

@@ -1,0 +1,107 @@
+"""Completion in a shell: the command that prints a shell's script, and what it completes."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TypeAlias
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from artifact_pipeline.cli import output
+from artifact_pipeline.cli.group import Command
+from artifact_pipeline.errors import PipelineError
+
+Items: TypeAlias = "list[CompletionItem]"
+VARIABLE = "_ARTIFACT_PIPELINE_COMPLETE"
+
+
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands in SHELL.
+
+    It completes commands, options, files, and of the store the aliases and digests. Put the line
+    below for your shell into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish.
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    root = click.get_current_context().find_root().command
+    script = kind(root, {}, "artifact-pipeline", VARIABLE)
+    output.text(script.source_template % script.source_vars())
+
+
+def file(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
+    """Complete the path of a file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def folder(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
+    """Complete the path of a folder."""
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def alias(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Complete an alias of the store."""
+    return [item for item in _aliases(context) if item.value.startswith(incomplete)]
+
+
+def artifact(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Complete an alias or a digest of the store, or else the path of a folder."""
+    items = alias(context, parameter, incomplete)
+    prefix = "sha256:" if incomplete.startswith("sha256:") else ""
+    # All digits of a digest that is meant to be exact, and those that name it otherwise.
+    end = None if prefix else 12
+    items += [
+        CompletionItem(value)
+        for digest in _digests(context)
+        if (value := prefix + digest.removeprefix("sha256:")[:end]).startswith(incomplete)
+    ]
+    return items or folder(context, parameter, incomplete)
+
+
+def digest(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Complete a whole digest of the store."""
+    return [CompletionItem(name) for name in _digests(context) if name.startswith(incomplete)]
+
+
+def served(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
+    """Complete an artifact, with or without the name that it is served by."""
+    name, equals, reference = incomplete.partition("=")
+    if not equals:
+        return artifact(context, parameter, incomplete)
+    items = artifact(context, parameter, reference)
+    return [CompletionItem(f"{name}={item.value}") for item in items if item.type == "plain"]
+
+
+def column(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Complete a column of the table that the command names, if it is a CSV."""
+    import csv
+    import itertools
+    from pathlib import Path
+
+    # An option without its value ends the parsing, and leaves arguments where they are.
+    path, names = str(context.params.get("data") or next(iter(context.args), "")), []
+    with suppress(OSError, ValueError, csv.Error), Path(path).open(encoding="utf-8-sig") as file:
+        head = "".join(itertools.islice(file, 1))[: 1 << 16]
+        delimiter = max(",;\t|", key=head.count)
+        names = next(csv.reader([head], delimiter=delimiter), [])
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _aliases(context: click.Context) -> Items:
+    from artifact_pipeline.store.store import Store
+
+    # A store that cannot be read completes nothing; the command itself reports why.
+    with suppress(PipelineError, OSError):
+        aliases = Store(context.params.get("store")).aliases.all()
+        return [CompletionItem(name, help=digest[7:19]) for name, digest in aliases.items()]
+    return []
+
+
+def _digests(context: click.Context) -> list[str]:
+    from artifact_pipeline.store.store import Store
+
+    with suppress(PipelineError, OSError):
+        return Store(context.params.get("store")).artifacts.digests()
+    return []

@@ -1,0 +1,140 @@
+"""Commands in groups, each with an example in its help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from artifact_pipeline.builder.config.messages import nearest
+from artifact_pipeline.errors import CallError, Location, quoted
+
+SECTIONS = {
+    "Make a model": ("init", "run", "train", "seal"),
+    "Look at it": ("list", "show", "diff", "report", "recipe"),
+    "Use it": ("infer", "evaluate", "serve"),
+    "Trust it": ("verify", "reproduce", "trust", "doctor"),
+    "Share it": ("sign", "promote"),
+    "Set up": ("schema", "completion"),
+}
+"""The commands by what they are for, in the order in which `--help` shows them."""
+
+EXAMPLES = {
+    "": (
+        "artifact-pipeline init customers.csv --target left",
+        "artifact-pipeline run",
+        "artifact-pipeline infer latest new.csv -o predictions.csv",
+    ),
+    "init": ("artifact-pipeline init customers.csv --target left",),
+    "run": (
+        "artifact-pipeline run",
+        "artifact-pipeline run --example",
+        "artifact-pipeline run churn.json --tests tests",
+    ),
+    "train": ("artifact-pipeline train churn.json --force",),
+    "seal": (
+        "artifact-pipeline seal --pickle model.pkl --digest sha256:… --data held-out.csv "
+        "--target left",
+    ),
+    "list": ("artifact-pipeline list --store shared",),
+    "show": ("artifact-pipeline show latest",),
+    "diff": ("artifact-pipeline diff champion latest",),
+    "report": ("artifact-pipeline report latest -o report.html",),
+    "recipe": ("artifact-pipeline recipe churn.json",),
+    "infer": (
+        "artifact-pipeline infer latest new.csv -o predictions.csv",
+        "artifact-pipeline infer latest - < new.csv",
+    ),
+    "evaluate": ("artifact-pipeline evaluate champion --config config/config.json",),
+    "serve": (
+        "artifact-pipeline serve champion",
+        "artifact-pipeline serve churn=champion price=3f2a9c41d07e --port 9000",
+    ),
+    "verify": (
+        "artifact-pipeline verify latest",
+        "artifact-pipeline verify model/ --public-key model.pub",
+    ),
+    "reproduce": ("artifact-pipeline reproduce latest",),
+    "trust": ("artifact-pipeline trust --public-key model.pub",),
+    "doctor": ("artifact-pipeline doctor --repair",),
+    "sign": ("artifact-pipeline sign latest --key model.key",),
+    "promote": ("artifact-pipeline promote latest --as champion",),
+    "schema": ("artifact-pipeline schema > config.schema.json",),
+    "completion": (
+        'eval "$(artifact-pipeline completion bash)"',
+        'eval "$(artifact-pipeline completion zsh)"',
+        "artifact-pipeline completion fish | source",
+    ),
+}
+"""The lines of the examples by command; those under "" are the program's own."""
+
+
+class Command(click.Command):
+    """A command whose help ends with examples."""
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_examples(formatter, EXAMPLES.get(self.name or "", ()))
+
+
+class Group(click.Group):
+    """A group whose help shows commands in sections, and which shows it without arguments."""
+
+    command_class = Command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = {title: list(names) for title, names in SECTIONS.items()}
+        listed = {name for names in sections.values() for name in names}
+        sections["Other"] = [name for name in self.list_commands(context) if name not in listed]
+        width = max(map(len, self.commands))
+        for title, names in sections.items():
+            commands = [self.commands[name] for name in names if name in self.commands]
+            if commands:
+                with formatter.section(title):
+                    limit = formatter.width - width - 6
+                    rows = [
+                        (f"{command.name:<{width}}", command.get_short_help_str(limit))
+                        for command in commands
+                    ]
+                    formatter.write_dl(rows)
+
+    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_examples(formatter, EXAMPLES[""])
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        if not args and not context.resilient_parsing:
+            click.echo(context.get_help(), color=context.color)
+            context.exit(2)
+        return super().parse_args(context, args)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            raise CallError(
+                f"no such command {quoted(args[0])}",
+                location=Location(context.command_path),
+                remedy=nearest(args[0], self.list_commands(context)),
+            ) from error
+
+
+def _write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> None:
+    if lines:
+        with formatter.section("Example" if len(lines) == 1 else "Examples"):
+            for line in lines:
+                formatter.write(
+                    _broken(line, " " * formatter.current_indent, width=formatter.width)
+                )
+
+
+def _broken(line: str, indent: str, *, width: int) -> str:
+    """Return a command, continued on more lines as a shell accepts it if it is too long."""
+    rows, row = [], indent + line
+    while len(row) > width:
+        cut = row.rfind(" --", len(indent) + 2, width - 1)
+        if cut < 0:
+            break
+        rows.append(row[:cut] + " \\")
+        row = indent + "    " + row[cut + 1 :]
+    return "\n".join([*rows, row]) + "\n"
