@@ -164,9 +164,15 @@ def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool 
         sys.stdout.write(draft.to_json().decode())
         return
     location = Location(str(path))
+    data = draft.to_json()
     try:
         with Path(path).open("wb" if overwrite else "xb") as file:
-            file.write(draft.to_json())
+            try:
+                file.write(data)
+                file.flush()
+            except OSError:
+                Path(path).unlink(missing_ok=True)
+                raise
     except FileExistsError as error:
         raise CallError(
             "already exists",
