@@ -1,12 +1,15 @@
 """`init`: a drafted config for a table, with a reason for each choice."""
 
 import json
+import os
+import sys
 
 import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import CallError, DataError
 from tests.support.command import call
+from tests.support.command import script as run_python
 from tests.support.configs import write
 
 
@@ -416,3 +419,29 @@ def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
     draft = api.draft(path, "won", base=tmp_path)
     assert draft.config["split"]["stratify"] is False
     assert "the same share" not in said(draft) and "a class of one row" in said(draft)
+
+
+def test_a_name_that_is_not_utf8_leaves_no_empty_config(tmp_path):
+    name = os.fsdecode(b"t\xff.csv")
+    table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}", name=name)
+    done = call("init", name, "--target", "won", "--output", "c.json", cwd=tmp_path)
+    assert done.code == 2 and "not valid UTF-8" in done.err and "Traceback" not in done.err
+    assert not (tmp_path / "c.json").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_config_that_does_not_fit_is_not_left_in_part(tmp_path):
+    table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}")
+    script = (
+        "import resource, signal, artifact_pipeline as api\n"
+        "draft = api.draft('t.csv', 'won')\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "try:\n"
+        "    api.write_config(draft, 'c.json')\n"
+        "except api.CallError as error:\n"
+        "    print(error)\n"
+    )
+    done = run_python("-c", script, cwd=tmp_path)
+    assert done.out == "c.json: cannot be written: File too large\n", done.err
+    assert not (tmp_path / "c.json").exists()

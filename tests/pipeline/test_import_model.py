@@ -8,6 +8,7 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
@@ -245,3 +246,51 @@ def test_the_command_seals_a_pickle_only_with_its_digest(tmp_path):
     assert call(*words[:2], "none.pkl", *words[3:], canonical.digest(data), cwd=tmp_path).code == 2
     with pytest.raises(VerificationError):
         seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")
+
+
+@pytest.mark.parametrize("learned", ["imputed", "a category", "an empty category"])
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_missing_texts_of_a_table_are_given_as_the_estimator_learned_them(
+    tmp_path, monkeypatch, learned, form
+):
+    """The right figure is the estimator's own on the rows as pandas has them."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"a": rng.normal(size=120), "t": rng.choice(["u", "v", "w"], 120)})
+    table.loc[::5, "t"] = np.nan
+    if learned == "an empty category":
+        table = table.fillna({"t": ""})
+    labels = np.where((table.t == "u") | (table.a > 1), "yes", "no")
+    encoder = OneHotEncoder(handle_unknown="ignore")
+    if learned == "imputed":
+        encoder = make_pipeline(SimpleImputer(strategy="most_frequent"), encoder)
+    pipeline = make_pipeline(
+        make_column_transformer((encoder, ["t"]), remainder="passthrough"), LogisticRegression()
+    ).fit(table[:80], labels[:80])
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(pipeline))
+    held_out = table[80:].assign(y=labels[80:])
+    held_out.to_csv("t.csv", index=False) if form == "csv" else held_out.to_parquet("t.parquet")
+    digest = canonical.digest((tmp_path / "m.pkl").read_bytes())
+    sealed = seal_pickle("m.pkl", digest, data=f"t.{form}", target="y")
+    expected = pipeline.score(table[80:], labels[80:])
+    assert sealed.metrics.test["accuracy"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("labels", "positive", "expected"),
+    [([False, True], "true", True), ([False, True], "True", True), ([0, 1], "1", 1),
+     (["no", "yes"], "yes", "yes"), (["0", "true"], "true", "true")],
+)  # fmt: skip
+def test_the_positive_label_of_a_command_line_has_the_type_of_the_labels(
+    tmp_path, monkeypatch, labels, positive, expected
+):
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame({"a": np.arange(40.0) % 7, "b": np.arange(40.0) % 5})
+    given = np.array(labels)[(rows.a > 3).astype(int)]
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(GaussianNB().fit(rows, given)))
+    rows.assign(y=given).to_parquet("t.parquet")
+    digest = canonical.digest((tmp_path / "m.pkl").read_bytes())
+    sealed = seal_pickle("m.pkl", digest, data="t.parquet", target="y", positive=positive)
+    recipe = api.open_trusted(sealed.artifact, sealed.digest).manifest.recipe
+    assert recipe.data.positive == expected and type(recipe.data.positive) is type(expected)
+    assert "recall" in sealed.metrics.test

@@ -53,7 +53,15 @@ def build_imported(
 ) -> tuple[dict[str, bytes], manifests.Metrics]:
     """Return the files of an artifact of a fitted estimator, and its metrics on these rows.
 
-    Arguments and errors are those of `seal`.
+    Args:
+        estimator: A fitted scikit-learn estimator.
+        X: The rows that measure it, (n_rows, n_features), as the estimator takes them.
+        y: Their true labels or numbers, (n_rows,).
+        positive: The positive label of two.
+        examples: How many of the rows to show in the report.
+
+    Raises:
+        CallError, ConfigError, DataError: As `import_model.seal`.
     """
     import numpy as np
 
@@ -344,6 +352,17 @@ def _with_marker(estimator: Any) -> Any:
     return marked
 
 
+def learned_empty_text(estimator: Any) -> bool:
+    """Return whether an encoder or imputer in a fitted estimator knows the empty text."""
+    for part in parts_of(estimator):
+        if getattr(part, "missing_values", None) == "":
+            return True
+        categories = getattr(part, "categories_", None)
+        if isinstance(categories, list) and any("" in column.tolist() for column in categories):
+            return True
+    return False
+
+
 def _fills_texts(imputer: Any) -> bool:
     """Return whether a fitted imputer fills missing texts only."""
     missing = imputer.missing_values
@@ -358,7 +377,8 @@ def _missing_texts(
     """Return the text that stands for a missing one in each column of text.
 
     It is a text to which the estimator gives the same answers, or None without one. A column in
-    which the empty text does so, or whose missing texts the estimator refuses, is left out.
+    which the empty text does so, that has empty texts and no missing ones, or whose missing texts
+    the estimator refuses, is left out.
     """
     import pandas as pd
 
@@ -366,6 +386,8 @@ def _missing_texts(
     for name in (name for name, kind in kinds.items() if kind == "text"):
         missing = X.copy()
         absent = X[name][X[name].isna()]
+        if not len(absent) and (X[name] == "").any():  # the rows have empty texts as given
+            continue
         marker = absent.iloc[0] if len(absent) else float("nan")
         missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
         try:

@@ -152,6 +152,11 @@ def draft(
 def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a drafted config to a file, or to standard output if the path is `-`.
 
+    Args:
+        draft: The draft.
+        path: The file to write, or `-`.
+        overwrite: Replace the file if it exists.
+
     Raises:
         CallError: If the file exists and is not to be overwritten, or cannot be written.
     """
@@ -159,9 +164,15 @@ def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool 
         sys.stdout.write(draft.to_json().decode())
         return
     location = Location(str(path))
+    data = draft.to_json()
     try:
         with Path(path).open("wb" if overwrite else "xb") as file:
-            file.write(draft.to_json())
+            try:
+                file.write(data)
+                file.flush()
+            except OSError:
+                Path(path).unlink(missing_ok=True)
+                raise
     except FileExistsError as error:
         raise CallError(
             "already exists",

@@ -17,10 +17,11 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Target
-from artifact_pipeline.builder.imported import build_imported
+from artifact_pipeline.builder.imported import build_imported, learned_empty_text
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
@@ -116,8 +117,11 @@ def seal_pickle(
 
     estimator = pickles.load_model(path, digest)
     kind: Target = "class" if is_classifier(estimator) else "number"
-    table = TableData(path=os.fspath(data), target=target, positive=positive)
-    rows = loader.load(table, target=kind)
+    rows = loader.load(TableData(path=os.fspath(data), target=target), target=kind)
+    if isinstance(positive, str):  # a command line has no numbers and no booleans
+        positive = next(
+            (label for label in rows.labels() if positive in (show(label), str(label))), positive
+        )
     X = rows.X
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:  # it was fitted to an array
@@ -125,8 +129,25 @@ def seal_pickle(
     elif missing := [name for name in names if name not in X.columns]:
         raise DataError(f"has no column {missing[0]!r}", location=Location(os.fspath(data)))
     else:
-        X = X[list(names)]
+        X = _with_missing_texts(estimator, X[list(names)])
     return seal(estimator, X, rows.y, positive=positive, store=store)
+
+
+def _with_missing_texts(estimator: Any, X: Any) -> Any:
+    """Return rows of a table with NaN for a missing text, as pandas reads them.
+
+    They keep the empty text if the estimator learned it, or refuses a missing one.
+    """
+    texts = [name for name in X.columns if X[name].dtype == object and (X[name] == "").any()]
+    if not texts or learned_empty_text(estimator):
+        return X
+    missing = X.copy()
+    missing[texts] = missing[texts].where(missing[texts] != "", float("nan"))
+    try:
+        estimator.predict(missing)
+    except Exception:  # noqa: BLE001  (an estimator may raise anything)
+        return X
+    return missing
 
 
 def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -> Sealed:

@@ -21,6 +21,7 @@ REPORT = "report.html"
 
 _MAX_ENTRY = 16 << 20
 """Bytes of an entry; a larger file was not written by this package."""
+_REMEDY = "remove it, or set XDG_STATE_HOME to a folder that can be written"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -61,7 +62,7 @@ def recall(name: str) -> bytes | None:
     Raises:
         StoreError: If it cannot be read.
     """
-    return disk.read_file(folder() / name, limit=_MAX_ENTRY, remedy="remove it")
+    return disk.read_file(folder() / name, limit=_MAX_ENTRY, remedy=_REMEDY)
 
 
 def remember(name: str, data: bytes) -> None:

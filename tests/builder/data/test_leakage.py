@@ -38,6 +38,30 @@ def test_a_column_of_few_values_leaks_only_if_every_value_agrees(tmp_path):
     assert len(said) == 1 and "'same'" in said[0]
 
 
+def test_the_rank_of_the_target_is_a_likely_leak_and_not_an_id(tmp_path):
+    noise = np.random.default_rng(2).normal(size=300)
+    rank = pd.Series(WAGE).rank().astype(int)
+    said = warned(tmp_path, pd.DataFrame({"a": noise, "f": rank, "y": WAGE}), "number")
+    assert len(said) == 1 and "the feature 'f' gives the target on its own" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["number", "text", "date"])
+@pytest.mark.parametrize("exceptions", [0, 1])
+def test_a_column_that_only_one_class_has_is_a_likely_leak(tmp_path, kind, exceptions):
+    rng = np.random.default_rng(3)
+    left = np.arange(300) % 2 == 0
+    value = {
+        "number": pd.Series(rng.normal(size=300)),
+        "text": pd.Series([f"left because {i}" for i in range(300)]),
+        "date": pd.Series(pd.date_range("2026-01-01", periods=300)[rng.permutation(300)]),
+    }[kind]
+    has_value = left.copy()
+    has_value[:exceptions] = ~left[:exceptions]
+    frame = pd.DataFrame({"a": rng.normal(size=300), "f": value.where(has_value), "y": left})
+    said = warned(tmp_path, frame, "class")
+    assert any("'f' gives the target" in warning for warning in said) == (not exceptions)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_column_that_separates_the_classes_is_a_likely_leak(tmp_path, classes):
     rng = np.random.default_rng(3)

@@ -35,16 +35,16 @@ def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
     if len(rows.y) >= MIN_ROWS:
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
-            # The dates of a time series are consecutive as well.
-            if kinds.get(name) != "date" and is_id(values):
-                warnings.append(
-                    f"the feature {show(name)} has a different value in each row, like an id; "
-                    "name it in data.id or data.drop unless it is meaningful"
-                )
-            elif _gives_target(values, rows.y, target=rows.target):
+            if _gives_target(values, rows.y, target=rows.target):
                 warnings.append(
                     f"the feature {show(name)} gives the target on its own; is it known when a "
                     "prediction is made?"
+                )
+            # The dates of a time series are consecutive as well.
+            elif kinds.get(name) != "date" and is_id(values):
+                warnings.append(
+                    f"the feature {show(name)} has a different value in each row, like an id; "
+                    "name it in data.id or data.drop unless it is meaningful"
                 )
     if shared := _count_shared(parts.X_train, parts.X_test):
         warnings.append(
@@ -82,6 +82,8 @@ def _gives_target(values: NDArray[Any], y: NDArray[Any], *, target: Target) -> b
     if distinct > 1 and 2 * distinct <= len(y):
         pairs = np.unique(codes * len(labels) + label_codes)
         return bool(len(pairs) == distinct)
+    if _is_given_by_missing_values(values, label_codes):
+        return True
     return values.dtype.kind != "O" and _separates(values, label_codes, classes=len(labels))
 
 
@@ -102,6 +104,15 @@ def _is_monotone(values: NDArray[Any], y: NDArray[Any]) -> bool:
         return False
     minimum = MIN_CORRELATION if distinct >= FEW_VALUES else 1 - 1e-9
     return bool(abs(np.corrcoef(rankdata(x), rankdata(y))[0, 1]) >= minimum)
+
+
+def _is_given_by_missing_values(values: NDArray[Any], label_codes: NDArray[Any]) -> bool:
+    """Return whether the rows without a value are one class, and those with one the other."""
+    import numpy as np
+
+    missing = values == "" if values.dtype.kind == "O" else np.isnan(values)
+    without, known = set(label_codes[missing].tolist()), set(label_codes[~missing].tolist())
+    return len(without) == len(known) == 1 and without != known
 
 
 def _separates(values: NDArray[Any], label_codes: NDArray[Any], *, classes: int) -> bool:
