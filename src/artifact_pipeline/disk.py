@@ -40,6 +40,9 @@ def translate_os_errors(
     Args:
         path: The location of an error that does not name a file itself.
         remedy: The remedy of the error.
+
+    Raises:
+        StoreError: For an `OSError` that is not a PipelineError.
     """
     try:
         yield

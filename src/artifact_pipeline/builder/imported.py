@@ -53,7 +53,15 @@ def build_imported(
 ) -> tuple[dict[str, bytes], manifests.Metrics]:
     """Return the files of an artifact of a fitted estimator, and its metrics on these rows.
 
-    Arguments and errors are those of `seal`.
+    Args:
+        estimator: A fitted scikit-learn estimator.
+        X: The rows that measure it, (n_rows, n_features), as the estimator takes them.
+        y: Their true labels or numbers, (n_rows,).
+        positive: The positive label of two.
+        examples: How many of the rows to show in the report.
+
+    Raises:
+        CallError, ConfigError, DataError: As `import_model.seal`.
     """
     import numpy as np
 

@@ -123,10 +123,12 @@ def _write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> Non
     if lines:
         with formatter.section("Example" if len(lines) == 1 else "Examples"):
             for line in lines:
-                formatter.write(_broken(line, " " * formatter.current_indent, formatter.width))
+                formatter.write(
+                    _broken(line, " " * formatter.current_indent, width=formatter.width)
+                )
 
 
-def _broken(line: str, indent: str, width: int) -> str:
+def _broken(line: str, indent: str, *, width: int) -> str:
     """Return a command, continued on more lines as a shell accepts it if it is too long."""
     rows, row = [], indent + line
     while len(row) > width:

@@ -158,6 +158,11 @@ def draft(
 def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Write a drafted config to a file, or to standard output if the path is `-`.
 
+    Args:
+        draft: The draft.
+        path: The file to write, or `-`.
+        overwrite: Replace the file if it exists.
+
     Raises:
         CallError: If the file exists and is not to be overwritten, or cannot be written.
     """

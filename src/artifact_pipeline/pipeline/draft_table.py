@@ -98,6 +98,11 @@ def words_for_missing(raw: Raw, name: str, *, is_target: bool) -> dict[str, int]
     """Return the words for a missing value in a column of a CSV, and in how many rows each is.
 
     In a column of text there are none, except in the target.
+
+    Args:
+        raw: The table as it was read.
+        name: The name of the column.
+        is_target: Whether it is the column to predict.
     """
     counts = _counts(raw, name)
     no_values = {text: rows for text, rows in counts.items() if text.strip() in ("", *NULLS)}

@@ -152,7 +152,13 @@ def _compare(
 def baselines(
     gates: Mapping[str, Gate], manifest: Manifest, *, store: Reference | None
 ) -> dict[str, Baseline]:
-    """Return the artifact that each alias in `gates` names, to compare with that of `manifest`."""
+    """Return the artifact that each alias in gates names.
+
+    Args:
+        gates: By the name of the metric.
+        manifest: The manifest of the artifact to compare with them.
+        store: The store that the aliases are looked up in.
+    """
     aliases = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
     return {alias: _baseline(alias, manifest, store=Store(store)) for alias in aliases}
 

@@ -29,10 +29,12 @@ def hashes(*texts: str) -> str:
 
 
 def section(title: str, content: str) -> str:
+    """Return a section of a page; its content is HTML."""
     return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
 
 
 def table(caption: str, head: Sequence[str], *, rows: Iterable[Sequence[str]]) -> str:
+    """Return a table that scrolls; the first cell of each row is its heading."""
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>'
@@ -55,10 +57,12 @@ def scroll(label: str, table: str) -> str:
 
 
 def listing(fields: dict[str, str]) -> str:
+    """Return a list of values, each after its name."""
     pairs = ((name, escape(value)) for name, value in fields.items())
     items = "".join(f"<dt>{name}</dt><dd><code>{value}</code></dd>" for name, value in pairs)
     return f"<dl>{items}</dl>"
 
 
 def number(value: float | None) -> str:
+    """Return a metric as tables show it, empty if there is none."""
     return "" if value is None else figure(value)

@@ -16,14 +16,27 @@ CELL = 10
 
 
 def pixels(values: Sequence[float], image: Image, *, label: str) -> str:
-    """Draw a row of an image data set; `label` describes it to screen readers."""
+    """Draw a row of an image data set.
+
+    Args:
+        values: The pixels, row by row.
+        image: The size of the image and the range of its values.
+        label: A description for screen readers.
+    """
     span = (image.max - image.min) or 1.0
     cells = [(value - image.min) / span for value in values]
     return _grid(cells, image, kinds=["ink"] * len(cells), label=label)
 
 
 def weights(values: Sequence[float], image: Image, *, largest: float, label: str) -> str:
-    """Draw the weights of one class as an image, positive and negative in two colours."""
+    """Draw the weights of one class as an image, positive and negative in two colours.
+
+    Args:
+        values: The weights, one for each pixel.
+        image: The size of the image.
+        largest: The absolute weight that is drawn darkest.
+        label: A description for screen readers.
+    """
     cells = [abs(value) / (largest or 1.0) for value in values]
     kinds = ["for" if value >= 0 else "against" for value in values]
     return _grid(cells, image, kinds=kinds, label=label)

@@ -74,7 +74,12 @@ class PredictionExecutor:
 
 
 def predict(model: ServedModel, batch: Batch, *, seconds: float) -> Outputs:
-    """Return the predictions of a model for checked rows.
+    """Return the predictions of a model.
+
+    Args:
+        model: The model.
+        batch: Rows that were checked against its interface.
+        seconds: The time after which the prediction is ended.
 
     Raises:
         HTTPError: 504 if they take longer than `seconds`, 500 if the model fails on the rows.

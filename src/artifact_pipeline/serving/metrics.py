@@ -43,7 +43,13 @@ _HELP = {
 
 
 def create(folder: str, models: int, *, workers: int) -> None:
-    """Create the file that the workers of a server share."""
+    """Create the file that the workers of a server share.
+
+    Args:
+        folder: The folder of the file.
+        models: The number of models.
+        workers: The number of workers.
+    """
     size = 8 * _row_count(workers) * (1 + _WIDTH * (models + 1))
     (Path(folder) / "metrics").write_bytes(b"\0" * size)
 

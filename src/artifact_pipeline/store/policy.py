@@ -84,6 +84,11 @@ def required_signers(
     These are `signed_by`, or else the signer required by the store in use, and the signers
     required by the stores that contain `path`, by whatever links it leads there.
 
+    Args:
+        path: The artifact.
+        signed_by: The signer that the caller requires.
+        store: The store in use.
+
     Raises:
         StoreError: If the policy of a store cannot be read.
     """
@@ -102,6 +107,11 @@ def is_set_here(signers: list[Signer], path: PathLike | None, *, store: PathLike
     policy from elsewhere restricts what is opened, but it does not tell where an artifact comes
     from: anyone who can write the store can replace both, or restore the policy of a key that was
     lost since.
+
+    Args:
+        signers: The signers that are required.
+        path: The artifact.
+        store: The store in use.
     """
     folders = [StoreFolder(store).root, *([] if path is None else _containing_folders(path))]
     remembered = {local_state.recall(_name(folder)) for folder in folders}

@@ -164,7 +164,12 @@ def sign(
 
 
 def check(verified: Verified, signature: bytes, *, signer: Signer) -> None:
-    """Check that `signature` is the signer's signature of a verified artifact.
+    """Check a signature of a verified artifact.
+
+    Args:
+        verified: The artifact.
+        signature: The bytes of a Sigstore bundle.
+        signer: The signer that must have made it.
 
     Raises:
         VerificationError: If it is not, or does not cover the manifest.

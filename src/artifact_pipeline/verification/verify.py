@@ -156,6 +156,11 @@ def verify(folder: str | os.PathLike[str], digest: Digest | None = None) -> Veri
 def copy_file(verified: Verified, name: str, *, target: Path) -> None:
     """Copy a file that the manifest lists, in pieces, and compare it with the manifest.
 
+    Args:
+        verified: The artifact.
+        name: The name of the file.
+        target: The path of the copy.
+
     Raises:
         VerificationError: If it has changed since it was verified.
         OSError: If `target` cannot be written.

@@ -250,9 +250,10 @@ def test_an_invalid_format_is_refused_by_key(data, said):
     assert said in str(caught.value)
 
 
-def test_a_bundled_set_has_no_formats():
-    raw = {"data": {"dataset": "iris", "missing_target": "drop"}, "model": {"estimator": "x"}}
-    with pytest.raises(ConfigError, match="'missing_target' only with a 'path'"):
+@pytest.mark.parametrize(("key", "value"), [("missing_target", "drop"), ("positive", 1)])
+def test_a_bundled_set_takes_no_keys_of_a_table(key, value):
+    raw = {"data": {"dataset": "breast_cancer", key: value}, "model": {"estimator": "x"}}
+    with pytest.raises(ConfigError, match=f"'{key}' only with a 'path'"):
         loader.load(raw)
 
 

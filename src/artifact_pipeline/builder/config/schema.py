@@ -21,7 +21,7 @@ Folds: TypeAlias = Annotated[int, Meta(ge=2, le=100)]
 Value: TypeAlias = bool | int | float | str
 """A class label, or a number."""
 
-TABLE_KEYS = ("target", "id", "drop", "columns", "formats", "missing_target", "csv")
+TABLE_KEYS = ("target", "positive", "id", "drop", "columns", "formats", "missing_target", "csv")
 """The keys of `data` that only apply to a table."""
 
 Name = Annotated[
@@ -310,7 +310,11 @@ def is_given(section: Struct, key: str) -> bool:
 
 
 def check_format(section: Any) -> None:
-    """Check which keys of a column's format are given together."""
+    """Check which keys of a column's format are given together, and its unit.
+
+    Raises:
+        ValueError: If keys are missing or exclude each other, or the unit is part of a number.
+    """
     numeric = [is_given(section, key) for key in ("thousands", "decimal", "unit")]
     if is_given(section, "date") == any(numeric):
         raise ValueError("Expected either 'date', or 'thousands', 'decimal' or 'unit'")
@@ -322,14 +326,22 @@ def check_format(section: Any) -> None:
 
 
 def check_branch(section: Struct) -> None:
-    """Check which keys of a branch are given together."""
+    """Check which keys of a branch are given together.
+
+    Raises:
+        ValueError: If keys are missing or exclude each other.
+    """
     _expect_one(section, "columns", second="column")
     _expect_one(section, "estimator", second="steps")
     _expect_params_inside(section, "steps")
 
 
 def check_step(section: Struct) -> None:
-    """Check which keys of a step are given together."""
+    """Check which keys of a step are given together.
+
+    Raises:
+        ValueError: If keys are missing or exclude each other.
+    """
     _expect_one(section, "estimator", second="branches")
     if is_given(section, "remainder") and not is_given(section, "branches"):
         raise ValueError("Expected 'remainder' beside 'branches'")
@@ -337,7 +349,11 @@ def check_step(section: Struct) -> None:
 
 
 def check_model(section: Struct) -> None:
-    """Check which keys of a model are given together."""
+    """Check which keys of a model are given together.
+
+    Raises:
+        ValueError: If keys are missing or exclude each other.
+    """
     _expect_one(section, "estimator", second="steps")
     _expect_params_inside(section, "steps")
     if is_given(section, "steps") and is_given(section, "preprocess"):

@@ -141,7 +141,15 @@ def _kind_of(arrow_type: Any) -> Kind | None:
 
 
 def value(text: str, kind: Kind, *, column_format: ColumnFormat | None = None) -> float | str:
-    """Return the value of a text in a column of a type.
+    """Return the value of a text in a column.
+
+    Args:
+        text: A cell as in a CSV file.
+        kind: The type of the column.
+        column_format: The format of its numbers or dates, if it is not the usual one.
+
+    Returns:
+        A number, the text, or for a date the days since 1970.
 
     Raises:
         DataError: If it has another type.

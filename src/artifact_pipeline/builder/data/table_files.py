@@ -179,6 +179,9 @@ def fingerprint(files: Sequence[Path]) -> list[list[str | int]] | None:
     """Return a value that changes when a file does, from its path, size, times and inode.
 
     None if a file changed just now: as in git, it could change again and look the same.
+
+    Raises:
+        DataError: If a file cannot be read.
     """
     now = time.time_ns()
     values: list[list[str | int]] = []

@@ -95,6 +95,14 @@ def literals(data: bytes, column: str, *, file: Location) -> list[Any]:
     """Return the values of a column of JSON lines, with integers as the text in the file.
 
     Arrow rounds large integers.
+
+    Args:
+        data: The bytes of the file.
+        column: The name of the column.
+        file: The location of the file, for errors.
+
+    Raises:
+        DataError: As `split_by_type`.
     """
     return [record.get(column) for record in _records(data, file, parse_int=str)]
 

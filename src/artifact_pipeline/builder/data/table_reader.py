@@ -50,7 +50,11 @@ class Raw(NamedTuple):
         )
 
     def locate(self, row: int) -> Location:
-        """Return the file of a row, counted from 0, and the row in it, counted from 1."""
+        """Return the file of a row, counted from 0, and the row in it, counted from 1.
+
+        Raises:
+            IndexError: If the table has fewer rows.
+        """
         if self.row_numbers is not None:
             row = self.row_numbers[row]
         for name, rows in self.parts:

@@ -72,7 +72,14 @@ def describe(
     held_out: Sequence[NDArray[Any]],
     estimator: Any,
 ) -> list[Column]:
-    """Return the columns of training rows, which an estimator learned from, and held-out rows."""
+    """Return what edge cases need to know of each column.
+
+    Args:
+        kinds: The types of the columns.
+        known: The columns of the training rows, each (n_rows,) float64 or str.
+        held_out: The columns of the held-out rows.
+        estimator: The fitted estimator, whose encoders may know more texts.
+    """
     encoded = _categories(estimator)
     return [
         _column(kind, training, held_out=held, encoders=encoded)
@@ -81,7 +88,13 @@ def describe(
 
 
 def flaws_of(column: Column, value: Any, *, index: int) -> list[Flaw]:
-    """Return the flaws of a value in the column `index`."""
+    """Return the flaws of a value: why an interface may refuse a row that has it.
+
+    Args:
+        column: The column of the value.
+        value: A float, NaN if it is missing, or a text, empty if it is missing.
+        index: The position of the column among the features.
+    """
     if column.kind == "text":
         if value == "":
             return [Flaw(index, "missing")]

@@ -68,8 +68,13 @@ def names_of(rows: Batch) -> list[str]:
 
 
 def apart(a: Outputs, b: Outputs, *, spread_of: Outputs | None = None) -> NDArray[np.float64]:
-    """Return how far apart numbers are predicted, (n_rows,), as shares of a spread, b's own
-    unless another's is given."""
+    """Return how far apart predicted numbers are, (n_rows,), as shares of their spread.
+
+    Args:
+        a: Outputs of a regressor.
+        b: Outputs of another for the same rows.
+        spread_of: The outputs whose spread counts; by default `b`.
+    """
     import numpy as np
 
     spread = float(np.ptp((spread_of or b).predicted)) or 1.0
@@ -78,7 +83,13 @@ def apart(a: Outputs, b: Outputs, *, spread_of: Outputs | None = None) -> NDArra
 
 
 def differ(a: Outputs, b: Outputs, *, bound: float) -> NDArray[np.bool_]:
-    """Return the rows, (n_rows,), that get other labels, or numbers beyond the bound."""
+    """Return a mask of the rows, (n_rows,), whose labels differ, or whose numbers differ too much.
+
+    Args:
+        a: Outputs of a model.
+        b: Outputs of another for the same rows.
+        bound: The greatest allowed difference of numbers, as a share of the spread of `b`.
+    """
     if b.predicted.dtype.kind == "f":
         return apart(a, b) > bound
     other: NDArray[np.bool_] = a.predicted != b.predicted

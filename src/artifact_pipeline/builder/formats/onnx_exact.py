@@ -76,7 +76,13 @@ class Graph:
         return str(name)
 
     def cast(self, source: str, to: str, *, output: str | None = None) -> str:
-        """Add a cast to float32, float64 or int64."""
+        """Add a cast and return the name of its output.
+
+        Args:
+            source: The value to cast.
+            to: `float32`, `float64` or `int64`.
+            output: The name of the output; by default a new one.
+        """
         from onnx import TensorProto
 
         kinds = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
@@ -84,7 +90,16 @@ class Graph:
         return self.add("Cast", source, output=output, to=kind)
 
     def label(self, index: str, classes: Any, *, output: str) -> None:
-        """Add the labels of class numbers, (n_rows,)."""
+        """Add the labels of class numbers, (n_rows,).
+
+        Args:
+            index: The value with the numbers.
+            classes: The labels, (n_classes,).
+            output: The name of the output.
+
+        Raises:
+            RuntimeError: If labels are numbers with a fraction.
+        """
         import numpy as np
 
         known = np.asarray(classes)
@@ -240,7 +255,11 @@ def _give(graph: Graph, value: str, *, variable: Any) -> None:
 
 
 def forest(scope: Any, operator: Any, container: Any) -> None:
-    """Convert a tree or a forest: the mean of its trees."""
+    """Convert a tree or a forest: the mean of its trees.
+
+    Raises:
+        RuntimeError: If it predicts several targets.
+    """
     import numpy as np
     from sklearn.base import is_classifier
 
@@ -261,7 +280,11 @@ def forest(scope: Any, operator: Any, container: Any) -> None:
 
 
 def boosted(scope: Any, operator: Any, container: Any) -> None:
-    """Convert boosted trees: the link function of the sum of the trees."""
+    """Convert boosted trees: the link function of the sum of the trees.
+
+    Raises:
+        RuntimeError: If they split categories, or start with an estimator.
+    """
     import numpy as np
     from sklearn.base import is_classifier
 

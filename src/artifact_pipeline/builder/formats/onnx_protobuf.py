@@ -416,7 +416,12 @@ def root(data: bytes) -> Field:
 
 
 def fields(data: bytes, message: Field, *, kind: str) -> Iterator[Field]:
-    """Yield the fields of a message of that kind, without an attribute's lists of numbers.
+    """Yield the fields of a message, without an attribute's lists of numbers.
+
+    Args:
+        data: The bytes of the file.
+        message: The message, by its place in them.
+        kind: Its kind, a key of `_MESSAGES`.
 
     Raises:
         GraphRefused: For a field that such a message may not have, or that it may not have twice.
@@ -456,7 +461,15 @@ def _skip(data: bytes, wire: int, *, at: int, end: int) -> tuple[int, int]:
 
 
 def varint(data: bytes, at: int, *, end: int, longest: int = 10) -> tuple[int, int]:
-    """Return the varint at `at`, of at most `longest` bytes, and the position after it.
+    """Return a varint and the position after it.
+
+    https://protobuf.dev/programming-guides/encoding/#varints
+
+    Args:
+        data: The bytes of the file.
+        at: The position of the varint.
+        end: The end of its message.
+        longest: The greatest number of bytes that it may have.
 
     Raises:
         GraphRefused: If it is longer, longer than needed, or truncated.

@@ -499,7 +499,12 @@ def _readings(scores: NDArray[Any], expected: NDArray[Any]) -> list[NDArray[Any]
 
 
 def taken(columns: Sequence[ColumnSpec], proof: Proof, *, edges: Edges | None) -> list[ColumnSpec]:
-    """Return columns with the values that the interface refuses in each.
+    """Return columns with the values that the interface accepts in each.
+
+    Args:
+        columns: The columns as they were learned.
+        proof: The proof of the form, with the flaws to refuse.
+        edges: The edge cases of the proof, if there were any.
 
     Raises:
         ConfigError: If a column has too many known texts to list them.
@@ -564,6 +569,11 @@ def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
 
     Labels must be equal, probabilities within the bound of the form, and numbers and scores within
     it as shares of their spread.
+
+    Args:
+        form: The form.
+        found: The outputs of the form.
+        expected: The outputs of the estimator for the same rows.
     """
     import numpy as np
 

@@ -81,6 +81,9 @@ def estimator_errors(verb: str, location: Location) -> Iterator[None]:
     Args:
         verb: What the estimator does, such as `fit` or `predict`.
         location: The model's location in the config.
+
+    Raises:
+        ConfigError: For any exception that is not a PipelineError.
     """
     try:
         yield

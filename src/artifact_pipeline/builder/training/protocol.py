@@ -103,7 +103,13 @@ Content = TypeVar("Content", bound=Struct)
 def write_message(
     stream: IO[bytes], content: Struct, *, blobs: Mapping[str, bytes] = MappingProxyType({})
 ) -> None:
-    """Write a message and flush the stream."""
+    """Write a message and flush the stream.
+
+    Args:
+        stream: The stream to the other process.
+        content: The struct of the message.
+        blobs: Arrays and files, by name.
+    """
     sizes = [[name, len(data)] for name, data in blobs.items()]
     # Python's json, since msgspec's writes NaN as null.
     line = json.dumps({"message": msgspec.to_builtins(content), "blobs": sizes})
@@ -133,7 +139,13 @@ def decode(message: Message, content: type[Content]) -> Content | Failure:
 
 
 def pack(name: str, batch: Batch, *, outputs: Outputs) -> dict[str, bytes]:
-    """Return rows and their outputs as blobs under a name; `batch` and `outputs` read them."""
+    """Return rows and their outputs as blobs, which `batch` and `outputs` read.
+
+    Args:
+        name: The name that the names of the blobs begin with.
+        batch: The rows.
+        outputs: The outputs of a model for them.
+    """
     columns = batch if isinstance(batch, list) else [batch]
     blobs = {
         f"{name}.{index}": _json(column) if column.dtype.kind == "O" else _npy(column)

@@ -31,7 +31,13 @@ class AccessLog:
         self._thread.start()
 
     def add(self, scope: dict[str, Any], response: Response, *, seconds: float) -> None:
-        """Add the line of a request, without its query and rows."""
+        """Add the line of a request, without its query and rows.
+
+        Args:
+            scope: The request, as ASGI describes it.
+            response: The response to it.
+            seconds: How long it took.
+        """
         client = scope.get("client")
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -182,6 +182,11 @@ def unpacked_limit(size: int, limit: int) -> int:
 def decompress(data: bytes, encoding: bytes, *, limit: int) -> bytes:
     """Return a decompressed body, never decompressing more than the body may have.
 
+    Args:
+        data: The compressed bytes.
+        encoding: The value of Content-Encoding.
+        limit: The greatest number of decompressed bytes.
+
     Raises:
         HTTPError: 413 for more than `limit` bytes or `MAX_RATIO` times the compressed size, 400
             if the data is not exactly one stream of its encoding.

@@ -26,7 +26,13 @@ _CODES = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "|b1"}
 
 
 def decode(data: bytes, datatype: str, *, count: int, place: str) -> NDArray[Any]:
-    """Return `count` elements in their binary form, (count,).
+    """Return the elements of a tensor from their binary form, (count,).
+
+    Args:
+        data: The bytes of the tensor.
+        datatype: The protocol's name of the elements' type.
+        count: The number of elements, from the shape.
+        place: The name of the tensor in errors.
 
     Raises:
         HTTPError: 400 if there are more or fewer bytes than that, or a text is not UTF-8.
@@ -51,6 +57,11 @@ def encode(values: NDArray[Any], datatype: str) -> bytes:
 
 def check_float32(values: NDArray[Any], dtype: str, *, place: str) -> None:
     """Check that the finite numbers of a float32 input stay finite as float32.
+
+    Args:
+        values: The numbers, as float64.
+        dtype: The dtype of the model's input.
+        place: The name of the tensor in errors.
 
     Raises:
         HTTPError: 400 otherwise.
