@@ -458,3 +458,7 @@ def test_a_config_that_does_not_fit_is_not_left_in_part(tmp_path):
     done = run_python("-c", script, cwd=tmp_path)
     assert done.out == "c.json: cannot be written: File too large\n", done.err
     assert not (tmp_path / "c.json").exists()
+    (tmp_path / "c.json").write_text("old")
+    script = script.replace("'c.json')", "'c.json', overwrite=True)").replace("Call", "Store")
+    done = run_python("-c", script, cwd=tmp_path)
+    assert "c.json" in done.out and (tmp_path / "c.json").read_text() == "old", done.err

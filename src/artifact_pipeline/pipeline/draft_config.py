@@ -21,6 +21,7 @@ from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
 from artifact_pipeline.pipeline.draft_columns import Columns, ColumnSummary, Overrides, Roles
@@ -165,14 +166,18 @@ def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool 
 
     Raises:
         CallError: If the file exists and is not to be overwritten, or cannot be written.
+        StoreError: If it cannot be overwritten; it is left as it was.
     """
     if os.fspath(path) == STDOUT:
         sys.stdout.write(draft.to_json().decode())
         return
     location = Location(str(path))
     data = draft.to_json()
+    if overwrite:
+        write_atomically(Path(path), data)
+        return
     try:
-        with Path(path).open("wb" if overwrite else "xb") as file:
+        with Path(path).open("xb") as file:
             try:
                 file.write(data)
                 file.flush()
