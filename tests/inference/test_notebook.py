@@ -100,6 +100,14 @@ def test_classes_name_the_columns_of_probabilities(iris_run):
     assert (predicted == y).mean() > 0.9
 
 
+def test_a_prediction_of_many_rows_is_shown_in_one_line(iris_run):
+    X, _ = load_iris(return_X_y=True)
+    rows = "\n".join(",".join(map(str, row)) for row in X)
+    prediction = api.infer(iris_run.artifact, rows.encode(), name="rows.csv")
+    short = iris_run.digest[7:19]
+    assert repr(prediction) == f"Prediction({short}, 150 rows: 0, 0, 0, …)"
+
+
 def test_a_regressor_has_no_classes(tmp_path):
     X, y = load_diabetes(return_X_y=True)
     sealed = api.seal(Ridge().fit(X, y), X, y, store=tmp_path / "artifacts")

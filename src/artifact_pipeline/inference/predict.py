@@ -51,6 +51,11 @@ class Prediction(Struct, frozen=True, kw_only=True):
     unseen: dict[str, int] = {}
     """The number of rows with a text that is not in the training data, by column."""
 
+    def __repr__(self) -> str:
+        values = self.labels if self.labels is not None else self.predictions or []
+        first = ", ".join(map(repr, values[:3])) + (", …" if len(values) > 3 else "")
+        return f"Prediction({self.digest[7:19]}, {len(values)} rows: {first})"
+
 
 def open_artifact(
     artifact: Reference,
