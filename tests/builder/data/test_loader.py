@@ -135,8 +135,8 @@ def test_dropped_rows_are_in_the_recipe_and_evaluated_again(tmp_path):
     assert "9 of 60 rows have no 'y'" in done.warnings[0]
     recipe = api.show("latest", store=tmp_path / "store").manifest.recipe
     assert recipe.data.dropped == 9 and recipe.data.schema.rows == 51
-    source = held_out.source(recipe, done.digest, None, tmp_path / "store")
-    assert source["missing_target"] == "drop"
+    source = held_out.data_section(recipe, done.digest, data=None, store=tmp_path / "store")
+    assert source.missing_target == "drop"
     assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
