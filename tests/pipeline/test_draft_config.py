@@ -421,6 +421,19 @@ def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
     assert "the same share" not in said(draft) and "a class of one row" in said(draft)
 
 
+def test_a_forest_is_drafted_only_where_a_linear_model_learns_nothing(tmp_path):
+    path = table(
+        tmp_path, "a,b,y", lambda i: f"{i % 21 - 10},{i % 7},{(i % 21 - 10) ** 2 + 0.5}", 210
+    )
+    draft = api.draft(path, "y", base=tmp_path)
+    assert draft.config["model"]["estimator"] == "sklearn.ensemble.RandomForestRegressor"
+    assert "RandomForestRegressor learns more than Ridge" in said(draft)
+    path = table(tmp_path, "a,b,y", lambda i: f"{i % 21},{i % 7},{i % 21 * 3}", 210)
+    draft = api.draft(path, "y", base=tmp_path)
+    assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
+    assert "its R² is 1.00, that of always answering the mean 0.00" in said(draft)
+
+
 def test_a_name_that_is_not_utf8_leaves_no_empty_config(tmp_path):
     name = os.fsdecode(b"t\xff.csv")
     table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}", name=name)

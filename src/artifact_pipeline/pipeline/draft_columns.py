@@ -211,7 +211,7 @@ def assign(
     drop = [name for name in raw.table.column_names if name not in columns.data]
     choices = [f"{show(name)} is dropped: it has no numbers, dates or text" for name in drop]
     facts = _facts(raw, columns, target=target)
-    id_column, reason = _id(facts, told)
+    id_column, reason = _id([fact for fact in facts if fact.name not in raw.index_columns], told)
     if id_column is not None:
         choices.append(f"{show(id_column)} is the id: {reason}")
     split, reason = _split(facts, told, id_column=id_column)

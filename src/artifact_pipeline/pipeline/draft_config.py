@@ -22,7 +22,7 @@ from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import CallError, DataError, Location
-from artifact_pipeline.pipeline import draft_columns, draft_table
+from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
 from artifact_pipeline.pipeline.draft_columns import Columns, ColumnSummary, Overrides, Roles
 
 MAX_CLASSES = 20
@@ -38,6 +38,8 @@ STDOUT = "-"
 _BRANCH_NAMES = {"scaled": "numbers", "one-hot": "categories", "encoded": "encoded"}
 _CLASSIFIER = "sklearn.linear_model.LogisticRegression"
 _REGRESSOR = "sklearn.linear_model.Ridge"
+_FOREST_CLASSIFIER = "sklearn.ensemble.RandomForestClassifier"
+_FOREST_REGRESSOR = "sklearn.ensemble.RandomForestRegressor"
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -126,7 +128,11 @@ def draft(
     _check_rows(raw, columns.data[target], target=target, class_counts=outcome.class_counts)
     section |= _data_options(columns, roles, csv=table.csv)
     features = _as_text(roles)
-    drafted = _model(features, estimator, is_class=outcome.class_counts is not None)
+    is_class = outcome.class_counts is not None
+    if estimator is None:
+        drafted = _tried_model(features, section, roles=roles, is_class=is_class, base=base)
+    else:
+        drafted = _model(features, estimator)
     config = {"data": section, "split": roles.split, "model": drafted.section}
     choices += [*columns.choices, *outcome.choices, *roles.choices, *drafted.choices]
     if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
@@ -340,14 +346,45 @@ def _use(name: str, features: dict[str, ColumnData], *, roles: Roles, target: st
     return "id" if name == roles.id else "dropped"
 
 
-def _model(
-    features: dict[str, ColumnData], estimator: str | None, *, is_class: bool
+def _tried_model(
+    features: dict[str, ColumnData],
+    section: dict[str, Any],
+    *,
+    roles: Roles,
+    is_class: bool,
+    base: str | os.PathLike[str],
 ) -> _DraftedModel:
-    name = estimator or (_CLASSIFIER if is_class else _REGRESSOR)
+    """Return a linear model, or a forest if only that learns anything from the table."""
+    linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR)
+    forest = _model(features, _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR)
+    name = "LogisticRegression" if is_class else "Ridge"
+    fast = f"{name} is fast, and a baseline for other models"
+    config = {"data": section, "split": roles.split}
+    trial = draft_trial.run({**config, "model": linear.section}, base)
+    if trial is None:
+        return linear._replace(choices=[fast, *linear.choices])
+    against = "always answering the mean" if not is_class else "the most frequent class"
+    measured = (
+        f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is "
+        f"{trial.score:.2f}, that of {against} {trial.baseline:.2f}"
+    )
+    if trial.learns:
+        return linear._replace(choices=[f"{fast}: {measured}", *linear.choices])
+    other = draft_trial.run({**config, "model": forest.section}, base)
+    if other is not None and other.score > max(trial.score, other.baseline) + draft_trial.MARGIN:
+        reason = (
+            f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: in "
+            f"{draft_trial.FOLDS} folds of the training rows its {trial.metric} is "
+            f"{other.score:.2f}, that of {name} {trial.score:.2f}"
+        )
+        return forest._replace(choices=[reason, *forest.choices])
+    doubt = "so the columns may not tell the target"
+    return linear._replace(choices=[f"{fast}: {measured}, {doubt}", *linear.choices])
+
+
+def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:
     params = {"max_iter": 1000} if name == _CLASSIFIER else {}
     choices = []
-    if estimator is None:
-        choices.append(f"{name.rpartition('.')[2]} is fast, and a baseline for other models")
     uses = {feature: draft_columns.use_of(column) for feature, column in features.items()}
     if {*uses.values()} <= {"scaled", "one-hot"}:
         choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")

@@ -46,7 +46,7 @@ def test_a_packed_table_has_the_rows_of_the_table(tmp_path, name, data):
     expected = api.load_data(config(tmp_path / "plain.csv"))
     for part, plain in zip(api.load_data(config(tmp_path / name)), expected, strict=True):
         assert part.tolist() == plain.tolist() if part.ndim == 1 else part.equals(plain)
-    draft = api.draft(tmp_path / name, "y", tmp_path)
+    draft = api.draft(tmp_path / name, "y", base=tmp_path)
     assert [column.use for column in draft.columns] == ["scaled", "one-hot", "target"]
 
 
@@ -68,7 +68,7 @@ def test_a_file_that_is_not_a_packed_table_is_refused(tmp_path, name, data, mess
     with pytest.raises(DataError, match=message):
         api.load_data(config(tmp_path / name))
     with pytest.raises(DataError, match=message):
-        api.draft(tmp_path / name, "y", tmp_path)
+        api.draft(tmp_path / name, "y", base=tmp_path)
 
 
 def test_a_url_is_refused_with_what_to_do():

@@ -1,0 +1,97 @@
+"""Whether the model of a draft learns anything, on folds of the training rows."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from artifact_pipeline.builder.config import loader as configs
+from artifact_pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from artifact_pipeline.builder.config.resolved import ResolvedConfig
+    from artifact_pipeline.builder.data.dataset import Target
+
+FOLDS = 3
+MIN_ROWS = 30
+MAX_ROWS = 2000
+"""Of more rows, a seeded sample is learned in each fold."""
+MARGIN = 0.02
+"""A score that is not better by more may be chance."""
+
+
+class Trial(NamedTuple):
+    """The mean score of a model over folds, and that of a baseline on the same rows.
+
+    Scores are the accuracy, against that of the most frequent class of the rows to predict, or R²,
+    against 0.
+    """
+
+    score: float
+    baseline: float
+    metric: str
+
+    @property
+    def learns(self) -> bool:
+        return self.score > self.baseline + MARGIN
+
+
+def run(config: dict[str, Any], base: str | os.PathLike[str]) -> Trial | None:
+    """Fit the model of a config to folds of its training rows, and return how it scores.
+
+    None if there are too few rows for folds, or the model cannot be fitted to them.
+
+    Args:
+        config: A config's values.
+        base: The folder that its data is relative to.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as a class that is not in every fold
+        try:
+            return _run(configs.parse(config, "draft"), base)
+        except (PipelineError, ValueError):  # ValueError: scikit-learn cannot make as many folds
+            return None
+
+
+def _run(config: ResolvedConfig, base: str | os.PathLike[str]) -> Trial | None:
+    import numpy as np
+
+    from artifact_pipeline.builder.data.loader import load
+    from artifact_pipeline.builder.data.split import folds, split
+    from artifact_pipeline.builder.model.construction import build, resolve, target_type
+    from artifact_pipeline.builder.model.fit import fit
+
+    rows = load(config.data, config.split, target=target_type(config.model), base=base)
+    parts = split(rows, config.split)
+    if len(parts.y_train) < MIN_ROWS:
+        return None
+    model = resolve(
+        config.model,
+        config.split.random_state,
+        target=rows.target,
+        columns=rows.columns(),
+        labels=rows.labels(),
+    )
+    generator = np.random.default_rng(config.split.random_state)
+    X, y = parts.X_train, parts.y_train
+    scores = []
+    for train, test in folds(parts, rows, config=config.split, count=FOLDS):
+        if len(train) > MAX_ROWS:
+            train = generator.choice(train, MAX_ROWS, replace=False)
+        estimator: Any = fit(build(model), X.iloc[train], y[train]).estimator
+        scores.append(_score(y[test], estimator.predict(X.iloc[test]), target=rows.target))
+    score, baseline = (float(value) for value in np.mean(scores, axis=0))
+    return Trial(score, baseline, "R²" if rows.target == "number" else "accuracy")
+
+
+def _score(y: NDArray[Any], predicted: NDArray[Any], *, target: Target) -> tuple[float, float]:
+    import numpy as np
+
+    if target == "class":
+        _, counts = np.unique(y, return_counts=True)
+        return float(np.mean(y == predicted)), float(counts.max() / len(y))
+    variance = np.mean((y - y.mean()) ** 2)
+    return float(1 - np.mean((y - predicted) ** 2) / variance) if variance else 0.0, 0.0
