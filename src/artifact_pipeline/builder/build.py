@@ -42,6 +42,7 @@ def build(
     """
     trained = trainer.train()
     from artifact_pipeline.builder.artifact.seal import seal
+    from artifact_pipeline.builder.formats import interface as interfaces
     from artifact_pipeline.builder.formats import parity
 
     result, edges = trained.result, trained.edges
@@ -60,7 +61,7 @@ def build(
     if proof.parity.reason is not None:
         warnings.append(f"{proof.parity.reason}.")
     is_table = result.columns is not None
-    interface = parity.interface(
+    interface = interfaces.make(
         form,
         trained.rows,
         features=result.features,
@@ -70,8 +71,8 @@ def build(
         image=result.image,
         columns=None
         if result.columns is None
-        else parity.taken(result.columns, proof, edges=edges),
-        limits=None if is_table else parity.limits(proof, edges),
+        else interfaces.accepted_columns(result.columns, proof, edges=edges),
+        limits=None if is_table else interfaces.accepted_limits(proof, edges),
     )
     files = seal(
         recipe,

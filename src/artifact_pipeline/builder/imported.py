@@ -19,6 +19,7 @@ from artifact_pipeline.builder.data.dataset import ColumnRole, Description, Sche
 from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.formats import interface as interfaces
 from artifact_pipeline.builder.formats import parity, pickle_format
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.model.estimators import (
@@ -109,7 +110,7 @@ def build_imported(
         )
         for name, kind in kinds.items()
     ]
-    columns = parity.taken(plain, proof, edges=edges) if kinds else None
+    columns = interfaces.accepted_columns(plain, proof, edges=edges) if kinds else None
     index = np.arange(len(truth))
     sealed = proof.outputs
     test = evaluate(
@@ -127,7 +128,7 @@ def build_imported(
             manifests.RowCounts(0, len(truth)), canonical.digest(index.astype("<i8").tobytes())
         ),
         metrics=metrics,
-        interface=parity.interface(
+        interface=interfaces.make(
             form,
             proven,
             features=features,
@@ -136,7 +137,7 @@ def build_imported(
             outputs=outputs,
             image=None,
             columns=columns,
-            limits=None if kinds else parity.limits(proof, edges),
+            limits=None if kinds else interfaces.accepted_limits(proof, edges),
         ),
         parity=proof.parity,
         evaluation=observe(

@@ -265,7 +265,7 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
 def _columns(
     columns: dict[str, Kind], parts: TrainTestSplit, *, formats: dict[str, ColumnFormat]
 ) -> list[ColumnSpec]:
-    """Return the columns as they were learned; `parity.taken` adds what else they accept."""
+    """Return the columns as they were learned; `interface` adds what else they accept."""
     import numpy as np
 
     specs = []

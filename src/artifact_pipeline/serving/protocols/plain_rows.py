@@ -138,7 +138,7 @@ def _decode_rows(text: str, max_rows: int, *, end: float | None) -> Iterator[tup
             raise _wrong(text, number, error=error) from error
         if not isinstance(row, (list, dict)):
             raise HTTPError(
-                400, f"{_row(number)}: expected a list of values, or a record by column name"
+                400, f"{_row(number)}: expected a list of values, or an object by column name"
             )
         yield number, row
         match = _NEXT.match(text, window_start + stop)
