@@ -134,11 +134,21 @@ def summary(digits, artifact, *gates):
     return job_summary.write(artifact, msgspec.structs.replace(run, gates=list(gates)))
 
 
+def written_card(manifest):
+    return card.write(
+        manifest.recipe,
+        split=manifest.split,
+        metrics=manifest.metrics,
+        interface=manifest.interface,
+        parity=manifest.parity,
+    )
+
+
 @cases
 def test_page_summary_and_card_escape_invisible_characters(digits, text):
     made = dressed(digits, text)
     m = made.manifest
-    whole = card.write(m.recipe, m.recipe_digest, m.split, m.metrics, m.interface, m.parity)
+    whole = written_card(m)
     gate = Verdict(
         metric=text, bound="not_worse_than", limit=0.5, value=0.5, passed=False, alias=text,
         note=text,
@@ -176,7 +186,7 @@ def test_injected_text_does_not_change_the_structure_of_the_card(digits, text):
     def body_and_head(one):
         made = dressed(digits, one)
         m = made.manifest
-        whole = card.write(m.recipe, m.recipe_digest, m.split, m.metrics, m.interface, m.parity)
+        whole = written_card(m)
         _, head, body = whole.split("---\n", 2)
         return tokens(body), sorted(json.loads(head))
 

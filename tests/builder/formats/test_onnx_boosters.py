@@ -144,7 +144,7 @@ def test_lightgbm_truncates_fractions_of_categories():
 )
 def test_a_booster_without_a_graph_is_refused_in_one_line(estimator, tmp_path):
     fitted = estimator.fit(*CANCER)
-    with pytest.raises(ConfigError, match="no open form that could be proven equal"):
+    with pytest.raises(ConfigError, match=r"no open form .* equal .*; choose another estimator"):
         api.seal(fitted, *CANCER, store=tmp_path / "s")
     assert not (tmp_path / "s").exists()
 

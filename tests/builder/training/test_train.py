@@ -55,7 +55,10 @@ def test_a_search_seals_the_best_candidate_and_lists_all(config, tmp_path, searc
         ),
         ({"search": {"params": {"model__C": {"uniform": [0, 1]}}}}, "expected a list of values"),
         ({"search": {"params": {"model__C": [1]}, "scoring": "f1_wieghted"}}, "f1_weighted"),
-        ({"search": {"params": {"model__C": [1]}, "n_iter": 3}}, "'n_iter' with a random search"),
+        (
+            {"search": {"params": {"model__C": [1]}, "n_iter": 3}},
+            "'n_iter' only with a random search",
+        ),
         ({"evaluation": {"cv": 1}}, "evaluation.cv: found 1, expected"),
         ({"gates": {"test.accuracy[x]": {"min": 0}}}, "unknown slice 'x'; evaluation.slices names"),
         ({"gates": {"test.accuracy": {"tolerance": 1}}}, "found no bound"),

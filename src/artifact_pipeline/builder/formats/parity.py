@@ -175,6 +175,8 @@ def prove(
         f"this estimator has no open form that could be proven equal to it "
         f"({why or 'no converter knows it'})",
         location=location,
+        remedy="choose another estimator or other preprocessing; LightGBM and XGBoost are "
+        "supported as the last step of a pipeline, and not in every other estimator",
     )
 
 
