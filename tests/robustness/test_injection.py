@@ -155,7 +155,8 @@ def test_page_summary_and_card_escape_invisible_characters(digits, text):
     )  # fmt: skip
     for shown in (page.write(made), summary(digits, made, gate), whole):
         assert unseen(shown) == []
-    assert unseen(figures.pixels([0.5], Image(height=1, width=1, min=0.0, max=1.0), text)) == []
+    image = Image(height=1, width=1, min=0.0, max=1.0)
+    assert unseen(figures.pixels([0.5], image, label=text)) == []
     assert (
         unseen(blocks.listing({"a": text}) + blocks.table(text, [text], rows=[[text, text]])) == []
     )
