@@ -174,7 +174,8 @@ def test_workers_restart_after_repeated_kills(store):
     with serving("champion", "--workers", 2, cwd=folder) as server:
         for _ in range(4):
             for pid in until(lambda: workers_of(server.process.pid)):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
         until(lambda: len(workers_of(server.process.pid)) == 2)
         until(lambda: answers(server))
         assert digests_of(server, 1) == {first}

@@ -137,6 +137,7 @@ def test_the_option_overrides_the_environment_variable(project):
     assert call("train", path, cwd=project, env={"ARTIFACT_PIPELINE_STORE": "mine"}).code == 0
     done = call("list", "--json", cwd=project, env={"ARTIFACT_PIPELINE_STORE": "mine"})
     assert len(done.json["artifacts"]) == 1 and not (project / "artifacts").exists()
+    (project / "other").mkdir()
     other = call("list", "--json", "--store", "other", cwd=project,
                  env={"ARTIFACT_PIPELINE_STORE": "mine"})  # fmt: skip
     assert other.json["artifacts"] == []
