@@ -87,11 +87,11 @@ def register() -> None:
         register_shape_calculator,
     )
 
-    def replace(name: str, mended: Callable[[Convert, Any, Any, Any], None]) -> None:
+    def replace(name: str, replacement: Callable[[Convert, Any, Any, Any], None]) -> None:
         before = get_converter(f"Sklearn{name}")
 
         def convert(scope: Any, operator: Any, container: Any) -> None:
-            mended(before._fct, scope, operator, container)
+            replacement(before._fct, scope, operator, container)
 
         register_converter(
             f"Sklearn{name}", convert, overwrite=True, options=before.get_allowed_options()
@@ -212,7 +212,7 @@ def _give_wide(name: str) -> None:
     register_shape_calculator(f"Sklearn{name}", widened, overwrite=True)
 
 
-def mend(graph: Any) -> None:
+def correct(graph: Any) -> None:
     """Set the word patterns, the locale and the operator version that a graph needs, in place."""
     from onnx import helper
 

@@ -124,7 +124,7 @@ class Graph:
             "TreeEnsemble",
             X,
             op_domain=ML,
-            op_version=1,  # skl2onnx knows no later one; `converters.mend` sets the right one
+            op_version=1,  # skl2onnx knows no later one; `onnx_converters.correct` sets it
             n_targets=len(trees),
             aggregate_function=1,
             post_transform=0,

@@ -105,7 +105,7 @@ def _convert(estimator: Any, rows: Batch, *, dtype: str) -> ExportedGraph | str:
         if hasattr(estimator, "decision_function") and len(graph.graph.output) > 1:
             graphs.append(_select(graph, first, scores=True))
     for made in graphs:
-        onnx_converters.mend(made)
+        onnx_converters.correct(made)
         if isinstance(rows, list) and len(inputs) == 1:
             _join(made, inputs[0][1], names=names_of(rows))
     return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
