@@ -98,7 +98,7 @@ def test_a_store_that_does_not_exist_is_an_error(project, words):
         ("latset", "did you mean 'latest'?"),
         ("Latest", "did you mean 'latest'?"),
         ("{:.7}", "did you mean '{:.12}'?"),
-        ("{:.11}f", "did you mean '{:.12}'?"),
+        ("{:.11}x", "did you mean '{:.12}'?"),
         ("{:.70}0", "did you mean '{:.12}'?"),
         ("nothing-like-it", "artifact-pipeline list shows what there is"),
     ],
