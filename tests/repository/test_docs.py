@@ -119,7 +119,9 @@ def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
         ("requirements.txt", ""),
         ("requirements-sign.txt", "--extra sign"),
         ("requirements-serve.txt", "--extra serve"),
+        ("requirements-boosting.txt", "--extra boosting"),
         ("requirements-dev.txt", "--extra dev"),
+        ("requirements-build.txt", "--group build"),
     ],
 )
 def test_the_pins_are_what_the_command_in_contributing_compiles(name, words, tmp_path):
