@@ -262,7 +262,7 @@ def test_evaluate_recomputes_metrics_and_checks_gates(project, digits):
 def test_show_prints_recipe_and_metrics(project, digits):
     out = " ".join(call("show", "latest", cwd=project).out.split())
     for expected in (
-        "LogisticRegression on digits",
+        "digits: LogisticRegression",
         "1437 training rows, 360 held-out rows",
         'C=1.0, max_iter=1000, random_state=42, solver="lbfgs"',
         "0.9583",

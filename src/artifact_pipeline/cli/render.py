@@ -171,7 +171,8 @@ def shown(result: Shown) -> str:
     manifest = result.manifest
     recipe = manifest.recipe
     lines = [
-        click.style(f"{describe.title(recipe)} on {write_out(recipe.data.title)}", bold=True),
+        click.style(write_out(describe.headline(recipe)), bold=True),
+        *([paragraph(write_out(recipe.description), indent="")] if recipe.description else []),
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.summary()}",
         "",
