@@ -40,7 +40,7 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.log import Log
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge, unjudged
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.progress import notebook_listener
 from artifact_pipeline.pipeline.publish import publish_report
@@ -171,8 +171,10 @@ def _execute(
                 record.gates = judge(
                     record.metrics,
                     required,
-                    baselines=baselines(required, artifact.manifest, store=store.root),
+                    incumbents=incumbents(required, artifact.manifest, store=store.root),
+                    baseline=baseline_of(required, artifact),
                 )
+                record.warnings = [*record.warnings, *unjudged(record.gates)]
                 _check_gates(record.gates)
                 store.aliases.set(LATEST, artifact.digest)
                 if model is not None:
