@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ROUNDS]`: the three timings in the README, each beside its floor."""
+"""`python -m benchmarks [ROUNDS]`: the timings in the README, each beside its floor."""
 
 from __future__ import annotations
 

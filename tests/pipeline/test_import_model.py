@@ -46,6 +46,20 @@ def frame(count=60):
     })  # fmt: skip
 
 
+def test_an_imported_model_has_the_name_and_the_description_that_it_is_given(fitted, tmp_path):
+    named = {"name": "iris-2", "description": "From the *old* notebook."}
+    sealed = api.seal(fitted, X[1::2], y[1::2], **named, store=tmp_path)
+    verified = api.check_integrity(sealed.artifact)
+    recipe = verified.manifest.recipe
+    assert (recipe.name, recipe.description) == tuple(named.values())
+    card = verified.files["README.md"].decode()
+    assert "# iris-2\\: StandardScaler → LogisticRegression\n" in card
+    assert "From the \\*old\\* notebook." in card
+    for wrong in ({"name": "a b"}, {"description": ""}, {"description": "\ud800"}):
+        with pytest.raises(CallError, match=next(iter(wrong))):
+            api.seal(fitted, X[1::2], y[1::2], **wrong, store=tmp_path)
+
+
 def test_an_imported_model_is_evaluated_on_the_given_rows(fitted, tmp_path):
     sealed = api.seal(fitted, X[1::2], y[1::2], store=tmp_path)
     manifest = api.open_trusted(sealed.artifact, sealed.digest).manifest
@@ -57,6 +71,7 @@ def test_an_imported_model_is_evaluated_on_the_given_rows(fitted, tmp_path):
     )
     assert manifest.recipe.brought.by.startswith("artifact-pipeline ")
     assert manifest.recipe.split.method == "given"
+    assert manifest.recipe.name == "LogisticRegression"
     predictor = api.open_artifact("latest", store=tmp_path)
     np.testing.assert_array_equal(predictor.predict(X), fitted.predict(X))
     assert api.load_model(f"{sealed.artifact}/model_train.pkl").get_params()
@@ -246,6 +261,26 @@ def test_the_command_seals_a_pickle_only_with_its_digest(tmp_path):
     assert call(*words[:2], "none.pkl", *words[3:], canonical.digest(data), cwd=tmp_path).code == 2
     with pytest.raises(VerificationError):
         seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [("a,y\n1,no\n2,\n3,yes\n", "row 2, column 'y': is missing: every row needs a target"),
+     ("a,y\n1,no\n9007199254740993,yes\n", "row 2, column 'a': found 9007199254740993"),
+     ("a,y\n1,no\n1,yes\n1,yes\nx,no\n", "found 'x' among numbers")],
+)  # fmt: skip
+def test_the_command_line_is_refused_with_a_remedy_that_it_has(
+    tmp_path, monkeypatch, rows, problem
+):
+    monkeypatch.chdir(tmp_path)
+    model = GaussianNB().fit(pd.DataFrame({"a": np.arange(40.0)}), ["no", "yes"] * 20)
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    (tmp_path / "t.csv").write_text(rows)
+    digest = canonical.digest((tmp_path / "m.pkl").read_bytes())
+    with pytest.raises(DataError) as caught:
+        seal_pickle("m.pkl", digest, data="t.csv", target="y")
+    assert problem in str(caught.value)
+    assert "data." not in caught.value.remedy and "artifact_pipeline.seal" in caught.value.remedy
 
 
 @pytest.mark.parametrize("learned", ["imputed", "a category", "an empty category"])

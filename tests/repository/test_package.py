@@ -2,9 +2,11 @@
 
 import email
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -14,17 +16,21 @@ import pytest
 from tests.support.configs import QUICK, ROOT, write
 
 
+def built(target, folder):
+    """Build `target` with the backend that pyproject.toml names, as `python -m build` does."""
+    pytest.importorskip("hatchling", reason="requirements-dev.txt is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", folder],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [file] = folder.iterdir()
+    return file
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    from flit_core import buildapi
-
-    folder = tmp_path_factory.mktemp("wheel")
-    before = Path.cwd()
-    os.chdir(ROOT)
-    try:
-        return folder / buildapi.build_wheel(str(folder))
-    finally:
-        os.chdir(before)
+    return built("wheel", tmp_path_factory.mktemp("wheel"))
 
 
 def test_the_wheel_holds_only_the_package_and_its_types(wheel):
@@ -47,9 +53,46 @@ def test_the_metadata_is_complete(wheel):
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert metadata.get_payload().startswith("# ")
     requires = [
-        one.split(";")[0].split(">")[0].strip() for one in metadata.get_all("Requires-Dist")
+        line.split(";")[0].split(">")[0].strip() for line in metadata.get_all("Requires-Dist")
     ]
     assert {"click", "msgspec", "scikit-learn", "onnxruntime", "skl2onnx"} <= set(requires)
+    urls = dict(url.split(", ") for url in metadata.get_all("Project-URL"))
+    assert {"Homepage", "Documentation", "Changelog", "Issues", "Source"} <= set(urls)
+
+
+def test_links_and_pictures_of_the_readme_work_on_an_index_page(wheel):
+    files = zipfile.ZipFile(wheel)
+    metadata = files.read("artifact_pipeline-0.1.0.dist-info/METADATA").decode()
+    source = dict(
+        url.split(", ") for url in email.message_from_string(metadata).get_all("Project-URL")
+    )["Source"]
+    pages = f"{source}/blob/main/"
+    pictures = source.replace("github.com", "raw.githubusercontent.com") + "/main/"
+
+    def targets(text):
+        return re.findall(r"\]\(([^)]+)\)", text)
+
+    readme = targets((ROOT / "README.md").read_text("utf-8"))
+    assert any(target.endswith(".png") for target in readme)
+    absolute = [
+        target if re.match(r"\w+:|#", target)
+        else (pictures if target.endswith(".png") else pages) + target
+        for target in readme
+    ]  # fmt: skip
+    assert targets(metadata) == absolute
+
+
+def test_twine_accepts_the_wheel_and_the_source_archive(wheel, tmp_path):
+    archive = built("sdist", tmp_path / "sdist")
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", wheel, archive],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.count("PASSED") == 2, done.stdout + done.stderr
+    with tarfile.open(archive) as opened:
+        inside = opened.getnames()
+    assert "artifact_pipeline-0.1.0/src/artifact_pipeline/py.typed" in inside
+    assert not [name for name in inside if "__pycache__" in name or "artifacts/" in name]
 
 
 @pytest.mark.slow

@@ -35,12 +35,11 @@ class RequestGuard:
                 Origin, 401 without the token.
         """
         host = headers.get(b"host")
-        if host not in self._known:
-            if not host and path in routing.PROBES:
-                return
-            self._check_host(host)
-        if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != host:
-            raise HTTPError(403, "requests from pages of other sites are not answered")
+        if host or not routing.is_probe(path):
+            if host not in self._known:
+                self._check_host(host)
+            if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != host:
+                raise HTTPError(403, "requests from pages of other sites are not answered")
         if self._token is not None and not routing.is_open(path):
             self.authorize(headers)
 

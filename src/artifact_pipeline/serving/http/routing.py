@@ -11,7 +11,12 @@ MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 PROBES = ("/v2/health/live", "/v2/health/ready")
-"""Paths that answer without a Host header, because some health probes omit it."""
+"""The health of the server."""
+
+
+def is_probe(path: str) -> bool:
+    """Return whether a path answers without a Host header, because some health probes omit it."""
+    return path in PROBES or (path.startswith("/v2/models/") and path.endswith("/ready"))
 
 
 @lru_cache(256)
