@@ -24,7 +24,8 @@ def recipe_of(config, folder, *words):
 def test_a_recipe_holds_everything_that_decides_the_model(project):
     made = recipe_of(SHORT, project)["recipe"]
     assert set(made) == {
-        "code", "data", "model", "numerics", "packages", "platform", "recipe_version", "split"
+        "code", "data", "model", "name", "numerics", "packages", "platform", "recipe_version",
+        "split",
     }  # fmt: skip
     assert made["model"]["params"] == {
         "C": 1.0, "solver": "lbfgs", "max_iter": 1000, "random_state": 42

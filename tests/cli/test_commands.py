@@ -262,7 +262,7 @@ def test_evaluate_recomputes_metrics_and_checks_gates(project, digits):
 def test_show_prints_recipe_and_metrics(project, digits):
     out = " ".join(call("show", "latest", cwd=project).out.split())
     for expected in (
-        "LogisticRegression on digits",
+        "digits: LogisticRegression",
         "1437 training rows, 360 held-out rows",
         'C=1.0, max_iter=1000, random_state=42, solver="lbfgs"',
         "0.9583",
@@ -303,6 +303,9 @@ def test_diff_prints_differences_of_recipe_and_metrics(project):
     }
     assert fields["recipe.model.params.C"] == {1.0, 0.1}
     assert "metrics.test.accuracy" in fields or "metrics.test.f1_weighted" in fields
+    a, b = (f"{value:.4f}" for value in sorted(fields["metrics.test.log_loss"]))
+    out = call("diff", first, second, cwd=project).out
+    assert f"metrics.test.log_loss {a} → {b}" in out or f"metrics.test.log_loss {b} → {a}" in out
     assert not any(field.startswith(("recipe.packages", "recipe.data")) for field in fields)
     assert "are the same" in call("diff", first, first, cwd=project).out
 

@@ -56,7 +56,7 @@ def test_a_run_and_a_predictor_are_shown_in_one_line(iris_run):
     accuracy = f"{iris_run.metrics.test['accuracy']:.4f}"
     short = iris_run.digest[7:19]
     assert repr(iris_run).startswith(f"Run({short}, accuracy {accuracy}")
-    assert repr(predictor) == f"Predictor(GaussianNB on iris, 4 features → 3 classes, {short})"
+    assert repr(predictor) == f"Predictor(iris: GaussianNB, 4 features → 3 classes, {short})"
     assert all(len(repr(shown)) <= 100 for shown in (iris_run, predictor))
 
 

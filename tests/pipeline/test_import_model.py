@@ -46,6 +46,20 @@ def frame(count=60):
     })  # fmt: skip
 
 
+def test_an_imported_model_has_the_name_and_the_description_that_it_is_given(fitted, tmp_path):
+    named = {"name": "iris-2", "description": "From the *old* notebook."}
+    sealed = api.seal(fitted, X[1::2], y[1::2], **named, store=tmp_path)
+    verified = api.check_integrity(sealed.artifact)
+    recipe = verified.manifest.recipe
+    assert (recipe.name, recipe.description) == tuple(named.values())
+    card = verified.files["README.md"].decode()
+    assert "# iris-2\\: StandardScaler → LogisticRegression\n" in card
+    assert "From the \\*old\\* notebook." in card
+    for wrong in ({"name": "a b"}, {"description": ""}, {"description": "\ud800"}):
+        with pytest.raises(CallError, match=next(iter(wrong))):
+            api.seal(fitted, X[1::2], y[1::2], **wrong, store=tmp_path)
+
+
 def test_an_imported_model_is_evaluated_on_the_given_rows(fitted, tmp_path):
     sealed = api.seal(fitted, X[1::2], y[1::2], store=tmp_path)
     manifest = api.open_trusted(sealed.artifact, sealed.digest).manifest
@@ -57,6 +71,7 @@ def test_an_imported_model_is_evaluated_on_the_given_rows(fitted, tmp_path):
     )
     assert manifest.recipe.brought.by.startswith("artifact-pipeline ")
     assert manifest.recipe.split.method == "given"
+    assert manifest.recipe.name == "LogisticRegression"
     predictor = api.open_artifact("latest", store=tmp_path)
     np.testing.assert_array_equal(predictor.predict(X), fitted.predict(X))
     assert api.load_model(f"{sealed.artifact}/model_train.pkl").get_params()

@@ -128,7 +128,7 @@ def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(digits, widt
         url = digits.folder.with_suffix(".html").as_uri()
         tab.goto(url)
         assert tab.evaluate("document.documentElement.scrollWidth") == width
-        assert tab.title() == "LogisticRegression on digits"
+        assert tab.title() == "digits: LogisticRegression"
         assert said == [] and asked == [url]
         # The style sheet is in force, or all of this would say nothing.
         assert tab.evaluate("getComputedStyle(document.querySelector('.cards')).display") == "flex"

@@ -11,6 +11,7 @@ from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact import seal as sealing
 from artifact_pipeline.builder.artifact.manifest import Label
+from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import first_line, sentence
 from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.config.values import Kind
@@ -50,7 +51,14 @@ MAX_TRIED = 1000
 
 
 def build_imported(
-    estimator: Any, X: Any, y: Any, *, positive: Label | None, examples: int
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    name: str | None,
+    description: str | None,
+    positive: Label | None,
+    examples: int,
 ) -> tuple[dict[str, bytes], manifests.Metrics]:
     """Return the files of an artifact of a fitted estimator, and its metrics on these rows.
 
@@ -58,6 +66,8 @@ def build_imported(
         estimator: A fitted scikit-learn estimator.
         X: The rows that measure it, (n_rows, n_features), as the estimator takes them.
         y: Their true labels or numbers, (n_rows,).
+        name: The name of the model; by default that of its class.
+        description: The description of the model, if it has one.
         positive: The positive label of two.
         examples: How many of the rows to show in the report.
 
@@ -94,7 +104,7 @@ def build_imported(
     described = _description(
         proven, truth, kinds=kinds, features=features, target=target, positive=positive
     )
-    recipe = _recipe(estimator, data, rows=described)
+    recipe = _recipe(estimator, data, rows=described, name=name, description=description)
     form, model, proof = parity.prove(
         candidates, proven, expected=outputs, edges=edges, location=_ESTIMATOR, recipe=recipe
     )
@@ -512,15 +522,20 @@ def _description(
     return Description(digest=digest, schema=schema, positive=positive)
 
 
-def _recipe(estimator: Any, data: bytes, *, rows: Description) -> Recipe:
+def _recipe(
+    estimator: Any, data: bytes, *, rows: Description, name: str | None, description: str | None
+) -> Recipe:
     kind = type(estimator)
     steps = getattr(estimator, "steps", None)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    title = f"{kind.__module__}.{kind.__qualname__}"
     if steps:
-        name = " → ".join(type(step).__name__ for _, step in steps)
+        title = " → ".join(type(step).__name__ for _, step in steps)
+    model_class = type(steps[-1][1] if steps else estimator).__name__
     return recipes.make_imported(
-        ModelConfig(estimator=name, params={}),
+        ModelConfig(estimator=title, params={}),
         rows,
+        name=name or model_name.from_text(model_class) or "model",
+        description=description,
         imported_from=ImportedFrom(f"artifact-pipeline {__version__}", canonical.digest(data)),
         boosters=boosters_of(estimator),
     )

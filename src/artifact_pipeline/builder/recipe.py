@@ -28,6 +28,7 @@ from msgspec.structs import replace
 
 from artifact_pipeline.builder import canonical, numeric_profile
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config.model_name import ModelDescription, ModelName
 from artifact_pipeline.builder.config.resolved import (
     EvaluationConfig,
     ModelConfig,
@@ -96,6 +97,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Everything that decides a model's bytes."""
 
     recipe_version: Literal[1]
+    name: ModelName | None = None
+    """The name of the model; None in recipes of earlier releases."""
+    description: ModelDescription | None = None
     code: Digest
     """See `code_digest`."""
     data: dataset.Description
@@ -135,13 +139,21 @@ def make(
         stratify=stratify if method == "random" else None,
     )
     recipe = _on_this_machine(model, rows, profile=profile, split=split)
-    return replace(recipe, search=config.search, evaluation=config.evaluation)
+    return replace(
+        recipe,
+        name=config.name,
+        description=config.description,
+        search=config.search,
+        evaluation=config.evaluation,
+    )
 
 
 def make_imported(
     model: ModelConfig,
     rows: dataset.Description,
     *,
+    name: str,
+    description: str | None,
     imported_from: ImportedFrom,
     boosters: Iterable[str] = (),
 ) -> Recipe:
@@ -150,6 +162,8 @@ def make_imported(
     Args:
         model: The names of its estimators.
         rows: The rows that it is measured on.
+        name: The name of the model.
+        description: Its description, if it has one.
         imported_from: Its origin.
         boosters: The packages besides scikit-learn that its estimators come from.
 
@@ -159,7 +173,9 @@ def make_imported(
     split = SplitRecipe(method="given")
     recipe = _on_this_machine(model, rows, profile=numeric_profile.NATIVE, split=split)
     packages = {**recipe.packages, **versions(boosters)}
-    return replace(recipe, brought=imported_from, packages=packages)
+    return replace(
+        recipe, name=name, description=description, brought=imported_from, packages=packages
+    )
 
 
 def _on_this_machine(

@@ -258,22 +258,17 @@ def recipe(config: str, as_json: bool) -> None:
               help="Table to measure the model on.")  # fmt: skip
 @click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
               help="Column with the true labels or numbers.")  # fmt: skip
+@click.option("-n", "--name", metavar="NAME",
+              help="Name of the model [default: from the name of the table].")  # fmt: skip
+@click.option("--description", metavar="TEXT", help="Text for the model card and the report.")
 @click.option("--positive", metavar="LABEL", help="The positive one of two labels.")
 @options.STORE
 @options.JSON
-def seal(
-    path: str,
-    digest: str,
-    data: str,
-    target: str,
-    positive: str | None,
-    store: str | None,
-    as_json: bool,
-) -> None:
+def seal(path: str, digest: str, *, as_json: bool, **arguments: Any) -> None:
     """Seal a scikit-learn estimator that was fitted elsewhere."""
     from artifact_pipeline.pipeline.import_model import seal_pickle
 
-    result = seal_pickle(path, digest, data=data, target=target, positive=positive, store=store)
+    result = seal_pickle(path, digest, **arguments)
     render.answer(result, render.sealed, as_json=as_json)
 
 

@@ -21,7 +21,8 @@ def write(artifact: Verified, run: Run) -> str:
     confusion = [[name, *map(str, row)] for name, row in zip(names, report.confusion, strict=True)]
     confusion += [[row.name, *map(str, row.predicted)] for row in report.unlearned or []]
     parts = [
-        f"## {plain(describe.title(recipe))} on {plain(recipe.data.title)}",
+        f"## {plain(describe.headline(recipe))}",
+        plain(recipe.description or ""),
         "Nothing was trained: the store has the artifact of this recipe, and it verifies."
         if run.cached
         else f"Trained on {manifest.split.rows.train} rows.",

@@ -52,7 +52,7 @@ class Predictor:
     def _title(self) -> str:
         from artifact_pipeline.builder.artifact import describe
 
-        return f"{describe.title(self.manifest.recipe)} on {self.manifest.recipe.data.title}"
+        return describe.headline(self.manifest.recipe)
 
     def _summary(self) -> str:
         output = f"{len(self.interface.labels)} classes" if self.interface.labels else "a number"

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
@@ -134,7 +135,11 @@ def draft(
         drafted = _tried_model(features, section, roles=roles, is_class=is_class, base=base)
     else:
         drafted = _model(features, estimator)
-    config = {"data": section, "split": roles.split, "model": drafted.section}
+    name = model_name.from_path(os.path.abspath(data))  # noqa: PTH100  (resolves "..")
+    if name is None:
+        name = "model"
+        choices.append(f"the model is called {name}, because the table's path gives no name")
+    config = {"name": name, "data": section, "split": roles.split, "model": drafted.section}
     choices += [*columns.choices, *outcome.choices, *roles.choices, *drafted.choices]
     if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
         config["evaluation"] = {"cv": FOLDS}
@@ -364,7 +369,7 @@ def _tried_model(
     forest = _model(features, _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR)
     name = "LogisticRegression" if is_class else "Ridge"
     fast = f"{name} is fast, and a baseline for other models"
-    config = {"data": section, "split": roles.split}
+    config = {"name": "draft", "data": section, "split": roles.split}
     trial = draft_trial.run({**config, "model": linear.section}, base)
     if trial is None:
         return linear._replace(choices=[fast, *linear.choices])

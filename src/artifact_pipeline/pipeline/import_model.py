@@ -11,18 +11,21 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import show
+from artifact_pipeline.builder.config.model_name import ModelDescription
 from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.imported import build_imported, learned_empty_text
-from artifact_pipeline.errors import DataError, Location
+from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
 from artifact_pipeline.store.access import Reference, mark_made_here
@@ -58,6 +61,8 @@ def seal(
     X: Any,
     y: Any,
     *,
+    name: str | None = None,
+    description: str | None = None,
     positive: Label | None = None,
     examples: int = 0,
     store: Reference | None = None,
@@ -69,13 +74,16 @@ def seal(
         X: Rows that it was not fitted to: (n_rows, n_features) numbers, or a DataFrame or a list
             of dicts of numbers, booleans, dates and text.
         y: The true labels or numbers, (n_rows,).
+        name: The name of the model; by default that of its class.
+        description: A text for the model card and the report.
         positive: The positive one of two labels, for precision, recall and F1.
         examples: How many of the rows the artifact contains.
         store: The store to write to; by default $ARTIFACT_PIPELINE_STORE or `artifacts`.
 
     Raises:
-        CallError: If `estimator` is not a fitted classifier or regressor, or would open files when
-            it is used (`memory`, or `input` other than content).
+        CallError: If `name` or `description` is not valid, or `estimator` is not a fitted
+            classifier or regressor, or would open files when it is used (`memory`, or `input`
+            other than content).
         DataError: If it cannot be measured on the rows.
         ConfigError: If it cannot predict them, or no open form of it can be proven.
         StoreError: If the store cannot be written.
@@ -84,7 +92,16 @@ def seal(
         import pandas as pd
 
         X = pd.DataFrame(frames.columns_of_records(X))
-    files, metrics = build_imported(estimator, X, y, positive=positive, examples=examples)
+    _check_names(name, description)
+    files, metrics = build_imported(
+        estimator,
+        X,
+        y,
+        name=name,
+        description=description,
+        positive=positive,
+        examples=examples,
+    )
     return _add(files, metrics, store=Store(store))
 
 
@@ -94,6 +111,8 @@ def seal_pickle(
     *,
     data: str | os.PathLike[str],
     target: str,
+    name: str | None = None,
+    description: str | None = None,
     positive: Label | None = None,
     store: Reference | None = None,
 ) -> Sealed:
@@ -106,6 +125,9 @@ def seal_pickle(
         digest: Its digest.
         data: The table of rows that the estimator was not fitted to.
         target: The column with the true labels or numbers.
+        name: The name of the model; by default the stem of the table's path, or else as for
+            `seal`.
+        description: As for `seal`.
         positive: As for `seal`.
         store: As for `seal`.
 
@@ -115,6 +137,7 @@ def seal_pickle(
     """
     from sklearn.base import is_classifier
 
+    _check_names(name, description)
     estimator = pickles.load_model(path, digest)
     kind: Target = "class" if is_classifier(estimator) else "number"
     rows = loader.load(TableData(path=os.fspath(data), target=target), target=kind)
@@ -130,7 +153,29 @@ def seal_pickle(
         raise DataError(f"has no column {missing[0]!r}", location=Location(os.fspath(data)))
     else:
         X = _with_missing_texts(estimator, X[list(names)])
-    return seal(estimator, X, rows.y, positive=positive, store=store)
+    return seal(
+        estimator,
+        X,
+        rows.y,
+        name=name or model_name.from_path(os.fspath(data)),
+        description=description,
+        positive=positive,
+        store=store,
+    )
+
+
+def _check_names(name: str | None, description: str | None) -> None:
+    """Check the name and the description of a model. Raises CallError if one is not valid."""
+    if name is not None and not model_name.is_valid(name):
+        problem = f"found {show(name)}, expected {model_name.EXPECTED}"
+        raise CallError(problem, location=Location("name"))
+    if description is not None:
+        try:
+            msgspec.convert(description, ModelDescription)
+            description.encode()
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+            problem = f"found {show(description)}, expected a text of 1 to 1000 characters"
+            raise CallError(problem, location=Location("description")) from error
 
 
 def _with_missing_texts(estimator: Any, X: Any) -> Any:

@@ -144,7 +144,9 @@ def _config(recipe: Recipe, data: DataSection) -> dict[str, Any]:
     values = msgspec.to_builtins(recipe)
     section = msgspec.to_builtins(data)
     config = {"data": section, "split": values["split"], "model": values["model"]}
-    return config | {key: values[key] for key in ("search", "evaluation") if key in values}
+    return config | {
+        key: values[key] for key in ("name", "description", "search", "evaluation") if key in values
+    }
 
 
 def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Comparison:

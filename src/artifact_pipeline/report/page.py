@@ -38,7 +38,7 @@ def write(artifact: Verified, *, examples: bool = True) -> str:
     manifest, evaluation = artifact.manifest, artifact.evaluation()
     if not examples:
         evaluation = structs.replace(evaluation, examples=[])
-    title = f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}"
+    title = describe.headline(manifest.recipe)
     policy = (
         f"default-src 'none'; style-src {blocks.hashes(style)}; base-uri 'none'; form-action 'none'"
     )
@@ -81,8 +81,10 @@ def _head(manifest: Manifest) -> str:
         for name, value in cards
         if value is not None
     )
+    text = manifest.recipe.description
+    description = "" if text is None else f"<p>{escape(text)}</p>\n"
     return (
-        f'<p class="soft">{manifest.interface.target()}, '
+        f'{description}<p class="soft">{manifest.interface.target()}, '
         f"{len(manifest.interface.features)} features, {manifest.split.summary()}."
         f'</p>\n<ul class="cards">{items}</ul>'
     )

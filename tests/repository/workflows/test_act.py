@@ -38,7 +38,7 @@ def test_inference_tests_trains_and_predicts_from_a_verified_artifact(repository
     folder = kept / "model-train" / digest.removeprefix("sha256:")
     assert verify(folder, digest).digest == digest
     assert f"verified {digest}" in done.log
-    assert "Summary - ## LogisticRegression on digits" in done.log
+    assert r"Summary - ## digits\: LogisticRegression" in done.log
     assert "| Accuracy | 1.0000 | 0.9583 |" in done.log
     assert "accuracy on the 360 held-out rows: 0.9583" in done.log
     [record] = (kept / "model-train" / "runs").iterdir()

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from artifact_pipeline.builder import recipe as recipes
-from artifact_pipeline.builder.artifact.describe import estimators, title
+from artifact_pipeline.builder.artifact.describe import estimators, headline
 from artifact_pipeline.builder.artifact.manifest import (
     MODEL_FILES,
     Interface,
@@ -47,7 +47,6 @@ def write(
         chosen: The parameters that a search chose, if there was one.
     """
     dataset = recipe.data.title
-    name = title(recipe)
     task = "tabular-classification" if interface.labels else "tabular-regression"
     head = {
         "library_name": "sklearn",
@@ -56,7 +55,7 @@ def write(
         "datasets": [dataset],
         "model-index": [
             {
-                "name": name,
+                "name": recipe.name or headline(recipe),
                 "results": [
                     {
                         "task": {"type": task},
@@ -75,8 +74,8 @@ def write(
 {write_out_json(json.dumps(head, indent=2))}
 ---
 
-# {plain(name)} on {plain(dataset)}
-
+# {plain(headline(recipe))}
+{_description(recipe)}
 {interface.target()}, {len(interface.features)} features, {split.summary()}.
 
 ## Metrics
@@ -107,6 +106,10 @@ only if you know who wrote it.
     artifact-pipeline verify FOLDER --digest sha256:…
     artifact-pipeline infer FOLDER rows.csv
 """
+
+
+def _description(recipe: Recipe) -> str:
+    return "" if recipe.description is None else f"\n{plain(recipe.description)}\n"
 
 
 def _reason(parity: Parity) -> str:

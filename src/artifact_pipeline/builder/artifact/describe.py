@@ -18,6 +18,13 @@ def title(recipe: Recipe) -> str:
     )
 
 
+def headline(recipe: Recipe) -> str:
+    """Return the name of a recipe's model and its class names."""
+    if recipe.name is None:
+        return f"{title(recipe)} on {recipe.data.title}"
+    return f"{recipe.name}: {title(recipe)}"
+
+
 def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[str]:
     """Return a line for each step of a recipe's model, and for each branch of a step.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import (
     BundledData,
@@ -23,11 +24,17 @@ SLICED_METRIC = re.compile(r"(test\.[a-z0-9_]+)\[(.+)\]")
 
 
 def check_config(config: ResolvedConfig, file: Location) -> None:
-    """Check that names are unique and that columns have at most one use.
+    """Check that the model has a name, that names are unique and that columns have at most one use.
 
     Raises:
         ConfigError: If not.
     """
+    if config.name is None:
+        raise ConfigError(
+            "the key 'name' is missing, and the path of the table gives none",
+            location=file,
+            remedy=f"name the model with {model_name.EXPECTED}",
+        )
     _check_model(config.model, file.inside("model"))
     if isinstance(config.data, TableData):
         _check_encoding(config.data, file.inside("data"))

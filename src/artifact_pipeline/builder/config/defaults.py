@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, UnsetType
 
-from artifact_pipeline.builder.config import schema
+from artifact_pipeline.builder.config import model_name, schema
 from artifact_pipeline.builder.config.resolved import (
     Branch,
     BundledData,
@@ -50,11 +50,22 @@ def resolve(config: schema.ConfigFile) -> ResolvedConfig:
     return ResolvedConfig(
         data=resolve_data(config.data),
         model=_resolve_model(config.model),
+        name=_name_of(config),
+        description=None if isinstance(config.description, UnsetType) else config.description,
         split=_convert(config.split, SplitConfig),
         search=search,
         evaluation=evaluation,
         gates=resolve_gates(config.gates),
     )
+
+
+def _name_of(config: schema.ConfigFile) -> str | None:
+    """Return the name in a config, or else that of the data set or of the table's file."""
+    if not isinstance(config.name, UnsetType):
+        return config.name
+    if not isinstance(config.data.dataset, UnsetType):
+        return config.data.dataset
+    return model_name.from_path(str(config.data.path))
 
 
 def resolve_gates(gates: dict[str, schema.GateSection]) -> dict[str, Gate]:

@@ -33,7 +33,9 @@ from artifact_pipeline.errors import ConfigError, Location
 
 MAX_DEPTH = 64
 """Levels of lists and objects; checks and the construction of estimators recurse into them."""
-SHORT_KEYS = tuple(key for key in ShortConfigFile.__struct_fields__ if key != "gates")
+COMMON_KEYS = ("name", "description", "gates")
+"""The keys of both forms."""
+SHORT_KEYS = tuple(key for key in ShortConfigFile.__struct_fields__ if key not in COMMON_KEYS)
 
 Form = TypeVar("Form", bound=Struct)
 
@@ -160,7 +162,7 @@ def _depth(value: Any) -> int:
 
 def _sections(value: dict[str, Any], file: Location) -> ConfigFile:
     """Return the full form of a config in either form."""
-    if not value.keys() & set(ConfigFile.__struct_fields__) - {"gates"}:
+    if not value.keys() & set(ConfigFile.__struct_fields__) - set(COMMON_KEYS):
         return _full_form(_convert(value, ShortConfigFile, file=file))
     for key in SHORT_KEYS:
         if key in value:
@@ -185,6 +187,8 @@ def _full_form(short: ShortConfigFile) -> ConfigFile:
             test_size=short.test_size, random_state=short.random_state, stratify=True
         ),
         model=ModelSection(estimator="sklearn.linear_model.LogisticRegression", params=params),
+        name=short.name,
+        description=short.description,
         gates=short.gates,
     )
 

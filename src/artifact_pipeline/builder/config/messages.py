@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from msgspec import Struct, ValidationError
 
+from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.errors import ConfigError, Location
 
@@ -95,6 +96,9 @@ def explain(
             location=location,
             remedy=nearest(str(value), sorted(_choices(kind))),
         )
+    if model_name.PATTERN in message:
+        problem = f"found {show(value)}, expected {model_name.EXPECTED}"
+        return ConfigError(problem, location=location)
     expected = message.partition(", got ")[0].removeprefix("Expected ").replace("`", "")
     for word, plain in _WORDS.items():
         expected = re.sub(rf"\b{word}\b", plain, expected)

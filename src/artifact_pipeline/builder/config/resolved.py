@@ -4,6 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
+from artifact_pipeline.builder.config.model_name import ModelDescription, ModelName
 from artifact_pipeline.builder.config.values import (
     Csv,
     Dataset,
@@ -189,6 +190,9 @@ class ResolvedConfig(Struct, frozen=True, kw_only=True):
 
     data: DataConfig
     model: ModelConfig
+    name: ModelName | None = None
+    """The name of the model; None if the config has none and the table's path gives none."""
+    description: ModelDescription | None = None
     split: SplitConfig = SplitConfig()
     search: Search | None = None
     evaluation: EvaluationConfig | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from artifact_pipeline.builder.config.model_name import ModelDescription, ModelName
 from artifact_pipeline.builder.config.values import (
     Csv,
     Dataset,
@@ -268,6 +269,8 @@ class ConfigFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     data: DataSection
     model: ModelSection
+    name: ModelName | UnsetType = UNSET
+    description: ModelDescription | UnsetType = UNSET
     split: SplitSection = SplitSection()
     search: SearchSection | UnsetType = UNSET
     evaluation: EvaluationSection | UnsetType = UNSET
@@ -285,4 +288,6 @@ class ShortConfigFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     max_iter: Annotated[int, Meta(ge=0, description="Maximum number of iterations.")]
     random_state: Annotated[Seed, Meta(description="Seed of the estimator and of the split.")]
     test_size: Annotated[Fraction, Meta(description="Share of the rows to hold out.")]
+    name: ModelName | UnsetType = UNSET
+    description: ModelDescription | UnsetType = UNSET
     gates: dict[str, GateSection] = {}

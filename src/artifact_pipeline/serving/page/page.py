@@ -84,7 +84,7 @@ def model_data(model: ServedModel, models: list[str], *, examples: bool) -> dict
         "name": model.name,
         "models": models,
         "digest": model.digest,
-        "title": f"{describe.title(manifest.recipe)} on {manifest.recipe.data.title}",
+        "title": describe.headline(manifest.recipe),
         "metrics": [(f"Held-out {metric.title}", test[metric.name]) for metric in headline],
         "image": interface.image,
         "labels": interface.labels,
