@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -64,5 +65,10 @@ def evaluate(
         positive=manifest.recipe.data.positive,
     )
     metrics = replace(manifest.metrics, test=test)
-    verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
+    verdicts = judge(
+        metrics,
+        gates,
+        baselines=baselines(gates, manifest, store=store),
+        config="config" if source is None or isinstance(source, dict) else os.fspath(source),
+    )
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -172,6 +172,7 @@ def _execute(
                     record.metrics,
                     required,
                     baselines=baselines(required, artifact.manifest, store=store.root),
+                    config=plan.name if override is None else "--gates",
                 )
                 _check_gates(record.gates)
                 store.aliases.set(LATEST, artifact.digest)

@@ -68,10 +68,7 @@ class Raw(NamedTuple):
         return self.locate(row).at(column=column)
 
     def literals(self, column: str) -> list[Any]:
-        """Return the values in a column of JSON lines, with integers as text.
-
-        Arrow rounds integers that a float64 does not hold.
-        """
+        """Return the values in a column of JSON lines, as `table_json.literals` does."""
         file = Location(self.parts[0].name)
         values = [
             value

@@ -173,6 +173,12 @@ def metric_warnings(trained: TrainedEstimator, metrics: Metrics) -> list[str]:
                 f"always predicting {show(label)}, {share:.4f}"
             )
     folds = len(trained.prepared.folds or [])
+    if metrics.cv is not None:
+        warnings += [
+            f"{title(name)} is defined on no fold, and left out"
+            for name in metrics.test
+            if name not in metrics.cv
+        ]
     for name, spread in (metrics.cv or {}).items():
         if len(spread.folds) < folds:
             warnings.append(
