@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.loader import Source
+from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
 from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
@@ -64,5 +65,10 @@ def evaluate(
         positive=manifest.recipe.data.positive,
     )
     metrics = replace(manifest.metrics, test=test)
-    verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
+    verdicts = judge(
+        metrics,
+        gates,
+        baselines=baselines(gates, manifest, store=store),
+        config="config" if source is None or isinstance(source, dict) else os.fspath(source),
+    )
     return Evaluated(predictor.digest, metrics, verdicts)

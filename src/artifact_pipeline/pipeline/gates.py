@@ -71,6 +71,7 @@ def judge(
     gates: Mapping[str, Gate],
     *,
     baselines: Mapping[str, Baseline] = MappingProxyType({}),
+    config: str | None = None,
 ) -> list[Verdict]:
     """Return a verdict for each bound of each gate.
 
@@ -78,13 +79,14 @@ def judge(
         metrics: The metrics of the model.
         gates: By the name of the metric, such as `test.accuracy` or `test.accuracy[pune]`.
         baselines: The artifacts to compare with, by alias.
+        config: The name of the config of the gates in errors.
 
     Raises:
         ConfigError: If a metric was not measured.
     """
     verdicts = []
     for name, gate in gates.items():
-        value = _value(metrics, name)
+        value = _value(metrics, name, location=Location(config, key=f"gates.{name}"))
         for bound, sign in (("min", 1), ("max", -1)):
             limit = getattr(gate, bound)
             if limit is not None:
@@ -103,9 +105,8 @@ def judge(
     return verdicts
 
 
-def _value(metrics: Metrics, name: str) -> float:
+def _value(metrics: Metrics, name: str, *, location: Location) -> float:
     """Return a metric by the name that gates give it, such as `test.accuracy[pune]`."""
-    location = Location(key=f"gates.{name}")
     rows, _, rest = name.partition(".")
     metric, _, slice_name = rest.partition("[")
     measured = (metrics.train or {}) if rows == "train" else metrics.test
@@ -137,7 +138,7 @@ def _compare(
     if problem is None:
         assert baseline.metrics is not None
         try:
-            other = _value(baseline.metrics, name)
+            other = _value(baseline.metrics, name, location=Location(alias))
         except ConfigError:
             problem = "the metric was not measured for it"
     if problem is not None:

@@ -123,7 +123,7 @@ class Application:
             Disconnected: If its body ends early.
         """
         path, method = scope["path"], scope["method"]
-        if path not in routing.PROBES or headers.get(b"host"):
+        if headers.get(b"host") or not routing.is_probe(path):
             self._guard.check(headers)
         if path not in routing.OPEN and not path.startswith("/try/"):
             self._guard.authorize(headers)

@@ -11,9 +11,14 @@ MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 PROBES = ("/v2/health/live", "/v2/health/ready")
-"""Paths that answer without a Host header, because some health probes omit it."""
+"""The health of the server."""
 OPEN = (*PROBES, "/")
 """Paths that answer without a token; the page shows nothing until it has one."""
+
+
+def is_probe(path: str) -> bool:
+    """Return whether a path answers without a Host header, because some health probes omit it."""
+    return path in PROBES or (path.startswith("/v2/models/") and path.endswith("/ready"))
 
 
 @lru_cache(256)

@@ -321,7 +321,7 @@ def _decode_base64(values: NDArray[Any], place: str) -> NDArray[Any]:
 def _check_types(data: list[Any], column: ColumnSpec, *, place: str) -> None:
     types: set[type]
     if column.kind == "text":
-        types, expected = {str}, "a text"
+        types, expected = {str}, 'a text; a missing one is ""'
     elif column.nullable:
         types, expected = {float, type(None)}, "a number or null"
     else:
