@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData

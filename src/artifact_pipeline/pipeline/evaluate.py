@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.loader import Source
+from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
 from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.pipeline.gates import Verdict, baselines, judge

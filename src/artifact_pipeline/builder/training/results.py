@@ -20,7 +20,7 @@ from artifact_pipeline.builder.artifact.manifest import (
 )
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Kind, Value
+from artifact_pipeline.builder.config.values import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
