@@ -2,7 +2,7 @@
 
     python make.py run      the main job: test, train, inference on config/config.json
     python make.py test     the test suite; with --slow all of it, and a skip is a failure
-    python make.py check    formatting, lint, types, the layers of the house, the workflows
+    python make.py check    formatting, lint, types, import layers, workflows, the site
 
 Standard library only: this runs before anything is installed.
 """
@@ -40,6 +40,7 @@ COMMANDS = {
         ["check-jsonschema", "--builtin-schema=vendor.github-workflows", *WORKFLOWS],
         ["check-jsonschema", "--builtin-schema=vendor.github-actions", "action.yml"],
         ["check-jsonschema", "--builtin-schema=vendor.dependabot", ".github/dependabot.yml"],
+        ["mkdocs", "build", "--quiet"],  # strict, into site/
     ],
 }
 

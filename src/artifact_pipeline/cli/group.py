@@ -57,7 +57,7 @@ EXAMPLES = {
     "reproduce": ("artifact-pipeline reproduce latest",),
     "trust": ("artifact-pipeline trust --public-key model.pub",),
     "doctor": ("artifact-pipeline doctor --repair",),
-    "sign": ("artifact-pipeline sign latest --key model.key",),
+    "sign": ("artifact-pipeline sign latest --key model.pem",),
     "promote": ("artifact-pipeline promote latest --as champion",),
     "schema": ("artifact-pipeline schema > config.schema.json",),
     "completion": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -251,12 +252,24 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
 
 
 def differences(fields: list[Difference]) -> str:
-    """Return a line for each field that differs."""
+    """Return a line for each field that differs, but for the folds behind a mean."""
     if not fields:
         return "recipe and metrics are the same"
     return "\n".join(
-        field(difference.field, f"{_value(difference.a)} → {_value(difference.b)}")
+        field(difference.field, _change(difference))
         for difference in fields
+        if not re.match(r"metrics\.cv\..*\.folds\b", difference.field)
+    )
+
+
+def _change(difference: Difference) -> str:
+    values = [difference.a, difference.b]
+    if difference.field.startswith("metrics."):
+        figures = [figure(value) if isinstance(value, float) else value for value in values]
+        if figures[0] != figures[1]:
+            values = figures
+    return " → ".join(
+        "absent" if value is None else short(write_out(str(value))) for value in values
     )
 
 
@@ -380,7 +393,3 @@ def _prediction(result: Prediction, row: int) -> list[str]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else figure(value)
-
-
-def _value(value: Any) -> str:
-    return "absent" if value is None else short(write_out(str(value)))

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
@@ -147,8 +147,8 @@ def draft(
         choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
     metric = headline_metrics("class" if is_class else "number")[0].name
     choices.append(
-        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; run '
-        "it once, then require what it reaches"
+        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; '
+        "run it once, then require what it reaches"
     )
     return Draft(
         config=config,

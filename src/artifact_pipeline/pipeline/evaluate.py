@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.loader import Source
+from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge
@@ -72,5 +73,6 @@ def evaluate(
         gates,
         incumbents=incumbents(gates, manifest, store=store),
         baseline=baseline_of(gates, verified),
+        config="config" if source is None or isinstance(source, dict) else os.fspath(source),
     )
     return Evaluated(predictor.digest, metrics, verdicts)

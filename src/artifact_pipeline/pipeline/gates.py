@@ -92,6 +92,7 @@ def judge(
     *,
     incumbents: Mapping[str, Incumbent] = MappingProxyType({}),
     baseline: Metrics | None = None,
+    config: str | None = None,
 ) -> list[Verdict]:
     """Return a verdict for each bound of each gate.
 
@@ -100,13 +101,14 @@ def judge(
         gates: By the name of the metric, such as `test.accuracy` or `test.accuracy[pune]`.
         incumbents: The artifacts to compare with, by alias.
         baseline: The metrics of the baseline on the same rows, if they are known.
+        config: The name of the config of the gates in errors.
 
     Raises:
         ConfigError: If a metric was not measured.
     """
     verdicts = []
     for name, gate in gates.items():
-        value = _value(metrics, name)
+        value = _value(metrics, name, location=Location(config, key=f"gates.{name}"))
         for bound, sign in (("min", 1), ("max", -1)):
             limit = getattr(gate, bound)
             if limit is not None:
@@ -134,9 +136,8 @@ def unjudged(verdicts: Sequence[Verdict]) -> list[str]:
     ]
 
 
-def _value(metrics: Metrics, name: str) -> float:
+def _value(metrics: Metrics, name: str, *, location: Location) -> float:
     """Return a metric by the name that gates give it, such as `test.accuracy[pune]`."""
-    location = Location(key=f"gates.{name}")
     rows, _, rest = name.partition(".")
     metric, _, slice_name = rest.partition("[")
     measured = (metrics.train or {}) if rows == "train" else metrics.test
@@ -169,7 +170,7 @@ def _compare(name: str, value: float, *, gate: Gate, incumbent: Incumbent) -> Ve
     if problem is None:
         assert incumbent.metrics is not None
         try:
-            other = _value(incumbent.metrics, name)
+            other = _value(incumbent.metrics, name, location=Location(alias))
         except ConfigError:
             problem = "the metric was not measured for it"
     if problem is not None:
@@ -187,7 +188,7 @@ def _compare_with_baseline(name: str, value: float, *, baseline: Metrics | None)
         note = "not comparable with the baseline: the artifact holds no metrics of one"
         return replace(verdict, note=note)
     try:
-        limit = _value(baseline, name)
+        limit = _value(baseline, name, location=Location("the baseline"))
     except ConfigError:
         note = "not comparable with the baseline: the metric is not defined for it"
         return replace(verdict, note=note)

@@ -171,6 +171,9 @@ def test_a_gate_on_an_undefined_metric_explains_why_it_is_undefined(
     for gate in (f"test.{name}", f"test.{name}[s]"):
         with pytest.raises(ConfigError, match=f": {why}"):
             judge(metrics, {gate: Gate(min=0.5)})
+        with pytest.raises(ConfigError) as caught:
+            judge(metrics, {gate: Gate(min=0.5)}, config="c.json")
+        assert str(caught.value).startswith(f"c.json: gates.{gate}: ")
 
 
 def test_a_gate_on_probabilities_needs_a_model_that_has_them():
@@ -281,6 +284,21 @@ def test_missing_classes_after_a_time_split_are_reported(tmp_path):
     assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
+
+
+@pytest.mark.slow
+def test_a_metric_that_no_fold_has_is_reported(tmp_path):
+    """Each fold is measured on a class that it did not learn."""
+    classes = ["ab", "ac", "ad", "abcd", "abcd", "abcd"]
+    lines = [f"{i},{i % 5},{classes[i // 20][i % len(classes[i // 20])]}" for i in range(120)]
+    (tmp_path / "t.csv").write_text("day,a,y\n" + "\n".join(lines) + "\n")
+    config = {"data": {"path": "t.csv", "target": "y"},
+              "split": {"method": "time", "column": "day", "test_size": 0.5},
+              "evaluation": {"cv": 2},
+              "model": {"estimator": "sklearn.linear_model.LogisticRegression"}}  # fmt: skip
+    done = api.train(write(tmp_path, config), store=tmp_path / "store")
+    assert "roc_auc" not in done.metrics.cv and "log_loss" not in done.metrics.cv
+    assert "ROC AUC is defined on no fold, and left out" in done.warnings
 
 
 @pytest.mark.slow

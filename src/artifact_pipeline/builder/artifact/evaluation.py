@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
-from artifact_pipeline.builder.config.schema import Value
+from artifact_pipeline.builder.config.values import Value
 
 
 class SearchCandidate(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -13,7 +13,8 @@ from artifact_pipeline.builder.config.resolved import (
     ResolvedConfig,
     TableData,
 )
-from artifact_pipeline.builder.config.schema import GateSection, is_given
+from artifact_pipeline.builder.config.schema import GateSection
+from artifact_pipeline.builder.config.values import is_given
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import METRICS
 from artifact_pipeline.errors import ConfigError, Location

@@ -17,7 +17,6 @@ from typing import Literal, TypeAlias
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.data import table_packaging
 from artifact_pipeline.errors import DataError, Location
 
 Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
@@ -142,7 +141,12 @@ def format_of(file: Path) -> Format:
     Raises:
         DataError: If a zip file does not hold one table.
     """
-    name = table_packaging.inner_name(file)
+    name = file.stem if file.suffix.lower() == ".gz" else file.name
+    if file.suffix.lower() == ".zip":
+        # Imports gzip, bz2, lzma and zipfile, and few tables are packed.
+        from artifact_pipeline.builder.data import table_packaging
+
+        name = table_packaging.zip_member(file)
     suffix = PurePath(name).suffix.lower()
     if suffix == ".json":
         return "jsonl"

@@ -20,7 +20,7 @@ from artifact_pipeline.builder.artifact.manifest import (
 )
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Kind, Value
+from artifact_pipeline.builder.config.values import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
@@ -190,6 +190,12 @@ def metric_warnings(trained: TrainedEstimator, metrics: Metrics) -> list[str]:
                 f"always predicting {show(label)}, {share:.4f}"
             )
     folds = len(trained.prepared.folds or [])
+    if metrics.cv is not None:
+        warnings += [
+            f"{title(name)} is defined on no fold, and left out"
+            for name in metrics.test
+            if name not in metrics.cv
+        ]
     for name, spread in (metrics.cv or {}).items():
         if len(spread.folds) < folds:
             warnings.append(
