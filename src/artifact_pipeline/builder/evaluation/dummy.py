@@ -1,9 +1,9 @@
 """The baseline: a model that ignores the features.
 
 >>> import numpy as np
->>> predict(np.array(["no", "no", "yes"]), 2, target="class")
-(array(['no', 'no'], dtype='<U3'), array([[0.66666667, 0.33333333],
-       [0.66666667, 0.33333333]]))
+>>> predicted, probabilities = predict(np.array(["no", "no", "no", "yes"]), 2, target="class")
+>>> predicted.tolist(), probabilities.tolist()
+(['no', 'no'], [[0.75, 0.25], [0.75, 0.25]])
 """
 
 from __future__ import annotations
