@@ -10,7 +10,7 @@ import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.resolved import TableData
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import loader, table_reader
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import held_out, tables

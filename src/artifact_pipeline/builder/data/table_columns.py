@@ -14,7 +14,7 @@ import msgspec
 
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv, Kind
+from artifact_pipeline.builder.config.values import Csv, Kind
 from artifact_pipeline.builder.data import column_types, table_formats
 from artifact_pipeline.builder.data.column_types import first_true, json_option, with_points
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Interface
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
