@@ -381,7 +381,8 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
         with np.errstate(all="ignore"):
             distance = np.abs(found.predicted - expected.predicted)
             holds = distance <= form.bound * np.maximum(spread, np.abs(expected.predicted))
-        return holds | (np.isnan(found.predicted) & np.isnan(expected.predicted))
+        holds |= np.isnan(found.predicted) & np.isnan(expected.predicted)
+        return holds
     holds = (found.predicted == expected.predicted) & _scores_agree(
         form, found, expected=expected, spread_of=spread_of
     )
