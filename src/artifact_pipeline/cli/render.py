@@ -347,7 +347,9 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
     lines = [""] if verdicts else []
     for verdict in verdicts:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
-        outcome = click.style(word, fg=colour, bold=not verdict.passed)
+        if not verdict.judged:
+            word, colour = "NOT JUDGED", "yellow"
+        outcome = click.style(word, fg=colour, bold=word != "passed")
         note = short(verdict.note or "")
         sign = "+" if verdict.margin >= 0 else ""
         by = f": {note}" if note else f" by {sign}{figure(verdict.margin)}"
@@ -357,8 +359,8 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
 
 
 def _rule(verdict: Verdict) -> str:
-    if verdict.bound == "not_worse_than":
-        return f"{verdict.metric} not worse than {verdict.alias}"
+    if verdict.comparison is not None:
+        return f"{verdict.metric} {verdict.comparison}"
     sign = {"min": "≥", "max": "≤"}[verdict.bound]
     return f"{verdict.metric} {sign} {verdict.limit:,.10g}"
 

@@ -13,9 +13,9 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
-from artifact_pipeline.inference.predict import open_artifact
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
-from artifact_pipeline.store.access import Reference
+from artifact_pipeline.inference.predictor import load_predictor
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge
+from artifact_pipeline.store.access import Reference, open_trusted
 
 if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
@@ -49,10 +49,13 @@ def evaluate(
         store: The store that aliases and digests are looked up in.
         data: Where the table is now; by default where the run that made the artifact found it.
     """
+    from artifact_pipeline.builder.formats import onnx_format
     from artifact_pipeline.inference import held_out
 
     gates = loader.load(source).gates if source is not None else {}
-    predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
+    onnx_format.preload()
+    verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    predictor = load_predictor(verified)
     manifest, labels = predictor.manifest, predictor.interface.labels
     batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
     outputs = predictor.run(batch)
@@ -68,7 +71,8 @@ def evaluate(
     verdicts = judge(
         metrics,
         gates,
-        baselines=baselines(gates, manifest, store=store),
+        incumbents=incumbents(gates, manifest, store=store),
+        baseline=baseline_of(gates, verified),
         config="config" if source is None or isinstance(source, dict) else os.fspath(source),
     )
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -35,7 +35,7 @@ from artifact_pipeline.errors import (
     VerificationError,
 )
 from artifact_pipeline.log import Log
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge, unjudged
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.progress import notebook_listener
 from artifact_pipeline.pipeline.publish import publish_report
@@ -171,9 +171,11 @@ def _execute(
                 record.gates = judge(
                     record.metrics,
                     required,
-                    baselines=baselines(required, artifact.manifest, store=store.root),
+                    incumbents=incumbents(required, artifact.manifest, store=store.root),
+                    baseline=baseline_of(required, artifact),
                     config=plan.name if override is None else "--gates",
                 )
+                record.warnings = [*record.warnings, *unjudged(record.gates)]
                 _check_gates(record.gates)
                 store.aliases.set(LATEST, artifact.digest)
                 if model is not None:

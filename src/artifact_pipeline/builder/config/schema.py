@@ -253,7 +253,7 @@ class EvaluationSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Inclusive bounds on a metric."""
+    """Inclusive bounds on a metric, and comparisons with other models."""
 
     min: float | UnsetType = UNSET
     max: float | UnsetType = UNSET
@@ -261,6 +261,14 @@ class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     tolerance: Annotated[
         Annotated[float, Meta(ge=0)] | UnsetType,
         Meta(description="How much worse the metric may be; 0 by default."),
+    ] = UNSET
+    required: Annotated[
+        bool | UnsetType,
+        Meta(description="Fail if the alias names no artifact; by default the gate passes then."),
+    ] = UNSET
+    better_than: Annotated[
+        Literal["baseline"] | UnsetType,
+        Meta(description="scikit-learn's dummy model, fitted on the same rows."),
     ] = UNSET
 
 
