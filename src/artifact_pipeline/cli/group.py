@@ -11,13 +11,16 @@ from artifact_pipeline.errors import CallError, Location, quoted
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "show", "diff", "report", "recipe"),
+    "Look at it": ("list", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Share it": ("sign", "promote"),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
+
+OTHER_NAMES = {"diff": "compare"}
+"""Commands by another name that people know them by."""
 
 EXAMPLES = {
     "": (
@@ -38,7 +41,10 @@ EXAMPLES = {
     ),
     "list": ("artifact-pipeline list --store shared",),
     "show": ("artifact-pipeline show latest",),
-    "diff": ("artifact-pipeline diff champion latest",),
+    "compare": (
+        "artifact-pipeline compare champion latest",
+        "artifact-pipeline compare champion 3f2a9c41d07e 81bc07d2aa45",
+    ),
     "report": ("artifact-pipeline report latest -o report.html",),
     "recipe": ("artifact-pipeline recipe churn.json",),
     "infer": (
@@ -80,6 +86,9 @@ class Group(click.Group):
     """A group whose help shows commands in sections, and which shows it without arguments."""
 
     command_class = Command
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return super().get_command(context, OTHER_NAMES.get(name, name))
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         sections = {title: list(names) for title, names in SECTIONS.items()}
