@@ -2,7 +2,7 @@
 
     python make.py run      the main job: test, train, inference on config/config.json
     python make.py test     the test suite; with --slow all of it, and a skip is a failure
-    python make.py check    formatting, lint, types, the layers of the house, the workflows
+    python make.py check    formatting, lint, types, import layers, workflows, the site
 
 Standard library only: this runs before anything is installed.
 """
@@ -40,6 +40,7 @@ COMMANDS = {
         ["check-jsonschema", "--builtin-schema=vendor.github-workflows", *WORKFLOWS],
         ["check-jsonschema", "--builtin-schema=vendor.github-actions", "action.yml"],
         ["check-jsonschema", "--builtin-schema=vendor.dependabot", ".github/dependabot.yml"],
+        ["mkdocs", "build", "--quiet"],  # strict, into site/
     ],
 }
 
@@ -101,6 +102,7 @@ def main(arguments: list[str]) -> None:
     if job not in COMMANDS or options not in ([], ["--slow"]) or (options and job != "test"):
         sys.exit("usage: python make.py run | test [--slow] | check")
     set_up(job)
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the pins keep mkdocs and its theme together
     for command in COMMANDS[job]:
         call([str(BIN / command[0]), *command[1:], *options])
 

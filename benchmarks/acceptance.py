@@ -37,7 +37,7 @@ from artifact_pipeline.builder.config.resolved import (
     Step,
     TableData,
 )
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data.dataset import Description, Schema, Target
 from artifact_pipeline.builder.formats import skops_format
 from artifact_pipeline.builder.formats.origin import Origin

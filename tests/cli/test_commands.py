@@ -303,6 +303,9 @@ def test_diff_prints_differences_of_recipe_and_metrics(project):
     }
     assert fields["recipe.model.params.C"] == {1.0, 0.1}
     assert "metrics.test.accuracy" in fields or "metrics.test.f1_weighted" in fields
+    a, b = (f"{value:.4f}" for value in sorted(fields["metrics.test.log_loss"]))
+    out = call("diff", first, second, cwd=project).out
+    assert f"metrics.test.log_loss {a} → {b}" in out or f"metrics.test.log_loss {b} → {a}" in out
     assert not any(field.startswith(("recipe.packages", "recipe.data")) for field in fields)
     assert "are the same" in call("diff", first, first, cwd=project).out
 

@@ -9,7 +9,7 @@ import pytest
 
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import tables

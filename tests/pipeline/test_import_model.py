@@ -263,6 +263,26 @@ def test_the_command_seals_a_pickle_only_with_its_digest(tmp_path):
         seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")
 
 
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [("a,y\n1,no\n2,\n3,yes\n", "row 2, column 'y': is missing: every row needs a target"),
+     ("a,y\n1,no\n9007199254740993,yes\n", "row 2, column 'a': found 9007199254740993"),
+     ("a,y\n1,no\n1,yes\n1,yes\nx,no\n", "found 'x' among numbers")],
+)  # fmt: skip
+def test_the_command_line_is_refused_with_a_remedy_that_it_has(
+    tmp_path, monkeypatch, rows, problem
+):
+    monkeypatch.chdir(tmp_path)
+    model = GaussianNB().fit(pd.DataFrame({"a": np.arange(40.0)}), ["no", "yes"] * 20)
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(model))
+    (tmp_path / "t.csv").write_text(rows)
+    digest = canonical.digest((tmp_path / "m.pkl").read_bytes())
+    with pytest.raises(DataError) as caught:
+        seal_pickle("m.pkl", digest, data="t.csv", target="y")
+    assert problem in str(caught.value)
+    assert "data." not in caught.value.remedy and "artifact_pipeline.seal" in caught.value.remedy
+
+
 @pytest.mark.parametrize("learned", ["imputed", "a category", "an empty category"])
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_missing_texts_of_a_table_are_given_as_the_estimator_learned_them(

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ DOCUMENTS = [
     *(f"examples/{p.parent.name}/README.md" for p in sorted(ROOT.glob("examples/*/README.md"))),
 ]
 # The suite cannot run itself; .ci/run runs these two on a clean checkout.
-SET_UP = {"python make.py test", "python make.py check"}
+SET_UP = {"python make.py run", "python make.py test", "python make.py check"}
 
 
 GIT = {f"GIT_{role}_{field}": "tests@localhost" for role in ("AUTHOR", "COMMITTER")
@@ -36,7 +37,9 @@ def blocks(name, language):
 
 
 def commands(name):
-    return [line[2:] for block in blocks(name, "console") for line in block.splitlines()]
+    lines = [line for block in blocks(name, "console") for line in block.splitlines() if line]
+    assert all(line.startswith(("$ ", "# ")) for line in lines), name
+    return [line[2:] for line in lines if line.startswith("$ ")]
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +61,14 @@ def checkout(tmp_path_factory):
     return folder
 
 
+def environment(checkout):
+    return {**os.environ, "PATH": f"{checkout}/.venv/bin{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(checkout / "src"), **GIT}  # fmt: skip
+
+
 def run(command, checkout):
-    env = {**os.environ, "PATH": f"{checkout}/.venv/bin{os.pathsep}{os.environ['PATH']}",
-           "PYTHONPATH": str(checkout / "src"), **GIT}  # fmt: skip
-    return subprocess.run(command, shell=True, cwd=checkout, env=env, capture_output=True)
+    return subprocess.run(command, shell=True, cwd=checkout, env=environment(checkout),
+                          capture_output=True)  # fmt: skip
 
 
 @pytest.mark.slow
@@ -85,11 +92,32 @@ def test_an_example_prints_the_output_on_its_page(name, checkout):
 def test_every_command_of_a_document_runs(name, checkout):
     if name != "README.md":
         assert run("artifact-pipeline run", checkout).returncode == 0
-    for command in commands(name):
-        if command not in SET_UP:
+    address = None
+    with ExitStack() as servers:
+        for command in commands(name):
+            if command in SET_UP:
+                continue
+            if command.endswith(" &"):
+                address = servers.enter_context(serving(command.removesuffix(" &"), checkout))
+                continue
             words = command + " 3" if command == "python -m benchmarks" else command
-            done = run(words, checkout)
+            done = run(words.replace("127.0.0.1:8080", address or "127.0.0.1:8080"), checkout)
             assert done.returncode == 0, (command, done.stderr)
+            assert "127.0.0.1:8080" not in command or b'"labels"' in done.stdout
+
+
+@contextmanager
+def serving(command, checkout):
+    """Run a server in the background at a free port; yield its address."""
+    process = subprocess.Popen(
+        f"exec {command} --port 0", shell=True, cwd=checkout, env=environment(checkout),
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process.stdout.readline().rpartition("//")[2].strip()
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
@@ -167,8 +195,17 @@ def test_a_run_prints_the_output_in_the_readme(checkout):
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_between_documents_resolve(name):
     text = (ROOT / name).read_text("utf-8")
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert ((ROOT / name).parent / target).exists(), target
+    for target in re.findall(r"\]\(([^):]+)\)", text):
+        file, _, anchor = target.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text("utf-8")), target
+
+
+def anchors(text):
+    """Return the anchors of headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_config_in_the_reference_loads():

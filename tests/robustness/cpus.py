@@ -18,7 +18,7 @@ EMULATOR = "qemu-x86_64"
 
 CPUS = {
     "x86-64-v3": ("Haswell", "Skylake-Client", "EPYC-Rome"),
-    "x86-64-v2": ("Nehalem", "SandyBridge"),
+    "x86-64-v2": ("SandyBridge", "Nehalem"),
 }
 """By the profile that they hold."""
 
@@ -31,6 +31,10 @@ class Made(NamedTuple):
     digest: str
     features: list[str]
     """What numpy saw of it, from inside."""
+
+
+class EmulatorCrashed(Exception):
+    """The emulator itself crashed (signal 11), twice."""
 
 
 def available() -> bool:
@@ -55,23 +59,31 @@ def interpreter(cpu: str, place: Path) -> Path:
     """Return a Python that runs, with all its children, on `cpu`.
 
     It is an environment of its own beside the real one, whose `python` is the emulator: a child
-    is started by `sys.executable`, which is this very wrapper.
+    is started by `sys.executable`, which is this very wrapper. An emulation keeps to one core,
+    because the emulator may crash when two threads of a program run at the same time.
     """
     home = place / cpu
     python = home / "bin" / "python"
     python.parent.mkdir(parents=True)
     shutil.copy(Path(sys.prefix) / "pyvenv.cfg", home)
     (home / "lib").symlink_to(Path(sys.prefix) / "lib")
-    words = f'exec {EMULATOR} -cpu {cpu} -0 "$0" {sys.executable} "$@"'
-    python.write_text(f"#!/bin/sh\n{words}\n")
+    words = f'{EMULATOR} -cpu {cpu} -0 "$0" {sys.executable} "$@"'
+    python.write_text(f"#!/bin/sh\nexec taskset --cpu-list {_core(cpu)} {words}\n")
     python.chmod(0o755)
     return python
+
+
+def _core(cpu: str) -> int:
+    """Return a core for the emulation of `cpu`, such that two CPUs in turn get two cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[[name for names in CPUS.values() for name in names].index(cpu) % len(cores)]
 
 
 def call(python: Path, place: Path, *words: str, accepted: tuple[int, ...] = (0,)) -> str:
     """Return what a Python prints, with a memory of its own in `place`.
 
     Raises:
+        EmulatorCrashed: if the emulator crashes.
         AssertionError: if it ends with another exit code than those accepted.
     """
     outer = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XDG_STATE_HOME")}
@@ -84,8 +96,10 @@ def call(python: Path, place: Path, *words: str, accepted: tuple[int, ...] = (0,
         done = subprocess.run(
             [python, *words], cwd=place, env=environment, check=False, capture_output=True
         )
-        if b"ended by signal 11" not in done.stderr:  # the emulator itself may crash, now and then
+        if b"qemu: uncaught target signal 11" not in done.stderr:
             break
+    else:
+        raise EmulatorCrashed(done.stderr.decode())
     assert done.returncode in accepted, done.stderr.decode()
     return done.stdout.decode()
 

@@ -7,9 +7,7 @@ import pytest
 
 from tests.robustness import cpus
 
-# `python -m tests.robustness` emulates each of `cpus.CPUS`. As EPYC-Rome the emulator itself
-# crashes (signal 11), in some sessions each time; as Haswell it was not seen to.
-AVX2, OLDER = ("Haswell",), "SandyBridge"
+AVX2, OLDER = cpus.CPUS["x86-64-v3"], "SandyBridge"
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,7 +17,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, digits):
-    """What each CPU makes, and what one says of the digits artifact: emulated two at a time."""
+    """What each CPU makes, and how one reproduces the digits artifact: emulated two at a time."""
     place = tmp_path_factory.mktemp("cpus")
 
     def again():
@@ -27,22 +25,30 @@ def made(tmp_path_factory, digits):
         words = ("-m", "artifact_pipeline", "reproduce", str(digits.folder), "--json")
         return json.loads(cpus.call(python, python.parents[2], *words, accepted=(0, 1)))
 
+    def with_avx2():
+        """One CPU is enough; as some, in some sessions, the emulator crashes each time."""
+        for cpu in AVX2:
+            try:
+                return cpus.emulated(cpu, place)
+            except cpus.EmulatorCrashed as crash:
+                print(f"as {cpu} the emulator crashed: {crash}")
+        raise AssertionError(f"the emulator crashed as {', '.join(AVX2)}")
+
     with ThreadPoolExecutor(2) as pool:
-        found = {cpu: pool.submit(cpus.emulated, cpu, place) for cpu in (*AVX2, OLDER)}
+        found = {"avx2": pool.submit(with_avx2), "v2": pool.submit(cpus.emulated, OLDER, place)}
         found["again"] = pool.submit(again)
         found["older"] = pool.submit(cpus.native, "x86-64-v2", place)
     return found
 
 
-@pytest.mark.parametrize("cpu", AVX2)
-def test_every_cpu_with_avx2_makes_the_same_bytes(cpu, made, digits):
-    found = made[cpu].result()
+def test_a_cpu_with_avx2_makes_the_same_bytes(made, digits):
+    found = made["avx2"].result()
     assert "AVX2" in found.features and "X86_V4" not in found.features
     assert (found.profile, found.digest) == ("x86-64-v3", digits.digest)
 
 
 def test_a_cpu_without_avx2_makes_the_bytes_of_the_profile_below(made):
-    found = made[OLDER].result()
+    found = made["v2"].result()
     assert "AVX2" not in found.features
     assert (found.profile, found.digest) == ("x86-64-v2", made["older"].result().digest)
 

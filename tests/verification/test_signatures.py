@@ -252,7 +252,7 @@ def test_unreachable_sigstore_exits_5(signed, tmp_path):
 def test_the_error_for_a_missing_library_names_the_extra(copied, keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "model_signing", None)
     monkeypatch.setitem(sys.modules, "model_signing.signing", None)
-    with pytest.raises(MissingDependency, match=r"pip install 'artifact-pipeline\[sign\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install model-signing"):
         api.sign(copied, key=keys / "ours.pem")
 
 

@@ -14,7 +14,7 @@ from artifact_pipeline.builder.artifact.manifest import Label
 from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import first_line, sentence
 from artifact_pipeline.builder.config.resolved import ModelConfig
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.builder.data.dataset import ColumnRole, Description, Schema, Target, batch
 from artifact_pipeline.builder.evaluation import edge_answers, edge_cases

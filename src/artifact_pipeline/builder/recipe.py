@@ -13,10 +13,11 @@ Its digest is the key under which the artifact is stored.
 """
 
 import json
+import os
 import platform
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -34,7 +35,7 @@ from artifact_pipeline.builder.config.resolved import (
     ResolvedConfig,
     Search,
 )
-from artifact_pipeline.builder.config.schema import Method
+from artifact_pipeline.builder.config.values import Method
 from artifact_pipeline.builder.data import dataset
 from artifact_pipeline.builder.environment import PACKAGES, TABLE_PACKAGES, libc, versions
 
@@ -211,7 +212,16 @@ def digest(recipe: Recipe) -> Digest:
 def code_digest() -> Digest:
     """Return the digest of all sources of `builder/`, independent of their line ends."""
     lines = []
-    for path in sorted(_ROOT.rglob("*.py"), key=lambda p: p.relative_to(_ROOT).as_posix()):
-        source = path.read_bytes().replace(b"\r\n", b"\n")
-        lines.append(f"{canonical.digest(source)} {path.relative_to(_ROOT).as_posix()}\n")
+    for name in sorted(_sources(_ROOT)):
+        source = (_ROOT / name).read_bytes().replace(b"\r\n", b"\n")
+        lines.append(f"{canonical.digest(source)} {name}\n")
     return canonical.digest("".join(lines).encode())
+
+
+def _sources(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Yield the paths of Python files in a folder. Each run does, so it must be quick."""
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            yield from _sources(Path(entry.path), f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".py"):
+            yield prefix + entry.name

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.loader import DEFAULT_PATH
+from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short

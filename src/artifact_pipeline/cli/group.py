@@ -58,7 +58,7 @@ EXAMPLES = {
     "reproduce": ("artifact-pipeline reproduce latest",),
     "trust": ("artifact-pipeline trust --public-key model.pub",),
     "doctor": ("artifact-pipeline doctor --repair",),
-    "sign": ("artifact-pipeline sign latest --key model.key",),
+    "sign": ("artifact-pipeline sign latest --key model.pem",),
     "promote": (
         "artifact-pipeline promote churn:3",
         "artifact-pipeline promote latest --as challenger --message 'new features'",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.loader import DEFAULT_PATH
+from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, output
 from artifact_pipeline.errors import ArtifactNotFound, CallError, Location
 from artifact_pipeline.log import VERBOSE_ENV_VAR

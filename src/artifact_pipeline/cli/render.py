@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -343,12 +344,24 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
 
 
 def differences(fields: list[Difference]) -> str:
-    """Return a line for each field that differs."""
+    """Return a line for each field that differs, but for the folds behind a mean."""
     if not fields:
         return "recipe and metrics are the same"
     return "\n".join(
-        field(difference.field, f"{_value(difference.a)} → {_value(difference.b)}")
+        field(difference.field, _change(difference))
         for difference in fields
+        if not re.match(r"metrics\.cv\..*\.folds\b", difference.field)
+    )
+
+
+def _change(difference: Difference) -> str:
+    values = [difference.a, difference.b]
+    if difference.field.startswith("metrics."):
+        figures = [figure(value) if isinstance(value, float) else value for value in values]
+        if figures[0] != figures[1]:
+            values = figures
+    return " → ".join(
+        "absent" if value is None else short(write_out(str(value))) for value in values
     )
 
 
@@ -426,7 +439,9 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
     lines = [""] if verdicts else []
     for verdict in verdicts:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
-        outcome = click.style(word, fg=colour, bold=not verdict.passed)
+        if not verdict.judged:
+            word, colour = "NOT JUDGED", "yellow"
+        outcome = click.style(word, fg=colour, bold=word != "passed")
         note = short(verdict.note or "")
         sign = "+" if verdict.margin >= 0 else ""
         by = f": {note}" if note else f" by {sign}{figure(verdict.margin)}"
@@ -436,8 +451,8 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
 
 
 def _rule(verdict: Verdict) -> str:
-    if verdict.bound == "not_worse_than":
-        return f"{verdict.metric} not worse than {verdict.alias}"
+    if verdict.comparison is not None:
+        return f"{verdict.metric} {verdict.comparison}"
     sign = {"min": "≥", "max": "≤"}[verdict.bound]
     return f"{verdict.metric} {sign} {verdict.limit:,.10g}"
 
@@ -471,7 +486,3 @@ def _prediction(result: Prediction, row: int) -> list[str]:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else figure(value)
-
-
-def _value(value: Any) -> str:
-    return "absent" if value is None else short(write_out(str(value)))

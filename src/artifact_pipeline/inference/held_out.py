@@ -9,11 +9,11 @@ import msgspec
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import Manifest, RowCounts, SplitSummary
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config.defaults import resolve_data
 from artifact_pipeline.builder.config.resolved import (
     BundledData,
     DataConfig,
     SplitConfig,
-    resolve_data,
 )
 from artifact_pipeline.builder.config.schema import DataSection
 from artifact_pipeline.builder.data import bundled, loader, split, table_files

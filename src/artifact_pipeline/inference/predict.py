@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Manifest
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import Location
 from artifact_pipeline.inference import rows as row_files

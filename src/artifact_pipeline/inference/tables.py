@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv, Kind
+from artifact_pipeline.builder.config.values import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.builder.data.number_limits import outside
 from artifact_pipeline.builder.data.table_files import Format

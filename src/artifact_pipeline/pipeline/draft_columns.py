@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data import column_types, table_columns, table_formats
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import (
     column_types,
     table_columns,

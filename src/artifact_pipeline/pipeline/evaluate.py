@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -10,10 +11,11 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.loader import Source
+from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
-from artifact_pipeline.inference.predict import open_artifact
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.inference.predictor import load_predictor
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge
+from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
@@ -48,10 +50,13 @@ def evaluate(
         store: The store that aliases and digests are looked up in.
         data: Where the table is now; by default where the run that made the artifact found it.
     """
+    from artifact_pipeline.builder.formats import onnx_format
     from artifact_pipeline.inference import held_out
 
     gates = loader.load(source).gates if source is not None else {}
-    predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
+    onnx_format.preload()
+    verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    predictor = load_predictor(verified)
     manifest, labels = predictor.manifest, predictor.interface.labels
     batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
     outputs = predictor.run(batch)
@@ -64,5 +69,11 @@ def evaluate(
         positive=manifest.recipe.data.positive,
     )
     metrics = replace(manifest.metrics, test=test)
-    verdicts = judge(metrics, gates, baselines=baselines(gates, manifest, store=store))
+    verdicts = judge(
+        metrics,
+        gates,
+        incumbents=incumbents(gates, manifest, store=store),
+        baseline=baseline_of(gates, verified),
+        config="config" if source is None or isinstance(source, dict) else os.fspath(source),
+    )
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -24,9 +24,9 @@ from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.model_name import ModelDescription
 from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import frames, loader
-from artifact_pipeline.builder.data.dataset import Target
+from artifact_pipeline.builder.data.dataset import Rows, Target
 from artifact_pipeline.builder.imported import build_imported, learned_empty_text
-from artifact_pipeline.errors import CallError, DataError, Location
+from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
 from artifact_pipeline.store.access import mark_made_here
@@ -151,7 +151,7 @@ def seal_pickle(
     _check_names(name, description)
     estimator = pickles.load_model(path, digest)
     kind: Target = "class" if is_classifier(estimator) else "number"
-    rows = loader.load(TableData(path=os.fspath(data), target=target), target=kind)
+    rows = _read_rows(TableData(path=os.fspath(data), target=target), kind)
     if isinstance(positive, str):  # a command line has no numbers and no booleans
         positive = next(
             (label for label in rows.labels() if positive in (show(label), str(label))), positive
@@ -187,6 +187,21 @@ def _check_names(name: str | None, description: str | None) -> None:
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
             problem = f"found {show(description)}, expected a text of 1 to 1000 characters"
             raise CallError(problem, location=Location("description")) from error
+
+
+def _read_rows(data: TableData, target: Target) -> Rows:
+    """Return the rows of a table, with remedies that work without a config."""
+    try:
+        return loader.load(data, target=target)
+    except (DataError, ConfigError) as error:
+        if error.remedy is None or "data." not in error.remedy:
+            raise
+        raise type(error)(
+            error.problem,
+            location=error.location,
+            remedy="correct the table (this command takes no config), or call "
+            "artifact_pipeline.seal in Python with these rows as a DataFrame",
+        ) from error
 
 
 def _with_missing_texts(estimator: Any, X: Any) -> Any:

@@ -6,25 +6,28 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from artifact_pipeline.builder import canonical, numeric_profile, recipe
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.loader import Source
 from artifact_pipeline.builder.config.resolved import BundledData, ResolvedConfig, TableData
+from artifact_pipeline.builder.config.source import Source, read
 from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.builder.training.protocol import Resolved
-from artifact_pipeline.builder.training.trainer import Trainer
 from artifact_pipeline.errors import ConfigError, DataError, Location
 from artifact_pipeline.log import Log
 from artifact_pipeline.store import config_cache, machine
 from artifact_pipeline.store.config_cache import CheckedConfig
 
+if TYPE_CHECKING:
+    from artifact_pipeline.builder.training.protocol import Resolved
+    from artifact_pipeline.builder.training.trainer import Trainer
+
+# A config that is cached imports neither the loader nor the trainer.
 log = Log(__name__)
 
 
@@ -57,12 +60,14 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         TrainerDied: If the trainer process ends.
     """
     if isinstance(source, dict):
+        from artifact_pipeline.builder.config import loader
+
         name, base = "config", ""
         config = loader.parse(source, name)
         data = canonical.encode(source)
     else:
         name, base = os.fspath(source), str(Path(source).parent)
-        data = loader.read(source)
+        data = read(source)
     with log.timed("look up %s in the cache of checked configs", name):
         cached = config_cache.lookup(data, base)
     if cached is not None:
@@ -73,6 +78,9 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         known = recipe.make(cached.model, config, rows=rows, profile=machine.profile())
         yield _plan(config, name, base=base, made=known), None
         return
+    from artifact_pipeline.builder.config import loader
+    from artifact_pipeline.builder.training.trainer import Trainer
+
     if not isinstance(source, dict):
         config = loader.parse_bytes(data, name)
     profile = machine.profile()
@@ -103,6 +111,8 @@ def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
         DataError: If the rows changed since the plan was made.
         StoreError, TrainerDied: As `planned`.
     """
+    from artifact_pipeline.builder.training.trainer import Trainer
+
     profile = plan.recipe.numerics.profile
     with Trainer(plan.config, plan.name, profile=profile, base=plan.base) as trainer:
         resolved = trainer.resolved

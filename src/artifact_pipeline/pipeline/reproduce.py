@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.resolved import TableData, resolve_data
+from artifact_pipeline.builder.config.defaults import resolve_data
+from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.config.schema import DataSection
 from artifact_pipeline.builder.formats import base
 from artifact_pipeline.builder.formats.origin import Origin

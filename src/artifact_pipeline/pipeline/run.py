@@ -15,18 +15,14 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact import manifest as manifests
-from artifact_pipeline.builder.build import Built, build
-from artifact_pipeline.builder.config import loader
-from artifact_pipeline.builder.config.loader import Source
-from artifact_pipeline.builder.config.resolved import TableData
-from artifact_pipeline.builder.formats import base
-from artifact_pipeline.builder.training.trainer import Trained, Trainer
+from artifact_pipeline.builder.config.resolved import Gate, TableData
+from artifact_pipeline.builder.config.source import DEFAULT_PATH, Source
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
@@ -38,9 +34,8 @@ from artifact_pipeline.errors import (
     TestsFailed,
     VerificationError,
 )
-from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.log import Log
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge, unjudged
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.progress import notebook_listener
 from artifact_pipeline.pipeline.publish import publish_report
@@ -62,11 +57,16 @@ from artifact_pipeline.store.pointers import LATEST
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
+if TYPE_CHECKING:
+    from artifact_pipeline.builder.build import Built
+    from artifact_pipeline.builder.training.trainer import Trained, Trainer
+
+# A run that trains nothing imports neither the trainer nor the opening of models.
 log = Log(__name__)
 
 
 def run(
-    source: Source = loader.DEFAULT_PATH,
+    source: Source = DEFAULT_PATH,
     *,
     store: str | os.PathLike[str] | None = None,
     tests: str | None = None,
@@ -97,7 +97,7 @@ def run(
 
 
 def train(
-    source: Source = loader.DEFAULT_PATH,
+    source: Source = DEFAULT_PATH,
     *,
     store: str | os.PathLike[str] | None = None,
     gates: str | None = None,
@@ -142,7 +142,7 @@ def _execute(
             with job_log.job("test", shown="test" in jobs) as job:
                 if tests is not None:
                     _run_tests(tests)
-                override = None if gates is None else loader.load_gates(gates, "--gates")
+                override = None if gates is None else _load_gates(gates)
                 plan, trainer = stack.enter_context(planned(source))
                 required = plan.config.gates if override is None else override
                 record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
@@ -173,8 +173,11 @@ def _execute(
                 record.gates = judge(
                     record.metrics,
                     required,
-                    baselines=baselines(required, artifact.manifest, store=store.root),
+                    incumbents=incumbents(required, artifact.manifest, store=store.root),
+                    baseline=baseline_of(required, artifact),
+                    config=plan.name if override is None else "--gates",
                 )
+                record.warnings = [*record.warnings, *unjudged(record.gates)]
                 _check_gates(record.gates)
                 store.set_latest(artifact)
                 if model is not None:
@@ -228,6 +231,8 @@ def _reusable(
 
 
 def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
+    from artifact_pipeline.builder.build import build
+
     store.folder.sweep()
     local_state.sweep()
     location = Location(plan.name, key="model")
@@ -307,6 +312,9 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     rows = artifact.manifest.split.rows.test
     if trained is None:
         return f"{rows} held-out rows were predicted when it was sealed"
+    from artifact_pipeline.builder.formats import base
+    from artifact_pipeline.inference.predictor import load_predictor
+
     with log.timed("predict the held-out rows with the artifact"):
         outputs = load_predictor(artifact).run(trained.rows)
     differs = base.differ(outputs, trained.outputs, bound=artifact.manifest.parity.bound)
@@ -328,6 +336,12 @@ def _run_tests(path: str) -> None:
     if code:
         problem = f"pytest ended with exit code {code}; nothing was trained"
         raise TestsFailed(problem, location=Location(path))
+
+
+def _load_gates(text: str) -> dict[str, Gate]:
+    from artifact_pipeline.builder.config.loader import load_gates
+
+    return load_gates(text, "--gates")
 
 
 def _table_path(plan: Plan) -> str | None:

@@ -13,7 +13,7 @@ from msgspec import structs
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.evaluation import QUANTILES, EvaluationReport, Example
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
-from artifact_pipeline.builder.config.schema import Value
+from artifact_pipeline.builder.config.values import Value
 from artifact_pipeline.builder.data.dataset import Image
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading, headline_metrics
 from artifact_pipeline.report import blocks, figures

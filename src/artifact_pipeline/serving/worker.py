@@ -79,7 +79,7 @@ class StartFailure(Struct, frozen=True, kw_only=True):
 
 
 def check_installed() -> None:
-    """Check that the packages of the extra `serve` can be imported.
+    """Check that granian can be imported.
 
     Raises:
         MissingDependency: Otherwise.
@@ -90,7 +90,7 @@ def check_installed() -> None:
         raise MissingDependency(
             "granian is not installed",
             location=Location("serve"),
-            remedy="run pip install 'artifact-pipeline[serve]'",
+            remedy="pip install granian",
         ) from error
 
 

@@ -259,7 +259,7 @@ def _library(name: str) -> Any:
         raise MissingDependency(
             str(error),
             location=Location("signatures"),
-            remedy="install it: pip install 'artifact-pipeline[sign]'",
+            remedy="pip install model-signing pyOpenSSL",
         ) from error
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.resolved import TableData
-from artifact_pipeline.builder.config.schema import Csv
-from artifact_pipeline.builder.data import loader
+from artifact_pipeline.builder.config.values import Csv
+from artifact_pipeline.builder.data import loader, table_reader
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import held_out, tables
 from tests.support.command import call
@@ -237,6 +237,48 @@ def test_integers_beyond_2_to_the_53_are_refused_in_every_type():
         with pytest.raises(DataError, match=r"row 2, column 'k': found -?\d+.*2\^53"):
             columns(data, form)
     assert columns(lines({"k": 1e22}, {"k": 2**53}), "jsonl")["k"][1] == [1e22, 2.0**53]
+
+
+@pytest.mark.parametrize(
+    "literal",
+    ["9007199254740993.0", "-9007199254740993.00", "9.007199254740993e15", "90071992547409930E-1",
+     "12345678901234567890.0"],
+)  # fmt: skip
+def test_an_integer_that_a_float64_rounds_is_refused_in_every_notation(literal):
+    for data, form in (
+        (f'k\n1\n"{literal}"\n'.encode(), "csv"),
+        (f'{{"k": 1}}\n{{"k": {literal}}}\n'.encode(), "jsonl"),
+        (f'{{"k": 1}}\n{{"k": {literal}}}\n{{"k": 0.5}}\n'.encode(), "jsonl"),
+    ):
+        with pytest.raises(DataError) as caught:
+            columns(data, form)
+        assert f"row 2, column 'k': found {literal}, beyond the integers" in str(caught.value)
+        assert columns(data, form, k="text")["k"][1][1] == literal
+
+
+# What a float64 is written as: by Python, with 17 digits, with two decimals; and fractions.
+@pytest.mark.parametrize(
+    "literal",
+    ["9007199254740994.0", "1.2345678901234568e+22", "1.23456789012345677e+22", "1e300",
+     "18446744073709551616.00", "9007199254740993.5", "0.1", "1.8014398509481984e16",
+     "7.067166278319461e+16", "70671662783194610.0"],
+)  # fmt: skip
+def test_a_float64_is_read_as_it_is_written(literal):
+    value = float(literal)
+    assert columns(f"k\n1\n{literal}\n".encode(), "csv")["k"][1] == [1.0, value]
+    assert columns(f'{{"k": 1}}\n{{"k": {literal}}}\n'.encode(), "jsonl")["k"][1] == [1.0, value]
+
+
+def test_an_overflowing_number_is_shown_as_it_is_written():
+    with pytest.raises(DataError, match=r"row 2, column 'k': found 1e400, expected a finite"):
+        columns(b"k\n1\n1e400\n", "csv")
+    with pytest.raises(DataError, match=r"row 2: .*Number too big to be stored in double"):
+        columns(b'{"k": 1}\n{"k": 1e400}\n', "jsonl")
+    with pytest.raises(DataError, match=r"row 2: is not JSON: 1e400 is too large for a float64"):
+        table_reader.read_by_type(b'{"k": "a"}\n{"k": 1e400}\n', "n.jsonl")
+
+
+def test_large_integers_may_be_text():
     assert columns(lines({"k": 2**70}), "jsonl", k="text")["k"][1] == [str(2**70)]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import artifact_pipeline as api
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_columns, table_formats, table_reader
 from artifact_pipeline.errors import ConfigError, DataError
 from tests.support.command import call

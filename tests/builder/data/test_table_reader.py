@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import output
 from tests.support.tables import columns, parquet

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_reader
 from artifact_pipeline.errors import DataError
 

@@ -21,7 +21,7 @@ from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.training import results
 from artifact_pipeline.builder.training import train as learning
 from artifact_pipeline.errors import ConfigError, DataError
-from artifact_pipeline.pipeline.gates import Baseline, judge
+from artifact_pipeline.pipeline.gates import Incumbent, judge
 from artifact_pipeline.report.text import classification_report
 from tests.support.configs import SHORT, write
 
@@ -120,9 +120,9 @@ def test_a_gate_on_a_missing_metric_is_refused():
 )
 def test_lower_shares_and_higher_errors_are_worse(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    baseline = Baseline("sha256:1", Metrics(test={metric: theirs}), None)
+    incumbent = Incumbent("sha256:1", Metrics(test={metric: theirs}), None)
     found = Metrics(test={metric: ours})
-    [verdict] = judge(found, {f"test.{metric}": gate}, baselines={"champion": baseline})
+    [verdict] = judge(found, {f"test.{metric}": gate}, incumbents={"champion": incumbent})
     assert verdict.passed is passed and verdict.against == "sha256:1"
     assert (verdict.margin >= 0) is passed
 
@@ -171,6 +171,9 @@ def test_a_gate_on_an_undefined_metric_explains_why_it_is_undefined(
     for gate in (f"test.{name}", f"test.{name}[s]"):
         with pytest.raises(ConfigError, match=f": {why}"):
             judge(metrics, {gate: Gate(min=0.5)})
+        with pytest.raises(ConfigError) as caught:
+            judge(metrics, {gate: Gate(min=0.5)}, config="c.json")
+        assert str(caught.value).startswith(f"c.json: gates.{gate}: ")
 
 
 def test_a_gate_on_probabilities_needs_a_model_that_has_them():
@@ -281,6 +284,21 @@ def test_missing_classes_after_a_time_split_are_reported(tmp_path):
     assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
         done.metrics.test
     )
+
+
+@pytest.mark.slow
+def test_a_metric_that_no_fold_has_is_reported(tmp_path):
+    """Each fold is measured on a class that it did not learn."""
+    classes = ["ab", "ac", "ad", "abcd", "abcd", "abcd"]
+    lines = [f"{i},{i % 5},{classes[i // 20][i % len(classes[i // 20])]}" for i in range(120)]
+    (tmp_path / "t.csv").write_text("day,a,y\n" + "\n".join(lines) + "\n")
+    config = {"data": {"path": "t.csv", "target": "y"},
+              "split": {"method": "time", "column": "day", "test_size": 0.5},
+              "evaluation": {"cv": 2},
+              "model": {"estimator": "sklearn.linear_model.LogisticRegression"}}  # fmt: skip
+    done = api.train(write(tmp_path, config), store=tmp_path / "store")
+    assert "roc_auc" not in done.metrics.cv and "log_loss" not in done.metrics.cv
+    assert "ROC AUC is defined on no fold, and left out" in done.warnings
 
 
 @pytest.mark.slow

@@ -201,9 +201,9 @@ def test_other_classes_of_the_packages_are_refused(name, message):
 
 
 @pytest.mark.parametrize("name", ["lightgbm.LGBMClassifier", "xgboost.XGBRegressor"])
-def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
+def test_a_missing_package_is_named_with_the_command_that_installs_it(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name.partition(".")[0], None)
-    with pytest.raises(ConfigError, match=r"is not installed; pip install .*\[boosting\]"):
+    with pytest.raises(ConfigError, match=r"(\w+) is not installed; pip install \1"):
         resolve(ModelConfig(estimator=name), 7)
 
 

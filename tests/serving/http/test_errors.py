@@ -157,6 +157,8 @@ def test_unknown_hosts_and_origins_are_refused(server):
         ("/v2", b"400"),
         ("/v2/health/live", b"200"),
         ("/v2/health/ready", b"200"),
+        ("/v2/models/model", b"400"),
+        ("/v2/models/model/ready", b"200"),
     ):
         for line in (b"", b"Host:\r\n"):
             sent = f"GET {path} HTTP/1.1\r\nConnection: close\r\n".encode() + line + b"\r\n"

@@ -259,6 +259,39 @@ def test_an_invalid_request_gets_an_explanation(server, body, said):
     assert said in found.json["error"]
 
 
+TEXT = json.dumps({"inputs": [tensor([ROW])]})
+SAME = {
+    "as it is": TEXT,
+    "with an id": TEXT.replace("{", '{"id": "a", ', 1),
+    "without an id": TEXT.replace("{", '{"id": null, ', 1),
+    "with a colon in the id": TEXT.replace("{", '{"id": "a:b", ', 1),
+    "with another alphabet in the id": TEXT.replace("{", '{"id": "\u0436", ', 1),
+    "nested": json.dumps({"inputs": [tensor([ROW], data=[ROW])]}),
+    "integers": TEXT.replace(".0", ""),
+    "the greatest integer": TEXT.replace("16.0", str(2**53)),
+    "a greater integer": TEXT.replace("16.0", str(2**53 + 1)),
+    "a great number": TEXT.replace("16.0", "1e300"),
+    "a tiny number": TEXT.replace("16.0", "5e-324"),
+    "minus zero": TEXT.replace("16.0", "-0.0"),
+    "a number too many": TEXT.replace("16.0", "16.0, 1"),
+    "a text among numbers": TEXT.replace("16.0", '"16"', 1),
+    "another width": TEXT.replace("[1, 64]", "[2, 32]"),
+    "no rows": TEXT.replace("[1, 64]", "[0, 64]"),
+    "another name": TEXT.replace('"X"', '"Y"'),
+    "another datatype": TEXT.replace("FP64", "FP32"),
+    "a repeated key": TEXT.replace('"datatype"', '"name": "X", "datatype"'),
+    "a misspelt key": TEXT.replace('"datatype"', '"datatypes"'),
+}
+
+
+@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+def test_a_field_that_is_ignored_changes_no_response(server, text):
+    """A body with nothing else than one tensor is read at once, any other one in steps."""
+    at_once = server.post(INFER, text.encode())
+    in_steps = server.post(INFER, text.replace("{", '{"ignored": 0, ', 1).encode())
+    assert (at_once.status, at_once.json) == (in_steps.status, in_steps.json)
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "nul"])
 def test_a_number_that_is_not_finite_is_refused(server, number):
     body = json.dumps({"inputs": [tensor([ROW])]}).replace("16.0", number, 1).encode()
@@ -485,6 +518,38 @@ def test_plain_rows_are_read_like_the_rows_of_infer(written):
     assert one == typed == bare != other
 
 
+def test_a_number_that_a_float64_rounds_is_refused_in_every_notation(dated):
+    row = json.dumps({**ROW_OF_TABLE, "size": 0}).replace('"size": 0', '"size": LITERAL')
+    for literal in ("9007199254740993.0", "9.007199254740993e15"):
+        body = f'{{"rows": [{row}]}}'.replace("LITERAL", literal).encode()
+        refused = dated.ask("POST", "/predict", body)
+        assert refused.status == 400
+        assert refused.json["error"].startswith(f"rows, row 1, column 'size': is {literal}, beyond")
+    for literal in ("9007199254740994.0", "1e22"):
+        body = f'{{"rows": [{row}]}}'.replace("LITERAL", literal).encode()
+        assert dated.ask("POST", "/predict", body).status == 200
+
+
+def test_a_missing_text_is_null_in_plain_rows_and_empty_in_tensors(dated):
+    plain = dated.post("/predict", {"rows": [{**ROW_OF_TABLE, "code": None}]})
+    ports = dated.get("/v2/models/dated").json["inputs"]
+    fields = dated.get("/page/dated").json["fields"]
+    days = (np.datetime64(ROW_OF_TABLE["day"]) - np.datetime64("1970-01-01")).astype(float)
+    values = {"code": "", "day": float(days), "size": 3.0, "new": 1.0}
+    inputs = [
+        {**port, "shape": [1], "data": [values[field["name"]]]}
+        for port, field in zip(ports, fields, strict=True)
+    ]
+    found = dated.post("/v2/models/dated/infer", {"inputs": inputs})
+    assert (found.status, plain.status) == (200, 200), (found.json, plain.json)
+    assert found.json["outputs"][1]["data"] == plain.json["probabilities"][0]
+    for tensor_of_texts in (one for one in inputs if one["datatype"] == "BYTES"):
+        tensor_of_texts["data"] = [None]
+    refused = dated.post("/v2/models/dated/infer", {"inputs": inputs})
+    assert refused.status == 400
+    assert refused.json["error"].endswith('is null, expected a text; a missing one is ""')
+
+
 def test_tensors_hold_the_numbers_of_formatted_text(written):
     server, _ = written
     plain = server.post("/predict", {"rows": [WRITTEN]}).json
@@ -530,6 +595,7 @@ def test_the_server_accepts_the_example_rows_of_the_page(written):
         ("price", "inf", "expected a finite number"),
         ("price", "9007199254740993", "beyond the integers"),
         ("price", 2**53 + 1, "beyond the integers"),
+        ("price", "9007199254740993.0", "found 9007199254740993.0, beyond the integers"),
         ("price", [7], "expected a number, or a text in the column's format"),
         ("weight", "1,234.5", "expected a number as data.formats says"),
     ],

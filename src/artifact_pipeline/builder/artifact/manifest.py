@@ -19,7 +19,7 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data.dataset import Image, Schema
 from artifact_pipeline.builder.metric_table import required_metrics
 from artifact_pipeline.builder.recipe import Recipe

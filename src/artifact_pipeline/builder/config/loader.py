@@ -8,20 +8,18 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
-import stat
-from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.checks import check_config, check_gates
+from artifact_pipeline.builder.config.defaults import resolve, resolve_gates
 from artifact_pipeline.builder.config.messages import explain, show
-from artifact_pipeline.builder.config.resolved import Gate, ResolvedConfig, resolve, resolve_gates
+from artifact_pipeline.builder.config.resolved import Gate, ResolvedConfig
 from artifact_pipeline.builder.config.schema import (
     ConfigFile,
     DataSection,
@@ -30,14 +28,9 @@ from artifact_pipeline.builder.config.schema import (
     ShortConfigFile,
     SplitSection,
 )
-from artifact_pipeline.errors import ConfigError, ConfigNotFound, Location
+from artifact_pipeline.builder.config.source import DEFAULT_PATH, Source, read
+from artifact_pipeline.errors import ConfigError, Location
 
-Source: TypeAlias = "str | os.PathLike[str] | dict[str, Any]"
-"""A config as a path, or as the dict in its file."""
-
-DEFAULT_PATH = "config/config.json"
-_TABLES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".gz", ".zip", ".xlsx", ".xls")
-MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
 """Levels of lists and objects; checks and the construction of estimators recurse into them."""
 COMMON_KEYS = ("name", "description", "gates")
@@ -88,7 +81,14 @@ def parse(value: Any, name: str) -> ResolvedConfig:
     """
     file = Location(name)
     if not isinstance(value, dict):
-        raise ConfigError(f"found {show(value)}, expected an object: {{…}}", location=file)
+        is_table = isinstance(value, list) and value and isinstance(value[0], dict)
+        raise ConfigError(
+            f"found {show(value)}, expected an object: {{…}}",
+            location=file,
+            remedy=f"draft a config for this table: artifact-pipeline init {name} --target COLUMN"
+            if is_table
+            else None,
+        )
     if _depth(value) > MAX_DEPTH:
         raise ConfigError(f"is nested deeper than {MAX_DEPTH} levels", location=file)
     try:
@@ -103,51 +103,6 @@ def parse(value: Any, name: str) -> ResolvedConfig:
     slices = config.evaluation.slices if config.evaluation else None
     check_gates(sections.gates, file, slices=list(slices or ()))
     return config
-
-
-def read(path: str | os.PathLike[str]) -> bytes:
-    """Return the bytes of a config file.
-
-    Raises:
-        ConfigNotFound: If the file does not exist.
-        ConfigError: If it is not a regular file, is larger than `MAX_BYTES`, or cannot be read.
-    """
-    file = Location(os.fspath(path))
-    try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):
-            kind = "a folder" if Path(path).is_dir() else "not a regular file"
-            raise ConfigError(f"is {kind}, expected a JSON file", location=file)
-        _check_extension(file)
-        with Path(path).open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError as error:
-        remedy = (
-            "draft one for a table: artifact-pipeline init TABLE --target COLUMN; "
-            "or start from an example: artifact-pipeline run --example"
-        )
-        raise ConfigNotFound("no such file", location=file, remedy=remedy) from error
-    except ConfigError:
-        raise
-    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"cannot be read: {reason}", location=file) from error
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"is over {MAX_BYTES} bytes, expected a config", location=file)
-    return data.removeprefix(codecs.BOM_UTF8)
-
-
-def _check_extension(file: Location) -> None:
-    """Refuse a table and a YAML file with what to do instead."""
-    name = str(file)
-    if name.lower().endswith(_TABLES):
-        remedy = f"draft a config for it: artifact-pipeline init {name} --target COLUMN"
-        raise ConfigError("is a table, expected a config", location=file, remedy=remedy)
-    if name.lower().endswith((".yaml", ".yml", ".toml")):
-        raise ConfigError(
-            "is not JSON, expected a JSON file",
-            location=file,
-            remedy="write the same keys as JSON, in a file that ends in .json",
-        )
 
 
 def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:

@@ -9,52 +9,41 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from artifact_pipeline.builder.config.model_name import ModelDescription, ModelName
+from artifact_pipeline.builder.config.values import (
+    Csv,
+    Dataset,
+    Decimal,
+    Folds,
+    Kind,
+    Method,
+    Name,
+    Seed,
+    Thousands,
+    Value,
+    check_branch,
+    check_format,
+    check_model,
+    check_step,
+    expect_one,
+    is_given,
+)
 
-Dataset: TypeAlias = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
-Kind: TypeAlias = Literal["number", "boolean", "date", "text"]
-"""The type of a column's values."""
-Thousands: TypeAlias = Literal[",", ".", " ", "'", "_"]
-Decimal: TypeAlias = Literal[".", ","]
-Method: TypeAlias = Literal["random", "group", "time", "column"]
-"""Random rows, whole groups, the latest rows, or as a column of the table says."""
-Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Fraction: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
-Folds: TypeAlias = Annotated[int, Meta(ge=2, le=100)]
-Value: TypeAlias = bool | int | float | str
-"""A class label, or a number."""
-
 TABLE_KEYS = ("target", "positive", "id", "drop", "columns", "formats", "missing_target", "csv")
 """The keys of `data` that only apply to a table."""
 
-Name = Annotated[
-    str,
-    Meta(
-        pattern="^[A-Za-z][A-Za-z0-9_-]*$", description="Unique, and without a double underscore."
-    ),
-]
 Estimator = Annotated[str, Meta(description="Public name of a scikit-learn class.")]
 Alias = Annotated[
     str,
     Meta(
-        pattern="^[a-z][a-z0-9-]{0,63}$",
-        description="Alias of an artifact that was measured on the same held-out rows.",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}(@[a-z][a-z0-9-]{0,62}|:[1-9][0-9]{0,8})"
+        r"|[a-z][a-z0-9-]{0,62}|(sha256:)?[0-9a-f]{8,64})$",
+        description="Artifact that was measured on the same held-out rows: an alias of the same "
+        "name, such as champion, or churn@champion, churn:3 or a digest.",
     ),
 ]
 Tries = Annotated[int, Meta(ge=1, description="Candidates of a random search; 10 by default.")]
 Params = Annotated[dict[str, Any] | UnsetType, Meta(description="Arguments of the constructor.")]
-
-
-class Csv(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The dialect of a CSV file."""
-
-    delimiter: Annotated[
-        str, Meta(pattern=r'^[^\r\n"]$', description="Character between two cells.")
-    ] = ","
-    decimal: Annotated[Decimal, Meta(description="Decimal mark of numbers.")] = "."
-    encoding: Annotated[str, Meta(description="Such as utf-8 or latin-1.")] = "utf-8"
-    null_values: Annotated[
-        list[str], Meta(description="Texts that mean a missing value, besides an empty cell.")
-    ] = []
 
 
 class FormatSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -121,7 +110,7 @@ class DataSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ] = UNSET
 
     def __post_init__(self) -> None:
-        _expect_one(self, "dataset", second="path")
+        expect_one(self, "dataset", second="path")
         if self.path is UNSET:
             for key in TABLE_KEYS:
                 if is_given(self, key):
@@ -266,7 +255,7 @@ class EvaluationSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Inclusive bounds on a metric."""
+    """Inclusive bounds on a metric, and comparisons with other models."""
 
     min: float | UnsetType = UNSET
     max: float | UnsetType = UNSET
@@ -274,6 +263,14 @@ class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     tolerance: Annotated[
         Annotated[float, Meta(ge=0)] | UnsetType,
         Meta(description="How much worse the metric may be; 0 by default."),
+    ] = UNSET
+    required: Annotated[
+        bool | UnsetType,
+        Meta(description="Fail if the alias names no artifact; by default the gate passes then."),
+    ] = UNSET
+    better_than: Annotated[
+        Literal["baseline"] | UnsetType,
+        Meta(description="scikit-learn's dummy model, fitted on the same rows."),
     ] = UNSET
 
 
@@ -304,73 +301,3 @@ class ShortConfigFile(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     name: ModelName | UnsetType = UNSET
     description: ModelDescription | UnsetType = UNSET
     gates: dict[str, GateSection] = {}
-
-
-def is_given(section: Struct, key: str) -> bool:
-    """Return whether a section has a value for an optional key."""
-    value = getattr(section, key)
-    return value is not UNSET and value is not None
-
-
-# The rules below hold for a section of a config file and for its resolved form.
-
-
-def check_format(section: Any) -> None:
-    """Check which keys of a column's format are given together, and its unit.
-
-    Raises:
-        ValueError: If keys are missing or exclude each other, or the unit is part of a number.
-    """
-    numeric = [is_given(section, key) for key in ("thousands", "decimal", "unit")]
-    if is_given(section, "date") == any(numeric):
-        raise ValueError("Expected either 'date', or 'thousands', 'decimal' or 'unit'")
-    if is_given(section, "thousands") and section.thousands == section.decimal:
-        raise ValueError("Expected different 'thousands' and 'decimal'")
-    unit = section.unit
-    if isinstance(unit, str) and (unit != unit.strip() or any(c in "0123456789+-" for c in unit)):
-        raise ValueError("Expected a 'unit' without digits, signs or surrounding spaces")
-
-
-def check_branch(section: Struct) -> None:
-    """Check which keys of a branch are given together.
-
-    Raises:
-        ValueError: If keys are missing or exclude each other.
-    """
-    _expect_one(section, "columns", second="column")
-    _expect_one(section, "estimator", second="steps")
-    _expect_params_inside(section, "steps")
-
-
-def check_step(section: Struct) -> None:
-    """Check which keys of a step are given together.
-
-    Raises:
-        ValueError: If keys are missing or exclude each other.
-    """
-    _expect_one(section, "estimator", second="branches")
-    if is_given(section, "remainder") and not is_given(section, "branches"):
-        raise ValueError("Expected 'remainder' beside 'branches'")
-    _expect_params_inside(section, "branches")
-
-
-def check_model(section: Struct) -> None:
-    """Check which keys of a model are given together.
-
-    Raises:
-        ValueError: If keys are missing or exclude each other.
-    """
-    _expect_one(section, "estimator", second="steps")
-    _expect_params_inside(section, "steps")
-    if is_given(section, "steps") and is_given(section, "preprocess"):
-        raise ValueError("Expected 'preprocess' only with one estimator")
-
-
-def _expect_one(section: Struct, first: str, *, second: str) -> None:
-    if is_given(section, first) == is_given(section, second):
-        raise ValueError(f"Expected either {first!r} or {second!r}")
-
-
-def _expect_params_inside(section: Struct, parts: str) -> None:
-    if is_given(section, parts) and is_given(section, "params"):
-        raise ValueError(f"Expected 'params' in the {parts}, not beside them")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data import table_formats
 from artifact_pipeline.builder.data.table_formats import Proposal
 from artifact_pipeline.builder.data.table_reader import Raw

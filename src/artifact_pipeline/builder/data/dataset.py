@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 from artifact_pipeline.builder.config.resolved import ColumnFormat, SplitConfig
-from artifact_pipeline.builder.config.schema import Csv, Kind, Value
+from artifact_pipeline.builder.config.values import Csv, Kind, Value
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.errors import Location
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv, Kind
+from artifact_pipeline.builder.config.values import Csv, Kind
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.errors import DataError, Location

@@ -19,7 +19,7 @@ from artifact_pipeline.builder.config.resolved import (
     SplitConfig,
     TableData,
 )
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import bundled, table_columns, table_files, table_reader
 from artifact_pipeline.builder.data.dataset import (
     ColumnRole,

@@ -14,9 +14,10 @@ import msgspec
 
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Csv, Kind
+from artifact_pipeline.builder.config.values import Csv, Kind
 from artifact_pipeline.builder.data import column_types, table_formats
 from artifact_pipeline.builder.data.column_types import first_true, json_option, with_points
+from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.errors import DataError
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-EXACT = 2**53
-"""A float64 holds every integer below this."""
 MICROSECONDS = 86_400_000_000
 """Microseconds in a day."""
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -206,7 +205,7 @@ def _parse_numbers(cells: _Cells) -> NDArray[Any]:
     good = pc.match_substring_regex(pointed, column_types.NUMBER)
     _refuse(cells, good, expected="a number")
     plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(pointed), r"^\+", "")
-    return _finite(plain.cast(pa.float64()), cells.raw, name=cells.name, texts=cells.strings)
+    return _finite(plain.cast(pa.float64()), cells.raw, name=cells.name, texts=plain)
 
 
 def _as_json(column_format: ColumnFormat) -> str:
@@ -304,38 +303,29 @@ def _finite(numbers: Any, raw: Raw, *, name: str, texts: Any = None) -> NDArray[
     import pyarrow.types as t
 
     values = _floats(numbers.cast(pa.float64(), safe=False))
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        problem = f"found {values[row]}, expected a finite number"
-        raise DataError(problem, location=raw.cell(row, name))
-    exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
-    if not exact and texts is None and not raw.sources:
-        return values
     large = np.flatnonzero(np.abs(values) >= EXACT).tolist()
-    if large and not exact and texts is None:
+    if not large:
+        return values
+    if texts is None and raw.sources and t.is_floating(numbers.type):
         literals = raw.literals(name)
         texts = pa.array(
-            [literal if isinstance(literal, str) else "" for literal in literals], type=pa.string()
+            [literal if isinstance(literal, str) else None for literal in literals], pa.string()
         )
+    exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
     for row in large:
-        number = (numbers if texts is None else texts)[row].as_py()
-        digits = str(number).strip()
-        if texts is None:
-            exceeds = abs(number) > EXACT
-        else:
-            exceeds = digits.lstrip("+-").isdigit() and _exceeds(digits)
-        if exceeds:
+        literal = None if texts is None else texts[row].as_py()
+        number = numbers[row].as_py()
+        found = str(number if literal is None else literal).strip()[:60]
+        if np.isinf(values[row]):
+            problem = f"found {found}, expected a finite number"
+            raise DataError(problem, location=raw.cell(row, name))
+        if abs(number) > EXACT if exact else literal is not None and is_rounded(literal):
             raise DataError(
-                f"found {digits[:60]}, beyond the integers that a float64 holds (2^53)",
+                f"found {found}, beyond the integers that a float64 holds (2^53)",
                 location=raw.cell(row, name),
                 remedy=f"if it is a name, set data.columns: {json_option(name, 'text')}",
             )
     return values
-
-
-def _exceeds(digits: str) -> bool:
-    # Python refuses to convert thousands of digits.
-    return len(digits.lstrip("+-0")) > 17 or abs(int(digits)) > EXACT
 
 
 def _buffer(column: Any, dtype: str) -> NDArray[Any]:

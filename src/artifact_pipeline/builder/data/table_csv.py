@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data.encoded_text import decode, line_after
 from artifact_pipeline.errors import DataError, Location
 

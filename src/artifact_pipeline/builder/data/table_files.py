@@ -17,7 +17,6 @@ from typing import Literal, TypeAlias
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.data import table_packaging
 from artifact_pipeline.errors import DataError, Location
 
 Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
@@ -44,6 +43,10 @@ _REMEDIES = {
     ".dta": "write it as Parquet or CSV",
     ".sav": "write it as Parquet or CSV",
     ".txt": "name it .csv if it is one",
+    ".gz": "name it for its format, such as table.csv.gz",
+    ".yaml": "write its rows as CSV or JSON lines",
+    ".yml": "write its rows as CSV or JSON lines",
+    ".xml": "write its rows as CSV or JSON lines",
 }
 """What to do with files that are often tables."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -91,7 +94,7 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
         raise DataError(
             f"holds no file that ends in {extensions}" if is_folder else "no such file",
             location=Location(str(root)),
-            remedy="data.path is relative to the config",
+            remedy="data.path is relative to the config" if os.fspath(base) else None,
         )
     for file in files:
         if not file.name.lower().endswith((*FORMATS, *PACKAGED)):
@@ -142,7 +145,12 @@ def format_of(file: Path) -> Format:
     Raises:
         DataError: If a zip file does not hold one table.
     """
-    name = table_packaging.inner_name(file)
+    name = file.stem if file.suffix.lower() == ".gz" else file.name
+    if file.suffix.lower() == ".zip":
+        # Imports gzip, bz2, lzma and zipfile, and few tables are packed.
+        from artifact_pipeline.builder.data import table_packaging
+
+        name = table_packaging.zip_member(file)
     suffix = PurePath(name).suffix.lower()
     if suffix == ".json":
         return "jsonl"

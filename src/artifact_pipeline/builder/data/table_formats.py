@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from artifact_pipeline.builder.config.resolved import ColumnFormat
-from artifact_pipeline.builder.config.schema import Decimal, Kind, Thousands
+from artifact_pipeline.builder.config.values import Decimal, Kind, Thousands
 
 SAMPLE = 1000
 """The number of values of a column that a proposal is based on."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.builder.data.encoded_text import decode
+from artifact_pipeline.builder.data.number_limits import is_rounded
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -92,9 +93,9 @@ def _check_depth(data: bytes, file: Location) -> None:
 
 
 def literals(data: bytes, column: str, *, file: Location) -> list[Any]:
-    """Return the values of a column of JSON lines, with integers as the text in the file.
+    """Return the values of a column of JSON lines, with some numbers as the text in the file.
 
-    Arrow rounds large integers.
+    These are integers, and numbers that a float64 rounds or does not hold.
 
     Args:
         data: The bytes of the file.
@@ -104,7 +105,8 @@ def literals(data: bytes, column: str, *, file: Location) -> list[Any]:
     Raises:
         DataError: As `split_by_type`.
     """
-    return [record.get(column) for record in _records(data, file, parse_int=str)]
+    records = _records(data, file, parse_int=str, parse_float=_literal)
+    return [record.get(column) for record in records]
 
 
 def split_by_type(data: bytes, file: Location) -> tuple[int, dict[str, list[TypedValues]]]:
@@ -115,7 +117,7 @@ def split_by_type(data: bytes, file: Location) -> tuple[int, dict[str, list[Type
     """
     import pyarrow as pa
 
-    records = list(_records(data, file, parse_int=_parse_int))
+    records = list(_records(data, file, parse_int=_parse_int, parse_float=_parse_float))
     names = dict.fromkeys(name for record in records for name in record)
     columns: dict[str, list[TypedValues]] = {}
     for name in names:
@@ -169,11 +171,15 @@ def _numbers(values: list[int | float]) -> pa.Array:
 
 
 def _records(
-    data: bytes, file: Location, *, parse_int: Callable[[str], Any]
+    data: bytes,
+    file: Location,
+    *,
+    parse_int: Callable[[str], Any],
+    parse_float: Callable[[str], Any],
 ) -> Iterator[dict[str, Any]]:
     """Yield the objects of JSON lines."""
     decoder = json.JSONDecoder(
-        parse_int=parse_int, parse_float=_parse_float, strict=False, object_pairs_hook=_unique
+        parse_int=parse_int, parse_float=parse_float, strict=False, object_pairs_hook=_unique
     )
     text, at, row = decode(data, file, remedy=_SAVE_AS_UTF8), 0, 0
     while (begin := _SPACE.match(text, at).end()) < len(text):  # type: ignore[union-attr]
@@ -191,15 +197,20 @@ def _records(
 
 def _parse_int(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
-        raise ValueError("a number is too large for a float64")
+        raise ValueError(f"{digits[:60]}… is too large for a float64")
     return int(digits)
 
 
 def _parse_float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise ValueError("a number is too large for a float64")
+        raise ValueError(f"{digits[:60]} is too large for a float64")
     return value
+
+
+def _literal(digits: str) -> float | str:
+    value = float(digits)
+    return digits if math.isinf(value) or is_rounded(digits) else value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -31,16 +31,12 @@ class Unpacked(NamedTuple):
     data: bytes
 
 
-def inner_name(file: Path) -> str:
-    """Return the name of the table in a file, by which its format is known.
+def zip_member(file: Path) -> str:
+    """Return the name of the table in a zip file, by which its format is known.
 
     Raises:
-        DataError: If a zip file cannot be read, or does not hold exactly one file.
+        DataError: If it cannot be read, or does not hold exactly one file.
     """
-    if file.suffix.lower() == ".gz":
-        return file.stem
-    if file.suffix.lower() != ".zip":
-        return file.name
     try:
         return _member(file.read_bytes(), Location(str(file))).filename
     except OSError as error:

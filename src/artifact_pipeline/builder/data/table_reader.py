@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_json, table_packaging
 from artifact_pipeline.builder.data.table_csv import read_csv
 from artifact_pipeline.builder.data.table_files import Format
@@ -68,10 +68,7 @@ class Raw(NamedTuple):
         return self.locate(row).at(column=column)
 
     def literals(self, column: str) -> list[Any]:
-        """Return the values in a column of JSON lines, with integers as text.
-
-        Arrow rounds integers that a float64 does not hold.
-        """
+        """Return the values in a column of JSON lines, as `table_json.literals` does."""
         file = Location(self.parts[0].name)
         values = [
             value

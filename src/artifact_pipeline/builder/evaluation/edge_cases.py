@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.evaluation import edge_columns
 from artifact_pipeline.builder.evaluation.edge_columns import (
     FLOAT32_MAX,

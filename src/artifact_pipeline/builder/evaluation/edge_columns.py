@@ -10,7 +10,7 @@ import bisect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.config.messages import nearest
-from artifact_pipeline.builder.config.schema import Value
+from artifact_pipeline.builder.config.values import Value
 from artifact_pipeline.builder.metric_table import BY_NAME
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from functools import cache, partial
-from math import prod
+from math import inf, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ from artifact_pipeline.builder.model.estimators import boosters_of
 from artifact_pipeline.errors import Location, VerificationError, quoted
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime
     from numpy.typing import NDArray
 
@@ -271,16 +272,21 @@ def load(
         _check_ports("inputs", session.get_inputs(), ports=interface.inputs, location=location)
         _check_ports("outputs", session.get_outputs(), ports=interface.outputs, location=location)
     names = {port.name for port in session.get_outputs()}
-    outputs = ["prediction"] if "prediction" in names else ["label"]
+    outputs = ["prediction" if "prediction" in names else "label"]
+    outputs += [name for name in ("probabilities", "scores") if name in names]
+    widths = {
+        port.name: prod(size or 1 for size in port.shape[1:])
+        for port in (interface.outputs if interface is not None else ())
+    }
     model = _Model(
         session=session,
-        inputs=[(port.name, port.type) for port in session.get_inputs()],
-        outputs=[*outputs, *(name for name in ("probabilities", "scores") if name in names)],
-        widths={port.name: prod(size or 1 for size in port.shape[1:])
-                for port in (interface.outputs if interface is not None else ())},
+        inputs=[(port.name, _dtype(port.type)) for port in session.get_inputs()],
+        outputs=outputs,
+        widths=[widths.get(name, inf) for name in outputs],
         rows_per_run=onnx_limits.rows_per_run(cost),
+        idle_options=[],
         location=location,
-    )  # fmt: skip
+    )
     return partial(_run, model)
 
 
@@ -311,19 +317,33 @@ class _Model(Struct, frozen=True, kw_only=True):
 
     Attributes:
         session: What runs it.
-        inputs: Name and type of each input.
-        outputs: Names of the outputs that are read.
-        widths: Values that its manifest states for a row of each output.
+        inputs: Name and dtype of each input, None for texts.
+        outputs: Names of the outputs that are read, the prediction first.
+        widths: Values that its manifest states for a row of each output, infinity without one.
         rows_per_run: Rows that are computed at once.
+        idle_options: Run options for later predictions.
         location: Its file.
     """
 
     session: onnxruntime.InferenceSession
-    inputs: list[tuple[str, str]]
+    inputs: list[tuple[str, np.dtype[Any] | None]]
     outputs: list[str]
-    widths: dict[str, int]
+    widths: list[float]
     rows_per_run: int
+    idle_options: list[_RunOptions]
     location: Location
+
+
+class _RunOptions:
+    """The options of one prediction at a time, whose deadline ends it."""
+
+    def __init__(self) -> None:
+        self.options = runtime().RunOptions()
+        self.options.log_severity_level = 4
+
+    def terminate(self) -> None:
+        """End the prediction. The options cannot be used again."""
+        self.options.terminate = True
 
 
 def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs:
@@ -333,49 +353,55 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
         VerificationError: If the graph fails, returns more than its manifest states, or exceeds
             its memory or time.
     """
-    import numpy as np
-
-    options = runtime().RunOptions()
-    options.log_severity_level = 4
     count = len(rows[0]) if isinstance(rows, list) else len(rows)
     limit = onnx_limits.seconds(count)
-    end = watch.begin(
-        limit if seconds is None else min(limit, seconds),
-        lambda: setattr(options, "terminate", True),
-    )
+    try:
+        options = model.idle_options.pop()
+    except IndexError:
+        options = _RunOptions()
+    if seconds is None or seconds > limit:
+        seconds = limit
+    deadline = watch.begin(seconds, options.terminate)
     try:
         if count <= model.rows_per_run:
-            values = _compute(model, rows, count=count, options=options)
+            values = _compute(model, rows, count=count, options=options.options)
         else:
             parts = []
             for first in range(0, count, model.rows_per_run):
                 last = min(first + model.rows_per_run, count)
                 part = _slice(rows, first, end=last)
-                arrays = _compute(model, part, count=last - first, options=options)
+                arrays = _compute(model, part, count=last - first, options=options.options)
                 parts.append([_interned(array) for array in arrays])
-            values = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+            values = _joined(parts)
         probabilities = scores = None
-        for name, array in zip(model.outputs[1:], values[1:], strict=True):
-            if name == "probabilities":
-                probabilities = array.clip(0.0, 1.0)
-            else:
-                scores = array
+        if "probabilities" in model.outputs:
+            probabilities = values[1].clip(0.0, 1.0)
+        if "scores" in model.outputs:
+            scores = values[-1]
         return Outputs(values[0].reshape(count), probabilities, scores)
     except Exception as error:  # onnxruntime's errors share no other parent
         problem = f"onnxruntime does not run it: {_first_line(error)}"
         raise VerificationError(problem, location=model.location) from error
     finally:
-        watch.done(end)
+        if watch.done(deadline):
+            model.idle_options.append(options)
 
 
 def _compute(model: _Model, rows: Batch, *, count: int, options: Any) -> list[NDArray[Any]]:
     """Return the outputs for `count` rows, unless there are more than its manifest states."""
     feed = _feed(model.inputs, rows, count=count)
     values: list[NDArray[Any]] = model.session.run(model.outputs, feed, options)
-    for name, value in zip(model.outputs, values, strict=True):
-        if value.size > count * model.widths.get(name, value.size):
+    for name, width, value in zip(model.outputs, model.widths, values, strict=True):
+        if value.size > count * width:
             raise ValueError(f"{name} has more values than its manifest states")
     return values
+
+
+def _joined(parts: list[list[NDArray[Any]]]) -> list[NDArray[Any]]:
+    """Return each output for all rows from its parts."""
+    import numpy as np
+
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def _interned(value: NDArray[Any]) -> NDArray[Any]:
@@ -389,23 +415,30 @@ def _interned(value: NDArray[Any]) -> NDArray[Any]:
     return np.array(texts, dtype=object).reshape(value.shape)
 
 
-def _feed(inputs: list[tuple[str, str]], rows: Batch, *, count: int) -> dict[str, NDArray[Any]]:
+def _feed(
+    inputs: list[tuple[str, np.dtype[Any] | None]], rows: Batch, *, count: int
+) -> dict[str, NDArray[Any]]:
     if not isinstance(rows, list):
-        [(name, kind)] = inputs
-        return {name: _as(rows, kind)}
+        [(name, dtype)] = inputs
+        return {name: _as(rows, dtype)}
     columns = dict(zip(names_of(rows), rows, strict=True))
-    return {name: _as(columns[name].reshape(count, 1), kind) for name, kind in inputs}
+    return {name: _as(columns[name].reshape(count, 1), dtype) for name, dtype in inputs}
 
 
 def _slice(rows: Batch, first: int, *, end: int) -> Batch:
     return [column[first:end] for column in rows] if isinstance(rows, list) else rows[first:end]
 
 
-def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
+def _dtype(kind: str) -> np.dtype[Any] | None:
+    import numpy as np
+
     if kind == "tensor(string)":
-        return column
-    dtype = "f" if kind == "tensor(float)" else "d"
-    if column.dtype.char == dtype and column.dtype.isnative:
+        return None
+    return np.dtype("f" if kind == "tensor(float)" else "d")
+
+
+def _as(column: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]:
+    if dtype is None or column.dtype == dtype:
         return column
     import numpy as np
 

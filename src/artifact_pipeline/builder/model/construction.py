@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import Branch, Inner, ModelConfig, Step
-from artifact_pipeline.builder.config.schema import Kind
+from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.model.estimators import class_of, make, resolve_params
 from artifact_pipeline.errors import ConfigError, Location
 

@@ -308,7 +308,7 @@ def _booster(name: str, location: Location) -> type[Any]:
         raise ConfigError(
             f"{package} is not installed",
             location=location,
-            remedy="pip install 'artifact-pipeline[boosting]'",
+            remedy=f"pip install {package}",
         ) from error
     return booster
 

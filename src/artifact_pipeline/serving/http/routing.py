@@ -11,9 +11,12 @@ MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 PROBES = ("/v2/health/live", "/v2/health/ready")
-"""Paths that answer without a Host header, because some health probes omit it."""
-OPEN = (*PROBES, "/")
-"""Paths that answer without a token; the page shows nothing until it has one."""
+"""The health of the server."""
+
+
+def is_probe(path: str) -> bool:
+    """Return whether a path answers without a Host header, because some health probes omit it."""
+    return path in PROBES or (path.startswith("/v2/models/") and path.endswith("/ready"))
 
 
 @lru_cache(256)
@@ -27,6 +30,11 @@ def route(path: str) -> tuple[str, str | None, str | None]:
     if match is None:
         raise unknown(path)
     return match[1], match[2], match[3]
+
+
+def is_open(path: str) -> bool:
+    """Return whether a path answers without a token; the page shows nothing until it has one."""
+    return path in PROBES or path == "/" or path.startswith("/try/")
 
 
 def allow(method: str, *methods: str) -> None:

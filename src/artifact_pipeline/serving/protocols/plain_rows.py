@@ -8,6 +8,7 @@ request, until it is done, even in another thread.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Interface
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.config.schema import Csv
+from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_columns
+from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.errors import DataError, Location
@@ -103,12 +105,43 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
             columns = batch
     except DataError as error:
         raise HTTPError(400, str(error)) from error
+    is_large = False
     for port, values in zip(interface.inputs, columns, strict=True):
         check_float32(values, port.dtype, place=port.name)
+        is_large |= values.dtype != object and bool((np.abs(values) >= EXACT).any())
+    if is_large:
+        _check_literals(text, interface, max_rows=max_rows, end=end)
     return RowsCall(model=model, batch=batch, rows=count)
 
 
-def _decode_rows(text: str, max_rows: int, *, end: float | None) -> Iterator[tuple[int, _Row]]:
+def _check_literals(text: str, interface: Interface, *, max_rows: int, end: float | None) -> None:
+    """Check that no number such as 9007199254740993.0 was rounded when it was decoded."""
+    names = [column.name for column in interface.columns or ()] or interface.features
+    for number, row in _decode_rows(text, max_rows, end=end, decoder=_LITERALS):
+        for name, value in zip(names, _values(row, names, number=number), strict=True):
+            if isinstance(value, _Rounded):
+                location = _row(number).at(column=name)
+                raise HTTPError(
+                    400, str(DataError(f"is {value[:60]}, {_BEYOND}", location=location))
+                )
+
+
+class _Rounded(str):
+    """A number that a float64 rounds, as the body writes it."""
+
+
+_LITERALS = json.JSONDecoder(
+    parse_float=lambda digits: _Rounded(digits) if is_rounded(digits) else float(digits)
+)
+
+
+def _decode_rows(
+    text: str,
+    max_rows: int,
+    *,
+    end: float | None,
+    decoder: json.JSONDecoder = canonical.DECODER,
+) -> Iterator[tuple[int, _Row]]:
     """Yield each row with its number, counted from 1."""
     match = _BEGIN.match(text)
     if match is None:
@@ -129,7 +162,7 @@ def _decode_rows(text: str, max_rows: int, *, end: float | None) -> Iterator[tup
         if start - window_start > _WINDOW:
             window_start, window = start, text[start : start + MAX_ROW + _WINDOW]
         try:
-            row, stop = canonical.DECODER.raw_decode(window, start - window_start)
+            row, stop = decoder.raw_decode(window, start - window_start)
         except (ValueError, RecursionError) as error:
             if len(text) - start > MAX_ROW and window_start + len(window) < len(text):
                 raise HTTPError(
@@ -182,7 +215,7 @@ def _matrix(rows: Iterator[tuple[int, _Row]], interface: Interface) -> NDArray[n
                 location=_row(number),
             )
         for name, value in zip(features, values, strict=True):
-            if type(value) is int and abs(value) > table_columns.EXACT:
+            if type(value) is int and abs(value) > EXACT:
                 raise DataError(f"{name} is {show(value)}, {_BEYOND}", location=_row(number))
         arrays.append(np.array(values, dtype=np.float64))
     return check(np.stack(arrays), features, location=_ROWS, limits=interface.limits)
@@ -246,7 +279,7 @@ def _column(values: list[Any], column: ColumnSpec) -> NDArray[Any]:
     if column.kind == "date":
         return _parse([None if value is None else str(value) for value in values], column)
     for row, value in enumerate(values):
-        if type(value) is int and abs(value) > table_columns.EXACT:
+        if type(value) is int and abs(value) > EXACT:
             raise _error(f"is {show(value)}, {_BEYOND}", column, row=row)
     texts = [value if isinstance(value, str) else None for value in values]
     plain = [None if isinstance(value, str) else value for value in values]
