@@ -29,7 +29,8 @@ from artifact_pipeline.pipeline.paired_tests import (
     mcnemar,
 )
 from artifact_pipeline.pipeline.recipe_differences import RecipeDifference, differences
-from artifact_pipeline.store.access import Reference, check_integrity, open_trusted
+from artifact_pipeline.store.access import check_integrity, open_trusted
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
     import numpy as np
@@ -158,11 +159,11 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    a: Reference,
-    b: Reference,
-    *others: Reference,
-    store: Reference | None = None,
-    data: Reference | None = None,
+    a: ArtifactLike,
+    b: ArtifactLike,
+    *others: ArtifactLike,
+    store: PathLike | None = None,
+    data: PathLike | None = None,
 ) -> Comparison:
     """Compare artifacts: what differs in their recipes, their metrics and their predictions.
 
@@ -173,10 +174,10 @@ def compare(
     whose models may not be opened has the reason as its verdict.
 
     Args:
-        a: A folder, an alias, or the first eight or more hex digits of a digest.
+        a: As for `check_integrity`.
         b: Another artifact.
         others: More artifacts, each compared with `a`.
-        store: The store that aliases and digests are looked up in.
+        store: The store that references are looked up in.
         data: Where the table is now; by default where the runs that made the artifacts found it.
 
     Raises:
@@ -274,7 +275,7 @@ class _PairTest(NamedTuple):
     intervals: Mapping[str, Interval | None]
 
 
-def _verify(reference: Reference, *, store: Reference | None) -> _Opened:
+def _verify(reference: ArtifactLike, *, store: PathLike | None) -> _Opened:
     """Verify an artifact; one without a required signature is compared, and is not opened."""
     try:
         return _Opened(open_trusted(reference, store=store), None)
@@ -283,7 +284,7 @@ def _verify(reference: Reference, *, store: Reference | None) -> _Opened:
 
 
 def _predict(
-    opened: Sequence[_Opened], *, store: Reference | None, data: Reference | None
+    opened: Sequence[_Opened], *, store: PathLike | None, data: PathLike | None
 ) -> list[_Outcome]:
     """Predict the held-out rows of the first artifact with it and with each that has the same."""
     from artifact_pipeline.pipeline.held_out_outputs import why_unpaired
@@ -310,8 +311,8 @@ def _outcome(
     opened: _Opened,
     *,
     like: HeldOutOutputs | None,
-    store: Reference | None,
-    data: Reference | None,
+    store: PathLike | None,
+    data: PathLike | None,
 ) -> _Outcome:
     from artifact_pipeline.inference.predictor import load_predictor
     from artifact_pipeline.pipeline.held_out_outputs import predict_held_out

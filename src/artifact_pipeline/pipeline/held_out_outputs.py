@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.builder.formats.base import Batch
     from artifact_pipeline.inference.held_out import HeldOutRows
     from artifact_pipeline.inference.predictor import Predictor
-    from artifact_pipeline.store.access import Reference
+    from artifact_pipeline.store.references import PathLike
 
 
 class HeldOutOutputs(NamedTuple):
@@ -60,8 +60,8 @@ def predict_held_out(
     predictor: Predictor,
     *,
     like: HeldOutOutputs | None = None,
-    data: Reference | None = None,
-    store: Reference | None = None,
+    data: PathLike | None = None,
+    store: PathLike | None = None,
 ) -> HeldOutOutputs:
     """Load the held-out rows of an artifact and predict them.
 
