@@ -49,7 +49,8 @@ def compared(result: Comparison) -> str:
 def _heads(result: Comparison) -> Iterator[list[str]]:
     for artifact in result.artifacts:
         reference = write_out(artifact.reference)
-        is_digest = artifact.digest.removeprefix("sha256:").startswith(reference)
+        digits = reference.removeprefix("sha256:")
+        is_digest = artifact.digest.removeprefix("sha256:").startswith(digits)
         yield [
             artifact.letter,
             artifact.digest[7:19],
@@ -66,7 +67,8 @@ def _recipe(result: Comparison) -> list[str]:
     for row in result.recipe[:FIELDS]:
         rows.append([row.part, row.field, *_values(row.values)])
     names = min(_NAME, max(width_of(row[1]) for row in rows))
-    room = (WIDTH - 2 - 12 - 2 - names) // len(letters) - 2
+    parts = max(width_of(row[0]) for row in rows)
+    room = (WIDTH - 2 - parts - 2 - names) // len(letters) - 2
     cells = [
         [part, truncated(write_out(name), names), *(truncated(cell, room) for cell in values)]
         for part, name, *values in rows
