@@ -57,6 +57,8 @@ _EXPORTS = {
     "artifacts": "store.queries",
     "Listed": "store.queries",
     "runs": "store.queries",
+    "run_rows": "store.run_query",
+    "RunRow": "store.run_rows",
     "PastRun": "store.journal",
     "show": "store.queries",
     "Shown": "store.queries",
@@ -209,6 +211,12 @@ if TYPE_CHECKING:  # the same list, for type checkers
         diff as diff,
         runs as runs,
         show as show,
+    )
+    from artifact_pipeline.store.run_query import (
+        run_rows as run_rows,
+    )
+    from artifact_pipeline.store.run_rows import (
+        RunRow as RunRow,
     )
     from artifact_pipeline.verification.signatures import (
         Identity as Identity,
