@@ -18,7 +18,7 @@ from artifact_pipeline.builder.artifact.manifest import (
     EdgeCaseCounts,
     Parity,
 )
-from artifact_pipeline.builder.evaluation import edge_answers, edge_cases, edge_columns
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.edge_columns import Column as EdgeColumn
 from artifact_pipeline.builder.evaluation.edge_columns import Flaw
 from artifact_pipeline.builder.formats.base import (
@@ -324,26 +324,17 @@ def _refuse(
         flaws = edges.flaws[row]
         if not refused.isdisjoint(flaws):
             continue
-        named = [flaw for flaw in edge_answers.guilty(flaws) if _may_refuse(flaw, edges)]
+        named = [
+            flaw
+            for flaw in edge_answers.guilty(flaws)
+            if edge_answers.may_refuse(flaw, edges.columns[flaw.column])
+        ]
         if not named:
             failed = row not in set(partial.places)
             reason = partial.error if failed else "it gives another answer"
             return f"{reason}, for one of the {edges.kinds[row]}"
         refused = edge_answers.with_outer([*refused, *named], edges.columns)
     return refused
-
-
-def _may_refuse(flaw: Flaw, edges: Edges) -> bool:
-    """Return whether rows with a flaw may be refused although the estimator takes them."""
-    column = edges.columns[flaw.column]
-    if flaw.kind in column.needed:
-        return False
-    if flaw.kind == "unseen":
-        return column.texts is not None
-    if flaw.kind == "other":
-        numbers = column.numbers or []
-        return 0 < len(numbers) <= edge_columns.FEW and all(map(float.is_integer, numbers))
-    return flaw.kind == "missing" or flaw.level > 0
 
 
 def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs) -> NDArray[Any]:
@@ -356,6 +347,7 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
         with np.errstate(all="ignore"):
             distance = np.abs(found.predicted - expected.predicted)
             holds = distance <= form.bound * np.maximum(spread, np.abs(expected.predicted))
+        holds |= np.isnan(found.predicted) & np.isnan(expected.predicted)
         return holds
     holds = (found.predicted == expected.predicted) & _scores_agree(
         form, found, expected=expected, spread_of=spread_of
@@ -365,8 +357,9 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
     if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
         return np.zeros(len(holds), dtype=bool)
     with np.errstate(all="ignore"):
-        distance = np.abs(found.probabilities - expected.probabilities).max(axis=1)
-        within: NDArray[Any] = holds & (distance <= form.bound)
+        distance = np.abs(found.probabilities - expected.probabilities)
+    neither = np.isnan(found.probabilities) & np.isnan(expected.probabilities)
+    within: NDArray[Any] = holds & ((distance <= form.bound) | neither).all(axis=1)
     return within
 
 
