@@ -1,4 +1,4 @@
-"""What the site adds to the pages: the docstrings of public names, and the help of each command.
+"""Additions of the site to the pages: docstrings of public names, and the help of each command.
 
 mkdocs calls `on_page_markdown`; mkdocs.yml names this file.
 """
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 SOURCE = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["urls"]["Source"]
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 NAME = re.compile(r"`(\w+)([^`]*)`")
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
     """Return the markdown of a page with what the site adds to it."""
     markdown = markdown.replace("](../", f"]({SOURCE}/blob/main/")
+    markdown = CONSOLE.sub(_without_prompts, markdown)
     if page.file.src_uri == "api.md":
         return with_docstrings(markdown)
     if page.file.src_uri == "commands.md":
@@ -46,6 +48,12 @@ def with_docstrings(markdown: str) -> str:
         entries = "".join(f"\n::: artifact_pipeline.{name}\n" for name in names)
         sections.append(section + entries + "\n")
     return "".join(sections)
+
+
+def _without_prompts(block: re.Match[str]) -> str:
+    """Return commands as the button beside them copies them."""
+    commands = re.sub(r"^\$ ", "", block[1], flags=re.M)
+    return f"```bash\n{commands}```"
 
 
 def command_help() -> str:

@@ -1,6 +1,7 @@
-"""The baseline: the same server, runtime and outputs, without any check.
+"""The baseline: the same server, runtime and response, without any check.
 
-`python -m benchmarks.serving.bare PORT` serves the ONNX graph in the file $MODEL.
+`python -m benchmarks.serving.bare PORT` serves the ONNX graph in the file $MODEL as the version
+$DIGEST.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _options = onnxruntime.SessionOptions()
 _options.intra_op_num_threads = 1
 _options.inter_op_num_threads = 1
 _session = onnxruntime.InferenceSession(os.environ["MODEL"], _options)
+_digest = os.environ["DIGEST"]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -48,7 +50,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
             ("probabilities", "FP64", probabilities),
         )
     ]
-    body = _encode({"model_name": "model", "outputs": outputs})
+    body = _encode({"model_name": "model", "model_version": _digest, "outputs": outputs})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

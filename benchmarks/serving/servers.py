@@ -112,7 +112,11 @@ def _ours(place: Path, artifact: Path) -> Server:
 
 def _bare(place: Path, artifact: Path) -> Server:
     command = [sys.executable, "-m", "benchmarks.serving.bare", "PORT"]
-    environment = {"PYTHONPATH": str(ROOT), "MODEL": str(artifact / "model.onnx")}
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "MODEL": str(artifact / "model.onnx"),
+        "DIGEST": f"sha256:{artifact.name}",
+    }
     return Server(command, "/v2/models/model/infer", environment, _tensors)
 
 

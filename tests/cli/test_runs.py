@@ -95,8 +95,10 @@ def test_csv_holds_no_formula_and_no_control_character(hostile, tmp_path):
 
 @pytest.mark.parametrize("form", ["table", "md"])
 def test_text_of_others_moves_no_cursor_and_adds_no_markup(hostile, tmp_path, form):
-    out = call("runs", "--store", hostile, "--format", form, cwd=tmp_path,
-               env={"GITHUB_ACTIONS": "true", "COLUMNS": "2000"}).out  # fmt: skip
+    done = call("runs", "--store", hostile, "--format", form, cwd=tmp_path,
+                env={"GITHUB_ACTIONS": "true", "COLUMNS": "2000"})  # fmt: skip
+    out = done.out
+    assert done.code == 0, done.err
     assert not set(out) & set("\x1b\u202e\t\r")
     assert "##[" not in out and not any(line.lstrip()[:2] == "::" for line in out.splitlines())
     if form == "md":

@@ -37,7 +37,9 @@ def blocks(name, language):
 
 
 def commands(name):
-    return [line[2:] for block in blocks(name, "console") for line in block.splitlines()]
+    lines = [line for block in blocks(name, "console") for line in block.splitlines() if line]
+    assert all(line.startswith(("$ ", "# ")) for line in lines), name
+    return [line[2:] for line in lines if line.startswith("$ ")]
 
 
 @pytest.fixture(scope="module")

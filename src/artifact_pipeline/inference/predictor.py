@@ -36,7 +36,16 @@ class Predictor:
         self.manifest = verified.manifest
         self.digest = verified.digest
         self._location = Location(str(verified.folder / verified.model_file))
-        self._has_boolean_labels = any(isinstance(label, bool) for label in self.interface.labels)
+        labels = self.interface.labels
+        self._has_boolean_labels = any(isinstance(label, bool) for label in labels)
+        self._kinds = "f" if not labels else "OU" if isinstance(labels[0], str) else "iub"
+        self._width = len(labels) if len(self.interface.outputs) > 1 else None
+        """Probabilities of a row, None if the model gives none."""
+        self._prepared_columns = [
+            (index, column)
+            for index, column in enumerate(self.interface.columns or ())
+            if column.lowercase or column.missing_text is not None
+        ]
 
     def __repr__(self) -> str:
         return f"Predictor({self._title()}, {self._summary()}, {self.digest[7:19]})"
@@ -137,32 +146,23 @@ class Predictor:
             VerificationError: If the model fails, takes longer, or gives other outputs than its
                 manifest says.
         """
-        for index, column in enumerate(self.interface.columns or ()):
-            if column.lowercase or column.missing_text is not None:
-                rows = _with_texts_prepared(rows, index, column=column)
+        for index, column in self._prepared_columns:
+            rows = _with_texts_prepared(rows, index, column=column)
         outputs = self._run(rows, seconds=seconds)
-        self._check(outputs)
-        if self._has_boolean_labels:  # ONNX gives 0 and 1
-            return outputs._replace(predicted=outputs.predicted.astype(bool))
-        return outputs
-
-    def _check(self, outputs: Outputs) -> None:
-        """Check shapes and dtypes of outputs: a graph may leave them open."""
-        labels, probabilities = self.interface.labels, outputs.probabilities
-        kinds = "f" if not labels else "OU" if isinstance(labels[0], str) else "iub"
-        shape = (len(outputs.predicted), len(labels))
-        has_probabilities = len(self.interface.outputs) > 1
-        if (
-            outputs.predicted.dtype.kind not in kinds
-            or has_probabilities != (probabilities is not None)
-            or (
-                probabilities is not None
-                and (probabilities.shape != shape or probabilities.dtype.kind != "f")
-            )
-        ):
+        predicted, probabilities, _ = outputs
+        if probabilities is None:
+            is_expected = self._width is None
+        else:
+            is_expected = probabilities.shape == (len(predicted), self._width)
+            is_expected = is_expected and probabilities.dtype.kind == "f"
+        if not is_expected or predicted.dtype.kind not in self._kinds:
+            # A graph may leave shapes and dtypes of its outputs open.
             raise VerificationError(
                 "the model gives other outputs than its manifest says", location=self._location
             )
+        if self._has_boolean_labels:  # ONNX gives 0 and 1
+            return outputs._replace(predicted=predicted.astype(bool))
+        return outputs
 
 
 def load_predictor(verified: Verified) -> Predictor:
@@ -174,12 +174,12 @@ def load_predictor(verified: Verified) -> Predictor:
         UntrustedModel: For a skops archive of unknown origin.
         VerificationError: If the model does not load, or does not match the manifest.
     """
-    from artifact_pipeline.builder.formats import parity
+    from artifact_pipeline.builder.formats.loader import load
 
     form = verified.manifest.parity.form
     name = MODEL_FILES[form]
     with log.timed("open %s", name):
-        run = parity.load(
+        run = load(
             form,
             verified.files[name],
             location=Location(str(verified.folder / name)),

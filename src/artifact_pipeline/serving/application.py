@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 
@@ -53,8 +54,14 @@ _FAILED = Response(status=500, content=errors.document("the server failed on thi
 _ENDED_EARLY = errors.document("the body ended early, or its chunks are malformed")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Call = open_inference.InferenceCall | plain_rows.RowsCall
-Read = Callable[[bytes, float | None], Call]
-"""Reads a body, decompressed, before a deadline on the clock of `time.monotonic`."""
+
+
+class Read(Protocol):
+    """Reads a body, decompressed, before a deadline on the clock of `time.monotonic`."""
+
+    def __call__(
+        self, body: bytes, model: ServedModel, *, max_rows: int, end: float | None
+    ) -> Call: ...
 
 
 class Application:
@@ -72,10 +79,9 @@ class Application:
         self._log = AccessLog() if options.access_log else None
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live(receive, send)
-            return
         if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._live(receive, send)
             return
         start = time.perf_counter()
         self.metrics.begin()
@@ -85,7 +91,8 @@ class Application:
         try:
             target = len(scope["raw_path"]) + len(scope["query_string"])
             headers = select(scope["headers"], target=target)
-            response = await self._respond(scope, headers, body=body)
+            result = self._dispatch(scope, headers, body=body)
+            response = result if isinstance(result, Response) else await result
         except Disconnected:
             response = Response(
                 status=400, content=_ENDED_EARLY, model=self._model_name(scope["path"])
@@ -115,79 +122,73 @@ class Application:
         content = b"" if scope["method"] == "HEAD" else response.content
         await send({"type": "http.response.body", "body": content})
 
-    async def _respond(self, scope: dict[str, Any], headers: Headers, *, body: Body) -> Response:
-        """Return the response to a request.
+    def _dispatch(
+        self, scope: dict[str, Any], headers: Headers, *, body: Body
+    ) -> Response | Awaitable[Response]:
+        """Return the response to a request, or what will give it.
 
         Raises:
             HTTPError: For every reason to refuse it.
-            Disconnected: If its body ends early.
         """
         path, method = scope["path"], scope["method"]
-        if headers.get(b"host") or not routing.is_probe(path):
-            self._guard.check(headers)
-        if path not in routing.OPEN and not path.startswith("/try/"):
-            self._guard.authorize(headers)
+        self._guard.check(path, headers)
         if path.startswith("/v2/models/"):
             name, version, action = routing.route(path)
             model = self._model(name, version)
             if action == "/infer":
                 routing.allow(method, "POST")
-                return await self._infer(model, headers, body=body)
+                length = json_length(headers)
+                read: Read = open_inference.read
+                if length is not None:
+                    read = partial(open_inference.read, json_length=length)
+                return self._answer(read, model, headers=headers, body=body)
             routing.allow(method, "GET", "HEAD")
             ready = {"name": model.name, "ready": True}
             return _json(ready if action else open_inference.model_metadata(model), model)
         if match := routing.PREDICT.fullmatch(path):
             routing.allow(method, "POST")
-            return await self._predict(self._model(match[1]), headers, body=body)
+            model = self._model(match[1])
+            check_json(headers)
+            return self._answer(plain_rows.read, model, headers=headers, body=body)
         if match := routing.ABOUT.fullmatch(path):
             routing.allow(method, "GET", "HEAD")
             topic, name = match.groups()
             if topic == "report":  # takes tens of milliseconds to write
-                return await self._executor.run(
-                    lambda end: self._about(topic, name), size=LARGE_BODY + 1
-                )
+                return self._executor.run(lambda end: self._about(topic, name), size=LARGE_BODY + 1)
             return self._about(topic, name)
         return self._describe(path, method, headers=headers)
 
-    def _infer(self, model: ServedModel, headers: Headers, *, body: Body) -> Awaitable[Response]:
-        """Respond to an inference request of the Open Inference Protocol."""
-        max_rows, length = self._options.max_rows, json_length(headers)
-        return self._answer(
-            lambda data, end: open_inference.read(
-                data, model, max_rows=max_rows, json_length=length
-            ),
-            headers,
-            body=body,
-        )
+    async def _answer(
+        self, read: Read, model: ServedModel, *, headers: Headers, body: Body
+    ) -> Response:
+        """Read a body, predict its rows and encode the response, on the loop or in a thread.
 
-    def _predict(self, model: ServedModel, headers: Headers, *, body: Body) -> Awaitable[Response]:
-        """Respond to a request of plain rows."""
-        check_json(headers)
-        max_rows = self._options.max_rows
-        return self._answer(
-            lambda data, end: plain_rows.read(data, model, max_rows=max_rows, end=end),
-            headers,
-            body=body,
-        )
-
-    async def _answer(self, read: Read, headers: Headers, *, body: Body) -> Response:
-        """Read a body, predict its rows and encode the response, on the loop or in a thread."""
-        limit = self._options.max_body
+        Raises:
+            HTTPError: For every reason to refuse the body.
+            Disconnected: If it ends early.
+        """
+        options = self._options
         encoding = encoding_of(headers)
-        data = await body.read(headers, limit=limit)
-        if encoding != IDENTITY:
-            return await self._executor.run(
-                lambda end: _answer(read(decompress(data, encoding, limit=limit), end), end),
-                size=unpacked_limit(len(data), limit),
+        data = await body.read(headers, limit=options.max_body)
+        job: Callable[[float], Response]
+        if encoding == IDENTITY and len(data) <= ON_LOOP:
+            call = read(data, model, max_rows=options.max_rows, end=None)
+            if call.rows <= model.quick_rows:
+                return call.respond(predict(model, call.batch, seconds=options.deadline))
+            job, size = partial(_predict, call), len(data)
+        else:
+            size = len(data)
+            if encoding != IDENTITY:
+                size = unpacked_limit(size, options.max_body)
+            job = partial(
+                _read_and_predict,
+                read=read,
+                data=data,
+                encoding=encoding,
+                model=model,
+                options=options,
             )
-        if len(data) > ON_LOOP:
-            return await self._executor.run(
-                lambda end: _answer(read(data, end), end), size=len(data)
-            )
-        call = read(data, None)
-        if call.rows > call.model.quick_rows:
-            return await self._executor.run(lambda end: _answer(call, end), size=len(data))
-        return call.respond(predict(call.model, call.batch, seconds=self._options.deadline))
+        return await self._executor.run(job, size=size)
 
     def _about(self, topic: str, name: str | None) -> Response:
         """Return the page, its data about a model, or the report of a model."""
@@ -282,7 +283,22 @@ class Application:
                 self.metrics.set_rejected(name, name in self._registry.rejected)
 
 
-def _answer(call: Call, end: float) -> Response:
+def _read_and_predict(
+    end: float,
+    *,
+    read: Read,
+    data: bytes,
+    encoding: bytes,
+    model: ServedModel,
+    options: ServerOptions,
+) -> Response:
+    """Read a body, predict its rows before a deadline, and encode the response."""
+    if encoding != IDENTITY:
+        data = decompress(data, encoding, limit=options.max_body)
+    return _predict(read(data, model, max_rows=options.max_rows, end=end), end)
+
+
+def _predict(call: Call, end: float) -> Response:
     """Predict the rows of a call before a deadline, and encode the response."""
     return call.respond(predict(call.model, call.batch, seconds=seconds_until(end)))
 

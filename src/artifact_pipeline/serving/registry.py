@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface
+from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface, Port
 from artifact_pipeline.builder.formats.base import Batch
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, Location, PipelineError, VerificationError
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.serving.http.response import Header
 from artifact_pipeline.serving.options import ModelSpec
+from artifact_pipeline.serving.protocols.open_inference_tensors import DATATYPES
 from artifact_pipeline.store.access import open_trusted
-from artifact_pipeline.store.pointers import ALIAS
+from artifact_pipeline.store.references import parse
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -30,10 +32,38 @@ _ON_LOOP_SECONDS = 0.002
 """Maximum seconds that a prediction may hold the event loop."""
 
 
+class InputSpec(NamedTuple):
+    """An input in the terms of the Open Inference Protocol.
+
+    Attributes:
+        sizes: Its sizes after the number of rows.
+    """
+
+    name: str
+    datatype: str
+    sizes: tuple[int | None, ...]
+
+
+class OutputSpec(NamedTuple):
+    """An output in the terms of the Open Inference Protocol.
+
+    Attributes:
+        sizes: Its sizes after the number of rows.
+        place: Its index in `Outputs`.
+    """
+
+    name: str
+    datatype: str
+    sizes: tuple[int | None, ...]
+    place: int
+
+
 class ServedModel(Struct, frozen=True, kw_only=True):
     """A verified and opened artifact that is served under a name.
 
     Attributes:
+        input_specs: Its inputs in the protocol's terms.
+        output_specs: Its outputs, in the order of the interface.
         headers: The headers of its responses.
         quick_rows: Maximum rows that are predicted on the event loop, 0 for a slow model.
         verified: The artifact with only the file of its evaluation, for the page and the report.
@@ -43,6 +73,8 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     digest: str
     predictor: Predictor
     interface: Interface
+    input_specs: tuple[InputSpec, ...]
+    output_specs: tuple[OutputSpec, ...]
     headers: tuple[Header, ...]
     quick_rows: int
     verified: Verified
@@ -65,15 +97,32 @@ def load(spec: ModelSpec) -> ServedModel:
     """
     verified = open_trusted(spec.artifact, spec.digest, signed_by=spec.signed_by, store=spec.store)
     predictor = load_predictor(verified)
+    interface = predictor.interface
     return ServedModel(
         name=spec.name,
         digest=verified.digest,
         predictor=predictor,
-        interface=predictor.interface,
+        interface=interface,
+        input_specs=tuple(
+            InputSpec(port.name, DATATYPES[port.dtype], tuple(port.shape[1:]))
+            for port in interface.inputs
+        ),
+        output_specs=tuple(_output_spec(port, interface) for port in interface.outputs),
         headers=((b"artifact-digest", verified.digest.encode()),),
         quick_rows=_quick_rows(predictor),
         verified=verified._replace(files={EVALUATION: verified.files[EVALUATION]}),
     )
+
+
+def _output_spec(port: Port, interface: Interface) -> OutputSpec:
+    sizes = tuple(port.shape[1:])
+    if port.name == "probabilities":
+        datatype = DATATYPES[port.dtype]
+        return OutputSpec(name=port.name, datatype=datatype, sizes=sizes, place=1)
+    # A graph returns booleans as 0 and 1, as its interface says; the predictor returns booleans.
+    is_bool = any(isinstance(label, bool) for label in interface.labels)
+    datatype = "BOOL" if is_bool else DATATYPES[port.dtype]
+    return OutputSpec(name=port.name, datatype=datatype, sizes=sizes, place=0)
 
 
 def trial_batch(interface: Interface, rows: int) -> Batch:
@@ -120,7 +169,7 @@ class ModelRegistry:
         self._by_alias = {
             spec.name
             for spec in specs
-            if ALIAS.fullmatch(spec.artifact) and Store(spec.store).aliases.get(spec.artifact)
+            if (reference := parse(spec.artifact)).alias and Store(spec.store).digest_of(reference)
         }
         for spec in specs:
             self._start(spec)
@@ -150,7 +199,7 @@ class ModelRegistry:
         """Return the digest that an alias names now, or else the one that is served."""
         if spec.name not in self._by_alias:
             return self.models[spec.name].digest
-        digest = Store(spec.store).aliases.get(spec.artifact)
+        digest = Store(spec.store).digest_of(parse(spec.artifact))
         if digest is None:
             raise ArtifactNotFound("the alias was removed", location=Location(spec.artifact))
         return digest

@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.errors import ArtifactNotFound, CallError, Location, quoted
-from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.condition import matching
+from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.run_fields import (
     check_field,
     is_lower_better,
@@ -42,7 +42,7 @@ def run_rows(
     sort: str | None = None,
     best: str | None = None,
     limit: int | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> list[RunRow]:
     """Return the runs of a store, newest first.
 
@@ -75,7 +75,7 @@ def select(
     best: str | None = None,
     limit: int | None = None,
     columns: Sequence[str] | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> Selection:
     """Return runs and check the fields to show. Arguments and errors are those of `run_rows`."""
     moment = None if since is None else _moment(since)

@@ -87,14 +87,26 @@ class RunRow(Struct, frozen=True, kw_only=True):
     """Why it failed."""
 
 
+class _Model(Struct, frozen=True):
+    """What a store says about a model."""
+
+    numbers: Mapping[Digest, int]
+    """The version of each artifact."""
+    champion: Digest | None
+    metrics: Mapping[str, float]
+    """Those of the champion on the held-out rows."""
+
+
 def iterate(store: Store) -> Iterator[RunRow]:
     """Yield the runs of a store, newest first. A record is read when its row is needed."""
-    champions: dict[str, RunRow | None] = {}
+    models: dict[str, _Model] = {}
     for record in store.journal.iterate():
         row = row_of(record)
-        if row.name is not None and row.name not in champions:
-            champions[row.name] = _champion(store, row.name)
-        yield _compared(row, champions.get(row.name or ""))
+        if row.name is not None:
+            if row.name not in models:
+                models[row.name] = _model(store, row.name)
+            row = _placed(row, models[row.name])
+        yield row
 
 
 def row_of(record: PastRun) -> RunRow:
@@ -136,24 +148,26 @@ def row_of(record: PastRun) -> RunRow:
     )  # fmt: skip
 
 
-def _compared(row: RunRow, champion: RunRow | None) -> RunRow:
-    if champion is None or row.value is None:
-        return row
-    before = champion.test.get(row.metric or "")
-    change = None if before is None else row.value - before
-    return replace(row, change=change, is_champion=row.digest == champion.digest)
+def _placed(row: RunRow, model: _Model) -> RunRow:
+    """Return a row with its version, compared with the champion of its model."""
+    before = model.metrics.get(row.metric or "")
+    return replace(
+        row,
+        version=model.numbers.get(row.digest or ""),
+        change=None if before is None or row.value is None else row.value - before,
+        is_champion=row.digest is not None and row.digest == model.champion,
+    )
 
 
-def _champion(store: Store, name: str) -> RunRow | None:
-    """Return the champion of a model as a row; None without one that can be read."""
+def _model(store: Store, name: str) -> _Model:
+    """Return what a store says about a model; of a damaged history nothing, as `doctor` tells."""
     try:
-        digest = store.aliases.get(CHAMPION)
-        if digest is None:
-            return None
-        manifest = store.artifacts.open(digest).manifest
+        numbers = store.models.history(name).numbers
+        champion = store.alias(name, CHAMPION)
     except PipelineError:
-        return None
-    return RunRow(run="", outcome="", digest=digest, test=manifest.metrics.test)
+        return _Model({}, None, {})
+    manifest = None if champion is None else store.artifacts.manifest(champion)
+    return _Model(numbers, champion, {} if manifest is None else manifest.metrics.test)
 
 
 def _started(record: PastRun) -> str:

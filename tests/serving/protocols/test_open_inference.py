@@ -259,6 +259,39 @@ def test_an_invalid_request_gets_an_explanation(server, body, said):
     assert said in found.json["error"]
 
 
+TEXT = json.dumps({"inputs": [tensor([ROW])]})
+SAME = {
+    "as it is": TEXT,
+    "with an id": TEXT.replace("{", '{"id": "a", ', 1),
+    "without an id": TEXT.replace("{", '{"id": null, ', 1),
+    "with a colon in the id": TEXT.replace("{", '{"id": "a:b", ', 1),
+    "with another alphabet in the id": TEXT.replace("{", '{"id": "\u0436", ', 1),
+    "nested": json.dumps({"inputs": [tensor([ROW], data=[ROW])]}),
+    "integers": TEXT.replace(".0", ""),
+    "the greatest integer": TEXT.replace("16.0", str(2**53)),
+    "a greater integer": TEXT.replace("16.0", str(2**53 + 1)),
+    "a great number": TEXT.replace("16.0", "1e300"),
+    "a tiny number": TEXT.replace("16.0", "5e-324"),
+    "minus zero": TEXT.replace("16.0", "-0.0"),
+    "a number too many": TEXT.replace("16.0", "16.0, 1"),
+    "a text among numbers": TEXT.replace("16.0", '"16"', 1),
+    "another width": TEXT.replace("[1, 64]", "[2, 32]"),
+    "no rows": TEXT.replace("[1, 64]", "[0, 64]"),
+    "another name": TEXT.replace('"X"', '"Y"'),
+    "another datatype": TEXT.replace("FP64", "FP32"),
+    "a repeated key": TEXT.replace('"datatype"', '"name": "X", "datatype"'),
+    "a misspelt key": TEXT.replace('"datatype"', '"datatypes"'),
+}
+
+
+@pytest.mark.parametrize("text", SAME.values(), ids=SAME)
+def test_a_field_that_is_ignored_changes_no_response(server, text):
+    """A body with nothing else than one tensor is read at once, any other one in steps."""
+    at_once = server.post(INFER, text.encode())
+    in_steps = server.post(INFER, text.replace("{", '{"ignored": 0, ', 1).encode())
+    assert (at_once.status, at_once.json) == (in_steps.status, in_steps.json)
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "nul"])
 def test_a_number_that_is_not_finite_is_refused(server, number):
     body = json.dumps({"inputs": [tensor([ROW])]}).replace("16.0", number, 1).encode()

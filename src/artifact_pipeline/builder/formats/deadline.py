@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -17,6 +18,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._ends: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._numbers = itertools.count()
         self._looks = False
         self._lock = threading.Lock()
         if hasattr(os, "register_at_fork"):  # threads do not survive a fork
@@ -24,7 +26,7 @@ class Watch:
 
     def begin(self, seconds: float, end: Callable[[], None]) -> int:
         """Call `end` in so many seconds, and return the number of this deadline."""
-        number = id(end)
+        number = next(self._numbers)
         self._ends[number] = (time.monotonic() + seconds, end)
         if not self._looks:
             with self._lock:
@@ -33,9 +35,9 @@ class Watch:
                     self._looks = True
         return number
 
-    def done(self, number: int) -> None:
-        """Cancel a deadline."""
-        self._ends.pop(number, None)
+    def done(self, number: int) -> bool:
+        """Cancel a deadline, and return whether it will never be called."""
+        return self._ends.pop(number, None) is not None
 
     def _forked(self) -> None:
         self._ends.clear()
@@ -46,8 +48,7 @@ class Watch:
             time.sleep(_TICK)
             now = time.monotonic()
             for number, (when, end) in list(self._ends.items()):
-                if now >= when:
-                    self.done(number)
+                if now >= when and self.done(number):
                     end()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 
+from artifact_pipeline.serving.http import routing
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.headers import Headers
 from artifact_pipeline.serving.options import ServerOptions
@@ -22,24 +23,25 @@ class RequestGuard:
         self._known: set[bytes] = set()
         self._token = None if options.token is None else options.token.encode()
 
-    def check(self, headers: Headers) -> None:
-        """Check that a request is meant for this server and not sent by a page of another site.
+    def check(self, path: str, headers: Headers) -> None:
+        """Check that a request may be answered.
 
-        A page of another site can make a name resolve to this machine, so names must be listed;
-        an address always means the machine that it belongs to.
+        It must be meant for this server, have its token, and not be sent by a page of another site.
+        Such a page can make a name resolve to this machine, so names must be listed; an address
+        always means the machine that it belongs to.
 
         Raises:
             HTTPError: 400 without a Host, 421 for another server's Host, 403 for another site's
-                Origin.
+                Origin, 401 without the token.
         """
         host = headers.get(b"host")
-        if not host:  # the HTTP server adds an empty one if there is none
-            raise HTTPError(400, "the request has no Host header")
-        if host not in self._known:
-            self._check_host(host)
-        origin = headers.get(b"origin")
-        if origin is not None and origin.partition(b"://")[2] != host:
-            raise HTTPError(403, "requests from pages of other sites are not answered")
+        if host or not routing.is_probe(path):
+            if host not in self._known:
+                self._check_host(host)
+            if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != host:
+                raise HTTPError(403, "requests from pages of other sites are not answered")
+        if self._token is not None and not routing.is_open(path):
+            self.authorize(headers)
 
     def authorize(self, headers: Headers) -> None:
         """Check the token of a request, if the server has one.
@@ -57,7 +59,9 @@ class RequestGuard:
                 (b"www-authenticate", b"Bearer"),
             )
 
-    def _check_host(self, host: bytes) -> None:
+    def _check_host(self, host: bytes | None) -> None:
+        if not host:  # the HTTP server adds an empty one if there is none
+            raise HTTPError(400, "the request has no Host header")
         text = host.decode("latin-1").lower()
         name = text.rpartition(":")[0] if text.rpartition(":")[2].isdecimal() else text
         name = name.removeprefix("[").removesuffix("]")

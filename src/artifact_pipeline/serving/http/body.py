@@ -78,6 +78,8 @@ class ReadDeadlines:
 class Body:
     """The body of one request; `close` gives its memory back."""
 
+    __slots__ = ("_complete", "_deadlines", "_memory", "_receive", "_taken")
+
     def __init__(self, receive: Receive, memory: MemoryBudget, *, deadlines: ReadDeadlines) -> None:
         self._receive = receive
         self._memory = memory
@@ -98,16 +100,16 @@ class Body:
             raise _too_large(limit)
         task = asyncio.current_task()
         assert task is not None
-        end = time.monotonic() + self._deadlines.seconds
-        self._deadlines.ends[task] = end
+        deadlines = self._deadlines
+        end = deadlines.ends[task] = time.monotonic() + deadlines.seconds
         try:
-            data = await self._next()
+            data = self._part_of(await self._receive())
             self._count(len(data), limit)
             if self._complete:
                 return data
             parts = bytearray(data)
             while not self._complete:
-                parts += await self._next()
+                parts += self._part_of(await self._receive())
                 self._count(len(parts), limit)
             return bytes(parts)
         except asyncio.CancelledError as error:
@@ -115,10 +117,10 @@ class Body:
                 raise
             task.uncancel()
             raise HTTPError(
-                408, f"the request did not arrive within {self._deadlines.seconds:g} s"
+                408, f"the request did not arrive within {deadlines.seconds:g} s"
             ) from error
         finally:
-            del self._deadlines.ends[task]
+            del deadlines.ends[task]
 
     async def discard(self, headers: Headers, *, limit: int) -> None:
         """Read the rest of a refused body, up to `limit` bytes and for a short time.
@@ -132,7 +134,7 @@ class Body:
         with suppress(TimeoutError):
             async with asyncio.timeout(_DISCARD_SECONDS):
                 while limit > 0 and not self._complete:
-                    limit -= len(await self._next() or b"")
+                    limit -= len(self._part_of(await self._receive()))
 
     def close(self) -> None:
         """Give back the memory that the body took."""
@@ -140,8 +142,7 @@ class Body:
             self._memory.give_back(self._taken)
             self._taken = 0
 
-    async def _next(self) -> bytes:
-        message = await self._receive()
+    def _part_of(self, message: dict[str, Any]) -> bytes:
         if message["type"] != "http.request":
             self._complete = True
             raise Disconnected

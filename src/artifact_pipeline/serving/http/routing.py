@@ -12,8 +12,6 @@ ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 PROBES = ("/v2/health/live", "/v2/health/ready")
 """The health of the server."""
-OPEN = (*PROBES, "/")
-"""Paths that answer without a token; the page shows nothing until it has one."""
 
 
 def is_probe(path: str) -> bool:
@@ -32,6 +30,11 @@ def route(path: str) -> tuple[str, str | None, str | None]:
     if match is None:
         raise unknown(path)
     return match[1], match[2], match[3]
+
+
+def is_open(path: str) -> bool:
+    """Return whether a path answers without a token; the page shows nothing until it has one."""
+    return path in PROBES or path == "/" or path.startswith("/try/")
 
 
 def allow(method: str, *methods: str) -> None:

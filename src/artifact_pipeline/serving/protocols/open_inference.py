@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from typing import Any
 
 import msgspec
@@ -21,10 +22,12 @@ from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import rows, tables
+from artifact_pipeline.serving.executor import seconds_until
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.response import Response
 from artifact_pipeline.serving.protocols import open_inference_tensors
 from artifact_pipeline.serving.protocols.open_inference_json import (
+    SMALL_TEXT,
     InferenceRequest,
     Input,
     decode,
@@ -50,6 +53,23 @@ _NUMBERS = msgspec.json.Decoder(list[float | list[float]])
 _ELEMENTS = msgspec.json.Decoder(list[_Element | list[_Element]])
 
 
+class _OutputTensor(Struct, gc=False, kw_only=True, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: tuple[int | None, ...]
+    data: list[Any] | None = None
+    parameters: dict[str, int] | None = None
+
+
+class _Document(Struct, gc=False, kw_only=True, omit_defaults=True):
+    """The JSON of a response."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[_OutputTensor]
+
+
 class InferenceCall(Struct, frozen=True, kw_only=True, gc=False):
     """A checked inference request.
 
@@ -57,38 +77,38 @@ class InferenceCall(Struct, frozen=True, kw_only=True, gc=False):
         batch: The rows that it contains.
         rows: Their number.
         id: The id that the response repeats.
-        binary: The requested outputs in their order, and whether each is wanted in binary form.
+        binary: The requested outputs, and whether each is wanted in binary form; None for all
+            outputs as JSON.
     """
 
     model: ServedModel
     batch: Batch
     rows: int
     id: str | None
-    binary: dict[str, bool]
+    binary: dict[str, bool] | None
 
     def respond(self, outputs: Outputs) -> Response:
         """Return the response with the predictions for the batch."""
-        model = self.model
-        tensors, parts = [], []
-        for port in model.interface.outputs:
-            if port.name not in self.binary:
-                continue
-            values = outputs.probabilities if port.name == "probabilities" else outputs.predicted
-            assert values is not None
-            datatype = _datatype(port, values)
-            shape = [self.rows, *port.shape[1:]]
-            tensor: dict[str, Any] = {"name": port.name, "datatype": datatype, "shape": shape}
-            if self.binary[port.name]:
-                parts.append(open_inference_tensors.encode(values, datatype))
-                tensor["parameters"] = {"binary_data_size": len(parts[-1])}
-            else:
-                tensor["data"] = values.ravel().tolist()
-            tensors.append(tensor)
-        document: dict[str, Any] = {"model_name": model.name, "model_version": model.digest}
-        if self.id is not None:
-            document["id"] = self.id
-        document["outputs"] = tensors
-        text = _ENCODER.encode(document)
+        model, rows = self.model, self.rows
+        arrays: tuple[Any, ...] = outputs
+        parts: list[bytes] = []
+        if self.binary is None:
+            tensors = [
+                _OutputTensor(
+                    name=name,
+                    datatype=datatype,
+                    shape=(rows, *sizes),
+                    data=arrays[place].ravel().tolist(),
+                )
+                for name, datatype, sizes, place in model.output_specs
+            ]
+        else:
+            tensors, parts = _requested_tensors(arrays, self.binary, model=model, rows=rows)
+        text = _ENCODER.encode(
+            _Document(
+                model_name=model.name, model_version=model.digest, id=self.id, outputs=tensors
+            )
+        )
         if not parts:
             return Response(
                 status=200, content=text, headers=model.headers, model=model.name, rows=self.rows
@@ -101,6 +121,24 @@ class InferenceCall(Struct, frozen=True, kw_only=True, gc=False):
             model=model.name,
             rows=self.rows,
         )
+
+
+def _requested_tensors(
+    arrays: tuple[Any, ...], binary: dict[str, bool], *, model: ServedModel, rows: int
+) -> tuple[list[_OutputTensor], list[bytes]]:
+    """Return the requested outputs, and the bytes of those that are wanted in binary form."""
+    tensors, parts = [], []
+    for name, datatype, sizes, place in model.output_specs:
+        if name not in binary:
+            continue
+        tensor = _OutputTensor(name=name, datatype=datatype, shape=(rows, *sizes))
+        if binary[name]:
+            parts.append(open_inference_tensors.encode(arrays[place], datatype))
+            tensor.parameters = {"binary_data_size": len(parts[-1])}
+        else:
+            tensor.data = arrays[place].ravel().tolist()
+        tensors.append(tensor)
+    return tensors, parts
 
 
 def metadata() -> dict[str, Any]:
@@ -121,7 +159,12 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
 
 
 def read(
-    body: bytes, model: ServedModel, *, max_rows: int, json_length: bytes | None
+    body: bytes,
+    model: ServedModel,
+    *,
+    max_rows: int,
+    end: float | None,
+    json_length: bytes | None = None,
 ) -> InferenceCall:
     """Return the call in the body of a request.
 
@@ -129,12 +172,15 @@ def read(
         body: The body, decompressed.
         model: The model that is addressed.
         max_rows: The maximum number of rows.
+        end: The deadline on the clock of `time.monotonic`, or None.
         json_length: The header `Inference-Header-Content-Length`.
 
     Raises:
         HTTPError: 400 if the body does not follow the protocol or the model's interface, 413 for
-            too many rows.
+            too many rows, 504 at the deadline.
     """
+    if json_length is None and (call := _read_plain(body, model, max_rows=max_rows)) is not None:
+        return call
     text, tail = split(body, json_length)
     request = decode(text)
     parameters = parameters_of(request.parameters, "request")
@@ -145,6 +191,8 @@ def read(
     count = inputs[0].shape[0] if inputs[0].shape else 0
     if count > max_rows:
         raise HTTPError(413, f"has {count} rows, at most {max_rows} are predicted at once")
+    if end is not None:
+        seconds_until(end)
     batch: Batch
     if interface.columns is None:
         batch = _matrix(inputs[0], interface, binary=parts.get(inputs[0].name))
@@ -152,6 +200,58 @@ def read(
         batch = _table(inputs, interface.inputs, columns=interface.columns, parts=parts)
     binary = _requested_outputs(request, parameters, ports=interface.outputs)
     return InferenceCall(model=model, batch=batch, rows=count, id=request.id, binary=binary)
+
+
+class _PlainInput(Struct, gc=False, kw_only=True):
+    name: str
+    shape: tuple[int, int]
+    datatype: str
+    data: list[float]
+
+
+class _PlainRequest(Struct, gc=False, kw_only=True):
+    inputs: tuple[_PlainInput]
+    id: str | None = None
+
+
+_PLAIN = msgspec.json.Decoder(_PlainRequest)
+
+
+def _read_plain(body: bytes, model: ServedModel, *, max_rows: int) -> InferenceCall | None:
+    """Return the call in a small body with one flat tensor of numbers, decoded at once.
+
+    This is what most clients send to a model of a matrix. Every body with anything else in it, and
+    every wrong one, gives None and is read in steps, which find what is wrong.
+    """
+    interface = model.interface
+    if len(body) > SMALL_TEXT or interface.columns is not None or not body.isascii():
+        return None
+    try:
+        request = _PLAIN.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    (tensor,), (spec,) = request.inputs, model.input_specs
+    count, width = tensor.shape
+    if (
+        (tensor.name, tensor.datatype, (width,)) != spec
+        or not 0 < count <= max_rows
+        or len(tensor.data) != count * width
+        # Every key has a colon: there is no other key, and none twice.
+        or body.count(b":") != (5 if request.id is None else 6)
+    ):
+        return None
+    # No number exceeds the root of the sum of their squares: no integer was rounded, and each is
+    # finite as a float32.
+    if math.hypot(*tensor.data) > MAX_EXACT_INTEGER / 2:
+        return None
+    matrix = np.array(tensor.data, np.float64).reshape(tensor.shape)
+    return InferenceCall(
+        model=model,
+        batch=matrix if interface.limits is None else _checked(matrix, interface),
+        rows=count,
+        id=request.id,
+        binary=None,
+    )
 
 
 def _by_name(inputs: list[Input], ports: list[Port]) -> list[Input]:
@@ -176,12 +276,19 @@ def _matrix(tensor: Input, interface: Interface, *, binary: bytes | None) -> NDA
     port = interface.inputs[0]
     _check_port(tensor, port)
     matrix = _values(tensor, port, binary=binary).reshape(tensor.shape[0], -1)
-    limits = interface.limits
-    if binary is None and limits is None:  # every number in JSON is finite
+    if binary is None and interface.limits is None:  # every number in JSON is finite
         return matrix
+    return _checked(matrix.astype(np.float64, copy=False), interface)
+
+
+def _checked(matrix: NDArray[np.float64], interface: Interface) -> NDArray[np.float64]:
     try:
-        wide = matrix.astype(np.float64, copy=False)
-        return rows.check(wide, interface.features, location=Location(port.name), limits=limits)
+        return rows.check(
+            matrix,
+            interface.features,
+            location=Location(interface.inputs[0].name),
+            limits=interface.limits,
+        )
     except DataError as error:
         raise HTTPError(400, str(error)) from error
 
@@ -368,8 +475,3 @@ def _port(port: Port) -> dict[str, Any]:
         "datatype": open_inference_tensors.DATATYPES[port.dtype],
         "shape": [-1 if size is None else size for size in port.shape],
     }
-
-
-def _datatype(port: Port, values: NDArray[Any]) -> str:
-    # A graph returns booleans as 0 and 1, as its interface says; the predictor returns booleans.
-    return "BOOL" if values.dtype == bool else open_inference_tensors.DATATYPES[port.dtype]
