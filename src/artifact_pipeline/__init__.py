@@ -63,8 +63,15 @@ _EXPORTS = {
     "diff": "store.queries",
     "Difference": "store.queries",
     "promote": "store.promotion",
-    "promotions": "store.promotion",
-    "Promotion": "store.journal",
+    "rollback": "store.promotion",
+    "promotions": "store.queries",
+    "Promotion": "store.events",
+    "tag": "store.promotion",
+    "TagChange": "store.events",
+    "history": "store.history",
+    "HistoryEntry": "store.history",
+    "alias_at": "store.history",
+    "AliasAt": "store.history",
     "examine": "store.check",
     "HealthReport": "store.check",
     # the functions of the course assignment
@@ -186,9 +193,18 @@ if TYPE_CHECKING:  # the same list, for type checkers
         HealthReport as HealthReport,
         examine as examine,
     )
+    from artifact_pipeline.store.events import (
+        Promotion as Promotion,
+        TagChange as TagChange,
+    )
+    from artifact_pipeline.store.history import (
+        AliasAt as AliasAt,
+        HistoryEntry as HistoryEntry,
+        alias_at as alias_at,
+        history as history,
+    )
     from artifact_pipeline.store.journal import (
         PastRun as PastRun,
-        Promotion as Promotion,
     )
     from artifact_pipeline.store.pickles import (
         load_model as load_model,
@@ -199,7 +215,8 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.promotion import (
         promote as promote,
-        promotions as promotions,
+        rollback as rollback,
+        tag as tag,
     )
     from artifact_pipeline.store.queries import (
         Difference as Difference,
@@ -207,6 +224,7 @@ if TYPE_CHECKING:  # the same list, for type checkers
         Shown as Shown,
         artifacts as artifacts,
         diff as diff,
+        promotions as promotions,
         runs as runs,
         show as show,
     )

@@ -14,7 +14,7 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH
-from artifact_pipeline.cli import completion, github, options, output, render, trust
+from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
 from artifact_pipeline.cli.serve import serve
@@ -37,8 +37,8 @@ _EXAMPLE = {
 def group() -> None:
     """Train scikit-learn models from JSON configs into sealed artifacts.
 
-    ARTIFACT is a folder, an alias such as latest, or the first eight or more hex digits of a
-    digest.
+    ARTIFACT is NAME@ALIAS such as churn@champion, NAME:VERSION such as churn:3, an alias such as
+    latest, the first eight or more hex digits of a digest, or a folder.
     """
 
 
@@ -396,7 +396,8 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, serve, trust.verify, trust.sign, trust.trust, trust.promote,
+for _command in (completion.completion, serve, registry.promote, registry.rollback,
+                 registry.history, registry.tag, trust.verify, trust.sign, trust.trust,
                  trust.doctor):  # fmt: skip
     group.add_command(_command)
 for _each in (group, *group.commands.values()):

@@ -14,7 +14,8 @@ SECTIONS = {
     "Look at it": ("list", "show", "diff", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
-    "Share it": ("sign", "promote"),
+    "Keep versions": ("promote", "rollback", "history", "tag"),
+    "Share it": ("sign",),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
@@ -38,7 +39,7 @@ EXAMPLES = {
     ),
     "list": ("artifact-pipeline list --store shared",),
     "show": ("artifact-pipeline show latest",),
-    "diff": ("artifact-pipeline diff champion latest",),
+    "diff": ("artifact-pipeline diff churn:2 churn:3",),
     "report": ("artifact-pipeline report latest -o report.html",),
     "recipe": ("artifact-pipeline recipe churn.json",),
     "infer": (
@@ -58,7 +59,22 @@ EXAMPLES = {
     "trust": ("artifact-pipeline trust --public-key model.pub",),
     "doctor": ("artifact-pipeline doctor --repair",),
     "sign": ("artifact-pipeline sign latest --key model.pem",),
-    "promote": ("artifact-pipeline promote latest --as champion",),
+    "promote": (
+        "artifact-pipeline promote churn:3",
+        "artifact-pipeline promote latest --as challenger --message 'new features'",
+    ),
+    "rollback": (
+        "artifact-pipeline rollback churn@champion",
+        "artifact-pipeline rollback churn@champion --to 2 --message 'complaints'",
+    ),
+    "history": (
+        "artifact-pipeline history churn",
+        "artifact-pipeline history churn@champion --at 2026-03-03",
+    ),
+    "tag": (
+        "artifact-pipeline tag churn:3 reviewed-by=asha",
+        "artifact-pipeline tag churn:3 --remove reviewed-by",
+    ),
     "schema": ("artifact-pipeline schema > config.schema.json",),
     "completion": (
         'eval "$(artifact-pipeline completion bash)"',

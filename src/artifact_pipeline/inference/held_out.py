@@ -20,7 +20,7 @@ from artifact_pipeline.builder.data import bundled, loader, split, table_files
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import DataError, Location
-from artifact_pipeline.store.access import Reference
+from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def rows_of(
     manifest: Manifest,
     digest: Digest,
     *,
-    data: Reference | None = None,
-    store: Reference | None = None,
+    data: PathLike | None = None,
+    store: PathLike | None = None,
 ) -> tuple[Batch, NDArray[Any]]:
     """Return the held-out rows of an artifact, and their true labels or numbers, (n_rows,).
 
@@ -68,7 +68,7 @@ def rows_of(
 
 
 def data_section(
-    recipe: Recipe, digest: Digest, *, data: Reference | None, store: Reference | None
+    recipe: Recipe, digest: Digest, *, data: PathLike | None, store: PathLike | None
 ) -> DataSection:
     """Return the `data` section of a config for the rows of a recipe.
 
@@ -113,7 +113,7 @@ def data_section(
     return _section(section)
 
 
-def _recorded_path(digest: Digest, store: Reference | None, *, title: str) -> str:
+def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str:
     """Return the path where the run that made an artifact read its table, if it is still there."""
     location = Location(f"data {title}")
     runs = Store(store).journal.runs()

@@ -22,6 +22,7 @@ from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.metric_table import headline_metrics
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
@@ -144,7 +145,11 @@ def draft(
     if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
         config["evaluation"] = {"cv": FOLDS}
         choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
-    choices.append("no gates yet: run it once, then require what it reaches")
+    metric = headline_metrics("class" if is_class else "number")[0].name
+    choices.append(
+        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; '
+        "run it once, then require what it reaches"
+    )
     return Draft(
         config=config,
         rows=rows,

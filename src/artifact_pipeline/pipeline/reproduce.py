@@ -29,9 +29,9 @@ from artifact_pipeline.inference import held_out
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import run as pipeline
 from artifact_pipeline.store import access, queries
-from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.queries import Difference
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class _Comparison(NamedTuple):
 
 
 def reproduce(
-    artifact: Reference,
+    artifact: ArtifactLike,
     digest: Digest | None = None,
     *,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
     with_packages: bool = False,
-    data: Reference | None = None,
+    data: PathLike | None = None,
 ) -> Reproduction:
     """Train an artifact again from its recipe, in a scratch store, and compare the two.
 

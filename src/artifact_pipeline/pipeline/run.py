@@ -35,7 +35,7 @@ from artifact_pipeline.errors import (
     VerificationError,
 )
 from artifact_pipeline.log import Log
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge, unjudged
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.progress import notebook_listener
 from artifact_pipeline.pipeline.publish import publish_report
@@ -166,16 +166,20 @@ def _execute(
                     artifact, trained = _add(built, store, stored=stored.artifact), built.trained
                     job.note += _training_note(artifact, stored.artifact)
                 _write_report(artifact, store)
+                record.name = describe.model_name_of(artifact.manifest.recipe)
+                record.version = store.models.assign(record.name, artifact.digest)
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
                 record.previous = _previous(artifact, store)
                 record.gates = judge(
                     record.metrics,
                     required,
-                    baselines=baselines(required, artifact.manifest, store=store.root),
+                    incumbents=incumbents(required, artifact.manifest, store=store.root),
+                    baseline=baseline_of(required, artifact),
                     config=plan.name if override is None else "--gates",
                 )
+                record.warnings = [*record.warnings, *unjudged(record.gates)]
                 _check_gates(record.gates)
-                store.aliases.set(LATEST, artifact.digest)
+                store.set_latest(artifact)
                 if model is not None:
                     write_atomically(Path(model), artifact.files[manifests.MODEL_PICKLE])
             if "inference" in jobs:
@@ -273,12 +277,12 @@ def _check_gates(verdicts: list[Verdict]) -> None:
 
 
 def _previous(artifact: Verified, store: Store) -> Previous | None:
-    """Return digest and metrics of the artifact that `latest` names.
+    """Return digest and metrics of the artifact that `latest` of its name names.
 
     None if there is none, it is this one, it does not verify, or it has other held-out rows.
     """
     try:
-        digest = store.aliases.get(LATEST)
+        digest = store.alias(describe.model_name_of(artifact.manifest.recipe), LATEST)
         if digest in (None, artifact.digest):
             return None
         manifest = store.artifacts.open(digest).manifest
@@ -349,8 +353,11 @@ def _table_path(plan: Plan) -> str | None:
 
 def _result(record: Record, store: Store, *, jobs: list[Job]) -> Run:
     assert record.artifact and record.recipe_digest and record.metrics
+    assert record.name and record.version
     return Run(
         run=record.run,
+        name=record.name,
+        version=record.version,
         digest=record.artifact,
         recipe_digest=record.recipe_digest,
         artifact=str(store.artifacts.path(record.artifact)),

@@ -1,0 +1,135 @@
+"""Gates that compare with another artifact and with the baseline."""
+
+import shutil
+
+import pytest
+import sklearn.datasets
+import sklearn.dummy
+import sklearn.metrics
+import sklearn.model_selection
+
+import artifact_pipeline as api
+from artifact_pipeline.builder.artifact.manifest import Metrics, Slice
+from artifact_pipeline.builder.config import loader
+from artifact_pipeline.builder.config.resolved import Gate
+from artifact_pipeline.errors import ConfigError, GateMissed
+from artifact_pipeline.pipeline.gates import Incumbent, judge, unjudged
+from tests.support.command import call
+from tests.support.configs import QUICK, SHORT, write
+
+NOBODY = {"champion": Incumbent(None, None, None)}
+ACTIONS = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary"}
+
+
+def test_without_an_incumbent_a_gate_passes_unjudged_unless_one_is_required():
+    metrics, gate = Metrics(test={"accuracy": 0.9}), Gate(not_worse_than="champion")
+    [passed] = judge(metrics, {"test.accuracy": gate}, incumbents=NOBODY)
+    assert passed.passed and not passed.judged
+    [warning] = unjudged([passed])
+    assert "champion names no artifact yet" in warning and '"required": true' in warning
+    required = Gate(not_worse_than="champion", required=True)
+    [missed] = judge(metrics, {"test.accuracy": required}, incumbents=NOBODY)
+    assert not missed.passed and missed.judged and not unjudged([missed])
+    assert str(missed).endswith("names no artifact yet to compare with, and the gate requires one")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "baseline", "passed"),
+    [("accuracy", 0.9, 0.5, True), ("accuracy", 0.5, 0.5, False), ("accuracy", 0.4, 0.5, False),
+     ("mae", 1.0, 2.0, True), ("mae", 2.0, 2.0, False), ("log_loss", 0.9, 0.69, False)],
+)  # fmt: skip
+def test_better_than_the_baseline_is_strict_and_knows_the_direction(
+    metric, value, baseline, passed
+):
+    metrics, gates = Metrics(test={metric: value}), {f"test.{metric}": Gate(better_than="baseline")}
+    [verdict] = judge(metrics, gates, baseline=Metrics(test={metric: baseline}))
+    assert verdict.passed is passed and verdict.limit == baseline
+    assert ("not better than" in str(verdict)) is not passed
+
+
+def test_a_slice_is_compared_with_the_baseline_on_that_slice():
+    gates = {"test.accuracy[pune]": Gate(better_than="baseline")}
+
+    def on_slice(value):
+        return Metrics(test={"accuracy": 0.1}, slices={"pune": Slice(4, {"accuracy": value})})
+
+    [verdict] = judge(on_slice(0.6), gates, baseline=on_slice(0.5))
+    assert verdict.passed and verdict.limit == 0.5
+
+
+def test_an_artifact_without_a_baseline_does_not_pass_for_better_than_one():
+    gates = {"test.accuracy": Gate(better_than="baseline")}
+    [verdict] = judge(Metrics(test={"accuracy": 1.0}), gates)
+    assert not verdict.passed and "holds no metrics of one" in str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "gate", "message"),
+    [("test.accuracy", {"min": 0, "required": True}, "found 'required' without 'not_worse_than'"),
+     ("train.accuracy", {"better_than": "baseline"}, "held-out rows only; name the gate test.acc"),
+     ("test.accuracy", {"better_than": "champion"}, "gates.test.accuracy.better_than: ")],
+)  # fmt: skip
+def test_an_impossible_comparison_is_refused(name, gate, message):
+    with pytest.raises(ConfigError) as caught:
+        loader.load({**QUICK, "gates": {name: gate}})
+    assert message in str(caught.value)
+
+
+def test_the_sealed_baseline_is_that_of_scikit_learn(digits):
+    baseline = api.open_trusted(digits.folder).evaluation().baseline
+    X, y = sklearn.datasets.load_digits(return_X_y=True)
+    parts = sklearn.model_selection.train_test_split(
+        X, y, test_size=0.2, random_state=42, stratify=y
+    )
+    X_train, X_test, y_train, y_test = parts
+    dummy = sklearn.dummy.DummyClassifier(strategy="prior").fit(X_train, y_train)
+    assert baseline.test["accuracy"] == dummy.score(X_test, y_test)
+    expected = sklearn.metrics.log_loss(y_test, dummy.predict_proba(X_test))
+    assert baseline.test["log_loss"] == pytest.approx(expected)
+    assert baseline.train is None and baseline.test.keys() == digits.run["metrics"]["test"].keys()
+
+
+def test_a_gate_that_was_not_judged_is_seen_in_terminal_annotation_and_summary(project, digits):
+    shutil.copytree(digits.store, project / "artifacts")
+    gates = {"test.accuracy": {"not_worse_than": "champion"}}
+    path = write(project, {**SHORT, "gates": gates})
+    done = call("run", path, cwd=project, env=ACTIONS)
+    assert done.code == 0, done.err
+    assert "NOT JUDGED: champion names no artifact yet" in " ".join(done.out.split())
+    assert "warning: the gate test.accuracy not worse than champion was not judged" in done.err
+    assert (
+        "::warning title=artifact-pipeline%3A gate not judged::the gate test.accuracy" in done.err
+    )
+    summary = (project / "summary").read_text("utf-8")
+    assert "> [!WARNING]" in summary and "| **not judged** | test.accuracy not worse" in summary
+    gates["test.accuracy"]["required"] = True
+    done = call("run", write(project, {**SHORT, "gates": gates}), cwd=project, env=ACTIONS)
+    assert done.code == 1 and "the gate requires one" in done.err
+    assert "::error title=artifact-pipeline%3A gate missed::" in done.err
+
+
+@pytest.mark.slow
+def test_a_useless_model_is_not_better_than_the_baseline(project):
+    gates = {"test.accuracy": {"better_than": "baseline"}}
+    assert api.run({**QUICK, "gates": gates}).gates[0].passed
+    useless = {"estimator": "sklearn.dummy.DummyClassifier", "params": {}}
+    with pytest.raises(GateMissed, match=r"not better than the 0\.3333 of the baseline"):
+        api.run({**QUICK, "model": useless, "gates": gates})
+    evaluated = api.evaluate("latest", {**QUICK, "gates": gates})
+    assert evaluated.gates[0].passed and evaluated.gates[0].limit == pytest.approx(1 / 3)
+
+
+@pytest.mark.slow
+def test_a_slice_of_a_regression_has_a_baseline_too(project):
+    rows = "".join(f"{i},{'ab'[i % 2]},{i * 2}\n" for i in range(60))
+    write(project, f"size,city,price\n{rows}", "homes.csv")
+    config = {
+        "data": {"path": "homes.csv", "target": "price"},
+        "model": {"preprocess": "auto", "estimator": "sklearn.linear_model.LinearRegression"},
+        "evaluation": {"slices": {"a": {"city": "a"}}},
+        "gates": {"test.mae[a]": {"better_than": "baseline"}},
+    }
+    run = api.run(config)
+    baseline = api.open_trusted(run.artifact).evaluation().baseline
+    assert run.gates[0].limit == baseline.slices["a"].metrics["mae"]
+    assert baseline.slices["a"].rows == run.metrics.slices["a"].rows
