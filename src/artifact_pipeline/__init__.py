@@ -59,6 +59,8 @@ _EXPORTS = {
     "artifacts": "store.queries",
     "Listed": "store.queries",
     "runs": "store.queries",
+    "run_rows": "store.run_query",
+    "RunRow": "store.run_rows",
     "PastRun": "store.journal",
     "show": "store.queries",
     "Shown": "store.queries",
@@ -229,6 +231,12 @@ if TYPE_CHECKING:  # the same list, for type checkers
         promotions as promotions,
         runs as runs,
         show as show,
+    )
+    from artifact_pipeline.store.run_query import (
+        run_rows as run_rows,
+    )
+    from artifact_pipeline.store.run_rows import (
+        RunRow as RunRow,
     )
     from artifact_pipeline.verification.signatures import (
         Identity as Identity,

@@ -17,6 +17,7 @@ from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.runs import runs
 from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
@@ -174,11 +175,11 @@ def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> Non
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and runs of a store."""
-    artifacts, runs = api.artifacts(store=store), api.runs(store=store)
+    artifacts, records = api.artifacts(store=store), api.runs(store=store)
     if as_json:
-        output.document({"artifacts": artifacts, "runs": runs})
+        output.document({"artifacts": artifacts, "runs": records})
     else:
-        output.text(render.listed(artifacts, runs))
+        output.text(render.listed(artifacts, records))
 
 
 @group.command()
@@ -408,7 +409,7 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, serve, registry.promote, registry.rollback,
+for _command in (completion.completion, runs, serve, registry.promote, registry.rollback,
                  registry.history, registry.tag, trust.verify, trust.sign, trust.trust,
                  trust.doctor):  # fmt: skip
     group.add_command(_command)

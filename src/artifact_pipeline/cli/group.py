@@ -11,7 +11,7 @@ from artifact_pipeline.errors import CallError, Location, quoted
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "show", "compare", "report", "recipe"),
+    "Look at it": ("list", "runs", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag"),
@@ -41,6 +41,11 @@ EXAMPLES = {
         "--target left",
     ),
     "list": ("artifact-pipeline list --store shared",),
+    "runs": (
+        "artifact-pipeline runs --name churn --sort roc_auc",
+        "artifact-pipeline runs --where 'test.roc_auc > 0.8 and params.C < 1'",
+        "artifact-pipeline runs --since 2026-03-01 --format csv > runs.csv",
+    ),
     "show": ("artifact-pipeline show latest",),
     "compare": (
         "artifact-pipeline compare churn@champion churn@latest",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -80,7 +81,12 @@ class Journal:
 
     def runs(self) -> list[PastRun]:
         """Return all run records, newest first; the outcome of a broken one is `unreadable`."""
-        return [self._read_run(path) for path in self.run_files()]
+        return list(self.iterate())
+
+    def iterate(self) -> Iterator[PastRun]:
+        """Yield the run records as `runs`, each read when it is needed."""
+        for path in self.run_files():
+            yield self._read_run(path)
 
     def _read_run(self, path: Path) -> PastRun:
         run = printable(path.stem)
