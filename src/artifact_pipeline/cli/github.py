@@ -23,6 +23,7 @@ _PATH = r"[^\x00-\x1f\x7f]{1,4096}"
 _OUTPUTS = {
     "digest": _DIGEST,
     "recipe-digest": _DIGEST,
+    "version": r"[A-Za-z0-9._-]{1,100}:[0-9]{1,9}",
     "artifact-path": _PATH,
     "report-path": _PATH,
     "record-path": _PATH,
@@ -46,6 +47,7 @@ def publish(run: Run) -> None:
         {
             "digest": run.digest,
             "recipe-digest": run.recipe_digest,
+            "version": f"{run.name}:{run.version}",
             "artifact-path": run.artifact,
             "report-path": run.report,
             "record-path": run.record,

@@ -34,7 +34,11 @@ def write(artifact: Verified, run: Run) -> str:
         else "",
         _table(
             ["", ""],
-            [["digest", artifact.digest], ["recipe", manifest.recipe_digest]],
+            [
+                ["version", f"{run.name}:{run.version}"],
+                ["digest", artifact.digest],
+                ["recipe", manifest.recipe_digest],
+            ],
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

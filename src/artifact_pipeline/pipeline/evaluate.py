@@ -15,7 +15,8 @@ from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge
-from artifact_pipeline.store.access import Reference, open_trusted
+from artifact_pipeline.store.access import open_trusted
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
@@ -31,13 +32,13 @@ class Evaluated(Struct, frozen=True):
 
 
 def evaluate(
-    artifact: Reference,
+    artifact: ArtifactLike,
     source: Source | None = None,
     *,
     digest: Digest | None = None,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
-    data: Reference | None = None,
+    store: PathLike | None = None,
+    data: PathLike | None = None,
 ) -> Evaluated:
     """Measure an artifact again on the held-out rows of its recipe. Raises as `infer`.
 
@@ -57,10 +58,10 @@ def evaluate(
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
     predictor = load_predictor(verified)
     manifest, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
-    outputs = predictor.run(batch)
+    held = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
+    outputs = predictor.run(held.rows)
     test = measure(
-        truth,
+        held.truth,
         outputs.predicted,
         target=manifest.recipe.data.schema.target,
         probabilities=outputs.probabilities,

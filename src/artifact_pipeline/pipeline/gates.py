@@ -12,13 +12,15 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
+from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME, figure
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
-from artifact_pipeline.store.access import Reference
+from artifact_pipeline.pipeline.held_out_outputs import other_rows
+from artifact_pipeline.store.references import PathLike, parse
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -202,14 +204,16 @@ def _sign(name: str) -> int:
 
 
 def incumbents(
-    gates: Mapping[str, Gate], manifest: Manifest, *, store: Reference | None
+    gates: Mapping[str, Gate], manifest: Manifest, *, store: PathLike | None
 ) -> dict[str, Incumbent]:
-    """Return the artifact that each alias in gates names.
+    """Return the artifact that each reference in gates names.
+
+    An alias by itself is that of the model's own name.
 
     Args:
         gates: By the name of the metric.
         manifest: The manifest of the artifact to compare with them.
-        store: The store that the aliases are looked up in.
+        store: The store that they are looked up in.
     """
     aliases = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
     return {alias: _incumbent(alias, manifest, store=Store(store)) for alias in aliases}
@@ -226,7 +230,11 @@ def baseline_of(gates: Mapping[str, Gate], artifact: Verified) -> Metrics | None
 
 
 def _incumbent(alias: str, manifest: Manifest, *, store: Store) -> Incumbent:
-    digest = store.aliases.get(alias)
+    reference = parse(alias)
+    if reference.alias is not None and reference.name is None:
+        digest = store.alias(describe.model_name_of(manifest.recipe), reference.alias)
+    else:
+        digest = store.digest_of(reference)
     if digest is None:
         return Incumbent(None, None, None)
     try:
@@ -237,10 +245,8 @@ def _incumbent(alias: str, manifest: Manifest, *, store: Store) -> Incumbent:
 
 
 def _why_not(manifest: Manifest, other: Manifest) -> str | None:
-    if other.recipe.data.digest != manifest.recipe.data.digest:
-        return "it was trained on other data"
-    if other.split.indices_digest != manifest.split.indices_digest:
-        return "it was measured on other held-out rows"
+    if reason := other_rows(manifest, other):
+        return f"it {reason}"
     if _slices(other) != _slices(manifest):
         return "it has other slices"
     return None

@@ -166,6 +166,8 @@ def _execute(
                     artifact, trained = _add(built, store, stored=stored.artifact), built.trained
                     job.note += _training_note(artifact, stored.artifact)
                 _write_report(artifact, store)
+                record.name = describe.model_name_of(artifact.manifest.recipe)
+                record.version = store.models.assign(record.name, artifact.digest)
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
                 record.previous = _previous(artifact, store)
                 record.gates = judge(
@@ -177,7 +179,7 @@ def _execute(
                 )
                 record.warnings = [*record.warnings, *unjudged(record.gates)]
                 _check_gates(record.gates)
-                store.aliases.set(LATEST, artifact.digest)
+                store.set_latest(artifact)
                 if model is not None:
                     write_atomically(Path(model), artifact.files[manifests.MODEL_PICKLE])
             if "inference" in jobs:
@@ -256,7 +258,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         raise ReproductionDiffers(
             f"the recipe gave {artifact.digest} now, and {stored.digest} before",
             location=Location(recipe_digest),
-            remedy="compare them: artifact-pipeline diff "
+            remedy="compare them: artifact-pipeline compare "
             f"{stored.digest[7:19]} {artifact.digest[7:19]}",
         )
     return artifact
@@ -275,12 +277,12 @@ def _check_gates(verdicts: list[Verdict]) -> None:
 
 
 def _previous(artifact: Verified, store: Store) -> Previous | None:
-    """Return digest and metrics of the artifact that `latest` names.
+    """Return digest and metrics of the artifact that `latest` of its name names.
 
     None if there is none, it is this one, it does not verify, or it has other held-out rows.
     """
     try:
-        digest = store.aliases.get(LATEST)
+        digest = store.alias(describe.model_name_of(artifact.manifest.recipe), LATEST)
         if digest in (None, artifact.digest):
             return None
         manifest = store.artifacts.open(digest).manifest
@@ -351,8 +353,11 @@ def _table_path(plan: Plan) -> str | None:
 
 def _result(record: Record, store: Store, *, jobs: list[Job]) -> Run:
     assert record.artifact and record.recipe_digest and record.metrics
+    assert record.name and record.version
     return Run(
         run=record.run,
+        name=record.name,
+        version=record.version,
         digest=record.artifact,
         recipe_digest=record.recipe_digest,
         artifact=str(store.artifacts.path(record.artifact)),

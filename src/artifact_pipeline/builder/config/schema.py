@@ -36,8 +36,10 @@ Estimator = Annotated[str, Meta(description="Public name of a scikit-learn class
 Alias = Annotated[
     str,
     Meta(
-        pattern="^[a-z][a-z0-9-]{0,63}$",
-        description="Alias of an artifact that was measured on the same held-out rows.",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}(@[a-z][a-z0-9-]{0,62}|:[1-9][0-9]{0,8})"
+        r"|[a-z][a-z0-9-]{0,62}|(sha256:)?[0-9a-f]{8,64})$",
+        description="Artifact that was measured on the same held-out rows: an alias of the same "
+        "name, such as champion, or churn@champion, churn:3 or a digest.",
     ),
 ]
 Tries = Annotated[int, Meta(ge=1, description="Candidates of a random search; 10 by default.")]
