@@ -174,11 +174,15 @@ def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> Non
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and runs of a store."""
-    artifacts, runs = api.artifacts(store=store), api.runs(store=store)
+    artifacts = api.artifacts(store=store)
     if as_json:
-        output.document({"artifacts": artifacts, "runs": runs})
+        output.document({"artifacts": artifacts, "runs": api.runs(store=store)})
     else:
-        output.text(render.listed(artifacts, runs))
+        runs = api.runs(limit=render.RUNS, store=store)
+        from artifact_pipeline.store.store import Store
+
+        count = Store(store).run_index.count()
+        output.text(render.listed(artifacts, runs, count=count))
 
 
 @group.command()

@@ -78,11 +78,8 @@ class Journal:
         """Return the files of the run records, newest first."""
         return [path for path in reversed(self._folder.entries("runs")) if path.suffix == ".json"]
 
-    def runs(self) -> list[PastRun]:
-        """Return all run records, newest first; the outcome of a broken one is `unreadable`."""
-        return [self._read_run(path) for path in self.run_files()]
-
-    def _read_run(self, path: Path) -> PastRun:
+    def read_run(self, path: Path) -> PastRun:
+        """Return the record in a file; the outcome of a broken one is `unreadable`."""
         run = printable(path.stem)
         try:
             return msgspec.structs.replace(self.read(path, PastRun), run=run)
