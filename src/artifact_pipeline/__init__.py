@@ -39,6 +39,8 @@ _EXPORTS = {
     "Prediction": "inference.predict",
     "evaluate": "pipeline.evaluate",
     "Evaluated": "pipeline.evaluate",
+    "compare": "pipeline.compare",
+    "Comparison": "pipeline.compare",
     "write_report": "report.write",
     "serve": "serving.server",
     "ServerOptions": "serving.options",
@@ -57,11 +59,11 @@ _EXPORTS = {
     "artifacts": "store.queries",
     "Listed": "store.queries",
     "runs": "store.queries",
+    "run_rows": "store.run_query",
+    "RunRow": "store.run_rows",
     "PastRun": "store.journal",
     "show": "store.queries",
     "Shown": "store.queries",
-    "diff": "store.queries",
-    "Difference": "store.queries",
     "promote": "store.promotion",
     "rollback": "store.promotion",
     "promotions": "store.queries",
@@ -142,6 +144,10 @@ if TYPE_CHECKING:  # the same list, for type checkers
     from artifact_pipeline.inference.predictor import (
         Predictor as Predictor,
     )
+    from artifact_pipeline.pipeline.compare import (
+        Comparison as Comparison,
+        compare as compare,
+    )
     from artifact_pipeline.pipeline.draft_config import (
         Draft as Draft,
         draft as draft,
@@ -219,14 +225,18 @@ if TYPE_CHECKING:  # the same list, for type checkers
         tag as tag,
     )
     from artifact_pipeline.store.queries import (
-        Difference as Difference,
         Listed as Listed,
         Shown as Shown,
         artifacts as artifacts,
-        diff as diff,
         promotions as promotions,
         runs as runs,
         show as show,
+    )
+    from artifact_pipeline.store.run_query import (
+        run_rows as run_rows,
+    )
+    from artifact_pipeline.store.run_rows import (
+        RunRow as RunRow,
     )
     from artifact_pipeline.verification.signatures import (
         Identity as Identity,

@@ -10,7 +10,7 @@ from tests.support.configs import QUICK, write
 
 HEAVY = {"numpy", "scipy", "sklearn", "onnxruntime", "onnx", "skl2onnx", "pandas", "joblib"}
 OURS = "artifact_pipeline"
-UNUSED = {"asyncio", "difflib", "logging", "zipfile"}
+UNUSED = {"asyncio", "difflib", "logging", "sqlite3", "zipfile"}
 """Modules of the standard library that take milliseconds to import, and that few commands need."""
 TRAINING = {f"{OURS}.builder.build", f"{OURS}.builder.training.trainer"}
 PARSING = {f"{OURS}.builder.config.{name}" for name in ("loader", "schema", "checks", "defaults")}
@@ -59,7 +59,7 @@ def test_a_run_with_nothing_changed_imports_only_what_it_uses(project):
 
 
 @pytest.mark.parametrize("words", [["verify", "latest"], ["show", "latest"], ["list"], ["recipe"],
-                                   ["diff", "latest", "latest"], ["schema"]])  # fmt: skip
+                                   ["compare", "latest", "latest"], ["schema"]])  # fmt: skip
 def test_reading_the_store_imports_no_heavy_package(project, digits, words):
     shutil.copytree(digits.store, project / "artifacts")
     assert not imported(*words, cwd=project) & HEAVY

@@ -48,6 +48,8 @@ MAX_UNINDEXED = 50
 """Records of a store that are read each time."""
 _UNUSED_SECONDS = 90 * 24 * 3600
 """Age of an index that is removed when another is created: its store may be gone."""
+_PAGE = 100
+"""Records that are read at once."""
 _BATCH = 2000
 """Records that are committed at once."""
 _MAX_NOTES = 1 << 20
@@ -94,6 +96,14 @@ class RunIndex:
         where, values = ("WHERE name = ?", [name]) if name is not None else ("", [])
         with self._synced() as connection:
             return _runs(connection, f"{where} ORDER BY file DESC LIMIT ?", [*values, _all(limit)])
+
+    def iterate(self) -> Iterator[PastRun]:
+        """Yield all run records, newest first, reading as many as are needed. Raises as `runs`."""
+        with self._synced() as connection:
+            texts: dict[int, Any] = {}
+            cursor = connection.execute("SELECT body FROM runs ORDER BY file DESC")
+            while rows := cursor.fetchmany(_PAGE):
+                yield from _decode(connection, rows, texts=texts)
 
     def count(self, *, name: str | None = None) -> int:
         """Return the number of run records, of all models or of one. Raises as `runs`."""
@@ -345,20 +355,23 @@ def _close(connection: sqlite3.Connection | None) -> None:
 
 def _runs(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[PastRun]:
     rows = connection.execute(f"SELECT body FROM runs {query}", values).fetchall()
-    parsed = [msgspec.json.decode(body) for (body,) in rows]
-    texts = _texts(connection, {number for _, own in parsed for number in own.values()})
-    return [
-        msgspec.convert(fields | {field: texts[number] for field, number in own.items()}, PastRun)
-        for fields, own in parsed
-    ]
+    return list(_decode(connection, rows, texts={}))
 
 
-def _texts(connection: sqlite3.Connection, numbers: Iterable[int]) -> dict[int, Any]:
-    texts = {}
-    for number in numbers:
-        (body,) = connection.execute("SELECT body FROM texts WHERE id = ?", [number]).fetchone()
-        texts[number] = msgspec.json.decode(body)
-    return texts
+def _decode(
+    connection: sqlite3.Connection, rows: Iterable[tuple[str]], *, texts: dict[int, Any]
+) -> Iterator[PastRun]:
+    """Yield the records in rows. `texts` has the values that were read before, by number."""
+    for (body,) in rows:
+        fields, numbers = msgspec.json.decode(body)
+        for field, number in numbers.items():
+            if number not in texts:
+                query = "SELECT body FROM texts WHERE id = ?"
+                texts[number] = msgspec.json.decode(
+                    connection.execute(query, [number]).fetchone()[0]
+                )
+            fields[field] = texts[number]
+        yield msgspec.convert(fields, PastRun)
 
 
 def _text_id(connection: sqlite3.Connection, body: str) -> int:
