@@ -58,10 +58,10 @@ def evaluate(
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
     predictor = load_predictor(verified)
     manifest, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
-    outputs = predictor.run(batch)
+    held = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
+    outputs = predictor.run(held.rows)
     test = measure(
-        truth,
+        held.truth,
         outputs.predicted,
         target=manifest.recipe.data.schema.target,
         probabilities=outputs.probabilities,

@@ -19,6 +19,7 @@ from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME, figure
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
+from artifact_pipeline.pipeline.held_out_outputs import other_rows
 from artifact_pipeline.store.references import PathLike, parse
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
@@ -244,10 +245,8 @@ def _incumbent(alias: str, manifest: Manifest, *, store: Store) -> Incumbent:
 
 
 def _why_not(manifest: Manifest, other: Manifest) -> str | None:
-    if other.recipe.data.digest != manifest.recipe.data.digest:
-        return "it was trained on other data"
-    if other.split.indices_digest != manifest.split.indices_digest:
-        return "it was measured on other held-out rows"
+    if reason := other_rows(manifest, other):
+        return f"it {reason}"
     if _slices(other) != _slices(manifest):
         return "it has other slices"
     return None

@@ -258,7 +258,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         raise ReproductionDiffers(
             f"the recipe gave {artifact.digest} now, and {stored.digest} before",
             location=Location(recipe_digest),
-            remedy="compare them: artifact-pipeline diff "
+            remedy="compare them: artifact-pipeline compare "
             f"{stored.digest[7:19]} {artifact.digest[7:19]}",
         )
     return artifact

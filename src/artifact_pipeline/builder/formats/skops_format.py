@@ -180,6 +180,6 @@ def _check(archive: bytes) -> bytes:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ValueError(f"{entry.filename!a} is compressed")
         if entry.filename != _SCHEMA and not _PART.fullmatch(entry.filename):
-            raise ValueError(f"{entry.filename!a} is no part of a model")
+            raise ValueError(f"{entry.filename!a} does not belong in a model")
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         return file.read(_SCHEMA)
