@@ -25,6 +25,7 @@ from artifact_pipeline.pipeline.paired_tests import (
     SAMPLES,
     Interval,
     bootstrap,
+    flips,
     interval,
     mcnemar,
 )
@@ -392,8 +393,7 @@ def _compare_labels(
 
     is_right = [rows.predicted == rows.truth for rows in (first, second)]
     flipped = np.flatnonzero(is_right[0] != is_right[1])
-    lost = int((is_right[0] & ~is_right[1]).sum())
-    gained = len(flipped) - lost
+    lost, gained = flips(first, second)
     p_value = mcnemar(lost, gained)
     is_different = p_value <= 1 - LEVEL
     if is_different:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.artifact.manifest import Manifest
 from artifact_pipeline.errors import DataError, Location
-from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.builder.formats.base import Batch
     from artifact_pipeline.inference.held_out import HeldOutRows
     from artifact_pipeline.inference.predictor import Predictor
+    from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
     from artifact_pipeline.store.references import PathLike
 
 
@@ -95,6 +95,8 @@ def predict_held_out(
 
 
 def _predict(predictor: Predictor, held: HeldOutRows) -> PredictedRows:
+    from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
+
     recipe = predictor.manifest.recipe
     outputs = predictor.run(held.rows)
     predicted: NDArray[Any] = outputs.predicted

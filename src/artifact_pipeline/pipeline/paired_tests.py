@@ -51,6 +51,12 @@ class Interval(NamedTuple):
     high: float
 
 
+def flips(first: PredictedRows, second: PredictedRows) -> tuple[int, int]:
+    """Return how many rows only the first, and how many only the second model labels correctly."""
+    right, also = first.predicted == first.truth, second.predicted == second.truth
+    return int((right & ~also).sum()), int((also & ~right).sum())
+
+
 def mcnemar(
     lost: int, gained: int, *, alternative: Literal["different", "worse"] = "different"
 ) -> float:
