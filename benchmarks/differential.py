@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 import artifact_pipeline
+from artifact_pipeline.builder.model.estimators import boosters_of
 from artifact_pipeline.errors import ConfigError, DataError, PipelineError
 
 ROWS = 40
@@ -125,7 +126,7 @@ def compare(seed: int, store: Path) -> Comparison:
         except ConfigError as error:
             # Documented, with the remedy: a text that no other text stands for, and a booster
             # inside an estimator whose graph is not exact, as there is no other form of it.
-            has_booster = "XGB" in title or "LGBM" in title
+            has_booster = bool(boosters_of(estimator))
             is_documented = "answers row" in error.problem or (
                 has_booster and "no open form" in error.problem
             )

@@ -133,6 +133,18 @@ def test_output_of_an_estimator_does_no_harm(project):
 
 
 @pytest.mark.slow
+def test_a_warning_of_an_estimator_is_printed_once_and_without_a_place(project):
+    lines = [f"{index % 7},,{'yes' if index % 7 > 3 else 'no'}" for index in range(60)]
+    (project / "t.csv").write_text("a,x,y\n" + "\n".join(lines) + "\n")
+    data = {"path": "t.csv", "target": "y", "columns": {"x": "number"}}
+    model = {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"}
+    done = call("train", write(project, {"data": data, "model": model}), cwd=project)
+    assert done.code == 0, done.err
+    assert done.err.count("Skipping features without any observed values") == 1
+    assert "_base.py" not in done.err
+
+
+@pytest.mark.slow
 def test_a_cached_config_is_trained_under_the_profile(project):
     path = write(project, QUICK)
     assert call("recipe", path, cwd=project).code == 0

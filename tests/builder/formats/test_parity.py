@@ -7,11 +7,13 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import Normalizer
+from sklearn.preprocessing import Normalizer, OneHotEncoder
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -139,6 +141,18 @@ def test_the_manifest_counts_edge_cases_and_refusals(tmp_path):
     with pytest.raises(DataError, match="X, row 2"):
         predictor.predict([[0.0, 0.0], [0.0, 1e39]])
     assert predictor.predict([[0.0, 3e38]]).tolist() == tree.predict([[0.0, 3e38]]).tolist()
+
+
+def test_the_sealed_form_is_not_among_those_that_were_not_sealed(tmp_path):
+    """The first of two float32 graphs does not load: it has the types of a sparse encoding."""
+    texts = pd.DataFrame({"t": ["u", "v", "w"] * 20})
+    model = make_pipeline(
+        ColumnTransformer([("t", OneHotEncoder(), ["t"])], sparse_threshold=0.0), GaussianNB()
+    ).fit(texts, ["no", "yes"] * 30)
+    sealed = artifact_pipeline.seal(model, texts, ["no", "yes"] * 30, store=tmp_path)
+    parity = artifact_pipeline.show(sealed.digest, store=tmp_path).manifest.parity
+    assert parity.form == "onnx-float32"
+    assert parity.reason.startswith("onnx-float32 was sealed, not onnx-float64: ")
 
 
 def test_a_fallback_form_is_explained_with_its_cost(tmp_path):

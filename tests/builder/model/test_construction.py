@@ -249,6 +249,15 @@ def test_a_search_whose_fits_all_fail_gives_the_reason_of_one():
     )
 
 
+def test_an_error_of_xgboost_is_its_sentence():
+    wrong = ModelConfig(estimator="xgboost.XGBRegressor", params={"objective": "reg:nothing"})
+    with pytest.raises(ConfigError) as caught:
+        fit(build(wrong), X, X[:, 0])
+    assert caught.value.problem == (
+        "scikit-learn cannot fit: Unknown objective function: `reg:nothing`"
+    )
+
+
 def test_an_estimator_that_declares_no_constraints_is_fitted():
     """FeatureUnion alone has none among scikit-learn's; a wrong list is refused by its fit."""
     from sklearn.datasets import load_iris

@@ -132,7 +132,7 @@ def prove(
         if isinstance(proof, str):
             reasons[form.name] = proof
             continue
-        if reasons:
+        if reasons.keys() - {form.name}:
             parity = structs.replace(proof.parity, reason=_explain(reasons, form))
             proof = proof._replace(parity=parity)
         return form, data, proof
@@ -150,7 +150,8 @@ def _explain(reasons: dict[str, str], form: Form) -> str:
     """Return why no form before `form` was sealed, and what that costs."""
     forms: dict[str, list[str]] = {}
     for name, reason in reasons.items():
-        forms.setdefault(reason, []).append(name)
+        if name != form.name:  # another graph of the same form
+            forms.setdefault(reason, []).append(name)
     why = "; ".join(f"not {' or '.join(names)}: {reason}" for reason, names in forms.items())
     cost = {"skops": "scikit-learn is needed to predict"}.get(
         form.name, f"probabilities and scores are held to {form.bound:g} only"

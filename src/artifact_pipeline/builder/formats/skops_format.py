@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -99,7 +100,8 @@ def load(
             X = _framed(rows, estimator) if isinstance(rows, list) else rows
             # As in training: the number of threads decides between neighbors at equal distance, and
             # the last bits of a sum.
-            with threads.limit(limits=1):
+            # Each prediction would repeat the warnings of the fit.
+            with threads.limit(limits=1), warnings.catch_warnings(action="ignore"):
                 predicted, probabilities = predict_with_proba(estimator, X)
             return Outputs(predicted.reshape(len(X)), probabilities)
         except Exception as error:  # as above

@@ -99,7 +99,11 @@ def _reason(message: str) -> str:
     """Return an estimator's message in one line.
 
     A search or a cross-validation ends its message with the traceback of the last fit that failed.
+    XGBoost begins it with the time and a place in its source, and ends it with a stack trace.
     """
+    located = re.match(r"\s*\[\d\d:\d\d:\d\d\] \S+:\d+: ", message)
+    if located:
+        return sentence(message[located.end() :].splitlines()[0])
     failed = re.match(r"\s*All the \d+ fits failed\.", message)
     return f"{failed[0].strip()} {message.splitlines()[-1]}" if failed else sentence(message)
 

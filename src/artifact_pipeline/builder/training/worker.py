@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,6 +64,8 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)
     if os.environ.get(_VERBOSE_ENV_VAR, "") not in ("", "0"):
         _log_to_standard_error()
+    else:  # a fit records its warnings, and each prediction would repeat them
+        warnings.simplefilter("ignore")
     try:
         try:
             _serve(requests, answers)
