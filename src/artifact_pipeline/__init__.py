@@ -74,6 +74,10 @@ _EXPORTS = {
     "HistoryEntry": "store.history",
     "alias_at": "store.history",
     "AliasAt": "store.history",
+    "prune": "store.prune",
+    "PruneReport": "store.prune",
+    "PrunedArtifact": "store.prune",
+    "Store": "pipeline.notebook_store",
     "examine": "store.check",
     "HealthReport": "store.check",
     # the functions of the course assignment
@@ -166,6 +170,9 @@ if TYPE_CHECKING:  # the same list, for type checkers
         load_data as load_data,
         train_model as train_model,
     )
+    from artifact_pipeline.pipeline.notebook_store import (
+        Store as Store,
+    )
     from artifact_pipeline.pipeline.plan import (
         recipe_of as recipe_of,
     )
@@ -218,6 +225,11 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.policy import (
         require_signature as require_signature,
+    )
+    from artifact_pipeline.store.prune import (
+        PrunedArtifact as PrunedArtifact,
+        PruneReport as PruneReport,
+        prune as prune,
     )
     from artifact_pipeline.store.promotion import (
         promote as promote,

@@ -414,8 +414,8 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
 
 
 for _command in (completion.completion, runs, serve, registry.promote, registry.rollback,
-                 registry.history, registry.tag, trust.verify, trust.sign, trust.trust,
-                 trust.doctor):  # fmt: skip
+                 registry.history, registry.tag, registry.prune, trust.verify, trust.sign,
+                 trust.trust, trust.doctor):  # fmt: skip
     group.add_command(_command)
 for _each in (group, *group.commands.values()):
     _each.params.append(options.verbose_option())

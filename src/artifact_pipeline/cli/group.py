@@ -14,7 +14,7 @@ SECTIONS = {
     "Look at it": ("list", "runs", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
-    "Keep versions": ("promote", "rollback", "history", "tag"),
+    "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
     "Share it": ("sign",),
     "Set up": ("schema", "completion"),
 }
@@ -81,6 +81,10 @@ EXAMPLES = {
     "history": (
         "artifact-pipeline history churn",
         "artifact-pipeline history churn@champion --at 2026-03-03",
+    ),
+    "prune": (
+        "artifact-pipeline prune --dry-run",
+        "artifact-pipeline prune --keep-last 5 --keep-days 90",
     ),
     "tag": (
         "artifact-pipeline tag churn:3 reviewed-by=asha",
