@@ -39,6 +39,8 @@ _EXPORTS = {
     "Prediction": "inference.predict",
     "evaluate": "pipeline.evaluate",
     "Evaluated": "pipeline.evaluate",
+    "compare": "pipeline.compare",
+    "Comparison": "pipeline.compare",
     "write_report": "report.write",
     "write_board": "report.board",
     "Board": "report.board",
@@ -64,8 +66,6 @@ _EXPORTS = {
     "PastRun": "store.journal",
     "show": "store.queries",
     "Shown": "store.queries",
-    "diff": "store.queries",
-    "Difference": "store.queries",
     "promote": "store.promotion",
     "rollback": "store.promotion",
     "promotions": "store.queries",
@@ -145,6 +145,10 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.inference.predictor import (
         Predictor as Predictor,
+    )
+    from artifact_pipeline.pipeline.compare import (
+        Comparison as Comparison,
+        compare as compare,
     )
     from artifact_pipeline.pipeline.draft_config import (
         Draft as Draft,
@@ -227,11 +231,9 @@ if TYPE_CHECKING:  # the same list, for type checkers
         tag as tag,
     )
     from artifact_pipeline.store.queries import (
-        Difference as Difference,
         Listed as Listed,
         Shown as Shown,
         artifacts as artifacts,
-        diff as diff,
         promotions as promotions,
         runs as runs,
         show as show,

@@ -59,7 +59,7 @@ def test_a_run_with_nothing_changed_imports_only_what_it_uses(project):
 
 
 @pytest.mark.parametrize("words", [["verify", "latest"], ["show", "latest"], ["list"], ["recipe"],
-                                   ["diff", "latest", "latest"], ["schema"]])  # fmt: skip
+                                   ["compare", "latest", "latest"], ["schema"]])  # fmt: skip
 def test_reading_the_store_imports_no_heavy_package(project, digits, words):
     shutil.copytree(digits.store, project / "artifacts")
     assert not imported(*words, cwd=project) & HEAVY

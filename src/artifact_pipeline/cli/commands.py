@@ -186,15 +186,27 @@ def list_(store: str | None, as_json: bool) -> None:
 @group.command()
 @click.argument("a", shell_complete=completion.artifact)
 @click.argument("b", shell_complete=completion.artifact)
+@click.argument("others", metavar="[C]...", nargs=-1, shell_complete=completion.artifact)
+@options.DATA
 @options.STORE_TO_READ
 @options.JSON
-def diff(a: str, b: str, *, store: str | None, as_json: bool) -> None:
-    """Compare the recipes and metrics of two artifacts."""
-    differences = api.diff(a, b, store=store)
-    if as_json:
-        output.document({"a": a, "b": b, "differences": differences})
-    else:
-        output.text(render.differences(differences))
+def compare(
+    a: str,
+    b: str,
+    *,
+    others: tuple[str, ...],
+    data: str | None,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Compare artifacts: recipes, metrics, and predictions row by row.
+
+    A paired test tells whether B, and each of C, differs from A by more than chance.
+    """
+    from artifact_pipeline.cli.comparison import compared
+
+    result = api.compare(a, b, *others, store=store, data=data)
+    render.answer(result, compared, as_json=as_json)
 
 
 @group.command()

@@ -11,7 +11,7 @@ from artifact_pipeline.errors import CallError, Location, quoted
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "runs", "board", "show", "diff", "report", "recipe"),
+    "Look at it": ("list", "runs", "board", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag"),
@@ -19,6 +19,9 @@ SECTIONS = {
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
+
+OTHER_NAMES = {"diff": "compare"}
+"""Commands by another name that people know them by."""
 
 EXAMPLES = {
     "": (
@@ -48,7 +51,10 @@ EXAMPLES = {
         "artifact-pipeline board -o public/",
     ),
     "show": ("artifact-pipeline show latest",),
-    "diff": ("artifact-pipeline diff churn:2 churn:3",),
+    "compare": (
+        "artifact-pipeline compare churn@champion churn@latest",
+        "artifact-pipeline compare churn:1 churn:2 churn:3",
+    ),
     "report": ("artifact-pipeline report latest -o report.html",),
     "recipe": ("artifact-pipeline recipe churn.json",),
     "infer": (
@@ -105,6 +111,9 @@ class Group(click.Group):
     """A group whose help shows commands in sections, and which shows it without arguments."""
 
     command_class = Command
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return super().get_command(context, OTHER_NAMES.get(name, name))
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         sections = {title: list(names) for title, names in SECTIONS.items()}

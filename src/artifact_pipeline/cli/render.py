@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.store.events import Evidence, Promotion, TagChange
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
     from artifact_pipeline.store.journal import PastRun
-    from artifact_pipeline.store.queries import Difference, Listed, Shown
+    from artifact_pipeline.store.queries import Listed, Shown
 
 RUNS = 20
 """The number of runs that `list` shows."""
@@ -341,28 +340,6 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
     if len(runs) > RUNS:
         lines.append(f"  … and {len(runs) - RUNS} more; --json shows all")
     return "\n".join(lines)
-
-
-def differences(fields: list[Difference]) -> str:
-    """Return a line for each field that differs, but for the folds behind a mean."""
-    if not fields:
-        return "recipe and metrics are the same"
-    return "\n".join(
-        field(difference.field, _change(difference))
-        for difference in fields
-        if not re.match(r"metrics\.cv\..*\.folds\b", difference.field)
-    )
-
-
-def _change(difference: Difference) -> str:
-    values = [difference.a, difference.b]
-    if difference.field.startswith("metrics."):
-        figures = [figure(value) if isinstance(value, float) else value for value in values]
-        if figures[0] != figures[1]:
-            values = figures
-    return " → ".join(
-        "absent" if value is None else short(write_out(str(value))) for value in values
-    )
 
 
 def reproduced(result: Reproduction) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -24,9 +24,20 @@ from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from artifact_pipeline.builder.formats.base import Batch
+
+
+class HeldOutRows(NamedTuple):
+    """The held-out rows of an artifact."""
+
+    rows: Batch
+    truth: NDArray[Any]
+    """Their true labels or numbers, (n_rows,)."""
+    indices: NDArray[np.int64]
+    """The index of each in the data set, (n_rows,)."""
 
 
 def rows_of(
@@ -35,8 +46,8 @@ def rows_of(
     *,
     data: PathLike | None = None,
     store: PathLike | None = None,
-) -> tuple[Batch, NDArray[Any]]:
-    """Return the held-out rows of an artifact, and their true labels or numbers, (n_rows,).
+) -> HeldOutRows:
+    """Return the held-out rows of an artifact.
 
     Args:
         manifest: The manifest of the artifact.
@@ -64,7 +75,7 @@ def rows_of(
             location=Location(f"data {recipe.data.title}"),
             remedy="install the versions that the recipe names",
         )
-    return batch(parts.X_test), parts.y_test
+    return HeldOutRows(batch(parts.X_test), parts.y_test, parts.test_index)
 
 
 def data_section(

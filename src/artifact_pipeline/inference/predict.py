@@ -121,7 +121,7 @@ def infer(
     if rows is None:
         from artifact_pipeline.inference import held_out
 
-        batch, truth = held_out.rows_of(
+        batch, truth, _ = held_out.rows_of(
             predictor.manifest, predictor.digest, data=data, store=store
         )
     elif columns is None:

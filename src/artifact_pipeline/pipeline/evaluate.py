@@ -14,7 +14,8 @@ from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
 from artifact_pipeline.inference.predictor import load_predictor
-from artifact_pipeline.pipeline.gates import Verdict, baseline_of, incumbents, judge
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, judge
+from artifact_pipeline.pipeline.incumbents import incumbents
 from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
@@ -51,28 +52,29 @@ def evaluate(
         data: Where the table is now; by default where the run that made the artifact found it.
     """
     from artifact_pipeline.builder.formats import onnx_format
-    from artifact_pipeline.inference import held_out
+    from artifact_pipeline.pipeline.held_out_outputs import predict_held_out
 
     gates = loader.load(source).gates if source is not None else {}
     onnx_format.preload()
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
     predictor = load_predictor(verified)
-    manifest, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
-    outputs = predictor.run(batch)
+    outputs = predict_held_out(predictor, data=data, store=store)
+    rows = outputs.predicted
     test = measure(
-        truth,
-        outputs.predicted,
-        target=manifest.recipe.data.schema.target,
-        probabilities=outputs.probabilities,
-        labels=labels,
-        positive=manifest.recipe.data.positive,
+        rows.truth,
+        rows.predicted,
+        target=rows.target,
+        probabilities=rows.probabilities,
+        labels=rows.labels,
+        positive=rows.positive,
     )
-    metrics = replace(manifest.metrics, test=test)
+    metrics = replace(verified.manifest.metrics, test=test)
     verdicts = judge(
         metrics,
         gates,
-        incumbents=incumbents(gates, manifest, store=store),
+        incumbents=incumbents(
+            gates, verified.manifest, store=store, candidate=lambda: outputs, data=data
+        ),
         baseline=baseline_of(gates, verified),
         config="config" if source is None or isinstance(source, dict) else os.fspath(source),
     )

@@ -12,27 +12,14 @@ from types import MappingProxyType
 from msgspec import Struct
 from msgspec.structs import replace
 
-from artifact_pipeline.builder.artifact import describe
-from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
+from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME, figure
-from artifact_pipeline.errors import ConfigError, Location, VerificationError
-from artifact_pipeline.store.references import PathLike, parse
-from artifact_pipeline.store.store import Store
+from artifact_pipeline.errors import ConfigError, Location
+from artifact_pipeline.pipeline.incumbents import Incumbent, PairedRows
 from artifact_pipeline.verification.verify import Verified
-
-
-class Incumbent(Struct, frozen=True):
-    """The artifact that an alias names, as a gate compares with it."""
-
-    digest: str | None
-    """None if the alias names nothing yet."""
-    metrics: Metrics | None
-    """None if they are not known."""
-    problem: str | None
-    """Why it cannot be compared with; None if it can."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -53,13 +40,18 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """The alias of a comparison."""
     against: str | None = None
     """The digest that the alias names."""
+    confidence: float | None = None
+    """The confidence with which a paired test must find the metric worse for it to miss."""
+    p_value: float | None = None
+    """That of the paired test; it misses at 1 − confidence and below."""
     note: str | None = None
 
     @property
     def comparison(self) -> str | None:
         """What the metric must be, beside another model; None for `min` and `max`."""
         if self.bound == "not_worse_than":
-            return f"not worse than {self.alias}"
+            level = "" if self.confidence is None else f" ({100 * self.confidence:g}% confidence)"
+            return f"not worse than {self.alias}{level}"
         return "better than the baseline" if self.bound == "better_than" else None
 
     def __str__(self) -> str:
@@ -180,7 +172,53 @@ def _compare(name: str, value: float, *, gate: Gate, incumbent: Incumbent) -> Ve
     sign = _sign(name)
     limit = other - sign * gate.tolerance
     margin = sign * (value - limit)
-    return replace(verdict, limit=limit, passed=margin >= 0, margin=margin)
+    verdict = replace(verdict, limit=limit, passed=margin >= 0, margin=margin)
+    if gate.confidence is None:
+        return verdict
+    return _test(verdict, gate.confidence, tolerance=gate.tolerance, paired=incumbent.paired)
+
+
+def _test(
+    verdict: Verdict, confidence: float, *, tolerance: float, paired: PairedRows | str | None
+) -> Verdict:
+    """Return a verdict that misses only if a paired test finds the metric worse.
+
+    McNemar's test judges an accuracy without a tolerance, and the bootstrap all else. The p-value
+    is one-sided: for McNemar's test the probability of so few rows in favour of the candidate if
+    both artifacts are equally good, for the bootstrap the share of samples on which the metric is
+    not worse by more than the tolerance.
+    """
+    from artifact_pipeline.pipeline.paired_tests import (
+        SAMPLES,
+        bootstrap,
+        flips,
+        mcnemar,
+        share_worse,
+    )
+
+    verdict = replace(verdict, confidence=confidence)
+    if not isinstance(paired, PairedRows):
+        note = f"no paired test with {verdict.alias}: {paired}"
+        return replace(verdict, passed=False, note=note)
+    metric = verdict.metric.removeprefix("test.")
+    if metric == "accuracy" and not tolerance:
+        p_value, test = mcnemar(*flips(*paired), alternative="worse"), "McNemar's test"
+    else:
+        differences = bootstrap(*paired, names=[metric])[metric]
+        if len(differences) < SAMPLES / 2:
+            note = f"no paired test with {verdict.alias}: too few samples of the rows define it"
+            return replace(verdict, passed=False, note=note)
+        lower = BY_NAME[metric].lower_is_better
+        p_value = 1 - share_worse(differences, tolerance, lower_is_better=lower)
+        test = "bootstrap"
+    is_worse = p_value <= 1 - confidence
+    level = f"{100 * confidence:g}% confidence"
+    change = "not worse" if verdict.margin >= 0 else f"worse by {figure(-verdict.margin)}"
+    beyond = " beyond the tolerance" if tolerance and verdict.margin < 0 else ""
+    found = f"with {level}" if is_worse else f"not shown to be worse with {level}"
+    joint = " " if is_worse else ", " + ("but " if verdict.margin < 0 else "and ")
+    note = f"{change}{beyond}{joint}{found} ({test}, p = {p_value:.2g})"
+    return replace(verdict, passed=not is_worse, p_value=p_value, note=note)
 
 
 def _compare_with_baseline(name: str, value: float, *, baseline: Metrics | None) -> Verdict:
@@ -202,22 +240,6 @@ def _sign(name: str) -> int:
     return -1 if BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better else 1
 
 
-def incumbents(
-    gates: Mapping[str, Gate], manifest: Manifest, *, store: PathLike | None
-) -> dict[str, Incumbent]:
-    """Return the artifact that each reference in gates names.
-
-    An alias by itself is that of the model's own name.
-
-    Args:
-        gates: By the name of the metric.
-        manifest: The manifest of the artifact to compare with them.
-        store: The store that they are looked up in.
-    """
-    aliases = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
-    return {alias: _incumbent(alias, manifest, store=Store(store)) for alias in aliases}
-
-
 def baseline_of(gates: Mapping[str, Gate], artifact: Verified) -> Metrics | None:
     """Return the metrics of the baseline on an artifact's held-out rows, if a gate needs them.
 
@@ -226,33 +248,3 @@ def baseline_of(gates: Mapping[str, Gate], artifact: Verified) -> Metrics | None
     """
     is_needed = any(gate.better_than is not None for gate in gates.values())
     return artifact.evaluation().baseline if is_needed else None
-
-
-def _incumbent(alias: str, manifest: Manifest, *, store: Store) -> Incumbent:
-    reference = parse(alias)
-    if reference.alias is not None and reference.name is None:
-        digest = store.alias(describe.model_name_of(manifest.recipe), reference.alias)
-    else:
-        digest = store.digest_of(reference)
-    if digest is None:
-        return Incumbent(None, None, None)
-    try:
-        other = store.artifacts.open(digest).manifest
-    except VerificationError as error:
-        return Incumbent(digest, None, f"it does not verify ({error})")
-    return Incumbent(digest, other.metrics, _why_not(manifest, other))
-
-
-def _why_not(manifest: Manifest, other: Manifest) -> str | None:
-    if other.recipe.data.digest != manifest.recipe.data.digest:
-        return "it was trained on other data"
-    if other.split.indices_digest != manifest.split.indices_digest:
-        return "it was measured on other held-out rows"
-    if _slices(other) != _slices(manifest):
-        return "it has other slices"
-    return None
-
-
-def _slices(manifest: Manifest) -> object:
-    evaluation = manifest.recipe.evaluation
-    return None if evaluation is None else evaluation.slices

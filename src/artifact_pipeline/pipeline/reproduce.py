@@ -152,7 +152,7 @@ def _config(recipe: Recipe, data: DataSection) -> dict[str, Any]:
 def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Comparison:
     import numpy as np
 
-    batch, _ = held_out.rows_of(original.manifest, original.digest, data=data)
+    batch = held_out.rows_of(original.manifest, original.digest, data=data).rows
     a, b = (load_predictor(artifact).run(batch) for artifact in (original, rebuilt))
     bound = original.manifest.parity.bound + rebuilt.manifest.parity.bound
     differs = base.differ(a, b, bound=bound)

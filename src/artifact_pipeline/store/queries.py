@@ -94,18 +94,6 @@ def record_of(digest: Digest, *, store: PathLike | None = None) -> PastRun | Non
     return trained[0] if trained else None
 
 
-def diff(a: ArtifactLike, b: ArtifactLike, *, store: PathLike | None = None) -> list[Difference]:
-    """Return where the recipes and metrics of two artifacts differ. Raises as `check_integrity`.
-
-    Args:
-        a: A folder, an alias, or the first eight or more hex digits of a digest.
-        b: Another artifact.
-        store: The store that aliases and digests are looked up in.
-    """
-    first, second = (check_integrity(artifact, store=store).manifest for artifact in (a, b))
-    return differences(first, second)
-
-
 def differences(a: Manifest, b: Manifest) -> list[Difference]:
     """Return where the recipes and metrics of two manifests differ."""
     left, right = _fields(a), _fields(b)

@@ -21,7 +21,8 @@ from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.training import results
 from artifact_pipeline.builder.training import train as learning
 from artifact_pipeline.errors import ConfigError, DataError
-from artifact_pipeline.pipeline.gates import Incumbent, judge
+from artifact_pipeline.pipeline.gates import judge
+from artifact_pipeline.pipeline.incumbents import Incumbent
 from artifact_pipeline.report.text import classification_report
 from tests.support.configs import SHORT, write
 

@@ -183,6 +183,8 @@ class Gate(Struct, frozen=True, kw_only=True):
     """An alias."""
     tolerance: float = 0.0
     """How much worse than the alias's metric it may be."""
+    confidence: float | None = None
+    """If given, the gate fails only if a paired test finds the metric worse with it."""
     required: bool = False
     """Whether an alias that names no artifact fails the gate."""
     better_than: Literal["baseline"] | None = None

@@ -264,6 +264,10 @@ class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Annotated[float, Meta(ge=0)] | UnsetType,
         Meta(description="How much worse the metric may be; 0 by default."),
     ] = UNSET
+    confidence: Annotated[
+        Annotated[float, Meta(ge=0.5, lt=1)] | UnsetType,
+        Meta(description="Fail only if a paired test finds with it that the metric is worse."),
+    ] = UNSET
     required: Annotated[
         bool | UnsetType,
         Meta(description="Fail if the alias names no artifact; by default the gate passes then."),
