@@ -86,7 +86,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
             refused.update(guilty(cases.flaws[group[0]]))
 
     order = range(len(cases.kinds))
-    mixed = ("several missing", "combinations")
+    mixed = ("several missing", "combinations", "equal numbers")
     single = [row for row in order if cases.kinds[row] not in mixed]
     try_rows(row for row in single if not any(flaw.kind in SIDES for flaw in cases.flaws[row]))
     try_rows(single)
