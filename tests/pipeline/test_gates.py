@@ -182,6 +182,13 @@ def test_an_accuracy_misses_only_if_mcnemar_finds_it_worse(lost, gained, confide
     assert not judged(predicted(lost, gained)).passed or lost <= gained
 
 
+def test_an_accuracy_with_a_tolerance_is_judged_by_the_bootstrap():
+    """McNemar's test would find 5 of 5 rows worse, whatever the tolerance is."""
+    assert judged(predicted(5, 0), confidence=0.95, tolerance=0.5).passed
+    verdict = judged(predicted(20, 0), confidence=0.95, tolerance=0.1)
+    assert not verdict.passed and "and by more than 0.1 with 95% confidence (boot" in str(verdict)
+
+
 @pytest.mark.parametrize(("tolerance", "passed"), [(0.0, False), (0.5, False), (1.5, True)])
 def test_numbers_miss_only_if_samples_are_worse_by_more_than_the_tolerance(tolerance, passed):
     random = np.random.default_rng(0)
