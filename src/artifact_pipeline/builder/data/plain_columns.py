@@ -9,9 +9,9 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from artifact_pipeline.builder.data.text_cells import floats
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAMPLE = 100
@@ -24,7 +24,7 @@ _OTHER_LETTERS = "".join(set(string.ascii_letters) - set("nNiItTfF"))
 """Letters that begin no number, boolean or date."""
 
 
-def numbers(strings: Any) -> Any | None:
+def numbers(strings: Any) -> NDArray[Any] | None:
     """Return a column of text as float64 if all its cells are finite numbers in plain digits.
 
     None if one has a sign other than minus, a leading zero or a space, and if all are missing.
@@ -32,19 +32,25 @@ def numbers(strings: Any) -> Any | None:
     Args:
         strings: Arrow's text, with decimal points.
     """
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if strings.null_count == len(strings):
         return None
-    try:
-        strings.slice(0, _SAMPLE).cast(pa.float64())
-        values = strings.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
-    # Arrow reads "nan(1)" as NaN.
-    if not pc.all(pc.is_finite(values)).as_py() or _has_prefix(strings):
-        return None
+    values = np.empty(len(strings), dtype=np.float64)
+    end = 0
+    for chunk in strings.chunks:
+        begin, end = end, end + len(chunk)
+        try:
+            chunk.slice(0, _SAMPLE).cast(pa.float64())
+            converted = pa.chunked_array([chunk.cast(pa.float64())])
+        except pa.ArrowInvalid:
+            return None
+        # Arrow reads "nan(1)" as NaN, and "1e999" as an infinity.
+        values[begin:end] = floats(converted)
+        finite = np.count_nonzero(np.isfinite(values[begin:end]))
+        if finite < len(chunk) - chunk.null_count or _has_prefix(chunk):
+            return None
     return values
 
 
@@ -79,52 +85,45 @@ def are_names(strings: Any) -> bool:
     is_letter[list(_OTHER_LETTERS.encode())] = True
     known: int = len(strings) - strings.null_count
     names = 0
-    for codes, begin, end in _cells(strings):
+    for chunk in strings.chunks:
+        codes, begin, end = _bytes(chunk)
         names += int(np.count_nonzero(is_letter[codes[begin]] & (end > begin)))
     return known > 0 and 2 * names >= known
 
 
-def _has_prefix(strings: Any) -> bool:
+def _has_prefix(chunk: Any) -> bool:
     """Return whether a number has a plus sign, or a zero before another digit."""
-    import numpy as np
 
-    for codes, begin, end in _cells(strings):
-        first = codes[begin]
-        if (first == ord("+")).any():
-            return True
-        zeros = np.flatnonzero(first == ord("0"))
-        begins, ends = [begin[zeros]], [end[zeros]]
-        negative = np.flatnonzero(first == ord("-"))
-        digits = begin[negative] + 1
-        zeros = codes[digits] == ord("0")
-        begins, ends = [*begins, digits[zeros]], [*ends, end[negative][zeros]]
-        after = np.concatenate(begins) + 1
-        inside = after < np.concatenate(ends)
-        after = codes[after[inside]]
-        if ((after >= ord("0")) & (after <= ord("9"))).any():
+    codes, begin, end = _bytes(chunk)
+    first = codes[begin]
+    if (first == ord("+")).any():
+        return True
+    for sign, prefix in ((0, first), (1, codes[begin + 1])):
+        is_zero = prefix == ord("0")
+        if sign:
+            is_zero &= first == ord("-")
+        after = begin[is_zero] + sign + 1
+        following = codes[after[after < end[is_zero]]]
+        if ((following >= ord("0")) & (following <= ord("9"))).any():
             return True
     return False
 
 
-def _cells(strings: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-    """Yield the bytes of each chunk, and where each of its cells begins and ends.
+def _bytes(chunk: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Return the bytes of a chunk of text, and where each of its cells begins and ends.
 
     Three zero bytes follow the last cell, so that the bytes after a cell can be looked at.
     """
     import numpy as np
     import pyarrow.types as t
 
-    dtype = np.dtype("int64" if t.is_large_string(strings.type) else "int32")
-    for chunk in strings.chunks:
-        if not len(chunk):
-            continue
-        _, offsets, data = chunk.buffers()
-        places = np.frombuffer(
-            offsets, dtype=dtype, count=len(chunk) + 1, offset=chunk.offset * dtype.itemsize
-        )
-        first, last = int(places[0]), int(places[-1])
-        codes = np.zeros(last - first + 3, dtype="uint8")
-        if last > first:
-            codes[:-3] = np.frombuffer(data, dtype="uint8", count=last - first, offset=first)
-        places = places - first
-        yield codes, places[:-1], places[1:]
+    dtype = np.dtype("int64" if t.is_large_string(chunk.type) else "int32")
+    _, offsets, data = chunk.buffers()
+    count = len(chunk) + 1
+    places = np.frombuffer(offsets, dtype=dtype, count=count, offset=chunk.offset * dtype.itemsize)
+    first, last = int(places[0]), int(places[-1])
+    codes = np.zeros(last - first + 3, dtype="uint8")
+    if last > first:
+        codes[:-3] = np.frombuffer(data, dtype="uint8", count=last - first, offset=first)
+    places = places - first
+    return codes, places[:-1], places[1:]

@@ -19,7 +19,7 @@ from artifact_pipeline.builder.data import column_types, plain_columns, table_fo
 from artifact_pipeline.builder.data.column_types import json_option, with_points
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
-from artifact_pipeline.builder.data.text_cells import TextCells, buffer, text_cells
+from artifact_pipeline.builder.data.text_cells import TextCells, buffer, floats, text_cells
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _parse_booleans(cells: _Cells) -> NDArray[Any]:
 
     texts = cells.text.texts
     _refuse(cells, pc.match_substring_regex(texts, column_types.BOOLEAN), expected="true or false")
-    values = _floats(pc.match_substring_regex(texts, r"(?i:true)").cast(pa.float64()))
+    values = floats(pc.match_substring_regex(texts, r"(?i:true)").cast(pa.float64()))
     return cells.text.spread(values, null=np.nan)
 
 
@@ -324,7 +324,7 @@ def _microseconds(moments: Any, raw: Raw, *, name: str) -> Any:
 def _days(moments: Any) -> NDArray[Any]:
     import pyarrow as pa
 
-    return _floats(moments.cast(pa.int64()).cast(pa.float64(), safe=False)) / MICROSECONDS
+    return floats(moments.cast(pa.int64())) / MICROSECONDS
 
 
 def _finite(
@@ -338,7 +338,7 @@ def _finite(
     """Return numbers as float64, and refuse integers that would change.
 
     Args:
-        numbers: The column as numbers.
+        numbers: The column as numbers, of Arrow or float64.
         raw: Its table.
         name: Its name.
         texts: The text of each number, where the column is text.
@@ -348,19 +348,23 @@ def _finite(
     import pyarrow as pa
     import pyarrow.types as t
 
-    values = _floats(numbers.cast(pa.float64(), safe=False))
-    large = np.flatnonzero(np.abs(values) >= EXACT).tolist()
-    if not large:
+    values = numbers if isinstance(numbers, np.ndarray) else floats(numbers)
+    # Ufuncs that ignore NaN, and make no temporary array.
+    if np.fmax.reduce(values, initial=0) < EXACT and np.fmin.reduce(values, initial=0) > -EXACT:
         return values
-    if texts is None and raw.sources and t.is_floating(numbers.type):
-        literals = raw.literals(name)
-        texts = pa.array(
-            [literal if isinstance(literal, str) else None for literal in literals], pa.string()
-        )
-    exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
+    large = np.flatnonzero(np.abs(values) >= EXACT).tolist()
+    exact = False
+    if texts is None:
+        exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
+        if raw.sources and t.is_floating(numbers.type):
+            literals = raw.literals(name)
+            texts = pa.array(
+                [literal if isinstance(literal, str) else None for literal in literals],
+                pa.string(),
+            )
     for index in large:
         literal = None if texts is None else texts[index].as_py()
-        number = numbers[index].as_py()
+        number = values[index].item() if literal is not None else numbers[index].as_py()
         found = str(number if literal is None else literal).strip()[:60]
         location = raw.cell(index, name) if locate is None else locate(index)
         if np.isinf(values[index]):
@@ -381,15 +385,6 @@ def _nulls(column: Any) -> NDArray[Any]:
     if not column.null_count:
         return np.zeros(len(column), dtype=bool)
     return buffer(column.is_null().cast(pa.uint8()), "uint8").view(bool)
-
-
-def _floats(column: Any) -> NDArray[Any]:
-    import numpy as np
-
-    values = buffer(column, "float64")
-    if column.null_count:
-        values[_nulls(column)] = np.nan
-    return values
 
 
 def _refuse(cells: _Cells, good: Any, *, expected: str) -> None:

@@ -83,6 +83,24 @@ def _repeats(column: Any) -> bool:
     return 2 * len(column.unique()) <= len(column)
 
 
+def floats(column: Any) -> NDArray[Any]:
+    """Return a column of numbers as float64, with NaN where it is null."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = np.empty(len(column), dtype=np.float64)
+    end = 0
+    # One chunk after the other, since a temporary copy of a large column is slow.
+    for chunk in column.chunks:
+        begin, end = end, end + len(chunk)
+        numbers = pa.chunked_array([chunk.cast(pa.float64(), safe=False)])
+        values[begin:end] = buffer(numbers, "float64")
+        if chunk.null_count:
+            nulls = pa.chunked_array([chunk.is_null().cast(pa.uint8())])
+            values[begin:end][buffer(nulls, "uint8").view(bool)] = np.nan
+    return values
+
+
 def buffer(column: Any, dtype: str) -> NDArray[Any]:
     """Return a column as a new array, with any value where it is null.
 
