@@ -103,7 +103,7 @@ def _prune(
 ) -> PrunedArtifact | None:
     """Remove an artifact, or return None if something refers to it."""
     history = store.models.history(name)
-    if _is_named(store, history, digest, since=since):
+    if _is_named(store, history, digest=digest, since=since):
         return None
     version = history.numbers.get(digest)
     size = _size(store.artifacts.path(digest)) + _size(store.artifacts.report_path(digest))
@@ -111,7 +111,7 @@ def _prune(
     if dry_run:
         return artifact
     with store.models.lock(name, wait=SEAL_WAIT):
-        if _is_named(store, store.models.history(name), digest, since=since):
+        if _is_named(store, store.models.history(name), digest=digest, since=since):
             return None  # since it was checked above
         if version is not None:
             event = PrunedVersion(version=version, digest=digest, by=user(), when=now())
@@ -122,7 +122,7 @@ def _prune(
     return artifact
 
 
-def _is_named(store: Store, history: ModelHistory, digest: Digest, *, since: datetime) -> bool:
+def _is_named(store: Store, history: ModelHistory, *, digest: Digest, since: datetime) -> bool:
     """Return whether an alias names an artifact or did so recently, or it has tags or is new."""
     if digest in history.tags or digest in _recently_named(history.events, since=since):
         return True
