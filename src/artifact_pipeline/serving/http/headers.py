@@ -8,7 +8,6 @@ that are too large but fit the server's buffer.
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain
 
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.response import JSON, Header
@@ -49,8 +48,10 @@ def select(raw: list[Header], *, target: int) -> Headers:
     headers = dict(raw)
     if len(headers) < len(raw):
         _check_repeated(raw)
-    # Joined, because the interpreter takes longer to add up the lengths.
-    if target + len(b"".join(chain.from_iterable(raw))) > MAX_HEAD:
+    size = target
+    for name, value in raw:
+        size += len(name) + len(value)
+    if size > MAX_HEAD:
         raise HTTPError(431, f"the headers have more than {MAX_HEAD} bytes", _CLOSE)
     coding = headers.get(b"transfer-encoding")
     if coding is not None and coding.lower() != b"chunked":
