@@ -102,6 +102,7 @@ def main(arguments: list[str]) -> None:
     if job not in COMMANDS or options not in ([], ["--slow"]) or (options and job != "test"):
         sys.exit("usage: python make.py run | test [--slow] | check")
     set_up(job)
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the pins keep mkdocs and its theme together
     for command in COMMANDS[job]:
         call([str(BIN / command[0]), *command[1:], *options])
 

@@ -226,8 +226,22 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
     return Outcome(short, way, "fault" if wrong else form, f"{wrong} rows differ" if wrong else "")
 
 
+_SUITED: dict[str, dict[str, Any]] = {
+    "sklearn.cross_decomposition.CCA": {"n_components": 1},
+    "sklearn.cross_decomposition.PLSCanonical": {"n_components": 1},
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": {"reg_param": 0.1},
+    "sklearn.naive_bayes.CategoricalNB": {"min_categories": 8},
+    "sklearn.semi_supervised.SelfTrainingClassifier": {
+        "estimator": nested("linear_model.LogisticRegression")
+    },
+}
+"""Parameters of estimators whose defaults do not suit the table."""
+
+
 def _small(name: str) -> dict[str, Any]:
-    """Return parameters with which an ensemble is made of few."""
+    """Return parameters with which an estimator suits the table and an ensemble is made of few."""
+    if name in _SUITED:
+        return _SUITED[name]
     few = inspect.signature(class_of(name, location=Location(key="model"))).parameters
     return {key: 10 for key in ("n_estimators", "max_iter") if key in few and "Grad" in name} or (
         {"n_estimators": 5} if "n_estimators" in few else {}

@@ -39,6 +39,8 @@ _EXPORTS = {
     "Prediction": "inference.predict",
     "evaluate": "pipeline.evaluate",
     "Evaluated": "pipeline.evaluate",
+    "compare": "pipeline.compare",
+    "Comparison": "pipeline.compare",
     "write_report": "report.write",
     "serve": "serving.server",
     "ServerOptions": "serving.options",
@@ -57,14 +59,21 @@ _EXPORTS = {
     "artifacts": "store.queries",
     "Listed": "store.queries",
     "runs": "store.queries",
+    "run_rows": "store.run_query",
+    "RunRow": "store.run_rows",
     "PastRun": "store.journal",
     "show": "store.queries",
     "Shown": "store.queries",
-    "diff": "store.queries",
-    "Difference": "store.queries",
     "promote": "store.promotion",
-    "promotions": "store.promotion",
-    "Promotion": "store.journal",
+    "rollback": "store.promotion",
+    "promotions": "store.queries",
+    "Promotion": "store.events",
+    "tag": "store.promotion",
+    "TagChange": "store.events",
+    "history": "store.history",
+    "HistoryEntry": "store.history",
+    "alias_at": "store.history",
+    "AliasAt": "store.history",
     "examine": "store.check",
     "HealthReport": "store.check",
     # the functions of the course assignment
@@ -135,6 +144,10 @@ if TYPE_CHECKING:  # the same list, for type checkers
     from artifact_pipeline.inference.predictor import (
         Predictor as Predictor,
     )
+    from artifact_pipeline.pipeline.compare import (
+        Comparison as Comparison,
+        compare as compare,
+    )
     from artifact_pipeline.pipeline.draft_config import (
         Draft as Draft,
         draft as draft,
@@ -186,9 +199,18 @@ if TYPE_CHECKING:  # the same list, for type checkers
         HealthReport as HealthReport,
         examine as examine,
     )
+    from artifact_pipeline.store.events import (
+        Promotion as Promotion,
+        TagChange as TagChange,
+    )
+    from artifact_pipeline.store.history import (
+        AliasAt as AliasAt,
+        HistoryEntry as HistoryEntry,
+        alias_at as alias_at,
+        history as history,
+    )
     from artifact_pipeline.store.journal import (
         PastRun as PastRun,
-        Promotion as Promotion,
     )
     from artifact_pipeline.store.pickles import (
         load_model as load_model,
@@ -199,16 +221,22 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.promotion import (
         promote as promote,
-        promotions as promotions,
+        rollback as rollback,
+        tag as tag,
     )
     from artifact_pipeline.store.queries import (
-        Difference as Difference,
         Listed as Listed,
         Shown as Shown,
         artifacts as artifacts,
-        diff as diff,
+        promotions as promotions,
         runs as runs,
         show as show,
+    )
+    from artifact_pipeline.store.run_query import (
+        run_rows as run_rows,
+    )
+    from artifact_pipeline.store.run_rows import (
+        RunRow as RunRow,
     )
     from artifact_pipeline.verification.signatures import (
         Identity as Identity,

@@ -7,6 +7,7 @@ a terabyte, and `read_file` opens none of these.
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
@@ -14,12 +15,15 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from artifact_pipeline.errors import Location, PipelineError, StoreError
 
 _STALE_SECONDS = 24 * 3600
 """Age after which a staged entry of another machine is stale."""
+_LOCK_POLL_SECONDS = 0.02
+_BLOCK = 1 << 16
 _PID = re.compile("[1-9][0-9]{0,8}")
 _KINDS = {
     stat.S_IFREG: "a file",
@@ -209,33 +213,90 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def file_lock(path: Path, problem: str) -> Iterator[None]:
+def file_lock(path: Path, problem: str, *, wait: float = 0.0) -> Iterator[None]:
     """Lock a file exclusively; the operating system unlocks it when the process ends.
 
     Args:
         path: The file, which is created if it does not exist.
         problem: The message of the error if another process holds the lock.
+        wait: Seconds to wait for another process.
 
     Raises:
-        StoreError: If another process holds the lock, or the path is not a file.
+        StoreError: If another process still holds the lock, or the path is not a file.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     location = Location(str(path))
     if kind_of(path) not in (None, "a file"):
         raise StoreError(f"is {kind_of(path)}, expected a file", location=location)
     with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise StoreError(problem, location=location, remedy="try again") from error
+        end = time.monotonic() + wait
+        while True:
+            try:
+                _lock(file.fileno())
+                break
+            except OSError as error:
+                if time.monotonic() >= end:
+                    raise StoreError(problem, location=location, remedy="try again") from error
+                time.sleep(_LOCK_POLL_SECONDS)
         yield
+
+
+def _lock(handle: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a file and flush it to the disk; the caller holds the file's lock.
+
+    What an earlier append left without a line end is removed first. A crash leaves the complete
+    line, or a part without a line end.
+
+    Args:
+        path: The file, which is created if it does not exist.
+        line: The line, without its end.
+
+    Raises:
+        StoreError: If it cannot be written; the file is left as it was.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    with translate_os_errors(path):
+        kind = kind_of(path)
+        if kind not in (None, "a file"):
+            raise StoreError(f"is {kind}, expected a file", location=Location(str(path)))
+        with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
+            end = _end_of_lines(file)
+            file.truncate(end)
+            file.seek(end)
+            try:
+                if file.write(line + b"\n") != len(line) + 1:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        if kind is None:
+            sync_folder(path.parent)
+
+
+def _end_of_lines(file: FileIO) -> int:
+    """Return the position after the last line end of a file, 0 if it has none."""
+    position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - _BLOCK)
+        file.seek(start)
+        found = (file.read(position - start) or b"").rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0
 
 
 def sync_folder(path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.support.configs import QUICK, ROOT, write
 from tests.support.waiting import HANG
 
 COMMANDS = ["run", "train", "evaluate", "infer", "verify"]
-COMMANDS += ["show", "report", "list", "diff", "reproduce", "recipe", "schema"]
+COMMANDS += ["show", "report", "list", "compare", "reproduce", "recipe", "schema"]
 COMMANDS += ["init", "seal", "serve", "sign", "trust", "promote", "doctor", "completion"]
 
 
@@ -292,24 +292,6 @@ def test_list_prints_artifacts_and_runs(project, digits):
     assert "1 artifact\n" in out and digits.digest[7:19] in out
 
 
-@pytest.mark.slow
-def test_diff_prints_differences_of_recipe_and_metrics(project):
-    other = {**json.loads((project / "config" / "config.json").read_bytes()), "C": 0.1}
-    assert call("train", write(project, other), cwd=project).code == 0
-    first, second = (a["digest"] for a in call("list", "--json", cwd=project).json["artifacts"])
-    fields = {
-        one["field"]: {one["a"], one["b"]}
-        for one in call("diff", first, second, "--json", cwd=project).json["differences"]
-    }
-    assert fields["recipe.model.params.C"] == {1.0, 0.1}
-    assert "metrics.test.accuracy" in fields or "metrics.test.f1_weighted" in fields
-    a, b = (f"{value:.4f}" for value in sorted(fields["metrics.test.log_loss"]))
-    out = call("diff", first, second, cwd=project).out
-    assert f"metrics.test.log_loss {a} → {b}" in out or f"metrics.test.log_loss {b} → {a}" in out
-    assert not any(field.startswith(("recipe.packages", "recipe.data")) for field in fields)
-    assert "are the same" in call("diff", first, first, cwd=project).out
-
-
 def test_the_schema_is_json_with_and_without_the_option(project):
     plain, asked = call("schema", cwd=project), call("schema", "--json", cwd=project)
     assert plain.json == asked.json
@@ -323,7 +305,7 @@ def test_the_schema_is_json_with_and_without_the_option(project):
         ["run", "--nope"],
         ["run", "a", "b"],
         ["infer"],
-        ["diff", "latest"],
+        ["compare", "latest"],
         ["verify", "latest", "--digest"],
         ["verify", "champion"],
         ["verify", "latest", "--digest", "0000"],

@@ -42,7 +42,13 @@ def test_commands_and_options_are_completed(project):
 
 def test_aliases_and_digests_are_completed(project, digits):
     short = ("plain", digits.digest[7:19])
-    assert completed("artifact-pipeline show ", project) == [("plain", "latest"), short]
+    assert completed("artifact-pipeline show ", project) == [
+        ("plain", "latest"), ("plain", "digits@latest"), short
+    ]  # fmt: skip
+    assert completed("artifact-pipeline show digits:", project) == [("plain", "digits:1")]
+    assert completed("artifact-pipeline history dig", project) == [
+        ("plain", "digits"), ("plain", "digits@latest")
+    ]  # fmt: skip
     assert completed(f"artifact-pipeline show {short[1][:3]}", project) == [short]
     assert completed("artifact-pipeline verify latest --digest ", project) == [
         ("plain", digits.digest)

@@ -32,6 +32,7 @@ def test_the_outputs_are_those_of_the_run(project, digits):
     assert outputs(project) == {
         "digest": digits.digest,
         "recipe-digest": run["recipe_digest"],
+        "version": "digits:1",
         "artifact-path": run["artifact"],
         "report-path": run["report"],
         "record-path": run["record"],

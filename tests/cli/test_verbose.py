@@ -56,7 +56,7 @@ def test_an_error_has_its_traceback_and_ends_in_the_same_line(project):
     quiet = call("run", "none.json", cwd=project)
     done = call("run", "none.json", "-v", cwd=project)
     assert done.code == 2 and quiet.err.splitlines() == done.err.splitlines()[-1:]
-    assert "Traceback (most recent call last):" in done.err and "loader.py" in done.err
+    assert "Traceback (most recent call last):" in done.err and "source.py" in done.err
     assert "Traceback" not in quiet.err
 
 

@@ -55,7 +55,7 @@ def test_a_run_and_a_predictor_are_shown_in_one_line(iris_run):
     predictor = api.open_artifact(iris_run.artifact)
     accuracy = f"{iris_run.metrics.test['accuracy']:.4f}"
     short = iris_run.digest[7:19]
-    assert repr(iris_run).startswith(f"Run({short}, accuracy {accuracy}")
+    assert repr(iris_run).startswith(f"Run(iris:1, {short}, accuracy {accuracy}")
     assert repr(predictor) == f"Predictor(iris: GaussianNB, 4 features → 3 classes, {short})"
     assert all(len(repr(shown)) <= 100 for shown in (iris_run, predictor))
 
@@ -75,7 +75,9 @@ def test_a_notebook_shows_names_from_data_as_text(flowers, tmp_path):
     y = names[(X["size"] == "small").astype(int)]
     estimator = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(X, y)
     sealed = api.seal(estimator, X, y, store=tmp_path / "artifacts")
-    assert repr(sealed).startswith(f"Sealed({sealed.digest[7:19]}, accuracy 1.0000")
+    assert repr(sealed).startswith(
+        f"Sealed(LogisticRegression:1, {sealed.digest[7:19]}, accuracy 1.0000"
+    )
     for shown in (sealed, api.open_artifact(sealed.artifact)):
         elements = Elements(shown._repr_html_())
         assert "script" not in elements.names and sealed.digest in elements.text

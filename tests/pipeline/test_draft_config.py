@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -421,17 +422,24 @@ def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
     assert "the same share" not in said(draft) and "a class of one row" in said(draft)
 
 
-def test_a_forest_is_drafted_only_where_a_linear_model_learns_nothing(tmp_path):
+def test_a_forest_is_drafted_only_where_it_learns_clearly_more_than_a_linear_model(tmp_path):
     path = table(
         tmp_path, "a,b,y", lambda i: f"{i % 21 - 10},{i % 7},{(i % 21 - 10) ** 2 + 0.5}", 210
     )
     draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.ensemble.RandomForestRegressor"
     assert "RandomForestRegressor learns more than Ridge" in said(draft)
+    steps = (30.5, 0.5, 90.5, 70.5)
+    path = table(tmp_path, "a,b,y", lambda i: f"{i % 20},{i % 7},{steps[i % 20 // 5] + i % 3}", 210)
+    draft = api.draft(path, "y", base=tmp_path)
+    assert draft.config["model"]["estimator"] == "sklearn.ensemble.RandomForestRegressor"
+    forest, ridge = re.search(r"its R² is (\d.\d\d), that of Ridge (\d.\d\d)", said(draft)).groups()
+    assert float(forest) - 0.1 > float(ridge) > 0.1  # both learn something
     path = table(tmp_path, "a,b,y", lambda i: f"{i % 21},{i % 7},{i % 21 * 3}", 210)
     draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
-    assert "its R² is 1.00, that of always answering the mean 0.00" in said(draft)
+    figures = "its R² is 1.00, that of a random forest 1.00 and of always answering the mean 0.00"
+    assert figures in said(draft)
 
 
 def test_a_name_that_is_not_utf8_leaves_no_empty_config(tmp_path):

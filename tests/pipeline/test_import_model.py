@@ -92,7 +92,8 @@ def test_an_imported_model_is_not_reproducible(fitted, tmp_path):
 def test_every_reading_command_accepts_an_imported_model(fitted, keys, tmp_path):
     store = tmp_path / "store"
     api.seal(fitted, X[1::2], y[1::2], store=store)
-    for words in (("show", "latest"), ("list",), ("report", "latest"), ("diff", "latest", "latest"),
+    for words in (("show", "latest"), ("list",), ("report", "latest"),
+                  ("compare", "latest", "latest"),
                   ("promote", "latest"), ("sign", "latest", "--key", keys / "ours.pem"),
                   ("verify", "latest", "--public-key", keys / "ours.pub"),
                   ("doctor",)):  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_regression_predicts_numbers(ridge):
 def test_every_reading_command_accepts_a_regression(ridge):
     folder, run = ridge
     for words in (("show", "latest"), ("list",), ("evaluate", "latest"), ("report", "latest"),
-                  ("diff", "latest", "latest"), ("doctor",)):  # fmt: skip
+                  ("compare", "latest", "latest"), ("doctor",)):  # fmt: skip
         done = call(*words, cwd=folder)
         assert done.code == 0, (words, done.err)
     page = (folder / "report.html").read_text("utf-8")

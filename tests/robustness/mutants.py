@@ -92,7 +92,7 @@ def _read_all(folder: Path, original: Path) -> None:
     found = verify(folder)
     nothing = folder.parent / "no store"
     render.shown(queries.show(folder, store=nothing))
-    render.differences(queries.diff(folder, original, store=nothing))
+    queries.differences(found.manifest, verify(original).manifest)
     found.evaluation()
     page.write(found)
     predictor = load_predictor(found)

@@ -63,14 +63,18 @@ FILES = (
     "aliases/latest",
     "recipes/{recipe}",
     "runs/{run}.json",
+    "models/digits/journal.jsonl",
+    "models/digits/latest",
     "promotions/champion/000001.json",
     "trust.json",
 )
 """Files whose content counts."""
-OPAQUE = ("promotions/champion/turn", "{digest}.html", "{digest}/model.sig")
+OPAQUE = ("promotions/champion/turn", "models/digits/lock", "{digest}.html", "{digest}/model.sig")
 """Files of which only the kind counts."""
 FOLDERS = (
     "aliases",
+    "models",
+    "models/digits",
     "promotions",
     "promotions/champion",
     "recipes",
@@ -163,7 +167,15 @@ def cases() -> list[tuple[str, str, Spoil]]:
     for place in FOLDERS:
         every += [(place, *one) for one in (KINDS | OF_FOLDERS).items()]
     for name in ODD:
-        for folder in ("aliases/", "recipes/", "promotions/", "promotions/champion/", ""):
+        for folder in (
+            "aliases/",
+            "recipes/",
+            "promotions/",
+            "promotions/champion/",
+            "models/",
+            "models/digits/",
+            "",
+        ):
             every.append((folder + name, "an odd name", _writes(b"{}")))
             every.append((folder + name, "an odd link", KINDS["a link to a folder outside"]))
         every.append((f"runs/{name[:250]}.json", "an odd name", _writes(b"{}")))

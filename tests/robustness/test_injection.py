@@ -227,7 +227,7 @@ def test_no_control_character_reaches_the_terminal(digits, tmp_path, text):
     record = re.sub(r'(?<=":")[^"]*(?=")', lambda found: f"{hostile} {found[0]}", record)
     (store / "runs").mkdir()
     (store / "runs" / "20260101T000000.000000Z-000000.json").write_text(record)
-    for words in (("show", folder), ("list",), ("diff", folder, digits.folder), ("doctor",),
+    for words in (("show", folder), ("list",), ("compare", folder, digits.folder), ("doctor",),
                   ("verify", folder), ("infer", folder), ("evaluate", folder),
                   ("reproduce", folder), ("list", "--json"), ("show", folder, "--json"),
                   ("show", text), ("run", f"{text}.json")):  # fmt: skip

@@ -13,7 +13,7 @@ from tests.support.command import call
 def test_the_state_folder_is_outside_of_the_store(digits):
     assert digits.store.parent not in local_state.folder().parents
     assert {path.name for path in digits.store.iterdir() if len(path.name) < 64} == {
-        "aliases", "recipes", "runs", "staging"
+        "aliases", "models", "recipes", "runs", "staging"
     }  # fmt: skip
 
 

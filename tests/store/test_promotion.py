@@ -16,10 +16,11 @@ from tests.support.configs import QUICK, write
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, digits):
-    """A store with two artifacts."""
+    """A store with two artifacts of one model."""
     folder = tmp_path_factory.mktemp("two")
     shutil.copytree(digits.store, folder / "artifacts")
-    done = call("train", write(folder, QUICK), "--json", cwd=folder)
+    config = {**QUICK, "name": "digits", "data": {"dataset": "digits"}}
+    done = call("train", write(folder, config), "--json", cwd=folder)
     return folder, [digits.digest, done.json["digest"]]
 
 
@@ -39,8 +40,8 @@ def test_a_promotion_records_user_time_and_previous_artifact(two, tmp_path):
         "champion", first, None
     )  # fmt: skip
     told = call("promote", second[7:19], cwd=tmp_path)
-    assert told.code == 0 and f"instead of {first[7:19]}" in told.out
-    assert Store().aliases.get("champion") == second
+    assert told.code == 0 and f"instead of version 1, {first[7:19]}" in " ".join(told.out.split())
+    assert Store().alias("digits", "champion") == second
     newest, oldest = api.promotions()
     assert newest.instead_of == first and oldest.instead_of is None
     assert newest.by and newest.when.endswith("+00:00")
@@ -55,7 +56,7 @@ def test_custom_aliases_are_allowed_and_invalid_ones_refused(two, tmp_path):
     for alias in ("latest", "Blue", "../x", "", "a" * 100, "a b", "\x1b[2J"):
         done = call("promote", "latest", "--as", alias, cwd=tmp_path)
         assert done.code == 2 and done.err.count("\n") == 1 and "\x1b" not in done.err
-    assert set(Store().aliases.all()) == {"latest", "blue"}
+    assert set(Store().aliases_by_model()["digits"]) == {"latest", "blue"}
 
 
 def test_a_missing_broken_or_foreign_artifact_is_not_promoted(two, tmp_path, digits):
@@ -71,22 +72,20 @@ def test_a_missing_broken_or_foreign_artifact_is_not_promoted(two, tmp_path, dig
 def test_a_concurrent_promotion_is_refused(two, tmp_path):
     first, second = two
     api.promote(first)
-    with Store().journal.alias_lock("champion"):
+    with Store().models.lock("digits"):
         done = call("promote", second, cwd=tmp_path)
         assert (
-            done.code == 5
-            and "alias 'champion' is locked by another process; try again" in done.err
+            done.code == 5 and "model 'digits' is locked by another process; try again" in done.err
         )
-        assert call("promote", second, "--as", "other", cwd=tmp_path).code == 0
-    assert Store().aliases.get("champion") == first
+    assert Store().alias("digits", "champion") == first
     api.promote(second)
-    assert Store().aliases.get("champion") == second
+    assert Store().alias("digits", "champion") == second
 
 
 def test_a_process_that_dies_releases_the_lock(two):
     code = (
         "import os\nfrom artifact_pipeline.store.store import Store\n"
-        "with Store().journal.alias_lock('champion'): os._exit(1)"
+        "with Store().models.lock('digits'): os._exit(1)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 1
     assert api.promote(two[0]).instead_of is None
@@ -94,12 +93,14 @@ def test_a_process_that_dies_releases_the_lock(two):
 
 def test_a_broken_record_is_reported_and_can_be_repaired(two, tmp_path):
     api.promote(two[0])
-    path = tmp_path / "artifacts" / "promotions" / "champion" / "000001.json"
-    path.write_bytes(b"{")
-    with pytest.raises(StoreError, match="doctor --repair"):
+    journal = Store().models.journal_path("digits")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(lines[0] + b"{\n" + b"".join(lines[1:]))
+    with pytest.raises(StoreError, match=r"line 2: is not an event .*doctor --repair"):
         api.promotions()
     assert call("doctor", "--repair", cwd=tmp_path).code == 0
-    assert api.promotions() == [] and Store().aliases.get("champion") == two[0]
-    path.write_text(json.dumps({"alias": 1}))
-    with pytest.raises(StoreError, match="is not a record: Expected"):
+    assert journal.read_bytes() == b"".join(lines)
+    assert [move.digest for move in api.promotions()] == [two[0]]
+    journal.write_bytes(lines[0] + json.dumps({"event": "moved", "alias": 1}).encode() + b"\n")
+    with pytest.raises(StoreError, match="is not an event of a model: "):
         api.promotions()

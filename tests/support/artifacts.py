@@ -18,6 +18,26 @@ class Sealed(NamedTuple):
     run: dict[str, Any]
 
 
+def variant(folder: Path, text: str, **recipe: Any) -> dict[str, bytes]:
+    """Return the files of an artifact like the one in a folder, with another card and digest.
+
+    Args:
+        folder: The artifact.
+        text: Added to the card.
+        recipe: Fields of the recipe that are replaced, such as `name`.
+    """
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files["README.md"] += text.encode()
+    manifest = json.loads(files["manifest.json"])
+    manifest["recipe"].update(recipe)
+    manifest["recipe_digest"] = canonical.digest(canonical.encode(manifest["recipe"]))
+    for file in manifest["files"]:
+        data = files[file["path"]]
+        file.update(sha256=canonical.digest(data), bytes=len(data))
+    files["manifest.json"] = canonical.encode(manifest)
+    return files
+
+
 def reseal(folder: Path, name: str, data: bytes) -> str:
     """Put other bytes into an artifact under a manifest that vouches for them, as an attacker may.
 

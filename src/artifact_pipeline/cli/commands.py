@@ -14,9 +14,10 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH
-from artifact_pipeline.cli import completion, github, options, output, render, trust
+from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.runs import runs
 from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
@@ -37,8 +38,8 @@ _EXAMPLE = {
 def group() -> None:
     """Train scikit-learn models from JSON configs into sealed artifacts.
 
-    ARTIFACT is a folder, an alias such as latest, or the first eight or more hex digits of a
-    digest.
+    ARTIFACT is NAME@ALIAS such as churn@champion, NAME:VERSION such as churn:3, an alias such as
+    latest, the first eight or more hex digits of a digest, or a folder.
     """
 
 
@@ -174,25 +175,37 @@ def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> Non
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and runs of a store."""
-    artifacts, runs = api.artifacts(store=store), api.runs(store=store)
+    artifacts, records = api.artifacts(store=store), api.runs(store=store)
     if as_json:
-        output.document({"artifacts": artifacts, "runs": runs})
+        output.document({"artifacts": artifacts, "runs": records})
     else:
-        output.text(render.listed(artifacts, runs))
+        output.text(render.listed(artifacts, records))
 
 
 @group.command()
 @click.argument("a", shell_complete=completion.artifact)
 @click.argument("b", shell_complete=completion.artifact)
+@click.argument("others", metavar="[C]...", nargs=-1, shell_complete=completion.artifact)
+@options.DATA
 @options.STORE_TO_READ
 @options.JSON
-def diff(a: str, b: str, *, store: str | None, as_json: bool) -> None:
-    """Compare the recipes and metrics of two artifacts."""
-    differences = api.diff(a, b, store=store)
-    if as_json:
-        output.document({"a": a, "b": b, "differences": differences})
-    else:
-        output.text(render.differences(differences))
+def compare(
+    a: str,
+    b: str,
+    *,
+    others: tuple[str, ...],
+    data: str | None,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Compare artifacts: recipes, metrics, and predictions row by row.
+
+    A paired test tells whether B, and each of C, differs from A by more than chance.
+    """
+    from artifact_pipeline.cli.comparison import compared
+
+    result = api.compare(a, b, *others, store=store, data=data)
+    render.answer(result, compared, as_json=as_json)
 
 
 @group.command()
@@ -396,7 +409,8 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, serve, trust.verify, trust.sign, trust.trust, trust.promote,
+for _command in (completion.completion, runs, serve, registry.promote, registry.rollback,
+                 registry.history, registry.tag, trust.verify, trust.sign, trust.trust,
                  trust.doctor):  # fmt: skip
     group.add_command(_command)
 for _each in (group, *group.commands.values()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -11,6 +11,10 @@ from click.shell_completion import CompletionItem, get_completion_class
 from artifact_pipeline.cli import output
 from artifact_pipeline.cli.group import Command
 from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.store.pointers import LATEST
+
+if TYPE_CHECKING:
+    from artifact_pipeline.store.models import ModelHistory
 
 Items: TypeAlias = "list[CompletionItem]"
 VARIABLE = "_ARTIFACT_PIPELINE_COMPLETE"
@@ -41,14 +45,35 @@ def folder(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
     return [CompletionItem(incomplete, type="dir")]
 
 
+def alias_name(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Complete an alias without the name of its model."""
+    names = sorted({alias for own in _aliases(context).values() for alias in own})
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 def alias(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
-    """Complete an alias of the store."""
-    return [item for item in _aliases(context) if item.value.startswith(incomplete)]
+    """Complete an alias of a model: `NAME@ALIAS`."""
+    return [item for item in _labels(context) if item.value.startswith(incomplete)]
+
+
+def model(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
+    """Complete the name of a model, or an alias of one."""
+    items = [CompletionItem(name) for name in _histories(context)] + _labels(context)
+    return [item for item in items if item.value.startswith(incomplete)]
 
 
 def artifact(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
-    """Complete an alias or a digest of the store, or else the path of a folder."""
-    items = alias(context, parameter, incomplete)
+    """Complete a reference to an artifact of the store, or else the path of a folder.
+
+    Versions are completed once the name is complete, digests once they are begun.
+    """
+    items = [CompletionItem(LATEST)] if _has_latest(context) else []
+    items += _labels(context)
+    items = [item for item in items if item.value.startswith(incomplete)]
+    name, colon, _ = incomplete.partition(":")
+    if colon and name in (histories := _histories(context)):
+        versions = [f"{name}:{version}" for version in histories[name].versions]
+        items += [CompletionItem(word) for word in versions if word.startswith(incomplete)]
     prefix = "sha256:" if incomplete.startswith("sha256:") else ""
     # All digits of a digest that is meant to be exact, and those that name it otherwise.
     end = None if prefix else 12
@@ -89,14 +114,37 @@ def column(context: click.Context, _: click.Parameter, incomplete: str) -> Items
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def _aliases(context: click.Context) -> Items:
+def _labels(context: click.Context) -> Items:
+    return [
+        CompletionItem(f"{name}@{alias}", help=digest[7:19])
+        for name, own in _aliases(context).items()
+        for alias, digest in own.items()
+    ]
+
+
+def _aliases(context: click.Context) -> dict[str, dict[str, str]]:
     from artifact_pipeline.store.store import Store
 
     # A store that cannot be read completes nothing; the command itself reports why.
     with suppress(PipelineError, OSError):
-        aliases = Store(context.params.get("store")).aliases.all()
-        return [CompletionItem(name, help=digest[7:19]) for name, digest in aliases.items()]
-    return []
+        return Store(context.params.get("store")).aliases_by_model()
+    return {}
+
+
+def _has_latest(context: click.Context) -> bool:
+    from artifact_pipeline.store.store import Store
+
+    with suppress(PipelineError, OSError):
+        return Store(context.params.get("store")).aliases.get(LATEST) is not None
+    return False
+
+
+def _histories(context: click.Context) -> dict[str, ModelHistory]:
+    from artifact_pipeline.store.store import Store
+
+    with suppress(PipelineError, OSError):
+        return Store(context.params.get("store")).models.histories()
+    return {}
 
 
 def _digests(context: click.Context) -> list[str]:

@@ -23,6 +23,7 @@ _PATH = r"[^\x00-\x1f\x7f]{1,4096}"
 _OUTPUTS = {
     "digest": _DIGEST,
     "recipe-digest": _DIGEST,
+    "version": r"[A-Za-z0-9._-]{1,100}:[0-9]{1,9}",
     "artifact-path": _PATH,
     "report-path": _PATH,
     "record-path": _PATH,
@@ -33,7 +34,10 @@ _OUTPUTS = {
 
 
 def publish(run: Run) -> None:
-    """Append a run to the job summary and to the step outputs, inside a workflow."""
+    """Append a run to the job summary and to the step outputs, inside a workflow.
+
+    Gates that were not judged become annotations.
+    """
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         from artifact_pipeline.cli import job_summary
         from artifact_pipeline.verification.verify import verify
@@ -43,12 +47,18 @@ def publish(run: Run) -> None:
         {
             "digest": run.digest,
             "recipe-digest": run.recipe_digest,
+            "version": f"{run.name}:{run.version}",
             "artifact-path": run.artifact,
             "report-path": run.report,
             "record-path": run.record,
             "cached": str(run.cached).lower(),
         }
     )
+    if os.environ.get("GITHUB_ACTIONS") == "true" and run.gates:
+        from artifact_pipeline.pipeline.gates import unjudged
+
+        for warning in unjudged(run.gates):
+            _workflow_command("warning", warning, title="artifact-pipeline: gate not judged")
     if (accuracy := run.metrics.test.get("accuracy")) is not None:
         outputs({"accuracy": repr(accuracy)})
 
@@ -85,8 +95,12 @@ def annotate(error: PipelineError) -> None:
             }
     elif isinstance(error, GateMissed):
         properties["title"] = "artifact-pipeline: gate missed"
+    _workflow_command("error", message, **properties)
+
+
+def _workflow_command(command: str, message: str, **properties: str) -> None:
     quoted = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
-    click.echo(f"::error {quoted}::{_escape(message)}", err=True)
+    click.echo(f"::{command} {quoted}::{_escape(message)}", err=True)
 
 
 def _line(file: str, location: Location) -> int:

@@ -11,13 +11,17 @@ from artifact_pipeline.errors import CallError, Location, quoted
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "show", "diff", "report", "recipe"),
+    "Look at it": ("list", "runs", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
-    "Share it": ("sign", "promote"),
+    "Keep versions": ("promote", "rollback", "history", "tag"),
+    "Share it": ("sign",),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
+
+OTHER_NAMES = {"diff": "compare"}
+"""Commands by another name that people know them by."""
 
 EXAMPLES = {
     "": (
@@ -37,8 +41,16 @@ EXAMPLES = {
         "--target left",
     ),
     "list": ("artifact-pipeline list --store shared",),
+    "runs": (
+        "artifact-pipeline runs --name churn --sort roc_auc",
+        "artifact-pipeline runs --where 'test.roc_auc > 0.8 and params.C < 1'",
+        "artifact-pipeline runs --since 2026-03-01 --format csv > runs.csv",
+    ),
     "show": ("artifact-pipeline show latest",),
-    "diff": ("artifact-pipeline diff champion latest",),
+    "compare": (
+        "artifact-pipeline compare churn@champion churn@latest",
+        "artifact-pipeline compare churn:1 churn:2 churn:3",
+    ),
     "report": ("artifact-pipeline report latest -o report.html",),
     "recipe": ("artifact-pipeline recipe churn.json",),
     "infer": (
@@ -58,7 +70,22 @@ EXAMPLES = {
     "trust": ("artifact-pipeline trust --public-key model.pub",),
     "doctor": ("artifact-pipeline doctor --repair",),
     "sign": ("artifact-pipeline sign latest --key model.pem",),
-    "promote": ("artifact-pipeline promote latest --as champion",),
+    "promote": (
+        "artifact-pipeline promote churn:3",
+        "artifact-pipeline promote latest --as challenger --message 'new features'",
+    ),
+    "rollback": (
+        "artifact-pipeline rollback churn@champion",
+        "artifact-pipeline rollback churn@champion --to 2 --message 'complaints'",
+    ),
+    "history": (
+        "artifact-pipeline history churn",
+        "artifact-pipeline history churn@champion --at 2026-03-03",
+    ),
+    "tag": (
+        "artifact-pipeline tag churn:3 reviewed-by=asha",
+        "artifact-pipeline tag churn:3 --remove reviewed-by",
+    ),
     "schema": ("artifact-pipeline schema > config.schema.json",),
     "completion": (
         'eval "$(artifact-pipeline completion bash)"',
@@ -80,6 +107,9 @@ class Group(click.Group):
     """A group whose help shows commands in sections, and which shows it without arguments."""
 
     command_class = Command
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return super().get_command(context, OTHER_NAMES.get(name, name))
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         sections = {title: list(names) for title, names in SECTIONS.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading
-from artifact_pipeline.pipeline.gates import Verdict
+from artifact_pipeline.pipeline.gates import Verdict, unjudged
 from artifact_pipeline.pipeline.record import Run
 from artifact_pipeline.verification.verify import Verified
 
@@ -34,7 +34,11 @@ def write(artifact: Verified, run: Run) -> str:
         else "",
         _table(
             ["", ""],
-            [["digest", artifact.digest], ["recipe", manifest.recipe_digest]],
+            [
+                ["version", f"{run.name}:{run.version}"],
+                ["digest", artifact.digest],
+                ["recipe", manifest.recipe_digest],
+            ],
         ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -60,7 +64,7 @@ def _metrics(run: Run) -> str:
 def _gates(gates: Sequence[Verdict]) -> str:
     rows = [
         [
-            "passed" if verdict.passed else "**missed**",
+            _outcome(verdict),
             _rule(verdict),
             figure(verdict.value),
             verdict.note or _change(verdict.margin),
@@ -69,7 +73,14 @@ def _gates(gates: Sequence[Verdict]) -> str:
     ]
     lines = [f"| {a} | {plain(b)} | {c} | {plain(d)} |" for a, b, c, d in rows]
     head = "| gate | bound | value | margin |\n| --- | --- | ---: | ---: |"
-    return "\n".join([head, *lines]) if lines else ""
+    warnings = [f"> [!WARNING]\n> {plain(warning)}\n" for warning in unjudged(gates)]
+    return "\n".join([*warnings, head, *lines]) if lines else ""
+
+
+def _outcome(verdict: Verdict) -> str:
+    if not verdict.judged:
+        return "**not judged**"
+    return "passed" if verdict.passed else "**missed**"
 
 
 def _change(difference: float) -> str:
@@ -77,8 +88,8 @@ def _change(difference: float) -> str:
 
 
 def _rule(verdict: Verdict) -> str:
-    if verdict.bound == "not_worse_than":
-        return f"{verdict.metric} not worse than {verdict.alias}"
+    if verdict.comparison is not None:
+        return f"{verdict.metric} {verdict.comparison}"
     words = {"min": "at least", "max": "at most"}
     return f"{verdict.metric} {words[verdict.bound]} {verdict.limit:,.10g}"
 

@@ -90,9 +90,12 @@ def truncated(text: str, width: int) -> str:
 
 def width_of(text: str) -> int:
     """Return how many columns of a terminal `text` takes, without its colours."""
+    text = click.unstyle(text)
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
-        for sign in click.unstyle(text)
+        for sign in text
     )
 
 

@@ -31,7 +31,12 @@ STORE = click.option(
 def _existing(context: click.Context, _: click.Parameter, store: str | None) -> str | None:
     """Return the store that a command is to read, if its folder exists."""
     folder = store
-    if context.command.name in ("list", "doctor"):  # others may be given a folder's path
+    if context.command.name in (
+        "board",
+        "doctor",
+        "list",
+        "runs",
+    ):  # others may be given a folder's path
         folder = store or os.environ.get(STORE_ENV_VAR)
     if folder and not os.path.lexists(folder):
         origin = "--store" if store else f"${STORE_ENV_VAR}"

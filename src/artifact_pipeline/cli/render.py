@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Run
     from artifact_pipeline.pipeline.reproduce import Reproduction
     from artifact_pipeline.store.check import HealthReport
-    from artifact_pipeline.store.journal import PastRun, Promotion
-    from artifact_pipeline.store.queries import Difference, Listed, Shown
+    from artifact_pipeline.store.events import Evidence, Promotion, TagChange
+    from artifact_pipeline.store.history import AliasAt, HistoryEntry
+    from artifact_pipeline.store.journal import PastRun
+    from artifact_pipeline.store.queries import Listed, Shown
 
 RUNS = 20
 """The number of runs that `list` shows."""
@@ -50,7 +51,7 @@ def ran(run: Run) -> str:
             *_metrics(run.metrics),
             *_gates(run.gates),
             "",
-            field("artifact", short(run.digest)),
+            field("artifact", f"{run.name}:{run.version}, {short(run.digest)}"),
             field("recipe", short(run.recipe_digest)),
             field("report", run.report),
         ]
@@ -104,7 +105,7 @@ def sealed(result: Sealed) -> str:
         [
             *_metrics(result.metrics),
             "",
-            field("artifact", short(result.digest)),
+            field("artifact", f"{result.name}:{result.version}, {short(result.digest)}"),
             field("folder", result.artifact),
             field("report", result.report),
         ]
@@ -197,7 +198,9 @@ def shown(result: Shown) -> str:
         field("folder", result.folder),
         field("digest", result.digest),
         field("recipe", short(manifest.recipe_digest)),
+        field("version", _version(result.name, result.version)),
         field("aliases", ", ".join(result.aliases) or "none"),
+        *(field("tag", f"{key}={value}") for key, value in result.tags.items()),
         *(field(move.alias, _move(move, result.digest)) for move in result.promotions),
     ]  # fmt: skip
     return "\n".join(lines)
@@ -205,8 +208,96 @@ def shown(result: Shown) -> str:
 
 def promoted(move: Promotion) -> str:
     """Return what an alias names now and named before."""
-    before = f", instead of {short(move.instead_of)}" if move.instead_of else ""
-    return f"{move.alias} is {short(move.digest)}{before}"
+    before = ""
+    if move.instead_of:
+        version = "" if move.instead_of_version is None else f"version {move.instead_of_version}, "
+        before = f", instead of {version}{short(move.instead_of)}"
+    again = " again" if move.rollback else ""
+    lines = [f"{move.name}@{move.alias} is version {move.version}{again}, "
+             f"{short(move.digest)}{before}"]  # fmt: skip
+    if move.went_back_over:
+        lines.append(f"went back over {', '.join(map(str, move.went_back_over))}")
+    return "\n".join(lines)
+
+
+def tagged(changes: list[TagChange]) -> str:
+    """Return the tags that were set and removed."""
+    return "\n".join(map(_tag_change, changes)) or "nothing changed"
+
+
+def tag_lines(tags: Mapping[str, str]) -> list[str]:
+    """Return a line for each tag."""
+    return [write_out(f"{key}={value}") for key, value in tags.items()] or ["no tags"]
+
+
+def _tag_change(change: TagChange) -> str:
+    before = "" if change.before is None else f", before {change.before}"
+    if change.value is None:
+        return write_out(f"removed {change.key}{before}")
+    return write_out(f"{change.key}={change.value}{before}")
+
+
+def history(entries: list[HistoryEntry]) -> str:
+    """Return a line for each event, with its message and its evidence."""
+    if not entries:
+        return "nothing happened yet"
+    lines = []
+    for entry in entries:
+        when = entry.when[:19].replace("T", " ")
+        by = f", by {entry.by}" if entry.by else ""
+        lines.append(paragraph(write_out(f"{when}  {_event(entry)}{by}"), hanging=" " * 23))
+        if entry.message:
+            lines.append(paragraph(write_out(entry.message), indent=" " * 23))
+        if entry.evidence is not None:
+            lines.append(paragraph(write_out(_evidence(entry.evidence)), indent=" " * 23))
+    return "\n".join(line for line in lines if line)
+
+
+def _event(entry: HistoryEntry) -> str:
+    version = f"version {entry.version}" if entry.version else short(entry.digest)
+    if entry.event == "moved":
+        verb = "rolled back to" if entry.rollback else "is"
+        before = f", instead of {entry.instead_of_version}" if entry.instead_of_version else ""
+        over = ", ".join(map(str, entry.went_back_over))
+        return f"{entry.alias} {verb} {version}{before}" + (f", back over {over}" if over else "")
+    if entry.event == "tagged":
+        if entry.value is None:
+            return f"{version} lost the tag {entry.key}={entry.before}"
+        return f"{version} has the tag {entry.key}={entry.value}"
+    if entry.event == "removed":
+        return f"{entry.alias} was removed from {version}, which did not verify"
+    return f"{version} was {entry.event}"
+
+
+def _evidence(evidence: Evidence) -> str:
+    parts = _headlines(evidence.metrics)
+    if evidence.gates:
+        passed = sum(isinstance(gate, dict) and gate.get("passed") is True
+                     for gate in evidence.gates)  # fmt: skip
+        parts.append(f"{passed} of {_counted(len(evidence.gates), 'gate')} passed")
+    if evidence.signature is not None:
+        parts.append("signed by the required signer" if evidence.signers else "signed")
+    return ", ".join(parts)
+
+
+def named_at(results: list[AliasAt]) -> str:
+    """Return what each alias named at a time."""
+    lines = []
+    for result in results:
+        label = f"{result.name}@{result.alias}"
+        if result.digest is None:
+            lines.append(f"{label} named nothing on {result.at}")
+            continue
+        version = f"version {result.version}, " if result.version else ""
+        span = f"since {result.since}" + (f" until {result.until}" if result.until else "")
+        lines.append(f"{label} was {version}{short(result.digest)}, {span}")
+    return "\n".join(lines) or "no alias was moved"
+
+
+def _version(name: str, version: int | None) -> str:
+    if version is None:
+        return f"none of {name}; artifact-pipeline doctor --repair numbers it"
+    return f"{name}:{version}"
 
 
 def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
@@ -218,7 +309,7 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
     for artifact in artifacts:
         if artifact.metrics is not None:
             [score, *_] = _headlines(artifact.metrics.test)
-            title = write_out(f"{artifact.estimator} on {artifact.dataset}")
+            title = write_out(f"{artifact.name}:{artifact.version or '?'}  {artifact.estimator}")
             aliases = truncated(", ".join(artifact.aliases), 20)
             rows.append([artifact.digest[7:19], title, score, aliases])
     taken = 20 + sum(max((len(row[index]) for row in rows), default=0) for index in (2, 3))
@@ -249,28 +340,6 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
     if len(runs) > RUNS:
         lines.append(f"  … and {len(runs) - RUNS} more; --json shows all")
     return "\n".join(lines)
-
-
-def differences(fields: list[Difference]) -> str:
-    """Return a line for each field that differs, but for the folds behind a mean."""
-    if not fields:
-        return "recipe and metrics are the same"
-    return "\n".join(
-        field(difference.field, _change(difference))
-        for difference in fields
-        if not re.match(r"metrics\.cv\..*\.folds\b", difference.field)
-    )
-
-
-def _change(difference: Difference) -> str:
-    values = [difference.a, difference.b]
-    if difference.field.startswith("metrics."):
-        figures = [figure(value) if isinstance(value, float) else value for value in values]
-        if figures[0] != figures[1]:
-            values = figures
-    return " → ".join(
-        "absent" if value is None else short(write_out(str(value))) for value in values
-    )
 
 
 def reproduced(result: Reproduction) -> str:
@@ -347,7 +416,9 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
     lines = [""] if verdicts else []
     for verdict in verdicts:
         word, colour = ("passed", "green") if verdict.passed else ("MISSED", "red")
-        outcome = click.style(word, fg=colour, bold=not verdict.passed)
+        if not verdict.judged:
+            word, colour = "NOT JUDGED", "yellow"
+        outcome = click.style(word, fg=colour, bold=word != "passed")
         note = short(verdict.note or "")
         sign = "+" if verdict.margin >= 0 else ""
         by = f": {note}" if note else f" by {sign}{figure(verdict.margin)}"
@@ -357,15 +428,16 @@ def _gates(verdicts: list[Verdict]) -> list[str]:
 
 
 def _rule(verdict: Verdict) -> str:
-    if verdict.bound == "not_worse_than":
-        return f"{verdict.metric} not worse than {verdict.alias}"
+    if verdict.comparison is not None:
+        return f"{verdict.metric} {verdict.comparison}"
     sign = {"min": "≥", "max": "≤"}[verdict.bound]
     return f"{verdict.metric} {sign} {verdict.limit:,.10g}"
 
 
 def _move(move: Promotion, digest: str) -> str:
     verb = "since" if move.digest == digest else "until"
-    return f"{verb} {move.when}, by {move.by}"
+    message = f": {move.message}" if move.message else ""
+    return f"{verb} {move.when}, by {move.by}{message}"
 
 
 def _provenance(record: PastRun | None) -> list[str]:

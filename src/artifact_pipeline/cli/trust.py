@@ -1,4 +1,4 @@
-"""The commands for signatures, aliases and the health of a store."""
+"""The commands for signatures and the health of a store."""
 
 from __future__ import annotations
 
@@ -90,17 +90,6 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
         output.document({"signed_by": signed_by})
     else:
         output.text("infer, verify and load_model now refuse what this signer did not sign")
-
-
-@click.command(cls=Command)
-@options.ARTIFACT
-@click.option("-a", "--as", "alias", metavar="ALIAS", default="champion", show_default=True,
-              shell_complete=completion.alias, help="Alias to move.")  # fmt: skip
-@options.STORE_TO_READ
-@options.JSON
-def promote(artifact: str, alias: str, *, store: str | None, as_json: bool) -> None:
-    """Move an alias to ARTIFACT and record who moved it and when."""
-    render.answer(api.promote(artifact, alias, store=store), render.promoted, as_json=as_json)
 
 
 @click.command(cls=Command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -20,23 +20,34 @@ from artifact_pipeline.builder.data import bundled, loader, split, table_files
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import DataError, Location
-from artifact_pipeline.store.access import Reference
+from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from artifact_pipeline.builder.formats.base import Batch
+
+
+class HeldOutRows(NamedTuple):
+    """The held-out rows of an artifact."""
+
+    rows: Batch
+    truth: NDArray[Any]
+    """Their true labels or numbers, (n_rows,)."""
+    indices: NDArray[np.int64]
+    """The index of each in the data set, (n_rows,)."""
 
 
 def rows_of(
     manifest: Manifest,
     digest: Digest,
     *,
-    data: Reference | None = None,
-    store: Reference | None = None,
-) -> tuple[Batch, NDArray[Any]]:
-    """Return the held-out rows of an artifact, and their true labels or numbers, (n_rows,).
+    data: PathLike | None = None,
+    store: PathLike | None = None,
+) -> HeldOutRows:
+    """Return the held-out rows of an artifact.
 
     Args:
         manifest: The manifest of the artifact.
@@ -64,11 +75,11 @@ def rows_of(
             location=Location(f"data {recipe.data.title}"),
             remedy="install the versions that the recipe names",
         )
-    return batch(parts.X_test), parts.y_test
+    return HeldOutRows(batch(parts.X_test), parts.y_test, parts.test_index)
 
 
 def data_section(
-    recipe: Recipe, digest: Digest, *, data: Reference | None, store: Reference | None
+    recipe: Recipe, digest: Digest, *, data: PathLike | None, store: PathLike | None
 ) -> DataSection:
     """Return the `data` section of a config for the rows of a recipe.
 
@@ -113,7 +124,7 @@ def data_section(
     return _section(section)
 
 
-def _recorded_path(digest: Digest, store: Reference | None, *, title: str) -> str:
+def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str:
     """Return the path where the run that made an artifact read its table, if it is still there."""
     location = Location(f"data {title}")
     runs = Store(store).journal.runs()

@@ -39,6 +39,23 @@ def document(title: str, fields: Mapping[str, str], *, metrics: Metrics | None =
     return "\n".join([*parts, "</div>"])
 
 
+def section(title: str, *parts: str, texts: Sequence[str] = ()) -> str:
+    """Return a title, parts that are HTML, and paragraphs of text, which is escaped."""
+    paragraphs = [f"<p>{_text(text)}</p>" for text in texts]
+    return "\n".join([f"<div><strong>{_text(title)}</strong>", *parts, *paragraphs, "</div>"])
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with a head; nothing without rows. All text is escaped."""
+    if not rows:
+        return ""
+    titles = "".join(f"<th{_LEFT}>{_text(name)}</th>" for name in head)
+    body = "".join(
+        f"<tr>{''.join(f'<td{_LEFT}>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows
+    )
+    return f"<table><tr>{titles}</tr>{body}</table>"
+
+
 def listed(names: Sequence[object], limit: int = 10) -> str:
     """Return the first names, and how many more there are."""
     more = f", … ({len(names)} in all)" if len(names) > limit else ""

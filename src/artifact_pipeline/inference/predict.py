@@ -14,7 +14,8 @@ from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import Location
 from artifact_pipeline.inference import rows as row_files
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
-from artifact_pipeline.store.access import Reference, open_trusted
+from artifact_pipeline.store.access import open_trusted
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,11 +59,11 @@ class Prediction(Struct, frozen=True, kw_only=True):
 
 
 def open_artifact(
-    artifact: Reference,
+    artifact: ArtifactLike,
     digest: Digest | None = None,
     *,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> Predictor:
     """Open the model of an artifact, after checking its integrity and required signatures.
 
@@ -86,14 +87,14 @@ def open_artifact(
 
 
 def infer(
-    artifact: Reference,
+    artifact: ArtifactLike,
     rows: bytes | None = None,
     *,
     name: str = "rows",
     digest: Digest | None = None,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
-    data: Reference | None = None,
+    store: PathLike | None = None,
+    data: PathLike | None = None,
 ) -> Prediction:
     """Predict rows, or the held-out rows, with an artifact.
 
@@ -120,7 +121,7 @@ def infer(
     if rows is None:
         from artifact_pipeline.inference import held_out
 
-        batch, truth = held_out.rows_of(
+        batch, truth, _ = held_out.rows_of(
             predictor.manifest, predictor.digest, data=data, store=store
         )
     elif columns is None:
@@ -153,7 +154,7 @@ def infer(
     )
 
 
-def write_predictions(prediction: Prediction, path: Reference) -> None:
+def write_predictions(prediction: Prediction, path: PathLike) -> None:
     """Write predictions as a table: the id or row number, the prediction, the probabilities.
 
     Args:

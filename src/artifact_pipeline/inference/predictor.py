@@ -174,12 +174,12 @@ def load_predictor(verified: Verified) -> Predictor:
         UntrustedModel: For a skops archive of unknown origin.
         VerificationError: If the model does not load, or does not match the manifest.
     """
-    from artifact_pipeline.builder.formats import parity
+    from artifact_pipeline.builder.formats.loader import load
 
     form = verified.manifest.parity.form
     name = MODEL_FILES[form]
     with log.timed("open %s", name):
-        run = parity.load(
+        run = load(
             form,
             verified.files[name],
             location=Location(str(verified.folder / name)),

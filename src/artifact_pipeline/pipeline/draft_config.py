@@ -22,6 +22,7 @@ from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.metric_table import headline_metrics
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
@@ -144,7 +145,11 @@ def draft(
     if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
         config["evaluation"] = {"cv": FOLDS}
         choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
-    choices.append("no gates yet: run it once, then require what it reaches")
+    metric = headline_metrics("class" if is_class else "number")[0].name
+    choices.append(
+        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; '
+        "run it once, then require what it reaches"
+    )
     return Draft(
         config=config,
         rows=rows,
@@ -364,32 +369,30 @@ def _tried_model(
     is_class: bool,
     base: str | os.PathLike[str],
 ) -> _DraftedModel:
-    """Return a linear model, or a forest if only that learns anything from the table."""
+    """Return a linear model, or a forest if that learns clearly more from the table."""
     linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR)
     forest = _model(features, _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR)
     name = "LogisticRegression" if is_class else "Ridge"
     fast = f"{name} is fast, and a baseline for other models"
     config = {"name": "draft", "data": section, "split": roles.split}
     trial = draft_trial.run({**config, "model": linear.section}, base)
-    if trial is None:
-        return linear._replace(choices=[fast, *linear.choices])
-    against = "always answering the mean" if not is_class else "the most frequent class"
-    measured = (
-        f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is "
-        f"{trial.score:.2f}, that of {against} {trial.baseline:.2f}"
-    )
-    if trial.learns:
-        return linear._replace(choices=[f"{fast}: {measured}", *linear.choices])
     other = draft_trial.run({**config, "model": forest.section}, base)
-    if other is not None and other.score > max(trial.score, other.baseline) + draft_trial.MARGIN:
+    if trial is None or other is None:
+        return linear._replace(choices=[fast, *linear.choices])
+    folds = f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is"
+    if other.learns and draft_trial.is_clearly_better(other, than=trial):
         reason = (
-            f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: in "
-            f"{draft_trial.FOLDS} folds of the training rows its {trial.metric} is "
-            f"{other.score:.2f}, that of {name} {trial.score:.2f}"
+            f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: "
+            f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"
         )
         return forest._replace(choices=[reason, *forest.choices])
-    doubt = "so the columns may not tell the target"
-    return linear._replace(choices=[f"{fast}: {measured}, {doubt}", *linear.choices])
+    against = "the most frequent class" if is_class else "always answering the mean"
+    measured = (
+        f"{folds} {trial.score:.2f}, that of a random forest {other.score:.2f} and of {against} "
+        f"{trial.baseline:.2f}"
+    )
+    doubt = "" if trial.learns else ", so the columns may not tell the target"
+    return linear._replace(choices=[f"{fast}: {measured}{doubt}", *linear.choices])
 
 
 def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:

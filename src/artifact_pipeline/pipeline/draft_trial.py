@@ -21,6 +21,8 @@ MAX_ROWS = 2000
 """Of more rows, a seeded sample is learned in each fold."""
 MARGIN = 0.02
 """A score that is not better by more may be chance."""
+CLEAR_MARGIN = 0.1
+"""The score that a slower model must gain over one that learns something."""
 
 
 class Trial(NamedTuple):
@@ -37,6 +39,11 @@ class Trial(NamedTuple):
     @property
     def learns(self) -> bool:
         return self.score > self.baseline + MARGIN
+
+
+def is_clearly_better(trial: Trial, than: Trial) -> bool:
+    """Return whether the model of a trial is worth more time than that of another."""
+    return trial.score > than.score + (CLEAR_MARGIN if than.learns else MARGIN)
 
 
 def run(config: dict[str, Any], base: str | os.PathLike[str]) -> Trial | None:

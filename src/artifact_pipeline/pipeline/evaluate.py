@@ -13,9 +13,11 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
-from artifact_pipeline.inference.predict import open_artifact
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
-from artifact_pipeline.store.access import Reference
+from artifact_pipeline.inference.predictor import load_predictor
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, judge
+from artifact_pipeline.pipeline.incumbents import incumbents
+from artifact_pipeline.store.access import open_trusted
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
@@ -31,13 +33,13 @@ class Evaluated(Struct, frozen=True):
 
 
 def evaluate(
-    artifact: Reference,
+    artifact: ArtifactLike,
     source: Source | None = None,
     *,
     digest: Digest | None = None,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
-    data: Reference | None = None,
+    store: PathLike | None = None,
+    data: PathLike | None = None,
 ) -> Evaluated:
     """Measure an artifact again on the held-out rows of its recipe. Raises as `infer`.
 
@@ -49,26 +51,31 @@ def evaluate(
         store: The store that aliases and digests are looked up in.
         data: Where the table is now; by default where the run that made the artifact found it.
     """
-    from artifact_pipeline.inference import held_out
+    from artifact_pipeline.builder.formats import onnx_format
+    from artifact_pipeline.pipeline.held_out_outputs import predict_held_out
 
     gates = loader.load(source).gates if source is not None else {}
-    predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
-    manifest, labels = predictor.manifest, predictor.interface.labels
-    batch, truth = held_out.rows_of(manifest, predictor.digest, data=data, store=store)
-    outputs = predictor.run(batch)
+    onnx_format.preload()
+    verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    predictor = load_predictor(verified)
+    outputs = predict_held_out(predictor, data=data, store=store)
+    rows = outputs.predicted
     test = measure(
-        truth,
-        outputs.predicted,
-        target=manifest.recipe.data.schema.target,
-        probabilities=outputs.probabilities,
-        labels=labels,
-        positive=manifest.recipe.data.positive,
+        rows.truth,
+        rows.predicted,
+        target=rows.target,
+        probabilities=rows.probabilities,
+        labels=rows.labels,
+        positive=rows.positive,
     )
-    metrics = replace(manifest.metrics, test=test)
+    metrics = replace(verified.manifest.metrics, test=test)
     verdicts = judge(
         metrics,
         gates,
-        baselines=baselines(gates, manifest, store=store),
+        incumbents=incumbents(
+            gates, verified.manifest, store=store, candidate=lambda: outputs, data=data
+        ),
+        baseline=baseline_of(gates, verified),
         config="config" if source is None or isinstance(source, dict) else os.fspath(source),
     )
     return Evaluated(predictor.digest, metrics, verdicts)

@@ -1,32 +1,25 @@
-"""Gates: bounds on metrics, and comparisons with the artifact that an alias names."""
+"""Gates: bounds on metrics, and comparisons with another artifact and with a baseline.
+
+The artifact that an alias names is the incumbent; the baseline is scikit-learn's dummy model, whose
+metrics the evaluation of each artifact holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
+from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import why_missing
 from artifact_pipeline.builder.metric_table import BY_NAME, figure
-from artifact_pipeline.errors import ConfigError, Location, VerificationError
-from artifact_pipeline.store.access import Reference
-from artifact_pipeline.store.store import Store
-
-
-class Baseline(Struct, frozen=True):
-    """The artifact that an alias names, as a gate compares with it."""
-
-    digest: str | None
-    """None if the alias names nothing yet."""
-    metrics: Metrics | None
-    """None if they are not known."""
-    problem: str | None
-    """Why it cannot be compared with; None if it can."""
+from artifact_pipeline.errors import ConfigError, Location
+from artifact_pipeline.pipeline.incumbents import Incumbent, PairedRows
+from artifact_pipeline.verification.verify import Verified
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -34,23 +27,43 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     metric: str
     bound: str
-    """`min`, `max` or `not_worse_than`."""
+    """`min`, `max`, `not_worse_than` or `better_than`."""
     limit: float | None = None
     """None if there was nothing to compare with."""
     value: float
     passed: bool
+    judged: bool = True
+    """False if it passed because there was nothing to compare with."""
     margin: float = 0.0
     """How far the value is inside the bound; negative if it is outside."""
     alias: str | None = None
     """The alias of a comparison."""
     against: str | None = None
     """The digest that the alias names."""
+    confidence: float | None = None
+    """The confidence with which a paired test must find the metric worse for it to miss."""
+    p_value: float | None = None
+    """That of the paired test; it misses at 1 − confidence and below."""
     note: str | None = None
+
+    @property
+    def comparison(self) -> str | None:
+        """What the metric must be, beside another model; None for `min` and `max`."""
+        if self.bound == "not_worse_than":
+            level = "" if self.confidence is None else f" ({100 * self.confidence:g}% confidence)"
+            return f"not worse than {self.alias}{level}"
+        return "better than the baseline" if self.bound == "better_than" else None
 
     def __str__(self) -> str:
         if self.note:
             return f"{self.metric} is {figure(self.value)}: {self.note}"
         limit = self.limit or 0.0
+        if self.bound == "better_than":
+            relation = "better" if self.passed else "not better"
+            return (
+                f"{self.metric} is {figure(self.value)}, {relation} than the {figure(limit)} of "
+                "the baseline"
+            )
         if self.bound == "not_worse_than":
             relation = "within" if self.passed else "worse than"
             required = f"{relation} the {figure(limit)} required by {self.alias}"
@@ -70,7 +83,8 @@ def judge(
     metrics: Metrics,
     gates: Mapping[str, Gate],
     *,
-    baselines: Mapping[str, Baseline] = MappingProxyType({}),
+    incumbents: Mapping[str, Incumbent] = MappingProxyType({}),
+    baseline: Metrics | None = None,
     config: str | None = None,
 ) -> list[Verdict]:
     """Return a verdict for each bound of each gate.
@@ -78,7 +92,8 @@ def judge(
     Args:
         metrics: The metrics of the model.
         gates: By the name of the metric, such as `test.accuracy` or `test.accuracy[pune]`.
-        baselines: The artifacts to compare with, by alias.
+        incumbents: The artifacts to compare with, by alias.
+        baseline: The metrics of the baseline on the same rows, if they are known.
         config: The name of the config of the gates in errors.
 
     Raises:
@@ -98,11 +113,20 @@ def judge(
                     )
                 )  # fmt: skip
         if (alias := gate.not_worse_than) is not None:
-            baseline = baselines[alias]
-            verdicts.append(
-                _compare(name, value, alias=alias, tolerance=gate.tolerance, baseline=baseline)
-            )
+            verdicts.append(_compare(name, value, gate=gate, incumbent=incumbents[alias]))
+        if gate.better_than is not None:
+            verdicts.append(_compare_with_baseline(name, value, baseline=baseline))
     return verdicts
+
+
+def unjudged(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a warning for each comparison that passed without an artifact to compare with."""
+    return [
+        f"the gate {verdict.metric} {verdict.comparison} was not judged: {verdict.note}; promote "
+        'an artifact, or set "required": true to fail without one'
+        for verdict in verdicts
+        if not verdict.judged
+    ]
 
 
 def _value(metrics: Metrics, name: str, *, location: Location) -> float:
@@ -124,67 +148,103 @@ def _value(metrics: Metrics, name: str, *, location: Location) -> float:
     return measured[metric]
 
 
-def _compare(
-    name: str, value: float, *, alias: str, tolerance: float, baseline: Baseline
-) -> Verdict:
+def _compare(name: str, value: float, *, gate: Gate, incumbent: Incumbent) -> Verdict:
+    alias = gate.not_worse_than
     verdict = Verdict(
         metric=name, bound="not_worse_than", value=value, passed=False, alias=alias,
-        against=baseline.digest,
+        against=incumbent.digest,
     )  # fmt: skip
-    if baseline.digest is None:
+    if incumbent.digest is None:
         note = f"{alias} names no artifact yet to compare with"
-        return replace(verdict, passed=True, note=note)
-    problem = baseline.problem
+        if gate.required:
+            return replace(verdict, note=f"{note}, and the gate requires one")
+        return replace(verdict, passed=True, judged=False, note=note)
+    problem = incumbent.problem
     if problem is None:
-        assert baseline.metrics is not None
+        assert incumbent.metrics is not None
         try:
-            other = _value(baseline.metrics, name, location=Location(alias))
+            other = _value(incumbent.metrics, name, location=Location(alias))
         except ConfigError:
             problem = "the metric was not measured for it"
     if problem is not None:
         note = f"not comparable with {alias}: {problem}"
         return replace(verdict, note=note)
-    lower = BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better
-    limit = other + tolerance if lower else other - tolerance
-    margin = limit - value if lower else value - limit
-    return replace(verdict, limit=limit, passed=margin >= 0, margin=margin)
+    sign = _sign(name)
+    limit = other - sign * gate.tolerance
+    margin = sign * (value - limit)
+    verdict = replace(verdict, limit=limit, passed=margin >= 0, margin=margin)
+    if gate.confidence is None:
+        return verdict
+    return _test(verdict, gate.confidence, tolerance=gate.tolerance, paired=incumbent.paired)
 
 
-def baselines(
-    gates: Mapping[str, Gate], manifest: Manifest, *, store: Reference | None
-) -> dict[str, Baseline]:
-    """Return the artifact that each alias in gates names.
+def _test(
+    verdict: Verdict, confidence: float, *, tolerance: float, paired: PairedRows | str | None
+) -> Verdict:
+    """Return a verdict that misses only if a paired test finds the metric worse.
 
-    Args:
-        gates: By the name of the metric.
-        manifest: The manifest of the artifact to compare with them.
-        store: The store that the aliases are looked up in.
+    McNemar's test judges an accuracy without a tolerance, and the bootstrap all else. The p-value
+    is one-sided: for McNemar's test the probability of so few rows in favour of the candidate if
+    both artifacts are equally good, for the bootstrap the share of samples on which the metric is
+    not worse by more than the tolerance.
     """
-    aliases = {gate.not_worse_than for gate in gates.values() if gate.not_worse_than is not None}
-    return {alias: _baseline(alias, manifest, store=Store(store)) for alias in aliases}
+    from artifact_pipeline.pipeline.paired_tests import (
+        SAMPLES,
+        bootstrap,
+        flips,
+        mcnemar,
+        share_worse,
+    )
+
+    verdict = replace(verdict, confidence=confidence)
+    if not isinstance(paired, PairedRows):
+        note = f"no paired test with {verdict.alias}: {paired}"
+        return replace(verdict, passed=False, note=note)
+    metric = verdict.metric.removeprefix("test.")
+    if metric == "accuracy" and not tolerance:
+        p_value, test = mcnemar(*flips(*paired), alternative="worse"), "McNemar's test"
+    else:
+        differences = bootstrap(*paired, names=[metric])[metric]
+        if len(differences) < SAMPLES / 2:
+            note = f"no paired test with {verdict.alias}: too few samples of the rows define it"
+            return replace(verdict, passed=False, note=note)
+        lower = BY_NAME[metric].lower_is_better
+        p_value = 1 - share_worse(differences, tolerance, lower_is_better=lower)
+        test = "bootstrap"
+    is_worse = p_value <= 1 - confidence
+    level = f"{100 * confidence:g}% confidence"
+    change = "not worse" if verdict.margin >= 0 else f"worse by {figure(-verdict.margin)}"
+    beyond = " beyond the tolerance" if tolerance and verdict.margin < 0 else ""
+    found = f"with {level}" if is_worse else f"not shown to be worse with {level}"
+    joint = " " if is_worse else ", " + ("but " if verdict.margin < 0 else "and ")
+    note = f"{change}{beyond}{joint}{found} ({test}, p = {p_value:.2g})"
+    return replace(verdict, passed=not is_worse, p_value=p_value, note=note)
 
 
-def _baseline(alias: str, manifest: Manifest, *, store: Store) -> Baseline:
-    digest = store.aliases.get(alias)
-    if digest is None:
-        return Baseline(None, None, None)
+def _compare_with_baseline(name: str, value: float, *, baseline: Metrics | None) -> Verdict:
+    verdict = Verdict(metric=name, bound="better_than", value=value, passed=False)
+    if baseline is None:
+        note = "not comparable with the baseline: the artifact holds no metrics of one"
+        return replace(verdict, note=note)
     try:
-        other = store.artifacts.open(digest).manifest
-    except VerificationError as error:
-        return Baseline(digest, None, f"it does not verify ({error})")
-    return Baseline(digest, other.metrics, _why_not(manifest, other))
+        limit = _value(baseline, name, location=Location("the baseline"))
+    except ConfigError:
+        note = "not comparable with the baseline: the metric is not defined for it"
+        return replace(verdict, note=note)
+    margin = _sign(name) * (value - limit)
+    return replace(verdict, limit=limit, passed=margin > 0, margin=margin)
 
 
-def _why_not(manifest: Manifest, other: Manifest) -> str | None:
-    if other.recipe.data.digest != manifest.recipe.data.digest:
-        return "it was trained on other data"
-    if other.split.indices_digest != manifest.split.indices_digest:
-        return "it was measured on other held-out rows"
-    if _slices(other) != _slices(manifest):
-        return "it has other slices"
-    return None
+def _sign(name: str) -> int:
+    """Return 1 if a higher value of a gate's metric is better, and -1 if a lower one is."""
+    return -1 if BY_NAME[name.partition(".")[2].partition("[")[0]].lower_is_better else 1
 
 
-def _slices(manifest: Manifest) -> object:
-    evaluation = manifest.recipe.evaluation
-    return None if evaluation is None else evaluation.slices
+def baseline_of(gates: Mapping[str, Gate], artifact: Verified) -> Metrics | None:
+    """Return the metrics of the baseline on an artifact's held-out rows, if a gate needs them.
+
+    Raises:
+        VerificationError: If the artifact's evaluation is invalid.
+    """
+    is_needed = any(gate.better_than is not None for gate in gates.values())
+    return artifact.evaluation().baseline if is_needed else None

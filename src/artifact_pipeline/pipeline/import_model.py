@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Label
 from artifact_pipeline.builder.canonical import Digest
@@ -28,8 +29,8 @@ from artifact_pipeline.builder.imported import build_imported, learned_empty_tex
 from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
 from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.store import pickles
-from artifact_pipeline.store.access import Reference, mark_made_here
-from artifact_pipeline.store.pointers import LATEST
+from artifact_pipeline.store.access import mark_made_here
+from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -37,6 +38,10 @@ from artifact_pipeline.verification.verify import Verified
 class Sealed(Struct, frozen=True, kw_only=True):
     """The artifact of an imported model."""
 
+    name: str
+    """The name of the model."""
+    version: int
+    """The version of the artifact."""
     digest: Digest
     artifact: str
     """The folder of the artifact."""
@@ -47,12 +52,18 @@ class Sealed(Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         from artifact_pipeline.inference.notebook import headlines
 
-        return f"Sealed({self.digest[7:19]}, {headlines(self.metrics.test)})"
+        scores = headlines(self.metrics.test)
+        return f"Sealed({self.name}:{self.version}, {self.digest[7:19]}, {scores})"
 
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import document
 
-        fields = {"digest": self.digest, "folder": self.artifact, "report": self.report}
+        fields = {
+            "version": f"{self.name}:{self.version}",
+            "digest": self.digest,
+            "folder": self.artifact,
+            "report": self.report,
+        }
         return document("Sealed model", fields, metrics=self.metrics)
 
 
@@ -65,7 +76,7 @@ def seal(
     description: str | None = None,
     positive: Label | None = None,
     examples: int = 0,
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> Sealed:
     """Seal a fitted scikit-learn estimator, measured on held-out rows, and move `latest` to it.
 
@@ -114,7 +125,7 @@ def seal_pickle(
     name: str | None = None,
     description: str | None = None,
     positive: Label | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> Sealed:
     """Seal the estimator in a pickle, measured on the rows of a table.
 
@@ -213,8 +224,11 @@ def _with_missing_texts(estimator: Any, X: Any) -> Any:
 def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -> Sealed:
     artifact = mark_made_here(store.add(_readable(files)))
     publish_report(artifact, store)
-    store.aliases.set(LATEST, artifact.digest)
+    store.set_latest(artifact)
+    name = describe.model_name_of(artifact.manifest.recipe)
     return Sealed(
+        name=name,
+        version=store.models.assign(name, artifact.digest),
         digest=artifact.digest,
         artifact=str(artifact.folder),
         report=str(store.artifacts.report_path(artifact.digest)),

@@ -43,6 +43,10 @@ class Run(Struct, frozen=True, kw_only=True):
 
     run: str
     """The id of the run record."""
+    name: str
+    """The name of the model."""
+    version: int
+    """The version of the artifact."""
     digest: Digest
     recipe_digest: Digest
     artifact: str
@@ -63,7 +67,8 @@ class Run(Struct, frozen=True, kw_only=True):
         from artifact_pipeline.inference.notebook import headlines
 
         cached = ", cached" if self.cached else ""
-        return f"Run({self.digest[7:19]}, {headlines(self.metrics.test)}{cached})"
+        scores = headlines(self.metrics.test)
+        return f"Run({self.name}:{self.version}, {self.digest[7:19]}, {scores}{cached})"
 
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import document
@@ -71,6 +76,7 @@ class Run(Struct, frozen=True, kw_only=True):
         gates = {f"gate {verdict.metric}": str(verdict) for verdict in self.gates}
         warnings = {"warnings": "; ".join(self.warnings)} if self.warnings else {}
         fields = {
+            "version": f"{self.name}:{self.version}",
             "digest": self.digest,
             "trained": "no, the store had the artifact" if self.cached else "yes",
             **gates,
@@ -101,6 +107,8 @@ class Record(Struct, kw_only=True):
     recipe: Recipe | None = None
     recipe_digest: Digest | None = None
     artifact: Digest | None = None
+    name: str | None = None
+    version: int | None = None
     metrics: Metrics | None = None
     jobs: list[Job] = []
     gates: list[Verdict] = []

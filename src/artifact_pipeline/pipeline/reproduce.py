@@ -29,9 +29,9 @@ from artifact_pipeline.inference import held_out
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline import run as pipeline
 from artifact_pipeline.store import access, queries
-from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.queries import Difference
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ class _Comparison(NamedTuple):
 
 
 def reproduce(
-    artifact: Reference,
+    artifact: ArtifactLike,
     digest: Digest | None = None,
     *,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
     with_packages: bool = False,
-    data: Reference | None = None,
+    data: PathLike | None = None,
 ) -> Reproduction:
     """Train an artifact again from its recipe, in a scratch store, and compare the two.
 
@@ -152,7 +152,7 @@ def _config(recipe: Recipe, data: DataSection) -> dict[str, Any]:
 def _compare(original: Verified, rebuilt: Verified, *, data: str | None) -> _Comparison:
     import numpy as np
 
-    batch, _ = held_out.rows_of(original.manifest, original.digest, data=data)
+    batch = held_out.rows_of(original.manifest, original.digest, data=data).rows
     a, b = (load_predictor(artifact).run(batch) for artifact in (original, rebuilt))
     bound = original.manifest.parity.bound + rebuilt.manifest.parity.bound
     differs = base.differ(a, b, bound=bound)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,7 +36,8 @@ from artifact_pipeline.errors import (
     VerificationError,
 )
 from artifact_pipeline.log import Log
-from artifact_pipeline.pipeline.gates import Verdict, baselines, judge
+from artifact_pipeline.pipeline.gates import Verdict, baseline_of, judge, unjudged
+from artifact_pipeline.pipeline.incumbents import incumbents
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.progress import notebook_listener
 from artifact_pipeline.pipeline.publish import publish_report
@@ -50,7 +52,7 @@ from artifact_pipeline.pipeline.record import (
     failure,
 )
 from artifact_pipeline.store import local_state, provenance
-from artifact_pipeline.store.access import mark_made_here
+from artifact_pipeline.store.access import check_integrity, mark_made_here
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
 from artifact_pipeline.store.journal import printable
 from artifact_pipeline.store.pointers import LATEST
@@ -60,6 +62,7 @@ from artifact_pipeline.verification.verify import Verified
 if TYPE_CHECKING:
     from artifact_pipeline.builder.build import Built
     from artifact_pipeline.builder.training.trainer import Trained, Trainer
+    from artifact_pipeline.pipeline.held_out_outputs import HeldOutOutputs
 
 # A run that trains nothing imports neither the trainer nor the opening of models.
 log = Log(__name__)
@@ -146,7 +149,9 @@ def _execute(
                 plan, trainer = stack.enter_context(planned(source))
                 required = plan.config.gates if override is None else override
                 record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
-                record.observed, record.data = plan.observed, _table_path(plan)
+                record.observed = plan.observed
+                path = _table_path(plan)
+                record.data = None if path is None else printable(str(path))
                 data = plan.recipe.data
                 job.note = f"{data.title}: {data.schema.rows} rows, {data.schema.features} features"
             with job_log.job("train") as job:
@@ -166,16 +171,26 @@ def _execute(
                     artifact, trained = _add(built, store, stored=stored.artifact), built.trained
                     job.note += _training_note(artifact, stored.artifact)
                 _write_report(artifact, store)
+                record.name = describe.model_name_of(artifact.manifest.recipe)
+                record.version = store.models.assign(record.name, artifact.digest)
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
                 record.previous = _previous(artifact, store)
                 record.gates = judge(
                     record.metrics,
                     required,
-                    baselines=baselines(required, artifact.manifest, store=store.root),
+                    incumbents=incumbents(
+                        required,
+                        artifact.manifest,
+                        store=store.root,
+                        candidate=partial(_held_out, artifact, store, path=path),
+                        data=path,
+                    ),
+                    baseline=baseline_of(required, artifact),
                     config=plan.name if override is None else "--gates",
                 )
+                record.warnings = [*record.warnings, *unjudged(record.gates)]
                 _check_gates(record.gates)
-                store.aliases.set(LATEST, artifact.digest)
+                store.set_latest(artifact)
                 if model is not None:
                     write_atomically(Path(model), artifact.files[manifests.MODEL_PICKLE])
             if "inference" in jobs:
@@ -254,7 +269,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         raise ReproductionDiffers(
             f"the recipe gave {artifact.digest} now, and {stored.digest} before",
             location=Location(recipe_digest),
-            remedy="compare them: artifact-pipeline diff "
+            remedy="compare them: artifact-pipeline compare "
             f"{stored.digest[7:19]} {artifact.digest[7:19]}",
         )
     return artifact
@@ -273,12 +288,12 @@ def _check_gates(verdicts: list[Verdict]) -> None:
 
 
 def _previous(artifact: Verified, store: Store) -> Previous | None:
-    """Return digest and metrics of the artifact that `latest` names.
+    """Return digest and metrics of the artifact that `latest` of its name names.
 
     None if there is none, it is this one, it does not verify, or it has other held-out rows.
     """
     try:
-        digest = store.aliases.get(LATEST)
+        digest = store.alias(describe.model_name_of(artifact.manifest.recipe), LATEST)
         if digest in (None, artifact.digest):
             return None
         manifest = store.artifacts.open(digest).manifest
@@ -318,6 +333,16 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     return f"{rows} held-out rows, {same} predicted as trained"
 
 
+def _held_out(artifact: Verified, store: Store, *, path: Path | None) -> HeldOutOutputs:
+    """Predict the held-out rows with the artifact in the store, for a paired test."""
+    from artifact_pipeline.inference.predictor import load_predictor
+    from artifact_pipeline.pipeline.held_out_outputs import predict_held_out
+
+    # Its origin is known only if this checkout made it, now or in an earlier run.
+    predictor = load_predictor(check_integrity(artifact.folder, store=store.root))
+    return predict_held_out(predictor, data=path, store=store.root)
+
+
 def _run_tests(path: str) -> None:
     if importlib.util.find_spec("pytest") is None:
         raise MissingDependency(
@@ -340,17 +365,18 @@ def _load_gates(text: str) -> dict[str, Gate]:
     return load_gates(text, "--gates")
 
 
-def _table_path(plan: Plan) -> str | None:
+def _table_path(plan: Plan) -> Path | None:
     data = plan.config.data
-    if not isinstance(data, TableData):
-        return None
-    return printable(str(Path(plan.base, data.path).absolute()))
+    return Path(plan.base, data.path).absolute() if isinstance(data, TableData) else None
 
 
 def _result(record: Record, store: Store, *, jobs: list[Job]) -> Run:
     assert record.artifact and record.recipe_digest and record.metrics
+    assert record.name and record.version
     return Run(
         run=record.run,
+        name=record.name,
+        version=record.version,
         digest=record.artifact,
         recipe_digest=record.recipe_digest,
         artifact=str(store.artifacts.path(record.artifact)),

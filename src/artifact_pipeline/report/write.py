@@ -6,10 +6,13 @@ from pathlib import Path
 
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import write_atomically
-from artifact_pipeline.store.access import Reference, check_integrity
+from artifact_pipeline.store.access import check_integrity
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 
-def write_report(artifact: Reference, path: Reference, *, store: Reference | None = None) -> Digest:
+def write_report(
+    artifact: ArtifactLike, path: PathLike, *, store: PathLike | None = None
+) -> Digest:
     """Write the report of an artifact as one HTML file, and return the artifact's digest.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from artifact_pipeline.store.access import Reference
+    from artifact_pipeline.store.references import PathLike
     from artifact_pipeline.verification.signatures import Signer
 
 
@@ -27,7 +27,7 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
     artifact: str
     digest: str | None = None
     signed_by: Signer | None = None
-    store: Reference | None = None
+    store: PathLike | None = None
 
 
 class ServerOptions(Struct, frozen=True, kw_only=True):

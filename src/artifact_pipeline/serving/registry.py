@@ -22,7 +22,7 @@ from artifact_pipeline.serving.http.response import Header
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.serving.protocols.open_inference_tensors import DATATYPES
 from artifact_pipeline.store.access import open_trusted
-from artifact_pipeline.store.pointers import ALIAS
+from artifact_pipeline.store.references import parse
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -169,7 +169,7 @@ class ModelRegistry:
         self._by_alias = {
             spec.name
             for spec in specs
-            if ALIAS.fullmatch(spec.artifact) and Store(spec.store).aliases.get(spec.artifact)
+            if (reference := parse(spec.artifact)).alias and Store(spec.store).digest_of(reference)
         }
         for spec in specs:
             self._start(spec)
@@ -199,7 +199,7 @@ class ModelRegistry:
         """Return the digest that an alias names now, or else the one that is served."""
         if spec.name not in self._by_alias:
             return self.models[spec.name].digest
-        digest = Store(spec.store).aliases.get(spec.artifact)
+        digest = Store(spec.store).digest_of(parse(spec.artifact))
         if digest is None:
             raise ArtifactNotFound("the alias was removed", location=Location(spec.artifact))
         return digest

@@ -6,8 +6,6 @@ open_trusted("latest", signed_by=public_key("model.pub"))    and checks the sign
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,26 +15,25 @@ from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.errors import Location, VerificationError
 from artifact_pipeline.store import local_state
 from artifact_pipeline.store.policy import is_set_here, required_signers, signer_of
+from artifact_pipeline.store.references import ArtifactLike, PathLike, parse
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified, check_pin, read_signature, verify
 
 if TYPE_CHECKING:
-    from artifact_pipeline.verification.signatures import PathLike, Signer
-
-Reference = str | os.PathLike[str]
-"""A folder, an alias, or the first eight or more hex digits of a digest."""
+    from artifact_pipeline.verification.signatures import Signer
 
 
 def check_integrity(
-    artifact: Reference, digest: Digest | None = None, *, store: Reference | None = None
+    artifact: ArtifactLike, digest: Digest | None = None, *, store: PathLike | None = None
 ) -> Verified:
     """Check every file of an artifact against its manifest, and return the artifact.
 
     Signatures are not checked: see `open_trusted`.
 
     Args:
-        artifact: A folder, an alias, or the first eight or more hex digits of a digest. A
-            complete digest that the store has pins the artifact, as `digest` does.
+        artifact: `NAME@ALIAS`, `NAME:VERSION`, an alias, the first eight or more hex digits of a
+            digest, or a folder. A complete digest that the store has pins the artifact, as
+            `digest` does.
         digest: The digest that the artifact must have.
         store: The store that aliases and digests are looked up in.
 
@@ -47,7 +44,7 @@ def check_integrity(
     """
     check_pin(digest)
     location = Store(store).resolve(artifact)
-    by_digest = isinstance(artifact, str) and re.fullmatch("(sha256:)?[0-9a-f]{64}", artifact)
+    by_digest = isinstance(artifact, str) and parse(artifact).is_complete_digest
     if digest and location.digest and digest != location.digest:
         raise VerificationError(
             f"this is not the artifact asked for: its digest is {location.digest}, "
@@ -65,11 +62,11 @@ def check_integrity(
 
 
 def open_trusted(
-    artifact: Reference,
+    artifact: ArtifactLike,
     digest: Digest | None = None,
     *,
     signed_by: Signer | None = None,
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> Verified:
     """Check an artifact's integrity and its required signatures, and return the artifact.
 
@@ -101,12 +98,12 @@ def open_trusted(
 
 
 def sign(
-    artifact: Reference,
+    artifact: ArtifactLike,
     *,
     key: PathLike | None = None,
     certificate: PathLike | None = None,
     chain: Sequence[PathLike] = (),
-    store: Reference | None = None,
+    store: PathLike | None = None,
 ) -> Verified:
     """Check an artifact's integrity, sign it, and return it.
 

@@ -7,11 +7,18 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.artifact.manifest import MANIFEST, SIGNATURE
+from artifact_pipeline.builder.artifact import manifest as manifests
+from artifact_pipeline.builder.artifact.manifest import (
+    MANIFEST,
+    MAX_MANIFEST,
+    SIGNATURE,
+    Manifest,
+)
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import sync_folder, write_atomically, write_new
-from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.store.folder import StoreFolder
 from artifact_pipeline.verification.verify import Verified, verify
 
@@ -45,6 +52,20 @@ class ArtifactFolder:
             VerificationError: If it is missing or broken.
         """
         return verify(self.path(digest), digest)
+
+    def manifest(self, digest: Digest) -> Manifest | None:
+        """Return the manifest of an artifact, which its digest proves; None if it is not intact.
+
+        The other files of the artifact are not checked.
+        """
+        path = self.path(digest) / MANIFEST
+        try:
+            data = disk.read_file(path, limit=MAX_MANIFEST, remedy="")
+            if data is None or canonical.digest(data) != digest:
+                return None
+            return manifests.decode(data, str(path))
+        except (StoreError, VerificationError):
+            return None
 
     def add(self, files: Mapping[str, bytes]) -> Verified:
         """Write a sealed artifact atomically, verify it where it lies, and return it.

@@ -8,34 +8,60 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from artifact_pipeline import disk
+from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import SIGNATURE
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import StoreError, VerificationError
-from artifact_pipeline.store.access import Reference
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
+from artifact_pipeline.store.events import Event, Promotion, RemovedAlias, SealedVersion
 from artifact_pipeline.store.folder import FOLDERS, QUARANTINE, RESERVED_NAMES, TRUST
 from artifact_pipeline.store.journal import (
     ALIAS_LOCK,
     PROMOTION_FILE,
     Journal,
     PastRun,
-    Promotion,
 )
-from artifact_pipeline.store.pointers import ALIAS, Pointers
+from artifact_pipeline.store.models import (
+    JOURNAL,
+    MAX_JOURNAL,
+    MODELS,
+    ModelHistory,
+    decode_line,
+    encode,
+    folder_of,
+    name_of,
+    now,
+)
+from artifact_pipeline.store.models import LOCK as MODEL_LOCK
+from artifact_pipeline.store.pointers import ALIAS, LATEST, Pointers
+from artifact_pipeline.store.promotion import user
+from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import read_signature
 
 _SET_ASIDE = f"set it aside, under {QUARANTINE}/"
 _HEX = re.compile("[0-9a-f]{64}")
 
-_Recipes = Mapping[Digest, Digest]
-"""The artifacts that verify, each with the digest of its recipe."""
+
+class _Intact(NamedTuple):
+    """An artifact that verifies."""
+
+    recipe: Digest
+    """The digest of its recipe."""
+    name: str
+    """The name of its model."""
+
+
+_Artifacts = Mapping[Digest, _Intact]
+"""The artifacts that verify."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -72,7 +98,7 @@ class _Damage(Struct, frozen=True, kw_only=True):
     repair: Callable[[Store], None] | None
 
 
-def examine(store: Reference | None = None, *, repair: bool = False) -> HealthReport:
+def examine(store: PathLike | None = None, *, repair: bool = False) -> HealthReport:
     """Check the health of a store, and repair it on request.
 
     Args:
@@ -83,9 +109,9 @@ def examine(store: Reference | None = None, *, repair: bool = False) -> HealthRe
         StoreError: If the store cannot be read or, with `repair`, be written.
     """
     checked = Store(store)
-    recipes, broken = _verify_all(checked)
+    artifacts, broken = _verify_all(checked)
     findings = []
-    for damage in _damages(checked, recipes, broken=broken):
+    for damage in _damages(checked, artifacts, broken=broken):
         if repair and damage.repair is not None:
             damage.repair(checked)
         findings.append(
@@ -96,23 +122,26 @@ def examine(store: Reference | None = None, *, repair: bool = False) -> HealthRe
                 repaired=repair and damage.repair is not None,
             )
         )
-    return HealthReport(str(checked.root), len(recipes), findings)
+    return HealthReport(str(checked.root), len(artifacts), findings)
 
 
-def _verify_all(store: Store) -> tuple[_Recipes, Mapping[Digest, VerificationError]]:
-    """Return the artifacts that verify with their recipes, and the others with their errors."""
-    recipes: dict[Digest, Digest] = {}
+def _verify_all(store: Store) -> tuple[_Artifacts, Mapping[Digest, VerificationError]]:
+    """Return the artifacts that verify, and the others with their errors."""
+    intact: dict[Digest, _Intact] = {}
     broken: dict[Digest, VerificationError] = {}
     for digest in store.artifacts.digests():
         try:
-            recipes[digest] = store.artifacts.open(digest).manifest.recipe_digest
+            manifest = store.artifacts.open(digest).manifest
+            intact[digest] = _Intact(
+                manifest.recipe_digest, describe.model_name_of(manifest.recipe)
+            )
         except VerificationError as error:
             broken[digest] = error
-    return recipes, broken
+    return intact, broken
 
 
 def _damages(
-    store: Store, recipes: _Recipes, *, broken: Mapping[Digest, VerificationError]
+    store: Store, artifacts: _Artifacts, *, broken: Mapping[Digest, VerificationError]
 ) -> Iterator[_Damage]:
     for name in FOLDERS:  # first, because the quarantine is one of them
         kind = disk.kind_of(store.root / name)
@@ -125,13 +154,14 @@ def _damages(
             f"does not verify: {file}: {error.message}",
             remedy=f"{_SET_ASIDE}; train its config again to have it back",
         )
-    for digest in recipes:
+    for digest in artifacts:
         yield from _check_signature(store.artifacts.path(digest))
-    yield from _check_aliases(store, recipes)
-    yield from _check_index(store, recipes)
+    yield from _check_aliases(store, artifacts)
+    yield from _check_index(store, artifacts)
+    yield from _check_models(store, artifacts)
     yield from _check_runs(store)
     yield from _check_promotions(store)
-    yield from _check_root(store, recipes)
+    yield from _check_root(store, artifacts)
     yield from _check_staging(store)
     yield from _check_policy(store)
 
@@ -192,19 +222,15 @@ def _dangling(pointers: Pointers, path: Path, *, wrong: str) -> _Damage:
     )
 
 
-def _check_aliases(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
+def _check_aliases(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
     for path in _entries(store, "aliases"):
         if not ALIAS.fullmatch(path.name):
             yield _quarantined(path, "is not the name of an alias")
             continue
-        digest = _digest_or_damage(store.aliases, path)
-        if isinstance(digest, _Damage):
-            yield digest
-        elif digest not in recipes:
-            yield _dangling(store.aliases, path, wrong="names no artifact that verifies")
+        yield from _check_pointer(store.aliases, path, artifacts=artifacts)
 
 
-def _check_index(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
+def _check_index(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
     """Yield the damaged entries of the index, and the missing ones."""
     indexed = set()
     for path in _entries(store, "recipes"):
@@ -214,15 +240,15 @@ def _check_index(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
         digest = _digest_or_damage(store.recipes, path)
         if isinstance(digest, _Damage):
             yield digest
-        elif recipes.get(digest) != f"sha256:{path.name}":
+        elif digest not in artifacts or artifacts[digest].recipe != f"sha256:{path.name}":
             wrong = "names no artifact of that recipe that verifies"
             yield _dangling(store.recipes, path, wrong=wrong)
         else:
             indexed.add(f"sha256:{path.name}")
-    for digest, recipe in recipes.items():
-        if recipe not in indexed:
-            indexed.add(recipe)
-            yield _unindexed(store, digest, recipe=recipe)
+    for digest, intact in artifacts.items():
+        if intact.recipe not in indexed:
+            indexed.add(intact.recipe)
+            yield _unindexed(store, digest, recipe=intact.recipe)
 
 
 def _unindexed(store: Store, digest: Digest, *, recipe: Digest) -> _Damage:
@@ -233,6 +259,135 @@ def _unindexed(store: Store, digest: Digest, *, recipe: Digest) -> _Damage:
         remedy="write it",
         repair=lambda store: store.recipes.set(recipe, digest),
     )
+
+
+def _check_models(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
+    """Yield the damaged entries of models, and the artifacts that are not versions of one."""
+    numbered: set[Digest] = set()
+    for folder in _entries(store, MODELS):
+        kind, name = disk.kind_of(folder), name_of(folder.name)
+        if kind != "a folder" or name is None:
+            wrong = "is not the name of a model" if kind == "a folder" else f"is {kind}"
+            yield _quarantined(folder, f"{wrong}, expected a folder of a model")
+            continue
+        for path in store.folder.entries(MODELS, folder.name):
+            if path.name == LATEST:
+                pointers = Pointers(store.folder, MODELS, folder.name)
+                yield from _check_pointer(pointers, path, artifacts=artifacts)
+            elif path.name == JOURNAL:
+                history = _history_or_damage(store, name, path=path)
+                if isinstance(history, _Damage):
+                    yield history
+                    history = ModelHistory(name, _salvage(path, name))
+                numbered.update(history.numbers)
+                yield from _check_journal_aliases(history, path, artifacts=artifacts)
+            elif path.name != MODEL_LOCK or not _is_empty_file(path):
+                yield _quarantined(path, "does not belong to a model")
+    for digest in _in_order(store, artifacts.keys() - numbered):
+        yield _unnumbered(store, digest, name=artifacts[digest].name)
+
+
+def _check_pointer(pointers: Pointers, path: Path, *, artifacts: _Artifacts) -> Iterator[_Damage]:
+    digest = _digest_or_damage(pointers, path)
+    if isinstance(digest, _Damage):
+        yield digest
+    elif digest not in artifacts:
+        yield _dangling(pointers, path, wrong="names no artifact that verifies")
+
+
+def _history_or_damage(store: Store, name: str, *, path: Path) -> ModelHistory | _Damage:
+    """Return the history of a model, or what is wrong with its journal."""
+    try:
+        return store.models.history(name)
+    except StoreError as error:
+        damage = _unreadable(path, error)
+        events = _salvage(path, name)
+        if damage.repair is None or not events:
+            return damage
+
+        def rewrite(store: Store) -> None:
+            store.folder.quarantine(path)
+            store.folder.write(path, b"".join(encode(event) + b"\n" for event in events))
+
+        line = f"line {error.location.line} " if error.location and error.location.line else ""
+        return _Damage(
+            path=path,
+            wrong=f"{line}{error.problem}",
+            remedy=f"{_SET_ASIDE}, and keep its {len(events)} intact events",
+            repair=rewrite,
+        )
+
+
+def _salvage(path: Path, name: str) -> list[Event]:
+    """Return the events in the intact lines of a damaged journal."""
+    try:
+        data = disk.read_file(path, limit=MAX_JOURNAL, remedy="") or b""
+    except StoreError:
+        return []
+    events: list[Event] = []
+    numbers: set[int | str] = set()
+    for line in data.split(b"\n"):
+        try:
+            event = decode_line(line, name)
+        except ValueError:
+            continue
+        if isinstance(event, SealedVersion):
+            if event.version in numbers or event.digest in numbers:
+                continue
+            numbers |= {event.version, event.digest}
+        events.append(event)
+    return events
+
+
+def _check_journal_aliases(
+    history: ModelHistory, path: Path, *, artifacts: _Artifacts
+) -> Iterator[_Damage]:
+    for alias, digest in history.aliases.items():
+        if digest not in artifacts:
+            removal = RemovedAlias(
+                alias=alias,
+                digest=digest,
+                version=history.numbers.get(digest),
+                by=user(),
+                when=now(),
+            )
+            yield _Damage(
+                path=path,
+                wrong=f"{history.name}@{alias} names no artifact that verifies",
+                remedy="remove the alias; train the config again, or promote another version",
+                repair=partial(_append, name=history.name, event=removal),
+            )
+
+
+def _append(store: Store, name: str, *, event: Event) -> None:
+    with store.models.lock(name):
+        store.models.append(name, event)
+
+
+def _unnumbered(store: Store, digest: Digest, *, name: str) -> _Damage:
+    """Return the damage of an artifact that is not a version of its name."""
+    return _Damage(
+        path=store.root / MODELS / folder_of(name) / JOURNAL,
+        wrong=f"has no version for {digest[7:19]}, which was copied here or sealed by an earlier "
+        "release",
+        remedy="give it the next version",
+        repair=partial(_number, name=name, digest=digest),
+    )
+
+
+def _number(store: Store, name: str, *, digest: Digest) -> None:
+    store.models.assign(name, digest)
+
+
+def _in_order(store: Store, digests: Set[Digest]) -> list[Digest]:
+    """Return artifacts in the order of the runs that gave them; those without a run come last."""
+    runs = [run.artifact for run in reversed(store.journal.runs())] if digests else []
+    first = {digest: index for index, digest in reversed(list(enumerate(runs)))}
+    return sorted(digests, key=lambda digest: (first.get(digest, len(runs)), digest))
+
+
+def _is_empty_file(path: Path) -> bool:
+    return disk.kind_of(path) == "a file" and path.lstat().st_size == 0
 
 
 def _check_runs(store: Store) -> Iterator[_Damage]:
@@ -253,7 +408,7 @@ def _check_promotions(store: Store) -> Iterator[_Damage]:
         for path in store.folder.entries("promotions", folder.name):
             if PROMOTION_FILE.fullmatch(path.name):
                 yield from _check_record(store.journal, path, kind=Promotion)
-            elif path.name != ALIAS_LOCK or disk.kind_of(path) != "a file" or path.lstat().st_size:
+            elif path.name != ALIAS_LOCK or not _is_empty_file(path):
                 yield _quarantined(path, "is not a record of a promotion")
 
 
@@ -264,10 +419,10 @@ def _check_record(journal: Journal, path: Path, *, kind: type[Struct]) -> Iterat
         yield _unreadable(path, error)
 
 
-def _check_root(store: Store, recipes: _Recipes) -> Iterator[_Damage]:
+def _check_root(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
     """Yield reports without an artifact, and entries that do not belong in a store."""
     for path in store.folder.entries():
-        if path.suffix == ".html" and f"sha256:{path.stem}" not in recipes:
+        if path.suffix == ".html" and f"sha256:{path.stem}" not in artifacts:
             yield _quarantined(path, "is the report of no artifact that verifies")
         elif path.suffix == ".html":
             try:

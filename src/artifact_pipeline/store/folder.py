@@ -5,8 +5,10 @@ artifacts/
     <64 hex>.html       the report of an artifact
     recipes/<hex>       the digest of the artifact that a recipe gave
     runs/<id>.json      the record of a run
-    aliases/<name>      the digest of the artifact that an alias names
-    promotions/<name>/  the records of an alias's moves
+    models/<name>/      versions, aliases, tags and history of a model
+    aliases/latest      the digest of the artifact that the last run gave
+    aliases/<name>      an alias of an earlier release, which belonged to the store
+    promotions/<name>/  the records of its moves
     trust.json          the signer whose signature is required, if any
     staging/            files that are being written
     set-aside/          quarantine: broken entries, which are never opened
@@ -29,7 +31,7 @@ STORE_ENV_VAR = "ARTIFACT_PIPELINE_STORE"
 DEFAULT_STORE = "artifacts"
 TRUST = "trust.json"
 QUARANTINE = "set-aside"
-FOLDERS = (QUARANTINE, "aliases", "promotions", "recipes", "runs", "staging")
+FOLDERS = (QUARANTINE, "aliases", "models", "promotions", "recipes", "runs", "staging")
 RESERVED_NAMES = (*FOLDERS, TRUST)
 """Names in a store that belong to neither an artifact nor a report."""
 

@@ -1,11 +1,10 @@
-"""The journal of a store: records of runs and of promotions."""
+"""The records of a store: one for each run, and for each promotion by an earlier release."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,17 +13,16 @@ from msgspec import Struct
 
 from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.numeric_profile import Inspection
-from artifact_pipeline.disk import file_lock, translate_os_errors
 from artifact_pipeline.errors import Location, StoreError
+from artifact_pipeline.store.events import Promotion
 from artifact_pipeline.store.folder import REPAIR, StoreFolder
 from artifact_pipeline.store.provenance import GitState
 
 PROMOTION_FILE = re.compile(r"[0-9]{6,9}\.json")
 """The name of a promotion's record, in the folder `promotions/<alias>`."""
 ALIAS_LOCK = "turn"
-"""The file in that folder that is locked while the alias moves."""
+"""The file in that folder that was locked while the alias moved."""
 
 _MAX_RECORD = 8 << 20
 """Bytes of a record; a larger file was not written by this package."""
@@ -32,20 +30,6 @@ _MAX_DEPTH = 50
 """Nested levels of a record; more could exhaust Python's stack."""
 
 T = TypeVar("T")
-
-
-class Promotion(Struct, frozen=True, kw_only=True):
-    """One move of an alias."""
-
-    alias: str
-    digest: Digest
-    """The artifact that the alias names since then."""
-    instead_of: Digest | None
-    """The artifact that it named before, if any."""
-    by: str
-    """The user and the machine."""
-    when: str
-    """UTC, in ISO 8601."""
 
 
 class PastRun(Struct, frozen=True, kw_only=True):
@@ -64,6 +48,8 @@ class PastRun(Struct, frozen=True, kw_only=True):
     recipe: Any = None
     recipe_digest: str | None = None
     artifact: str | None = None
+    name: str | None = None
+    version: int | None = None
     metrics: Any = None
     jobs: list[Any] = []
     gates: list[Any] = []
@@ -76,7 +62,7 @@ class PastRun(Struct, frozen=True, kw_only=True):
 
 
 class Journal:
-    """The records of a store: one file for each run and each promotion."""
+    """The records of a store, each a file."""
 
     def __init__(self, folder: StoreFolder) -> None:
         self._folder = folder
@@ -95,7 +81,12 @@ class Journal:
 
     def runs(self) -> list[PastRun]:
         """Return all run records, newest first; the outcome of a broken one is `unreadable`."""
-        return [self._read_run(path) for path in self.run_files()]
+        return list(self.iterate())
+
+    def iterate(self) -> Iterator[PastRun]:
+        """Yield the run records as `runs`, each read when it is needed."""
+        for path in self.run_files():
+            yield self._read_run(path)
 
     def _read_run(self, path: Path) -> PastRun:
         run = printable(path.stem)
@@ -104,34 +95,14 @@ class Journal:
         except StoreError:
             return PastRun(run=run, outcome="unreadable")
 
-    @contextmanager
-    def alias_lock(self, alias: str) -> Iterator[None]:
-        """Keep other processes from moving an alias.
-
-        Raises:
-            StoreError: If another process holds the lock.
-        """
-        path = self._folder.path("promotions", alias, ALIAS_LOCK)
-        with translate_os_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with file_lock(path, f"alias {alias!r} is locked by another process"):
-                yield
-
-    def write_promotion(self, promotion: Promotion) -> None:
-        """Write the record of a promotion. Raises StoreError if it cannot be written."""
-        numbers = [int(path.stem) for path in self.promotion_files(promotion.alias)]
-        name = f"{max(numbers, default=0) + 1:06}.json"
-        path = self._folder.root / "promotions" / promotion.alias / name
-        self._folder.write(path, canonical.encode(msgspec.to_builtins(promotion)))
-
     def promotion_files(self, alias: str) -> list[Path]:
-        """Return the files of an alias's promotions, newest first."""
+        """Return the files of the promotions of an earlier release's alias, newest first."""
         paths = self._folder.entries("promotions", alias)
         records = [path for path in paths if PROMOTION_FILE.fullmatch(path.name)]
         return sorted(records, key=lambda path: int(path.stem), reverse=True)
 
     def promotions(self) -> list[Promotion]:
-        """Return all promotions, by alias, newest first.
+        """Return all promotions that earlier releases recorded, by alias, newest first.
 
         Raises:
             StoreError: If a record cannot be read.
@@ -152,7 +123,7 @@ class Journal:
             raise StoreError("does not exist any more", location=location)
         try:
             value = canonical.decode(data)
-            if _is_deep(value):
+            if is_deep(value):
                 raise canonical.NotCanonical("the JSON is nested too deep")
             return msgspec.convert(value, kind)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
@@ -166,7 +137,7 @@ def printable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
     """Return whether JSON is nested deeper than `_MAX_DEPTH`."""
     level = [value]
     for _ in range(_MAX_DEPTH):

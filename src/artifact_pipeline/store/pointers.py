@@ -20,14 +20,14 @@ _MAX_POINTER = 256
 
 
 class Pointers:
-    """The pointers of one kind, `aliases` or `recipes`.
+    """The pointers in one folder of a store, such as `aliases` or `recipes`.
 
     Names are aliases or the digests of recipes; the prefix `sha256:` is not part of a file's name.
     """
 
-    def __init__(self, folder: StoreFolder, kind: str) -> None:
+    def __init__(self, folder: StoreFolder, *names: str) -> None:
         self._folder = folder
-        self._kind = kind
+        self._names = names
 
     def path(self, name: str) -> Path:
         """Return the file of a pointer, which does not have to exist.
@@ -35,11 +35,11 @@ class Pointers:
         Raises:
             StoreError: If a link stands in the place of the pointers' folder.
         """
-        return self._folder.path(self._kind, name.removeprefix("sha256:"))
+        return self._folder.path(*self._names, name.removeprefix("sha256:"))
 
     def files(self) -> list[Path]:
         """Return the files of all pointers, sorted."""
-        return self._folder.entries(self._kind)
+        return self._folder.entries(*self._names)
 
     def exists(self, name: str) -> bool:
         """Return whether there is a pointer of this name, readable or not."""

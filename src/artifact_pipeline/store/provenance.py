@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from artifact_pipeline._version import __version__
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class GitState(Struct, frozen=True):
@@ -30,6 +33,8 @@ class GitStatus:
     """
 
     def __init__(self, folder: Path) -> None:
+        import subprocess  # reading a store needs only `GitState`
+
         self._git: subprocess.Popen[bytes] | None = None
         try:
             # The options keep git from running or writing anything in a repository of others.

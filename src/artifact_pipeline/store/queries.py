@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,9 +12,11 @@ from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import VerificationError
-from artifact_pipeline.store.access import Reference, check_integrity
-from artifact_pipeline.store.journal import PastRun, Promotion
-from artifact_pipeline.store.promotion import promotions
+from artifact_pipeline.store.access import check_integrity
+from artifact_pipeline.store.events import Promotion
+from artifact_pipeline.store.journal import PastRun
+from artifact_pipeline.store.models import ModelHistory
+from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 
 
@@ -25,7 +28,12 @@ class Shown(Struct, frozen=True, kw_only=True):
     manifest: Manifest
     chosen: dict[str, Any] | None
     """The parameters that a search chose, if there was a search."""
+    name: str
+    """The name of its model."""
+    version: int | None
+    """None if it was copied into the store, or an earlier release sealed it."""
     aliases: list[str]
+    tags: dict[str, str]
     record: PastRun | None
     """The record of the run that made it, if the store has one."""
     promotions: list[Promotion]
@@ -48,48 +56,42 @@ class Listed(Struct, frozen=True, kw_only=True):
 
     digest: Digest
     aliases: list[str]
+    name: str | None = None
+    version: int | None = None
+    """None if it was copied into the store, or an earlier release sealed it."""
+    tags: dict[str, str] = {}
     dataset: str | None = None
     estimator: str | None = None
     metrics: Metrics | None = None
     broken: str | None = None
 
 
-def show(artifact: Reference, *, store: Reference | None = None) -> Shown:
+def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
     """Check an artifact's integrity and return its details. Raises as `check_integrity`."""
     verified = check_integrity(artifact, store=store)
-    digest = verified.digest
+    digest, target = verified.digest, Store(store)
+    name = describe.model_name_of(verified.manifest.recipe)
+    own = target.models.history(name)
+    moves = [*target.journal.promotions()[::-1], *own.moves]
     return Shown(
         digest=digest,
         folder=str(verified.folder),
         manifest=verified.manifest,
         chosen=verified.evaluation().chosen(),
-        aliases=[name for name, named in Store(store).aliases.all().items() if named == digest],
+        name=name,
+        version=own.numbers.get(digest),
+        aliases=_aliases(target.aliases_by_model().get(name, {}), digest),
+        tags=own.tags.get(digest, {}),
         record=record_of(digest, store=store),
-        promotions=[
-            promotion
-            for promotion in promotions(store=store)
-            if digest in (promotion.digest, promotion.instead_of)
-        ],
+        promotions=[move for move in reversed(moves) if digest in (move.digest, move.instead_of)],
     )
 
 
-def record_of(digest: Digest, *, store: Reference | None = None) -> PastRun | None:
+def record_of(digest: Digest, *, store: PathLike | None = None) -> PastRun | None:
     """Return the newest record of a run that trained an artifact, or else one that reused it."""
     records = [run for run in runs(store=store) if run.artifact == digest]
     trained = [run for run in records if not run.cached] or records
     return trained[0] if trained else None
-
-
-def diff(a: Reference, b: Reference, *, store: Reference | None = None) -> list[Difference]:
-    """Return where the recipes and metrics of two artifacts differ. Raises as `check_integrity`.
-
-    Args:
-        a: A folder, an alias, or the first eight or more hex digits of a digest.
-        b: Another artifact.
-        store: The store that aliases and digests are looked up in.
-    """
-    first, second = (check_integrity(artifact, store=store).manifest for artifact in (a, b))
-    return differences(first, second)
 
 
 def differences(a: Manifest, b: Manifest) -> list[Difference]:
@@ -102,29 +104,76 @@ def differences(a: Manifest, b: Manifest) -> list[Difference]:
     ]
 
 
-def runs(*, store: Reference | None = None) -> list[PastRun]:
+def runs(*, store: PathLike | None = None) -> list[PastRun]:
     """Return the records of all runs, newest first; a broken one has the outcome `unreadable`."""
     return Store(store).journal.runs()
 
 
-def artifacts(*, store: Reference | None = None) -> list[Listed]:
-    """Verify and return all artifacts of a store, with the errors of broken ones."""
-    listed = Store(store)
-    aliases = listed.aliases.all()
-    return [
-        _list_one(listed, digest, aliases=[name for name in aliases if aliases[name] == digest])
-        for digest in listed.artifacts.digests()
+def artifacts(*, store: PathLike | None = None) -> list[Listed]:
+    """Verify and return all artifacts of a store, with the errors of broken ones.
+
+    They are sorted by name and version; those without a version come last.
+    """
+    target = Store(store)
+    histories = target.models.histories()
+    aliases = target.aliases_by_model(histories)
+    listed = [
+        _list_one(target, digest, histories=histories, aliases=aliases)
+        for digest in target.artifacts.digests()
     ]
+    return sorted(
+        listed,
+        key=lambda artifact: (
+            artifact.version is None,
+            artifact.name or "",
+            artifact.version or 0,
+            artifact.digest,
+        ),
+    )
 
 
-def _list_one(store: Store, digest: Digest, *, aliases: list[str]) -> Listed:
+def promotions(*, store: PathLike | None = None) -> list[Promotion]:
+    """Return the moves of all aliases, newest first within each name.
+
+    Raises:
+        StoreError: If a record cannot be read.
+    """
+    target = Store(store)
+    moves = [history.moves[::-1] for history in target.models.histories().values()]
+    return [*(move for own in moves for move in own), *target.journal.promotions()]
+
+
+def _aliases(aliases: Mapping[str, Digest], digest: Digest) -> list[str]:
+    return sorted(alias for alias, named in aliases.items() if named == digest)
+
+
+def _list_one(
+    store: Store,
+    digest: Digest,
+    *,
+    histories: Mapping[str, ModelHistory],
+    aliases: Mapping[str, Mapping[str, Digest]],
+) -> Listed:
     try:
         manifest = store.artifacts.open(digest).manifest
     except VerificationError as error:
-        return Listed(digest=digest, aliases=aliases, broken=str(error))
+        names = [name for name, own in histories.items() if digest in own.numbers]
+        own_aliases = [alias for own in aliases.values() for alias in _aliases(own, digest)]
+        return Listed(
+            digest=digest,
+            aliases=own_aliases,
+            name=names[0] if names else None,
+            version=histories[names[0]].numbers[digest] if names else None,
+            broken=str(error),
+        )
+    name = describe.model_name_of(manifest.recipe)
+    own = histories.get(name, ModelHistory(name, []))
     return Listed(
         digest=digest,
-        aliases=aliases,
+        aliases=_aliases(aliases.get(name, {}), digest),
+        name=name,
+        version=own.numbers.get(digest),
+        tags=own.tags.get(digest, {}),
         dataset=manifest.recipe.data.title,
         estimator=describe.title(manifest.recipe),
         metrics=manifest.metrics,

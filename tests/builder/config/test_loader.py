@@ -159,6 +159,7 @@ TEXTS = [
     (b'{"C": ' + b"9" * 5000 + b"}", "is not a valid config"),
     (b"[" * 100_000, "nested too deep"),
     (b"[1, 2]", "found a list, expected an object"),
+    (b'[{"age": 1}]', "draft a config for this table: artifact-pipeline init"),
     (b"null", "found null, expected an object"),
     (b'{"C": "\\ud800"}', "half a character"),
     (b" " * (1 << 20) + b"{}", "is over 1048576 bytes"),
@@ -343,3 +344,8 @@ def test_a_table_or_yaml_in_place_of_a_config_is_refused_with_what_to_do(tmp_pat
     (tmp_path / name).write_text("a: 1")
     with pytest.raises(ConfigError, match=remedy):
         loader.load(tmp_path / name)
+
+
+def test_a_url_of_a_config_is_refused_with_what_to_do():
+    with pytest.raises(ConfigError, match="is a URL, expected a file; download it first"):
+        loader.load("https://example.org/config.json")

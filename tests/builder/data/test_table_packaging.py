@@ -61,6 +61,8 @@ def test_a_packed_table_has_the_rows_of_the_table(tmp_path, name, data):
         ("t.json", b"[1, 2", "not a JSON array"),
         ("t.xlsx", b"PK", "save the sheet as CSV"),
         ("t.txt", CSV, "name it .csv"),
+        ("t.gz", gzip.compress(CSV), r"name it for its format, such as table\.csv\.gz"),
+        ("t.yaml", b"- {age: 1, y: 2}", "write its rows as CSV or JSON lines"),
     ],
 )
 def test_a_file_that_is_not_a_packed_table_is_refused(tmp_path, name, data, message):

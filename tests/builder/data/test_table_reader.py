@@ -99,6 +99,22 @@ def test_parquet_and_json_lines_keep_their_types():
     }
 
 
+def test_files_may_differ_in_categories_and_time_zones():
+    noon = pa.array([43_200_000_000], pa.timestamp("us", "UTC"))
+    files = [
+        parquet(t=pa.array(["u"]), d=noon),
+        parquet(
+            t=pa.array(["v"]).dictionary_encode(), d=noon.cast(pa.timestamp("ms", "Asia/Tokyo"))
+        ),
+    ]
+    assert columns(files, "parquet") == {"t": ("text", ["u", "v"]), "d": ("date", [0.5, 0.5])}
+    with pytest.raises(DataError) as caught:
+        columns([files[0], parquet(t=["w"], d=noon.cast(pa.timestamp("us")))], "parquet")
+    assert str(caught.value) == (
+        "part1.parquet: the column 'd' holds dates, and dates with a time zone in part0.parquet"
+    )
+
+
 @pytest.mark.parametrize(
     ("data", "form", "said"),
     [

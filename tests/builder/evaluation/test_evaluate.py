@@ -21,7 +21,8 @@ from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.training import results
 from artifact_pipeline.builder.training import train as learning
 from artifact_pipeline.errors import ConfigError, DataError
-from artifact_pipeline.pipeline.gates import Baseline, judge
+from artifact_pipeline.pipeline.gates import judge
+from artifact_pipeline.pipeline.incumbents import Incumbent
 from artifact_pipeline.report.text import classification_report
 from tests.support.configs import SHORT, write
 
@@ -120,9 +121,9 @@ def test_a_gate_on_a_missing_metric_is_refused():
 )
 def test_lower_shares_and_higher_errors_are_worse(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    baseline = Baseline("sha256:1", Metrics(test={metric: theirs}), None)
+    incumbent = Incumbent("sha256:1", Metrics(test={metric: theirs}), None)
     found = Metrics(test={metric: ours})
-    [verdict] = judge(found, {f"test.{metric}": gate}, baselines={"champion": baseline})
+    [verdict] = judge(found, {f"test.{metric}": gate}, incumbents={"champion": incumbent})
     assert verdict.passed is passed and verdict.against == "sha256:1"
     assert (verdict.margin >= 0) is passed
 

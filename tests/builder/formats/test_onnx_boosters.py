@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.resolved import ModelConfig
-from artifact_pipeline.builder.formats import onnx_boosters, onnx_format
+from artifact_pipeline.builder.formats import onnx_boosters, onnx_export, onnx_format
 from artifact_pipeline.builder.model.construction import build, resolve
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.model.fit import fit
@@ -90,7 +90,7 @@ def test_a_graph_matches_the_booster_at_every_threshold(estimator, data):
     X, y = data
     fitted = estimator.fit(X, y)
     rows = unseen(fitted, X)
-    form, graph = next(onnx_format.export(fitted, rows))
+    form, graph = next(onnx_export.export(fitted, rows))
     assert form.dtype == "float64"
     found = onnx_format.load(graph.data, Location("m"))(rows)
     predicted, probabilities = predict_with_proba(fitted, rows)
@@ -117,7 +117,7 @@ def test_a_graph_matches_a_wrapper_of_boosters(estimator, data):
     X, y = data
     fitted = estimator.fit(X, y)
     rows = X + np.random.default_rng(4).normal(size=X.shape) * X.std(axis=0)
-    _, graph = next(onnx_format.export(fitted, rows))
+    _, graph = next(onnx_export.export(fitted, rows))
     outputs = onnx_format.load(graph.data, Location("m"))(rows)
     np.testing.assert_array_equal(outputs.predicted, fitted.predict(rows))
     np.testing.assert_allclose(outputs.probabilities, fitted.predict_proba(rows), atol=1e-6)
@@ -129,7 +129,7 @@ def test_lightgbm_truncates_fractions_of_categories():
     fitted.fit(X, y, categorical_feature=[0])
     rows = unseen(fitted, X)
     rows[::3, 0] += 0.5
-    found = onnx_format.load(next(onnx_format.export(fitted, rows))[1].data, Location("m"))(rows)
+    found = onnx_format.load(next(onnx_export.export(fitted, rows))[1].data, Location("m"))(rows)
     np.testing.assert_allclose(found.probabilities, fitted.predict_proba(rows), atol=1e-6)
 
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from artifact_pipeline.builder.data.dataset import batch
-from artifact_pipeline.builder.formats import onnx_format
+from artifact_pipeline.builder.formats import onnx_export, onnx_format
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.errors import Location
 
@@ -37,8 +37,8 @@ def test_numbers_and_text_are_imputed_and_encoded_together(steps):
     fitted = make_pipeline(*steps).fit(TABLE, LABELS)
     rows = TABLE.copy()
     rows.loc[3, "t"], rows.loc[4, "m"], rows.loc[5, "n"] = "new", 99.0, np.nan
-    form, graph = next(onnx_format.export(fitted, batch(rows)))
-    assert isinstance(graph, onnx_format.ExportedGraph), graph
+    form, graph = next(onnx_export.export(fitted, batch(rows)))
+    assert isinstance(graph, onnx_export.ExportedGraph), graph
     found = onnx_format.load(graph.data, Location("m"))(batch(rows))
     predicted, probabilities = predict_with_proba(fitted, rows)
     assert form.dtype == "float64"

@@ -17,7 +17,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from artifact_pipeline.builder.formats import onnx_costs, onnx_format, onnx_limits, onnx_trees
+from artifact_pipeline.builder.formats import (
+    onnx_costs,
+    onnx_export,
+    onnx_format,
+    onnx_limits,
+    onnx_trees,
+)
 from artifact_pipeline.errors import Location, VerificationError
 
 ML = "ai.onnx.ml"
@@ -345,7 +351,7 @@ def test_our_graphs_with_long_labels_predict_and_their_sizes_are_bounded(estimat
     labels = np.array([f"{index}" * 5_000 for index in range(3)], dtype=object)
     fitted = estimator.fit(IRIS, labels[TARGET])
     opened = 0
-    for _, exported in onnx_format.export(fitted, IRIS):
+    for _, exported in onnx_export.export(fitted, IRIS):
         if isinstance(exported, str):
             continue
         opened += 1

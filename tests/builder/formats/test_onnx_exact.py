@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     GradientBoostingClassifier,
@@ -21,10 +22,22 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression, RidgeClassifier, SGDClassifier
-from sklearn.naive_bayes import GaussianNB
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import (
+    LogisticRegression,
+    RidgeClassifier,
+    SGDClassifier,
+    TweedieRegressor,
+)
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
+from sklearn.neighbors import RadiusNeighborsRegressor
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+)
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -210,6 +223,69 @@ def test_missing_values_are_accepted_in_column_201(seal):
     predictor = seal(estimator, table, y)
     table.loc[1::4, "f150"] = np.nan
     assert predictor.predict(table).tolist() == estimator.predict(table).tolist()
+
+
+def test_rows_without_a_number_for_an_answer_have_none_and_others_are_answered(seal):
+    """No training row is near some rows; the number of the others is the mean of those near."""
+    a = np.random.default_rng(0).uniform(0, 10, 200).round(2)
+    X = pd.DataFrame({"a": np.where(np.arange(200) % 9, a, np.nan)})
+    filled = make_pipeline(SimpleImputer(), RadiusNeighborsRegressor(0.3)).fit(X, 2 * a)
+    predictor = seal(filled, X, 2 * a)
+    new = pd.DataFrame({"a": [5.0, 5.123, np.nan, 9.87, 30.0, 100.0]})
+    with warnings.catch_warnings(action="ignore"):
+        expected = filled.predict(new)
+        assert np.isnan(expected).tolist() == [False, False, False, False, True, True]
+        np.testing.assert_allclose(predictor.predict(new[:4]), expected[:4], rtol=1e-9)
+        np.testing.assert_array_equal(np.isnan(predictor.predict(new)), np.isnan(expected))
+
+
+def test_a_binarizer_takes_the_threshold_itself_for_the_lower_side(seal):
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame({"a": rng.normal(size=90).round(3), "b": rng.integers(0, 5, 90) + 0.25})
+    y = (X.a + 0.2 * X.b > 0.8).to_numpy()
+    model = make_pipeline(Binarizer(threshold=0.5), BernoulliNB()).fit(X, y)
+    predictor = seal(model, X, y)
+    assert predictor.manifest.parity.form == "onnx-float64"
+    new = pd.DataFrame({"a": [0.5, np.nextafter(0.5, 1), np.nextafter(0.5, 0)], "b": 1.25})
+    expected = model.predict_proba(new)
+    assert expected[0, 1] == expected[2, 1] != expected[1, 1]
+    np.testing.assert_allclose(predictor.predict_proba(new), expected, atol=1e-9)
+
+
+def test_a_number_that_one_column_refuses_does_not_limit_another(seal):
+    """The logarithm of -1 is refused in `z`, and -1 is a number like any other in `n`."""
+    rng = np.random.default_rng(1)
+    X = pd.DataFrame(
+        {"z": rng.exponential(size=90).round(3) + 1, "n": rng.normal(size=90).round(3)}
+    )
+    y = X.n + np.log1p(X.z) > 1
+    logarithm = ColumnTransformer([("z", FunctionTransformer(np.log1p), ["z"])],
+                                  remainder="passthrough")  # fmt: skip
+    model = make_pipeline(logarithm, LogisticRegression()).fit(X, y)
+    predictor = seal(model, X, y)
+    new = pd.DataFrame({"z": [2.5, 3.0], "n": [-1.0, 0.12345]})
+    np.testing.assert_allclose(predictor.predict_proba(new), model.predict_proba(new), atol=1e-9)
+    with pytest.raises(DataError, match="row 1, column 'z'"):
+        predictor.predict(pd.DataFrame({"z": [-1.0], "n": [0.5]}))
+
+
+def test_an_estimator_without_names_of_columns_is_opened(seal):
+    X = pd.DataFrame({"n": np.arange(40.0) % 13})
+    y = X.n.to_numpy() ** 2
+    model = IsotonicRegression(out_of_bounds="clip").fit(X, y)
+    predictor = seal(model, X, y)
+    new = pd.DataFrame({"n": [0.5, 3.0, 12.75]})
+    np.testing.assert_allclose(predictor.predict(new), model.predict(new), rtol=1e-9)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.5, 2.0])
+def test_a_transformed_target_of_a_generalized_linear_model_is_sealed(seal, power):
+    X = pd.DataFrame({"a": np.linspace(-1, 1, 60), "b": np.arange(60) % 7 / 7})
+    y = np.exp(X.a + 0.1 * X.b)
+    model = TransformedTargetRegressor(TweedieRegressor(power=power), func=np.log1p,
+                                       inverse_func=np.expm1).fit(X, y)  # fmt: skip
+    predictor = seal(model, X, y)
+    np.testing.assert_allclose(predictor.predict(X + 0.01), model.predict(X + 0.01), rtol=1e-9)
 
 
 @pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=["one-hot", "ordinal"])

@@ -184,7 +184,7 @@ def test_no_command_unpickles_its_input(digits, tmp_path, place):
     rows.write_bytes(data)
     if place != "rows.npy":
         reseal(folder, place, data)
-    for words in (["verify"], ["show"], ["infer"], ["evaluate"], ["diff", folder]):
+    for words in (["verify"], ["show"], ["infer"], ["evaluate"], ["compare", folder]):
         done = call(words[0], folder, *words[1:], cwd=tmp_path)
         assert "Traceback" not in done.err
     assert call("infer", folder, rows, cwd=tmp_path).code in (3, 4)

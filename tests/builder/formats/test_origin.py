@@ -142,7 +142,7 @@ def test_no_command_opens_an_untrusted_artifact(store, tmp_path):
         done = call(*line, cwd=tmp_path)
         assert done.code == 4 and done.err.count("\n") == 1, done
         assert all(way in done.err for way in WAYS)
-    for line in (["verify"], ["show"], ["report"], ["diff", "champion"]):
+    for line in (["verify"], ["show"], ["report"], ["compare", "champion"]):
         assert call(line[0], "latest", *line[1:], cwd=tmp_path).code == 0
     for line in words[:2]:
         assert call(*line, "--digest", DIGEST, cwd=tmp_path).code == 0

@@ -166,9 +166,9 @@ def test_zip_bombs_and_unknown_parts_are_refused(archive):
     for data, why in (
         (bomb, "unpacks to more"),
         (packed(files.items(), zipfile.ZIP_DEFLATED), "unpacks to more|compressed"),
-        (packed([*files.items(), ("../x.npy", b"")]), "no part"),
-        (packed([*files.items(), ("1.npz", b"")]), "no part"),
-        (packed([*files.items(), ("1.bin", b"")]), "no part"),
+        (packed([*files.items(), ("../x.npy", b"")]), "does not belong in a model"),
+        (packed([*files.items(), ("1.npz", b"")]), "does not belong in a model"),
+        (packed([*files.items(), ("1.bin", b"")]), "does not belong in a model"),
         (packed([("schema.json", b"[" * 1_000_000)]), ""),
         (packed([("schema.json", b"{}")]), ""),
         (packed([("1.npy", b"")]), ""),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.resolved import Inner, Step
 from artifact_pipeline.builder.recipe import Recipe
 
@@ -16,6 +17,11 @@ def title(recipe: Recipe) -> str:
         else "ColumnTransformer"
         for step in recipe.model.as_steps()
     )
+
+
+def model_name_of(recipe: Recipe) -> str:
+    """Return the name of a recipe's model; of an earlier release's, that of its data."""
+    return recipe.name or model_name.from_text(recipe.data.title) or "model"
 
 
 def headline(recipe: Recipe) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.config.values import Value
 
 
@@ -110,6 +111,9 @@ class EvaluationReport(
     """Warnings about rows or features that may leak the target, a sentence each."""
     unlearned: list[Unlearned] | None = None
     """Classes that only held-out rows have; absent if there are none."""
+    baseline: Metrics | None = None
+    """The metrics of a dummy model that was fitted on the same rows; absent if the rows are not
+    known, since the model was fitted elsewhere."""
 
     def chosen(self) -> dict[str, Any] | None:
         """Return the parameters that a search chose, or None without a search."""

@@ -20,6 +20,10 @@ from artifact_pipeline.builder.metric_table import METRICS
 from artifact_pipeline.errors import ConfigError, Location
 
 METRIC_NAMES = tuple(f"{rows}.{metric.name}" for rows in ("train", "test") for metric in METRICS)
+BOUNDS = ("min", "max", "not_worse_than", "better_than")
+"""The keys of a gate of which it has at least one."""
+COMPARISON_KEYS = ("tolerance", "confidence", "required")
+"""The keys of a gate that only apply to `not_worse_than`."""
 SLICED_METRIC = re.compile(r"(test\.[a-z0-9_]+)\[(.+)\]")
 
 
@@ -158,9 +162,22 @@ def check_gates(
         if metric not in METRIC_NAMES:
             remedy = nearest(metric, METRIC_NAMES)
             raise ConfigError("unknown metric", location=location, remedy=remedy)
-        if not any(is_given(gate, bound) for bound in ("min", "max", "not_worse_than")):
-            problem = "found no bound, expected 'min', 'max' or 'not_worse_than'"
+        if not any(is_given(gate, bound) for bound in BOUNDS):
+            problem = "found no bound, expected 'min', 'max', 'not_worse_than' or 'better_than'"
             raise ConfigError(problem, location=location)
-        if is_given(gate, "tolerance") and not is_given(gate, "not_worse_than"):
-            problem = "found 'tolerance' without 'not_worse_than'"
-            raise ConfigError(problem, location=location)
+        for key in COMPARISON_KEYS:
+            if is_given(gate, key) and not is_given(gate, "not_worse_than"):
+                problem = f"found {key!r} without 'not_worse_than'"
+                raise ConfigError(problem, location=location)
+        if is_given(gate, "confidence") and (sliced or not metric.startswith("test.")):
+            raise ConfigError(
+                "a paired test is made on all held-out rows only",
+                location=location.inside("confidence"),
+                remedy=f"name the gate test.{metric.partition('.')[2]}, or leave it out",
+            )
+        if is_given(gate, "better_than") and not metric.startswith("test."):
+            raise ConfigError(
+                "the baseline is measured on held-out rows only",
+                location=location.inside("better_than"),
+                remedy=f"name the gate test.{metric.partition('.')[2]}",
+            )

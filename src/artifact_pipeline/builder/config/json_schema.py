@@ -6,7 +6,12 @@ from typing import Any
 
 import msgspec
 
-from artifact_pipeline.builder.config.checks import METRIC_NAMES, SLICED_METRIC
+from artifact_pipeline.builder.config.checks import (
+    BOUNDS,
+    COMPARISON_KEYS,
+    METRIC_NAMES,
+    SLICED_METRIC,
+)
 from artifact_pipeline.builder.config.schema import TABLE_KEYS, ConfigFile, ShortConfigFile
 
 _EITHER = {
@@ -36,9 +41,10 @@ def schema() -> dict[str, Any]:
         "path": ["target"],
         **{key: ["path"] for key in TABLE_KEYS},
     }
-    bounds = [{"required": [key]} for key in ("min", "max", "not_worse_than")]
-    components["GateSection"]["anyOf"] = bounds
-    components["GateSection"]["dependentRequired"] = {"tolerance": ["not_worse_than"]}
+    components["GateSection"]["anyOf"] = [{"required": [key]} for key in BOUNDS]
+    components["GateSection"]["dependentRequired"] = {
+        key: ["not_worse_than"] for key in COMPARISON_KEYS
+    }
     metrics = {"anyOf": [{"enum": list(METRIC_NAMES)}, {"pattern": f"^{SLICED_METRIC.pattern}$"}]}
     for name in ("ConfigFile", "ShortConfigFile"):
         components[name]["properties"]["gates"]["propertyNames"] = metrics

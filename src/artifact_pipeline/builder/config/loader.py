@@ -81,7 +81,14 @@ def parse(value: Any, name: str) -> ResolvedConfig:
     """
     file = Location(name)
     if not isinstance(value, dict):
-        raise ConfigError(f"found {show(value)}, expected an object: {{…}}", location=file)
+        is_table = isinstance(value, list) and value and isinstance(value[0], dict)
+        raise ConfigError(
+            f"found {show(value)}, expected an object: {{…}}",
+            location=file,
+            remedy=f"draft a config for this table: artifact-pipeline init {name} --target COLUMN"
+            if is_table
+            else None,
+        )
     if _depth(value) > MAX_DEPTH:
         raise ConfigError(f"is nested deeper than {MAX_DEPTH} levels", location=file)
     try:

@@ -17,8 +17,8 @@ MAX_NAME = 100
 # `sha256:` begins a digest, a final point is lost on Windows, and `$` matches before a line end.
 PATTERN = rf"^(?!sha256$)[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{MAX_NAME - 2}}}[A-Za-z0-9_-])?$(?![^.])"
 EXPECTED = "letters, digits, '-', '_' and '.', beginning with a letter or digit"
-_ENDINGS = re.compile(r"(\.(csv|tsv|parquet|jsonl|ndjson|json))?(\.(gz|zip))?$", re.IGNORECASE)
-_WILDCARDS = re.compile(r"\*|\?|\[[^]]*\]")
+_ENDINGS = r"(?i)(\.(csv|tsv|parquet|jsonl|ndjson|json))?(\.(gz|zip))?$"
+_WILDCARDS = r"\*|\?|\[[^]]*\]"
 ModelName: TypeAlias = Annotated[
     str, Meta(pattern=PATTERN, description="Artifacts of one name are versions of one model.")
 ]
@@ -39,8 +39,8 @@ def from_path(path: str) -> str | None:
     """
     parts = [part for part in PurePosixPath(path.replace("\\", "/")).parts if part != ".."]
     for part in reversed(parts):
-        stem = _ENDINGS.sub("", part) or part
-        fixed = _WILDCARDS.sub("", stem)
+        stem = re.sub(_ENDINGS, "", part) or part
+        fixed = re.sub(_WILDCARDS, "", stem)
         if fixed.strip("._-"):
             return from_text(fixed)
         if fixed == stem:

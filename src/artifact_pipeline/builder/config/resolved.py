@@ -175,7 +175,7 @@ class EvaluationConfig(Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 class Gate(Struct, frozen=True, kw_only=True):
-    """Inclusive bounds on a metric."""
+    """Inclusive bounds on a metric, and comparisons with other models."""
 
     min: float | None = None
     max: float | None = None
@@ -183,6 +183,12 @@ class Gate(Struct, frozen=True, kw_only=True):
     """An alias."""
     tolerance: float = 0.0
     """How much worse than the alias's metric it may be."""
+    confidence: float | None = None
+    """If given, the gate fails only if a paired test finds the metric worse with it."""
+    required: bool = False
+    """Whether an alias that names no artifact fails the gate."""
+    better_than: Literal["baseline"] | None = None
+    """The dummy model whose metrics the evaluation holds."""
 
 
 class ResolvedConfig(Struct, frozen=True, kw_only=True):

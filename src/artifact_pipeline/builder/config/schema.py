@@ -36,8 +36,10 @@ Estimator = Annotated[str, Meta(description="Public name of a scikit-learn class
 Alias = Annotated[
     str,
     Meta(
-        pattern="^[a-z][a-z0-9-]{0,63}$",
-        description="Alias of an artifact that was measured on the same held-out rows.",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99}(@[a-z][a-z0-9-]{0,62}|:[1-9][0-9]{0,8})"
+        r"|[a-z][a-z0-9-]{0,62}|(sha256:)?[0-9a-f]{8,64})$",
+        description="Artifact that was measured on the same held-out rows: an alias of the same "
+        "name, such as champion, or churn@champion, churn:3 or a digest.",
     ),
 ]
 Tries = Annotated[int, Meta(ge=1, description="Candidates of a random search; 10 by default.")]
@@ -253,7 +255,7 @@ class EvaluationSection(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Inclusive bounds on a metric."""
+    """Inclusive bounds on a metric, and comparisons with other models."""
 
     min: float | UnsetType = UNSET
     max: float | UnsetType = UNSET
@@ -261,6 +263,18 @@ class GateSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     tolerance: Annotated[
         Annotated[float, Meta(ge=0)] | UnsetType,
         Meta(description="How much worse the metric may be; 0 by default."),
+    ] = UNSET
+    confidence: Annotated[
+        Annotated[float, Meta(ge=0.5, lt=1)] | UnsetType,
+        Meta(description="Fail only if a paired test finds with it that the metric is worse."),
+    ] = UNSET
+    required: Annotated[
+        bool | UnsetType,
+        Meta(description="Fail if the alias names no artifact; by default the gate passes then."),
+    ] = UNSET
+    better_than: Annotated[
+        Literal["baseline"] | UnsetType,
+        Meta(description="scikit-learn's dummy model, fitted on the same rows."),
     ] = UNSET
 
 

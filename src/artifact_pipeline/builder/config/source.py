@@ -37,6 +37,10 @@ def read(path: str | os.PathLike[str]) -> bytes:
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
+        if "://" in str(file):
+            raise ConfigError(
+                "is a URL, expected a file", location=file, remedy="download it first"
+            ) from error
         remedy = (
             "draft one for a table: artifact-pipeline init TABLE --target COLUMN; "
             "or start from an example: artifact-pipeline run --example"

@@ -43,6 +43,10 @@ _REMEDIES = {
     ".dta": "write it as Parquet or CSV",
     ".sav": "write it as Parquet or CSV",
     ".txt": "name it .csv if it is one",
+    ".gz": "name it for its format, such as table.csv.gz",
+    ".yaml": "write its rows as CSV or JSON lines",
+    ".yml": "write its rows as CSV or JSON lines",
+    ".xml": "write its rows as CSV or JSON lines",
 }
 """What to do with files that are often tables."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -90,7 +94,7 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
         raise DataError(
             f"holds no file that ends in {extensions}" if is_folder else "no such file",
             location=Location(str(root)),
-            remedy="data.path is relative to the config",
+            remedy="data.path is relative to the config" if os.fspath(base) else None,
         )
     for file in files:
         if not file.name.lower().endswith((*FORMATS, *PACKAGED)):

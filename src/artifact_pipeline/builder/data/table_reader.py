@@ -195,6 +195,24 @@ def _read_parquet(data: bytes, file: Location) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         problem = f"is not a Parquet file: {first_line(error)[:160]}"
         raise DataError(problem, location=file) from error
+    return _plain(table)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return a table with categories as their values and times with a zone in UTC.
+
+    Files of one table may then differ in both.
+    """
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    for index, field in enumerate(table.schema):
+        plain = field.type.value_type if t.is_dictionary(field.type) else field.type
+        if t.is_timestamp(plain) and plain.tz is not None:
+            plain = pa.timestamp(plain.unit, "UTC")
+        if plain != field.type:
+            column = table.column(index).cast(plain)
+            table = table.set_column(index, field.with_type(plain), column)
     return table
 
 
@@ -261,4 +279,6 @@ def _type_group(arrow_type: pa.DataType) -> str:
         return "numbers"
     if t.is_boolean(arrow_type):
         return "booleans"
+    if t.is_timestamp(arrow_type) and arrow_type.tz is not None:
+        return "dates with a time zone"
     return "dates" if t.is_temporal(arrow_type) else "text"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from artifact_pipeline.builder.evaluation.edge_cases import EdgeCases
-from artifact_pipeline.builder.evaluation.edge_columns import SIDES, Column, Flaw
+from artifact_pipeline.builder.evaluation.edge_columns import FEW, SIDES, Column, Flaw
 from artifact_pipeline.builder.evaluation.lowercase import lowercase
 
 CALLS = 3000
@@ -35,7 +35,8 @@ class Answers(NamedTuple):
 
     Attributes:
         outputs: The outputs for all rows, stacked.
-        refused: The flaws that the estimator refuses, or answers with a value that is not a number.
+        refused: The flaws that the estimator refuses, or answers with a value that is not a number
+            where `may_refuse` allows that; other rows of the latter kind are kept.
         made: The number of rows that were made, by kind.
         lowercase: The columns of text that the estimator puts in lower case before all else.
     """
@@ -85,15 +86,21 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
             refused.update(guilty(cases.flaws[group[0]]))
 
     order = range(len(cases.kinds))
-    mixed = ("several missing", "combinations")
+    mixed = ("several missing", "combinations", "equal numbers")
     single = [row for row in order if cases.kinds[row] not in mixed]
     try_rows(row for row in single if not any(flaw.kind in SIDES for flaw in cases.flaws[row]))
     try_rows(single)
     try_rows(order)
     for row, parts in list(taken.items()):
         if any(part is not None and np.any(part != part) for part in parts):
-            refused.update(guilty(cases.flaws[row]))
-            del taken[row]
+            nameable = [
+                flaw
+                for flaw in guilty(cases.flaws[row])
+                if may_refuse(flaw, cases.columns[flaw.column])
+            ]
+            refused.update(nameable)
+            if nameable:
+                del taken[row]
     refused = with_outer(refused, cases.columns)
     kept = [row for row in sorted(taken) if refused.isdisjoint(cases.flaws[row])]
     answers = [taken[row] for row in kept]
@@ -121,6 +128,22 @@ def guilty(flaws: Sequence[Flaw]) -> list[Flaw]:
     """
     beyond = {flaw.column for flaw in flaws if flaw.kind in SIDES}
     return [flaw for flaw in flaws if flaw.kind != "other" or flaw.column not in beyond]
+
+
+def may_refuse(flaw: Flaw, column: Column) -> bool:
+    """Return whether rows with a flaw in a column may be refused although the estimator takes them.
+
+    Not if training or held-out rows have it, or if only a list of numbers that are not codes would
+    be left.
+    """
+    if flaw.kind in column.needed:
+        return False
+    if flaw.kind == "unseen":
+        return column.texts is not None
+    if flaw.kind == "other":
+        numbers = column.numbers or []
+        return 0 < len(numbers) <= FEW and all(map(float.is_integer, numbers))
+    return flaw.kind == "missing" or flaw.level > 0
 
 
 def with_outer(refused: Iterable[Flaw], columns: Sequence[Column]) -> set[Flaw]:

@@ -24,7 +24,7 @@ from artifact_pipeline.builder.evaluation.edge_columns import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 """The version of the rules by which the rows are made."""
 SEED = 0
 ROWS = 2048
@@ -133,11 +133,15 @@ def _arrays(rows: Any) -> list[NDArray[Any]]:
 
 
 def _thresholds(estimator: Any, features: int) -> dict[int, list[float]]:
-    """Return the thresholds of each column in trees that read the columns unchanged."""
+    """Return the thresholds of each column: those of trees that read the columns unchanged, and
+    those of bins and binarizers, which may read any column."""
     from artifact_pipeline.builder.model.estimators import parts_of
 
     thresholds: dict[int, set[float]] = {}
     for part in parts_of(estimator):
+        for bound in _bounds(part):
+            for column in range(features):
+                thresholds.setdefault(column, set()).add(bound)
         if getattr(part, "n_features_in_", None) != features:
             continue
         tree = getattr(part, "tree_", None)
@@ -150,6 +154,21 @@ def _thresholds(estimator: Any, features: int) -> dict[int, list[float]]:
                 if 0 <= column < features and value == value:
                     thresholds.setdefault(column, set()).add(value)
     return {column: sorted(values) for column, values in thresholds.items()}
+
+
+def _bounds(part: Any) -> list[float]:
+    """Return the numbers at which a part of an estimator gives another output."""
+    import numpy as np
+
+    bounds = [getattr(part, name, None) for name in ("threshold", "binarize")]
+    values = [value for value in bounds if isinstance(value, float)]
+    edges = getattr(part, "bin_edges_", None)
+    arrays = [] if edges is None else list(edges)
+    for name in ("X_thresholds_", "data_min_", "data_max_"):  # isotonic steps, and clipping
+        arrays.append(getattr(part, name, ()))
+    arrays += [spline.t for spline in getattr(part, "bsplines_", ())]
+    values += [value for array in arrays for value in np.ravel(array).tolist()[:64]]
+    return [float(value) for value in values if np.isfinite(value)]
 
 
 class _Maker:

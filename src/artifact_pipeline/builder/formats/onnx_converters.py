@@ -103,6 +103,7 @@ def register() -> None:
     own |= dict.fromkeys(onnx_exact.BOOSTED, onnx_exact.boosted) | dict.fromkeys(
         onnx_exact.LINEAR, onnx_exact.linear
     )
+    own["Binarizer"] = onnx_exact.binarize
     own["TfidfVectorizer"] = onnx_exact.tfidf_vectorizer
     own["TfidfTransformer"] = onnx_exact.tfidf_transformer
     for name, convert in own.items():

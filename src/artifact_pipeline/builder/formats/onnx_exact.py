@@ -6,6 +6,7 @@
 - **Linear classifiers** derive labels from the decision function, as scikit-learn does, not from
   probabilities, which are equal where they saturate.
 - **Encoders** of numbers compare them, where skl2onnx would cast 1.5 to 1.
+- **Binarizer** compares with `>`, where skl2onnx takes a number at the threshold for a greater one.
 - **Words** are weighted in float64: a float32 may be on the other side of a tree's threshold.
 
 Format: the operator TreeEnsemble of ai.onnx.ml, version 5. Its leaves have one value each, so each
@@ -391,6 +392,16 @@ def _probabilities(graph: Graph, model: Any, *, scores: str, width: int) -> str:
         each = graph.add("Where", none, one, each)
         total = graph.add("ReduceSum", each, axes, keepdims=1)
     return graph.add("Div", each, total)
+
+
+def binarize(scope: Any, operator: Any, container: Any) -> None:
+    """Convert Binarizer: whether a number is greater than the threshold."""
+    import numpy as np
+
+    graph = Graph(scope, container)
+    threshold = graph.constant(np.array(float(operator.raw_operator.threshold)))
+    greater = graph.add("Greater", _wide(graph, operator), threshold)
+    _give(graph, graph.cast(greater, "float64"), variable=operator.outputs[0])
 
 
 def _encoded_numbers(graph: Graph, operator: Any) -> Any:

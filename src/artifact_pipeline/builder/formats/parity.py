@@ -16,21 +16,19 @@ from msgspec import structs
 from artifact_pipeline.builder.artifact.manifest import (
     MODEL_ONNX,
     EdgeCaseCounts,
-    FormName,
-    Interface,
     Parity,
 )
-from artifact_pipeline.builder.evaluation import edge_answers, edge_cases, edge_columns
+from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.edge_columns import Column as EdgeColumn
 from artifact_pipeline.builder.evaluation.edge_columns import Flaw
 from artifact_pipeline.builder.formats.base import (
-    BY_NAME,
     Batch,
     Form,
     Outputs,
     PredictFunction,
     apart,
 )
+from artifact_pipeline.builder.formats.loader import load
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import ConfigError, Location, VerificationError
@@ -39,43 +37,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def load(
-    name: FormName,
-    verified: bytes,
-    *,
-    location: Location,
-    origin: Origin,
-    recipe: Recipe,
-    interface: Interface | None = None,
-) -> PredictFunction:
-    """Open a model from bytes that were verified.
-
-    Args:
-        name: The form of the model.
-        verified: The bytes of its file.
-        location: Its file in errors.
-        interface: The interface in the manifest, None while the artifact is being made.
-
-    Raises:
-        UntrustedModel: For a skops archive of unknown origin.
-        VerificationError: If the model does not load, holds what the reader does not allow, or
-            does not match the interface.
-    """
-    form = BY_NAME[name]
-    if form.file == MODEL_ONNX:
-        from artifact_pipeline.builder.formats import onnx_format
-
-        return onnx_format.load(verified, location, interface=interface)
-    from artifact_pipeline.builder.formats import skops_format
-
-    return skops_format.load(verified, location, origin=origin, recipe=recipe, interface=interface)
-
-
 def candidates(estimator: Any, rows: Batch) -> Iterator[Candidate]:
     """Yield the open forms of a fitted estimator, best first, each made on demand."""
-    from artifact_pipeline.builder.formats import onnx_format, skops_format
+    from artifact_pipeline.builder.formats import onnx_export, skops_format
 
-    for form, graph in onnx_format.export(estimator, rows):
+    for form, graph in onnx_export.export(estimator, rows):
         if isinstance(graph, str):
             yield Candidate(form=form, data=None, reason=graph)
         else:
@@ -118,7 +84,7 @@ class Candidate(NamedTuple):
     """A form that may be sealed, or the reason why there is none.
 
     Attributes:
-        scored: The same graph with the output `scores`; see `onnx_format.ExportedGraph`.
+        scored: The same graph with the output `scores`; see `onnx_export.ExportedGraph`.
     """
 
     form: Form
@@ -358,26 +324,17 @@ def _refuse(
         flaws = edges.flaws[row]
         if not refused.isdisjoint(flaws):
             continue
-        named = [flaw for flaw in edge_answers.guilty(flaws) if _may_refuse(flaw, edges)]
+        named = [
+            flaw
+            for flaw in edge_answers.guilty(flaws)
+            if edge_answers.may_refuse(flaw, edges.columns[flaw.column])
+        ]
         if not named:
             failed = row not in set(partial.places)
             reason = partial.error if failed else "it gives another answer"
             return f"{reason}, for one of the {edges.kinds[row]}"
         refused = edge_answers.with_outer([*refused, *named], edges.columns)
     return refused
-
-
-def _may_refuse(flaw: Flaw, edges: Edges) -> bool:
-    """Return whether rows with a flaw may be refused although the estimator takes them."""
-    column = edges.columns[flaw.column]
-    if flaw.kind in column.needed:
-        return False
-    if flaw.kind == "unseen":
-        return column.texts is not None
-    if flaw.kind == "other":
-        numbers = column.numbers or []
-        return 0 < len(numbers) <= edge_columns.FEW and all(map(float.is_integer, numbers))
-    return flaw.kind == "missing" or flaw.level > 0
 
 
 def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs) -> NDArray[Any]:
@@ -390,6 +347,7 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
         with np.errstate(all="ignore"):
             distance = np.abs(found.predicted - expected.predicted)
             holds = distance <= form.bound * np.maximum(spread, np.abs(expected.predicted))
+        holds |= np.isnan(found.predicted) & np.isnan(expected.predicted)
         return holds
     holds = (found.predicted == expected.predicted) & _scores_agree(
         form, found, expected=expected, spread_of=spread_of
@@ -399,8 +357,9 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
     if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
         return np.zeros(len(holds), dtype=bool)
     with np.errstate(all="ignore"):
-        distance = np.abs(found.probabilities - expected.probabilities).max(axis=1)
-        within: NDArray[Any] = holds & (distance <= form.bound)
+        distance = np.abs(found.probabilities - expected.probabilities)
+    neither = np.isnan(found.probabilities) & np.isnan(expected.probabilities)
+    within: NDArray[Any] = holds & ((distance <= form.bound) | neither).all(axis=1)
     return within
 
 

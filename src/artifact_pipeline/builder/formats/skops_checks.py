@@ -51,7 +51,7 @@ _LOSSES = frozenset(
             for name in (
                 *("AbsoluteError", "ExponentialLoss", "HalfBinomialLoss", "HalfGammaLoss"),
                 *("HalfMultinomialLoss", "HalfPoissonLoss", "HalfSquaredError", "HuberLoss"),
-                "PinballLoss",
+                *("HalfTweedieLoss", "HalfTweedieLossIdentity", "PinballLoss"),
             )
         ),
         *(
@@ -110,6 +110,8 @@ PARTS = _KERNELS | {
     "sklearn._loss.loss.HalfMultinomialLoss",
     "sklearn._loss.loss.HalfPoissonLoss",
     "sklearn._loss.loss.HalfSquaredError",
+    "sklearn._loss.loss.HalfTweedieLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
     "sklearn._loss.loss.HuberLoss",
     "sklearn._loss.loss.PinballLoss",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",

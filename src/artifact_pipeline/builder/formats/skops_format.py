@@ -112,16 +112,19 @@ def load(
 def _framed(columns: list[NDArray[Any]], estimator: Any) -> Any:
     from artifact_pipeline.builder.data.frames import frame
 
-    return frame(dict(zip(_names_of(estimator, len(columns)), columns, strict=True)))
+    names = _names_of(estimator, len(columns))
+    if names is None:
+        names = [str(index) for index in range(len(columns))]
+    return frame(dict(zip(names, columns, strict=True)))
 
 
 def _names_of(estimator: Any, count: int) -> Any:
-    """Return the names of the columns that an estimator was fitted to, or else their numbers."""
+    """Return the names of the columns that an estimator was fitted to, or None without names."""
     for part in parts_of(estimator):  # the first step may have no names
         names = getattr(part, "feature_names_in_", ())
         if len(names) == count:
             return names
-    return range(count)
+    return None
 
 
 def _numbered(archive: bytes) -> bytes:
@@ -154,7 +157,8 @@ def _check_interface(estimator: Any, interface: Interface) -> None:
     if getattr(estimator, "n_features_in_", None) not in (None, len(interface.features)):
         raise ValueError("it takes another number of features than the manifest says")
     names = _names_of(estimator, len(interface.features))
-    if interface.columns and [str(name) for name in names] != interface.features:
+    known = names is not None and [str(name) for name in names]
+    if interface.columns and known and known != interface.features:
         raise ValueError("it takes other features than the manifest says")
     if interface.labels and as_labels(estimator.classes_).tolist() != interface.labels:
         raise ValueError("it predicts other labels than the manifest says")
@@ -180,6 +184,6 @@ def _check(archive: bytes) -> bytes:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ValueError(f"{entry.filename!a} is compressed")
         if entry.filename != _SCHEMA and not _PART.fullmatch(entry.filename):
-            raise ValueError(f"{entry.filename!a} is no part of a model")
+            raise ValueError(f"{entry.filename!a} does not belong in a model")
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         return file.read(_SCHEMA)

@@ -24,7 +24,7 @@ from artifact_pipeline.builder.config.values import Kind, Value
 from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
-from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
+from artifact_pipeline.builder.evaluation import dummy, edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
@@ -70,7 +70,10 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         examples=trained.prepared.config.data.examples,
     )
     evaluation = msgspec.structs.replace(
-        evaluation, search=trained.search, leaks=trained.leaks or None
+        evaluation,
+        search=trained.search,
+        leaks=trained.leaks or None,
+        baseline=_measure_baseline(trained),
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
@@ -121,22 +124,27 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     Raises:
         DataError: If a slice has no held-out rows.
     """
+    parts = trained.prepared.parts
+    predicted, proba = predict_with_proba(trained.fitted.estimator, parts.X_train)
+    return msgspec.structs.replace(
+        _measure_held_out(trained, sealed),
+        train=_metrics_of(trained, parts.y_train, predicted=predicted, probabilities=proba),
+        cv=None if trained.cv is None else _spreads(trained.cv),
+    )
+
+
+def _measure_baseline(trained: TrainedEstimator) -> Metrics:
     rows, parts = trained.prepared.rows, trained.prepared.parts
-    labels, positive = _labels(trained), rows.description.positive
-    predicted, proba = sealed.predicted, sealed.probabilities
-    if labels:
-        predicted = predicted.astype(parts.y_test.dtype)  # ONNX has 0 and 1 for booleans
+    outputs = dummy.predict(parts.y_train, len(parts.y_test), target=rows.target)
+    return _measure_held_out(trained, Outputs(*outputs))
 
-    def metrics_of(y: Any, predicted: Any, *, probabilities: Any) -> dict[str, float]:
-        return evaluate(
-            y,
-            predicted,
-            target=rows.target,
-            probabilities=probabilities,
-            labels=labels,
-            positive=positive,
-        )
 
+def _measure_held_out(trained: TrainedEstimator, outputs: Outputs) -> Metrics:
+    """Return the metrics of outputs for the held-out rows and for their slices."""
+    rows, parts = trained.prepared.rows, trained.prepared.parts
+    y, predicted, proba = parts.y_test, outputs.predicted, outputs.probabilities
+    if rows.target == "class":
+        predicted = predicted.astype(y.dtype)  # ONNX has 0 and 1 for booleans
     slices: dict[str, Slice] | None = None
     config = trained.prepared.config.evaluation
     if config is not None and config.slices is not None:
@@ -145,14 +153,23 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
             location = Location(trained.prepared.name, key=f"evaluation.slices.{name}")
             mask = slice_mask(rows, parts, conditions=conditions, location=location)
             some = None if proba is None else proba[mask]
-            metrics = metrics_of(parts.y_test[mask], predicted[mask], probabilities=some)
+            metrics = _metrics_of(trained, y[mask], predicted=predicted[mask], probabilities=some)
             slices[name] = Slice(int(mask.sum()), metrics)
-    train_predicted, train_proba = predict_with_proba(trained.fitted.estimator, parts.X_train)
-    return Metrics(
-        train=metrics_of(parts.y_train, train_predicted, probabilities=train_proba),
-        test=metrics_of(parts.y_test, predicted, probabilities=proba),
-        slices=slices,
-        cv=None if trained.cv is None else _spreads(trained.cv),
+    test = _metrics_of(trained, y, predicted=predicted, probabilities=proba)
+    return Metrics(test=test, slices=slices)
+
+
+def _metrics_of(
+    trained: TrainedEstimator, y: Any, *, predicted: Any, probabilities: Any
+) -> dict[str, float]:
+    rows = trained.prepared.rows
+    return evaluate(
+        y,
+        predicted,
+        target=rows.target,
+        probabilities=probabilities,
+        labels=_labels(trained),
+        positive=rows.description.positive,
     )
 
 
@@ -166,7 +183,7 @@ def metric_warnings(trained: TrainedEstimator, metrics: Metrics) -> list[str]:
                 "these rows better"
             )
     else:
-        label, share = _baseline(parts)
+        label, share = _most_frequent(parts)
         if metrics.test["accuracy"] <= share and share < 1:
             warnings.append(
                 f"the held-out accuracy of {metrics.test['accuracy']:.4f} is not above that of "
@@ -201,7 +218,7 @@ def _unlearned_warnings(evaluation: EvaluationReport) -> list[str]:
     return warnings
 
 
-def _baseline(parts: TrainTestSplit) -> tuple[Any, float]:
+def _most_frequent(parts: TrainTestSplit) -> tuple[Any, float]:
     """Return the most frequent class of the training rows, and its share of the held-out rows."""
     import numpy as np
 

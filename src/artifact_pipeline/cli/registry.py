@@ -1,0 +1,103 @@
+"""The commands for names, versions, aliases and tags."""
+
+from __future__ import annotations
+
+import click
+
+import artifact_pipeline as api
+from artifact_pipeline.cli import completion, options, output, render
+from artifact_pipeline.cli.group import Command
+from artifact_pipeline.errors import CallError, Location
+
+MESSAGE = click.option("-m", "--message", metavar="TEXT", help="Reason, for the history.")
+
+
+@click.command(cls=Command)
+@options.ARTIFACT
+@click.option("-a", "--as", "alias", metavar="ALIAS", default="champion", show_default=True,
+              shell_complete=completion.alias_name, help="Alias to move.")  # fmt: skip
+@MESSAGE
+@options.STORE_TO_READ
+@options.JSON
+def promote(
+    artifact: str, alias: str, *, message: str | None, store: str | None, as_json: bool
+) -> None:
+    """Move an alias of a model to ARTIFACT.
+
+    The history records who moved it, when, why, and with what evidence.
+    """
+    move = api.promote(artifact, alias, message=message, store=store)
+    render.answer(move, render.promoted, as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.argument("alias", metavar="NAME@ALIAS", shell_complete=completion.alias)
+@click.option("--to", metavar="VERSION", type=click.IntRange(1),
+              help="Version to go back to [default: the one before].")  # fmt: skip
+@MESSAGE
+@options.STORE_TO_READ
+@options.JSON
+def rollback(
+    alias: str, to: int | None, *, message: str | None, store: str | None, as_json: bool
+) -> None:
+    """Move an alias back to a version that it named before.
+
+    The artifact is verified before the alias moves.
+    """
+    move = api.rollback(alias, to=to, message=message, store=store)
+    render.answer(move, render.promoted, as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.argument("reference", metavar="NAME[@ALIAS]", shell_complete=completion.model)
+@click.option("--at", metavar="DATE",
+              help="What the alias named then: a date (its end in UTC), or a time with its "
+              "zone.")  # fmt: skip
+@options.STORE_TO_READ
+@options.JSON
+def history(reference: str, at: str | None, *, store: str | None, as_json: bool) -> None:
+    """Show what happened to a model or to one of its aliases, newest first."""
+    if at is not None:
+        named = api.alias_at(reference, at, store=store)
+        render.answer(named, render.named_at, as_json=as_json)
+    else:
+        entries = api.history(reference, store=store)
+        render.answer(entries, render.history, as_json=as_json)
+
+
+@click.command(cls=Command)
+@options.ARTIFACT
+@click.argument("tags", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--remove", metavar="KEY", multiple=True, help="Remove a tag; repeatable.")
+@MESSAGE
+@options.STORE_TO_READ
+@options.JSON
+def tag(
+    artifact: str,
+    tags: tuple[str, ...],
+    *,
+    remove: tuple[str, ...],
+    message: str | None,
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Set and remove tags of ARTIFACT, or print them.
+
+    A tag is a free text under a key, such as reviewed-by=asha.
+    """
+    pairs = {}
+    for word in tags:
+        key, equals, value = word.partition("=")
+        if not equals:
+            problem = f"found {word[:100]!a}, expected KEY=VALUE"
+            raise CallError(problem, location=Location("tag"))
+        pairs[key] = value
+    if pairs or remove:
+        changes = api.tag(artifact, pairs, remove=remove, message=message, store=store)
+        render.answer(changes, render.tagged, as_json=as_json)
+        return
+    own = api.show(artifact, store=store).tags
+    if as_json:
+        output.document(own)
+    else:
+        output.text("\n".join(render.tag_lines(own)))

@@ -1,0 +1,105 @@
+"""The events of a model: what its journal has a line for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from msgspec import Meta, Struct
+
+from artifact_pipeline.builder.artifact.manifest import Sha256
+from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.store.references import MAX_VERSION
+
+Version: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+
+
+class SealedVersion(Struct, frozen=True, kw_only=True):
+    """An artifact that became a version of its name."""
+
+    version: Version
+    digest: Sha256
+    when: str
+    """UTC, in ISO 8601."""
+
+
+class PrunedVersion(Struct, frozen=True, kw_only=True):
+    """A version whose artifact was removed; the number is not used again."""
+
+    version: Version
+    digest: Sha256
+    by: str
+    when: str
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """What was known about an artifact when an alias moved to it."""
+
+    run: str | None = None
+    """The run that trained it."""
+    metrics: dict[str, float] = {}
+    """On the held-out rows."""
+    gates: list[Any] = []
+    """The verdicts in the record of that run."""
+    signature: Sha256 | None = None
+    """The digest of its signature, if it has one."""
+    signers: list[str] = []
+    """The signers that were required and whose signatures were verified."""
+
+
+class Promotion(Struct, frozen=True, kw_only=True):
+    """One move of an alias."""
+
+    alias: str
+    digest: Digest
+    """The artifact that the alias names since then."""
+    instead_of: Digest | None = None
+    """The artifact that it named before, if any."""
+    by: str
+    """The user and the machine."""
+    when: str
+    """UTC, in ISO 8601."""
+    name: str | None = None
+    """The model; None in records of earlier releases, whose aliases belonged to the store."""
+    version: Version | None = None
+    instead_of_version: Version | None = None
+    message: str | None = None
+    evidence: Evidence | None = None
+    went_back_over: list[Version] = []
+    """For a rollback, the versions that the alias named after this one, newest first."""
+    rollback: bool = False
+
+
+class RemovedAlias(Struct, frozen=True, kw_only=True):
+    """An alias that a repair removed, because its artifact did not verify."""
+
+    alias: str
+    digest: Sha256
+    version: Version | None = None
+    by: str
+    when: str
+
+
+class TagChange(Struct, frozen=True, kw_only=True):
+    """A tag that was set or removed."""
+
+    digest: Sha256
+    version: Version
+    key: str
+    value: str | None = None
+    """None if it was removed."""
+    before: str | None = None
+    by: str
+    when: str
+    message: str | None = None
+
+
+Event: TypeAlias = SealedVersion | Promotion | RemovedAlias | TagChange | PrunedVersion
+KINDS: dict[str, type[Event]] = {
+    "sealed": SealedVersion,
+    "moved": Promotion,
+    "removed": RemovedAlias,
+    "tagged": TagChange,
+    "pruned": PrunedVersion,
+}
+"""The events of a journal by the name in its lines."""
+NAMES = {kind: name for name, kind in KINDS.items()}
