@@ -10,7 +10,7 @@ from tests.support.configs import QUICK, write
 
 HEAVY = {"numpy", "scipy", "sklearn", "onnxruntime", "onnx", "skl2onnx", "pandas", "joblib"}
 OURS = "artifact_pipeline"
-UNUSED = {"asyncio", "difflib", "logging", "zipfile"}
+UNUSED = {"asyncio", "difflib", "logging", "sqlite3", "zipfile"}
 """Modules of the standard library that take milliseconds to import, and that few commands need."""
 TRAINING = {f"{OURS}.builder.build", f"{OURS}.builder.training.trainer"}
 PARSING = {f"{OURS}.builder.config.{name}" for name in ("loader", "schema", "checks", "defaults")}

@@ -202,6 +202,12 @@ def test_links_between_documents_resolve(name):
         assert not anchor or anchor in anchors(path.read_text("utf-8")), target
 
 
+def test_each_page_is_in_the_navigation_of_the_site():
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f": {page.name}\n" in navigation
+
+
 def anchors(text):
     """Return the anchors of headings, as GitHub and the site make them."""
     headings = re.findall(r"^#+ (.*)$", text, re.M)

@@ -175,11 +175,15 @@ def report(artifact: str, path: str, *, store: str | None, as_json: bool) -> Non
 @options.JSON
 def list_(store: str | None, as_json: bool) -> None:
     """List the artifacts and runs of a store."""
-    artifacts, records = api.artifacts(store=store), api.runs(store=store)
+    artifacts = api.artifacts(store=store)
     if as_json:
-        output.document({"artifacts": artifacts, "runs": records})
+        output.document({"artifacts": artifacts, "runs": api.runs(store=store)})
     else:
-        output.text(render.listed(artifacts, records))
+        from artifact_pipeline.store.store import Store
+
+        records = api.runs(limit=render.RUNS, store=store)
+        count = Store(store).run_index.count()
+        output.text(render.listed(artifacts, records, count=count))
 
 
 @group.command()

@@ -300,8 +300,8 @@ def _version(name: str, version: int | None) -> str:
     return f"{name}:{version}"
 
 
-def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
-    """Return a line for each artifact, and for each of the newest runs."""
+def listed(artifacts: list[Listed], runs: list[PastRun], *, count: int) -> str:
+    """Return a line for each artifact, and for each of the newest of `count` runs."""
     if not artifacts and not runs:
         return "0 artifacts; train one: artifact-pipeline run"
     lines = [_counted(len(artifacts), "artifact")]
@@ -324,7 +324,7 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
         for artifact in artifacts
         if artifact.metrics is None
     ]
-    lines += ["", f"{_counted(len(runs), 'run')}, newest first"]
+    lines += ["", f"{_counted(count, 'run')}, newest first"]
     rows = [
         [
             truncated(write_out(run.run), 30),
@@ -334,11 +334,11 @@ def listed(artifacts: list[Listed], runs: list[PastRun]) -> str:
             # The end of a path says more than its start.
             truncated(write_out(run.config)[::-1], 13)[::-1],
         ]
-        for run in runs[:RUNS]
+        for run in runs
     ]
     lines += [table(rows, gap=1)] if rows else []
-    if len(runs) > RUNS:
-        lines.append(f"  … and {len(runs) - RUNS} more; --json shows all")
+    if count > len(runs):
+        lines.append(f"  … and {count - len(runs)} more; --json shows all")
     return "\n".join(lines)
 
 
@@ -371,7 +371,8 @@ def reproduced(result: Reproduction) -> str:
 
 def examined(report: HealthReport) -> str:
     """Return the findings in a store."""
-    lines = [f"{report.store}: {_counted(report.artifacts, 'artifact')} verified"]
+    lines = [f"{report.store}: {_counted(report.artifacts, 'artifact')} verified, "
+             f"{_counted(report.runs, 'run')} recorded"]  # fmt: skip
     for finding in report.findings:
         done = (
             click.style("done", fg="green") if finding.repaired else click.style("to do", fg="red")

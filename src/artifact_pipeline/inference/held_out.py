@@ -127,8 +127,7 @@ def data_section(
 def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str:
     """Return the path where the run that made an artifact read its table, if it is still there."""
     location = Location(f"data {title}")
-    runs = Store(store).journal.runs()
-    path = next((run.data for run in runs if run.artifact == digest and run.data), None)
+    path = Store(store).run_index.data_path(digest)
     if path is None:
         raise DataError(
             "no run record holds the path of the table",

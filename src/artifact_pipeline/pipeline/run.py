@@ -209,7 +209,7 @@ def _execute(
         if record.recipe is not None:  # a config that is not valid is not an execution
             record.jobs, record.host = job_log.jobs, provenance.host()
             record.seconds = time.perf_counter() - start
-            store.journal.write_run(record.run, record)
+            store.write_run(record.run, record)
 
 
 class _Stored(NamedTuple):

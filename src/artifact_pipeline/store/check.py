@@ -82,6 +82,8 @@ class HealthReport(Struct, frozen=True):
     artifacts: int
     """The number of artifacts that verify."""
     findings: list[Finding]
+    runs: int = 0
+    """The number of run records."""
 
     @property
     def healthy(self) -> bool:
@@ -122,7 +124,11 @@ def examine(store: PathLike | None = None, *, repair: bool = False) -> HealthRep
                 repaired=repair and damage.repair is not None,
             )
         )
-    return HealthReport(str(checked.root), len(artifacts), findings)
+    try:
+        runs = checked.run_index.count()
+    except StoreError:  # one of the findings says why
+        runs = 0
+    return HealthReport(str(checked.root), len(artifacts), findings, runs)
 
 
 def _verify_all(store: Store) -> tuple[_Artifacts, Mapping[Digest, VerificationError]]:
@@ -381,9 +387,9 @@ def _number(store: Store, name: str, *, digest: Digest) -> None:
 
 def _in_order(store: Store, digests: Set[Digest]) -> list[Digest]:
     """Return artifacts in the order of the runs that gave them; those without a run come last."""
-    runs = [run.artifact for run in reversed(store.journal.runs())] if digests else []
-    first = {digest: index for index, digest in reversed(list(enumerate(runs)))}
-    return sorted(digests, key=lambda digest: (first.get(digest, len(runs)), digest))
+    runs = store.run_index.artifacts() if digests else []
+    order = {digest: position for position, digest in enumerate(runs)}
+    return sorted(digests, key=lambda digest: (order.get(digest, len(runs)), digest))
 
 
 def _is_empty_file(path: Path) -> bool:

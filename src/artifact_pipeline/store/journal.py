@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,16 +78,8 @@ class Journal:
         """Return the files of the run records, newest first."""
         return [path for path in reversed(self._folder.entries("runs")) if path.suffix == ".json"]
 
-    def runs(self) -> list[PastRun]:
-        """Return all run records, newest first; the outcome of a broken one is `unreadable`."""
-        return list(self.iterate())
-
-    def iterate(self) -> Iterator[PastRun]:
-        """Yield the run records as `runs`, each read when it is needed."""
-        for path in self.run_files():
-            yield self._read_run(path)
-
-    def _read_run(self, path: Path) -> PastRun:
+    def read_run(self, path: Path) -> PastRun:
+        """Return the record in a file; the outcome of a broken one is `unreadable`."""
         run = printable(path.stem)
         try:
             return msgspec.structs.replace(self.read(path, PastRun), run=run)

@@ -89,9 +89,7 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
 
 def record_of(digest: Digest, *, store: PathLike | None = None) -> PastRun | None:
     """Return the newest record of a run that trained an artifact, or else one that reused it."""
-    records = [run for run in runs(store=store) if run.artifact == digest]
-    trained = [run for run in records if not run.cached] or records
-    return trained[0] if trained else None
+    return Store(store).run_index.record_of(digest)
 
 
 def differences(a: Manifest, b: Manifest) -> list[Difference]:
@@ -104,9 +102,20 @@ def differences(a: Manifest, b: Manifest) -> list[Difference]:
     ]
 
 
-def runs(*, store: PathLike | None = None) -> list[PastRun]:
-    """Return the records of all runs, newest first; a broken one has the outcome `unreadable`."""
-    return Store(store).journal.runs()
+def runs(
+    *, name: str | None = None, limit: int | None = None, store: PathLike | None = None
+) -> list[PastRun]:
+    """Return the records of runs, newest first; a broken one has the outcome `unreadable`.
+
+    Args:
+        name: Only those of this model.
+        limit: Only so many.
+        store: The store.
+
+    Raises:
+        StoreError: If the records cannot be listed.
+    """
+    return Store(store).run_index.runs(name=name, limit=limit)
 
 
 def artifacts(*, store: PathLike | None = None) -> list[Listed]:

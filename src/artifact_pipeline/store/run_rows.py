@@ -100,7 +100,7 @@ class _Model(Struct, frozen=True):
 def iterate(store: Store) -> Iterator[RunRow]:
     """Yield the runs of a store, newest first. A record is read when its row is needed."""
     models: dict[str, _Model] = {}
-    for record in store.journal.iterate():
+    for record in store.run_index.iterate():
         row = row_of(record)
         if row.name is not None:
             if row.name not in models:

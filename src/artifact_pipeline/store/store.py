@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.artifact.manifest import MANIFEST
@@ -26,6 +28,7 @@ from artifact_pipeline.store.models import ModelHistory, Models
 from artifact_pipeline.store.pointers import LATEST, Pointers
 from artifact_pipeline.store.policy import Policy
 from artifact_pipeline.store.references import ArtifactLike, PathLike, Reference, parse
+from artifact_pipeline.store.run_index import RunIndex, modified, note_run
 from artifact_pipeline.verification.verify import Verified
 
 LISTING = "artifact-pipeline list shows what there is"
@@ -57,6 +60,7 @@ class Store:
         self.recipes = Pointers(self.folder, "recipes")
         """The index: which artifact a recipe gave. It may come from elsewhere and prove nothing."""
         self.journal = Journal(self.folder)
+        self.run_index = RunIndex(self.folder, self.journal)
         self.policy = Policy(self.folder)
 
     @property
@@ -101,6 +105,12 @@ class Store:
             return None
         verified = self.artifacts.open(digest)
         return verified if verified.manifest.recipe_digest == recipe_digest else None
+
+    def write_run(self, run: str, record: Struct) -> None:
+        """Write the record of a run. Raises StoreError if it cannot be written."""
+        before = modified(self.folder)
+        self.journal.write_run(run, record)
+        note_run(self.folder, run, before=before)
 
     def set_latest(self, artifact: Verified) -> None:
         """Point `latest`, of the store and of the artifact's name, to an artifact.

@@ -239,6 +239,16 @@ def test_an_estimator_that_fits_but_cannot_predict_is_a_wrong_config(project):
     assert ": model: scikit-learn cannot predict: index " in done.err
 
 
+def test_a_search_whose_fits_all_fail_gives_the_reason_of_one():
+    search = build(ModelConfig(estimator="sklearn.model_selection.GridSearchCV", params={
+        "estimator": {"estimator": LOGISTIC}, "param_grid": {"C": [1.0]}, "cv": 2}))  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        fit(search, X, np.zeros(60, dtype=int))
+    assert caught.value.problem.startswith(
+        "scikit-learn cannot fit: All the 2 fits failed. ValueError: This solver needs samples of"
+    )
+
+
 def test_an_estimator_that_declares_no_constraints_is_fitted():
     """FeatureUnion alone has none among scikit-learn's; a wrong list is refused by its fit."""
     from sklearn.datasets import load_iris

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,8 +91,17 @@ def estimator_errors(verb: str, location: Location) -> Iterator[None]:
     except PipelineError:
         raise
     except Exception as error:  # an estimator may raise anything
-        reason = sentence(str(error)) or type(error).__name__
+        reason = _reason(str(error)) or type(error).__name__
         raise ConfigError(f"scikit-learn cannot {verb}: {reason}", location=location) from error
+
+
+def _reason(message: str) -> str:
+    """Return an estimator's message in one line.
+
+    A search or a cross-validation ends its message with the traceback of the last fit that failed.
+    """
+    failed = re.match(r"\s*All the \d+ fits failed\.", message)
+    return f"{failed[0].strip()} {message.splitlines()[-1]}" if failed else sentence(message)
 
 
 def _text(warning: warnings.WarningMessage, estimator: Any) -> str:
