@@ -42,6 +42,8 @@ _EXPORTS = {
     "compare": "pipeline.compare",
     "Comparison": "pipeline.compare",
     "write_report": "report.write",
+    "write_board": "report.board",
+    "Board": "report.board",
     "serve": "serving.server",
     "ServerOptions": "serving.options",
     "ModelSpec": "serving.options",
@@ -179,6 +181,10 @@ if TYPE_CHECKING:  # the same list, for type checkers
     from artifact_pipeline.pipeline.run import (
         run as run,
         train as train,
+    )
+    from artifact_pipeline.report.board import (
+        Board as Board,
+        write_board as write_board,
     )
     from artifact_pipeline.report.write import (
         write_report as write_report,

@@ -11,7 +11,7 @@ from artifact_pipeline.errors import CallError, Location, quoted
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "runs", "show", "compare", "report", "recipe"),
+    "Look at it": ("list", "runs", "board", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag"),
@@ -45,6 +45,10 @@ EXAMPLES = {
         "artifact-pipeline runs --name churn --sort roc_auc",
         "artifact-pipeline runs --where 'test.roc_auc > 0.8 and params.C < 1'",
         "artifact-pipeline runs --since 2026-03-01 --format csv > runs.csv",
+    ),
+    "board": (
+        "artifact-pipeline board -o board.html",
+        "artifact-pipeline board -o public/",
     ),
     "show": ("artifact-pipeline show latest",),
     "compare": (
