@@ -108,6 +108,9 @@ def test_a_gate_that_was_not_judged_is_seen_in_terminal_annotation_and_summary(p
     )
     summary = (project / "summary").read_text("utf-8")
     assert "> [!WARNING]" in summary and "| **not judged** | test.accuracy not worse" in summary
+    done = call("evaluate", "latest", "--config", path, cwd=project, env=ACTIONS)
+    assert done.code == 0 and "warning: the gate test.accuracy not worse than" in done.err
+    assert "::warning title=artifact-pipeline%3A gate not judged::the gate test.acc" in done.err
     gates["test.accuracy"]["required"] = True
     done = call("run", write(project, {**SHORT, "gates": gates}), cwd=project, env=ACTIONS)
     assert done.code == 1 and "the gate requires one" in done.err
