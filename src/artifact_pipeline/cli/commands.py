@@ -15,6 +15,7 @@ import click
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
+from artifact_pipeline.cli.board import board
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
 from artifact_pipeline.cli.runs import runs
@@ -413,9 +414,10 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, runs, serve, registry.promote, registry.rollback,
-                 registry.history, registry.tag, trust.verify, trust.sign, trust.trust,
-                 trust.doctor):  # fmt: skip
+for _command in (completion.completion, board, runs, serve, registry.promote,
+                 registry.rollback, registry.history, registry.tag, registry.prune,
+                 trust.verify, trust.sign,
+                 trust.trust, trust.doctor):  # fmt: skip
     group.add_command(_command)
 for _each in (group, *group.commands.values()):
     _each.params.append(options.verbose_option())

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.store.events import Evidence, Promotion, TagChange
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
     from artifact_pipeline.store.journal import PastRun
+    from artifact_pipeline.store.prune import PruneReport
     from artifact_pipeline.store.queries import Listed, Shown
 
 RUNS = 20
@@ -231,6 +232,26 @@ def promoted(move: Promotion) -> str:
 def tagged(changes: list[TagChange]) -> str:
     """Return the tags that were set and removed."""
     return "\n".join(map(_tag_change, changes)) or "nothing changed"
+
+
+def pruned(report: PruneReport) -> str:
+    """Return the artifacts that were removed, and how much that frees."""
+    rows = [
+        [f"{item.name}:{item.version or '?'}", short(item.digest), _size(item.bytes)]
+        for item in report.removed
+    ]
+    verb = "would free" if report.dry_run else "freed"
+    counted = _counted(len(report.removed), "artifact")
+    summary = f"{counted} {verb} {_size(report.bytes)}, {report.kept} kept"
+    return "\n".join([*([table(rows, numbers=1)] if rows else []), summary])
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if size >= 1024:
+            size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"
 
 
 def tag_lines(tags: Mapping[str, str]) -> list[str]:
