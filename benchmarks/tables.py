@@ -1,18 +1,21 @@
 """`python -m benchmarks.tables [ROWS]`: a large table beside bare reads and the plain script.
 
-Each phase is a process of its own. Its time is processor time, user and system, of all processes
-that it starts; imports count in the two complete runs only. Its memory is the peak of the
-proportional set sizes of these processes together. Linux only.
+Each phase is a process of its own; those that only read are medians of `ROUNDS`, in turns. Its
+time is processor time, user and system, of all processes that it starts; imports count in the two
+complete runs only. Its memory is the peak of the proportional set sizes of these processes
+together. Linux only.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +56,28 @@ _LOAD = (
     "from artifact_pipeline.builder.config.resolved import TableData\n"
     "import pandas, pyarrow.csv, pyarrow.compute, pyarrow.parquet"
 )
+CSV, PARQUET, SCRIPT = "pandas.read_csv", "pyarrow.parquet.read_table", "the plain script"
+"""The phases that others are compared with."""
+ROUNDS = 5
+READS = {
+    name: _TIMED.format(imports=imports, expression=expression)
+    for name, imports, expression in (
+        ("pyarrow.csv.read_csv", "import pyarrow.csv", 'pyarrow.csv.read_csv("table.csv")'),
+        (CSV, "import pandas", 'pandas.read_csv("table.csv")'),
+        (
+            "CSV, read, typed and hashed",
+            _LOAD,
+            'loader.load(TableData(path="table.csv", target="target"))',
+        ),
+        (PARQUET, "import pyarrow.parquet", 'pyarrow.parquet.read_table("table.parquet")'),
+        (
+            "Parquet, read, typed and hashed",
+            _LOAD,
+            'loader.load(TableData(path="table.parquet", target="target"))',
+        ),
+    )
+}
+"""The phases that only read a table."""
 _PLAIN = """
 import joblib
 import pandas as pd
@@ -144,30 +169,27 @@ def _chunk(random: np.random.Generator, weights: np.ndarray, *, rows: int) -> pa
 def measure(folder: Path) -> list[Phase]:
     """Return the phases for the table in a folder."""
 
-    def read(imports: str, expression: str) -> Usage:
-        code = _TIMED.format(imports=imports, expression=expression)
-        return _run([sys.executable, "-c", code], folder, timed_inside=True)
-
-    def load(name: str) -> Usage:
-        return read(_LOAD, f'loader.load(TableData(path="{name}", target="target"))')
-
-    arrow = read("import pyarrow.csv", 'pyarrow.csv.read_csv("table.csv")')
-    pandas = read("import pandas", 'pandas.read_csv("table.csv")')
-    parquet = read("import pyarrow.parquet", 'pyarrow.parquet.read_table("table.parquet")')
+    rounds = [
+        [_run([sys.executable, "-c", code], folder, timed_inside=True) for code in READS.values()]
+        for _ in range(ROUNDS)
+    ]
+    reads = dict(zip(READS, map(_median, zip(*rounds, strict=True)), strict=True))
     (folder / "config.json").write_text(json.dumps(_CONFIG))
     (folder / "plain.py").write_text(_PLAIN)
     plain = _run([sys.executable, "plain.py"], folder)
+    complete = _run([*PIPELINE, "run", "config.json"], folder)
     return [
-        Phase("pyarrow.csv.read_csv", arrow, "pandas.read_csv"),
-        Phase("pandas.read_csv", pandas, "pandas.read_csv"),
-        Phase("CSV, read, typed and hashed", load("table.csv"), "pandas.read_csv"),
-        Phase("pyarrow.parquet.read_table", parquet, "pyarrow.parquet.read_table"),
-        Phase("Parquet, read, typed and hashed", load("table.parquet"),
-              "pyarrow.parquet.read_table"),
-        Phase("the plain script", plain, "the plain script"),
-        Phase("a complete run", _run([*PIPELINE, "run", "config.json"], folder),
-              "the plain script"),
-    ]  # fmt: skip
+        *(
+            Phase(name, usage, PARQUET if "arquet" in name else CSV)
+            for name, usage in reads.items()
+        ),
+        Phase(SCRIPT, plain, SCRIPT),
+        Phase("a complete run", complete, SCRIPT),
+    ]
+
+
+def _median(usages: Iterable[Usage]) -> Usage:
+    return Usage(*map(statistics.median, zip(*usages, strict=True)))
 
 
 def report(phases: list[Phase], rows: int) -> str:

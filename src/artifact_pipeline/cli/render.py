@@ -11,7 +11,15 @@ from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, figure, title
 from artifact_pipeline.cli import output
-from artifact_pipeline.cli.layout import WIDTH, field, paragraph, short, table, truncated
+from artifact_pipeline.cli.layout import (
+    WIDTH,
+    field,
+    paragraph,
+    short,
+    table,
+    truncated,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from artifact_pipeline.inference.predict import Prediction
@@ -330,12 +338,15 @@ def listed(artifacts: list[Listed], runs: list[PastRun], *, count: int) -> str:
     for artifact in artifacts:
         if artifact.metrics is not None:
             [score, *_] = _headlines(artifact.metrics.test)
-            title = write_out(f"{artifact.name}:{artifact.version or '?'}  {artifact.estimator}")
+            name = truncated(write_out(artifact.name or ""), 16)
+            version = f"{name}:{artifact.version or '?'}"
+            # The last step of a pipeline predicts.
+            estimator = write_out((artifact.estimator or "").rpartition(" → ")[2])
             aliases = truncated(", ".join(artifact.aliases), 20)
-            rows.append([artifact.digest[7:19], title, score, aliases])
-    taken = 20 + sum(max((len(row[index]) for row in rows), default=0) for index in (2, 3))
-    # The last step of a pipeline and the data say more than the first step.
-    rows = [[row[0], truncated(row[1][::-1], WIDTH - taken)[::-1], *row[2:]] for row in rows]
+            rows.append([artifact.digest[7:19], version, estimator, score, aliases])
+    # The indent and the gaps between five columns take ten more.
+    taken = 10 + sum(max((width_of(row[i]) for row in rows), default=0) for i in (0, 1, 3, 4))
+    rows = [[*row[:2], truncated(row[2], max(8, WIDTH - taken)), *row[3:]] for row in rows]
     lines += [table(rows)] if rows else []
     lines += [
         paragraph(
