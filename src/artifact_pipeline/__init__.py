@@ -42,6 +42,8 @@ _EXPORTS = {
     "compare": "pipeline.compare",
     "Comparison": "pipeline.compare",
     "write_report": "report.write",
+    "write_board": "report.board",
+    "Board": "report.board",
     "serve": "serving.server",
     "ServerOptions": "serving.options",
     "ModelSpec": "serving.options",
@@ -74,6 +76,10 @@ _EXPORTS = {
     "HistoryEntry": "store.history",
     "alias_at": "store.history",
     "AliasAt": "store.history",
+    "prune": "store.prune",
+    "PruneReport": "store.prune",
+    "PrunedArtifact": "store.prune",
+    "Store": "pipeline.notebook_store",
     "examine": "store.check",
     "HealthReport": "store.check",
     # the functions of the course assignment
@@ -166,6 +172,9 @@ if TYPE_CHECKING:  # the same list, for type checkers
         load_data as load_data,
         train_model as train_model,
     )
+    from artifact_pipeline.pipeline.notebook_store import (
+        Store as Store,
+    )
     from artifact_pipeline.pipeline.plan import (
         recipe_of as recipe_of,
     )
@@ -179,6 +188,10 @@ if TYPE_CHECKING:  # the same list, for type checkers
     from artifact_pipeline.pipeline.run import (
         run as run,
         train as train,
+    )
+    from artifact_pipeline.report.board import (
+        Board as Board,
+        write_board as write_board,
     )
     from artifact_pipeline.report.write import (
         write_report as write_report,
@@ -218,6 +231,11 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.policy import (
         require_signature as require_signature,
+    )
+    from artifact_pipeline.store.prune import (
+        PrunedArtifact as PrunedArtifact,
+        PruneReport as PruneReport,
+        prune as prune,
     )
     from artifact_pipeline.store.promotion import (
         promote as promote,

@@ -289,7 +289,8 @@ def test_list_prints_artifacts_and_runs(project, digits):
     ]
     assert [run["outcome"] for run in answer["runs"]] == ["done"]
     out = call("list", cwd=project).out
-    assert "1 artifact\n" in out and digits.digest[7:19] in out
+    assert "1 artifact\n" in out
+    assert f"{digits.digest[7:19]}  digits:1  LogisticRegression  accuracy 0.9583" in out
 
 
 def test_the_schema_is_json_with_and_without_the_option(project):

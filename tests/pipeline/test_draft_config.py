@@ -470,3 +470,9 @@ def test_a_config_that_does_not_fit_is_not_left_in_part(tmp_path):
     script = script.replace("'c.json')", "'c.json', overwrite=True)").replace("Call", "Store")
     done = run_python("-c", script, cwd=tmp_path)
     assert "c.json" in done.out and (tmp_path / "c.json").read_text() == "old", done.err
+
+
+def test_the_model_is_tried_before_the_folder_of_the_config_exists(tmp_path):
+    path = table(tmp_path, "a,y", lambda i: f"{i % 21},{i % 21 * 3}", 210)
+    draft = api.draft(path, "y", base=tmp_path / "config")
+    assert draft.config["data"]["path"] == "../t.csv" and "its R² is 1.00" in said(draft)

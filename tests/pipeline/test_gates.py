@@ -108,6 +108,9 @@ def test_a_gate_that_was_not_judged_is_seen_in_terminal_annotation_and_summary(p
     )
     summary = (project / "summary").read_text("utf-8")
     assert "> [!WARNING]" in summary and "| **not judged** | test.accuracy not worse" in summary
+    done = call("evaluate", "latest", "--config", path, cwd=project, env=ACTIONS)
+    assert done.code == 0 and "warning: the gate test.accuracy not worse than" in done.err
+    assert "::warning title=artifact-pipeline%3A gate not judged::the gate test.acc" in done.err
     gates["test.accuracy"]["required"] = True
     done = call("run", write(project, {**SHORT, "gates": gates}), cwd=project, env=ACTIONS)
     assert done.code == 1 and "the gate requires one" in done.err
@@ -182,6 +185,13 @@ def test_an_accuracy_misses_only_if_mcnemar_finds_it_worse(lost, gained, confide
     assert not judged(predicted(lost, gained)).passed or lost <= gained
 
 
+def test_an_accuracy_with_a_tolerance_is_judged_by_the_bootstrap():
+    """McNemar's test would find 5 of 5 rows worse, whatever the tolerance is."""
+    assert judged(predicted(5, 0), confidence=0.95, tolerance=0.5).passed
+    verdict = judged(predicted(20, 0), confidence=0.95, tolerance=0.1)
+    assert not verdict.passed and "and by more than 0.1 with 95% confidence (boot" in str(verdict)
+
+
 @pytest.mark.parametrize(("tolerance", "passed"), [(0.0, False), (0.5, False), (1.5, True)])
 def test_numbers_miss_only_if_samples_are_worse_by_more_than_the_tolerance(tolerance, passed):
     random = np.random.default_rng(0)
@@ -203,7 +213,7 @@ def test_a_difference_within_chance_misses_without_a_confidence_only():
     pair = PairedRows(*(rows if is_worse else rows[::-1]))
     assert not judged(pair, "mae").passed
     verdict = judged(pair, "mae", confidence=0.95)
-    assert verdict.passed and "but not shown to be worse with 95% confidence" in str(verdict)
+    assert verdict.passed and "but not with 95% confidence (bootstrap, p = " in str(verdict)
 
 
 def test_a_paired_test_that_is_impossible_is_a_miss_with_the_reason():
@@ -238,7 +248,7 @@ def test_a_run_is_judged_by_a_paired_test_and_remembers_it(project, digits):
     expected = scipy.stats.binomtest(pair.gained, pair.gained + pair.lost, alternative="less")
     assert accuracy.p_value == pytest.approx(expected.pvalue) and not accuracy.passed
     assert loss.p_value == 0.0 and not loss.passed
-    assert "with 95% confidence (McNemar's test, p = 0.013)" in str(accuracy)
+    assert "worse by 0.0306, and with 95% confidence (McNemar's test, p = 0.013)" in str(accuracy)
     done = call("run", path, "--gates", json.dumps({"test.accuracy": {**gates["test.accuracy"],
                 "confidence": 0.99}}), cwd=project)  # fmt: skip
     text = " ".join(done.out.split())

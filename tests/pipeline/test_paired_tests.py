@@ -87,7 +87,7 @@ def test_metrics_of_weighted_rows_are_those_of_repeated_rows(kind):
 
     names = of(np.arange(60)).keys()
     drawn = np.random.default_rng(5).integers(60, size=(20, 60))
-    weights = np.array([np.bincount(index, minlength=60) for index in drawn], dtype=float)
+    weights = np.array([np.bincount(index, minlength=60) for index in drawn], dtype=float).T
     measured = prepare(rows, names)(weights)
     assert len(names) == {"binary": 12, "several": 9, "number": 3}[kind]
     for sample, index in enumerate(drawn):
@@ -98,13 +98,12 @@ def test_metrics_of_weighted_rows_are_those_of_repeated_rows(kind):
 
 def test_a_metric_that_is_undefined_on_a_sample_is_nan():
     rows = two_models("binary", 8)[0]
-    weights = np.array([(rows.truth == "a") * 1.0])
-    weights[0, rows.predicted == "b"] = 0
+    weights = ((rows.truth == "a") & (rows.predicted == "a"))[:, None] * 1.0
     measured = prepare(rows, ["recall", "f1", "roc_auc", "accuracy"])(weights)
     assert np.isnan([measured[name][0] for name in ("recall", "f1", "roc_auc")]).all()
     assert measured["accuracy"][0] == 1.0
     numbers = PredictedRows(np.array([0.1, 0.1, 7.0]), np.array([1.0, 2.0, 3.0]), target="number")
-    assert np.isnan(prepare(numbers, ["r2"])(np.array([[2.0, 1.0, 0.0]]))["r2"][0])
+    assert np.isnan(prepare(numbers, ["r2"])(np.array([[2.0], [1.0], [0.0]]))["r2"][0])
 
 
 def test_the_interval_is_that_of_scipy():

@@ -289,6 +289,9 @@ def _calls(store: Store) -> list[Callable[[], object]]:
             store.recipes.get(f"sha256:{path.name}") for path in store.folder.entries("recipes")
         ],
         lambda: api.promotions(store=root),
+        lambda: msgspec.json.encode(api.history("digits", store=root)),
+        lambda: msgspec.json.encode(api.prune(dry_run=True, store=root)),
+        lambda: api.tag("latest", {"a": "b"}, store=root),
         lambda: api.promote("latest", store=root),
         store.folder.sweep,
         lambda: store.aliases.set("latest", store.artifacts.digests()[0]),

@@ -54,7 +54,7 @@ def price(index, chance):
     }  # fmt: skip
 
 
-def write_runs(store, count, *, kinds=(churn,), seed=7, **change):
+def write_runs(store, count, *, kinds=(churn,), seed=7, first=0, **change):
     """Write `count` records into a store, an hour apart, and return their ids, oldest first.
 
     Args:
@@ -62,13 +62,14 @@ def write_runs(store, count, *, kinds=(churn,), seed=7, **change):
         count: The number of records.
         kinds: Functions that return the content of a record; each record uses one in turn.
         seed: Of the values in the records.
+        first: The number of the first record; a record of the same number is replaced.
         change: Fields that replace those of every record.
     """
     folder = Path(store) / "runs"
     folder.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
     ids = []
-    for index in range(count):
+    for index in range(first, first + count):
         started = datetime(2026, 1, 5, 8, tzinfo=UTC) + timedelta(hours=index)
         content = {
             "run": f"{started:%Y%m%dT%H%M%S.%f}Z-{index:06x}",

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
+from artifact_pipeline.cli.board import board
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
 from artifact_pipeline.cli.runs import runs
 from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
+
+if TYPE_CHECKING:
+    from artifact_pipeline.pipeline.gates import Verdict
 
 _EXAMPLE = {
     "data": {"dataset": "digits"},
@@ -95,6 +99,7 @@ def evaluate(
 ) -> None:
     """Measure ARTIFACT again on its held-out rows."""
     result = api.evaluate(artifact, config, data=data, **options.trust(trusted, store))
+    _warn(result.gates, [])
     missed = [verdict for verdict in result.gates if not verdict.passed]
     if not (missed and as_json):  # otherwise the document of the error has the result
         render.answer(result, render.evaluated, as_json=as_json)
@@ -356,13 +361,24 @@ def _run(pipeline: Callable[..., api.Run], *, as_json: bool, arguments: dict[str
         result = pipeline(config, listener=progress, **arguments)
     except api.GateMissed as missed:
         github.publish(missed.run)
+        _warn(missed.run.gates, [])
         if not as_json:
             output.text(render.ran(missed.run))
         raise
     github.publish(result)
-    for warning in result.warnings:
-        output.say(f"warning: {warning}")
+    _warn(result.gates, result.warnings)
     render.answer(result, render.ran, as_json=as_json)
+
+
+def _warn(gates: Sequence[Verdict], warnings: Sequence[str]) -> None:
+    """Print warnings, and those about gates that were not judged as annotations too."""
+    from artifact_pipeline.pipeline.gates import unjudged
+
+    about_gates = unjudged(gates)
+    for warning in dict.fromkeys([*warnings, *about_gates]):
+        output.say(f"warning: {warning}")
+    for warning in about_gates:
+        github.warn(warning, title="gate not judged")
 
 
 def _is_interactive() -> bool:
@@ -413,9 +429,10 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, runs, serve, registry.promote, registry.rollback,
-                 registry.history, registry.tag, trust.verify, trust.sign, trust.trust,
-                 trust.doctor):  # fmt: skip
+for _command in (completion.completion, board, runs, serve, registry.promote,
+                 registry.rollback, registry.history, registry.tag, registry.prune,
+                 trust.verify, trust.sign,
+                 trust.trust, trust.doctor):  # fmt: skip
     group.add_command(_command)
 for _each in (group, *group.commands.values()):
     _each.params.append(options.verbose_option())

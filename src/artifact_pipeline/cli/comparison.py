@@ -23,6 +23,7 @@ FIELDS = 12
 ROWS = 5
 """The number of flipped rows that are shown."""
 _NAME = 26
+_SHORT_NAME = 20
 _ESTIMATOR = re.compile(r"(sklearn|lightgbm|xgboost)(\.\w+)+")
 
 
@@ -47,16 +48,16 @@ def compared(result: Comparison) -> str:
 
 
 def _heads(result: Comparison) -> Iterator[list[str]]:
+    references = []
     for artifact in result.artifacts:
         reference = write_out(artifact.reference)
         digits = reference.removeprefix("sha256:")
         is_digest = artifact.digest.removeprefix("sha256:").startswith(digits)
-        yield [
-            artifact.letter,
-            artifact.digest[7:19],
-            truncated(write_out(artifact.title), 40),
-            "" if is_digest else truncated(reference[::-1], 18)[::-1],
-        ]
+        references.append("" if is_digest else truncated(reference[::-1], 24)[::-1])
+    room = WIDTH - 2 - len("a  7edbcfd0c416  ") - 2 - max(map(width_of, references))
+    for artifact, reference in zip(result.artifacts, references, strict=True):
+        title = truncated(write_out(artifact.title), room)
+        yield [artifact.letter, artifact.digest[7:19], title, reference]
 
 
 def _recipe(result: Comparison) -> list[str]:
@@ -88,16 +89,19 @@ def _values(values: Sequence[Any]) -> list[str]:
 
 
 def _metrics(result: Comparison) -> str:
-    """Return the table of metrics, without the intervals where they do not fit."""
+    """Return the table of metrics, with intervals if there are some and they fit."""
     is_pair = len(result.artifacts) == 2
     has_intervals = is_pair and any(row.intervals[1] for row in result.metrics)
-    text = _metric_table(result, is_pair=is_pair, has_intervals=has_intervals)
-    if has_intervals and max(map(width_of, text.splitlines())) > WIDTH:
-        return _metric_table(result, is_pair=is_pair, has_intervals=False)
+    text = ""
+    for width, with_intervals in ((_NAME, True), (_SHORT_NAME, True), (_NAME, False)):
+        if has_intervals or not with_intervals:
+            text = _metric_table(result, width, is_pair=is_pair, has_intervals=with_intervals)
+            if max(map(width_of, text.splitlines())) <= WIDTH:
+                break
     return text
 
 
-def _metric_table(result: Comparison, *, is_pair: bool, has_intervals: bool) -> str:
+def _metric_table(result: Comparison, width: int, *, is_pair: bool, has_intervals: bool) -> str:
     letters = [artifact.letter for artifact in result.artifacts]
     head = [f"{result.rows:,} held-out rows", *letters]
     head += ["b − a"] if is_pair else []
@@ -105,13 +109,13 @@ def _metric_table(result: Comparison, *, is_pair: bool, has_intervals: bool) -> 
     rows = [[*head, "better" if is_pair else "best"]]
     named = [(title(row.metric), row) for row in result.metrics]
     for part in result.slices:
-        named += [
-            (f"{part.name} ({part.rows}): {title(row.metric)}", row)
-            for row in part.metrics
-            if BY_NAME[row.metric].headline
-        ]
+        for row in part.metrics:
+            if BY_NAME[row.metric].headline:
+                metric = f" ({part.rows:,}): {title(row.metric)}"
+                name = truncated(write_out(part.name), max(2, width - len(metric)))
+                named.append((name + metric, row))
     for name, row in named:
-        cells = [truncated(write_out(name), _NAME), *map(_figure, row.values)]
+        cells = [name, *map(_figure, row.values)]
         cells += [_difference(row)] if is_pair else []
         if has_intervals:
             bounds = row.intervals[1]

@@ -34,10 +34,7 @@ _OUTPUTS = {
 
 
 def publish(run: Run) -> None:
-    """Append a run to the job summary and to the step outputs, inside a workflow.
-
-    Gates that were not judged become annotations.
-    """
+    """Append a run to the job summary and to the step outputs, inside a workflow."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         from artifact_pipeline.cli import job_summary
         from artifact_pipeline.verification.verify import verify
@@ -54,13 +51,14 @@ def publish(run: Run) -> None:
             "cached": str(run.cached).lower(),
         }
     )
-    if os.environ.get("GITHUB_ACTIONS") == "true" and run.gates:
-        from artifact_pipeline.pipeline.gates import unjudged
-
-        for warning in unjudged(run.gates):
-            _workflow_command("warning", warning, title="artifact-pipeline: gate not judged")
     if (accuracy := run.metrics.test.get("accuracy")) is not None:
         outputs({"accuracy": repr(accuracy)})
+
+
+def warn(message: str, *, title: str) -> None:
+    """Print the workflow command that shows a warning, inside a workflow."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _workflow_command("warning", message, title=f"artifact-pipeline: {title}")
 
 
 def outputs(values: dict[str, str]) -> None:

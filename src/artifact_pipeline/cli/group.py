@@ -11,10 +11,10 @@ from artifact_pipeline.errors import CallError, Location, quoted
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "runs", "show", "compare", "report", "recipe"),
+    "Look at it": ("list", "runs", "board", "show", "compare", "report", "recipe"),
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
-    "Keep versions": ("promote", "rollback", "history", "tag"),
+    "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
     "Share it": ("sign",),
     "Set up": ("schema", "completion"),
 }
@@ -45,6 +45,10 @@ EXAMPLES = {
         "artifact-pipeline runs --name churn --sort roc_auc",
         "artifact-pipeline runs --where 'test.roc_auc > 0.8 and params.C < 1'",
         "artifact-pipeline runs --since 2026-03-01 --format csv > runs.csv",
+    ),
+    "board": (
+        "artifact-pipeline board -o board.html",
+        "artifact-pipeline board -o public/",
     ),
     "show": ("artifact-pipeline show latest",),
     "compare": (
@@ -81,6 +85,10 @@ EXAMPLES = {
     "history": (
         "artifact-pipeline history churn",
         "artifact-pipeline history churn@champion --at 2026-03-03",
+    ),
+    "prune": (
+        "artifact-pipeline prune --dry-run",
+        "artifact-pipeline prune --keep-last 5 --keep-days 90",
     ),
     "tag": (
         "artifact-pipeline tag churn:3 reviewed-by=asha",

@@ -66,6 +66,25 @@ def history(reference: str, at: str | None, *, store: str | None, as_json: bool)
 
 
 @click.command(cls=Command)
+@click.option("--keep-last", metavar="N", type=click.IntRange(0), default=0, show_default=True,
+              help="Last runs of each model that keep their artifacts.")  # fmt: skip
+@click.option("--keep-days", metavar="D", type=click.FloatRange(0, 365_000), default=30.0,
+              show_default=True, help="Days within which what was in use is kept.")  # fmt: skip
+@click.option("-n", "--dry-run", is_flag=True, help="Only show what would be removed.")
+@options.STORE_TO_READ
+@options.JSON
+def prune(
+    keep_last: int, keep_days: float, *, dry_run: bool, store: str | None, as_json: bool
+) -> None:
+    """Remove artifacts that no alias, tag or recent run names.
+
+    What an alias named within these days is kept as well. Run records stay.
+    """
+    report = api.prune(keep_last=keep_last, keep_days=keep_days, dry_run=dry_run, store=store)
+    render.answer(report, render.pruned, as_json=as_json)
+
+
+@click.command(cls=Command)
 @options.ARTIFACT
 @click.argument("tags", metavar="[KEY=VALUE]...", nargs=-1)
 @click.option("--remove", metavar="KEY", multiple=True, help="Remove a tag; repeatable.")

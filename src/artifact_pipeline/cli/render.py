@@ -11,7 +11,15 @@ from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import BY_NAME, METRICS, figure, title
 from artifact_pipeline.cli import output
-from artifact_pipeline.cli.layout import WIDTH, field, paragraph, short, table, truncated
+from artifact_pipeline.cli.layout import (
+    WIDTH,
+    field,
+    paragraph,
+    short,
+    table,
+    truncated,
+    width_of,
+)
 
 if TYPE_CHECKING:
     from artifact_pipeline.inference.predict import Prediction
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.store.events import Evidence, Promotion, TagChange
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
     from artifact_pipeline.store.journal import PastRun
+    from artifact_pipeline.store.prune import PruneReport
     from artifact_pipeline.store.queries import Listed, Shown
 
 RUNS = 20
@@ -225,6 +234,26 @@ def tagged(changes: list[TagChange]) -> str:
     return "\n".join(map(_tag_change, changes)) or "nothing changed"
 
 
+def pruned(report: PruneReport) -> str:
+    """Return the artifacts that were removed, and how much that frees."""
+    rows = [
+        [f"{item.name}:{item.version or '?'}", short(item.digest), _size(item.bytes)]
+        for item in report.removed
+    ]
+    verb = "would free" if report.dry_run else "freed"
+    counted = _counted(len(report.removed), "artifact")
+    summary = f"{counted} {verb} {_size(report.bytes)}, {report.kept} kept"
+    return "\n".join([*([table(rows, numbers=1)] if rows else []), summary])
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if size >= 1024:
+            size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}" if size < 1000 else f"{size:,.0f} {unit}"
+
+
 def tag_lines(tags: Mapping[str, str]) -> list[str]:
     """Return a line for each tag."""
     return [write_out(f"{key}={value}") for key, value in tags.items()] or ["no tags"]
@@ -309,12 +338,15 @@ def listed(artifacts: list[Listed], runs: list[PastRun], *, count: int) -> str:
     for artifact in artifacts:
         if artifact.metrics is not None:
             [score, *_] = _headlines(artifact.metrics.test)
-            title = write_out(f"{artifact.name}:{artifact.version or '?'}  {artifact.estimator}")
+            name = truncated(write_out(artifact.name or ""), 16)
+            version = f"{name}:{artifact.version or '?'}"
+            # The last step of a pipeline predicts.
+            estimator = write_out((artifact.estimator or "").rpartition(" → ")[2])
             aliases = truncated(", ".join(artifact.aliases), 20)
-            rows.append([artifact.digest[7:19], title, score, aliases])
-    taken = 20 + sum(max((len(row[index]) for row in rows), default=0) for index in (2, 3))
-    # The last step of a pipeline and the data say more than the first step.
-    rows = [[row[0], truncated(row[1][::-1], WIDTH - taken)[::-1], *row[2:]] for row in rows]
+            rows.append([artifact.digest[7:19], version, estimator, score, aliases])
+    # The indent and the gaps between five columns take ten more.
+    taken = 10 + sum(max((width_of(row[i]) for row in rows), default=0) for i in (0, 1, 3, 4))
+    rows = [[*row[:2], truncated(row[2], max(8, WIDTH - taken)), *row[3:]] for row in rows]
     lines += [table(rows)] if rows else []
     lines += [
         paragraph(

@@ -20,6 +20,7 @@ from artifact_pipeline.store.run_fields import (
     PLAIN,
     is_lower_better,
     known_fields,
+    param_title,
     value_of,
 )
 from artifact_pipeline.store.run_rows import RunRow, Scalar
@@ -166,11 +167,7 @@ def _plain_column(name: str, rows: Sequence[RunRow], *, names: Sequence[str] = (
         for value in values
     )
     group, _, rest = name.partition(".")
-    heading = title(rest) if group == "test" else name
-    if group == "params":
-        # The step of a pipeline is left out where its parameter is the only one of that name.
-        last = rest.rpartition("__")[2]
-        heading = last if [other.endswith(last) for other in names].count(True) == 1 else rest
+    heading = title(rest) if group == "test" else param_title(name, names)
     return Column(
         heading=truncated(write_out(heading), _MAX_CELL),
         cell=lambda row: _text(value_of(row, name), name),

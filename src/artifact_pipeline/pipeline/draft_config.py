@@ -133,7 +133,9 @@ def draft(
     features = _as_text(roles)
     is_class = outcome.class_counts is not None
     if estimator is None:
-        drafted = _tried_model(features, section, roles=roles, is_class=is_class, base=base)
+        # The folder of the config, which the path is relative to, may not exist yet.
+        table_section = {**section, "path": os.path.abspath(data)}  # noqa: PTH100  (resolves "..")
+        drafted = _tried_model(features, table_section, roles=roles, is_class=is_class)
     else:
         drafted = _model(features, estimator)
     name = model_name.from_path(os.path.abspath(data))  # noqa: PTH100  (resolves "..")
@@ -367,7 +369,6 @@ def _tried_model(
     *,
     roles: Roles,
     is_class: bool,
-    base: str | os.PathLike[str],
 ) -> _DraftedModel:
     """Return a linear model, or a forest if that learns clearly more from the table."""
     linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR)
@@ -375,8 +376,8 @@ def _tried_model(
     name = "LogisticRegression" if is_class else "Ridge"
     fast = f"{name} is fast, and a baseline for other models"
     config = {"name": "draft", "data": section, "split": roles.split}
-    trial = draft_trial.run({**config, "model": linear.section}, base)
-    other = draft_trial.run({**config, "model": forest.section}, base)
+    trial = draft_trial.run({**config, "model": linear.section})
+    other = draft_trial.run({**config, "model": forest.section})
     if trial is None or other is None:
         return linear._replace(choices=[fast, *linear.choices])
     folds = f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is"

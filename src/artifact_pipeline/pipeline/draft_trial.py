@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,24 +45,23 @@ def is_clearly_better(trial: Trial, than: Trial) -> bool:
     return trial.score > than.score + (CLEAR_MARGIN if than.learns else MARGIN)
 
 
-def run(config: dict[str, Any], base: str | os.PathLike[str]) -> Trial | None:
+def run(config: dict[str, Any]) -> Trial | None:
     """Fit the model of a config to folds of its training rows, and return how it scores.
 
     None if there are too few rows for folds, or the model cannot be fitted to them.
 
     Args:
-        config: A config's values.
-        base: The folder that its data is relative to.
+        config: A config's values, with an absolute path of its data.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # such as a class that is not in every fold
         try:
-            return _run(configs.parse(config, "draft"), base)
+            return _run(configs.parse(config, "draft"))
         except (PipelineError, ValueError):  # ValueError: scikit-learn cannot make as many folds
             return None
 
 
-def _run(config: ResolvedConfig, base: str | os.PathLike[str]) -> Trial | None:
+def _run(config: ResolvedConfig) -> Trial | None:
     import numpy as np
 
     from artifact_pipeline.builder.data.loader import load
@@ -71,7 +69,7 @@ def _run(config: ResolvedConfig, base: str | os.PathLike[str]) -> Trial | None:
     from artifact_pipeline.builder.model.construction import build, resolve, target_type
     from artifact_pipeline.builder.model.fit import fit
 
-    rows = load(config.data, config.split, target=target_type(config.model), base=base)
+    rows = load(config.data, config.split, target=target_type(config.model), base="")
     parts = split(rows, config.split)
     if len(parts.y_train) < MIN_ROWS:
         return None

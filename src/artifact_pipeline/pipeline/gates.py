@@ -211,14 +211,17 @@ def _test(
         lower = BY_NAME[metric].lower_is_better
         p_value = 1 - share_worse(differences, tolerance, lower_is_better=lower)
         test = "bootstrap"
-    is_worse = p_value <= 1 - confidence
-    level = f"{100 * confidence:g}% confidence"
-    change = "not worse" if verdict.margin >= 0 else f"worse by {figure(-verdict.margin)}"
-    beyond = " beyond the tolerance" if tolerance and verdict.margin < 0 else ""
-    found = f"with {level}" if is_worse else f"not shown to be worse with {level}"
-    joint = " " if is_worse else ", " + ("but " if verdict.margin < 0 else "and ")
-    note = f"{change}{beyond}{joint}{found} ({test}, p = {p_value:.2g})"
-    return replace(verdict, passed=not is_worse, p_value=p_value, note=note)
+    is_worse = verdict.margin < 0 and p_value <= 1 - confidence
+    change = tolerance - verdict.margin
+    note = "not worse"
+    if change > 0:
+        link = "and" if is_worse else "but not"
+        extent = f"by more than {tolerance:g} " if tolerance else ""
+        level = f"{100 * confidence:g}% confidence"
+        note = f"worse by {figure(change)}, {link} {extent}with {level}"
+    return replace(
+        verdict, passed=not is_worse, p_value=p_value, note=f"{note} ({test}, p = {p_value:.2g})"
+    )
 
 
 def _compare_with_baseline(name: str, value: float, *, baseline: Metrics | None) -> Verdict:

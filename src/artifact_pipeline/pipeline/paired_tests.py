@@ -102,7 +102,7 @@ def bootstrap(
         drawn = random.integers(count, size=(samples, count))
         drawn += count * np.arange(samples)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=samples * count)
-        weights = counts.reshape(samples, count).astype(np.float64)
+        weights = np.ascontiguousarray(counts.reshape(samples, count).T, dtype=np.float64)
         a, b = (measure(weights) for measure in measures)
         for name in names:
             differences[name].append(b[name] - a[name])

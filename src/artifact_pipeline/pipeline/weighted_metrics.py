@@ -7,7 +7,7 @@ that is undefined on a sample is NaN.
 
 >>> import numpy as np
 >>> rows = PredictedRows(np.array([0, 0, 1, 1]), predicted=np.array([0, 0, 1, 0]))
->>> prepare(rows, ["accuracy"])(np.array([[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 1.0, 3.0]]))
+>>> prepare(rows, ["accuracy"])(np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 1.0], [1.0, 3.0]]))
 {'accuracy': array([0.75, 0.25])}
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.builder.data.dataset import Target
 
 Weights: TypeAlias = "NDArray[np.float64]"
-"""(n_samples, n_rows)."""
+"""(n_rows, n_samples); in this order, rows are sorted and added up without jumps in memory."""
 Measure: TypeAlias = "Callable[[Weights], dict[str, NDArray[np.float64]]]"
 """Returns each metric for each sample, (n_samples,)."""
 
@@ -83,13 +83,13 @@ def _numbers(rows: PredictedRows) -> Measure:
     centred = rows.truth - rows.truth.mean()
 
     def measure(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        total = weights.sum(axis=1)
-        squares = weights @ errors**2
-        variance = weights @ centred**2 - (weights @ centred) ** 2 / total
+        total = weights.sum(axis=0)
+        squares = errors**2 @ weights
+        variance = centred**2 @ weights - (centred @ weights) ** 2 / total
         # Samples of equal numbers have no variance to explain; rounding leaves a little of it.
-        defined = variance > 1e-12 * (weights @ centred**2)
+        defined = variance > 1e-12 * (centred**2 @ weights)
         return {
-            "mae": weights @ np.abs(errors) / total,
+            "mae": np.abs(errors) @ weights / total,
             "rmse": np.sqrt(squares / total),
             "r2": np.where(defined, 1 - squares / np.where(defined, variance, 1), np.nan),
         }
@@ -99,42 +99,43 @@ def _numbers(rows: PredictedRows) -> Measure:
 
 def _labels(rows: PredictedRows) -> Measure:
     import numpy as np
+    from scipy import sparse
 
     count = len(rows.truth)
     extra = [] if rows.positive is None else [np.array([rows.positive])]
     values = np.concatenate([rows.truth, rows.predicted, *extra])
     labels, codes = np.unique(values, return_inverse=True)
-    # Rows of the same true and the same predicted label count as one cell of the confusion table.
-    cells, cell_of_row = np.unique(
-        codes[:count] * len(labels) + codes[count : 2 * count], return_inverse=True
-    )
-    order = np.argsort(cell_of_row, kind="stable")
-    starts = np.searchsorted(cell_of_row[order], np.arange(len(cells)))
-    identity = np.eye(len(labels))
-    true, predicted = cells // len(labels), cells % len(labels)
+    true, predicted = codes[:count], codes[count : 2 * count]
     positive = None if rows.positive is None else int(codes[-1])
 
+    def adder(codes: NDArray[np.int64], index: NDArray[np.int64]) -> Any:
+        """Return the matrix (n_labels, n_rows) that adds up the weights of rows by label."""
+        ones = np.ones(len(index))
+        return sparse.csr_array((ones, (codes[index], index)), shape=(len(labels), count))
+
+    everywhere = np.arange(count)
+    by_true, by_predicted = adder(true, everywhere), adder(predicted, everywhere)
+    by_hit = adder(true, np.flatnonzero(true == predicted))
+
     def measure(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        counts = np.add.reduceat(weights[:, order], starts, axis=1)
-        support, claimed = counts @ identity[true], counts @ identity[predicted]
-        hits = counts @ (identity[true] * (true == predicted)[:, None])
-        total = support.sum(axis=1)
+        support, claimed, hits = by_true @ weights, by_predicted @ weights, by_hit @ weights
+        total = support.sum(axis=0)
         recall, precision = _ratio(hits, support), _ratio(hits, claimed)
         f1 = _ratio(2 * hits, support + claimed)
         known = support + claimed > 0
         values = {
-            "accuracy": hits.sum(axis=1) / total,
-            "balanced_accuracy": recall.sum(axis=1) / (support > 0).sum(axis=1),
-            "f1_weighted": (support * f1).sum(axis=1) / total,
-            "f1_macro": f1.sum(axis=1) / known.sum(axis=1),
-            "precision_weighted": (support * precision).sum(axis=1) / total,
-            "recall_weighted": hits.sum(axis=1) / total,
+            "accuracy": hits.sum(axis=0) / total,
+            "balanced_accuracy": recall.sum(axis=0) / (support > 0).sum(axis=0),
+            "f1_weighted": (support * f1).sum(axis=0) / total,
+            "f1_macro": f1.sum(axis=0) / known.sum(axis=0),
+            "precision_weighted": (support * precision).sum(axis=0) / total,
+            "recall_weighted": hits.sum(axis=0) / total,
         }
         if positive is not None:
-            has_rows = support[:, positive] > 0
-            values["precision"] = precision[:, positive]
-            values["recall"] = np.where(has_rows, recall[:, positive], np.nan)
-            values["f1"] = np.where(known[:, positive], f1[:, positive], np.nan)
+            has_rows = support[positive] > 0
+            values["precision"] = precision[positive]
+            values["recall"] = np.where(has_rows, recall[positive], np.nan)
+            values["f1"] = np.where(known[positive], f1[positive], np.nan)
         return values
 
     return measure
@@ -158,8 +159,8 @@ def _losses(truth: NDArray[np.float64], proba: NDArray[np.float64]) -> Measure:
     squares = ((proba - truth) ** 2).sum(axis=1) / (2 if truth.shape[1] == 2 else 1)
 
     def measure(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        total = weights.sum(axis=1)
-        return {"log_loss": weights @ losses / total, "brier": weights @ squares / total}
+        total = weights.sum(axis=0)
+        return {"log_loss": losses @ weights / total, "brier": squares @ weights / total}
 
     return measure
 
@@ -173,24 +174,25 @@ def _roc_auc(truth: NDArray[np.float64], proba: NDArray[np.float64]) -> Measure:
     import numpy as np
 
     classes = [1] if truth.shape[1] == 2 else list(range(truth.shape[1]))
-    orders = [np.argsort(proba[:, k], kind="stable") for k in classes]
-    starts = []
-    for k, order in zip(classes, orders, strict=True):
-        scores = proba[order, k]
-        starts.append(np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]]))
+    ranked = []
+    for k in classes:
+        positive, negative = np.flatnonzero(truth[:, k] > 0), np.flatnonzero(truth[:, k] == 0)
+        negative = negative[np.argsort(proba[negative, k], kind="stable")]
+        scores = proba[negative, k], proba[positive, k]
+        below, not_above = (np.searchsorted(*scores, side=side) for side in ("left", "right"))
+        ranked.append((positive, negative, below, not_above))
 
     def measure(weights: Weights) -> dict[str, NDArray[np.float64]]:
         areas, shares = [], []
-        for k, order, groups in zip(classes, orders, starts, strict=True):
-            sorted_weights = weights[:, order]
-            rows = np.add.reduceat(sorted_weights, groups, axis=1)
-            positive = np.add.reduceat(sorted_weights * truth[order, k], groups, axis=1)
-            negative = rows - positive
-            below = np.cumsum(negative, axis=1) - negative / 2
-            pairs = positive.sum(axis=1) * negative.sum(axis=1)
-            area = (positive * below).sum(axis=1) / np.where(pairs > 0, pairs, 1)
+        for positive, negative, below, not_above in ranked:
+            counts = np.zeros((len(negative) + 1, weights.shape[1]))
+            np.cumsum(weights[negative], axis=0, out=counts[1:])
+            share = weights[positive].sum(axis=0)
+            pairs = share * counts[-1]
+            wins = (counts[below] + counts[not_above]) / 2
+            area = np.einsum("ij,ij->j", weights[positive], wins) / np.where(pairs > 0, pairs, 1)
             areas.append(np.where(pairs > 0, area, np.nan))
-            shares.append(positive.sum(axis=1))
+            shares.append(share)
         if len(classes) == 1:
             return {"roc_auc": areas[0]}
         # A class without a row leaves the average undefined, as in `evaluate`.

@@ -154,7 +154,7 @@ class Application:
             routing.allow(method, "GET", "HEAD")
             topic, name = match.groups()
             if topic == "report":  # takes tens of milliseconds to write
-                return self._executor.run(lambda end: self._about(topic, name), size=LARGE_BODY + 1)
+                return self._in_thread(topic, name)
             return self._about(topic, name)
         return self._describe(path, method, headers=headers)
 
@@ -168,7 +168,7 @@ class Application:
             Disconnected: If it ends early.
         """
         options = self._options
-        encoding = encoding_of(headers)
+        encoding = encoding_of(headers) if b"content-encoding" in headers else IDENTITY
         data = await body.read(headers, limit=options.max_body)
         job: Callable[[float], Response]
         if encoding == IDENTITY and len(data) <= ON_LOOP:
@@ -189,6 +189,9 @@ class Application:
                 options=options,
             )
         return await self._executor.run(job, size=size)
+
+    def _in_thread(self, topic: str, name: str | None) -> Awaitable[Response]:
+        return self._executor.run(lambda end: self._about(topic, name), size=LARGE_BODY + 1)
 
     def _about(self, topic: str, name: str | None) -> Response:
         """Return the page, its data about a model, or the report of a model."""

@@ -17,7 +17,12 @@ from artifact_pipeline.builder.artifact.manifest import (
     Manifest,
 )
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.disk import sync_folder, write_atomically, write_new
+from artifact_pipeline.disk import (
+    sync_folder,
+    translate_os_errors,
+    write_atomically,
+    write_new,
+)
 from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.store.folder import StoreFolder
 from artifact_pipeline.verification.verify import Verified, verify
@@ -99,6 +104,17 @@ class ArtifactFolder:
                         new.rename(target)
             sync_folder(self._folder.root)
         return self.open(digest)
+
+    def remove(self, digest: Digest) -> None:
+        """Remove an artifact and its report; a crash leaves each of them complete or gone.
+
+        Raises:
+            StoreError: If it cannot be removed.
+        """
+        for path in (self.report_path(digest), self.path(digest)):
+            if os.path.lexists(path):
+                with translate_os_errors(path), self._folder.staging() as staged:
+                    path.rename(staged)
 
     def write_report(self, digest: Digest, data: bytes) -> None:
         """Write the report of an artifact. Raises StoreError if it cannot be written."""

@@ -75,7 +75,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     repaired: bool
 
 
-class HealthReport(Struct, frozen=True):
+class HealthReport(Struct, frozen=True, kw_only=True):
     """The result of a health check."""
 
     store: str
@@ -128,7 +128,9 @@ def examine(store: PathLike | None = None, *, repair: bool = False) -> HealthRep
         runs = checked.run_index.count()
     except StoreError:  # one of the findings says why
         runs = 0
-    return HealthReport(str(checked.root), len(artifacts), findings, runs)
+    return HealthReport(
+        store=str(checked.root), artifacts=len(artifacts), findings=findings, runs=runs
+    )
 
 
 def _verify_all(store: Store) -> tuple[_Artifacts, Mapping[Digest, VerificationError]]:

@@ -58,6 +58,7 @@ def promote(
     evidence = _evidence(target, verified)
     version = target.models.assign(name, verified.digest)
     with target.models.lock(name, wait=MOVE_WAIT):
+        _check_is_there(target, verified)
         before = target.alias(name, alias)
         promotion = Promotion(
             alias=alias,
@@ -106,6 +107,7 @@ def rollback(
     evidence = _evidence(target, verified)
     with target.models.lock(name, wait=MOVE_WAIT):
         history = target.models.history(name)
+        _check_is_there(target, verified)
         before = target.alias(name, label)
         if _target(target, history, alias=label, to=to)[0] != digest:
             problem = "was moved by another process"
@@ -272,6 +274,13 @@ def _name_in(store: Store, verified: Verified) -> str:
             remedy="artifact-pipeline list shows what is",
         )
     return describe.model_name_of(verified.manifest.recipe)
+
+
+def _check_is_there(store: Store, verified: Verified) -> None:
+    """Check that an artifact was not pruned since it was verified."""
+    path = store.artifacts.path(verified.digest)
+    if not path.exists():
+        raise StoreError("was pruned by another process", location=Location(str(path)))
 
 
 def _evidence(store: Store, verified: Verified) -> Evidence:

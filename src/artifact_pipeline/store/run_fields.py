@@ -61,6 +61,24 @@ def check_field(field: str, known: Collection[str], *, location: Location) -> st
     )
 
 
+def param_title(field: str, fields: Collection[str]) -> str:
+    """Return the name of a parameter, without its step where no other one has the same name.
+
+    >>> param_title("params.model__C", ["params.model__C", "params.scale__with_mean"])
+    'C'
+
+    Args:
+        field: A field such as `params.C`; another one is returned as it is.
+        fields: The fields that are shown beside it.
+    """
+    group, _, name = field.partition(".")
+    if group != "params":
+        return field
+    last = name.rpartition("__")[2]
+    same = [other for other in fields if other.rpartition("__")[2] in (last, f"params.{last}")]
+    return last if len(same) < 2 else name
+
+
 def is_metric(field: str) -> bool:
     """Return whether a field is a metric of the package, whether or not a run has it."""
     group, _, name = field.partition(".")

@@ -95,7 +95,8 @@ class RunIndex:
         """
         where, values = ("WHERE name = ?", [name]) if name is not None else ("", [])
         with self._synced() as connection:
-            return _runs(connection, f"{where} ORDER BY file DESC LIMIT ?", [*values, _all(limit)])
+            query = f"{where} ORDER BY file DESC LIMIT ?"
+            return _runs(connection, query, values=[*values, _all(limit)])
 
     def iterate(self) -> Iterator[PastRun]:
         """Yield all run records, newest first, reading as many as are needed. Raises as `runs`."""
@@ -120,7 +121,7 @@ class RunIndex:
         """
         query = "WHERE artifact = ? ORDER BY cached, file DESC LIMIT 1"
         with self._synced() as connection:
-            return next(iter(_runs(connection, query, [artifact])), None)
+            return next(iter(_runs(connection, query, values=[artifact])), None)
 
     def data_path(self, artifact: Digest) -> str | None:
         """Return the path of the table in the newest record of an artifact that has one.
@@ -130,7 +131,7 @@ class RunIndex:
         """
         query = "WHERE artifact = ? AND data ORDER BY file DESC LIMIT 1"
         with self._synced() as connection:
-            return next((run.data for run in _runs(connection, query, [artifact])), None)
+            return next((run.data for run in _runs(connection, query, values=[artifact])), None)
 
     def artifacts(self) -> list[Digest]:
         """Return the artifacts of all records, by their first record. Raises as `runs`."""
@@ -353,7 +354,7 @@ def _close(connection: sqlite3.Connection | None) -> None:
         connection.close()
 
 
-def _runs(connection: sqlite3.Connection, query: str, values: Sequence[Any]) -> list[PastRun]:
+def _runs(connection: sqlite3.Connection, query: str, *, values: Sequence[Any]) -> list[PastRun]:
     rows = connection.execute(f"SELECT body FROM runs {query}", values).fetchall()
     return list(_decode(connection, rows, texts={}))
 

@@ -105,3 +105,20 @@ def test_dates_of_a_series_are_not_ids_but_may_leak_the_target(tmp_path):
     assert "'day' gives the target on its own" in said
     [said] = warned(tmp_path, pd.DataFrame({"n": range(60), "y": noise}), "number")
     assert "'n' has a different value in each row, like an id" in said
+
+
+def test_a_missing_value_is_one_value_and_both_zeros_are_one(tmp_path):
+    n = 300
+    bought = np.arange(n) % 3 == 0
+    frame = pd.DataFrame(
+        {
+            "gives": np.where(bought, np.nan, np.arange(n) % 2),
+            "zeros": np.where(np.arange(n) % 3 == 1, 1.0, np.where(bought, 0.0, -0.0)),
+            "gaps": np.where(np.arange(n) % 9 == 1, np.nan, bought * 2.0),
+            "mixed": np.where(np.arange(n) % 10 == 0, np.nan, bought * 2.0),
+            "y": np.where(bought, "yes", "no"),
+        }
+    )
+    warnings = warned(tmp_path, frame, "class")
+    leaks = [name for name in frame if any(f"'{name}' gives" in text for text in warnings)]
+    assert leaks == ["gives", "gaps"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_reader
+from artifact_pipeline.builder.data.table_csv import BLOCK
 from artifact_pipeline.errors import DataError
 
 MIB = 1 << 20
@@ -111,7 +112,7 @@ def test_quotes_inside_a_cell_without_quotes_are_text():
 @pytest.mark.parametrize("off", range(-3, 4))
 def test_a_line_end_in_a_quoted_cell_keeps_its_bytes(end, off):
     head = b"a,b" + end + b'"'
-    cell = b"z" * (MIB - len(head) + off) + b"A" + end + b"B"
+    cell = b"z" * (BLOCK - len(head) + off) + b"A" + end + b"B"
     found = texts(head + cell + b'",1' + end + b"x,2" + end)
     assert found == [[cell.decode(), "1"], ["x", "2"]]
 
@@ -119,7 +120,7 @@ def test_a_line_end_in_a_quoted_cell_keeps_its_bytes(end, off):
 @pytest.mark.parametrize("off", range(-3, 4))
 def test_line_ends_outside_of_quotes_separate_rows(off):
     head = b"a,b\r\n"
-    cell = b"z" * (MIB - len(head) + off)
+    cell = b"z" * (BLOCK - len(head) + off)
     assert texts(head + cell + b",1\r\nx,2\r\n") == [[cell.decode(), "1"], ["x", "2"]]
 
 

@@ -9,9 +9,10 @@ import msgspec
 
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.values import Kind
-from artifact_pipeline.builder.data import table_formats
+from artifact_pipeline.builder.data import plain_columns, table_formats
 from artifact_pipeline.builder.data.table_formats import Proposal
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.data.text_cells import TextCells
 from artifact_pipeline.errors import DataError
 
 NUMBER = r"^\s*[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:nan|inf|infinity))\s*$"
@@ -26,13 +27,13 @@ class Inferred(NamedTuple):
     note: str = ""
 
 
-def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
+def infer(cells: TextCells, raw: Raw, *, name: str) -> Inferred:
     """Return the type that all values of a column of text have.
 
     Text in Parquet and JSON lines is never a number, since a number would be typed as one.
 
     Args:
-        strings: The column as Arrow's text.
+        cells: The column.
         raw: Its table.
         name: Its name.
 
@@ -41,17 +42,17 @@ def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
     """
     import pyarrow.compute as pc
 
-    if raw.format == "parquet":
-        return Inferred("text", _format_note(strings, raw, name=name))
+    texts, known = cells.texts, cells.known
+    if raw.format == "parquet" or (cells.codes is None and plain_columns.are_names(texts)):
+        return Inferred("text", _format_note(cells, raw, name=name))
     typed = raw.format == "jsonl"
-    known = len(strings) - strings.null_count
     if not known:
         return Inferred("text")
-    padded = not typed and count_true(pc.match_substring_regex(strings, _PADDED)) > 0
-    if padded and not pc.all(pc.match_substring_regex(strings, table_formats.DATE)).as_py():
-        note = _padding_note(strings, raw, name=name) or _format_note(strings, raw, name=name)
+    padded = not typed and pc.any(pc.match_substring_regex(texts, _PADDED)).as_py()
+    if padded and not pc.all(pc.match_substring_regex(texts, table_formats.DATE)).as_py():
+        note = _padding_note(cells, raw, name=name) or _format_note(cells, raw, name=name)
         return Inferred("text", note)
-    booleans = 0 if typed else count_true(pc.match_substring_regex(strings, BOOLEAN))
+    booleans = 0 if typed else cells.count(pc.match_substring_regex(texts, BOOLEAN))
     if booleans == known:
         return Inferred("boolean")
     if 2 * booleans > known:
@@ -63,22 +64,22 @@ def infer(strings: Any, raw: Raw, *, name: str) -> Inferred:
         )
     patterns: tuple[tuple[Kind, str], ...] = (("number", NUMBER), ("date", table_formats.DATE))
     for kind, pattern in patterns[typed:]:
-        texts = with_points(strings, raw) if kind == "number" else strings
-        matches = pc.match_substring_regex(texts, pattern)
-        matching = count_true(matches)
+        plain = with_points(texts, raw) if kind == "number" else texts
+        matches = pc.match_substring_regex(plain, pattern)
+        matching = cells.count(matches)
         if matching == known:
             return Inferred(kind)
         if 2 * matching > known:
-            raise _exception_among(strings, pc.invert(matches), raw=raw, name=name, kind=kind)
-    return Inferred("text", _format_note(strings, raw, name=name))
+            raise _exception_among(cells, pc.invert(matches), raw=raw, name=name, kind=kind)
+    return Inferred("text", _format_note(cells, raw, name=name))
 
 
-def _exception_among(strings: Any, mask: Any, *, raw: Raw, name: str, kind: Kind) -> DataError:
+def _exception_among(cells: TextCells, mask: Any, *, raw: Raw, name: str, kind: Kind) -> DataError:
     """Return the error for a value of another type than most values of its column."""
-    row, value = first_true(strings, mask)
+    row, value = cells.first(mask)
     missing = "name it in data.csv.null_values" if raw.format == "csv" else "write null for it"
     remedies = [f"if it means a missing value, {missing}"]
-    proposal = propose_format(strings, raw)
+    proposal = propose_format(cells.column, raw)
     if proposal and proposal.all and proposal.formats:
         remedies.append(f"if the column has a format, set {_format_option(name, proposal)}")
     remedies.append(f"if the column is text, set data.columns: {json_option(name, 'text')}")
@@ -95,9 +96,9 @@ def propose_format(strings: Any, raw: Raw) -> Proposal | None:
     return table_formats.propose(sample, raw.csv.decimal) if sample else None
 
 
-def _format_note(strings: Any, raw: Raw, *, name: str) -> str:
+def _format_note(cells: TextCells, raw: Raw, *, name: str) -> str:
     """Return a note on text that a format would read as numbers or dates."""
-    proposal = propose_format(strings, raw)
+    proposal = propose_format(cells.column, raw)
     if proposal is None:
         return ""
     start = f"the column {show(name)} is read as text, though most of its values look like "
@@ -124,21 +125,22 @@ def _format_option(name: str, proposal: Proposal) -> str:
     return f"data.formats: {' or '.join(options)}" if options else "data.formats"
 
 
-def _padding_note(strings: Any, raw: Raw, *, name: str) -> str:
+def _padding_note(cells: TextCells, raw: Raw, *, name: str) -> str:
     """Return a note on numbers that are text because one has leading zeros, such as 007.
 
     Codes of one length, such as postal codes, get none.
     """
     import pyarrow.compute as pc
 
-    numbers = pc.match_substring_regex(with_points(strings, raw), NUMBER)
-    if 2 * count_true(numbers) <= len(strings) - strings.null_count:
+    texts = cells.texts
+    numbers = pc.match_substring_regex(with_points(texts, raw), NUMBER)
+    if 2 * cells.count(numbers) <= cells.known:
         return ""
-    lengths = pc.utf8_length(pc.utf8_trim_whitespace(strings.filter(numbers)))
-    padded = pc.match_substring_regex(strings, _PADDED)
-    if len(lengths.unique()) == 1 or 2 * count_true(padded) > count_true(numbers):
+    lengths = pc.utf8_length(pc.utf8_trim_whitespace(texts.filter(numbers)))
+    padded = pc.match_substring_regex(texts, _PADDED)
+    if len(lengths.unique()) == 1 or 2 * cells.count(padded) > cells.count(numbers):
         return ""
-    row, value = first_true(strings, padded)
+    row, value = cells.first(padded)
     return (
         f"the column {show(name)} is read as text, though most of its values are numbers, because "
         f"{show(value)} in {raw.locate(row)} has a leading zero; declare it with "
@@ -159,18 +161,3 @@ def with_points(strings: Any, raw: Raw) -> Any:
         return strings
     # A point is not the decimal mark here, so a text with one must not become a number.
     return pc.replace_substring(pc.replace_substring(strings, ".", "_"), ",", ".")
-
-
-def first_true(strings: Any, mask: Any) -> tuple[int, str]:
-    """Return the first row in a mask, and its text."""
-    import pyarrow.compute as pc
-
-    row = pc.index(mask, True).as_py()
-    return row, strings[row].as_py()
-
-
-def count_true(mask: Any) -> int:
-    """Return how many values of an Arrow mask are true."""
-    import pyarrow.compute as pc
-
-    return int(pc.sum(mask).as_py() or 0)

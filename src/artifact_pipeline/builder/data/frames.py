@@ -28,9 +28,10 @@ def frame(columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
     dtypes = {"O": object}
     return pd.DataFrame(
         {
-            name: pd.Series(values, dtype=dtypes.get(values.dtype.kind))
+            name: pd.Series(values, dtype=dtypes.get(values.dtype.kind), copy=False)
             for name, values in columns.items()
-        }
+        },
+        copy=False,
     )
 
 

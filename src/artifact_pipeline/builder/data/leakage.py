@@ -31,11 +31,14 @@ def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
     """
     if not hasattr(rows.X, "columns"):
         return []
+    import pandas as pd
+
     warnings, kinds = [], rows.columns() or {}
+    y = rows.y if rows.target == "number" else pd.factorize(rows.y)[0]
     if len(rows.y) >= MIN_ROWS:
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
-            if _gives_target(values, rows.y, target=rows.target):
+            if _gives_target(values, y, target=rows.target):
                 warnings.append(
                     f"the feature {show(name)} gives the target on its own; is it known when a "
                     "prediction is made?"
@@ -72,19 +75,27 @@ def is_id(values: NDArray[Any]) -> bool:
 
 
 def _gives_target(values: NDArray[Any], y: NDArray[Any], *, target: Target) -> bool:
+    """Return whether a feature gives the target.
+
+    Args:
+        values: (n_rows,) objects or float64.
+        y: (n_rows,) numbers, or the code of each class, from 0.
+        target: Which of both.
+    """
     import numpy as np
+    import pandas as pd
 
     if target == "number":
         return values.dtype.kind != "O" and _is_monotone(values, y)
-    _, codes = np.unique(values, return_inverse=True)
-    labels, label_codes = np.unique(y, return_inverse=True)
-    distinct = codes.max() + 1
+    # Hashing takes a fraction of the time that sorting a large column does.
+    codes, _ = pd.factorize(values, use_na_sentinel=False)
+    distinct, classes = codes.max() + 1, y.max() + 1
     if distinct > 1 and 2 * distinct <= len(y):
-        pairs = np.unique(codes * len(labels) + label_codes)
+        pairs = np.unique(codes * classes + y)
         return bool(len(pairs) == distinct)
-    if _is_given_by_missing_values(values, label_codes):
+    if _is_given_by_missing_values(values, y):
         return True
-    return values.dtype.kind != "O" and _separates(values, label_codes, classes=len(labels))
+    return values.dtype.kind != "O" and _separates(values, y, classes=int(classes))
 
 
 def _is_monotone(values: NDArray[Any], y: NDArray[Any]) -> bool:

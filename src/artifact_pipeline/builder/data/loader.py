@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 SIDES = ("train", "test")
 """The values of a column that assigns rows to the sides of a split."""
+_FIRST = 1000
+"""Among so many rows a second label is expected."""
 
 
 class _TableColumns(NamedTuple):
@@ -91,6 +94,7 @@ def load(
         problem = f"found it, and the data is {file_format}"
         raise ConfigError(problem, location=location.inside("csv"))
     raw = table_reader.read(contents, file_format, csv=data.csv or Csv())
+    contents.clear()  # a large table is not held twice
     table_files.check_keys(paths, data.path, base=base, columns=raw.table.column_names)
     rows = raw.table.num_rows
     if data.missing_target == "drop":
@@ -110,7 +114,7 @@ def load(
         description=_describe(columns, data, digest=digest, target=target, dropped=dropped),
         split_values=_split_values(columns, split),
         extra_columns={name: columns.data[name].values for name in extra_columns},
-        locate=lambda row: raw.cell(row, columns.target),
+        locate=functools.partial(raw.without_cells().cell, column=data.target),
         notes=tuple(_notes(columns, data, rows=rows, dropped=dropped)),
     )
 
@@ -252,9 +256,11 @@ def _describe(
 
 def _target(columns: _TableColumns, target: Target | None) -> tuple[NDArray[Any], Target]:
     """Return the true labels or numbers, (n_rows,), and which of both they are."""
+    import numpy as np
+
     raw, name, column = columns.raw, columns.target, columns.data[columns.target]
     y, kind = _target_values(raw, name, column=column, target=target)
-    if len(set(y.tolist())) < 2:
+    if len(np.unique(y[:_FIRST])) < 2 and len(np.unique(y)) < 2:
         raise DataError(
             f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
             location=raw.location().at(column=name),

@@ -15,11 +15,12 @@ import msgspec
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Csv, Kind
-from artifact_pipeline.builder.data import column_types, table_formats
-from artifact_pipeline.builder.data.column_types import first_true, json_option, with_points
+from artifact_pipeline.builder.data import column_types, plain_columns, table_formats
+from artifact_pipeline.builder.data.column_types import json_option, with_points
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.builder.data.text_cells import TextCells, buffer, floats, text_cells
+from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,11 @@ class ColumnData(NamedTuple):
         import numpy as np
 
         if self.kind == "text":
-            return np.array([not text.strip() for text in self.values.tolist()], dtype=bool)
+            texts = self.values.tolist()
+            blank = {text for text in set(texts) if not text.strip()}
+            if not blank:
+                return np.zeros(len(texts), dtype=bool)
+            return np.array([text in blank for text in texts], dtype=bool)
         missing: NDArray[Any] = np.isnan(self.values)
         return missing
 
@@ -57,10 +62,14 @@ class ColumnData(NamedTuple):
 class _Cells(NamedTuple):
     """A column of text with what errors about its cells need."""
 
-    strings: Any
+    text: TextCells
     raw: Raw
     name: str
     format: ColumnFormat | None
+
+    def location(self, index: int) -> Location:
+        """Return the location of the first cell with one of the column's texts."""
+        return self.raw.cell(self.text.row(index), self.name)
 
 
 def column(
@@ -94,11 +103,16 @@ def column(
     if t.is_string_view(values.type):
         values = values.cast(pa.large_string())
     if t.is_string(values.type) or t.is_large_string(values.type):
+        if column_format is None:
+            plain = _plain_column(values, raw, name=name, kind=kind)
+            if plain is not None:
+                return ColumnData(kind=plain[0], values=plain[1], missing=missing)
+        cells = text_cells(values)
         inferred = (
-            column_types.Inferred(kind) if kind else column_types.infer(values, raw, name=name)
+            column_types.Inferred(kind) if kind else column_types.infer(cells, raw, name=name)
         )
         parsed = _PARSERS[inferred.kind](
-            _Cells(strings=values, raw=raw, name=name, format=column_format)
+            _Cells(text=cells, raw=raw, name=name, format=column_format)
         )
         return ColumnData(kind=inferred.kind, values=parsed, missing=missing, note=inferred.note)
     own = _kind_of(values.type)
@@ -126,6 +140,22 @@ def column(
         )
     numbers = values.cast(pa.float64()) if own == "boolean" else values
     return ColumnData(kind=own, values=_finite(numbers, raw, name=name), missing=missing)
+
+
+def _plain_column(
+    strings: Any, raw: Raw, *, name: str, kind: Kind | None
+) -> tuple[Kind, NDArray[Any]] | None:
+    """Return a column of text as numbers or dates if it is that without a doubt."""
+    if kind == "number" or (kind is None and raw.format == "csv"):
+        pointed = with_points(strings, raw)
+        numbers = plain_columns.numbers(pointed)
+        if numbers is not None:
+            return "number", _finite(numbers, raw, name=name, texts=pointed)
+    if kind == "date" or (kind is None and raw.format != "parquet"):
+        moments = plain_columns.dates(strings)
+        if moments is not None:
+            return "date", _days(moments)
+    return None
 
 
 def _kind_of(arrow_type: Any) -> Kind | None:
@@ -188,24 +218,27 @@ def _texts(strings: Any) -> NDArray[Any]:
 
 
 def _parse_texts(cells: _Cells) -> NDArray[Any]:
-    return _texts(cells.strings)
+    return cells.text.spread(_texts(cells.text.texts), null="")
 
 
 def _parse_numbers(cells: _Cells) -> NDArray[Any]:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    texts = cells.text.texts
     if cells.format is not None:
-        plain, good = table_formats.numbers(
-            cells.strings, cells.format, decimal=cells.raw.csv.decimal
-        )
+        plain, good = table_formats.numbers(texts, cells.format, decimal=cells.raw.csv.decimal)
         _refuse(cells, good, expected=f"a number as data.formats says: {_as_json(cells.format)}")
-        return _finite(plain.cast(pa.float64()), cells.raw, name=cells.name, texts=plain)
-    pointed = with_points(cells.strings, cells.raw)
-    good = pc.match_substring_regex(pointed, column_types.NUMBER)
-    _refuse(cells, good, expected="a number")
-    plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(pointed), r"^\+", "")
-    return _finite(plain.cast(pa.float64()), cells.raw, name=cells.name, texts=plain)
+    else:
+        pointed = with_points(texts, cells.raw)
+        good = pc.match_substring_regex(pointed, column_types.NUMBER)
+        _refuse(cells, good, expected="a number")
+        plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(pointed), r"^\+", "")
+    numbers = _finite(
+        plain.cast(pa.float64()), cells.raw, name=cells.name, texts=plain, locate=cells.location
+    )
+    return cells.text.spread(numbers, null=np.nan)
 
 
 def _as_json(column_format: ColumnFormat) -> str:
@@ -213,21 +246,24 @@ def _as_json(column_format: ColumnFormat) -> str:
 
 
 def _parse_booleans(cells: _Cells) -> NDArray[Any]:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    good = pc.match_substring_regex(cells.strings, column_types.BOOLEAN)
-    _refuse(cells, good, expected="true or false")
-    return _floats(pc.match_substring_regex(cells.strings, r"(?i:true)").cast(pa.float64()))
+    texts = cells.text.texts
+    _refuse(cells, pc.match_substring_regex(texts, column_types.BOOLEAN), expected="true or false")
+    values = floats(pc.match_substring_regex(texts, r"(?i:true)").cast(pa.float64()))
+    return cells.text.spread(values, null=np.nan)
 
 
 def _parse_dates(cells: _Cells) -> NDArray[Any]:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if cells.format is not None and cells.format.date is not None:
         return _parse_formatted_dates(cells, cells.format.date)
-    texts = pc.utf8_trim_whitespace(cells.strings)
+    texts = pc.utf8_trim_whitespace(cells.text.texts)
     good = pc.match_substring_regex(texts, table_formats.DATE)
     _refuse(cells, good, expected="a date, such as 2026-01-31 or 2026-01-31T12:00")
     zoned = pc.match_substring_regex(texts, _ZONE)
@@ -235,36 +271,38 @@ def _parse_dates(cells: _Cells) -> NDArray[Any]:
     # A zone needs a time before it.
     moments = pc.replace_substring_regex(moments, r"^(\S{10})Z$", r"\1T00:00:00Z")
     try:
-        return _days(moments.cast(pa.timestamp("us", "UTC")))
+        days = _days(moments.cast(pa.timestamp("us", "UTC")))
     except pa.ArrowInvalid:
-        for row, moment in enumerate(moments.to_pylist()):
+        for index, moment in enumerate(moments.to_pylist()):
             try:
                 pa.array([moment]).cast(pa.timestamp("us", "UTC"))
             except pa.ArrowInvalid as error:
-                text = show(cells.strings[row].as_py())
+                text = show(cells.text.texts[index].as_py())
                 raise DataError(
                     f"found {text}, which is not a valid date or time",
-                    location=cells.raw.cell(row, cells.name),
+                    location=cells.location(index),
                 ) from error
         raise
+    return cells.text.spread(days, null=np.nan)
 
 
 def _parse_formatted_dates(cells: _Cells, date_format: str) -> NDArray[Any]:
     import numpy as np
 
-    texts = cells.strings.to_pylist()
+    texts = cells.text.texts.to_pylist()
     days: dict[str | None, float] = {None: np.nan}
-    for row, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if text in days:
             continue
         moment = table_formats.moment(text, date_format)
         if moment is None:
             raise DataError(
                 f"found {show(text)}, expected a date as data.formats says: {show(date_format)}",
-                location=cells.raw.cell(row, cells.name),
+                location=cells.location(index),
             )
         days[text] = (moment - EPOCH) // datetime.timedelta(microseconds=1) / MICROSECONDS
-    return np.array([days[text] for text in texts], dtype=np.float64)
+    values = np.array([days[text] for text in texts], dtype=np.float64)
+    return cells.text.spread(values, null=np.nan)
 
 
 def _microseconds(moments: Any, raw: Raw, *, name: str) -> Any:
@@ -286,74 +324,67 @@ def _microseconds(moments: Any, raw: Raw, *, name: str) -> Any:
 def _days(moments: Any) -> NDArray[Any]:
     import pyarrow as pa
 
-    return _floats(moments.cast(pa.int64()).cast(pa.float64(), safe=False)) / MICROSECONDS
+    return floats(moments.cast(pa.int64())) / MICROSECONDS
 
 
-def _finite(numbers: Any, raw: Raw, *, name: str, texts: Any = None) -> NDArray[Any]:
+def _finite(
+    numbers: Any,
+    raw: Raw,
+    *,
+    name: str,
+    texts: Any = None,
+    locate: Callable[[int], Location] | None = None,
+) -> NDArray[Any]:
     """Return numbers as float64, and refuse integers that would change.
 
     Args:
-        numbers: The column as numbers.
+        numbers: The column as numbers, of Arrow or float64.
         raw: Its table.
         name: Its name.
         texts: The text of each number, where the column is text.
+        locate: The location of a number by its index; by default that is its row.
     """
     import numpy as np
     import pyarrow as pa
     import pyarrow.types as t
 
-    values = _floats(numbers.cast(pa.float64(), safe=False))
-    large = np.flatnonzero(np.abs(values) >= EXACT).tolist()
-    if not large:
+    values = numbers if isinstance(numbers, np.ndarray) else floats(numbers)
+    # Ufuncs that ignore NaN, and make no temporary array.
+    if np.fmax.reduce(values, initial=0) < EXACT and np.fmin.reduce(values, initial=0) > -EXACT:
         return values
-    if texts is None and raw.sources and t.is_floating(numbers.type):
-        literals = raw.literals(name)
-        texts = pa.array(
-            [literal if isinstance(literal, str) else None for literal in literals], pa.string()
-        )
-    exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
-    for row in large:
-        literal = None if texts is None else texts[row].as_py()
-        number = numbers[row].as_py()
+    large = np.flatnonzero(np.abs(values) >= EXACT).tolist()
+    exact = False
+    if texts is None:
+        exact = t.is_integer(numbers.type) or t.is_decimal(numbers.type)
+        if raw.sources and t.is_floating(numbers.type):
+            literals = raw.literals(name)
+            texts = pa.array(
+                [literal if isinstance(literal, str) else None for literal in literals],
+                pa.string(),
+            )
+    for index in large:
+        literal = None if texts is None else texts[index].as_py()
+        number = values[index].item() if literal is not None else numbers[index].as_py()
         found = str(number if literal is None else literal).strip()[:60]
-        if np.isinf(values[row]):
-            problem = f"found {found}, expected a finite number"
-            raise DataError(problem, location=raw.cell(row, name))
+        location = raw.cell(index, name) if locate is None else locate(index)
+        if np.isinf(values[index]):
+            raise DataError(f"found {found}, expected a finite number", location=location)
         if abs(number) > EXACT if exact else literal is not None and is_rounded(literal):
             raise DataError(
                 f"found {found}, beyond the integers that a float64 holds (2^53)",
-                location=raw.cell(row, name),
+                location=location,
                 remedy=f"if it is a name, set data.columns: {json_option(name, 'text')}",
             )
     return values
 
 
-def _buffer(column: Any, dtype: str) -> NDArray[Any]:
-    """Return a column as an array, with any value where it is null.
-
-    Arrow's own conversions import pandas, even that of a single value.
-    """
-    import numpy as np
-
-    size = np.dtype(dtype).itemsize
-    chunks = [
-        np.frombuffer(chunk.buffers()[1], dtype=dtype, count=len(chunk), offset=chunk.offset * size)
-        for chunk in column.chunks
-        if len(chunk)
-    ]
-    return np.concatenate(chunks) if chunks else np.empty(0, dtype=dtype)
-
-
 def _nulls(column: Any) -> NDArray[Any]:
+    import numpy as np
     import pyarrow as pa
 
-    return _buffer(column.is_null().cast(pa.uint8()), "uint8").astype(bool)
-
-
-def _floats(column: Any) -> NDArray[Any]:
-    import numpy as np
-
-    return np.where(_nulls(column), np.nan, _buffer(column, "float64"))
+    if not column.null_count:
+        return np.zeros(len(column), dtype=bool)
+    return buffer(column.is_null().cast(pa.uint8()), "uint8").view(bool)
 
 
 def _refuse(cells: _Cells, good: Any, *, expected: str) -> None:
@@ -361,7 +392,7 @@ def _refuse(cells: _Cells, good: Any, *, expected: str) -> None:
     import pyarrow.compute as pc
 
     if pc.all(good).as_py() is False:
-        row, text = first_true(cells.strings, pc.invert(good))
+        row, text = cells.text.first(pc.invert(good))
         problem = f"found {show(text)}, expected {expected}"
         raise DataError(problem, location=cells.raw.cell(row, cells.name))
 

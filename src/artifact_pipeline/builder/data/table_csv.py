@@ -25,7 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 """Byte order marks; that of UTF-32 begins with that of UTF-16."""
-_BLOCK = 1 << 20
+BLOCK = 1 << 22
 """Bytes that Arrow reads at once where no cell spans lines."""
 _LARGEST_BLOCK = (1 << 31) - 1
 _SLICE = 1 << 26
@@ -55,7 +55,7 @@ def read_csv(data: bytes, file: Location, *, dialect: Csv) -> tuple[pa.Table, tu
     if (file.file or "").lower().endswith(".tsv") and delimiter == ",":
         delimiter = "\t"
     content = _utf8(data, file, encoding=dialect.encoding)
-    if not content.strip():
+    if not content[:BLOCK].strip() and not content.strip():
         raise DataError("is empty, expected a table", location=file)
     if not delimiter.isascii():
         raise DataError(
@@ -99,7 +99,7 @@ def _read(content: bytes, file: Location, *, dialect: Csv, header: _Header) -> p
 
     quoted = b'"' in content
     # Arrow drops a byte where a line end in a quoted cell meets the end of a block.
-    blocks = [len(content) + 1] if quoted else [_BLOCK, len(content) + 1]
+    blocks = [len(content) + 1] if quoted else [BLOCK, len(content) + 1]
     if quoted and len(content) >= _LARGEST_BLOCK:
         raise DataError(
             "holds quotes in over 2 GiB", location=file, remedy="split it into several files"
@@ -202,6 +202,8 @@ def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
         )
     if is_utf8:
         _check_no_nul(data, file)
+        if data.isascii():
+            return data
     text = decode(
         data,
         file,

@@ -77,6 +77,10 @@ class Raw(NamedTuple):
         ]
         return values if self.row_numbers is None else [values[row] for row in self.row_numbers]
 
+    def without_cells(self) -> Raw:
+        """Return a table that locates the rows of this one, and holds none of them."""
+        return self._replace(table=self.table.schema.empty_table(), sources=())
+
     def take(self, rows: list[int]) -> Raw:
         """Return some of the rows, counted from 0."""
         return self._replace(table=self.table.take(rows), row_numbers=tuple(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import threading
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
+_FEW = 256
+_size = operator.attrgetter("size")
 _FLOATS = ("tensor(double)", "tensor(float)")
 _TYPES = {
     "float64": _FLOATS,
@@ -102,15 +105,17 @@ def load(
     names = {port.name for port in session.get_outputs()}
     outputs = ["prediction" if "prediction" in names else "label"]
     outputs += [name for name in ("probabilities", "scores") if name in names]
-    widths = {
+    stated = {
         port.name: prod(size or 1 for size in port.shape[1:])
         for port in (interface.outputs if interface is not None else ())
     }
+    widths = [stated.get(name, inf) for name in outputs]
     model = _Model(
         session=session,
         inputs=[(port.name, _dtype(port.type)) for port in session.get_inputs()],
         outputs=outputs,
-        widths=[widths.get(name, inf) for name in outputs],
+        widths=widths,
+        width=sum(widths),
         rows_per_run=onnx_limits.rows_per_run(cost),
         idle_options=[],
         location=location,
@@ -148,6 +153,7 @@ class _Model(Struct, frozen=True, kw_only=True):
         inputs: Name and dtype of each input, None for texts.
         outputs: Names of the outputs that are read, the prediction first.
         widths: Values that its manifest states for a row of each output, infinity without one.
+        width: Their sum.
         rows_per_run: Rows that are computed at once.
         idle_options: Run options for later predictions.
         location: Its file.
@@ -157,6 +163,7 @@ class _Model(Struct, frozen=True, kw_only=True):
     inputs: list[tuple[str, np.dtype[Any] | None]]
     outputs: list[str]
     widths: list[float]
+    width: float
     rows_per_run: int
     idle_options: list[_RunOptions]
     location: Location
@@ -203,7 +210,7 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
             values = _joined(parts)
         probabilities = scores = None
         if "probabilities" in model.outputs:
-            probabilities = values[1].clip(0.0, 1.0)
+            probabilities = _clipped(values[1])
         if "scores" in model.outputs:
             scores = values[-1]
         return Outputs(values[0].reshape(count), probabilities, scores)
@@ -217,12 +224,28 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
 
 def _compute(model: _Model, rows: Batch, *, count: int, options: Any) -> list[NDArray[Any]]:
     """Return the outputs for `count` rows, unless there are more than its manifest states."""
-    feed = _feed(model.inputs, rows, count=count)
+    if isinstance(rows, list):
+        feed = _feed(model.inputs, rows, count=count)
+    else:
+        [(name, dtype)] = model.inputs
+        feed = {name: _as(rows, dtype)}
     values: list[NDArray[Any]] = model.session.run(model.outputs, feed, options)
-    for name, width, value in zip(model.outputs, model.widths, values, strict=True):
-        if value.size > count * width:
-            raise ValueError(f"{name} has more values than its manifest states")
+    # That one output has too many and another too few, `_run` and the predictor notice.
+    if sum(map(_size, values)) > count * model.width:
+        sizes = zip(model.outputs, model.widths, values, strict=True)
+        name = next(name for name, width, value in sizes if value.size > count * width)
+        raise ValueError(f"{name} has more values than its manifest states")
     return values
+
+
+def _clipped(probabilities: NDArray[Any]) -> NDArray[Any]:
+    """Return probabilities with those below 0 and above 1 replaced by these."""
+    if probabilities.size <= _FEW:
+        # Python compares a few in a third of the time. If the first is NaN, no comparison holds.
+        values = probabilities.ravel().tolist()
+        if values and min(values) >= 0.0 and max(values) <= 1.0:
+            return probabilities
+    return probabilities.clip(0.0, 1.0)
 
 
 def _joined(parts: list[list[NDArray[Any]]]) -> list[NDArray[Any]]:
@@ -244,11 +267,8 @@ def _interned(value: NDArray[Any]) -> NDArray[Any]:
 
 
 def _feed(
-    inputs: list[tuple[str, np.dtype[Any] | None]], rows: Batch, *, count: int
+    inputs: list[tuple[str, np.dtype[Any] | None]], rows: list[NDArray[Any]], *, count: int
 ) -> dict[str, NDArray[Any]]:
-    if not isinstance(rows, list):
-        [(name, dtype)] = inputs
-        return {name: _as(rows, dtype)}
     columns = dict(zip(names_of(rows), rows, strict=True))
     return {name: _as(columns[name].reshape(count, 1), dtype) for name, dtype in inputs}
 

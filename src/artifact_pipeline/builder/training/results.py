@@ -289,11 +289,9 @@ def _columns(
     columns: dict[str, Kind], parts: TrainTestSplit, *, formats: dict[str, ColumnFormat]
 ) -> list[ColumnSpec]:
     """Return the columns as they were learned; `interface` adds what else they accept."""
-    import numpy as np
-
     specs = []
     for name, kind in columns.items():
-        texts = np.unique(parts.X_train[name].to_numpy()).tolist() if kind == "text" else []
+        texts = sorted(set(parts.X_train[name].tolist())) if kind == "text" else []
         few = kind == "text" and len(texts) <= MAX_CATEGORIES
         specs.append(
             ColumnSpec(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import struct
 from typing import Any
 
 import msgspec
@@ -244,7 +245,9 @@ def _read_plain(body: bytes, model: ServedModel, *, max_rows: int) -> InferenceC
     # finite as a float32.
     if math.hypot(*tensor.data) > MAX_EXACT_INTEGER / 2:
         return None
-    matrix = np.array(tensor.data, np.float64).reshape(tensor.shape)
+    # numpy takes twice as long for a list.
+    packed = struct.pack(f"{count * width}d", *tensor.data)
+    matrix = np.frombuffer(packed).reshape(tensor.shape)
     return InferenceCall(
         model=model,
         batch=matrix if interface.limits is None else _checked(matrix, interface),

@@ -1,0 +1,117 @@
+"""The cells of a column of text, where equal texts can be looked at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MIN_ROWS = 1000
+"""With fewer rows, finding equal texts costs more than it saves."""
+_SAMPLE = 1 << 16
+"""The number of rows that show whether a column repeats its texts."""
+
+
+class TextCells(NamedTuple):
+    """A column of text as the texts to look at, and the rows that hold each of them."""
+
+    column: Any
+    """Arrow's column, a cell per row."""
+    texts: Any
+    """The distinct texts in the order of their first rows, or all cells."""
+    codes: NDArray[Any] | None = None
+    """(n_rows,) the index of each row's text in `texts`, -1 for null; None if `texts` is all
+    cells."""
+
+    @property
+    def known(self) -> int:
+        """The number of rows with a text."""
+        return len(self.column) - int(self.column.null_count)
+
+    def count(self, mask: Any) -> int:
+        """Return the number of rows whose text is true in a mask of `texts`."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self.codes is None:
+            return int(pc.sum(mask).as_py() or 0)
+        true = buffer(mask.cast(pa.uint8()), "uint8")
+        return int(np.count_nonzero(self.spread(true, null=0)))
+
+    def first(self, mask: Any) -> tuple[int, str]:
+        """Return the first row whose text is true in a mask of `texts`, and the text."""
+        import pyarrow.compute as pc
+
+        index = pc.index(mask, True).as_py()
+        return self.row(index), self.texts[index].as_py()
+
+    def row(self, index: int) -> int:
+        """Return the first row with one of `texts`."""
+        return index if self.codes is None else int((self.codes == index).argmax())
+
+    def spread(self, values: NDArray[Any], *, null: Any) -> NDArray[Any]:
+        """Return the value of each row, (n_rows,).
+
+        Args:
+            values: (n_texts,) the value of each text.
+            null: That of a row without a text.
+        """
+        import numpy as np
+
+        if self.codes is None:
+            return values
+        spread: NDArray[Any] = np.append(values, np.array([null], dtype=values.dtype))[self.codes]
+        return spread
+
+
+def text_cells(column: Any) -> TextCells:
+    """Return the cells of a column of Arrow's text, by distinct text if it repeats them."""
+    import pyarrow as pa
+
+    if len(column) < _MIN_ROWS or not _repeats(column.slice(0, _SAMPLE)):
+        return TextCells(column, column)
+    encoded = column.dictionary_encode()
+    # The dictionary of a later chunk begins with those of the chunks before.
+    texts = pa.chunked_array([encoded.chunks[-1].dictionary])
+    indices = pa.chunked_array([chunk.indices for chunk in encoded.chunks])
+    return TextCells(column, texts, buffer(indices.fill_null(-1), "int32"))
+
+
+def _repeats(column: Any) -> bool:
+    return 2 * len(column.unique()) <= len(column)
+
+
+def floats(column: Any) -> NDArray[Any]:
+    """Return a column of numbers as float64, with NaN where it is null."""
+    import numpy as np
+    import pyarrow as pa
+
+    values = np.empty(len(column), dtype=np.float64)
+    end = 0
+    # One chunk after the other, since a temporary copy of a large column is slow.
+    for chunk in column.chunks:
+        begin, end = end, end + len(chunk)
+        numbers = pa.chunked_array([chunk.cast(pa.float64(), safe=False)])
+        values[begin:end] = buffer(numbers, "float64")
+        if chunk.null_count:
+            nulls = pa.chunked_array([chunk.is_null().cast(pa.uint8())])
+            values[begin:end][buffer(nulls, "uint8").view(bool)] = np.nan
+    return values
+
+
+def buffer(column: Any, dtype: str) -> NDArray[Any]:
+    """Return a column as a new array, with any value where it is null.
+
+    Arrow's own conversions import pandas, even that of a single value.
+    """
+    import numpy as np
+
+    size = np.dtype(dtype).itemsize
+    chunks = [
+        np.frombuffer(chunk.buffers()[1], dtype=dtype, count=len(chunk), offset=chunk.offset * size)
+        for chunk in column.chunks
+        if len(chunk)
+    ]
+    return np.concatenate(chunks) if chunks else np.empty(0, dtype=dtype)
