@@ -23,7 +23,7 @@ from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
 from tests.support.command import call
 from tests.support.configs import QUICK, SHORT, write
 
-NOBODY = {"champion": Incumbent(None, None, None)}
+NOBODY = {"champion": Incumbent(digest=None, metrics=None, problem=None)}
 ACTIONS = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": "summary"}
 
 
@@ -156,7 +156,9 @@ def predicted(lost, gained, same=30):
 
 def judged(paired, metric="accuracy", **gate):
     values = [evaluate(rows.truth, rows.predicted, target=rows.target)[metric] for rows in paired]
-    incumbent = Incumbent("sha256:1", Metrics(test={metric: values[0]}), None, paired)
+    incumbent = Incumbent(
+        digest="sha256:1", metrics=Metrics(test={metric: values[0]}), problem=None, paired=paired
+    )
     gates = {f"test.{metric}": Gate(not_worse_than="champion", **gate)}
     [verdict] = judge(Metrics(test={metric: values[1]}), gates, incumbents={"champion": incumbent})
     return verdict
@@ -217,7 +219,12 @@ def test_a_difference_within_chance_misses_without_a_confidence_only():
 
 
 def test_a_paired_test_that_is_impossible_is_a_miss_with_the_reason():
-    incumbent = Incumbent("sha256:1", Metrics(test={"accuracy": 0.1}), None, "the data is gone")
+    incumbent = Incumbent(
+        digest="sha256:1",
+        metrics=Metrics(test={"accuracy": 0.1}),
+        problem=None,
+        paired="the data is gone",
+    )
     gates = {"test.accuracy": Gate(not_worse_than="champion", confidence=0.95)}
     [verdict] = judge(Metrics(test={"accuracy": 0.9}), gates, incumbents={"champion": incumbent})
     assert not verdict.passed and "no paired test with champion: the data is gone" in str(verdict)

@@ -35,7 +35,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
-class Column(Struct, frozen=True, kw_only=True):
+class TableColumn(Struct, frozen=True, kw_only=True):
     """A column of the table."""
 
     heading: str
@@ -139,28 +139,28 @@ def _said_once(same: dict[str, Scalar]) -> str:
 
 def _usual(
     rows: Sequence[RunRow], differing: Sequence[str], *, extra: Sequence[str]
-) -> list[Column]:
+) -> list[TableColumn]:
     metrics = {row.metric for row in rows if row.metric is not None}
     headline = title(metrics.pop()) if len(metrics) == 1 else "headline"
     shown = [
-        Column(heading="when (UTC)", cell=_when(rows)),
-        Column(heading="took", cell=_took, is_number=True, field="seconds"),
-        Column(heading="version", cell=_version),
+        TableColumn(heading="when (UTC)", cell=_when(rows)),
+        TableColumn(heading="took", cell=_took, is_number=True, field="seconds"),
+        TableColumn(heading="version", cell=_version),
         *(_plain_column(name, rows, names=differing) for name in differing if name != "commit"),
         *(_plain_column(name, rows) for name in extra
           if name in PLAIN or name.partition(".")[0] in METRIC_GROUPS),
-        Column(heading=headline, cell=lambda row: _headline(row, named=bool(metrics)),
+        TableColumn(heading=headline, cell=lambda row: _headline(row, named=bool(metrics)),
                is_number=True),
-        Column(heading="change", cell=_change, is_number=True),
-        Column(heading="gates", cell=_verdict),
-        *([Column(heading="commit", cell=_commit, field="commit")] if "commit" in differing
+        TableColumn(heading="change", cell=_change, is_number=True),
+        TableColumn(heading="gates", cell=_verdict),
+        *([TableColumn(heading="commit", cell=_commit, field="commit")] if "commit" in differing
           else []),
     ]  # fmt: skip
     return [column for column in shown if column.heading not in ("change", "gates")
             or any(column.cell(row) for row in rows)]  # fmt: skip
 
 
-def _plain_column(name: str, rows: Sequence[RunRow], *, names: Sequence[str] = ()) -> Column:
+def _plain_column(name: str, rows: Sequence[RunRow], *, names: Sequence[str] = ()) -> TableColumn:
     values = [value_of(row, name) for row in rows]
     is_number = all(
         value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
@@ -168,7 +168,7 @@ def _plain_column(name: str, rows: Sequence[RunRow], *, names: Sequence[str] = (
     )
     group, _, rest = name.partition(".")
     heading = title(rest) if group == "test" else param_title(name, names)
-    return Column(
+    return TableColumn(
         heading=truncated(write_out(heading), _MAX_CELL),
         cell=lambda row: _text(value_of(row, name), name),
         is_number=is_number,
@@ -241,7 +241,7 @@ def _commit(row: RunRow) -> str:
     return write_out((row.commit or "")[:7]) + ("*" if row.dirty else "")
 
 
-def _droppable(columns: Sequence[Column]) -> Column | None:
+def _droppable(columns: Sequence[TableColumn]) -> TableColumn | None:
     """Return the column to leave out next."""
     for start in (*_DROPPED_FIRST, *GROUPS, ""):
         for column in reversed(columns):
@@ -250,11 +250,11 @@ def _droppable(columns: Sequence[Column]) -> Column | None:
     return None
 
 
-def _width(rows: Sequence[RunRow], columns: Sequence[Column]) -> int:
+def _width(rows: Sequence[RunRow], columns: Sequence[TableColumn]) -> int:
     return max(map(width_of, _aligned(rows, columns).splitlines()))
 
 
-def _aligned(rows: Sequence[RunRow], columns: Sequence[Column]) -> str:
+def _aligned(rows: Sequence[RunRow], columns: Sequence[TableColumn]) -> str:
     cells = [
         [click.style(column.heading, dim=True), *(column.cell(row) for row in rows)]
         for column in columns

@@ -91,7 +91,12 @@ def predict_held_out(
                 "the artifacts read the target in different ways",
                 location=Location(f"data {recipe.data.title}"),
             )
-    return HeldOutOutputs(predictor, held.rows, held.indices, _predict(predictor, held))
+    return HeldOutOutputs(
+        predictor=predictor,
+        rows=held.rows,
+        indices=held.indices,
+        predicted=_predict(predictor, held),
+    )
 
 
 def _predict(predictor: Predictor, held: HeldOutRows) -> PredictedRows:

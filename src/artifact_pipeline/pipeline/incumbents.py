@@ -30,7 +30,7 @@ class PairedRows(NamedTuple):
     candidate: PredictedRows
 
 
-class Incumbent(Struct, frozen=True):
+class Incumbent(Struct, frozen=True, kw_only=True):
     """The artifact that an alias names, as a gate compares with it."""
 
     digest: str | None
@@ -88,17 +88,17 @@ def _incumbent(
     else:
         digest = store.digest_of(reference)
     if digest is None:
-        return Incumbent(None, None, None)
+        return Incumbent(digest=None, metrics=None, problem=None)
     try:
         other = store.artifacts.open(digest).manifest
     except VerificationError as error:
-        return Incumbent(digest, None, f"it does not verify ({error})")
+        return Incumbent(digest=digest, metrics=None, problem=f"it does not verify ({error})")
     problem = _why_not(manifest, other)
     paired = None
     if candidate is not None and problem is None:
         reason = why_unpaired(manifest, other)
         paired = f"it {reason}" if reason else _pair(digest, store, candidate=candidate, data=data)
-    return Incumbent(digest, other.metrics, problem, paired)
+    return Incumbent(digest=digest, metrics=other.metrics, problem=problem, paired=paired)
 
 
 def _pair(

@@ -67,7 +67,7 @@ class Operand(Struct, frozen=True):
         return f"{self.field}, {_KINDS[type(value)]},"
 
 
-class Comparison(Struct, frozen=True):
+class Predicate(Struct, frozen=True, kw_only=True):
     """Two operands and the operator between them."""
 
     compare: Callable[[Scalar, Scalar], bool]
@@ -90,7 +90,7 @@ class Negation(Struct, frozen=True):
     part: Condition
 
 
-Condition: TypeAlias = Comparison | Combination | Negation
+Condition: TypeAlias = Predicate | Combination | Negation
 
 
 def matching(rows: Sequence[RunRow], condition: str, *, known: Sequence[str]) -> list[RunRow]:
@@ -106,8 +106,8 @@ def matching(rows: Sequence[RunRow], condition: str, *, known: Sequence[str]) ->
             that cannot be compared in any row, such as a number with a text.
     """
     parsed = parse(condition, known)
-    for comparison in _comparisons(parsed):
-        _check_types(comparison, rows)
+    for predicate in _predicates(parsed):
+        _check_types(predicate, rows)
     return [row for row in rows if _truth(parsed, row)]
 
 
@@ -140,20 +140,26 @@ def _condition(node: ast.expr, known: frozenset[str], *, depth: int) -> Conditio
     if isinstance(node, ast.Compare):
         lefts = [node.left, *node.comparators]
         parts = [
-            _comparison(sign, lefts[index], right=right, known=known)
+            _predicate(sign, lefts[index], right=right, known=known)
             for index, (sign, right) in enumerate(zip(node.ops, node.comparators, strict=True))
         ]
         return parts[0] if len(parts) == 1 else Combination(parts, any=False)
     if _name(node) is None:
         raise _refused(node)
-    return Comparison(operator.eq, _operand(node, known), Operand(None, True), bool)
+    return Predicate(
+        compare=operator.eq, left=_operand(node, known), right=Operand(None, True), need=bool
+    )
 
 
-def _comparison(
+def _predicate(
     sign: ast.cmpop, left: ast.expr, *, right: ast.expr, known: frozenset[str]
 ) -> Condition:
     if type(sign) in _OPERATORS:
-        return Comparison(_OPERATORS[type(sign)], _operand(left, known), _operand(right, known))
+        return Predicate(
+            compare=_OPERATORS[type(sign)],
+            left=_operand(left, known),
+            right=_operand(right, known),
+        )
     if not isinstance(sign, (ast.In, ast.NotIn)):
         raise CallError("holds `is`", location=LOCATION, remedy="use == instead")
     member = _operand(left, known)
@@ -161,10 +167,11 @@ def _comparison(
     if isinstance(right, (ast.Tuple, ast.List)):
         options = [_operand(option, known) for option in right.elts]
         inside = Combination(
-            [Comparison(operator.eq, member, option) for option in options], any=True
+            [Predicate(compare=operator.eq, left=member, right=option) for option in options],
+            any=True,
         )
     else:
-        inside = Comparison(_is_part, member, _operand(right, known), str)
+        inside = Predicate(compare=_is_part, left=member, right=_operand(right, known), need=str)
     return inside if isinstance(sign, ast.In) else Negation(inside)
 
 
@@ -204,29 +211,29 @@ def _refused(node: ast.expr) -> CallError:
     return CallError(f"holds {what}", location=LOCATION, remedy=_EXPECTED)
 
 
-def _comparisons(condition: Condition) -> Iterator[Comparison]:
-    if isinstance(condition, Comparison):
+def _predicates(condition: Condition) -> Iterator[Predicate]:
+    if isinstance(condition, Predicate):
         yield condition
     else:
         parts = [condition.part] if isinstance(condition, Negation) else condition.parts
         for part in parts:
-            yield from _comparisons(part)
+            yield from _predicates(part)
 
 
-def _check_types(comparison: Comparison, rows: Sequence[RunRow]) -> None:
-    """Check that some row can make a comparison, if any has both values. Raises as `matching`."""
-    left, right = comparison.left, comparison.right
+def _check_types(predicate: Predicate, rows: Sequence[RunRow]) -> None:
+    """Check that some row can make a predicate, if any has both values. Raises as `matching`."""
+    left, right = predicate.left, predicate.right
     mismatch = ""
     for row in rows:
         a, b = left.value(row), right.value(row)
         if a is None or b is None:
             continue
-        if _is_comparable(a, b, need=comparison.need):
+        if _is_comparable(a, b, need=predicate.need):
             return
         mismatch = f"{left.described(a)} cannot be compared with {right.described(b)}"
-        if comparison.need is bool:
+        if predicate.need is bool:
             mismatch = f"{left.field} is {_KINDS[type(a)]}, expected a comparison with it"
-        elif comparison.need is str:
+        elif predicate.need is str:
             mismatch = f"`in` looks for a text in a text or in a list: {mismatch}"
     if mismatch:
         raise CallError(mismatch, location=LOCATION)

@@ -87,7 +87,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     """Why it failed."""
 
 
-class _Model(Struct, frozen=True):
+class _StoredModel(Struct, frozen=True):
     """What a store says about a model."""
 
     numbers: Mapping[Digest, int]
@@ -99,7 +99,7 @@ class _Model(Struct, frozen=True):
 
 def iterate(store: Store) -> Iterator[RunRow]:
     """Yield the runs of a store, newest first. A record is read when its row is needed."""
-    models: dict[str, _Model] = {}
+    models: dict[str, _StoredModel] = {}
     for record in store.run_index.iterate():
         row = row_of(record)
         if row.name is not None:
@@ -148,7 +148,7 @@ def row_of(record: PastRun) -> RunRow:
     )  # fmt: skip
 
 
-def _placed(row: RunRow, model: _Model) -> RunRow:
+def _placed(row: RunRow, model: _StoredModel) -> RunRow:
     """Return a row with its version, compared with the champion of its model."""
     before = model.metrics.get(row.metric or "")
     return replace(
@@ -159,15 +159,15 @@ def _placed(row: RunRow, model: _Model) -> RunRow:
     )
 
 
-def _model(store: Store, name: str) -> _Model:
+def _model(store: Store, name: str) -> _StoredModel:
     """Return what a store says about a model; of a damaged history nothing, as `doctor` tells."""
     try:
         numbers = store.models.history(name).numbers
         champion = store.alias(name, CHAMPION)
     except PipelineError:
-        return _Model({}, None, {})
+        return _StoredModel({}, None, {})
     manifest = None if champion is None else store.artifacts.manifest(champion)
-    return _Model(numbers, champion, {} if manifest is None else manifest.metrics.test)
+    return _StoredModel(numbers, champion, {} if manifest is None else manifest.metrics.test)
 
 
 def _started(record: PastRun) -> str:

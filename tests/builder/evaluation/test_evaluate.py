@@ -121,7 +121,7 @@ def test_a_gate_on_a_missing_metric_is_refused():
 )
 def test_lower_shares_and_higher_errors_are_worse(metric, ours, theirs, tolerance, passed):
     gate = Gate(not_worse_than="champion", tolerance=tolerance)
-    incumbent = Incumbent("sha256:1", Metrics(test={metric: theirs}), None)
+    incumbent = Incumbent(digest="sha256:1", metrics=Metrics(test={metric: theirs}), problem=None)
     found = Metrics(test={metric: ours})
     [verdict] = judge(found, {f"test.{metric}": gate}, incumbents={"champion": incumbent})
     assert verdict.passed is passed and verdict.against == "sha256:1"
