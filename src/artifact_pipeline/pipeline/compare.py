@@ -260,7 +260,7 @@ class _Opened(NamedTuple):
     problem: str | None
 
 
-class _Outcome(NamedTuple):
+class _Measured(NamedTuple):
     """An artifact's outputs for the held-out rows of the first one, or why there are none."""
 
     digest: Digest
@@ -286,13 +286,13 @@ def _verify(reference: ArtifactLike, *, store: PathLike | None) -> _Opened:
 
 def _predict(
     opened: Sequence[_Opened], *, store: PathLike | None, data: PathLike | None
-) -> list[_Outcome]:
+) -> list[_Measured]:
     """Predict the held-out rows of the first artifact with it and with each that has the same."""
     from artifact_pipeline.pipeline.held_out_outputs import why_unpaired
 
     first = opened[0].verified
     outcomes = [
-        _Outcome(verified.digest, problem=why_unpaired(first.manifest, verified.manifest))
+        _Measured(verified.digest, problem=why_unpaired(first.manifest, verified.manifest))
         for verified, _ in opened
     ]
     paired = [
@@ -314,21 +314,21 @@ def _outcome(
     like: HeldOutOutputs | None,
     store: PathLike | None,
     data: PathLike | None,
-) -> _Outcome:
+) -> _Measured:
     from artifact_pipeline.inference.predictor import load_predictor
     from artifact_pipeline.pipeline.held_out_outputs import predict_held_out
 
     verified, problem = opened
     if problem is not None:
-        return _Outcome(verified.digest, problem=problem)
+        return _Measured(verified.digest, problem=problem)
     try:
         predictor = load_predictor(verified)
         outputs = predict_held_out(predictor, like=like, data=data, store=store)
     except UntrustedModel as error:
-        return _Outcome(verified.digest, problem=f"was not opened ({error})")
+        return _Measured(verified.digest, problem=f"was not opened ({error})")
     except DataError as error:
-        return _Outcome(verified.digest, problem=f"has no rows to predict ({error})")
-    return _Outcome(verified.digest, outputs=outputs)
+        return _Measured(verified.digest, problem=f"has no rows to predict ({error})")
+    return _Measured(verified.digest, outputs=outputs)
 
 
 def _time(outputs: Sequence[HeldOutOutputs | None]) -> list[float]:
@@ -346,14 +346,14 @@ def _time(outputs: Sequence[HeldOutOutputs | None]) -> list[float]:
     return best
 
 
-def _microseconds_per_row(outcome: _Outcome, seconds: float) -> float | None:
+def _microseconds_per_row(outcome: _Measured, seconds: float) -> float | None:
     if outcome.outputs is None:
         return None
     return 1e6 * seconds / len(outcome.outputs.indices)
 
 
 def _test_pair(
-    outcomes: Sequence[_Outcome], index: int, *, manifests: Sequence[Manifest]
+    outcomes: Sequence[_Measured], index: int, *, manifests: Sequence[Manifest]
 ) -> _PairTest:
     """Test the first artifact against another one."""
     letter = LETTERS[index]
