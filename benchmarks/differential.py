@@ -191,7 +191,9 @@ def _difference(estimator: Any, row: pd.DataFrame, outputs: Any, spread: float) 
         if abs(outputs.predicted[0] - expected[0]) <= bound:
             return None
     elif outputs.predicted[0] == expected[0]:
-        if proba is None or np.abs(outputs.probabilities - proba).max() <= 1e-5:
+        if proba is None or np.allclose(
+            outputs.probabilities, proba, rtol=0, atol=1e-5, equal_nan=True
+        ):
             return None
         return f"probabilities {outputs.probabilities[0]}, expected {proba[0]}"
     return f"{outputs.predicted[0]}, expected {expected[0]}"
