@@ -70,6 +70,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The code and the config in another place, with a memory of its own."""
+    for name in ("src", "config", "pyproject.toml"):
+        source = ROOT / name
+        target = tmp_path / "checkout" / name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    return tmp_path / "checkout"
+
+
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Sealed:
     """The artifact of config/config.json; do not write to it."""

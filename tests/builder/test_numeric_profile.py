@@ -100,31 +100,3 @@ def test_the_run_record_holds_the_observed_libraries(project):
     record = call("list", "--json", cwd=project).json["runs"][0]
     assert record["observed"]["blas"][0]["num_threads"] == 1
     assert record["recipe"]["numerics"]["profile"] in (*numeric_profile.PROFILES, "native")
-
-
-@pytest.mark.slow
-def test_settings_of_one_process_change_no_later_recipe(project, monkeypatch):
-    """Its own recipe is native and says why; the checkout remembers the machine's profile."""
-    env = {"XDG_STATE_HOME": str(project / "state")}
-    held = numeric_profile.detect_profile()
-    if held == numeric_profile.NATIVE:
-        pytest.skip("this machine holds no profile")
-    (project / "site").mkdir()
-    told = "import os\nos.environ['OMP_NUM_THREADS'] = '2'\n"
-    (project / "site" / "sitecustomize.py").write_text(told)
-    path = os.pathsep.join([str(project / "site"), str(ROOT / "src")])
-    told = {**env, "PYTHONPATH": path}
-    # The first process of all, one with a new config, and one with a known config.
-    first = call("run", write(project, QUICK), cwd=project, env=told)
-    assert first.code == 0 and f"warning: the numeric profile {held}" in first.err
-    assert "OpenMP has 2 threads instead of 1" in first.err
-    asked = call("recipe", project / "config.json", "--json", cwd=project, env=env).json
-    assert asked["recipe"]["numerics"]["profile"] == held
-    again = call("run", project / "config.json", "--force", "--json", cwd=project, env=told)
-    assert again.code == 0 and again.json["cached"] is False
-    assert f"warning: the numeric profile {held}" in again.err
-    assert again.json["recipe_digest"] != asked["recipe_digest"]
-    clean = call("run", project / "config.json", "--json", cwd=project, env=env)
-    assert clean.json["recipe_digest"] == asked["recipe_digest"]
-    other = write(project, {**QUICK, "data": {"dataset": "wine"}}, "other.json")
-    assert "is not in force" in call("recipe", other, cwd=project, env=told).err

@@ -1,25 +1,11 @@
 """The scripts of the assignment in a checkout of their own, and tests that others wrote."""
 
-import json
 import pickle
 import shutil
 
-import pandas as pd
 import pytest
-from sklearn.model_selection import train_test_split
 
-from tests.support.command import call, script
-from tests.support.configs import ROOT
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    """The code and the config in another place, with a memory of its own."""
-    for name in ("src", "config", "pyproject.toml"):
-        source = ROOT / name
-        target = tmp_path / "checkout" / name
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    return tmp_path / "checkout"
+from tests.support.command import script
 
 
 def door(checkout, *words):
@@ -40,31 +26,6 @@ def test_train_then_inference(checkout):
     assert inferred.code == 0, inferred.err
     assert "accuracy on the 360 held-out rows: 0.9583" in inferred.out
     assert len([line for line in inferred.out.splitlines() if line.startswith("  ")]) == 11
-
-
-@pytest.mark.slow
-def test_inference_finds_the_table_of_a_downloaded_artifact(checkout):
-    """The layout is the one that `inference.yml` downloads: an artifact beside its run records."""
-    rows = [f"{i},{i * i % 7},{'yes' if i % 7 > 3 else 'no'}" for i in range(60)]
-    (checkout / "t.csv").write_text("\n".join(["a,b,y", *rows]))
-    config = {"data": {"path": "t.csv", "target": "y"},
-              "model": {"estimator": "sklearn.naive_bayes.GaussianNB"}}  # fmt: skip
-    (checkout / "t.json").write_text(json.dumps(config))
-    run = call("train", "t.json", "--store", "model", "--json", cwd=checkout).json
-    estimator = pickle.loads((checkout / run["artifact"] / "model_train.pkl").read_bytes())
-    table = pd.read_csv(checkout / "t.csv")
-    rows = train_test_split(table, test_size=0.2, random_state=42, stratify=table["y"])[1]
-    expected = f"{estimator.score(rows[['a', 'b']], rows['y']):.4f}"
-    words = ("src/inference.py", "--model", run["artifact"], "--digest", run["digest"])
-    found = door(checkout, *words)
-    assert found.code == 0, found.err
-    assert f"accuracy on the 12 held-out rows: {expected}" in found.out
-    (checkout / "t.csv").rename(checkout / "moved.csv")
-    lost = door(checkout, *words)
-    assert lost.code == 3 and "name the table with --data" in lost.err
-    assert door(checkout, *words, "--data", "moved.csv").out == found.out
-    (checkout / "moved.csv").write_text((checkout / "moved.csv").read_text() + "\n9,9,no")
-    assert "has the digest" in door(checkout, *words, "--data", "moved.csv").err
 
 
 @pytest.mark.slow

@@ -1,7 +1,5 @@
 """Metrics, gates, and the evaluation of held-out rows."""
 
-from pathlib import Path
-
 import msgspec
 import pandas as pd
 import pytest
@@ -261,30 +259,6 @@ def test_recall_is_undefined_without_positive_rows():
 
 def test_r2_is_undefined_for_one_row():
     assert evaluate([1.0], [2.0], target="number") == {"mae": 1.0, "rmse": 1.0}
-
-
-@pytest.mark.slow
-def test_missing_classes_after_a_time_split_are_reported(tmp_path):
-    """Ten days of each class, in four folds and the latest rows; `new` comes last."""
-    lines = [f"{i},{i % 5},{'late' if 60 <= i < 70 else 'hi' if i % 5 > 2 else 'lo'}"
-             for i in range(118)] + ["118,1,new", "119,2,new"]  # fmt: skip
-    (tmp_path / "t.csv").write_text("day,a,y\n" + "\n".join(lines) + "\n")
-    config = {"data": {"path": "t.csv", "target": "y"},
-              "split": {"method": "time", "column": "day"}, "evaluation": {"cv": 4},
-              "model": {"estimator": "sklearn.linear_model.LogisticRegression"}}  # fmt: skip
-    done = api.run(write(tmp_path, config), store=tmp_path / "store")
-    said = " | ".join(done.warnings)
-    assert "the class 'new' has 2 held-out rows and no training row, so they count as miss" in said
-    assert "log loss is defined on 3 of 4 folds" in said
-    folds = {name: len(one.folds) for name, one in done.metrics.cv.items()}
-    assert folds["log_loss"] == 3 and folds["accuracy"] == 4
-    assert "log_loss" not in done.metrics.test
-    manifest = api.show("latest", store=tmp_path / "store").manifest
-    assert manifest.interface.labels == manifest.interface.label_names == ["hi", "late", "lo"]
-    assert "new (in no training row)" in Path(done.report).read_text("utf-8")
-    assert api.evaluate("latest", store=tmp_path / "store").metrics.test == pytest.approx(
-        done.metrics.test
-    )
 
 
 @pytest.mark.slow

@@ -357,19 +357,6 @@ def test_wrong_paths_methods_and_media_types_are_refused(server, digits):
     assert server.ask("POST", INFER, b"{}").status == 400  # tritonclient names no type
 
 
-def test_a_request_of_kserve_is_accepted(server):
-    """Its client names the model in the body, and sends nulls for what it does not use."""
-    given = {
-        "id": "7", "model_name": "model", "model_version": None, "parameters": None,
-        "outputs": None,
-        "inputs": [tensor([ROW], parameters=None, contents=None)],
-    }  # fmt: skip
-    found = server.post(INFER, given)
-    plain = server.post(INFER, {"inputs": [tensor([ROW])]})
-    assert (found.status, found.json["id"]) == (200, "7")
-    assert found.json["outputs"] == plain.json["outputs"]
-
-
 def test_both_protocols_predict_many_rows_the_same(server, digits):
     """So many that they are read in a thread, in the JSON of both protocols and in binary."""
     rows = np.random.default_rng(0).normal(8, 4, (2000, 64))
