@@ -43,7 +43,7 @@ label; the logarithm of its ratio to the other label's; or the logarithm of its 
 the mean of the logarithms of all."""
 
 
-class Plan(NamedTuple):
+class ExplanationPlan(NamedTuple):
     """The rows to predict for an explanation."""
 
     differing: list[int]
@@ -63,7 +63,7 @@ def typical_row(interface: Interface) -> list[float | str | None] | None:
     return [values.typical for values in interface.training]
 
 
-def plan(row: list[Any], typical: list[Any]) -> Plan:
+def plan(row: list[Any], typical: list[Any]) -> ExplanationPlan:
     """Return the rows to predict to explain a row.
 
     Args:
@@ -76,7 +76,7 @@ def plan(row: list[Any], typical: list[Any]) -> Plan:
     if count <= MAX_EXACT:
         sets = np.arange(2**count)[:, None]
         masks = (sets >> np.arange(count)) & 1 == 1
-        return Plan(differing, masks, None)
+        return ExplanationPlan(differing, masks, None)
     half = min(MAX_ORDERS, MAX_ROWS // count) // 2
     draw = np.random.default_rng(0)
     orders = np.array([draw.permutation(count) for _ in range(max(half, 1))])
@@ -86,10 +86,12 @@ def plan(row: list[Any], typical: list[Any]) -> Plan:
     steps = np.arange(1, count)[None, :, None]
     between = (ranks[:, None, :] < steps).reshape(-1, count)
     masks = np.concatenate([np.zeros((1, count), bool), between, np.ones((1, count), bool)])
-    return Plan(differing, masks, orders)
+    return ExplanationPlan(differing, masks, orders)
 
 
-def rows_of(planned: Plan, row: list[Any], *, typical: list[Any], is_table: bool) -> Batch:
+def rows_of(
+    planned: ExplanationPlan, row: list[Any], *, typical: list[Any], is_table: bool
+) -> Batch:
     """Return the rows of a plan as a model takes them."""
     count = len(planned.masks)
     places = {feature: place for place, feature in enumerate(planned.differing)}
@@ -103,7 +105,9 @@ def rows_of(planned: Plan, row: list[Any], *, typical: list[Any], is_table: bool
     return columns if is_table else np.column_stack(columns)
 
 
-def contributions(planned: Plan, outputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+def contributions(
+    planned: ExplanationPlan, outputs: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], bool]:
     """Return the contribution of each differing value, and whether it does not depend on the order.
 
     Args:

@@ -29,7 +29,7 @@ class ExplanationCall(Struct, frozen=True, kw_only=True):
     model: ServedModel
     batch: Batch
     rows: int
-    plan: explain.Plan
+    plan: explain.ExplanationPlan
     values: list[Any]
     typical: list[Any]
 
