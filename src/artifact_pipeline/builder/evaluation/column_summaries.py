@@ -153,14 +153,14 @@ def _numbers(
     median = float(np.median(known))
     if step > 0:
         median = min(max(float(f"{round(median / step) * step:.10g}"), low), high)
-    return _with_bins(summary, own, other, low=low, high=high, bins=bins, median=median)
+    return _with_bins(summary, train=own, test=other, low=low, high=high, bins=bins, median=median)
 
 
 def _with_bins(
     summary: ColumnProfile,
+    *,
     train: NDArray[Any],
     test: NDArray[Any],
-    *,
     low: float,
     high: float,
     bins: int,
