@@ -168,7 +168,7 @@ def build_imported(
                 served,
                 rows,
                 rows=PredictedRows(
-                    truth,
+                    truth=truth,
                     predicted=outputs.predicted,
                     probabilities=outputs.probabilities,
                     labels=labels,

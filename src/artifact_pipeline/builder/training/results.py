@@ -161,7 +161,7 @@ def _diagnose(trained: TrainedEstimator, outputs: Outputs) -> Diagnostics:
         trained.fitted.estimator,
         parts.X_test,
         rows=PredictedRows(
-            parts.y_test,
+            truth=parts.y_test,
             predicted=outputs.predicted,
             probabilities=outputs.probabilities,
             labels=_labels(trained),
