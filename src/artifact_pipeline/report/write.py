@@ -8,6 +8,10 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.store.access import check_integrity
 from artifact_pipeline.store.references import ArtifactLike, PathLike
+from artifact_pipeline.store.store import Store
+
+RUNS = "runs"
+"""The folder of a store with its run records."""
 
 
 def write_report(
@@ -24,8 +28,10 @@ def write_report(
         ArtifactNotFound, CallError, VerificationError: As `check_integrity`.
         StoreError: If the file cannot be written.
     """
-    from artifact_pipeline.report import page
+    from artifact_pipeline.report import context, page
 
     verified = check_integrity(artifact, store=store)
-    write_atomically(Path(path), page.write(verified).encode())
+    home = Path(verified.folder).parent
+    run = context.find(verified, Store(home)) if (home / RUNS).is_dir() else None
+    write_atomically(Path(path), page.write(verified, run=run).encode())
     return verified.digest
