@@ -210,7 +210,7 @@ def _execute(
         record.error = failure(error)
         raise
     finally:
-        record.git = record.git or git.result()
+        record.git = git.result()
         if record.recipe is not None:  # a config that is not valid is not an execution
             record.jobs, record.host = job_log.jobs, provenance.host()
             record.seconds = time.perf_counter() - start

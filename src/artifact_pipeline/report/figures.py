@@ -16,8 +16,8 @@ from artifact_pipeline.report.numbers import tick_labels, ticks
 
 CELL = 10
 """Width and height of a pixel, in units of the drawing."""
-WIDTH, HEIGHT = 400, 290
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 10, 42
+WIDTH, HEIGHT = 360, 270
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 20, 10, 44
 
 
 class Axis(NamedTuple):
@@ -176,7 +176,11 @@ def bar(low: float, high: float, *, mark: float | None = None, style: str = "fil
 
 def spark(filled: Sequence[float], outlined: Sequence[float], *, label: str) -> str:
     """Draw two histograms in the height of a line of text, the second one as an outline."""
-    top = max([*filled, *outlined], default=0.0) or 1.0
+    # Each has its own scale: they are compared by shape.
+    filled, outlined = (
+        [h / (max(part, default=0.0) or 1.0) for h in part] for part in (filled, outlined)
+    )
+    top = 1.0
     width = 100 / max(len(filled), 1)
     parts = [
         f'<rect class="fill" x="{k * width:.1f}" y="{23 - 22 * height / top:.1f}" '
@@ -255,13 +259,13 @@ def _plot(x: Axis, y: Axis, *, inside: str, label: str) -> str:
     values = ticks(x.low, x.high)
     texts = tick_labels(values)
     # Long labels would run into each other.
-    step = 1 if sum(map(len, texts)) * 7 < right - left else 2
-    last = (len(values) - 1) // step * step
+    step = 1 if sum(map(len, texts)) * 10 < right - left else 2
     for k in range(0, len(values), step):
-        # The last one must not leave the drawing.
-        anchor = "end" if k == last and across(values[k]) > right - 4 * len(texts[k]) else "middle"
+        # A label must not leave the drawing.
+        is_last = across(values[k]) > WIDTH - 4 * len(texts[k])
+        anchor = "end" if is_last else "middle"
         marks.append(
-            f'<text x="{across(values[k]):.1f}" y="{bottom + 15}" '
+            f'<text x="{across(values[k]):.1f}" y="{bottom + 17}" '
             f'text-anchor="{anchor}">{texts[k]}</text>'
         )
     values = ticks(y.low, y.high)
@@ -277,6 +281,6 @@ def _plot(x: Axis, y: Axis, *, inside: str, label: str) -> str:
         f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>{inside}'
         f'<text class="name" x="{(left + right) / 2}" y="{HEIGHT - 6}" '
         f'text-anchor="middle">{escape(x.title)}</text>'
-        f'<text class="name" transform="translate(12 {middle}) rotate(-90)" '
+        f'<text class="name" transform="translate(13 {middle}) rotate(-90)" '
         f'text-anchor="middle">{escape(y.title)}</text></svg>'
     )

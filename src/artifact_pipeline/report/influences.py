@@ -57,7 +57,7 @@ def _importance(data: ReportData) -> str:
             label=f"Importance of each pixel, up to {largest:.4f}",
         )
         drawing = f'<ul class="gallery"><li>{pixels}importance of pixels</li></ul>'
-    head = ["Feature", "", f"Loss of {metric}"]
+    head = ["Feature", "Size", f"Loss of {metric}"]
     return blocks.panel(
         "Permutation importance",
         drawing + _ranked("Features by importance", head, rows=rows),
@@ -95,7 +95,7 @@ def _coefficients(data: ReportData) -> str:
         row: list[str | Drawing] = [part.name, Drawing(figures.bar(start, end, style=style))]
         rows.append([*row, *(figure(value) for value in part.values)])
     if weights.kind == "importances":
-        title, head = "Importance in the trees", ["Encoded column", "", "Importance"]
+        title, head = "Importance in the trees", ["Encoded column", "Size", "Importance"]
         note = (
             "The share of the splits' gain, from the training rows. Columns with many values gain "
             "more."

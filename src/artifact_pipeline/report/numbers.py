@@ -19,8 +19,10 @@ from artifact_pipeline.builder.metric_table import figure
 
 _DIGITS = 2
 """The digits of the half width of an interval that are still shown."""
-_LARGEST = 1e6
-"""Larger numbers are shown as powers of ten on an axis."""
+_LARGEST = 1e12
+"""Larger numbers are shown as powers of ten."""
+_THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+"""The sizes, by their prefixes, that an axis shows numbers from 10,000 in."""
 
 
 def justified(value: float, interval: ConfidenceInterval | None) -> str:
@@ -76,6 +78,13 @@ def tick_labels(values: Sequence[float], *, is_date: bool = False) -> list[str]:
     largest = max(map(abs, values), default=0.0)
     if largest >= _LARGEST or 0 < largest < 1e-3:
         return [f"{value:.3g}" for value in values]
+    for size, prefix in _THOUSANDS if largest >= 10_000 else ():
+        short = tick_labels([value / size for value in values])
+        if largest >= size and len(short[0].partition(".")[2]) <= 1:
+            return [
+                text if value == 0 else text + prefix
+                for text, value in zip(short, values, strict=True)
+            ]
     for decimals in range(7):
         labels = [f"{value:,.{decimals}f}" for value in values]
         exact = all(

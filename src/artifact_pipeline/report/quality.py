@@ -24,8 +24,9 @@ class _Rival(NamedTuple):
 
 def quality(data: ReportData) -> Section:
     """Return the section that tells whether the model is good enough."""
-    others = f'<div class="hero">{_gates(data)}{_metrics(data)}</div>'
-    return Section("quality", "Is it good enough?", blocks.grid(_headline(data), others))
+    verdict = f'<div class="hero">{_headline(data)}{_gates(data)}</div>'
+    metrics = f'<div class="hero">{_metrics(data)}</div>'
+    return Section("quality", "Is it good enough?", blocks.grid(verdict, metrics))
 
 
 def _headline(data: ReportData) -> str:
@@ -166,10 +167,10 @@ def _metrics(data: ReportData) -> str:
     metrics, baseline = data.manifest.metrics, data.evaluation.baseline
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
     has_intervals = data.diagnostics is not None and bool(data.diagnostics.intervals)
-    head = ["Metric", "Held-out rows"]
+    head = ["Metric", "Held-out"]
     head += ["95% interval"] if has_intervals else []
-    head += ["Training rows"] if train else []
     head += ["Baseline"] if baseline is not None else []
+    head += ["Training"] if train else []
     if cv:
         head.append(f"Over {max(len(spread.folds) for spread in cv.values())} folds")
     rows = []
@@ -184,8 +185,8 @@ def _metrics(data: ReportData) -> str:
         row = [worded(name) + (data.unit and f",{data.unit}" if name in _UNIT_METRICS else "")]
         row.append(shown(test.get(name)))
         row += [between(interval)] if has_intervals else []
-        row += [shown(train.get(name))] if train else []
         row += [shown(baseline.test.get(name))] if baseline is not None else []
+        row += [shown(train.get(name))] if train else []
         if cv:
             spread = cv.get(name)
             row.append("" if spread is None else f"{shown(spread.mean)} ± {figure(spread.std)}")
@@ -195,7 +196,7 @@ def _metrics(data: ReportData) -> str:
         resampling = data.diagnostics.resampling
         note = (
             f"Intervals are of a bootstrap: {resampling.samples:,} samples of the held-out rows. "
-            "Numbers have the digits that these justify."
+            "Numbers have the digits that these justify. Of metrics with ↓ less is better."
         )
     table = blocks.table("All metrics", head, rows=rows)
     return blocks.panel("Metrics", table, note=note)

@@ -57,10 +57,6 @@ class ReportData(NamedTuple):
 
 
 def worded(metric: str) -> str:
-    """Return the heading of a metric, with the direction that is better."""
+    """Return the heading of a metric, marked if less of it is better."""
     known = BY_NAME.get(metric)
-    return (
-        f"{heading(metric)} (lower is better)"
-        if known and known.lower_is_better
-        else heading(metric)
-    )
+    return f"{heading(metric)} ↓" if known and known.lower_is_better else heading(metric)

@@ -18,7 +18,7 @@ _SHIFT = 0.1
 
 def training_data(data: ReportData) -> Section:
     """Return the section that tells what the model was trained on."""
-    panels = [_rows(data), _leaks(data), _target(data), _columns(data)]
+    panels = [_leaks(data), _rows(data), _target(data), _columns(data)]
     return Section("data", "What was it trained on?", blocks.grid(*filter(None, panels)))
 
 
@@ -49,7 +49,7 @@ def _leaks(data: ReportData) -> str:
         return ""
     items = "".join(f"<li>{escape(leak)}</li>" for leak in leaks)
     return (
-        f'<div class="panel warning"><h3>Likely leaks</h3>'
+        f'<div class="panel wide warning"><h3>Likely leaks</h3>'
         f'<p class="soft">Only who owns the data can tell.</p><ul>{items}</ul></div>'
     )
 
@@ -78,7 +78,7 @@ def _target(data: ReportData) -> str:
         ]
         for name, part, a, b in zip(data.names(), shares, train, test, strict=True)
     ]
-    head = ["Class", "", "Training", "Share", "Held-out", "Share"]
+    head = ["Class", "Balance", "Training", "Share", "Held-out", "Share"]
     return blocks.panel(
         f"Classes of {data.target}", blocks.table("Rows of each class", head, rows=rows)
     )
@@ -180,10 +180,12 @@ def _values(profile: ColumnProfile) -> str:
     if profile.kind == "date":
         low, median, high = map(date, (profile.low, profile.median, profile.high))
         return f"{low} to {high}, median {median}"
+    ends = profile.low, profile.high
+    if profile.low % 1 == 0.5 and len(profile.train or []) == profile.high - profile.low:
+        ends = profile.low + 0.5, profile.high - 0.5  # a bin for each whole number
+        return f"{ends[0]:,.0f} to {ends[1]:,.0f}, median {profile.median:,.10g}"
     limits = {"low": profile.low, "high": profile.high}
-    low, median, high = (
-        rounded(value, **limits) for value in (profile.low, profile.median, profile.high)
-    )
+    low, median, high = (rounded(value, **limits) for value in (ends[0], profile.median, ends[1]))
     if profile.low == profile.high:
         return f"always {low}"
     return f"{low} to {high}, median {median}"

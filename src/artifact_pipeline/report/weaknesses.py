@@ -51,7 +51,7 @@ def _confusion(data: ReportData) -> str:
         for j, count in enumerate(counts):
             part = count / total if total else 0.0
             level = 1 + min(3, int(4 * part))
-            kind = "" if not count else f"h{level}" if j == own else f"m{level}"
+            kind = "zero" if not count else f"h{level}" if j == own else f"m{level}"
             rate = f"<br><small>{part:.0%}</small>" if count else ""
             cells += f'<td class="{kind}">{count:,}{rate}</td>'
         body += (
@@ -88,7 +88,8 @@ def _curves(data: ReportData) -> list[str]:
     for curve in shown:
         roc.append(Series(_roc(curve), styles[curve.label]))
         precision.append(Series(_precision(curve), styles[curve.label]))
-    points = [point for curve in curves if (point := _decision(data, curve.label)) is not None]
+    decision = _decision(data, curves[0].label) if len(curves) == 1 else None
+    points = [] if decision is None else [decision]
     area = [f"{names[c.label]}: area {c.roc_auc:.3f}" for c in ranked[:_HIGHLIGHTED]]
     average = [
         f"{names[c.label]}: average {c.average_precision:.3f}" for c in ranked[:_HIGHLIGHTED]
@@ -96,19 +97,18 @@ def _curves(data: ReportData) -> list[str]:
     keys = [styles[curve.label] for curve in ranked[:_HIGHLIGHTED]]
     others = [("faint", "other classes")] if len(curves) > _HIGHLIGHTED else []
     mark = [("dot", "the labels that the model gives")] if points else []
-    head = ["Class", "Threshold", "True positive rate (recall)", "False positive rate", "Precision"]
-    rows = [
-        [
-            names[curve.label],
-            f"{curve.thresholds[k]:.4g}",
-            share(curve.true_positives[k], curve.positives),
-            share(curve.false_positives[k], curve.negatives),
-            share(curve.true_positives[k], curve.true_positives[k] + curve.false_positives[k]),
-        ]
+    listed = [
+        (curve, k)
         for curve in curves
         for k in _some(len(curve.thresholds), 12 if len(curves) > 1 else 25)
     ]
-    numbers = blocks.table("Points of the curves", head, rows=rows)
+    roc_rows, precision_rows = [], []
+    for curve, k in listed:
+        true, false = curve.true_positives[k], curve.false_positives[k]
+        start = [names[curve.label], f"{curve.thresholds[k]:.4g}", share(true, curve.positives)]
+        roc_rows.append([*start, share(false, curve.negatives)])
+        precision_rows.append([*start, share(true, true + false)])
+    head = ["Class", "Threshold", "Recall"]
     low = ranked[0]
     versus = "" if len(names) == 2 else " Each class is told from all others."
     known = "The colours are those of the classes with the least area." if others else ""
@@ -131,7 +131,9 @@ def _curves(data: ReportData) -> list[str]:
             ),
             note=f"The dashed line is chance.{versus} {known}".strip(),
             legend=blocks.legend(*zip(keys, area, strict=True), *others, *mark),
-            numbers=numbers,
+            numbers=blocks.table(
+                "Points of the ROC curve", [*head, "False positive rate"], rows=roc_rows
+            ),
         ),
         blocks.figure_panel(
             "Precision and recall",
@@ -148,7 +150,9 @@ def _curves(data: ReportData) -> list[str]:
                 else f"The average is over recall.{versus}"
             ),
             legend=blocks.legend(*zip(keys, average, strict=True), *others, *mark),
-            numbers=numbers,
+            numbers=blocks.table(
+                "Points of precision and recall", [*head, "Precision"], rows=precision_rows
+            ),
         ),
     ]
 
@@ -524,7 +528,7 @@ def _mistakes(data: ReportData) -> str:
     evaluation, manifest = data.evaluation, data.manifest
     if not evaluation.examples:
         text = "No held-out rows are in the artifact. data.examples of the config allows some."
-        return blocks.panel("Single rows", "", note=text)
+        return blocks.panel("Single rows", "", note=text, width="wide")
     if not manifest.interface.labels:
         head = ["Row", f"True {data.target}", "Predicted"]
         worst = [
