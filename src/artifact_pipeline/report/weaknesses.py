@@ -379,7 +379,9 @@ def _densities(data: ReportData, residuals: Residuals) -> list[str]:
                     label=f"{title}: {rows:,} held-out rows in bins; the fullest are listed below",
                 ),
                 note=f"{note} Darker is more of the {rows:,} held-out rows.{beyond}",
-                numbers=blocks.table("The bins with the most rows", [*axes, "Rows"], rows=table),
+                numbers=blocks.table(
+                    f"The fullest bins of {title.lower()}", [*axes, "Rows"], rows=table
+                ),
             )
         )
     return panels
