@@ -316,10 +316,7 @@ def _write_report(artifact: Verified, store: Store, *, record: Record) -> None:
     from artifact_pipeline.report import context
 
     judged_by = msgspec.convert(msgspec.to_builtins(record), PastRun)
-    made_by = judged_by
-    if record.cached:
-        made_by = store.run_index.record_of(artifact.digest) or judged_by
-    run = context.make(made_by, judged_by, artifact=artifact, store=store)
+    run = context.make(judged_by, judged_by, artifact=artifact, store=store)
     path = store.artifacts.report_path(artifact.digest)
     try:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
@@ -328,6 +325,9 @@ def _write_report(artifact: Verified, store: Store, *, record: Record) -> None:
     is_ours = data is not None and local_state.wrote(local_state.REPORT, canonical.digest(data))
     if data is None or not is_ours or run.fingerprint().encode() not in data:
         with log.timed("write the report"):
+            made_by = store.run_index.record_of(artifact.digest) if record.cached else None
+            if made_by is not None:
+                run = context.make(made_by, judged_by, artifact=artifact, store=store)
             publish_report(artifact, store, run=run)
 
 
