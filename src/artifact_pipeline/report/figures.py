@@ -17,7 +17,7 @@ from artifact_pipeline.report.numbers import tick_labels, ticks
 CELL = 10
 """Width and height of a pixel, in units of the drawing."""
 WIDTH, HEIGHT = 360, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 20, 10, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 10, 44
 
 
 class Axis(NamedTuple):
@@ -262,7 +262,7 @@ def _plot(x: Axis, y: Axis, *, inside: str, label: str) -> str:
     step = 1 if sum(map(len, texts)) * 10 < right - left else 2
     for k in range(0, len(values), step):
         # A label must not leave the drawing.
-        is_last = across(values[k]) > WIDTH - 4 * len(texts[k])
+        is_last = across(values[k]) > WIDTH - 3.6 * len(texts[k])
         anchor = "end" if is_last else "middle"
         marks.append(
             f'<text x="{across(values[k]):.1f}" y="{bottom + 17}" '

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from artifact_pipeline.builder.artifact.diagnostics import ConfidenceInterval
+from artifact_pipeline.builder.artifact.digits import decimals_of
 from artifact_pipeline.builder.metric_table import BY_NAME, figure
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import Drawing, Section, escape
@@ -37,7 +39,7 @@ def _importance(data: ReportData) -> str:
                     mark=(part.mean - low) / span,
                 )
             ),
-            f"{part.mean:.4f} ± {part.std:.4f}",
+            _with_spread(part.mean, part.std),
         ]
         for part in features
     ]
@@ -63,6 +65,13 @@ def _importance(data: ReportData) -> str:
         drawing + _ranked("Features by importance", head, rows=rows),
         note=note,
     )
+
+
+def _with_spread(mean: float, std: float) -> str:
+    """Return a mean and its standard deviation with the digits that the latter leaves open."""
+    decimals = decimals_of(ConfidenceInterval(mean - std, mean + std))
+    decimals = 4 if decimals is None else min(decimals, 6)
+    return f"{mean:,.{decimals}f} ± {std:,.{decimals}f}"
 
 
 def _ranked(caption: str, head: list[str], *, rows: list[list[str | Drawing]]) -> str:

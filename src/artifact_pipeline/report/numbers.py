@@ -1,9 +1,5 @@
-"""Numbers as the report shows them: with the digits that their interval justifies.
+"""Numbers as the report shows them: on axes, in ranges, as shares and as dates.
 
->>> justified(33400.5495, ConfidenceInterval(31200.0, 35700.0))
-'33,401'
->>> justified(0.958333, ConfidenceInterval(0.936, 0.978))
-'0.958'
 >>> ticks(0.0, 1.0), ticks(-3.0, 11.0)
 ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0])
 """
@@ -14,42 +10,10 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from artifact_pipeline.builder.artifact.diagnostics import ConfidenceInterval
-from artifact_pipeline.builder.metric_table import figure
-
-_DIGITS = 2
-"""The digits of the half width of an interval that are still shown."""
 _LARGEST = 1e12
 """Larger numbers are shown as powers of ten."""
 _THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 """The sizes, by their prefixes, that an axis shows numbers from 10,000 in."""
-
-
-def justified(value: float, interval: ConfidenceInterval | None) -> str:
-    """Return a number without the digits that its interval leaves open."""
-    decimals = decimals_of(interval)
-    return figure(value) if decimals is None else f"{value:,.{decimals}f}"
-
-
-def between(interval: ConfidenceInterval | None) -> str:
-    """Return the ends of an interval, or nothing."""
-    decimals = decimals_of(interval)
-    if interval is None:
-        return ""
-    if decimals is None:
-        return f"{figure(interval.low)} to {figure(interval.high)}"
-    return f"{interval.low:,.{decimals}f} to {interval.high:,.{decimals}f}"
-
-
-def decimals_of(interval: ConfidenceInterval | None) -> int | None:
-    """Return how many decimals an interval justifies; None if it justifies none in plain digits."""
-    if interval is None:
-        return None
-    half = (interval.high - interval.low) / 2
-    largest = max(abs(interval.low), abs(interval.high))
-    if not 0 < half < math.inf or half < 1e-8 or largest >= 1e12:
-        return None
-    return max(0, _DIGITS - 1 - math.floor(math.log10(half)))
 
 
 def share(part: float, whole: float) -> str:

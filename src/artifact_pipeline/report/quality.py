@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from artifact_pipeline.builder.artifact.diagnostics import ConfidenceInterval
+from artifact_pipeline.builder.artifact.digits import between, justified
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import Drawing, Section, escape
-from artifact_pipeline.report.numbers import between, justified
 from artifact_pipeline.report.report_data import ReportData, worded
 
 _UNIT_METRICS = ("mae", "rmse")
 """Metrics in the unit of the target."""
+
+
+_OUTCOMES = ("missed", "passed", "not judged")
 
 
 class _Rival(NamedTuple):
@@ -25,7 +29,7 @@ class _Rival(NamedTuple):
 def quality(data: ReportData) -> Section:
     """Return the section that tells whether the model is good enough."""
     verdict = f'<div class="hero">{_headline(data)}{_gates(data)}</div>'
-    metrics = f'<div class="hero">{_metrics(data)}</div>'
+    metrics = f'<div class="hero broad">{_metrics(data)}</div>'
     return Section("quality", "Is it good enough?", blocks.grid(verdict, metrics))
 
 
@@ -139,27 +143,27 @@ def _gates(data: ReportData) -> str:
             else "Gates are judged by a run. This report has no run record beside it."
         )
         return blocks.panel("Gates", "", note=reason)
-    missed = sum(not gate.passed for gate in gates)
-    count = f"{len(gates)} gates" if len(gates) > 1 else "1 gate"
-    verdict = (
-        f'<p class="verdict bad">{missed} of {count} missed</p>'
-        if missed
-        else f'<p class="verdict good">{count} passed</p>'
-    )
+    outcomes = Counter(gate.outcome for gate in gates)
+    kind = "bad" if outcomes["missed"] else "soft" if outcomes["not judged"] else "good"
+    count = "1 gate" if len(gates) == 1 else f"{len(gates)} gates"
+    parts = [f"{outcomes[name]} {name}" for name in _OUTCOMES if outcomes[name]]
+    text = f"{count} {parts[0].partition(' ')[2]}" if len(parts) == 1 else ", ".join(parts)
+    verdict = f'<p class="verdict {kind}">{text}</p>'
     signs = {"passed": "✓ passed", "missed": "✗ missed", "not judged": "– not judged"}
     kinds = {"passed": "good", "missed": "bad", "not judged": "soft"}
     rows: list[list[str | Drawing]] = [
         [
-            gate.heading,
-            gate.rule,
+            Drawing(
+                f"{escape(gate.heading)} {escape(gate.rule)}"
+                f'<br><small class="soft">{escape(gate.detail)}</small>'
+            ),
             figure(gate.value),
             Drawing(f'<span class="{kinds[gate.outcome]}">{signs[gate.outcome]}</span>'),
-            gate.detail,
         ]
         for gate in gates
     ]
-    head = ["Metric", "Must be", "Is", "Verdict", "By"]
-    table = blocks.table("What this model must reach", head, rows=rows, kind="texts")
+    head = ["Gate", "Is", "Verdict"]
+    table = blocks.table("What this model must reach", head, rows=rows, kind="gates")
     return f'<div class="panel"><h3>Gates</h3>{verdict}{table}</div>'
 
 
@@ -189,7 +193,7 @@ def _metrics(data: ReportData) -> str:
         row += [shown(train.get(name))] if train else []
         if cv:
             spread = cv.get(name)
-            row.append("" if spread is None else f"{shown(spread.mean)} ± {figure(spread.std)}")
+            row.append("" if spread is None else f"{shown(spread.mean)} ± {shown(spread.std)}")
         rows.append(row)
     note = ""
     if has_intervals and data.diagnostics is not None:
@@ -198,5 +202,5 @@ def _metrics(data: ReportData) -> str:
             f"Intervals are of a bootstrap: {resampling.samples:,} samples of the held-out rows. "
             "Numbers have the digits that these justify. Of metrics with ↓ less is better."
         )
-    table = blocks.table("All metrics", head, rows=rows)
+    table = blocks.table("All metrics", head, rows=rows, kind="metrics")
     return blocks.panel("Metrics", table, note=note)

@@ -11,6 +11,7 @@ from artifact_pipeline.builder.artifact.diagnostics import (
     Histogram,
     Residuals,
 )
+from artifact_pipeline.builder.artifact.digits import between, justified
 from artifact_pipeline.builder.artifact.evaluation import QUANTILES, ClassScores, Example
 from artifact_pipeline.builder.config.values import Value
 from artifact_pipeline.builder.data.dataset import Image
@@ -18,7 +19,7 @@ from artifact_pipeline.builder.metric_table import BY_NAME, heading
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import Drawing, Section, escape
 from artifact_pipeline.report.figures import Axis, Dot, Series
-from artifact_pipeline.report.numbers import between, justified, rounded, share
+from artifact_pipeline.report.numbers import rounded, share
 from artifact_pipeline.report.report_data import ReportData
 
 SMALL_SLICE = 30
@@ -496,7 +497,9 @@ def _slices(data: ReportData) -> str:
                 "" if value is None else justified(value, interval),
                 between(interval),
                 *(
-                    "" if key not in part.metrics else justified(part.metrics[key], interval)
+                    ""
+                    if key not in part.metrics
+                    else justified(part.metrics[key], data.interval(key))
                     for key in names
                 ),
             ]
