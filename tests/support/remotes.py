@@ -1,0 +1,105 @@
+"""Servers of remotes, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.waiting import until
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": "tester",
+    "AWS_SECRET_ACCESS_KEY": "open-sesame",
+    "AWS_REGION": "eu-west-1",
+}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(*command: object, port: int, env: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a server until the block ends."""
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: process.poll() is not None or listens(port), "the server does not start")
+        assert process.poll() is None, command
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def s3(*, certificate: Path | None = None, key: Path | None = None) -> Iterator[dict[str, str]]:
+    """Run moto's S3 with the bucket `models`; yield the environment of its clients."""
+    import boto3
+
+    port = free_port()
+    words = ["-c", certificate, "-k", key] if certificate else []
+    scheme = "https" if certificate else "http"
+    environment = {**AWS, "AWS_ENDPOINT_URL": f"{scheme}://localhost:{port}"}
+    with running(sys.executable, "-m", "moto.server", "-p", port, *words, port=port):
+        client = boto3.client(
+            "s3",
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            region_name=AWS["AWS_REGION"],
+            aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
+            verify=str(certificate) if certificate else None,
+        )
+        where = {"LocationConstraint": AWS["AWS_REGION"]}
+        client.create_bucket(Bucket="models", CreateBucketConfiguration=where)
+        yield environment
+
+
+def tls_pair(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate of localhost that signs itself, and its key."""
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=30))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "server.crt").write_bytes(certificate.public_bytes(pem))
+    (folder / "server.key").write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "server.crt", folder / "server.key"
