@@ -15,6 +15,7 @@ from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data import column_types, table_columns, table_formats
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.model.preprocess import MANY_TEXTS
 from artifact_pipeline.errors import CallError, DataError, Location
 
 FEW = 20
@@ -22,8 +23,6 @@ FEW = 20
 ROWS_PER_GROUP = 20
 """With more rows for each value, a few ids are categories rather than groups."""
 MIN_GROUPS = 5
-MANY_TEXTS = 50
-"""With more distinct values, a text is encoded by the target rather than one-hot."""
 _ID_WORDS = ("id", "ids", "uid", "cid", "pid", "sid", "gid", "uuid", "guid", "key")
 _NUMBER_WORDS = ("no", "nr", "num", "number", "code")
 _ENTITIES = (

@@ -19,10 +19,12 @@ from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
+from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.metric_table import headline_metrics
+from artifact_pipeline.builder.model.preprocess import target_encoding
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
@@ -139,7 +141,7 @@ def draft(
         table_section = {**section, "path": os.path.abspath(data)}  # noqa: PTH100  (resolves "..")
         drafted = _tried_model(features, table_section, roles=roles, is_class=is_class)
     else:
-        drafted = _model(features, estimator)
+        drafted = _model(features, estimator, is_class=is_class)
     name = model_name.from_path(os.path.abspath(data))  # noqa: PTH100  (resolves "..")
     if name is None:
         name = "model"
@@ -384,8 +386,9 @@ def _tried_model(
     is_class: bool,
 ) -> _DraftedModel:
     """Return a linear model, or a forest if that learns clearly more from the table."""
-    linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR)
-    forest = _model(features, _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR)
+    linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR, is_class=is_class)
+    name = _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR
+    forest = _model(features, name, is_class=is_class)
     name = "LogisticRegression" if is_class else "Ridge"
     fast = f"{name} is fast, and a baseline for other models"
     config = {"name": "draft", "data": section, "split": roles.split}
@@ -409,7 +412,7 @@ def _tried_model(
     return linear._replace(choices=[f"{fast}: {measured}{doubt}", *linear.choices])
 
 
-def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:
+def _model(features: dict[str, ColumnData], name: str, *, is_class: bool) -> _DraftedModel:
     params = {"max_iter": 1000} if name == _CLASSIFIER else {}
     choices = []
     uses = {feature: draft_columns.use_of(column) for feature, column in features.items()}
@@ -417,10 +420,11 @@ def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:
         choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
         section = {"preprocess": "auto", "estimator": name}
         return _DraftedModel(section | ({"params": params} if params else {}), choices)
+    transformers = _TRANSFORMERS | {"encoded": _encoder("class" if is_class else "number")}
     branches = []
     for use, branch in _BRANCH_NAMES.items():
         if names := [feature for feature in uses if uses[feature] == use]:
-            branches.append({"name": branch, "columns": names, **_TRANSFORMERS[use]})
+            branches.append({"name": branch, "columns": names, **transformers[use]})
     for feature in uses:
         if uses[feature] == "encoded":
             choices.append(
@@ -447,13 +451,15 @@ _TRANSFORMERS: dict[str, dict[str, Any]] = {
         "estimator": "sklearn.preprocessing.OneHotEncoder",
         "params": {"handle_unknown": "ignore", "sparse_output": False},
     },
-    "encoded": {
-        "steps": [
-            {"estimator": "sklearn.preprocessing.TargetEncoder"},
-            {"estimator": "sklearn.preprocessing.StandardScaler"},
-        ]
-    },
 }
+
+
+def _encoder(target: Target) -> dict[str, Any]:
+    """Return the steps of a branch that encodes texts by the target."""
+    encoder: dict[str, Any] = {"estimator": "sklearn.preprocessing.TargetEncoder"}
+    if params := target_encoding(target):
+        encoder["params"] = params
+    return {"steps": [encoder, {"estimator": "sklearn.preprocessing.StandardScaler"}]}
 
 
 def _find_estimator(name: str) -> str:

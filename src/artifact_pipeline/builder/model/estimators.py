@@ -103,7 +103,12 @@ def resolve_params(
             raise ConfigError(problem, location=inside) from error
     fixed = _DETERMINISTIC.get(name.partition(".")[0], {})
     _check_keys(name, params, known={**known, **fixed}, location=inside)
-    unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
+    # TargetEncoder's is "deprecated", and it shuffles.
+    unset = [
+        key
+        for key, value in known.items()
+        if key.rpartition("__")[2] == "random_state" and value in (None, "deprecated")
+    ]
     filled = {**dict.fromkeys(unset, random_state), **fixed, **own}
     values = _values(cls, filled)
     for key, value in values.items():
@@ -336,6 +341,20 @@ def _booster(name: str, location: Location) -> type[Any]:
             remedy=f"pip install {package}",
         ) from error
     return booster
+
+
+def takes_sparse(estimator: Any) -> bool:
+    """Return whether an estimator that takes sparse matrices has the same forms then.
+
+    Neighbors keep the matrix, which no form holds, and XGBoost takes a zero that a sparse matrix
+    leaves out for a missing value.
+    """
+    from sklearn.utils import get_tags
+
+    modules = [type(part).__module__ for part in parts_of(estimator)]
+    if any(module.startswith(("sklearn.neighbors.", *BOOSTERS)) for module in modules):
+        return False
+    return bool(get_tags(estimator).input_tags.sparse)
 
 
 def boosters_of(estimator: Any) -> set[str]:

@@ -55,6 +55,8 @@ def fit(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # `resolve_params` sets it, since without it a fit is random.
+        warnings.filterwarnings("ignore", r".*TargetEncoder\.random_state", FutureWarning)
         with estimator_errors("fit", location), parallel_config(n_jobs=n_jobs):
             estimator.fit(X, y)
     _compute_distances_exactly(estimator)
