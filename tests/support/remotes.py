@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.waiting import until
 
@@ -48,14 +49,22 @@ def running(*command: object, port: int, env: dict[str, str] | None = None) -> I
         process.wait()
 
 
+class Certificates(NamedTuple):
+    """An authority, and a certificate of localhost that it has signed, with its key."""
+
+    authority: Path
+    server: Path
+    key: Path
+
+
 @contextlib.contextmanager
-def s3(*, certificate: Path | None = None, key: Path | None = None) -> Iterator[dict[str, str]]:
+def s3(tls: Certificates | None = None) -> Iterator[dict[str, str]]:
     """Run moto's S3 with the bucket `models`; yield the environment of its clients."""
     import boto3
 
     port = free_port()
-    words = ["-c", certificate, "-k", key] if certificate else []
-    scheme = "https" if certificate else "http"
+    words = ["-c", tls.server, "-k", tls.key] if tls else []
+    scheme = "https" if tls else "http"
     environment = {**AWS, "AWS_ENDPOINT_URL": f"{scheme}://localhost:{port}"}
     with running(sys.executable, "-m", "moto.server", "-p", port, *words, port=port):
         client = boto3.client(
@@ -64,15 +73,15 @@ def s3(*, certificate: Path | None = None, key: Path | None = None) -> Iterator[
             region_name=AWS["AWS_REGION"],
             aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
-            verify=str(certificate) if certificate else None,
+            verify=str(tls.authority) if tls else None,
         )
         where = {"LocationConstraint": AWS["AWS_REGION"]}
         client.create_bucket(Bucket="models", CreateBucketConfiguration=where)
         yield environment
 
 
-def tls_pair(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate of localhost that signs itself, and its key."""
+def certificates(folder: Path) -> Certificates:
+    """Write the certificates of a TLS server on this machine."""
     from datetime import UTC, datetime, timedelta
     from ipaddress import ip_address
 
@@ -81,25 +90,29 @@ def tls_pair(folder: Path) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+    now, pem = datetime.now(UTC), serialization.Encoding.PEM
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+             for name in ("tests", "localhost")]  # fmt: skip
+    places = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    files = [folder / "authority.crt", folder / "server.crt"]
+    for name, key, path in zip(names, keys, files, strict=True):
+        is_authority = name == names[0]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(names[0])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(places), critical=False)
+            .sign(keys[0], hashes.SHA256())
+        )
+        path.write_bytes(certificate.public_bytes(pem))
+    private = keys[1].private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    pem = serialization.Encoding.PEM
-    (folder / "server.crt").write_bytes(certificate.public_bytes(pem))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return folder / "server.crt", folder / "server.key"
+    (folder / "server.key").write_bytes(private)
+    return Certificates(*files, folder / "server.key")

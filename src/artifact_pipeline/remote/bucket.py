@@ -163,6 +163,7 @@ class BucketObjects:
 def _reason(error: BaseException) -> str:
     """Return what went wrong in a few words."""
     text = " ".join(str(error).partition("Debug source")[0].split())
+    text = re.sub(r"^Generic \w+ error: |Error performing \w+ \S+ in .*?(?= - |$)( - )?", "", text)
     text = re.sub(r"(?:https?://|\?)\S+", "…", scrub(text))
     for name, secret in os.environ.items():
         if len(secret) >= 8 and re.search("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL", name):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from typing import Any, NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from artifact_pipeline.builder.artifact.diagnostics import Diagnostics
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import (
     MAX_CATEGORIES,
@@ -25,14 +27,21 @@ from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
 from artifact_pipeline.builder.evaluation import dummy, edge_answers, edge_cases
+from artifact_pipeline.builder.evaluation.diagnose import TrainingRows, diagnose
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.metric_table import figure, title
 from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
+from artifact_pipeline.builder.training import training_values
 from artifact_pipeline.builder.training.train import TrainedEstimator
 from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
 from artifact_pipeline.errors import DataError, Location
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Predicted(NamedTuple):
@@ -74,9 +83,15 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         search=trained.search,
         leaks=trained.leaks or None,
         baseline=_measure_baseline(trained),
+        diagnostics=_diagnose(trained, held_out),
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
+    texts = {
+        name: Counter(parts.X_train[name].tolist())
+        for name, kind in (columns or {}).items()
+        if kind == "text"
+    }
     cases = edge_cases.make(estimator, parts.X_train, held_out=parts.X_test, kinds=kinds)
     answers = edge_answers.answer(estimator, cases)
     result = TrainingResult(
@@ -94,7 +109,8 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         labels=labels,
         label_names=label_names,
         image=rows.image,
-        columns=_columns(columns, parts, formats=rows.formats()) if columns else None,
+        columns=_columns(columns, texts, formats=rows.formats()) if columns else None,
+        training=training_values.summarize(parts.X_train, columns, texts=texts),
         edge_cases=EdgeCaseAnswers(
             kinds=answers.kinds,
             flaws=answers.flaws,
@@ -139,24 +155,58 @@ def _measure_baseline(trained: TrainedEstimator) -> Metrics:
     return _measure_held_out(trained, Outputs(*outputs))
 
 
+def _diagnose(trained: TrainedEstimator, outputs: Outputs) -> Diagnostics:
+    rows, parts = trained.prepared.rows, trained.prepared.parts
+    return diagnose(
+        trained.fitted.estimator,
+        parts.X_test,
+        rows=PredictedRows(
+            truth=parts.y_test,
+            predicted=outputs.predicted,
+            probabilities=outputs.probabilities,
+            labels=_labels(trained),
+            positive=rows.description.positive,
+            target=rows.target,
+        ),
+        features=rows.feature_names,
+        kinds=rows.columns(),
+        train=TrainingRows(parts.X_train, parts.y_train),
+        slices=_slice_masks(trained),
+        target_name=rows.description.title,
+        is_image=rows.image is not None,
+    )
+
+
 def _measure_held_out(trained: TrainedEstimator, outputs: Outputs) -> Metrics:
     """Return the metrics of outputs for the held-out rows and for their slices."""
     rows, parts = trained.prepared.rows, trained.prepared.parts
     y, predicted, proba = parts.y_test, outputs.predicted, outputs.probabilities
     if rows.target == "class":
         predicted = predicted.astype(y.dtype)  # ONNX has 0 and 1 for booleans
-    slices: dict[str, Slice] | None = None
-    config = trained.prepared.config.evaluation
-    if config is not None and config.slices is not None:
-        slices = {}
-        for name, conditions in config.slices.items():
-            location = Location(trained.prepared.name, key=f"evaluation.slices.{name}")
-            mask = slice_mask(rows, parts, conditions=conditions, location=location)
-            some = None if proba is None else proba[mask]
-            metrics = _metrics_of(trained, y[mask], predicted=predicted[mask], probabilities=some)
-            slices[name] = Slice(int(mask.sum()), metrics)
+    slices = {}
+    for name, mask in _slice_masks(trained).items():
+        some = None if proba is None else proba[mask]
+        metrics = _metrics_of(trained, y[mask], predicted=predicted[mask], probabilities=some)
+        slices[name] = Slice(int(mask.sum()), metrics)
     test = _metrics_of(trained, y, predicted=predicted, probabilities=proba)
-    return Metrics(test=test, slices=slices)
+    return Metrics(test=test, slices=slices or None)
+
+
+def _slice_masks(trained: TrainedEstimator) -> dict[str, NDArray[np.bool_]]:
+    """Return which held-out rows are in each slice of the config. Raises as `slice_mask`."""
+    prepared = trained.prepared
+    config = prepared.config.evaluation
+    if config is None or config.slices is None:
+        return {}
+    return {
+        name: slice_mask(
+            prepared.rows,
+            prepared.parts,
+            conditions=conditions,
+            location=Location(prepared.name, key=f"evaluation.slices.{name}"),
+        )
+        for name, conditions in config.slices.items()
+    }
 
 
 def _metrics_of(
@@ -286,20 +336,22 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
 
 
 def _columns(
-    columns: dict[str, Kind], parts: TrainTestSplit, *, formats: dict[str, ColumnFormat]
+    columns: dict[str, Kind],
+    texts: dict[str, Counter[str]],
+    *,
+    formats: dict[str, ColumnFormat],
 ) -> list[ColumnSpec]:
     """Return the columns as they were learned; `interface` adds what else they accept."""
     specs = []
     for name, kind in columns.items():
-        texts = sorted(set(parts.X_train[name].tolist())) if kind == "text" else []
-        few = kind == "text" and len(texts) <= MAX_CATEGORIES
+        few = kind == "text" and len(texts[name]) <= MAX_CATEGORIES
         specs.append(
             ColumnSpec(
                 name=name,
                 kind=kind,
                 nullable=False,
                 unseen=False,
-                categories=texts if few else None,
+                categories=sorted(texts[name]) if few else None,
                 format=formats.get(name),
             )
         )
