@@ -398,7 +398,7 @@ def as_labels(values: Any) -> Any:
 
 
 def strip_process_state(estimator: Any) -> None:
-    """Remove the state of a fitted estimator that differs between processes: addresses, times, threads.
+    """Remove the state of a fitted estimator that differs between processes, such as addresses.
 
     A vectorizer keeps the id of the stop words that it has checked, and checks them again without
     it. A search records how long its fits took, and HistGradientBoosting how many threads it had.
