@@ -8,7 +8,6 @@ not in it use neither.
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from typing import Any, NamedTuple
 
@@ -29,8 +28,6 @@ class Row(NamedTuple):
     """Whether its bytes are the same with any number of OpenMP threads."""
     jobs: str
     """The same with any number of joblib's threads."""
-    speedup: str
-    """The wall time with one thread, as a multiple of that with two."""
 
 
 def estimators() -> dict[str, Any]:
@@ -80,19 +77,15 @@ def measure(name: str) -> Row:
 
     estimator = estimators()[name]
     X, y = _rows(name)
-    openmp, jobs, seconds = set(), set(), []
+    openmp, jobs = set(), set()
     with threadpoolctl.threadpool_limits(limits=1), warnings.catch_warnings(action="ignore"):
         for count in COUNTS:
-            start = time.perf_counter()
             with threadpoolctl.threadpool_limits(limits=count, user_api="openmp"):
                 openmp.add(pickle_format.dump(sklearn.clone(estimator).fit(X, y)))
-            middle = time.perf_counter()
             with joblib.parallel_config("threading", n_jobs=count):
                 jobs.add(pickle_format.dump(sklearn.clone(estimator).fit(X, y)))
-            seconds.append((middle - start, time.perf_counter() - middle))
-    fastest = max(seconds[0][part] / seconds[1][part] for part in (0, 1))
     same = ["yes" if len(dumps) == 1 else "**no**" for dumps in (openmp, jobs)]
-    return Row(name, *same, f"{fastest:.1f}")
+    return Row(name, *same)
 
 
 def _rows(name: str) -> tuple[Any, Any]:
@@ -109,8 +102,8 @@ def main() -> None:
     """Measure, print each row, and write the table."""
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in a trainer process
     rows = sweep.run([(name,) for name in estimators()], lambda case: measure(*case), log=None)
-    head = ["| estimator | same bytes, OpenMP | same bytes, `n_jobs` | speed-up by two |",
-            "| --- | --- | --- | --- |"]  # fmt: skip
+    head = ["| estimator | same bytes, OpenMP | same bytes, `n_jobs` |",
+            "| --- | --- | --- |"]  # fmt: skip
     body = [f"| {' | '.join(Row(*row))} |" for row in rows]
     sweep.write_table("threads", "\n".join([*head, *body]))
 
