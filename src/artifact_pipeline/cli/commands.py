@@ -16,6 +16,7 @@ import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
+from artifact_pipeline.cli.export import export
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
 from artifact_pipeline.cli.runs import runs
@@ -429,7 +430,7 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, board, runs, serve, registry.promote,
+for _command in (completion.completion, board, export, runs, serve, registry.promote,
                  registry.rollback, registry.history, registry.tag, registry.prune,
                  trust.verify, trust.sign,
                  trust.trust, trust.doctor):  # fmt: skip
