@@ -75,6 +75,7 @@ def test_models_of_different_rows_are_not_compared(project):
     assert "change from" not in (project / "summary").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_gates_of_the_command_override_those_of_the_config(project):
     path = write(project, {**QUICK, "gates": {"test.accuracy": {"min": 0.999}}})
     done = call("train", path, "--gates", '{"test.f1_macro": {"min": 0.5}}', "--json", cwd=project)

@@ -145,6 +145,7 @@ def test_an_artifact_without_a_required_signature_is_compared_and_not_opened(
     assert verdict.startswith("There is no paired test: b was not opened (") and "sign" in verdict
 
 
+@pytest.mark.slow
 def test_a_skops_artifact_of_unknown_origin_is_not_opened(tmp_path):
     centroid = {"estimator": "sklearn.neighbors.NearestCentroid", "params": {}}
     data = {"dataset": "iris"}
@@ -174,6 +175,7 @@ CLOSE = {"preprocess": "auto", "estimator": "sklearn.linear_model.Ridge", "param
 FAR = {"preprocess": "auto", "estimator": "sklearn.dummy.DummyRegressor"}
 
 
+@pytest.mark.slow
 def test_numbers_are_compared_by_a_bootstrap_of_their_absolute_errors(project):
     table_of(project, "homes.csv")
     runs = [api.train(write(project, {**HOMES, "model": model}, "c.json"))

@@ -450,6 +450,7 @@ def test_a_name_that_is_not_utf8_leaves_no_empty_config(tmp_path):
     assert not (tmp_path / "c.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
 def test_a_config_that_does_not_fit_is_not_left_in_part(tmp_path):
     table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}")

@@ -95,6 +95,7 @@ def test_the_sealed_baseline_is_that_of_scikit_learn(digits):
     assert baseline.train is None and baseline.test.keys() == digits.run["metrics"]["test"].keys()
 
 
+@pytest.mark.slow
 def test_a_gate_that_was_not_judged_is_seen_in_terminal_annotation_and_summary(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     gates = {"test.accuracy": {"not_worse_than": "champion"}}

@@ -98,6 +98,7 @@ def test_gates_are_checked_again_on_a_stored_artifact(project):
     assert done.code == 0 and done.json["cached"]
 
 
+@pytest.mark.slow
 def test_tests_run_first_and_a_failure_stops_the_rest(project):
     path = write(project, QUICK)
     (project / "test_mine.py").write_text("def test_no(): assert False")

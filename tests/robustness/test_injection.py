@@ -123,6 +123,7 @@ def cases(test):
     return settings(max_examples=20)(given(TEXTS)(test))
 
 
+@pytest.mark.slow
 @cases
 def test_injected_text_does_not_change_the_structure_of_the_report(digits, text):
     plain, found = (Structure(page.write(dressed(digits, one))).tags for one in ("x", text))
@@ -176,6 +177,7 @@ def test_escapes_are_reversible(text):
         assert kept == text
 
 
+@pytest.mark.slow
 @cases
 def test_injected_text_does_not_change_the_structure_of_the_summary(digits, text):
     plain, found = (tokens(summary(digits, dressed(digits, one))) for one in ("x", text))

@@ -103,6 +103,7 @@ def test_the_deadline_covers_parsing(digits, tmp_path):
         until(lambda: server.post(INFER, ONE).status == 200)
 
 
+@pytest.mark.slow
 def test_the_ratio_of_compressed_bodies_is_limited(tmp_path):
     artifact = train_table(tmp_path, ("city", lambda index: f"c{index % 3}"))
     with serving(artifact, cwd=tmp_path) as server:
@@ -114,6 +115,7 @@ def test_the_ratio_of_compressed_bodies_is_limited(tmp_path):
         assert (found.status, len(found.json["labels"])) == (200, 5000)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs pipes of POSIX")
 @pytest.mark.parametrize("reader", ["ended", "idle"])
 def test_an_unread_access_log_loses_lines_but_no_response(digits, tmp_path, reader):

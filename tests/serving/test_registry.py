@@ -183,6 +183,7 @@ def test_workers_restart_after_repeated_kills(store):
         assert server.process.wait(HANG) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_a_worker_that_dies_breaks_its_connections_and_is_replaced(store):
     folder, (first, _) = store
@@ -231,6 +232,7 @@ def test_accepted_requests_finish_before_shutdown(store, workers):
         assert server.process.wait(HANG) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])

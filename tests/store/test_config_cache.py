@@ -1,8 +1,11 @@
 """The cache of checked configs."""
 
+import pytest
+
 from tests.support.command import call
 
 
+@pytest.mark.slow
 def test_a_config_is_checked_by_scikit_learn_once(project):
     first = call("recipe", "--json", cwd=project).json
     assert call("recipe", "--json", cwd=project).json == first
@@ -12,6 +15,7 @@ def test_a_config_is_checked_by_scikit_learn_once(project):
     assert call("recipe", cwd=project).code == 2
 
 
+@pytest.mark.slow
 def test_a_corrupt_entry_is_a_miss(project, tmp_path):
     env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     first = call("recipe", "--json", cwd=project, env=env).json

@@ -80,6 +80,7 @@ def test_saving_into_a_missing_folder_names_it(tmp_path):
         save_model(MODEL, tmp_path / "none" / "m.pkl")
 
 
+@pytest.mark.slow
 def test_another_checkout_does_not_trust_a_saved_pickle(tmp_path):
     """The same user on the same machine, the code in another place."""
     save_model(MODEL, tmp_path / "m.pkl")

@@ -52,6 +52,7 @@ def test_nothing_opens_under_an_unreadable_policy(store, policy):
     assert done.code == 5 and "is not a policy" in done.err and done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_restored_policy_makes_nothing_trusted(tmp_path, keys, monkeypatch):
     """Its key may have been stolen, and anyone who can write the store can restore the policy."""
     monkeypatch.chdir(tmp_path)

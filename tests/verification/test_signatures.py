@@ -28,6 +28,7 @@ def stock(*words):
                           capture_output=True, text=True)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_signed_artifact_keeps_its_digest_and_verifies(copied, keys, digits, tmp_path):
     done = call("sign", copied, "--key", keys / "ours.pem", "--json", cwd=tmp_path)
     assert done.code == 0, done.err

@@ -73,6 +73,7 @@ def build(
         if result.columns is None
         else interfaces.accepted_columns(result.columns, proof, edges=edges),
         limits=None if is_table else interfaces.accepted_limits(proof, edges),
+        training=result.training,
     )
     files = seal(
         recipe,

@@ -132,6 +132,17 @@ WRONG = {
     "an input that is missing": changed(
         "interface", "inputs", to=table()["interface"]["inputs"][:3], of=table()),
     "a matrix into columns": changed("interface", "inputs", to=table()["interface"]["inputs"]),
+    "training values of too few features": changed("interface", "training", to=[{}] * 3),
+    **{
+        f"training values {values}": changed(
+            "interface", "training", to=[values, {}, {}, {}], of=table())
+        for values in ({"typical": "a"}, {"range": [2.0, 1.0]})
+    },
+    **{
+        f"training values of text {values}": changed(
+            "interface", "training", to=[{}, {}, {}, values], of=table())
+        for values in ({"typical": 1.0}, {"range": [1.0, 2.0]})
+    },
     "probabilities of numbers": changed(
         "interface", "outputs", to=[*numbers()["interface"]["outputs"], *outputs()[1:]],
         of=numbers()),
@@ -182,6 +193,7 @@ def fewer(manifest, count):
     interface = manifest["interface"]
     manifest["recipe"]["data"]["schema"]["features"] = count
     interface |= {"features": interface["features"][:count], "image": None}
+    interface["training"] = interface["training"][:count]
     interface["inputs"][0]["shape"][1] = count
 
 

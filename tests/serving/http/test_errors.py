@@ -119,6 +119,7 @@ def test_slow_bodies_take_no_place_in_the_queue(server):
         one.close()
 
 
+@pytest.mark.slow
 def test_a_full_queue_gets_503_with_retry_after(tmp_path):
     artifact = train_neighbors(tmp_path)
     with serving(artifact, "--queue", 2, cwd=tmp_path) as server:
@@ -183,6 +184,7 @@ def test_the_scheme_of_a_token_is_case_insensitive(digits, tmp_path):
             assert server.get("/v2", authorization=wrong).status == 401, wrong
 
 
+@pytest.mark.slow
 def test_a_prediction_stops_at_the_deadline(tmp_path):
     config = {
         "data": {"dataset": "digits"},

@@ -99,6 +99,7 @@ def test_tritonclient_understands_an_error(server):
     assert caught.value.status() == "400"
 
 
+@pytest.mark.slow
 def test_text_and_missing_numbers_are_accepted(tmp_path):
     """A table takes a tensor for each column; tritonclient sends text as BYTES."""
     age_of = ("age", lambda index: "" if index % 7 == 0 else str(20 + index % 40))
@@ -162,6 +163,7 @@ def test_text_and_missing_numbers_are_accepted(tmp_path):
             assert refused.status == 400 and said in refused.json["error"]
 
 
+@pytest.mark.slow
 def test_a_regressor_returns_numbers(tmp_path):
     config = {
         "data": {"dataset": "diabetes"},
@@ -177,6 +179,7 @@ def test_a_regressor_returns_numbers(tmp_path):
         assert server.post("/predict", {"rows": rows}).json["predictions"] == expected.tolist()
 
 
+@pytest.mark.slow
 def test_several_models_are_served_by_name(digits, tmp_path):
     iris = call("train", write(tmp_path, QUICK), "--json", cwd=tmp_path).json["artifact"]
     with serving(f"digits={digits.folder}", f"iris={iris}", cwd=tmp_path) as server:

@@ -10,6 +10,7 @@ artifact_pipeline.errors.VerificationError: m: has the version 2, this reader su
 """
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -123,6 +124,20 @@ class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """As in `ColumnSpec`."""
 
 
+class TrainingValues(
+    Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
+    """The values of a feature in the training rows."""
+
+    typical: float | str | None = None
+    """The lower median of numbers and dates, the most frequent boolean or text; absent if there is
+    none, or if so few rows have that text that it could identify one of them."""
+    range: tuple[float, float] | None = None
+    """The least and the greatest number or date."""
+    missing: bool = False
+    """Whether a value is missing."""
+
+
 class Interface(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """The inputs and outputs of the model."""
 
@@ -137,6 +152,8 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     """For a table, in the order of `features`."""
     limits: list[FeatureLimits] | None = None
     """For a matrix, in the order of `features`; absent if each accepts every finite number."""
+    training: list[TrainingValues] | None = None
+    """In the order of `features`; absent if the training rows are not known."""
 
     def target(self) -> str:
         """Return a short description of what is predicted."""
@@ -359,6 +376,8 @@ def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
             or len(set(texts)) < len(texts)
         ):
             return f"the categories of {column.name[:40]!a} are not allowed"
+    if interface.training is not None and (reason := _wrong_training(interface)):
+        return reason
     if (image := interface.image) is not None and (
         columns is not None
         or min(image.height, image.width) < 1
@@ -378,6 +397,24 @@ def _wrong_interface(interface: Interface, schema: Schema) -> str | None:
     return _wrong_ports("inputs", interface.inputs, expected=inputs) or _wrong_ports(
         "outputs", interface.outputs, expected=outputs
     )
+
+
+def _wrong_training(interface: Interface) -> str | None:
+    """Return how the training values contradict the features, or None."""
+    training = interface.training or []
+    if len(training) != len(interface.features):
+        return f"it has training values of {len(training)} features"
+    columns: Sequence[ColumnSpec | None] = interface.columns or [None] * len(training)
+    for name, values, column in zip(interface.features, training, columns, strict=True):
+        is_text = column is not None and column.kind == "text"
+        low, high = values.range or (0.0, 0.0)
+        if (
+            (is_text and values.range is not None)
+            or (values.typical is not None and isinstance(values.typical, str) != is_text)
+            or not -math.inf < low <= high < math.inf
+        ):
+            return f"the training values of {name[:40]!a} are not allowed"
+    return None
 
 
 class _Expected(NamedTuple):

@@ -14,6 +14,7 @@ from artifact_pipeline.builder.artifact.manifest import (
     Interface,
     Label,
     Port,
+    TrainingValues,
 )
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.dataset import Image
@@ -36,6 +37,7 @@ def make(
     image: Image | None,
     columns: list[ColumnSpec] | None = None,
     limits: list[FeatureLimits] | None = None,
+    training: list[TrainingValues] | None = None,
 ) -> Interface:
     """Return the interface of a form.
 
@@ -66,6 +68,7 @@ def make(
         image=image,
         columns=columns,
         limits=limits,
+        training=training,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,6 +31,7 @@ from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.metric_table import figure, title
 from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
+from artifact_pipeline.builder.training import training_values
 from artifact_pipeline.builder.training.train import TrainedEstimator
 from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
 from artifact_pipeline.errors import DataError, Location
@@ -77,6 +79,11 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
+    texts = {
+        name: Counter(parts.X_train[name].tolist())
+        for name, kind in (columns or {}).items()
+        if kind == "text"
+    }
     cases = edge_cases.make(estimator, parts.X_train, held_out=parts.X_test, kinds=kinds)
     answers = edge_answers.answer(estimator, cases)
     result = TrainingResult(
@@ -94,7 +101,8 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         labels=labels,
         label_names=label_names,
         image=rows.image,
-        columns=_columns(columns, parts, formats=rows.formats()) if columns else None,
+        columns=_columns(columns, texts, formats=rows.formats()) if columns else None,
+        training=training_values.summarize(parts.X_train, columns, texts=texts),
         edge_cases=EdgeCaseAnswers(
             kinds=answers.kinds,
             flaws=answers.flaws,
@@ -286,20 +294,22 @@ def _spreads(folds: dict[str, list[float]]) -> dict[str, Spread]:
 
 
 def _columns(
-    columns: dict[str, Kind], parts: TrainTestSplit, *, formats: dict[str, ColumnFormat]
+    columns: dict[str, Kind],
+    texts: dict[str, Counter[str]],
+    *,
+    formats: dict[str, ColumnFormat],
 ) -> list[ColumnSpec]:
     """Return the columns as they were learned; `interface` adds what else they accept."""
     specs = []
     for name, kind in columns.items():
-        texts = sorted(set(parts.X_train[name].tolist())) if kind == "text" else []
-        few = kind == "text" and len(texts) <= MAX_CATEGORIES
+        few = kind == "text" and len(texts[name]) <= MAX_CATEGORIES
         specs.append(
             ColumnSpec(
                 name=name,
                 kind=kind,
                 nullable=False,
                 unseen=False,
-                categories=texts if few else None,
+                categories=sorted(texts[name]) if few else None,
                 format=formats.get(name),
             )
         )

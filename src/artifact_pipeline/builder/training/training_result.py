@@ -6,7 +6,12 @@ Only a process that trains imports it: `edge_cases` is too large for the others.
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
-from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Label, SplitSummary
+from artifact_pipeline.builder.artifact.manifest import (
+    ColumnSpec,
+    Label,
+    SplitSummary,
+    TrainingValues,
+)
 from artifact_pipeline.builder.data.dataset import Image
 from artifact_pipeline.builder.evaluation.edge_columns import Column, Flaw
 
@@ -34,4 +39,5 @@ class TrainingResult(Struct, frozen=True, tag=True, kw_only=True):
     image: Image | None
     columns: list[ColumnSpec] | None
     """None if the rows are a matrix."""
+    training: list[TrainingValues]
     edge_cases: EdgeCaseAnswers
