@@ -209,8 +209,9 @@ def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
 
 
 def _check_apart(path: Path, source: row_paths.RowPaths) -> None:
-    """Check that the output is none of the files that are read, nor the folder that holds them."""
+    """Check that the output is none of the files that are read, nor among them."""
     resolved = path.resolve()
+    folder = None if source.folder is None else Path(source.folder).resolve()
     for file in source.files:
         if file.path == "-":
             continue
@@ -221,6 +222,13 @@ def _check_apart(path: Path, source: row_paths.RowPaths) -> None:
                 location=Location(str(path)),
                 remedy="name another file with --output",
             )
+    if folder is not None and (resolved == folder or folder in resolved.parents):
+        where = "is" if resolved == folder else "is in"
+        raise CallError(
+            f"{where} the folder of rows, and would be read as rows the next time",
+            location=Location(str(path)),
+            remedy="name another place with --output",
+        )
 
 
 def _check_parts(files: Sequence[RowPath], layout: Layout) -> None:
@@ -426,11 +434,10 @@ def _write_text(
     if done is not None and (done.key != key or _crc(partial, done.bytes) != done.crc):
         done = None
     tally, after = (done.tally, done.after) if done else (Tally(), Position())
-    with partial.open("r+b" if done else "wb") as file, ExitStack() as stack:
+    with partial.open("r+b" if done else "wb") as file:
         size, crc = (done.bytes, done.crc) if done else (0, 0)
         file.truncate(size)
         file.seek(size)
-        writer: prediction_files.Writer | None = None
         output_format = prediction_files.format_of(str(output))
         for step in steps(
             predictor, files, output_format=output_format, options=options, begin=after
@@ -547,7 +554,6 @@ def _step(
     options: Options,
 ) -> Step:
     """Return the predictions for a piece of a file."""
-    import numpy as np
     import pyarrow as pa
 
     read = _read(piece, position.file_rows, on_error=options.on_error)
@@ -566,12 +572,12 @@ def _step(
             unseen=rows.unseen,
             outside=_outside(rows, predictor),
         )
-    tally += Tally(skipped=read.count - len(read.numbers), first_skipped=read.first_skipped)
+    tally += Tally(skipped=read.total - len(read.numbers), first_skipped=read.first_skipped)
     after = Position(
         file=position.file,
         pieces=position.pieces + 1,
-        file_rows=position.file_rows + read.count,
-        rows=position.rows + read.count,
+        file_rows=position.file_rows + read.total,
+        rows=position.rows + read.total,
     )
     return Step(table, predicted, tally, after)
 
@@ -582,13 +588,13 @@ class _Read(NamedTuple):
     Attributes:
         rows: The rows; None if all were skipped.
         numbers: (n_rows,) their numbers in the piece, counted from 0.
-        count: The number of all rows in it.
+        total: The number of all rows in it.
         first_skipped: The errors of the first rows that were skipped.
     """
 
     rows: Rows | None
     numbers: NDArray[np.int64]
-    count: int
+    total: int
     first_skipped: list[str]
 
 
@@ -621,12 +627,12 @@ def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _Read:
         return _Read(rows, np.arange(count), count, [])
     half = len(piece) // 2
     before = _read(piece.slice(0, half), first_row, on_error=on_error)
-    after = _read(piece.slice(half, len(piece)), first_row + before.count, on_error=on_error)
+    after = _read(piece.slice(half, len(piece)), first_row + before.total, on_error=on_error)
     parts = [part.rows for part in (before, after) if part.rows is not None]
     return _Read(
         row_batches.joined(parts) if parts else None,
-        np.concatenate([before.numbers, after.numbers + before.count]),
-        before.count + after.count,
+        np.concatenate([before.numbers, after.numbers + before.total]),
+        before.total + after.total,
         [*before.first_skipped, *after.first_skipped][:MAX_SHOWN],
     )
 

@@ -79,10 +79,12 @@ class RowPaths(NamedTuple):
     Attributes:
         files: The files, sorted by name.
         is_many: Whether the path is a folder or a pattern.
+        folder: The path if it is a folder.
     """
 
     files: list[RowPath]
     is_many: bool
+    folder: str | None = None
 
 
 def locate(rows: str) -> RowPaths:
@@ -116,7 +118,7 @@ def locate(rows: str) -> RowPaths:
         and (is_pattern or PurePath(path).suffix.lower() in OUTPUT_FORMATS)
         and Path(path).is_file()
     }
-    return RowPaths(checked(parts, rows), is_many=True)
+    return RowPaths(checked(parts, rows), is_many=True, folder=rows if is_folder else None)
 
 
 def checked(parts: dict[str, str], rows: str) -> list[RowPath]:

@@ -134,7 +134,7 @@ def _outside_quotes(data: bytes, ends: NDArray[np.int64], *, delimiter: bytes) -
     import numpy as np
 
     quotes = np.flatnonzero(np.frombuffer(data, dtype="uint8") == ord('"'))
-    outside = ends[np.searchsorted(quotes, ends) % 2 == 0]
+    outside: NDArray[np.int64] = ends[np.searchsorted(quotes, ends) % 2 == 0]
     if not len(outside) or are_paired(data[: outside[-1]], delimiter):
         return outside
     is_inside = np.zeros(len(ends), dtype=bool)
@@ -144,4 +144,5 @@ def _outside_quotes(data: bytes, ends: NDArray[np.int64], *, delimiter: bytes) -
         is_inside[first:last] = True
         if cell[1] is None:
             is_inside[first:] = True
-    return ends[~is_inside]
+    outside = ends[~is_inside]
+    return outside
