@@ -87,7 +87,7 @@ def scored(tmp_path_factory):
     (folder / "config.json").write_text(json.dumps(CONFIG))
     run = api.train(folder / "config.json", store=folder / "store")
     write(make_table(), folder / "rows.csv")
-    api.infer_files(run.artifact, folder / "rows.csv", folder / "out.csv")
+    api.infer_files(run.artifact, folder / "rows.csv", output=folder / "out.csv")
     return folder, Path(run.artifact)
 
 
@@ -110,7 +110,7 @@ def test_batches_give_the_predictions_of_the_rows(scored):
 def test_the_format_changes_no_prediction(scored, tmp_path, source, target):
     folder, artifact = scored
     rows = write(make_table().slice(0, 300), tmp_path / f"rows{source}")
-    result = api.infer_files(artifact, rows, tmp_path / f"out{target}", keep=["note", "b"])
+    result = api.infer_files(artifact, rows, output=tmp_path / f"out{target}", keep=["note", "b"])
     assert result.tally.rows == 300 and result.tally.extra == ["y"]
     out = read(tmp_path / f"out{target}")
     expected = read(folder / "out.csv").slice(0, 300)
@@ -127,7 +127,7 @@ def test_the_format_changes_no_prediction(scored, tmp_path, source, target):
 def test_the_same_file_gives_the_same_bytes(scored, tmp_path, source):
     rows = write(make_table(1_000), tmp_path / f"rows{source}")
     for name in ("a.csv", "b.csv"):
-        api.infer_files(scored[1], rows, tmp_path / name)
+        api.infer_files(scored[1], rows, output=tmp_path / name)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert not list(tmp_path.glob(".*"))
 
@@ -138,7 +138,7 @@ def test_a_folder_of_parts_gives_a_folder_of_parts(scored, tmp_path):
     for index in range(4):
         write(table.slice(index * 100, 100), tmp_path / "rows" / f"part={index}" / "p.parquet")
     write(table.slice(0, 0), tmp_path / "rows" / "part=4" / "p.parquet")
-    result = api.infer_files(artifact, tmp_path / "rows", tmp_path / "out")
+    result = api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out")
     assert result.parts == 5 and result.tally.rows == 400
     parts = sorted((tmp_path / "out").rglob("*.parquet"))
     assert [part.relative_to(tmp_path / "out").as_posix() for part in parts] == [
@@ -148,7 +148,7 @@ def test_a_folder_of_parts_gives_a_folder_of_parts(scored, tmp_path):
     keys = [key for part in parts for key in read(part)["key"].to_pylist()]
     assert keys == table["key"].to_pylist()[:400]
     pattern = str(tmp_path / "rows" / "*" / "p.parquet")
-    api.infer_files(artifact, pattern, tmp_path / "one.csv")
+    api.infer_files(artifact, pattern, output=tmp_path / "one.csv")
     assert read(tmp_path / "one.csv")["key"].to_pylist() == keys
 
 
@@ -181,7 +181,7 @@ def test_packed_files_are_read_as_their_content(scored, tmp_path):
     rows = write(make_table(100), tmp_path / "rows.csv")
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(rows.read_bytes()))
     for name in ("rows.csv", "rows.csv.gz"):
-        api.infer_files(scored[1], tmp_path / name, tmp_path / f"{name}.out.csv")
+        api.infer_files(scored[1], tmp_path / name, output=tmp_path / f"{name}.out.csv")
     assert (tmp_path / "rows.csv.out.csv").read_bytes() == (
         tmp_path / "rows.csv.gz.out.csv"
     ).read_bytes()
@@ -194,7 +194,7 @@ GOOD = b"k,1.5,2,Bern,2020-01-01\n"
 def infer(artifact, folder, data, *, name="rows.csv", output="out.csv", **options):
     """Predict the bytes of a file."""
     (folder / name).write_bytes(data)
-    return api.infer_files(artifact, folder / name, folder / output, **options)
+    return api.infer_files(artifact, folder / name, output=folder / output, **options)
 
 
 @pytest.mark.parametrize(
@@ -295,11 +295,11 @@ def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):
         table = make_table(10) if index != 7 else make_table(10).drop(["city"])
         write(table, folder / f"{index}.parquet")
     with pytest.raises(DataError, match=r"7\.parquet: the column 'city' is missing"):
-        api.infer_files(scored[1], folder, tmp_path / "out")
+        api.infer_files(scored[1], folder, output=tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["rows"]
     write(make_table(10), folder / "7.csv")
     with pytest.raises(DataError, match="holds files of several formats"):
-        api.infer_files(scored[1], folder, tmp_path / "out")
+        api.infer_files(scored[1], folder, output=tmp_path / "out")
 
 
 def test_a_truncated_parquet_file_is_named(scored, tmp_path):
@@ -326,9 +326,9 @@ def test_outputs_that_cannot_be_written_are_refused_first(scored, tmp_path):
         (tmp_path / "full" / "x" / "out", StoreError, "is not a folder"),
     ):
         with pytest.raises(error, match=problem):
-            api.infer_files(artifact, rows, output)
+            api.infer_files(artifact, rows, output=output)
     with pytest.raises(CallError, match="expected a name that ends in"):
-        api.infer_files(artifact, rows / "0.csv", tmp_path / "out.txt")
+        api.infer_files(artifact, rows / "0.csv", output=tmp_path / "out.txt")
     with pytest.raises(CallError, match="'label' is a column of the output already"):
         infer(artifact, tmp_path, b"label," + CSV + b"x," + GOOD, keep=["label"])
     with pytest.raises(DataError, match="the column 'nope' is missing"):
@@ -362,7 +362,7 @@ def test_a_file_is_continued_after_each_of_many_kills(scored, tmp_path, form):
     _, artifact = scored
     rows = tmp_path / "rows.csv"
     rows.write_bytes(CSV + b"".join(GOOD.replace(b"k", b"k%d" % i) for i in range(65_536 * 28)))
-    api.infer_files(artifact, rows, tmp_path / f"whole.{form}")
+    api.infer_files(artifact, rows, output=tmp_path / f"whole.{form}")
     output, partial = tmp_path / f"out.{form}", tmp_path / f".out.{form}.partial"
     journal = tmp_path / f".out.{form}.partial.json"
 
@@ -395,7 +395,7 @@ def test_a_folder_of_parts_is_continued_after_a_kill(scored, tmp_path):
     _, artifact = scored
     for index in range(12):
         write(make_table(3_000, seed=index), tmp_path / "rows" / f"{index:02}.parquet")
-    api.infer_files(artifact, tmp_path / "rows", tmp_path / "whole")
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "whole")
     reports = tmp_path / ".out.partial" / ".reports"
 
     def complete():

@@ -145,9 +145,8 @@ def infer(
     """
     how: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
     if rows is not None and path is not None:
-        _infer_files(
-            artifact, rows, path, as_json=as_json, options={**how, **options.trust(trusted, store)}
-        )
+        how |= options.trust(trusted, store)
+        _infer_files(artifact, rows, path=path, as_json=as_json, options=how)
         return
     if keep or resume or on_error == "skip":
         option = "--keep" if keep else "--resume" if resume else "--on-error"
@@ -172,12 +171,12 @@ def infer(
 
 
 def _infer_files(
-    artifact: str, rows: str, path: str, *, as_json: bool, options: dict[str, Any]
+    artifact: str, rows: str, *, path: str, as_json: bool, options: dict[str, Any]
 ) -> None:
     if path == "-" and as_json:
         problem = "both write to standard output"
         raise CallError(problem, location=Location("--output - and --json"))
-    result = api.infer_files(artifact, rows, path, **options)
+    result = api.infer_files(artifact, rows, output=path, **options)
     for remark in render.file_remarks(result):
         output.say(remark)
     if as_json:

@@ -30,7 +30,7 @@ from artifact_pipeline.inference import prediction_files, row_batches, row_paths
 from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, KeptColumn, OutputFormat
 from artifact_pipeline.inference.predictor import Predictor
-from artifact_pipeline.inference.row_batches import Layout, Piece, Rows
+from artifact_pipeline.inference.row_batches import CheckedRows, Layout, Piece
 from artifact_pipeline.inference.row_paths import RowPath
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
@@ -120,8 +120,8 @@ class Options(Struct, frozen=True, kw_only=True):
 def infer_files(
     artifact: ArtifactLike,
     rows: PathLike,
-    output: PathLike,
     *,
+    output: PathLike,
     keep: Sequence[str] = (),
     on_error: OnError = "fail",
     resume: bool = False,
@@ -346,7 +346,7 @@ class Position(Struct, frozen=True, kw_only=True):
     rows: int = 0
 
 
-class Step(NamedTuple):
+class PredictedBatch(NamedTuple):
     """A batch of predictions.
 
     Attributes:
@@ -356,7 +356,7 @@ class Step(NamedTuple):
         after: The position after it.
     """
 
-    table: prediction_files.Table
+    table: prediction_files.PredictionTable
     rows: pa.Table
     tally: Tally
     after: Position
@@ -489,7 +489,7 @@ def steps(
     output_format: OutputFormat | None,
     options: Options,
     begin: Position = Position(),  # noqa: B008  (frozen)
-) -> Iterator[Step]:
+) -> Iterator[PredictedBatch]:
     """Yield the predictions for files in batches, with an empty one as each file is opened.
 
     Args:
@@ -503,7 +503,7 @@ def steps(
         DataError, CallError: As `infer_files`.
     """
     layout = Layout.of(predictor.manifest, options.keep)
-    table: prediction_files.Table | None = None
+    table: prediction_files.PredictionTable | None = None
     position = begin
     for index, path in enumerate(files):
         if index < begin.file:
@@ -516,7 +516,9 @@ def steps(
                     location=Location(path.name),
                 )
             table = table or own
-            yield Step(table, table.schema.empty_table(), Tally(), position)
+            yield PredictedBatch(
+                table=table, rows=table.schema.empty_table(), tally=Tally(), after=position
+            )
             for number, piece in enumerate(file.pieces):
                 if number < position.pieces:
                     continue
@@ -532,12 +534,12 @@ def _table_of(
     *,
     layout: Layout,
     output_format: OutputFormat | None,
-) -> prediction_files.Table:
+) -> prediction_files.PredictionTable:
     kept = [
         KeptColumn(name, dtype, file.kept_as_json)
         for name, dtype in zip(layout.keep, file.kept, strict=True)
     ]
-    return prediction_files.Table.of(
+    return prediction_files.PredictionTable.of(
         predictor.interface,
         layout.id if file.has_id else None,
         kept=kept,
@@ -549,10 +551,10 @@ def _step(
     predictor: Predictor,
     piece: Piece,
     *,
-    table: prediction_files.Table,
+    table: prediction_files.PredictionTable,
     position: Position,
     options: Options,
-) -> Step:
+) -> PredictedBatch:
     """Return the predictions for a piece of a file."""
     import pyarrow as pa
 
@@ -579,10 +581,10 @@ def _step(
         file_rows=position.file_rows + read.total,
         rows=position.rows + read.total,
     )
-    return Step(table, predicted, tally, after)
+    return PredictedBatch(table=table, rows=predicted, tally=tally, after=after)
 
 
-class _Read(NamedTuple):
+class _PieceRows(NamedTuple):
     """The rows of a piece that a model takes.
 
     Attributes:
@@ -592,13 +594,13 @@ class _Read(NamedTuple):
         first_skipped: The errors of the first rows that were skipped.
     """
 
-    rows: Rows | None
+    rows: CheckedRows | None
     numbers: NDArray[np.int64]
     total: int
     first_skipped: list[str]
 
 
-def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _Read:
+def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
     """Read a piece of a file; halve it where it has rows to skip.
 
     Args:
@@ -621,23 +623,28 @@ def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _Read:
             raise DataError(error.problem, location=location, remedy=error.remedy) from error
         if len(piece) == 1:
             shown = DataError(error.problem, location=location, remedy=error.remedy)
-            return _Read(None, np.empty(0, dtype=np.int64), 1, [str(shown)])
+            return _PieceRows(
+                rows=None,
+                numbers=np.empty(0, dtype=np.int64),
+                total=1,
+                first_skipped=[str(shown)],
+            )
     else:
         count = len(rows.batch[0]) if isinstance(rows.batch, list) else len(rows.batch)
-        return _Read(rows, np.arange(count), count, [])
+        return _PieceRows(rows=rows, numbers=np.arange(count), total=count, first_skipped=[])
     half = len(piece) // 2
     before = _read(piece.slice(0, half), first_row, on_error=on_error)
     after = _read(piece.slice(half, len(piece)), first_row + before.total, on_error=on_error)
     parts = [part.rows for part in (before, after) if part.rows is not None]
-    return _Read(
-        row_batches.joined(parts) if parts else None,
-        np.concatenate([before.numbers, after.numbers + before.total]),
-        before.total + after.total,
-        [*before.first_skipped, *after.first_skipped][:MAX_SHOWN],
+    return _PieceRows(
+        rows=row_batches.joined(parts) if parts else None,
+        numbers=np.concatenate([before.numbers, after.numbers + before.total]),
+        total=before.total + after.total,
+        first_skipped=[*before.first_skipped, *after.first_skipped][:MAX_SHOWN],
     )
 
 
-def _outside(rows: Rows, predictor: Predictor) -> dict[str, int]:
+def _outside(rows: CheckedRows, predictor: Predictor) -> dict[str, int]:
     """Return the number of rows with a number outside the range of the training rows, by column."""
     import numpy as np
 

@@ -34,6 +34,7 @@ OUTPUT_FORMATS: dict[str, OutputFormat] = {
 
 TEXT_FORMATS = ("csv", "tsv", "jsonl")
 """The formats in which a file can be continued after its last complete batch."""
+_Literal = msgspec.Raw
 _GROUP_ROWS = 1 << 20
 """The number of rows in a row group of Parquet."""
 
@@ -66,7 +67,7 @@ class KeptColumn(NamedTuple):
     as_json: bool
 
 
-class Table(NamedTuple):
+class PredictionTable(NamedTuple):
     """The columns of a table of predictions.
 
     Attributes:
@@ -89,7 +90,7 @@ class Table(NamedTuple):
         *,
         kept: list[KeptColumn],
         output_format: OutputFormat,
-    ) -> Table:
+    ) -> PredictionTable:
         """Return the columns for the predictions of a model.
 
         Raises:
@@ -148,7 +149,7 @@ class Writer(Protocol):
 
 
 @contextmanager
-def writer(sink: IO[bytes], table: Table, *, header: bool = True) -> Iterator[Writer]:
+def writer(sink: IO[bytes], table: PredictionTable, *, header: bool = True) -> Iterator[Writer]:
     """Write predictions to a file, which is complete afterwards.
 
     Args:
@@ -168,11 +169,11 @@ def writer(sink: IO[bytes], table: Table, *, header: bool = True) -> Iterator[Wr
     elif table.format in ("arrow", "arrow-stream"):
         new = pa.ipc.new_file if table.format == "arrow" else pa.ipc.new_stream
         with new(sink, table.schema) as ipc:
-            yield _Ipc(ipc)
+            yield _IpcWriter(ipc)
     elif table.format == "jsonl":
-        yield _JsonLines(sink, table)
+        yield _JsonLinesWriter(sink, table)
     else:
-        text = _Csv(sink, table)
+        text = _CsvWriter(sink, table)
         if header:
             text.write_header()
         yield text
@@ -201,7 +202,7 @@ class _RowGroups:
         self._waiting, self._rows = [], 0
 
 
-class _Ipc:
+class _IpcWriter:
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
@@ -209,8 +210,8 @@ class _Ipc:
         self._writer.write_table(rows)
 
 
-class _Csv:
-    def __init__(self, sink: IO[bytes], table: Table) -> None:
+class _CsvWriter:
+    def __init__(self, sink: IO[bytes], table: PredictionTable) -> None:
         self._sink = sink
         self._table = table
 
@@ -238,8 +239,8 @@ class _Csv:
         self._sink.write(stream.getbuffer())
 
 
-class _JsonLines:
-    def __init__(self, sink: IO[bytes], table: Table) -> None:
+class _JsonLinesWriter:
+    def __init__(self, sink: IO[bytes], table: PredictionTable) -> None:
         self._sink = sink
         self._names = table.schema.names
         self._literals = {column.name for column in table.kept if column.as_json}
@@ -247,7 +248,7 @@ class _JsonLines:
 
     def write(self, rows: pa.Table) -> None:
         columns = [
-            [None if text is None else msgspec.Raw(text.encode()) for text in column.to_pylist()]
+            [None if text is None else _Literal(text.encode()) for text in column.to_pylist()]
             if name in self._literals
             else column.to_pylist()
             for name, column in zip(self._names, rows.columns, strict=True)

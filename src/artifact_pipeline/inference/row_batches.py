@@ -124,7 +124,7 @@ class Layout(NamedTuple):
         return np.column_stack(columns)
 
 
-class Rows(NamedTuple):
+class CheckedRows(NamedTuple):
     """Rows that a model takes.
 
     Attributes:
@@ -150,7 +150,7 @@ class Piece(Protocol):
     def slice(self, begin: int, end: int) -> Piece:
         """Return some of the rows, counted from 0."""
 
-    def read(self) -> Rows:
+    def read(self) -> CheckedRows:
         """Return the rows. Their numbers in errors are those in the piece.
 
         Raises:
@@ -276,7 +276,7 @@ class _TextRows(Struct, frozen=True):
     """
 
     piece: TextPiece
-    read_text: Callable[[TextPiece, int], Rows]
+    read_text: Callable[[TextPiece, int], CheckedRows]
     header_lines: int = 0
 
     def __len__(self) -> int:
@@ -285,7 +285,7 @@ class _TextRows(Struct, frozen=True):
     def slice(self, begin: int, end: int) -> _TextRows:
         return structs.replace(self, piece=self.piece.slice(begin, end))
 
-    def read(self) -> Rows:
+    def read(self) -> CheckedRows:
         lines_before = self.piece.line - self.header_lines
         try:
             return self.read_text(self.piece, 0)
@@ -297,7 +297,7 @@ class _TextRows(Struct, frozen=True):
         raise AssertionError("rows were refused, and then read")
 
 
-class _Header(NamedTuple):
+class _CsvHeader(NamedTuple):
     """The header of a CSV.
 
     Attributes:
@@ -324,7 +324,7 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
     header = _read_header(_first_bytes(stream, start), file, dialect=dialect)
     _check_columns(header.columns, name, layout=layout)
 
-    def read(piece: TextPiece, blank_lines: int) -> Rows:
+    def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         text = header.text + b"\n" * blank_lines + piece.data
         table = tables.TableFile.read(text, name, file_format="csv", csv=dialect)
         if table.names != header.columns:
@@ -355,7 +355,7 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
     )
 
 
-def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _Header:
+def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:
     """Return the header in the first bytes of a CSV in UTF-8."""
     if table_csv.marked_encoding(start):
         table_csv.read_csv(start, file, dialect=dialect)  # refuses it
@@ -372,7 +372,7 @@ def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _Header:
         table, _ = table_csv.read_csv(header, file, dialect=dialect)
     table_reader.check_names(table.column_names, file)
     text = header if header.endswith((b"\n", b"\r")) else header + b"\n"
-    return _Header(text, table.column_names, start[len(header) :])
+    return _CsvHeader(text, table.column_names, start[len(header) :])
 
 
 _FIRST_BYTES = 1 << 20
@@ -423,7 +423,7 @@ def _json_lines_file(content: IO[bytes], name: str, *, layout: Layout, start: by
         raise DataError("is empty, expected a JSON object in each line", location=Location(name))
     columns: dict[str, None] = {}
 
-    def read(piece: TextPiece, blank_lines: int) -> Rows:
+    def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         text = b"\n" * blank_lines + piece.data
         table = tables.TableFile.read(text, name, file_format="jsonl", csv=Csv())
         kept = _kept_json(piece.data, layout.keep) if layout.keep else []
@@ -479,7 +479,7 @@ class _ArrowRows(Struct, frozen=True):
     """Rows of a typed table."""
 
     table: pa.Table
-    read_table: Callable[[pa.Table], Rows]
+    read_table: Callable[[pa.Table], CheckedRows]
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -487,7 +487,7 @@ class _ArrowRows(Struct, frozen=True):
     def slice(self, begin: int, end: int) -> _ArrowRows:
         return _ArrowRows(self.table.slice(begin, end - begin), self.read_table)
 
-    def read(self) -> Rows:
+    def read(self) -> CheckedRows:
         return self.read_table(self.table)
 
 
@@ -587,7 +587,7 @@ def _typed_file(
     needed = {*(column.name for column in layout.columns), layout.id}
     extra = [column for column in schema.names if column not in needed]
 
-    def read(table: pa.Table) -> Rows:
+    def read(table: pa.Table) -> CheckedRows:
         with _arrow_errors(name, "a table that can be read"):
             plain = table_reader.plain(table)
         raw = Raw(table=plain, parts=[Part(name, len(plain))], format="parquet", csv=Csv())
@@ -612,11 +612,11 @@ def _rows(
     layout: Layout,
     kept: list[pa.Array],
     file_columns: Sequence[str] | dict[str, None] = (),
-) -> Rows:
+) -> CheckedRows:
     rows = tables.rows_of(
         table, name, limits=layout.columns, id_column=layout.id, file_columns=file_columns
     )
-    return Rows(
+    return CheckedRows(
         batch=layout.batch(rows.columns),
         ids=rows.ids,
         kept=kept,
@@ -625,7 +625,7 @@ def _rows(
     )
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def joined(parts: Sequence[CheckedRows]) -> CheckedRows:
     """Return parts of a batch as one."""
     import numpy as np
     import pyarrow as pa
@@ -644,7 +644,7 @@ def joined(parts: Sequence[Rows]) -> Rows:
             name: unseen.get(name, 0) + part.unseen.get(name, 0)
             for name in dict.fromkeys([*unseen, *part.unseen])
         }
-    return Rows(
+    return CheckedRows(
         batch=batch,
         ids=None if first.ids is None else [value for part in parts for value in part.ids or ()],
         kept=[pa.concat_arrays(columns) for columns in zip(*(p.kept for p in parts), strict=True)],
@@ -666,7 +666,7 @@ def _matrix_csv_file(content: IO[bytes], name: str, *, layout: Layout, start: by
     # A header is one in the first line only. Behind a row of zeros it is a row that is refused.
     zeros = b",".join([b"0"] * len(layout.features)) + b"\n"
 
-    def read(piece: TextPiece, blank_lines: int) -> Rows:
+    def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         before = zeros if piece.line else b""
         text = before + b"\n" * blank_lines + piece.data
         matrix = matrix_rows.parse(text, layout.features, name=name)
@@ -689,7 +689,7 @@ def _matrix_file(data: bytes, name: str, *, layout: Layout) -> RowFile:
     _check_nothing_kept(name, layout)
     matrix = matrix_rows.parse(data, layout.features, name=name)
 
-    def read(part: NDArray[Any]) -> Rows:
+    def read(part: NDArray[Any]) -> CheckedRows:
         return _matrix(part, layout=layout, location=Location(name))
 
     begins = range(0, len(matrix), layout.rows)
@@ -701,7 +701,7 @@ class _MatrixRows(Struct, frozen=True):
     """Rows of a matrix."""
 
     matrix: NDArray[Any]
-    read_matrix: Callable[[NDArray[Any]], Rows]
+    read_matrix: Callable[[NDArray[Any]], CheckedRows]
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -709,7 +709,7 @@ class _MatrixRows(Struct, frozen=True):
     def slice(self, begin: int, end: int) -> _MatrixRows:
         return _MatrixRows(self.matrix[begin:end], self.read_matrix)
 
-    def read(self) -> Rows:
+    def read(self) -> CheckedRows:
         return self.read_matrix(self.matrix)
 
 
@@ -719,9 +719,9 @@ def _check_nothing_kept(name: str, layout: Layout) -> None:
         raise DataError(problem, location=Location(name))
 
 
-def _matrix(matrix: NDArray[Any], *, layout: Layout, location: Location) -> Rows:
+def _matrix(matrix: NDArray[Any], *, layout: Layout, location: Location) -> CheckedRows:
     limits = None
     if any(column.numbers or column.range for column in layout.columns):
         limits = layout.columns
     batch = matrix_rows.check(matrix, layout.features, location=location, limits=limits)
-    return Rows(batch=batch, ids=None, kept=[], extra=[], unseen={})
+    return CheckedRows(batch=batch, ids=None, kept=[], extra=[], unseen={})
