@@ -274,7 +274,7 @@ def test_a_column_of_json_lines_may_change_its_type_between_batches(scored, tmp_
         (CSV, "holds no rows"),
         (b"key,a,b\n1,2,3\n", "the column 'city' is missing"),
         (CSV.replace(b"b,", b"a,") + GOOD, "two columns are called 'a'"),
-        (b"\xff\xfea\0", "is utf-16, by its byte order mark"),
+        (b"\xff\xfea\0", "the column 'a' is missing"),
     ],
 )
 def test_files_that_are_not_rows_are_refused(scored, tmp_path, data, problem):
@@ -287,6 +287,9 @@ def test_a_byte_order_mark_and_blank_lines_are_not_rows(scored, tmp_path):
     odd = b"\xef\xbb\xbf\r\n" + (CSV + GOOD + b"\n\n" + GOOD).replace(b"\n", b"\r\n")
     infer(scored[1], tmp_path, odd)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+    wide = (CSV + GOOD * 2).decode().encode("utf-16")
+    infer(scored[1], tmp_path, wide, name="wide.csv", output="wide.out.csv")
+    assert (tmp_path / "wide.out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
 
 
 def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.source import DEFAULT_PATH
+from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
+from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
 from artifact_pipeline.cli.group import Group
@@ -143,6 +144,8 @@ def infer(
     - reads standard input. With --output, ROWS may have any size, and may be .arrow, a folder of
     parts, or a pattern such as 'parts/*.csv'.
     """
+    from artifact_pipeline.inference.output import check_name
+
     how: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
     if rows is not None and path is not None:
         how |= options.trust(trusted, store)
@@ -153,6 +156,7 @@ def infer(
         raise CallError("needs ROWS and --output", location=Location(option))
     name = "standard input" if rows == "-" else rows or ""
     if path is not None:
+        check_name(path)
         inputs = [data]
         if data is None and os.path.lexists(path):
             record = api.show(artifact, store=store).record
@@ -356,6 +360,9 @@ def init(
     Shows each column of the table and what becomes of it.
     """
     to_stdout = path == "-"
+    if not to_stdout:
+        check_extension(path)
+        _check_not_input(path, [data])
     folder = Path() if to_stdout else Path(path).parent
     draft = api.draft(data, target, base=folder, **arguments)
     if draft.ambiguous_dates and not as_json and _is_interactive():
@@ -427,6 +434,7 @@ def _read(rows: str) -> bytes:
         raise CallError(problem, location=Location("standard input"))
     if rows == "-":
         return sys.stdin.buffer.read()
+    check_is_file(rows)
     try:
         return Path(rows).read_bytes()
     except (OSError, ValueError) as error:

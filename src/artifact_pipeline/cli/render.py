@@ -87,7 +87,7 @@ def predicted(result: Prediction) -> str:
         ("accuracy", result.accuracy) if result.labels else ("mean absolute error", result.mae)
     )
     assert value is not None
-    rows = [["true", "predicted"]]
+    rows = [["true", "predicted", *(["probability"] if result.probabilities else [])]]
     for row in range(min(SAMPLES, count)):
         if result.predictions is not None:
             rows.append([_number(result.truth[row]), _number(result.predictions[row])])
@@ -109,8 +109,9 @@ def file_remarks(result: FilePredictions) -> list[str]:
     tally = result.tally
     lines = _remarks(tally.extra, tally.unseen)
     for name, rows in tally.outside.items():
+        counted = _counted(rows, "row")
         lines.append(
-            f"column {write_out(name)}: {rows} rows with a number outside the training range"
+            f"column {write_out(name)}: {counted} with a number outside the training range"
         )
     if tally.skipped:
         lines.append(f"skipped rows: {tally.skipped}")
@@ -130,7 +131,8 @@ def _remarks(extra: Sequence[str], unseen: Mapping[str, int]) -> list[str]:
     if extra:
         lines.append(f"ignored columns: {', '.join(map(write_out, extra))}")
     for name, rows in unseen.items():
-        lines.append(f"column {write_out(name)}: {rows} rows with a text not seen in training")
+        counted = _counted(rows, "row")
+        lines.append(f"column {write_out(name)}: {counted} with a text not seen in training")
     return lines
 
 
@@ -252,7 +254,9 @@ def shown(result: Shown) -> str:
 def promoted(move: Promotion) -> str:
     """Return what an alias names now and named before."""
     before = ""
-    if move.instead_of:
+    if move.instead_of == move.digest:
+        before = ", as before"
+    elif move.instead_of:
         version = "" if move.instead_of_version is None else f"version {move.instead_of_version}, "
         before = f", instead of {version}{short(move.instead_of)}"
     again = " again" if move.rollback else ""

@@ -48,9 +48,10 @@ def format_of(name: str) -> OutputFormat:
     try:
         return OUTPUT_FORMATS[PurePath(name).suffix.lower()]
     except KeyError:
-        raise CallError(
-            f"expected a name that ends in {', '.join(OUTPUT_FORMATS)}", location=Location(name)
-        ) from None
+        *others, last = OUTPUT_FORMATS
+        endings = f"{', '.join(others)} or {last}"
+        problem = f"expected a name that ends in {endings}"
+        raise CallError(problem, location=Location(name)) from None
 
 
 class KeptColumn(NamedTuple):

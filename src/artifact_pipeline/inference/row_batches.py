@@ -318,8 +318,10 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
     file = Location(name)
     dialect = layout.csv
     stream: Any = content
-    if not table_csv.is_utf8(dialect.encoding):
-        stream, start = _Transcoded(stream, dialect.encoding, start=start, file=file), b""
+    start = _first_bytes(stream, start)
+    encoding = table_csv.marked_encoding(start) or dialect.encoding
+    if not table_csv.is_utf8(encoding):
+        stream, start = _Transcoded(stream, encoding, start=start, file=file), b""
         dialect = structs.replace(dialect, encoding="utf-8")
     header = _read_header(_first_bytes(stream, start), file, dialect=dialect)
     _check_columns(header.columns, name, layout=layout)
@@ -357,21 +359,19 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
 
 def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:
     """Return the header in the first bytes of a CSV in UTF-8."""
-    if table_csv.marked_encoding(start):
-        table_csv.read_csv(start, file, dialect=dialect)  # refuses it
     start = start.removeprefix(codecs.BOM_UTF8)
     delimiter = table_csv.delimiter_of(file, dialect).encode()
     ends = text_records.record_ends(start, delimiter, at_end=len(start) < _FIRST_BYTES).tolist()
     header = start[: ends[0]] if ends else start
+    text = header if header.endswith((b"\n", b"\r")) or not header else header + b"\n"
     # A file of R has a column more than its header, which only its rows show.
     for end in (*ends[1:2], *ends[-1:]):
         with suppress(DataError):
             table, _ = table_csv.read_csv(start[:end], file, dialect=dialect)
             break
     else:
-        table, _ = table_csv.read_csv(header, file, dialect=dialect)
+        table, _ = table_csv.read_csv(text, file, dialect=dialect)
     table_reader.check_names(table.column_names, file)
-    text = header if header.endswith((b"\n", b"\r")) else header + b"\n"
     return _CsvHeader(text, table.column_names, start[len(header) :])
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
+from artifact_pipeline.builder.data.table_files import check_is_file, check_readable
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.inference.prediction_files import OUTPUT_FORMATS
 from artifact_pipeline.inference.row_batches import ROW_FORMATS
@@ -94,8 +95,10 @@ def locate(rows: str) -> RowPaths:
         rows: A file, a folder of parts, a pattern such as `parts/*.csv`, or `-`.
 
     Raises:
-        CallError: If there is no file, or those in a folder are of several formats.
+        CallError: If there is no file.
+        DataError: If it is not a table, or those in a folder are of several formats.
     """
+    check_is_file(rows)
     root = Path(rows)
     try:
         is_folder = root.is_dir()
@@ -103,6 +106,8 @@ def locate(rows: str) -> RowPaths:
     except (OSError, ValueError) as error:
         raise unreadable(rows, error) from error
     if rows == "-" or not (is_folder or is_pattern):
+        if root.suffix.lower() not in ROW_FORMATS:
+            check_readable(rows)
         return RowPaths([RowPath(rows, PurePath(rows).name)], is_many=False)
     if is_folder:
         names = [str(path) for path in root.rglob("*")]

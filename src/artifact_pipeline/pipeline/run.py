@@ -152,8 +152,8 @@ def _execute(
                 record.observed = plan.observed
                 path = _table_path(plan)
                 record.data = None if path is None else printable(str(path))
-                data = plan.recipe.data
-                job.note = f"{data.title}: {data.schema.rows} rows, {data.schema.features} features"
+                name, rows = describe.model_name_of(plan.recipe), plan.recipe.data.schema
+                job.note = f"{name}: {rows.rows} rows, {rows.features} features"
             with job_log.job("train") as job:
                 stored = _stored(plan, store)
                 artifact, trained = _reusable(stored.artifact, force=force, model=model), None
