@@ -19,6 +19,7 @@ from artifact_pipeline.cli import completion, github, options, output, registry,
 from artifact_pipeline.cli.board import board
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.remote import pull, push, remote
 from artifact_pipeline.cli.runs import runs
 from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
@@ -473,10 +474,10 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, board, runs, serve, registry.promote,
+for _command in (completion.completion, board, runs, serve, push, pull, remote, registry.promote,
                  registry.rollback, registry.history, registry.tag, registry.prune,
                  trust.verify, trust.sign,
                  trust.trust, trust.doctor):  # fmt: skip
     group.add_command(_command)
-for _each in (group, *group.commands.values()):
+for _each in (group, *group.commands.values(), *remote.commands.values()):
     _each.params.append(options.verbose_option())
