@@ -38,12 +38,18 @@ from artifact_pipeline.serving.http.body import (
     unpacked_limit,
 )
 from artifact_pipeline.serving.http.errors import HTTPError
-from artifact_pipeline.serving.http.headers import Headers, check_json, json_length, select
+from artifact_pipeline.serving.http.headers import Headers, check_json, is_csv, json_length, select
 from artifact_pipeline.serving.http.response import Response, headers_of
 from artifact_pipeline.serving.metrics import MEDIA_TYPE, ServerMetrics
 from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.page import page
-from artifact_pipeline.serving.protocols import open_inference, openapi, plain_rows
+from artifact_pipeline.serving.protocols import (
+    csv_rows,
+    explanation,
+    open_inference,
+    openapi,
+    plain_rows,
+)
 from artifact_pipeline.serving.registry import ModelRegistry, ServedModel
 
 ALIAS_POLL_SECONDS = 1.0
@@ -53,7 +59,7 @@ LARGE_BODIES = 256 << 20
 _FAILED = Response(status=500, content=errors.document("the server failed on this request"))
 _ENDED_EARLY = errors.document("the body ended early, or its chunks are malformed")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Call = open_inference.InferenceCall | plain_rows.RowsCall
+Call = open_inference.InferenceCall | plain_rows.RowsCall | explanation.ExplanationCall
 
 
 class Read(Protocol):
@@ -148,8 +154,13 @@ class Application:
         if match := routing.PREDICT.fullmatch(path):
             routing.allow(method, "POST")
             model = self._model(match[1])
+            read = csv_rows.read if is_csv(headers) else plain_rows.read
+            return self._answer(read, model, headers=headers, body=body)
+        if match := routing.EXPLAIN.fullmatch(path):
+            routing.allow(method, "POST")
+            model = self._model(match[1])
             check_json(headers)
-            return self._answer(plain_rows.read, model, headers=headers, body=body)
+            return self._answer(explanation.read, model, headers=headers, body=body)
         if match := routing.ABOUT.fullmatch(path):
             routing.allow(method, "GET", "HEAD")
             topic, name = match.groups()
@@ -171,7 +182,8 @@ class Application:
         encoding = encoding_of(headers) if b"content-encoding" in headers else IDENTITY
         data = await body.read(headers, limit=options.max_body)
         job: Callable[[float], Response]
-        if encoding == IDENTITY and len(data) <= ON_LOOP:
+        # The reader of tables is loaded with the first CSV, which takes longer than any prediction.
+        if encoding == IDENTITY and len(data) <= ON_LOOP and read is not csv_rows.read:
             call = read(data, model, max_rows=options.max_rows, end=None)
             if call.rows <= model.quick_rows:
                 return call.respond(predict(model, call.batch, seconds=options.deadline))
@@ -240,7 +252,8 @@ class Application:
 
     def _model_name(self, path: str) -> str:
         """Return the model that a path addresses, empty if none."""
-        match = routing.MODEL.fullmatch(path) or routing.PREDICT.fullmatch(path)
+        patterns = (routing.MODEL, routing.PREDICT, routing.EXPLAIN)
+        match = next(filter(None, (pattern.fullmatch(path) for pattern in patterns)), None)
         name = match[1] if match else None
         if match and name is None and len(self._registry.models) == 1:
             [name] = self._registry.models

@@ -17,7 +17,9 @@ from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface, P
 from artifact_pipeline.builder.formats.base import Batch
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import ArtifactNotFound, Location, PipelineError, VerificationError
+from artifact_pipeline.inference import training_bounds
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
+from artifact_pipeline.inference.training_bounds import TrainingBounds
 from artifact_pipeline.serving.http.response import Header
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.serving.protocols.open_inference_tensors import DATATYPES
@@ -65,6 +67,7 @@ class ServedModel(Struct, frozen=True, kw_only=True):
         input_specs: Its inputs in the protocol's terms.
         output_specs: Its outputs, in the order of the interface.
         headers: The headers of its responses.
+        bounds: The training values that rows are compared with, if they are known.
         quick_rows: Maximum rows that are predicted on the event loop, 0 for a slow model.
         verified: The artifact with only the file of its evaluation, for the page and the report.
     """
@@ -76,6 +79,7 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     input_specs: tuple[InputSpec, ...]
     output_specs: tuple[OutputSpec, ...]
     headers: tuple[Header, ...]
+    bounds: TrainingBounds | None
     quick_rows: int
     verified: Verified
 
@@ -109,6 +113,7 @@ def load(spec: ModelSpec) -> ServedModel:
         ),
         output_specs=tuple(_output_spec(port, interface) for port in interface.outputs),
         headers=((b"artifact-digest", verified.digest.encode()),),
+        bounds=training_bounds.prepare(interface),
         quick_rows=_quick_rows(predictor),
         verified=verified._replace(files={EVALUATION: verified.files[EVALUATION]}),
     )

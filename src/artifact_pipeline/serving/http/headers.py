@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 
 from artifact_pipeline.serving.http.errors import HTTPError
-from artifact_pipeline.serving.http.response import JSON, Header
+from artifact_pipeline.serving.http.response import CSV, JSON, Header
 
 Headers = dict[bytes, bytes]
 
@@ -86,6 +86,24 @@ def check_json(headers: Headers) -> None:
     """
     # A page of another site can send other types without a preflight request. tritonclient sends
     # no type.
-    media_type = headers.get(b"content-type", JSON)
-    if media_type != JSON and media_type.partition(b";")[0].strip(b" \t").lower() != JSON:
+    if headers.get(b"content-type", JSON) != JSON and _media_type(headers) != JSON:
         raise HTTPError(415, "expected the content-type application/json")
+
+
+def is_csv(headers: Headers) -> bool:
+    """Return whether the media type of the body is CSV, and not JSON or not given.
+
+    Raises:
+        HTTPError: 415 if it is neither.
+    """
+    if headers.get(b"content-type", JSON) == JSON:
+        return False
+    # As in `check_json`, no type that a page of another site can send without a preflight request.
+    media_type = _media_type(headers)
+    if media_type not in (JSON, CSV):
+        raise HTTPError(415, "expected the content-type application/json or text/csv")
+    return media_type == CSV
+
+
+def _media_type(headers: Headers) -> bytes:
+    return headers[b"content-type"].partition(b";")[0].strip(b" \t").lower()

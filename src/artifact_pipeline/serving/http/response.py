@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 JSON = b"application/json"
+CSV = b"text/csv"
 Header = tuple[bytes, bytes]
 
 _SERVER = (b"server", b"artifact-pipeline")

@@ -9,6 +9,7 @@ from artifact_pipeline.serving.http.errors import HTTPError
 
 MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(/ready|/infer)?")
 ABOUT = re.compile(r"/(page|report|try)(?:/([^/]*))?")
+EXPLAIN = re.compile(r"/explain(?:/([^/]+))?")
 PREDICT = re.compile(r"/predict(?:/([^/]+))?")
 PROBES = ("/v2/health/live", "/v2/health/ready")
 """The health of the server."""

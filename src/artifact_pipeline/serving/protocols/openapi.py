@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from artifact_pipeline._version import __version__
+from artifact_pipeline.inference.training_bounds import MAX_LISTED
 from artifact_pipeline.serving.http.errors import GONE, KINDS
 
 _TENSOR = {
@@ -61,6 +62,63 @@ _SCHEMAS = {
             "predictions": {"type": "array", "items": {"type": "number"}},
             "classes": {"type": "array"},
             "probabilities": {"type": "array", "items": {"type": "array"}},
+            "id": {"type": "string"},
+            "ids": {"type": "array", "items": {"type": "string"}},
+            "warnings": {
+                "type": "array",
+                "description": "Values that no training row has; absent if there are none",
+                "items": {"$ref": "#/components/schemas/ValueWarning"},
+            },
+        },
+    },
+    "ValueWarning": {
+        "type": "object",
+        "required": ["column", "problem", "count", "rows"],
+        "properties": {
+            "column": {"type": "string"},
+            "problem": {"type": "string"},
+            "count": {"type": "integer"},
+            "rows": {
+                "type": "array",
+                "description": f"Counted from 1; at most {MAX_LISTED:,} in all warnings together",
+                "items": {"type": "integer"},
+            },
+        },
+    },
+    "Explanation": {
+        "type": "object",
+        "required": [
+            "model",
+            "digest",
+            "scale",
+            "method",
+            "exact",
+            "typical_output",
+            "output",
+            "contributions",
+        ],
+        "properties": {
+            "model": {"type": "string"},
+            "digest": {"type": "string"},
+            "label": {},
+            "scale": {"enum": ["prediction", "probability", "log-odds", "score"]},
+            "method": {"type": "string"},
+            "exact": {"type": "boolean"},
+            "typical_output": {"type": "number"},
+            "output": {"type": "number"},
+            "contributions": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["column", "value", "typical", "contribution"],
+                    "properties": {
+                        "column": {"type": "string"},
+                        "value": {"type": ["number", "string", "null"]},
+                        "typical": {"type": ["number", "string", "null"]},
+                        "contribution": {"type": "number"},
+                    },
+                },
+            },
         },
     },
 }
@@ -80,7 +138,8 @@ def document(models: list[str]) -> dict[str, Any]:
     version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
     latest, pinned = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     infer = _post("Predict tensors", "InferenceRequest", response="InferenceResponse")
-    predict = _post("Predict rows", "Rows", response="Predictions")
+    predict = _post("Predict rows", "Rows", response="Predictions", csv=True)
+    explain = _post("Contributions to the prediction of a row", "Rows", response="Explanation")
     paths: dict[str, Any] = {
         "/": _get("A page to try a model", "text/html"),
         "/report/{model}": {**_get("The report of a model", "text/html"), "parameters": [name]},
@@ -91,6 +150,8 @@ def document(models: list[str]) -> dict[str, Any]:
         "/openapi.json": _get("This document"),
         "/predict": predict,
         "/predict/{model}": {**predict, "parameters": [name]},
+        "/explain": explain,
+        "/explain/{model}": {**explain, "parameters": [name]},
     }
     for path, parameters in ((latest, [name]), (pinned, [name, version])):
         paths[path] = {**_get("Inputs and outputs of a model"), "parameters": parameters}
@@ -111,15 +172,16 @@ def _get(summary: str, media_type: str = "application/json") -> dict[str, Any]:
     return {"get": {"summary": summary, "responses": {"200": success, **_ERRORS}}}
 
 
-def _post(summary: str, request: str, *, response: str) -> dict[str, Any]:
+def _post(summary: str, request: str, *, response: str, csv: bool = False) -> dict[str, Any]:
     def content(schema: str) -> dict[str, Any]:
         return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
     success = {"description": summary, "content": content(response)}
+    body = content(request) | ({"text/csv": {"schema": {"type": "string"}}} if csv else {})
     return {
         "post": {
             "summary": summary,
-            "requestBody": {"required": True, "content": content(request)},
+            "requestBody": {"required": True, "content": body},
             "responses": {"200": success, **_ERRORS},
         }
     }

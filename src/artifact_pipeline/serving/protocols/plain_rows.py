@@ -29,6 +29,7 @@ from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables
 from artifact_pipeline.inference.rows import check
+from artifact_pipeline.inference.training_bounds import ValueWarning, find
 from artifact_pipeline.serving.executor import seconds_until
 from artifact_pipeline.serving.http.errors import HTTPError
 from artifact_pipeline.serving.http.response import Response
@@ -52,11 +53,21 @@ _Row = list[Any] | dict[str, Any]
 
 
 class RowsCall(Struct, frozen=True, kw_only=True, gc=False):
-    """The checked rows in a request, and their number."""
+    """The checked rows in a request.
+
+    Attributes:
+        rows: Their number.
+        warnings: Their values that no training row has.
+        id_column: The name of the id column, if they have one.
+        ids: The values of that column.
+    """
 
     model: ServedModel
     batch: Batch
     rows: int
+    warnings: list[ValueWarning] = []
+    id_column: str | None = None
+    ids: list[str] | None = None
 
     def respond(self, outputs: Outputs) -> Response:
         """Return predictions with the names that `artifact-pipeline infer --json` uses."""
@@ -66,6 +77,10 @@ class RowsCall(Struct, frozen=True, kw_only=True, gc=False):
         if outputs.probabilities is not None:
             document["classes"] = labels
             document["probabilities"] = outputs.probabilities.tolist()
+        if self.ids is not None:
+            document["id"], document["ids"] = self.id_column, self.ids
+        if self.warnings:
+            document["warnings"] = self.warnings
         return Response(
             status=200,
             content=msgspec.json.encode(document),
@@ -111,7 +126,8 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
         is_large |= values.dtype != object and bool((np.abs(values) >= EXACT).any())
     if is_large:
         _check_literals(text, interface, max_rows=max_rows, end=end)
-    return RowsCall(model=model, batch=batch, rows=count)
+    warnings = find(batch, model.bounds)
+    return RowsCall(model=model, batch=batch, rows=count, warnings=warnings)
 
 
 def _check_literals(text: str, interface: Interface, *, max_rows: int, end: float | None) -> None:
@@ -154,9 +170,7 @@ def _decode_rows(
     while separator == ",":
         number += 1
         if number > max_rows:
-            raise HTTPError(
-                413, f"has more than {max_rows} rows, at most {max_rows} are predicted at once"
-            )
+            raise too_many(max_rows)
         if end is not None and number % _ROWS_PER_CHECK == 0:
             seconds_until(end)
         if start - window_start > _WINDOW:
@@ -180,6 +194,13 @@ def _decode_rows(
         separator, start = match[1], match.end()
     if not _END.match(text, start):
         raise _wrong(text)
+
+
+def too_many(max_rows: int) -> HTTPError:
+    """Return the error for a body with more rows than a server predicts at once."""
+    return HTTPError(
+        413, f"has more than {max_rows} rows, at most {max_rows} are predicted at once"
+    )
 
 
 def _wrong(text: str, number: int | None = None, *, error: Exception | None = None) -> HTTPError:
