@@ -13,9 +13,11 @@ SVC(C=2, random_state=7)
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -277,6 +279,7 @@ def class_of(name: str, *, location: Location, nested: bool = False) -> type[Any
             "sklearn.linear_model.LogisticRegression, or of one of LightGBM or XGBoost, such as "
             "lightgbm.LGBMClassifier",
             location=location,
+            remedy=_nearest_public_name(name),
         )
     package, _, cls = name.rpartition(".")
     try:
@@ -300,6 +303,28 @@ def class_of(name: str, *, location: Location, nested: bool = False) -> type[Any
         problem = f"{package} has no estimator {cls!r}"
         raise ConfigError(problem, location=location, remedy=hint)
     return value
+
+
+def public_names() -> dict[str, str]:
+    """Return the public name of each classifier and regressor that a config may name, by class."""
+    from sklearn.utils import all_estimators
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = {
+            cls: f"{value.__module__.partition('._')[0]}.{cls}"
+            for kind in ("classifier", "regressor")
+            for cls, value in all_estimators(kind)
+        }
+    boosters = {cls: f"{package}.{cls}" for package in BOOSTERS for cls in BOOSTERS[package]}
+    return names | boosters
+
+
+def _nearest_public_name(name: str) -> str | None:
+    names, word = public_names(), name.rpartition(".")[2][:100]
+    begun = sorted(known for known in names if word and known.lower().startswith(word.lower()))
+    close = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"did you mean {names[close[0]]}?" if close else None
 
 
 def _booster(name: str, location: Location) -> type[Any]:
