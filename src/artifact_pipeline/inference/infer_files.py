@@ -8,7 +8,8 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from msgspec import Struct, structs
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.disk import (
     file_lock,
     kind_of,
@@ -45,6 +47,7 @@ OnError: TypeAlias = Literal["fail", "skip"]
 
 MAX_SHOWN = 5
 """The number of skipped rows whose errors are kept."""
+REMOTE_REPORTS = "_reports"
 REPORTS = ".reports"
 """The folder with a report on each complete part, while others are written."""
 
@@ -153,14 +156,27 @@ def infer_files(
     options = Options(keep=tuple(keep), on_error=on_error, resume=resume)
     source = row_paths.locate(str(rows))
     target = str(output)
-    is_folder = _is_folder(target, source)
+    is_folder = _is_folder(target, source, resume=resume)
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     layout = Layout.of(predictor.manifest, options.keep)
     if source.is_many:
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        tally = _predict_parts(predictor, source, folder=Path(target), options=options)
+        predict = _predict_remote_parts if remote_files.is_remote(target) else _predict_parts
+        tally = predict(predictor, source, folder=target, options=options)
+    elif remote_files.is_remote(target):
+        restarted = resume
+        with TemporaryDirectory() as folder:
+            local = Path(folder) / PurePosixPath(target).name
+            tally = predict_file(
+                predictor,
+                source.files,
+                output=local,
+                options=structs.replace(options, resume=False),
+            )
+            _check_any(tally, source.files)
+            remote_files.upload(local, target)
     elif target == "-":
         tally = _predict_to_stdout(predictor, source, options=options)
     else:
@@ -176,7 +192,7 @@ def infer_files(
     )
 
 
-def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
+def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool:
     """Return whether the output is a folder of parts, after checking that it can be written."""
     if target == "-":
         return False
@@ -185,7 +201,15 @@ def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
     is_folder = source.is_many and not has_format
     if not is_folder:
         prediction_files.format_of(target)
-    _check_apart(path, source)
+    _check_apart(target, source)
+    if remote_files.is_remote(target):
+        if is_folder and not resume and remote_files.find(target.rstrip("/")):
+            raise CallError(
+                "is not an empty folder",
+                location=Location(target),
+                remedy="name a folder that does not exist",
+            )
+        return is_folder
     if is_folder:
         with translate_os_errors(path):
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -208,27 +232,36 @@ def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
     return is_folder
 
 
-def _check_apart(path: Path, source: row_paths.RowPaths) -> None:
+def _check_apart(target: str, source: row_paths.RowPaths) -> None:
     """Check that the output is none of the files that are read, nor among them."""
-    resolved = path.resolve()
-    folder = None if source.folder is None else Path(source.folder).resolve()
-    for file in source.files:
-        if file.path == "-":
-            continue
-        read = Path(file.path).resolve()
-        if read == resolved or (path.exists() and read.exists() and path.samefile(read)):
-            raise CallError(
-                "is the input, and would be overwritten",
-                location=Location(str(path)),
-                remedy="name another file with --output",
-            )
-    if folder is not None and (resolved == folder or folder in resolved.parents):
-        where = "is" if resolved == folder else "is in"
+    is_input = any(_is_same(target, file.path) for file in source.files if file.path != "-")
+    if is_input:
+        raise CallError(
+            "is the input, and would be overwritten",
+            location=Location(target),
+            remedy="name another file with --output",
+        )
+    if source.folder is None:
+        return
+    inner, outer = PurePosixPath(target), PurePosixPath(source.folder)
+    if not remote_files.is_remote(target):
+        inner = PurePosixPath(Path(target).resolve().as_posix())
+        outer = PurePosixPath(Path(source.folder).resolve().as_posix())
+    if inner == outer or outer in inner.parents:
+        where = "is" if inner == outer else "is in"
         raise CallError(
             f"{where} the folder of rows, and would be read as rows the next time",
-            location=Location(str(path)),
+            location=Location(target),
             remedy="name another place with --output",
         )
+
+
+def _is_same(target: str, path: str) -> bool:
+    if remote_files.is_remote(target) or remote_files.is_remote(path):
+        return target == path
+    with suppress(OSError, ValueError):  # one of the two does not exist
+        return Path(target).samefile(path)
+    return False
 
 
 def _check_parts(files: Sequence[RowPath], layout: Layout) -> None:
@@ -272,13 +305,14 @@ def _predict_to_stdout(
 
 
 def _predict_parts(
-    predictor: Predictor, source: row_paths.RowPaths, *, folder: Path, options: Options
+    predictor: Predictor, source: row_paths.RowPaths, *, folder: str, options: Options
 ) -> Tally:
     """Write a file of predictions for each file of rows into a folder.
 
     The folder has another name until all of its files are complete.
     """
-    stage = folder.parent / f".{folder.name}.partial"
+    output = Path(folder)
+    stage = output.parent / f".{output.name}.partial"
     tally = Tally()
     with translate_os_errors(folder):
         if not options.resume:
@@ -288,7 +322,7 @@ def _predict_parts(
             for file in source.files:
                 tally += predict_part(predictor, file, stage=stage, options=options)
             _check_any(tally, source.files)
-            _publish(stage, folder, parts=[file.part for file in source.files])
+            _publish(stage, output, parts=[file.part for file in source.files])
     return tally
 
 
@@ -314,6 +348,47 @@ def predict_part(predictor: Predictor, file: RowPath, *, stage: Path, options: O
     tally = predict_file(predictor, [file], output=output, options=options)
     done = _Report(key, output.stat().st_size, tally)
     write_atomically(report, msgspec.json.encode(done))
+    return tally
+
+
+def _predict_remote_parts(
+    predictor: Predictor, source: row_paths.RowPaths, *, folder: str, options: Options
+) -> Tally:
+    """Write a file of predictions for each file of rows into a folder of an object store.
+
+    Each file appears when it is complete, and the folder with reports goes when all are.
+    """
+    folder = folder.rstrip("/")
+    tally = Tally()
+    for file in source.files:
+        tally += predict_remote_part(predictor, file, folder=folder, options=options)
+    _check_any(tally, source.files)
+    remote_files.delete_folder(f"{folder}/{REMOTE_REPORTS}")
+    return tally
+
+
+def predict_remote_part(
+    predictor: Predictor, file: RowPath, *, folder: str, options: Options
+) -> Tally:
+    """Write the predictions for a file into an object store, unless it has them already."""
+    target = f"{folder}/{file.part}"
+    report = f"{folder}/{REMOTE_REPORTS}/{file.part}.json"
+    with TemporaryDirectory() as temporary:
+        output = Path(temporary) / PurePosixPath(file.part).name
+        key = _key(predictor, [file], output=output, options=options)
+        if options.resume and (data := remote_files.read(report)) is not None:
+            with suppress(msgspec.DecodeError):
+                known = msgspec.json.decode(data, type=_Report)
+                written = remote_files.stat(target)
+                if known.key == key and written is not None and written.size == known.bytes:
+                    return known.tally
+        tally = predict_file(
+            predictor, [file], output=output, options=structs.replace(options, resume=False)
+        )
+        done = _Report(key, output.stat().st_size, tally)
+        remote_files.upload(output, target)
+        output.write_bytes(msgspec.json.encode(done))
+        remote_files.upload(output, report)
     return tally
 
 
