@@ -6,7 +6,7 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.disk import (
     file_lock,
     kind_of,
@@ -29,11 +30,11 @@ from artifact_pipeline.disk import (
 )
 from artifact_pipeline.errors import CallError, DataError, Location, PipelineError, StoreError
 from artifact_pipeline.inference import prediction_files, row_batches, row_paths
-from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, KeptColumn, OutputFormat
-from artifact_pipeline.inference.predictor import Predictor
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.inference.row_batches import CheckedRows, Layout, Piece
 from artifact_pipeline.inference.row_paths import RowPath
+from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.verification.signatures import Signer
+    from artifact_pipeline.verification.verify import Verified
 
 OnError: TypeAlias = Literal["fail", "skip"]
+Engine: TypeAlias = Literal["local", "dask"]
 
 MAX_SHOWN = 5
 """The number of skipped rows whose errors are kept."""
@@ -128,6 +131,8 @@ def infer_files(
     keep: Sequence[str] = (),
     on_error: OnError = "fail",
     resume: bool = False,
+    engine: Engine = "local",
+    scheduler: str | None = None,
     digest: Digest | None = None,
     signed_by: Signer | None = None,
     store: PathLike | None = None,
@@ -143,12 +148,15 @@ def infer_files(
         keep: Columns of the rows to carry over.
         on_error: `skip` leaves out rows that cannot be read or that the model does not take.
         resume: Continue what a killed process has written of the same output.
+        engine: `dask` predicts the parts of a folder on a Dask cluster, with the same bytes.
+        scheduler: The address of its scheduler; by default a cluster is started on this machine.
         digest: As for `open_artifact`.
         signed_by: As for `open_artifact`.
         store: As for `open_artifact`.
 
     Raises:
         ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
         CallError: If rows or output cannot be what they are.
         DataError: For rows that the model does not take; no output is written then.
         StoreError: If the output cannot be written.
@@ -157,14 +165,27 @@ def infer_files(
     source = row_paths.locate(str(rows))
     target = str(output)
     is_folder = _is_folder(target, source, resume=resume)
-    predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
+    if engine == "dask" and not is_folder:
+        raise CallError(
+            "predicts a folder of parts into a folder",
+            location=Location("--engine dask"),
+            remedy="name a folder of rows and a folder for --output",
+        )
+    if scheduler is not None and engine != "dask":
+        raise CallError("needs --engine dask", location=Location("--scheduler"))
+    onnx_format.preload()
+    verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    predictor = load_predictor(verified)
     layout = Layout.of(predictor.manifest, options.keep)
     if source.is_many:
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        predict = _predict_remote_parts if remote_files.is_remote(target) else _predict_parts
-        tally = predict(predictor, source, folder=target, options=options)
+        if engine == "dask":
+            predict = _on_dask(verified, scheduler, options=options)
+        else:
+            predict = _here(predictor, options)
+        tally = _predict_folder(predict, source, options=options, folder=target)
     elif remote_files.is_remote(target):
         restarted = resume
         with TemporaryDirectory() as folder:
@@ -304,26 +325,71 @@ def _predict_to_stdout(
     return tally
 
 
-def _predict_parts(
-    predictor: Predictor, source: row_paths.RowPaths, *, folder: str, options: Options
+PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[Tally]]"
+"""Predicts files into a folder, and yields the counts of each."""
+
+
+def _predict_folder(
+    predict: PredictParts, source: row_paths.RowPaths, *, options: Options, folder: str
 ) -> Tally:
     """Write a file of predictions for each file of rows into a folder.
 
-    The folder has another name until all of its files are complete.
+    A local folder has another name until all of its files are complete. In an object store each
+    file appears when it is complete, and the folder with reports goes when all are.
     """
-    output = Path(folder)
+    if remote_files.is_remote(folder):
+        folder = folder.rstrip("/")
+        tally = _total(predict(source.files, folder))
+        _check_any(tally, source.files)
+        remote_files.delete_folder(f"{folder}/{REMOTE_REPORTS}")
+        return tally
+    output = Path(folder).absolute()
     stage = output.parent / f".{output.name}.partial"
-    tally = Tally()
-    with translate_os_errors(folder):
+    with translate_os_errors(output):
         if not options.resume:
             remove(stage)
         (stage / REPORTS).mkdir(parents=True, exist_ok=True)
         with _locked(stage / ".lock"):
-            for file in source.files:
-                tally += predict_part(predictor, file, stage=stage, options=options)
+            tally = _total(predict(source.files, str(stage)))
             _check_any(tally, source.files)
             _publish(stage, output, parts=[file.part for file in source.files])
     return tally
+
+
+def _total(tallies: Iterator[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total += tally
+    return total
+
+
+def _here(predictor: Predictor, options: Options) -> PredictParts:
+    """Return what predicts files in this process."""
+    return lambda files, folder: (
+        predict_part(predictor, file, folder=folder, options=options) for file in files
+    )
+
+
+def _on_dask(verified: Verified, scheduler: str | None, *, options: Options) -> PredictParts:
+    """Return what predicts files on a Dask cluster."""
+    from artifact_pipeline.inference import cluster
+
+    def predict(files: Sequence[RowPath], folder: str) -> Iterator[Tally]:
+        tasks = [
+            cluster.PartTask(
+                artifact=str(verified.folder.absolute()),
+                digest=verified.digest,
+                file=file.absolute(),
+                folder=folder,
+                # What an earlier run left is gone; what a lost worker wrote is continued.
+                options=structs.replace(options, resume=True),
+                packages=cluster.package_versions(),
+            )
+            for file in files
+        ]
+        return cluster.predict_parts(tasks, scheduler)
+
+    return predict
 
 
 class _Report(Struct, frozen=True):
@@ -334,10 +400,12 @@ class _Report(Struct, frozen=True):
     tally: Tally
 
 
-def predict_part(predictor: Predictor, file: RowPath, *, stage: Path, options: Options) -> Tally:
-    """Write the predictions for a file into the folder `stage`, unless it has them already."""
-    output = stage / file.part
-    report = stage / REPORTS / f"{file.part}.json"
+def predict_part(predictor: Predictor, file: RowPath, *, folder: str, options: Options) -> Tally:
+    """Write the predictions for a file into a folder, unless it has them already."""
+    if remote_files.is_remote(folder):
+        return _predict_remote_part(predictor, file, folder=folder, options=options)
+    output = Path(folder, file.part)
+    report = Path(folder, REPORTS, f"{file.part}.json")
     key = _key(predictor, [file], output=output, options=options)
     if options.resume and (known := _read_json(report, _Report)) is not None:
         with suppress(OSError):
@@ -351,23 +419,7 @@ def predict_part(predictor: Predictor, file: RowPath, *, stage: Path, options: O
     return tally
 
 
-def _predict_remote_parts(
-    predictor: Predictor, source: row_paths.RowPaths, *, folder: str, options: Options
-) -> Tally:
-    """Write a file of predictions for each file of rows into a folder of an object store.
-
-    Each file appears when it is complete, and the folder with reports goes when all are.
-    """
-    folder = folder.rstrip("/")
-    tally = Tally()
-    for file in source.files:
-        tally += predict_remote_part(predictor, file, folder=folder, options=options)
-    _check_any(tally, source.files)
-    remote_files.delete_folder(f"{folder}/{REMOTE_REPORTS}")
-    return tally
-
-
-def predict_remote_part(
+def _predict_remote_part(
     predictor: Predictor, file: RowPath, *, folder: str, options: Options
 ) -> Tally:
     """Write the predictions for a file into an object store, unless it has them already."""

@@ -36,6 +36,12 @@ class RowPath(NamedTuple):
         """Its name in errors."""
         return STDIN if self.path == "-" else self.path
 
+    def absolute(self) -> RowPath:
+        """Return the file by a path that does not depend on the working folder."""
+        if remote_files.is_remote(self.path):
+            return self
+        return self._replace(path=os.fspath(Path(self.path).absolute()))
+
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """Open the file.
