@@ -77,6 +77,7 @@ EXAMPLES = {
     "promote": (
         "artifact-pipeline promote churn:3",
         "artifact-pipeline promote latest --as challenger --message 'new features'",
+        "artifact-pipeline promote --remove churn@challenger",
     ),
     "rollback": (
         "artifact-pipeline rollback churn@champion",
