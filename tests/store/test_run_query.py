@@ -69,7 +69,7 @@ def test_rows_are_newest_first_and_say_what_the_record_says(store, records):
         ("dirty", lambda r: r.get("git", {}).get("dirty", False)),
         ("not cached", lambda r: True),
         (f"test.mae > {9 * 10**400} or seconds < 1e999", lambda r: True),
-        ("name in ('price', 'it\'s \"quoted\"', '%_', '\\ud800')",
+        ("""name in ('price', "it's", 'a "quote"', '%_', '\\ud800')""",
          lambda r: r["recipe"]["name"] == "price"),
         ("1 < 2 and ('a' in 'abc') and name not in ()", lambda r: True),
         ("params.C == params.C", lambda r: "C" in params(r)),
