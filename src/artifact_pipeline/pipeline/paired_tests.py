@@ -36,8 +36,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows, prepare
 from artifact_pipeline.builder.metric_table import BY_NAME
-from artifact_pipeline.pipeline.weighted_metrics import PredictedRows, prepare
 
 if TYPE_CHECKING:
     import numpy as np
