@@ -397,7 +397,7 @@ def _tried_model(
     if trial is None or other is None:
         return linear._replace(choices=[fast, *linear.choices])
     folds = f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is"
-    if other.learns and draft_trial.is_clearly_better(other, than=trial):
+    if draft_trial.is_clearly_better(other, than=trial):
         reason = (
             f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: "
             f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"
