@@ -60,6 +60,9 @@ class Draft(Struct, frozen=True, kw_only=True):
     ambiguous_dates: list[str]
     """Columns of dates such as 03/04/2026, which may have the day or the month first."""
 
+    def __repr__(self) -> str:
+        return f"Draft({self.config['name']}, {self.rows} rows, {len(self.columns)} columns)"
+
     def to_json(self) -> bytes:
         """Return the config as the bytes of a file."""
         return msgspec.json.format(msgspec.json.encode(self.config), indent=2) + b"\n"
