@@ -35,6 +35,8 @@ _EXPORTS = {
     "open_artifact": "inference.predict",
     "Predictor": "inference.predictor",
     "infer": "inference.predict",
+    "infer_files": "inference.infer_files",
+    "FilePredictions": "inference.infer_files",
     "write_predictions": "inference.predict",
     "Prediction": "inference.predict",
     "evaluate": "pipeline.evaluate",
@@ -47,6 +49,10 @@ _EXPORTS = {
     "serve": "serving.server",
     "ServerOptions": "serving.options",
     "ModelSpec": "serving.options",
+    "export": "exports.export",
+    "Exported": "exports.export",
+    "check_provenance": "exports.provenance",
+    "RunDetails": "exports.provenance",
     # trust
     "check_integrity": "store.access",
     "open_trusted": "store.access",
@@ -68,6 +74,8 @@ _EXPORTS = {
     "Shown": "store.queries",
     "promote": "store.promotion",
     "rollback": "store.promotion",
+    "remove_alias": "store.promotion",
+    "RemovedAlias": "store.events",
     "promotions": "store.queries",
     "Promotion": "store.events",
     "tag": "store.promotion",
@@ -80,6 +88,13 @@ _EXPORTS = {
     "PruneReport": "store.prune",
     "PrunedArtifact": "store.prune",
     "Store": "pipeline.notebook_store",
+    "push": "remote.push",
+    "Pushed": "remote.push",
+    "promote_remote": "remote.push",
+    "pull": "remote.pull",
+    "Pulled": "remote.pull",
+    "list_remote": "remote.listing",
+    "RemoteArtifact": "remote.listing",
     "examine": "store.check",
     "HealthReport": "store.check",
     # the functions of the course assignment
@@ -141,6 +156,18 @@ if TYPE_CHECKING:  # the same list, for type checkers
         UntrustedModel as UntrustedModel,
         VerificationError as VerificationError,
     )
+    from artifact_pipeline.exports.export import (
+        Exported as Exported,
+        export as export,
+    )
+    from artifact_pipeline.exports.provenance import (
+        RunDetails as RunDetails,
+        check_provenance as check_provenance,
+    )
+    from artifact_pipeline.inference.infer_files import (
+        FilePredictions as FilePredictions,
+        infer_files as infer_files,
+    )
     from artifact_pipeline.inference.predict import (
         Prediction as Prediction,
         infer as infer,
@@ -189,6 +216,19 @@ if TYPE_CHECKING:  # the same list, for type checkers
         run as run,
         train as train,
     )
+    from artifact_pipeline.remote.listing import (
+        RemoteArtifact as RemoteArtifact,
+        list_remote as list_remote,
+    )
+    from artifact_pipeline.remote.pull import (
+        Pulled as Pulled,
+        pull as pull,
+    )
+    from artifact_pipeline.remote.push import (
+        Pushed as Pushed,
+        promote_remote as promote_remote,
+        push as push,
+    )
     from artifact_pipeline.report.board import (
         Board as Board,
         write_board as write_board,
@@ -214,6 +254,7 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.events import (
         Promotion as Promotion,
+        RemovedAlias as RemovedAlias,
         TagChange as TagChange,
     )
     from artifact_pipeline.store.history import (
@@ -239,6 +280,7 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.promotion import (
         promote as promote,
+        remove_alias as remove_alias,
         rollback as rollback,
         tag as tag,
     )

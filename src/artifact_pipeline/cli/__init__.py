@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,16 +32,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = group.main(words, prog_name="artifact-pipeline", standalone_mode=False)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "artifact-pipeline"
+            problem, hint = _in_our_words(error.format_message())
             raise CallError(
-                error.format_message().rstrip("."),
-                location=Location(command),
-                remedy=f"see {command} --help",
+                problem, location=Location(command), remedy=f"{hint}see {command} --help"
             ) from error
         except click.exceptions.Exit as request:
             code = request.exit_code
         if code:  # of the help that is shown without arguments
             output.flush()
             sys.exit(code)
+
+
+def _in_our_words(message: str) -> tuple[str, str]:
+    """Return the problem in a message of click, and its hint, as the package's own read."""
+    problem, _, hint = message.rstrip(".").partition(" (Did you mean")
+    problem = re.sub(r"not a valid (integer|float) range", "not a number", problem.rstrip("."))
+    return problem, f"did you mean{hint.replace(' of:', ' of').rstrip(')')} " if hint else ""
 
 
 @contextmanager

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.source import DEFAULT_PATH
+from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
+from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
+from artifact_pipeline.cli.export import export
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.remote import pull, push, remote
 from artifact_pipeline.cli.runs import runs
 from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
@@ -112,7 +115,18 @@ def evaluate(
 @options.ARTIFACT
 @click.argument("rows", required=False, shell_complete=completion.file)
 @click.option("-o", "--output", "path", metavar="FILE", shell_complete=completion.file,
-              help="Write a table: .csv, .parquet or .jsonl.")  # fmt: skip
+              help="Write a table: .csv, .parquet, .jsonl or .arrow; a folder for a folder of "
+              "rows; - for standard output.")  # fmt: skip
+@click.option("--keep", metavar="COLUMN", multiple=True,
+              help="Column of ROWS to carry over; repeatable.")  # fmt: skip
+@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail",
+              show_default=True, help="What to do about rows that cannot be read.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Continue the output of a run that was killed.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local",
+              show_default=True, help="Where the parts of a folder are predicted.")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS",
+              help="Dask scheduler [default: a cluster on this machine].")  # fmt: skip
 @options.DATA
 @options.trust_options
 @options.STORE_TO_READ
@@ -122,6 +136,11 @@ def infer(
     rows: str | None,
     *,
     path: str | None,
+    keep: tuple[str, ...],
+    on_error: str,
+    resume: bool,
+    engine: str,
+    scheduler: str | None,
     data: str | None,
     store: str | None,
     as_json: bool,
@@ -130,12 +149,28 @@ def infer(
     """Predict the rows in the file ROWS, or the held-out rows.
 
     ROWS is a .csv, .json or .npy file, or for a model of a table a .csv, .parquet or .jsonl file;
-    - reads standard input.
+    - reads standard input. With --output, ROWS may have any size, and may be .arrow, a folder of
+    parts, or a pattern such as 'parts/*.csv'.
     """
+    from artifact_pipeline.inference.output import check_name
+
+    how: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
+    how |= {"engine": engine, "scheduler": scheduler}
+    if rows is not None and path is not None:
+        how |= options.trust(trusted, store)
+        _infer_files(artifact, rows, path=path, as_json=as_json, options=how)
+        return
+    defaults = {"keep": (), "on_error": "fail", "resume": False}
+    defaults |= {"engine": "local", "scheduler": None}
+    for option, value in how.items():
+        if value != defaults[option]:
+            name = f"--{option.replace('_', '-')}"
+            raise CallError("needs ROWS and --output", location=Location(name))
     name = "standard input" if rows == "-" else rows or ""
     if path is not None:
-        inputs = [rows, data]
-        if rows is None and data is None and os.path.lexists(path):
+        check_name(path)
+        inputs = [data]
+        if data is None and os.path.lexists(path):
             record = api.show(artifact, store=store).record
             inputs.append(record.data if record else None)
         _check_not_input(path, inputs)
@@ -149,6 +184,23 @@ def infer(
         render.answer(result, render.predicted, as_json=as_json)
     else:
         output.text(render.written(result, path))
+
+
+def _infer_files(
+    artifact: str, rows: str, *, path: str, as_json: bool, options: dict[str, Any]
+) -> None:
+    if path == "-" and as_json:
+        problem = "both write to standard output"
+        raise CallError(problem, location=Location("--output - and --json"))
+    result = api.infer_files(artifact, rows, output=path, **options)
+    for remark in render.file_remarks(result):
+        output.say(remark)
+    if as_json:
+        output.document(result)
+    elif path == "-":
+        output.say(render.written_files(result))
+    else:
+        output.text(render.written_files(result))
 
 
 @group.command()
@@ -320,6 +372,9 @@ def init(
     Shows each column of the table and what becomes of it.
     """
     to_stdout = path == "-"
+    if not to_stdout:
+        check_extension(path)
+        _check_not_input(path, [data])
     folder = Path() if to_stdout else Path(path).parent
     draft = api.draft(data, target, base=folder, **arguments)
     if draft.ambiguous_dates and not as_json and _is_interactive():
@@ -391,6 +446,7 @@ def _read(rows: str) -> bytes:
         raise CallError(problem, location=Location("standard input"))
     if rows == "-":
         return sys.stdin.buffer.read()
+    check_is_file(rows)
     try:
         return Path(rows).read_bytes()
     except (OSError, ValueError) as error:
@@ -429,10 +485,11 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, board, runs, serve, registry.promote,
+for _command in (completion.completion, board, export, runs, serve, push, pull, remote,
+                 registry.promote,
                  registry.rollback, registry.history, registry.tag, registry.prune,
                  trust.verify, trust.sign,
                  trust.trust, trust.doctor):  # fmt: skip
     group.add_command(_command)
-for _each in (group, *group.commands.values()):
+for _each in (group, *group.commands.values(), *remote.commands.values()):
     _each.params.append(options.verbose_option())

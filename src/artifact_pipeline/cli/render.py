@@ -22,6 +22,7 @@ from artifact_pipeline.cli.layout import (
 )
 
 if TYPE_CHECKING:
+    from artifact_pipeline.inference.infer_files import FilePredictions
     from artifact_pipeline.inference.predict import Prediction
     from artifact_pipeline.pipeline.draft_config import Draft
     from artifact_pipeline.pipeline.evaluate import Evaluated
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from artifact_pipeline.pipeline.import_model import Sealed
     from artifact_pipeline.pipeline.record import Run
     from artifact_pipeline.pipeline.reproduce import Reproduction
+    from artifact_pipeline.remote.listing import RemoteArtifact
+    from artifact_pipeline.remote.pull import Pulled
+    from artifact_pipeline.remote.push import Pushed
     from artifact_pipeline.store.check import HealthReport
-    from artifact_pipeline.store.events import Evidence, Promotion, TagChange
+    from artifact_pipeline.store.events import Evidence, Promotion, RemovedAlias, TagChange
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
     from artifact_pipeline.store.journal import PastRun
     from artifact_pipeline.store.prune import PruneReport
@@ -86,7 +90,7 @@ def predicted(result: Prediction) -> str:
         ("accuracy", result.accuracy) if result.labels else ("mean absolute error", result.mae)
     )
     assert value is not None
-    rows = [["true", "predicted"]]
+    rows = [["true", "predicted", *(["probability"] if result.probabilities else [])]]
     for row in range(min(SAMPLES, count)):
         if result.predictions is not None:
             rows.append([_number(result.truth[row]), _number(result.predictions[row])])
@@ -100,11 +104,38 @@ def predicted(result: Prediction) -> str:
 
 def remarks(result: Prediction) -> list[str]:
     """Return remarks on columns that the model does not use and texts that are new to it."""
+    return _remarks(result.extra, result.unseen)
+
+
+def file_remarks(result: FilePredictions) -> list[str]:
+    """Return remarks on columns and values as `remarks` does, and on rows that were skipped."""
+    tally = result.tally
+    lines = _remarks(tally.extra, tally.unseen)
+    for name, rows in tally.outside.items():
+        counted = _counted(rows, "row")
+        lines.append(
+            f"column {write_out(name)}: {counted} with a number outside the training range"
+        )
+    if tally.skipped:
+        lines.append(f"skipped rows: {tally.skipped}")
+        lines += [f"  {write_out(error)}" for error in tally.first_skipped]
+        if tally.skipped > len(tally.first_skipped):
+            lines.append("  …")
+    if result.restarted:
+        lines.append(
+            "the output cannot be continued in one file, so it was written from the start; a "
+            "folder of parts is continued part by part"
+        )
+    return lines
+
+
+def _remarks(extra: Sequence[str], unseen: Mapping[str, int]) -> list[str]:
     lines = []
-    if result.extra:
-        lines.append(f"ignored columns: {', '.join(map(write_out, result.extra))}")
-    for name, rows in result.unseen.items():
-        lines.append(f"column {write_out(name)}: {rows} rows with a text not seen in training")
+    if extra:
+        lines.append(f"ignored columns: {', '.join(map(write_out, extra))}")
+    for name, rows in unseen.items():
+        counted = _counted(rows, "row")
+        lines.append(f"column {write_out(name)}: {counted} with a text not seen in training")
     return lines
 
 
@@ -174,6 +205,14 @@ def written(result: Prediction, path: str) -> str:
     return f"wrote {_count(result)} predictions of {short(result.digest)} to {write_out(path)}"
 
 
+def written_files(result: FilePredictions) -> str:
+    """Return how many predictions were written, to where, and which artifact made them."""
+    target = "standard output" if result.output == "-" else write_out(result.output)
+    if result.parts > 1:
+        target += f" in {result.parts} files"
+    return f"wrote {result.tally.rows} predictions of {short(result.digest)} to {target}"
+
+
 def shown(result: Shown) -> str:
     """Return the recipe, metrics, checks and history of an artifact."""
     from artifact_pipeline.builder.artifact import describe
@@ -186,7 +225,7 @@ def shown(result: Shown) -> str:
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.summary()}",
         "",
-        *_metrics(manifest.metrics),
+        *_metrics(manifest.metrics, baseline=result.baseline),
         "",
         "made from",
         field("data", f"{recipe.data.title}, {short(recipe.data.digest)}"),
@@ -218,7 +257,9 @@ def shown(result: Shown) -> str:
 def promoted(move: Promotion) -> str:
     """Return what an alias names now and named before."""
     before = ""
-    if move.instead_of:
+    if move.instead_of == move.digest:
+        before = ", as before"
+    elif move.instead_of:
         version = "" if move.instead_of_version is None else f"version {move.instead_of_version}, "
         before = f", instead of {version}{short(move.instead_of)}"
     again = " again" if move.rollback else ""
@@ -227,6 +268,48 @@ def promoted(move: Promotion) -> str:
     if move.went_back_over:
         lines.append(f"went back over {', '.join(map(str, move.went_back_over))}")
     return "\n".join(lines)
+
+
+def alias_removed(removal: RemovedAlias) -> str:
+    """Return which alias was removed, and what it named."""
+    version = f"version {removal.version}, " if removal.version else ""
+    return f"{removal.name}@{removal.alias} is removed; it named {version}{short(removal.digest)}"
+
+
+def pushed(result: Pushed) -> str:
+    """Return where an artifact is now, and what was transferred."""
+    count = _counted(result.uploaded, "file")
+    size = f"{count}, {_size(result.bytes)}" if result.uploaded else "nothing: it had every file"
+    lines = [
+        field("artifact", f"{result.name}:{result.version}, {short(result.digest)}"),
+        field("remote", result.remote),
+        field("aliases", ", ".join(result.aliases)),
+        field("uploaded", size),
+    ]
+    return "\n".join(lines)
+
+
+def pulled(result: Pulled) -> str:
+    """Return what was pulled, and how the store names it."""
+    count = _counted(result.downloaded, "file")
+    size = f"{count}, {_size(result.bytes)}" if result.downloaded else "nothing: the store had it"
+    alias = "" if result.alias is None else f", {result.name}@{result.alias}"
+    signed = "; signed by the required signer" if result.signed else ""
+    lines = [
+        field("artifact", f"{result.name}:{result.version}{alias}, {short(result.digest)}"),
+        field("downloaded", f"{size}{signed}"),
+        field("folder", result.artifact),
+    ]
+    return "\n".join(lines)
+
+
+def remote_artifacts(artifacts: list[RemoteArtifact]) -> str:
+    """Return a table of the artifacts of a remote."""
+    rows = [
+        [f"{item.name}:{item.version or '?'}", short(item.digest), ", ".join(item.aliases)]
+        for item in artifacts
+    ]
+    return write_out(table(rows)) if rows else "nothing was pushed to it yet"
 
 
 def tagged(changes: list[TagChange]) -> str:
@@ -279,6 +362,8 @@ def history(entries: list[HistoryEntry]) -> str:
             lines.append(paragraph(write_out(entry.message), indent=" " * 23))
         if entry.evidence is not None:
             lines.append(paragraph(write_out(_evidence(entry.evidence)), indent=" " * 23))
+        for move in entry.moves:
+            lines.append(paragraph(write_out(_remote_move(move)), indent=" " * 23))
     return "\n".join(line for line in lines if line)
 
 
@@ -294,8 +379,16 @@ def _event(entry: HistoryEntry) -> str:
             return f"{version} lost the tag {entry.key}={entry.before}"
         return f"{version} has the tag {entry.key}={entry.value}"
     if entry.event == "removed":
-        return f"{entry.alias} was removed from {version}, which did not verify"
+        reason = "" if entry.is_wanted else ", which did not verify"
+        return f"{entry.alias} was removed from {version}{reason}"
+    if entry.event == "pulled":
+        return f"{version} was pulled from {entry.remote}"
     return f"{version} was {entry.event}"
+
+
+def _remote_move(move: Promotion) -> str:
+    message = f": {move.message}" if move.message else ""
+    return f"there, {move.alias} moved to it on {move.when[:10]}, by {move.by}{message}"
 
 
 def _evidence(evidence: Evidence) -> str:
@@ -418,17 +511,20 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _metrics(metrics: Metrics) -> list[str]:
+def _metrics(metrics: Metrics, *, baseline: Metrics | None = None) -> list[str]:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
+    dummy = {} if baseline is None else baseline.test
     folds = max(len(spread.folds) for spread in cv.values()) if cv else 0
-    rows = [["", "training", "held-out", *([f"{folds} folds"] if cv else [])]]
+    optional = [*([f"{folds} folds"] if cv else []), *(["baseline"] if dummy else [])]
+    rows = [["", "training", "held-out", *optional]]
     for name in [*BY_NAME, *sorted((train.keys() | test.keys()) - BY_NAME.keys())]:
         values = (train.get(name), test.get(name))
         left, right = ("" if value is None else figure(value) for value in values)
         if left or right:
             spread = f"{figure(cv[name].mean)} ± {figure(cv[name].std)}" if name in cv else ""
             row = [truncated(write_out(title(name)), 24), left, click.style(right, bold=True)]
-            rows.append([*row, *([spread] if cv else [])])
+            below = figure(dummy[name]) if name in dummy else ""
+            rows.append([*row, *([spread] if cv else []), *([below] if dummy else [])])
     lines = table(rows, numbers=len(rows[0]) - 1, gap=4).splitlines()
     for name, part in (metrics.slices or {}).items():
         scores = ", ".join(_headlines(part.metrics))

@@ -36,6 +36,8 @@ SEVERAL_CLASSES = 5
 """With more integers than this, they are classes only if each is frequent."""
 ROWS_PER_CLASS = 5
 MIN_ROWS = 10
+FEW_HELD_OUT = 20
+"""With fewer held-out rows, one row decides much of a metric."""
 FOLDS = 5
 MIN_GROUPS_FOR_FOLDS = 10
 YES = ("yes", "true", "1", "positive")
@@ -57,6 +59,9 @@ class Draft(Struct, frozen=True, kw_only=True):
     """A sentence for each choice."""
     ambiguous_dates: list[str]
     """Columns of dates such as 03/04/2026, which may have the day or the month first."""
+
+    def __repr__(self) -> str:
+        return f"Draft({self.config['name']}, {self.rows} rows, {len(self.columns)} columns)"
 
     def to_json(self) -> bytes:
         """Return the config as the bytes of a file."""
@@ -149,6 +154,7 @@ def draft(
     if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
         config["evaluation"] = {"cv": FOLDS}
         choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
+    choices += _few_rows(raw.table.num_rows, is_class=is_class)
     metric = headline_metrics("class" if is_class else "number")[0].name
     choices.append(
         f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; '
@@ -241,15 +247,16 @@ def _outcome(
         is_class = task == "class"
     location = raw.location().at(column=name)
     if not is_class:
-        choice = f"{show(name)} is a number to predict: {len(values)} different values"
+        kind = "a date to predict, as days" if column.kind == "date" else "a number to predict"
+        choice = f"{show(name)} is {kind}: {len(values)} different values"
         if integers and len(values) <= MAX_CLASSES and task is None:
             choice += "; if they are classes, choose a classifier with --model"
         return _Outcome(None, None, [choice])
     singles = values[counts == 1].tolist()
     if 2 * len(singles) > len(column.values) and len(values) > 2:
         raise DataError(
-            f"has {len(values)} different values in {len(column.values)} rows, which are no "
-            "classes to learn",
+            f"has {len(values)} different values in {len(column.values)} rows, too many to be "
+            "classes",
             location=location,
             remedy="choose another --target",
         )
@@ -304,6 +311,15 @@ def _check_rows(
     if rows < MIN_ROWS:
         problem = f"has {rows} rows with a target, expected {MIN_ROWS} or more"
         raise DataError(problem, location=location)
+
+
+def _few_rows(rows: int, *, is_class: bool) -> list[str]:
+    """Return a sentence on how little a few held-out rows tell; none if there are more."""
+    held_out = -(-rows // 5)
+    if held_out >= FEW_HELD_OUT:
+        return []
+    effect = f"one row changes the accuracy by {1 / held_out:.2f}" if is_class else "one row counts"
+    return [f"{rows} rows are few: {held_out} are held out, and {effect}"]
 
 
 def _data_options(columns: Columns, roles: Roles, *, csv: Csv) -> dict[str, Any]:
@@ -384,7 +400,7 @@ def _tried_model(
     if trial is None or other is None:
         return linear._replace(choices=[fast, *linear.choices])
     folds = f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is"
-    if other.learns and draft_trial.is_clearly_better(other, than=trial):
+    if draft_trial.is_clearly_better(other, than=trial):
         reason = (
             f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: "
             f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"
@@ -457,22 +473,9 @@ def _find_estimator(name: str) -> str:
     """
     if "." in name:
         return name
-    import warnings
+    from artifact_pipeline.builder.model.estimators import public_names
 
-    from sklearn.utils import all_estimators
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        known = {
-            cls: f"{value.__module__.partition('._')[0]}.{cls}"
-            for kind in ("classifier", "regressor")
-            for cls, value in all_estimators(kind)
-        }
-    known |= {
-        f"{prefix}{kind}": f"{package}.{prefix}{kind}"
-        for package, prefix in (("lightgbm", "LGBM"), ("xgboost", "XGB"), ("xgboost", "XGBRF"))
-        for kind in ("Classifier", "Regressor")
-    }
+    known = public_names()
     if name not in known:
         raise CallError(
             f"found {show(name)}, expected a classifier or regressor of scikit-learn",

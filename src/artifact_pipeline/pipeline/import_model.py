@@ -28,8 +28,8 @@ from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Rows, Target
 from artifact_pipeline.builder.imported import build_imported, learned_empty_text
 from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
-from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import Record, begin
+from artifact_pipeline.report.write import publish_report
 from artifact_pipeline.store import pickles, provenance
 from artifact_pipeline.store.access import mark_made_here
 from artifact_pipeline.store.references import PathLike

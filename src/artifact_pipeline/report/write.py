@@ -1,14 +1,21 @@
-"""Writing the report of an artifact to a file."""
+"""Writing the report of an artifact to a file, or into its store."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import write_atomically
+from artifact_pipeline.store import local_state
 from artifact_pipeline.store.access import check_integrity
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
+
+if TYPE_CHECKING:
+    from artifact_pipeline.report.context import RunContext
 
 RUNS = "runs"
 """The folder of a store with its run records."""
@@ -35,3 +42,21 @@ def write_report(
     run = context.find(verified, Store(home)) if (home / RUNS).is_dir() else None
     write_atomically(Path(path), page.write(verified, run=run).encode())
     return verified.digest
+
+
+def publish_report(artifact: Verified, store: Store, *, run: RunContext | None = None) -> None:
+    """Write the report of an artifact beside it, and remember that this checkout wrote it.
+
+    Args:
+        artifact: The artifact.
+        store: Its store.
+        run: The run that the report tells of.
+
+    Raises:
+        StoreError: If the report cannot be written.
+    """
+    from artifact_pipeline.report import page
+
+    data = page.write(artifact, run=run).encode()
+    local_state.record_written(local_state.REPORT, canonical.digest(data))
+    store.artifacts.write_report(artifact.digest, data)

@@ -15,11 +15,12 @@ from artifact_pipeline.store.events import (
     Event,
     Evidence,
     Promotion,
+    PulledVersion,
     RemovedAlias,
     SealedVersion,
     TagChange,
 )
-from artifact_pipeline.store.models import ModelHistory, parse_time
+from artifact_pipeline.store.models import ModelHistory, in_utc, parse_time
 from artifact_pipeline.store.pointers import ALIAS, LATEST
 from artifact_pipeline.store.references import PathLike, parse
 from artifact_pipeline.store.store import LISTING, Store, listed
@@ -29,7 +30,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     """One event in the history of a model."""
 
     event: str
-    """`sealed`, `moved`, `removed` (an alias), `tagged` or `pruned`."""
+    """`sealed`, `moved`, `removed` (an alias), `tagged`, `pruned` or `pulled`."""
     name: str
     digest: Digest
     version: int | None = None
@@ -42,6 +43,8 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     instead_of_version: int | None = None
     rollback: bool = False
     went_back_over: list[int] = []
+    is_wanted: bool = False
+    """For an alias that was removed, whether a user removed it, and not a repair."""
     key: str | None = None
     """For a tag, its key."""
     value: str | None = None
@@ -49,6 +52,10 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     before: str | None = None
     message: str | None = None
     evidence: Evidence | None = None
+    remote: str | None = None
+    """For an artifact that was pulled, the address of the remote."""
+    moves: list[Promotion] = []
+    """The moves of the remote's aliases to it."""
 
 
 class AliasAt(Struct, frozen=True, kw_only=True):
@@ -120,7 +127,7 @@ def _moves(event: Event, alias: str) -> bool:
 def _at(
     moves: list[Promotion | RemovedAlias], moment: datetime, *, name: str, alias: str
 ) -> AliasAt:
-    time_text = moment.astimezone(UTC).isoformat(timespec="seconds")
+    time_text = in_utc(moment).isoformat(timespec="seconds")
     current = AliasAt(name=name, alias=alias, at=time_text)
     for move in moves:
         if parse_time(move.when) > moment:
@@ -238,5 +245,13 @@ def _entry(event: Event, own: ModelHistory) -> HistoryEntry:
             message=event.message,
         )
     if isinstance(event, RemovedAlias):
-        return replace(entry, by=event.by, alias=event.alias)
+        return replace(
+            entry,
+            by=event.by,
+            alias=event.alias,
+            message=event.message,
+            is_wanted=event.is_wanted,
+        )
+    if isinstance(event, PulledVersion):
+        return replace(entry, by=event.by, remote=event.remote, moves=event.moves)
     return entry if isinstance(event, SealedVersion) else replace(entry, by=event.by)

@@ -13,9 +13,11 @@ SVC(C=2, random_state=7)
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -277,6 +279,7 @@ def class_of(name: str, *, location: Location, nested: bool = False) -> type[Any
             "sklearn.linear_model.LogisticRegression, or of one of LightGBM or XGBoost, such as "
             "lightgbm.LGBMClassifier",
             location=location,
+            remedy=_nearest_public_name(name),
         )
     package, _, cls = name.rpartition(".")
     try:
@@ -300,6 +303,28 @@ def class_of(name: str, *, location: Location, nested: bool = False) -> type[Any
         problem = f"{package} has no estimator {cls!r}"
         raise ConfigError(problem, location=location, remedy=hint)
     return value
+
+
+def public_names() -> dict[str, str]:
+    """Return the public name of each classifier and regressor that a config may name, by class."""
+    from sklearn.utils import all_estimators
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = {
+            cls: f"{value.__module__.partition('._')[0]}.{cls}"
+            for kind in ("classifier", "regressor")
+            for cls, value in all_estimators(kind)
+        }
+    boosters = {cls: f"{package}.{cls}" for package in BOOSTERS for cls in BOOSTERS[package]}
+    return names | boosters
+
+
+def _nearest_public_name(name: str) -> str | None:
+    names, word = public_names(), name.rpartition(".")[2][:100]
+    begun = sorted(known for known in names if word and known.lower().startswith(word.lower()))
+    close = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"did you mean {names[close[0]]}?" if close else None
 
 
 def _booster(name: str, location: Location) -> type[Any]:
@@ -358,6 +383,7 @@ def predict_with_proba(estimator: Any, X: Any) -> tuple[Any, Any]:
     import numpy as np
     from sklearn.base import is_classifier
 
+    estimator, X = _last_step(estimator, X)
     predicted = np.asarray(estimator.predict(X))
     if predicted.ndim == 2 and predicted.shape[1] == 1:  # y had that shape in training
         predicted = predicted[:, 0]
@@ -365,6 +391,15 @@ def predict_with_proba(estimator: Any, X: Any) -> tuple[Any, Any]:
     if not hasattr(estimator, "predict_proba"):
         return values, None
     return values, np.asarray(estimator.predict_proba(X), dtype=np.float64)
+
+
+def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last step of a Pipeline and the rows that it takes, transformed once."""
+    from sklearn.pipeline import Pipeline
+
+    if type(estimator) is not Pipeline or len(estimator.steps) < 2:
+        return estimator, X
+    return estimator.steps[-1][1], estimator[:-1].transform(X)
 
 
 def decision_scores(estimator: Any, X: Any) -> Any:
@@ -398,14 +433,16 @@ def as_labels(values: Any) -> Any:
 
 
 def strip_process_state(estimator: Any) -> None:
-    """Remove the state of a fitted estimator that differs between processes: addresses and times.
+    """Remove the state of a fitted estimator that differs between processes, such as addresses.
 
     A vectorizer keeps the id of the stop words that it has checked, and checks them again without
-    it. A search records how long its fits took.
+    it. A search records how long its fits took, and HistGradientBoosting how many threads it had.
     """
     for part in parts_of(estimator):
         vars(part).pop("_stop_words_id", None)
         vars(part).pop("refit_time_", None)
+        if "n_threads" in vars(part):
+            part.n_threads = 1
         if isinstance(results := getattr(part, "cv_results_", None), dict):
             part.cv_results_ = {k: v for k, v in results.items() if not k.endswith("_time")}
         if type(tree := getattr(part, "tree_", None)).__name__ == "Tree":
