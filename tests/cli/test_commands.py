@@ -32,6 +32,7 @@ def test_help_shows_the_commands_by_purpose(project, words):
     headings = ["Make a model:", "Look at it:", "Use it:", "Trust it:", "Share it:", "Set up:"]
     places = [done.out.index(f"\n{heading}\n") for heading in headings]
     assert places == sorted(places) and "Other:" not in done.out
+    assert "..." not in done.out.replace("[ARGS]...", "")  # no sentence is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)
