@@ -28,6 +28,8 @@ class Shown(Struct, frozen=True, kw_only=True):
     manifest: Manifest
     chosen: dict[str, Any] | None
     """The parameters that a search chose, if there was a search."""
+    baseline: Metrics | None
+    """The metrics of scikit-learn's dummy model on the same rows; None in earlier artifacts."""
     name: str
     """The name of its model."""
     version: int | None
@@ -85,6 +87,7 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
     """Check an artifact's integrity and return its details. Raises as `check_integrity`."""
     verified = check_integrity(artifact, store=store)
     digest, target = verified.digest, Store(store)
+    report = verified.evaluation()
     name = describe.model_name_of(verified.manifest.recipe)
     own = target.models.history(name)
     moves = [*target.journal.promotions()[::-1], *own.moves]
@@ -92,7 +95,8 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
         digest=digest,
         folder=str(verified.folder),
         manifest=verified.manifest,
-        chosen=verified.evaluation().chosen(),
+        chosen=report.chosen(),
+        baseline=report.baseline,
         name=name,
         version=own.numbers.get(digest),
         aliases=_aliases(target.aliases_by_model().get(name, {}), digest),
