@@ -1,7 +1,7 @@
 """Numbers as the report shows them: on axes, in ranges, as shares and as dates.
 
 >>> ticks(0.0, 1.0), ticks(-3.0, 11.0)
-([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 5.0, 10.0])
+([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [-2.5, 0.0, 2.5, 5.0, 7.5, 10.0])
 """
 
 from __future__ import annotations
