@@ -12,7 +12,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,7 @@ def send(verified: Verified, tracking_uri: str, *, registered_model: str | None 
         NetworkError: If the server cannot be reached or refuses.
     """
     import os
+    import sys
     import tempfile
 
     content = files(verified)
@@ -91,7 +92,12 @@ def send(verified: Verified, tracking_uri: str, *, registered_model: str | None 
         "artifact_pipeline.digest": verified.digest,
         "artifact_pipeline.recipe_digest": verified.manifest.recipe_digest,
     }
-    with _server_errors(tracking_uri), tempfile.TemporaryDirectory() as scratch:
+    # The client prints the address of a run that ends.
+    with (
+        _server_errors(tracking_uri),
+        redirect_stdout(sys.stderr),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
         for path, data in content.items():
             target = Path(scratch) / path
             target.parent.mkdir(exist_ok=True)
