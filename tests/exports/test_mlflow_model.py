@@ -30,6 +30,7 @@ if len(sys.argv) > 3:
     mlflow.set_tracking_uri(sys.argv[3])
 model = mlflow.pyfunc.load_model(sys.argv[1])
 rows = pd.read_json(sys.argv[2], orient="split", convert_dates=["since"], dtype={"zip": str})
+rows = rows.astype(dict.fromkeys(rows.select_dtypes("int"), float))  # as MLflow requires
 print(json.dumps({
     "predictions": model.predict(rows).to_dict(orient="list"),
     "example": None if model.input_example is None else len(model.predict(model.input_example)),
