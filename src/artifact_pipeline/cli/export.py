@@ -11,7 +11,7 @@ from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command
 from artifact_pipeline.cli.layout import short
-from artifact_pipeline.exports.export import TRACKING_URI_ENV_VAR, ExportFormat
+from artifact_pipeline.exports.formats import TRACKING_URI_ENV_VAR, ExportFormat
 
 
 @click.command(cls=Command)

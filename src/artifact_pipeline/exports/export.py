@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from msgspec import Struct
 
@@ -14,22 +14,13 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location, quoted
 from artifact_pipeline.exports import files
+from artifact_pipeline.exports.formats import OUTPUTS, TRACKING_URI_ENV_VAR, ExportFormat
 from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.queries import record_of
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
-ExportFormat: TypeAlias = Literal["folder", "slsa", "cyclonedx", "huggingface", "mlflow"]
-OUTPUTS: dict[ExportFormat, str] = {
-    "folder": "model.zip",
-    "slsa": "provenance.json",
-    "cyclonedx": "bom.json",
-    "huggingface": "huggingface",
-    "mlflow": "mlflow-model",
-}
-"""What each format writes by default: a file, or a folder if the name has no extension."""
-TRACKING_URI_ENV_VAR = "MLFLOW_TRACKING_URI"
 _TAKEN_BY: dict[str, tuple[ExportFormat, ...]] = {
     "key": ("slsa", "cyclonedx"),
     "license": ("huggingface",),

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Csv, Kind
-from artifact_pipeline.builder.data import table_columns, table_csv, table_reader
+from artifact_pipeline.builder.data import table_columns, table_reader
+from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import outside
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.data.table_json import MixedTypes
@@ -146,7 +147,7 @@ class TableFile(NamedTuple):
 
     @classmethod
     def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> TableFile:
-        if file_format == "csv" and (marked := table_csv.marked_encoding(data)):
+        if file_format == "csv" and (marked := marked_encoding(data)):
             csv = replace(csv, encoding=marked)
         try:
             raw = table_reader.read([(name, data)], file_format, csv=csv)
@@ -226,8 +227,10 @@ def _check_texts(
             raise _error(MISSING, limit, location=locate(int(empty[0])))
     if limit.categories is None:
         return 0
-    known = set(limit.categories)
-    unseen = np.array([value not in known and value != "" for value in values], dtype=bool)
+    known = {*limit.categories, ""}
+    if known.issuperset(values.tolist()):
+        return 0
+    unseen = np.array([value not in known for value in values], dtype=bool)
     if unseen.any() and not limit.unseen:
         row = int(np.flatnonzero(unseen)[0])
         examples = ", ".join(show(value) for value in limit.categories[:5])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,8 @@ class Shown(Struct, frozen=True, kw_only=True):
     manifest: Manifest
     chosen: dict[str, Any] | None
     """The parameters that a search chose, if there was a search."""
+    baseline: Metrics | None
+    """The metrics of scikit-learn's dummy model on the same rows; None in earlier artifacts."""
     name: str
     """The name of its model."""
     version: int | None
@@ -38,6 +40,11 @@ class Shown(Struct, frozen=True, kw_only=True):
     """The record of the run that made it, if the store has one."""
     promotions: list[Promotion]
     """The moves of aliases to it or away from it."""
+
+    def __repr__(self) -> str:
+        return (
+            f"Shown({self.name}:{self.version or '?'}, {self.digest[7:19]}{_named(self.aliases)})"
+        )
 
 
 class Difference(Struct, frozen=True):
@@ -65,11 +72,22 @@ class Listed(Struct, frozen=True, kw_only=True):
     metrics: Metrics | None = None
     broken: str | None = None
 
+    def __repr__(self) -> str:
+        if self.broken is not None:
+            return f"Listed({self.digest[7:19]}, broken: {self.broken})"
+        version = f"{self.name}:{self.version or '?'}"
+        return f"Listed({version}, {self.digest[7:19]}{_named(self.aliases)})"
+
+
+def _named(aliases: Sequence[str]) -> str:
+    return f", {', '.join(aliases)}" if aliases else ""
+
 
 def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
     """Check an artifact's integrity and return its details. Raises as `check_integrity`."""
     verified = check_integrity(artifact, store=store)
     digest, target = verified.digest, Store(store)
+    report = verified.evaluation()
     name = describe.model_name_of(verified.manifest.recipe)
     own = target.models.history(name)
     moves = [*target.journal.promotions()[::-1], *own.moves]
@@ -77,7 +95,8 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
         digest=digest,
         folder=str(verified.folder),
         manifest=verified.manifest,
-        chosen=verified.evaluation().chosen(),
+        chosen=report.chosen(),
+        baseline=report.baseline,
         name=name,
         version=own.numbers.get(digest),
         aliases=_aliases(target.aliases_by_model().get(name, {}), digest),
