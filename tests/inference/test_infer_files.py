@@ -495,3 +495,21 @@ def test_what_an_object_store_lacks_is_an_error_in_one_line(scored, bucket, tmp_
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     done = call("infer", scored[1], f"{bucket}/none.csv", "-o", "out.csv", cwd=tmp_path, env=env)
     assert done.code == 5 and "cannot be reached" in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_reads_its_table_from_an_object_store(scored, bucket, tmp_path):
+    folder, _ = scored
+    local = api.train(folder / "config.json", store=tmp_path / "local")
+    remote_files.upload(folder / "train.csv", f"{bucket}/tables/train.csv")
+    config = {**CONFIG, "data": {**CONFIG["data"], "path": f"{bucket}/tables/train.csv"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = call("run", "config.json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert local.digest.removeprefix("sha256:")[:12] in done.out
+    done = call("evaluate", "latest", cwd=tmp_path)
+    assert done.code == 0, done.err
+    config["data"]["path"] = f"{bucket}/tables/none.csv"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = call("run", "config.json", cwd=tmp_path)
+    assert done.code == 3 and "s3://rows/tables/none.csv: no such file" in done.err
