@@ -335,7 +335,9 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     return f"{rows} held-out rows, {same} predicted as trained"
 
 
-def _held_out(artifact: Verified, store: Store, *, path: Path | RemotePath | None) -> HeldOutOutputs:
+def _held_out(
+    artifact: Verified, store: Store, *, path: Path | RemotePath | None
+) -> HeldOutOutputs:
     """Predict the held-out rows with the artifact in the store, for a paired test."""
     from artifact_pipeline.inference.predictor import load_predictor
     from artifact_pipeline.pipeline.held_out_outputs import predict_held_out
