@@ -545,7 +545,7 @@ def test_a_run_reads_its_table_from_an_object_store(scored, bucket, tmp_path):
     ],
 )
 def test_a_number_means_what_it_means_among_other_rows(scored, tmp_path, cell):
-    """The first batch converts plain numbers only; `infer` reads each cell by the rules."""
+    """Plain numbers are converted while a CSV is split; `infer` reads each cell by the rules."""
     _, artifact = scored
     row = b"k,%s,2,Bern,2020-01-01\n" % cell.encode()
     data = CSV + GOOD + row + GOOD
