@@ -214,7 +214,7 @@ class Application:
         model = self._model(name or next(iter(models)))
         examples = self._options.show_examples or is_local(self._options.host)
         if topic == "page":
-            return _json(page.model_data(model, [*models], examples=examples), model)
+            return _json(page.model_data(model, [*models], options=self._options), model)
         content, headers = page.report(model, examples=examples)
         return Response(
             status=200, content=content, media_type=page.HTML, headers=headers, model=model.name

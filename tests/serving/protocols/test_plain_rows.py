@@ -33,7 +33,8 @@ def _table() -> pd.DataFrame:
     )
     noise = pd.Series([draw.gauss(0, 20) for _ in range(ROWS)])
     frame["price"] = frame["age"] * (frame["city"] == "Rome") + frame["member"] * 30 + noise
-    frame["bought"] = frame["price"] > frame["price"].median()
+    is_dear = frame["price"] > frame["price"].median()
+    frame["bought"] = is_dear.map({True: "yes", False: "no"})
     return frame
 
 
@@ -220,7 +221,7 @@ def test_contributions_of_a_linear_model_are_coefficients_times_differences(serv
         return estimator[:-1].transform(pd.DataFrame([values], columns=COLUMNS))
 
     [coefficients] = estimator[-1].coef_
-    sign = 1 if found["label"] else -1
+    sign = 1 if found["label"] == estimator.classes_[1] else -1
     for name in COLUMNS:
         change = encoded(values) - encoded({**values, name: typical[name]})
         expected = sign * float((np.asarray(change) @ coefficients)[0])

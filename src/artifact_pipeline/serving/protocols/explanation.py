@@ -17,10 +17,7 @@ from artifact_pipeline.serving.http.response import Response
 from artifact_pipeline.serving.protocols import plain_rows
 from artifact_pipeline.serving.registry import ServedModel
 
-_METHODS = {
-    True: "Shapley values against the typical row",
-    False: "Shapley values against the typical row, estimated from {orders} orders of the values",
-}
+_METHOD = "Shapley values: the change when a value replaces the typical one, averaged over"
 
 
 class ExplanationCall(Struct, frozen=True, kw_only=True):
@@ -42,7 +39,7 @@ class ExplanationCall(Struct, frozen=True, kw_only=True):
         model = self.model
         estimator = explain.estimator_of(model.predictor.manifest.recipe)
         labels = model.interface.labels
-        label = labels.index(outputs.predicted[-1].item()) if labels else None
+        label = labels.index(outputs.predicted.tolist()[-1]) if labels else None
         explained = explain.output_of(outputs, label, estimator=estimator)
         if explained is None:
             raise HTTPError(400, "this model gives no probabilities, so nothing can be explained")
@@ -54,7 +51,7 @@ class ExplanationCall(Struct, frozen=True, kw_only=True):
             "model": model.name,
             "digest": model.digest,
             "scale": scale,
-            "method": _METHODS[is_exact].format(orders=orders),
+            "method": f"{_METHOD} {'all' if is_exact else orders} orders",
             "exact": is_exact,
             "typical_output": float(values[0]),
             "output": float(values[-1]),
