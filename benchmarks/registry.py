@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,14 @@ COMMANDS = {
     "history": ["history", "digits"],
     "run, nothing changed": ["run", CONFIG],
     "show after that run": ["show", "latest"],
+    "runs": ["runs"],
+    "runs --where, many match": ["runs", "--where", "test.accuracy > 0.7 and params.C < 5"],
+    "runs --where, few match": ["runs", "--where", "test.accuracy > 0.8999 and not cached"],
+    "runs --sort": ["runs", "--sort", "accuracy"],
+    "runs --best": ["runs", "--best", "accuracy"],
+    "runs --since, few": ["runs", "--since", "2025-12-31"],
+    "runs --limit 5": ["runs", "--name", "digits", "--limit", "5"],
+    "board": ["board", "--output", "board.html"],
 }
 
 
@@ -39,10 +49,10 @@ def main() -> None:
     arguments = parser.parse_args()
     times = {count: measure(count, arguments.rounds) for count in arguments.counts}
     first, last = arguments.counts[0], arguments.counts[-1]
-    print(f"{'':22}" + "".join(f"{count:>12,}" for count in times) + f"{'ratio':>9}")
+    print(f"{'':26}" + "".join(f"{count:>12,}" for count in times) + f"{'ratio':>9}")
     for name in times[first]:
         row = "".join(f"{times[count][name] * 1000:>9.0f} ms" for count in times)
-        print(f"{name:22}{row}{times[last][name] / times[first][name]:>9.2f}")
+        print(f"{name:26}{row}{times[last][name] / times[first][name]:>9.2f}")
 
 
 def measure(count: int, rounds: int) -> dict[str, float]:
@@ -79,12 +89,34 @@ def measure(count: int, rounds: int) -> dict[str, float]:
 
 
 def _fill(runs: Path, count: int) -> None:
-    """Copy the only record until there are `count`, as of runs that reused the artifact."""
+    """Write records like the only one until there are `count`: every other one of a new artifact.
+
+    Parameters and metrics vary. Records are up to 3 kB, as those of tables are.
+    """
     [path] = runs.iterdir()
     record = json.loads(path.read_bytes())
+    chance = random.Random(7)
+    first = datetime(2020, 1, 1, tzinfo=UTC)
     for number in range(count - 1):
-        run = f"2020{number:08}T000000.000000Z-abcdef"
-        copy = {**record, "run": run, "cached": True, "seconds": number / 7}
+        started = first + timedelta(minutes=number)
+        accuracy = 0.6 + 0.3 * chance.random()
+        model = {**record["recipe"]["model"]}
+        model["params"] = {**model["params"], "C": round(10 ** chance.uniform(-3, 2), 4)}
+        metrics = {
+            **record["metrics"],
+            "test": dict.fromkeys(record["metrics"]["test"], accuracy),
+        }
+        run = f"{started:%Y%m%dT%H%M%S.%f}Z-{number:06x}"
+        copy = {
+            **record,
+            "run": run,
+            "started": started.isoformat(),
+            "seconds": number / 7,
+            "cached": number % 2 == 0,
+            "artifact": record["artifact"] if number % 2 == 0 else f"sha256:{number:064x}",
+            "recipe": {**record["recipe"], "model": model},
+            "metrics": metrics,
+        }
         (runs / f"{run}.json").write_text(json.dumps(copy))
 
 

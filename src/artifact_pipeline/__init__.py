@@ -80,6 +80,13 @@ _EXPORTS = {
     "PruneReport": "store.prune",
     "PrunedArtifact": "store.prune",
     "Store": "pipeline.notebook_store",
+    "push": "remote.push",
+    "Pushed": "remote.push",
+    "promote_remote": "remote.push",
+    "pull": "remote.pull",
+    "Pulled": "remote.pull",
+    "list_remote": "remote.listing",
+    "RemoteArtifact": "remote.listing",
     "examine": "store.check",
     "HealthReport": "store.check",
     # the functions of the course assignment
@@ -188,6 +195,19 @@ if TYPE_CHECKING:  # the same list, for type checkers
     from artifact_pipeline.pipeline.run import (
         run as run,
         train as train,
+    )
+    from artifact_pipeline.remote.listing import (
+        RemoteArtifact as RemoteArtifact,
+        list_remote as list_remote,
+    )
+    from artifact_pipeline.remote.pull import (
+        Pulled as Pulled,
+        pull as pull,
+    )
+    from artifact_pipeline.remote.push import (
+        Pushed as Pushed,
+        promote_remote as promote_remote,
+        push as push,
     )
     from artifact_pipeline.report.board import (
         Board as Board,

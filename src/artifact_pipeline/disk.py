@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import IO
 
 from artifact_pipeline.errors import Location, PipelineError, StoreError
 
@@ -104,6 +105,25 @@ def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
             if max(status.st_size, len(data)) > limit:
                 raise StoreError(f"has more than {limit} bytes", location=location, remedy=remedy)
             return data
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file for reading, never through a link.
+
+    Raises:
+        StoreError: If it is not a regular file, or cannot be read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    with translate_os_errors(path):
+        kind = kind_of(path)
+        if kind not in (None, "a file"):
+            raise StoreError(f"is {kind}, expected a file", location=Location(str(path)))
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # replaced in the meantime
+                raise StoreError("is not a regular file", location=Location(str(path)))
+            yield file
 
 
 def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) -> None:

@@ -50,7 +50,7 @@ class Location(Struct, frozen=True):
     column: str | None = None
 
     def __str__(self) -> str:
-        parts = [] if self.file is None else [self.file]
+        parts = [] if self.file is None else [self.file or "''"]
         if self.line is not None:
             parts.append(f"line {self.line}")
         if self.row is not None:

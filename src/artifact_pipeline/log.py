@@ -11,6 +11,7 @@ program gets them as it gets those of other libraries: `logging.getLogger("artif
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ VERBOSE_ENV_VAR = "ARTIFACT_PIPELINE_VERBOSE"
 def is_verbose() -> bool:
     """Return whether the environment asks for steps, timings and tracebacks."""
     return os.environ.get(VERBOSE_ENV_VAR, "") not in ("", "0")
+
+
+def scrub(text: str) -> str:
+    """Return a text without the user names and passwords of its URLs.
+
+    >>> scrub("https://user:secret@example.org/x")
+    'https://***@example.org/x'
+    """
+    return re.sub(r"(?<=://)[^/\s@]*:[^/\s]*@", "***@", text)
 
 
 class Log(NamedTuple):

@@ -157,7 +157,7 @@ def test_invalid_rows_exit_3_and_unusual_rows_are_reported(churn, tmp_path):
     write(tmp_path, HEADER + "1;2020-01-01;3,5;Paris;1;a\n", "rows.csv")
     done = call("infer", folder / run["artifact"], path, cwd=tmp_path)
     assert done.code == 0
-    assert "column label: 1 rows with a text not seen in training" in done.err
+    assert "column label: 1 row with a text not seen in training" in done.err
 
 
 def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path):
@@ -293,3 +293,35 @@ def test_columns_that_do_not_match_the_features_are_refused(churn, tmp_path):
     (copy / "manifest.json").write_bytes(canonical.encode(manifest))
     with pytest.raises(VerificationError, match="its columns do not match its features"):
         api.open_trusted(copy)
+
+
+def test_rows_with_the_mark_of_another_encoding_are_read(churn):
+    folder, run = churn
+    text = HEADER + "1;2020-01-01;3,5;Pune;1;a\n"
+    plain = api.infer(folder / run["artifact"], text.encode(), name="rows.csv")
+    marked = api.infer(folder / run["artifact"], text.encode("utf-16"), name="rows.csv")
+    assert marked.labels == plain.labels and marked.probabilities == plain.probabilities
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rows.xlsx", "rows.xlsx: is not a table; save the sheet as CSV"),
+        ("rows.yaml", "rows.yaml: is not a table; write its rows as CSV or JSON lines"),
+        ("https://example.org/rows.csv", "is a URL; tables are read from disk"),
+    ],
+)
+def test_rows_that_nothing_reads_are_refused_with_what_to_do(churn, tmp_path, name, message):
+    folder, run = churn
+    if "/" not in name:
+        (tmp_path / name).write_bytes(b"PK\x03\x04")
+    done = call("infer", folder / run["artifact"], name, cwd=tmp_path)
+    assert done.code == 3 and message in done.err and done.err.count("\n") == 1
+
+
+def test_the_name_of_the_output_is_checked_before_rows_are_predicted(churn, tmp_path):
+    folder, run = churn
+    write(tmp_path, HEADER + "1;2020-01-01;3,5;Paris;1;a\n", "rows.csv")
+    done = call("infer", folder / run["artifact"], "rows.csv", "-o", "out.xlsx", cwd=tmp_path)
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "a name that ends in .csv, .tsv, .parquet, .jsonl or .ndjson" in done.err

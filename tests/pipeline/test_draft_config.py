@@ -312,7 +312,7 @@ def test_a_class_with_one_row_is_named(tmp_path):
         ("5.1,3.5,setosa\n" + "4.9,3.0,setosa\n6.0,2.2,virginica\n" * 9, "first line holds data"),
         ("1,0,1\n" + "0,1,1\n1,1,0\n" * 9, "first line holds data"),
         ("a,y\n" + "1,5\n2,5\n" * 20, "the same 'y' in every row"),
-        ("a,y\n" + "".join(f"{i % 3},n{i}\n" for i in range(20)), "no classes to learn"),
+        ("a,y\n" + "".join(f"{i % 3},n{i}\n" for i in range(20)), "too many to be classes"),
         ("a,y\n1,2\n2,3\n3,4\n", "3 rows with a target, expected 10 or more"),
     ],
 )
@@ -412,7 +412,7 @@ def test_a_few_dates_are_classes_to_predict(tmp_path):
     assert draft.config["data"]["positive"] == "2026-02-01"
     assert draft.config["model"]["estimator"].endswith("LogisticRegression")
     path = table(tmp_path, "a,due", lambda i: f"{i % 7},20{i:02}-01-01", name="many.csv")
-    assert "due' is a number to predict" in said(api.draft(path, "due", base=tmp_path))
+    assert "due' is a date to predict, as days" in said(api.draft(path, "due", base=tmp_path))
 
 
 def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
@@ -477,3 +477,53 @@ def test_the_model_is_tried_before_the_folder_of_the_config_exists(tmp_path):
     path = table(tmp_path, "a,y", lambda i: f"{i % 21},{i % 21 * 3}", 210)
     draft = api.draft(path, "y", base=tmp_path / "config")
     assert draft.config["data"]["path"] == "../t.csv" and "its R² is 1.00" in said(draft)
+
+
+def test_a_draft_never_replaces_its_table(tmp_path):
+    table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}")
+    before = (tmp_path / "t.csv").read_bytes()
+    for output in ("t.csv", "./t.csv"):
+        done = call("init", "t.csv", "-t", "won", "-o", output, "--overwrite", cwd=tmp_path)
+        assert done.code == 2 and "is a table, expected a config" in done.err
+    rows = [{"a": i % 7, "won": i % 2} for i in range(40)]
+    write(tmp_path, rows, "t.json")
+    done = call("init", "t.json", "-t", "won", "-o", "t.json", "--overwrite", cwd=tmp_path)
+    assert done.code == 2 and "is the input, and would be overwritten" in done.err
+    assert json.loads((tmp_path / "t.json").read_text()) == rows
+    assert (tmp_path / "t.csv").read_bytes() == before
+
+
+def test_a_config_is_not_written_under_a_name_that_run_refuses(tmp_path):
+    table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}")
+    done = call("init", "t.csv", "-t", "won", "-o", "c.yaml", cwd=tmp_path)
+    assert done.code == 2 and "in a file that ends in .json" in done.err
+    assert not (tmp_path / "c.yaml").exists()
+
+
+def test_numbers_that_json_holds_as_texts_are_numbers(tmp_path):
+    rows = [{"n": f"{i % 7}.5", "zip": f"0{i % 9}", "won": i % 2} for i in range(40)]
+    write(tmp_path, rows, "t.json")
+    draft = api.draft(tmp_path / "t.json", "won", base=tmp_path)
+    assert draft.config["data"]["columns"] == {"n": "number"}
+    assert "'n' is a number: so is each of its texts" in said(draft)
+    assert summary(draft, "n").values == "0.5 to 6.5"
+    write(tmp_path, draft.config)
+    assert api.run(tmp_path / "config.json", store=tmp_path / "s").metrics.test
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "is_id"),
+    [("Kunde-Nr", 5007, True), ("lot", 5007, True), ("year", 1990, False), ("lot", 1990, False)],
+)
+def test_consecutive_numbers_in_the_first_column_are_ids_unless_they_may_be_years(
+    tmp_path, header, first, is_id
+):
+    path = table(tmp_path, f"{header},a,won", lambda i: f"{first + i},{i % 7},{i % 2}")
+    data = api.draft(path, "won", base=tmp_path).config["data"]
+    assert data.get("id") == (header if is_id else None)
+
+
+def test_a_draft_says_how_little_a_few_rows_tell(tmp_path):
+    path = table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}", 12)
+    sentence = "12 rows are few: 3 are held out, and one row changes the accuracy by 0.33"
+    assert sentence in said(api.draft(path, "won", base=tmp_path))

@@ -16,10 +16,10 @@ from artifact_pipeline.builder.artifact.manifest import Metrics, Slice
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.resolved import Gate
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 from artifact_pipeline.errors import ConfigError, GateMissed
 from artifact_pipeline.pipeline.gates import judge, unjudged
 from artifact_pipeline.pipeline.incumbents import Incumbent, PairedRows
-from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
 from tests.support.command import call
 from tests.support.configs import QUICK, SHORT, write
 

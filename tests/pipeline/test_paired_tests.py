@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows, prepare
 from artifact_pipeline.pipeline.paired_tests import (
     SAMPLES,
     bootstrap,
@@ -15,7 +16,6 @@ from artifact_pipeline.pipeline.paired_tests import (
     mcnemar,
     share_worse,
 )
-from artifact_pipeline.pipeline.weighted_metrics import PredictedRows, prepare
 
 
 def at_most(gained, pairs):

@@ -8,7 +8,10 @@ import shutil
 from contextlib import contextmanager
 
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
+import artifact_pipeline as api
 from artifact_pipeline import write_board
 from artifact_pipeline.errors import CallError
 from artifact_pipeline.report import board, page
@@ -122,13 +125,40 @@ def test_a_folder_gets_the_reports_of_artifacts_that_verify(project, digits):
     report = project / "artifacts" / f"{digits.folder.name}.html"
     report.write_text("<script>alert(1)</script>")
     done = call("board", "--output", "public", "--json", cwd=project)
-    assert done.json == {"page": "public/index.html", "runs": 1, "reports": 1}
+    assert done.json == {"page": "public/index.html", "runs": 1, "of": 1, "reports": 1}
     written = project / "public" / "reports" / f"{digits.folder.name[:12]}.html"
     assert written.read_text("utf-8") == page.write(verify(digits.folder))
     written.unlink()
     (project / "artifacts" / digits.folder.name / "README.md").write_text("other")
     assert call("board", "--output", "public", "--json", cwd=project).json["reports"] == 0
     assert not written.exists()
+
+
+def test_of_many_runs_the_newest_are_on_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(board, "MAX_RUNS", 10)
+    ids = write_runs(tmp_path / "store", 15)
+    written = write_board(tmp_path / "board.html", store=tmp_path / "store")
+    assert (written.runs, written.of) == (10, 15)
+    html = (tmp_path / "board.html").read_text("utf-8")
+    assert [run[0] for run in data_of(html)["runs"]] == ids[:4:-1]
+    assert "the newest 10 of 15 runs" in html
+
+
+def test_a_model_that_was_sealed_elsewhere_is_on_the_board(tmp_path):
+    X, y = load_iris(return_X_y=True)
+    for C in (0.01, 1.0):
+        estimator = LogisticRegression(C=C, max_iter=1000).fit(X[::2], y[::2])
+        sealed = api.seal(estimator, X[1::2], y[1::2], name="bought", store=tmp_path / "store")
+    api.promote("bought:1", store=tmp_path / "store")
+    write_board(tmp_path / "public", store=tmp_path / "store")
+    data = data_of((tmp_path / "public" / "index.html").read_text("utf-8"))
+    assert data["models"] == ["bought"] and [run[5] for run in data["runs"]] == [2, 1]
+    assert data["runs"][0][12] == "LogisticRegression"
+    assert (tmp_path / "public" / data["runs"][0][14]).is_file()
+    [newest, first] = run_rows(store=tmp_path / "store")
+    assert newest.value == sealed.metrics.test["accuracy"] and first.is_champion
+    assert newest.change == pytest.approx(newest.value - first.value)
+    assert api.examine(tmp_path / "store").healthy
 
 
 def test_the_board_is_not_written_into_the_store(store, tmp_path):

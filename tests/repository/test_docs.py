@@ -149,6 +149,7 @@ def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
         ("requirements-sign.txt", "--extra sign"),
         ("requirements-serve.txt", "--extra serve"),
         ("requirements-boosting.txt", "--extra boosting"),
+        ("requirements-remote.txt", "--extra remote"),
         ("requirements-dev.txt", "--extra dev"),
         ("requirements-build.txt", "--group build"),
     ],

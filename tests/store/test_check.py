@@ -128,3 +128,22 @@ def test_a_file_in_place_of_the_store_exits_5(tmp_path):
     (tmp_path / "artifacts").write_text("x")
     done = call("doctor", cwd=tmp_path)
     assert done.code == 5 and done.err.count("\n") == 1
+
+
+def test_a_folder_that_is_not_a_store_is_refused_and_its_files_are_kept(tmp_path):
+    (tmp_path / "notes.html").write_text("mine")
+    (tmp_path / "artifacts").mkdir()
+    for words in (["doctor", "--repair"], ["list"], ["runs"], ["board"]):
+        done = call(*words, "--store", ".", cwd=tmp_path)
+        assert done.code == 2 and "is not a store" in done.err
+        assert "did you mean artifacts?" in done.err
+    done = call("list", "--store", "notes.html", cwd=tmp_path)
+    assert done.code == 2 and "is a file, expected the folder of a store" in done.err
+    assert (tmp_path / "notes.html").read_text() == "mine"
+
+
+def test_a_page_of_the_user_in_a_store_is_kept(store):
+    (store.root / "board.html").write_text("mine")
+    found = examine(store.root, repair=True)
+    assert [one.path for one in found.findings] == ["board.html"]
+    assert (store.root / "board.html").read_text() == "mine"

@@ -1,14 +1,17 @@
 """Stores with the records of runs that were never made, as a user's store has after months."""
 
 import json
+import os
 import random
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 SOLVERS = ["lbfgs", "saga", "newton-cg"]
 
 
-def churn(index, chance):
+def churn(index: int, chance: random.Random) -> dict[str, Any]:
     """Return a record of a classifier: solver and C vary, and C = 0.3 is best."""
     C = round(10 ** chance.uniform(-3, 2), 4)
     accuracy = 0.8 + 0.15 * chance.random() ** 0.3 - 0.02 * abs(C - 0.3) ** 0.2
@@ -33,7 +36,7 @@ def churn(index, chance):
     }  # fmt: skip
 
 
-def price(index, chance):
+def price(index: int, chance: random.Random) -> dict[str, Any]:
     """Return a record of a regression by a pipeline: depth and trees vary."""
     depth, trees = chance.choice([4, 8, 16, None]), chance.choice([50, 100, 200])
     r2 = 0.6 + 0.01 * (depth or 20) + 0.05 * chance.random()
@@ -54,7 +57,15 @@ def price(index, chance):
     }  # fmt: skip
 
 
-def write_runs(store, count, *, kinds=(churn,), seed=7, first=0, **change):
+def write_runs(
+    store: str | os.PathLike[str],
+    count: int,
+    *,
+    kinds: Sequence[Callable[[int, random.Random], dict[str, Any]]] = (churn,),
+    seed: int = 7,
+    first: int = 0,
+    **change: Any,
+) -> list[str]:
     """Write `count` records into a store, an hour apart, and return their ids, oldest first.
 
     Args:

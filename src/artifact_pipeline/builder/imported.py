@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
@@ -18,8 +20,10 @@ from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data import frames
 from artifact_pipeline.builder.data.dataset import ColumnRole, Description, Schema, Target, batch
 from artifact_pipeline.builder.evaluation import edge_answers, edge_cases
+from artifact_pipeline.builder.evaluation.diagnose import diagnose
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 from artifact_pipeline.builder.formats import interface as interfaces
 from artifact_pipeline.builder.formats import parity, pickle_format
 from artifact_pipeline.builder.formats.base import Batch, Outputs
@@ -150,14 +154,34 @@ def build_imported(
             limits=None if kinds else interfaces.accepted_limits(proof, edges),
         ),
         parity=proof.parity,
-        evaluation=observe(
-            served,
-            rows,
-            y=truth,
-            index=index,
-            label_names=names,
-            target=target,
-            examples=examples,
+        evaluation=msgspec.structs.replace(
+            observe(
+                served,
+                rows,
+                y=truth,
+                index=index,
+                label_names=names,
+                target=target,
+                examples=examples,
+            ),
+            diagnostics=diagnose(
+                served,
+                rows,
+                rows=PredictedRows(
+                    truth=truth,
+                    predicted=outputs.predicted,
+                    probabilities=outputs.probabilities,
+                    labels=labels,
+                    positive=positive,
+                    target=target,
+                ),
+                features=features,
+                kinds=kinds or None,
+                train=None,
+                slices={},
+                target_name="target",
+                is_image=False,
+            ),
         ),
         model=model,
         pickle=data,

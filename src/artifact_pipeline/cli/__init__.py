@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "artifact-pipeline"
             raise CallError(
-                error.format_message().rstrip("."),
+                _in_our_words(error.format_message()),
                 location=Location(command),
                 remedy=f"see {command} --help",
             ) from error
@@ -41,6 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if code:  # of the help that is shown without arguments
             output.flush()
             sys.exit(code)
+
+
+def _in_our_words(message: str) -> str:
+    """Return a message of click as the package's own read."""
+    message = re.sub(r"\. \((Did you mean.*\?)\)$", r"; \1", message).rstrip(".")
+    message = message.replace("Did you mean one of:", "did you mean one of")
+    message = message.replace("Did you mean", "did you mean")
+    return re.sub(r"not a valid (integer|float) range", "not a number", message)
 
 
 @contextmanager

@@ -27,5 +27,7 @@ def board(path: str, store: str | None, *, as_json: bool) -> None:
         output.document(written)
     else:
         runs = f"{written.runs:,} run{'' if written.runs == 1 else 's'}"
+        if written.of > written.runs:
+            runs = f"the newest {written.runs:,} of {written.of:,} runs"
         reports = f", and {written.reports:,} of their reports" if written.reports else ""
         output.text(f"wrote {write_out(written.page)}: {runs}{reports}")

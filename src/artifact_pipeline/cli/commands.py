@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.builder.config.source import DEFAULT_PATH
+from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
+from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.remote import pull, push, remote
 from artifact_pipeline.cli.runs import runs
 from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
@@ -132,8 +134,11 @@ def infer(
     ROWS is a .csv, .json or .npy file, or for a model of a table a .csv, .parquet or .jsonl file;
     - reads standard input.
     """
+    from artifact_pipeline.inference.output import check_name
+
     name = "standard input" if rows == "-" else rows or ""
     if path is not None:
+        check_name(path)
         inputs = [rows, data]
         if rows is None and data is None and os.path.lexists(path):
             record = api.show(artifact, store=store).record
@@ -320,6 +325,9 @@ def init(
     Shows each column of the table and what becomes of it.
     """
     to_stdout = path == "-"
+    if not to_stdout:
+        check_extension(path)
+        _check_not_input(path, [data])
     folder = Path() if to_stdout else Path(path).parent
     draft = api.draft(data, target, base=folder, **arguments)
     if draft.ambiguous_dates and not as_json and _is_interactive():
@@ -391,6 +399,7 @@ def _read(rows: str) -> bytes:
         raise CallError(problem, location=Location("standard input"))
     if rows == "-":
         return sys.stdin.buffer.read()
+    check_is_file(rows)
     try:
         return Path(rows).read_bytes()
     except (OSError, ValueError) as error:
@@ -429,10 +438,10 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, board, runs, serve, registry.promote,
+for _command in (completion.completion, board, runs, serve, push, pull, remote, registry.promote,
                  registry.rollback, registry.history, registry.tag, registry.prune,
                  trust.verify, trust.sign,
                  trust.trust, trust.doctor):  # fmt: skip
     group.add_command(_command)
-for _each in (group, *group.commands.values()):
+for _each in (group, *group.commands.values(), *remote.commands.values()):
     _each.params.append(options.verbose_option())

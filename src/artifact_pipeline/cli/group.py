@@ -15,7 +15,7 @@ SECTIONS = {
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
-    "Share it": ("sign",),
+    "Share it": ("sign", "push", "pull", "remote"),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
@@ -74,9 +74,21 @@ EXAMPLES = {
     "trust": ("artifact-pipeline trust --public-key model.pub",),
     "doctor": ("artifact-pipeline doctor --repair",),
     "sign": ("artifact-pipeline sign latest --key model.pem",),
+    "push": (
+        "artifact-pipeline push churn@latest s3://models/churn",
+        "artifact-pipeline push churn:3 file:///srv/models/churn --tag staging",
+    ),
+    "pull": (
+        "artifact-pipeline pull s3://models/churn",
+        "artifact-pipeline pull oci://ghcr.io/acme/churn@champion",
+        "artifact-pipeline pull file:///srv/models/churn:3 --public-key model.pub",
+    ),
+    "remote": ("artifact-pipeline remote list s3://models/churn",),
+    "remote list": ("artifact-pipeline remote list s3://models/churn",),
     "promote": (
         "artifact-pipeline promote churn:3",
         "artifact-pipeline promote latest --as challenger --message 'new features'",
+        "artifact-pipeline promote churn:3 --remote s3://models/churn",
     ),
     "rollback": (
         "artifact-pipeline rollback churn@champion",
@@ -107,8 +119,8 @@ EXAMPLES = {
 class Command(click.Command):
     """A command whose help ends with examples."""
 
-    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
-        _write_examples(formatter, EXAMPLES.get(self.name or "", ()))
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_examples(formatter, EXAMPLES.get(_words(context), ()))
 
 
 class Group(click.Group):
@@ -135,8 +147,8 @@ class Group(click.Group):
                     ]
                     formatter.write_dl(rows)
 
-    def format_epilog(self, _: click.Context, formatter: click.HelpFormatter) -> None:
-        _write_examples(formatter, EXAMPLES[""])
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        _write_examples(formatter, EXAMPLES[_words(context)])
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         if not args and not context.resilient_parsing:
@@ -155,6 +167,11 @@ class Group(click.Group):
                 location=Location(context.command_path),
                 remedy=nearest(args[0], self.list_commands(context)),
             ) from error
+
+
+def _words(context: click.Context) -> str:
+    """Return the words of a command after the program's name."""
+    return " ".join(context.command_path.split()[1:])
 
 
 def _write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
@@ -13,31 +14,27 @@ from artifact_pipeline.builder.config.source import DEFAULT_PATH
 from artifact_pipeline.cli import completion, output
 from artifact_pipeline.errors import ArtifactNotFound, CallError, Location
 from artifact_pipeline.log import VERBOSE_ENV_VAR
-from artifact_pipeline.store.folder import STORE_ENV_VAR
+from artifact_pipeline.store.folder import DEFAULT_STORE, STORE_ENV_VAR, StoreFolder
 
 Command: TypeAlias = Callable[..., None]
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 ARTIFACT = click.argument("artifact", shell_complete=completion.artifact)
-STORE = click.option(
-    "-s",
-    "--store",
-    metavar="FOLDER",
-    shell_complete=completion.folder,
-    help=f"Folder of artifacts and run records [default: ${STORE_ENV_VAR} or artifacts].",
-)
+_OF_STORES = ("board", "doctor", "list", "runs")
+"""Commands that read all of a store; others may be given an artifact's folder."""
 
 
-def _existing(context: click.Context, _: click.Parameter, store: str | None) -> str | None:
-    """Return the store that a command is to read, if its folder exists."""
-    folder = store
-    if context.command.name in (
-        "board",
-        "doctor",
-        "list",
-        "runs",
-    ):  # others may be given a folder's path
-        folder = store or os.environ.get(STORE_ENV_VAR)
+def _folder(_: click.Context, __: click.Parameter, store: str | None) -> str | None:
+    """Return the store of a command, which may not exist yet, if it is not a file."""
+    if store and Path(store).is_file():
+        raise CallError("is a file, expected the folder of a store", location=Location(store))
+    return store
+
+
+def _existing(context: click.Context, option: click.Parameter, store: str | None) -> str | None:
+    """Return the store that a command is to read, if its folder exists and is that of a store."""
+    reads_all = context.command.name in _OF_STORES
+    folder = _folder(context, option, store or (os.environ.get(STORE_ENV_VAR) if reads_all else ""))
     if folder and not os.path.lexists(folder):
         origin = "--store" if store else f"${STORE_ENV_VAR}"
         raise ArtifactNotFound(
@@ -45,7 +42,24 @@ def _existing(context: click.Context, _: click.Parameter, store: str | None) -> 
             location=Location(folder),
             remedy="check the path",
         )
+    if folder and reads_all and not StoreFolder(folder).is_store():
+        inner = Path(folder, DEFAULT_STORE)
+        raise ArtifactNotFound(
+            "is not a store: it has other files, and no artifacts or run records",
+            location=Location(folder),
+            remedy=f"did you mean {inner}?" if inner.is_dir() else "check the path",
+        )
     return store
+
+
+STORE = click.option(
+    "-s",
+    "--store",
+    metavar="FOLDER",
+    shell_complete=completion.folder,
+    callback=_folder,
+    help=f"Folder of artifacts and run records [default: ${STORE_ENV_VAR} or artifacts].",
+)
 
 
 STORE_TO_READ = click.option(

@@ -24,7 +24,7 @@ from artifact_pipeline.errors import (
     StoreError,
     VerificationError,
 )
-from artifact_pipeline.log import VERBOSE_ENV_VAR, is_verbose
+from artifact_pipeline.log import VERBOSE_ENV_VAR, is_verbose, scrub
 
 if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Job
@@ -172,7 +172,7 @@ def text(content: str) -> None:
 def say(message: str) -> None:
     """Print a message on standard error."""
     with suppress(OSError):  # there is nowhere left to report it
-        click.echo(harmless(write_out(message)), err=True)
+        click.echo(harmless(scrub(write_out(message))), err=True)
 
 
 def error(failure: PipelineError, *, as_json: bool) -> None:
@@ -192,7 +192,7 @@ def error(failure: PipelineError, *, as_json: bool) -> None:
         run = failure.run if isinstance(failure, CheckFailed) else None
         with suppress(OSError):  # the line below remains
             document({**(_builtins(run) if run else {}), **answer})
-    line = " ".join(write_out(str(failure)).split())
+    line = scrub(" ".join(write_out(str(failure)).split()))
     with suppress(OSError):
         click.echo(
             click.style("error: ", fg="red", bold=True) + line,

@@ -16,16 +16,26 @@ MESSAGE = click.option("-m", "--message", metavar="TEXT", help="Reason, for the 
 @options.ARTIFACT
 @click.option("-a", "--as", "alias", metavar="ALIAS", default="champion", show_default=True,
               shell_complete=completion.alias_name, help="Alias to move.")  # fmt: skip
+@click.option("--remote", metavar="REMOTE",
+              help="Push it there, and move the alias of the remote first.")  # fmt: skip
 @MESSAGE
 @options.STORE_TO_READ
 @options.JSON
 def promote(
-    artifact: str, alias: str, *, message: str | None, store: str | None, as_json: bool
+    artifact: str,
+    alias: str,
+    *,
+    remote: str | None,
+    message: str | None,
+    store: str | None,
+    as_json: bool,
 ) -> None:
     """Move an alias of a model to ARTIFACT.
 
     The history records who moved it, when, why, and with what evidence.
     """
+    if remote is not None:
+        api.promote_remote(artifact, remote, alias=alias, message=message, store=store)
     move = api.promote(artifact, alias, message=message, store=store)
     render.answer(move, render.promoted, as_json=as_json)
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from artifact_pipeline.pipeline.import_model import Sealed
     from artifact_pipeline.pipeline.record import Run
     from artifact_pipeline.pipeline.reproduce import Reproduction
+    from artifact_pipeline.remote.listing import RemoteArtifact
+    from artifact_pipeline.remote.pull import Pulled
+    from artifact_pipeline.remote.push import Pushed
     from artifact_pipeline.store.check import HealthReport
     from artifact_pipeline.store.events import Evidence, Promotion, TagChange
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
@@ -86,7 +89,7 @@ def predicted(result: Prediction) -> str:
         ("accuracy", result.accuracy) if result.labels else ("mean absolute error", result.mae)
     )
     assert value is not None
-    rows = [["true", "predicted"]]
+    rows = [["true", "predicted", *(["probability"] if result.probabilities else [])]]
     for row in range(min(SAMPLES, count)):
         if result.predictions is not None:
             rows.append([_number(result.truth[row]), _number(result.predictions[row])])
@@ -104,7 +107,8 @@ def remarks(result: Prediction) -> list[str]:
     if result.extra:
         lines.append(f"ignored columns: {', '.join(map(write_out, result.extra))}")
     for name, rows in result.unseen.items():
-        lines.append(f"column {write_out(name)}: {rows} rows with a text not seen in training")
+        counted = _counted(rows, "row")
+        lines.append(f"column {write_out(name)}: {counted} with a text not seen in training")
     return lines
 
 
@@ -218,7 +222,9 @@ def shown(result: Shown) -> str:
 def promoted(move: Promotion) -> str:
     """Return what an alias names now and named before."""
     before = ""
-    if move.instead_of:
+    if move.instead_of == move.digest:
+        before = ", as before"
+    elif move.instead_of:
         version = "" if move.instead_of_version is None else f"version {move.instead_of_version}, "
         before = f", instead of {version}{short(move.instead_of)}"
     again = " again" if move.rollback else ""
@@ -227,6 +233,42 @@ def promoted(move: Promotion) -> str:
     if move.went_back_over:
         lines.append(f"went back over {', '.join(map(str, move.went_back_over))}")
     return "\n".join(lines)
+
+
+def pushed(result: Pushed) -> str:
+    """Return where an artifact is now, and what was transferred."""
+    count = _counted(result.uploaded, "file")
+    size = f"{count}, {_size(result.bytes)}" if result.uploaded else "nothing: it had every file"
+    lines = [
+        field("artifact", f"{result.name}:{result.version}, {short(result.digest)}"),
+        field("remote", result.remote),
+        field("aliases", ", ".join(result.aliases)),
+        field("uploaded", size),
+    ]
+    return "\n".join(lines)
+
+
+def pulled(result: Pulled) -> str:
+    """Return what was pulled, and how the store names it."""
+    count = _counted(result.downloaded, "file")
+    size = f"{count}, {_size(result.bytes)}" if result.downloaded else "nothing: the store had it"
+    alias = "" if result.alias is None else f", {result.name}@{result.alias}"
+    signed = "; signed by the required signer" if result.signed else ""
+    lines = [
+        field("artifact", f"{result.name}:{result.version}{alias}, {short(result.digest)}"),
+        field("downloaded", f"{size}{signed}"),
+        field("folder", result.artifact),
+    ]
+    return "\n".join(lines)
+
+
+def remote_artifacts(artifacts: list[RemoteArtifact]) -> str:
+    """Return a table of the artifacts of a remote."""
+    rows = [
+        [f"{item.name}:{item.version or '?'}", short(item.digest), ", ".join(item.aliases)]
+        for item in artifacts
+    ]
+    return write_out(table(rows)) if rows else "nothing was pushed to it yet"
 
 
 def tagged(changes: list[TagChange]) -> str:
@@ -279,6 +321,8 @@ def history(entries: list[HistoryEntry]) -> str:
             lines.append(paragraph(write_out(entry.message), indent=" " * 23))
         if entry.evidence is not None:
             lines.append(paragraph(write_out(_evidence(entry.evidence)), indent=" " * 23))
+        for move in entry.moves:
+            lines.append(paragraph(write_out(_remote_move(move)), indent=" " * 23))
     return "\n".join(line for line in lines if line)
 
 
@@ -295,7 +339,14 @@ def _event(entry: HistoryEntry) -> str:
         return f"{version} has the tag {entry.key}={entry.value}"
     if entry.event == "removed":
         return f"{entry.alias} was removed from {version}, which did not verify"
+    if entry.event == "pulled":
+        return f"{version} was pulled from {entry.remote}"
     return f"{version} was {entry.event}"
+
+
+def _remote_move(move: Promotion) -> str:
+    message = f": {move.message}" if move.message else ""
+    return f"there, {move.alias} moved to it on {move.when[:10]}, by {move.by}{message}"
 
 
 def _evidence(evidence: Evidence) -> str:

@@ -48,7 +48,7 @@ def runs(
     """
     from artifact_pipeline.cli import run_table
     from artifact_pipeline.store.run_fields import value_of
-    from artifact_pipeline.store.run_query import select
+    from artifact_pipeline.store.run_query import RunQuery, select
 
     if as_json and form not in (None, "json"):
         problem = f"expected one of --json and --format {form}"
@@ -56,12 +56,7 @@ def runs(
     form = "json" if as_json else form or "table"
     most = limit or SHOWN + 1 if form == "table" else limit
     selection = select(
-        name=name,
-        where=where,
-        since=since,
-        sort=sort,
-        best=best,
-        limit=most,
+        RunQuery(name=name, where=where, since=since, sort=sort, best=best, limit=most),
         columns=None if columns is None else [column.strip() for column in columns.split(",")],
         store=store,
     )

@@ -18,10 +18,10 @@ from artifact_pipeline.errors import CallError, Location
                 shell_complete=completion.served)  # fmt: skip
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True,
               help="Address to listen on.")  # fmt: skip
-@click.option("-p", "--port", type=click.IntRange(0, 65535), default=8080, show_default=True,
-              help="Port to listen on; 0 picks a free one.")  # fmt: skip
-@click.option("-w", "--workers", type=click.IntRange(1, 256), default=1, show_default=True,
-              help="Number of worker processes.")  # fmt: skip
+@click.option("-p", "--port", metavar="PORT", type=click.IntRange(0, 65535), default=8080,
+              show_default=True, help="Port to listen on; 0 picks a free one.")  # fmt: skip
+@click.option("-w", "--workers", metavar="N", type=click.IntRange(1, 256), default=1,
+              show_default=True, help="Number of worker processes.")  # fmt: skip
 @click.option("--token-file", metavar="FILE", shell_complete=completion.file,
               help="File with the bearer token that clients must send.")  # fmt: skip
 @click.option("--allow-host", metavar="NAME", multiple=True,
@@ -35,12 +35,12 @@ from artifact_pipeline.errors import CallError, Location
 @click.option("--access-log", is_flag=True, help="Print a line of JSON for each request.")
 @click.option("--max-body", metavar="MIB", type=click.IntRange(1, 2048), default=16,
               show_default=True, help="Maximum size of a request.")  # fmt: skip
-@click.option("--max-rows", type=click.IntRange(1), default=10_000, show_default=True,
+@click.option("--max-rows", metavar="N", type=click.IntRange(1), default=10_000, show_default=True,
               help="Maximum rows per request.")  # fmt: skip
 @click.option("--deadline", metavar="SECONDS", type=click.FloatRange(0.1, 3600.0), default=30.0,
               show_default=True,
               help="Maximum time to receive a request, and again to answer it.")  # fmt: skip
-@click.option("--queue", type=click.IntRange(1), default=128, show_default=True,
+@click.option("--queue", metavar="N", type=click.IntRange(1), default=128, show_default=True,
               help="Maximum concurrent requests per worker; further requests get 503 with "
               "Retry-After.")  # fmt: skip
 @options.trust_options

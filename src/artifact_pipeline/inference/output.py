@@ -6,7 +6,7 @@ import io
 from pathlib import PurePath
 from typing import Any
 
-from artifact_pipeline.builder.data.table_files import FORMATS
+from artifact_pipeline.builder.data.table_files import FORMATS, Format
 from artifact_pipeline.errors import CallError, Location
 
 
@@ -22,7 +22,7 @@ def write(columns: dict[str, list[Any]], name: str) -> bytes:
     """
     import pyarrow as pa
 
-    form = FORMATS.get(PurePath(name).suffix.lower())
+    form = check_name(name)
     stream = io.BytesIO()
     if form == "csv":
         import pyarrow.csv
@@ -34,13 +34,23 @@ def write(columns: dict[str, list[Any]], name: str) -> bytes:
         import pyarrow.parquet
 
         pa.parquet.write_table(pa.table(columns), stream)
-    elif form == "jsonl":
+    else:
         import msgspec
 
         for row in zip(*columns.values(), strict=True):
             stream.write(msgspec.json.encode(dict(zip(columns, row, strict=True))) + b"\n")
-    else:
-        raise CallError(
-            f"expected a name that ends in {', '.join(FORMATS)}", location=Location(name)
-        )
     return stream.getvalue()
+
+
+def check_name(name: str) -> Format:
+    """Return the format that the ending of a file's name asks for.
+
+    Raises:
+        CallError: If there is none.
+    """
+    form = FORMATS.get(PurePath(name).suffix.lower())
+    if form is None:
+        *others, last = FORMATS
+        endings = f"{', '.join(others)} or {last}"
+        raise CallError(f"expected a name that ends in {endings}", location=Location(name))
+    return form

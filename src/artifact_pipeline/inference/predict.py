@@ -10,6 +10,7 @@ from msgspec import Struct
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, Manifest
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.values import Csv
+from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import Location
 from artifact_pipeline.inference import rows as row_files
@@ -113,6 +114,8 @@ def infer(
         ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
         DataError: If the rows are wrong, or the held-out rows are not those of the recipe.
     """
+    if rows is not None:
+        table_files.check_readable(name)
     predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
     truth: NDArray[Any] | None = None
     table: TableRows | None = None
@@ -183,7 +186,6 @@ def _read_table(
 ) -> TableRows:
     """Return the rows of a table, read with the options of the training table."""
     from artifact_pipeline.builder.data import table_packaging
-    from artifact_pipeline.builder.data.table_files import FORMATS
     from artifact_pipeline.inference import tables
 
     name, rows = table_packaging.unpack(rows, name)
@@ -194,7 +196,7 @@ def _read_table(
     return tables.read(
         rows,
         name,
-        file_format=FORMATS.get(PurePath(name).suffix.lower()) or _guess_format(rows),
+        file_format=table_files.FORMATS.get(PurePath(name).suffix.lower()) or _guess_format(rows),
         csv=options,
         limits=columns,
         id_column=ids[0] if ids else None,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Csv, Kind
-from artifact_pipeline.builder.data import table_columns, table_reader
+from artifact_pipeline.builder.data import table_columns, table_csv, table_reader
 from artifact_pipeline.builder.data.number_limits import outside
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.data.table_json import MixedTypes
@@ -105,6 +107,8 @@ class _TableFile(NamedTuple):
 
     @classmethod
     def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> _TableFile:
+        if file_format == "csv" and (marked := table_csv.marked_encoding(data)):
+            csv = replace(csv, encoding=marked)
         try:
             raw = table_reader.read([(name, data)], file_format, csv=csv)
         except MixedTypes:

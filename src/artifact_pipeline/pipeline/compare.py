@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
     from artifact_pipeline.pipeline.held_out_outputs import HeldOutOutputs
-    from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
     from artifact_pipeline.verification.verify import Verified
 
 MAX_ARTIFACTS = 5

@@ -15,6 +15,7 @@ from artifact_pipeline.builder.config.values import Kind
 from artifact_pipeline.builder.data import column_types, table_columns, table_formats
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.model.preprocess import MANY_TEXTS
 from artifact_pipeline.errors import CallError, DataError, Location
 
 FEW = 20
@@ -22,8 +23,6 @@ FEW = 20
 ROWS_PER_GROUP = 20
 """With more rows for each value, a few ids are categories rather than groups."""
 MIN_GROUPS = 5
-MANY_TEXTS = 50
-"""With more distinct values, a text is encoded by the target rather than one-hot."""
 _ID_WORDS = ("id", "ids", "uid", "cid", "pid", "sid", "gid", "uuid", "guid", "key")
 _NUMBER_WORDS = ("no", "nr", "num", "number", "code")
 _ENTITIES = (
@@ -38,6 +37,9 @@ _ROW_WORDS = ("case", "idx", "index", "obs", "observation", "record", "row", "ro
 _MEASURES = ("age", "date", "day", "height", "level", "month", "order", "period", "place",
              "position", "rank", "size", "t", "time", "week", "weight", "year")  # fmt: skip
 _NUMBER_DATES = ("%Y%m%d",)
+_NUMBER_TEXT = re.compile(r"\s*[+-]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+"""A number without leading zeros, which a code may have."""
+_YEARS = (1000, 2200)
 _EXAMPLES = 3
 
 
@@ -135,6 +137,10 @@ def read(raw: Raw, target: str, *, day_first: bool | None) -> Columns:
                 if name == target:
                     raise error from None
                 continue
+        if not problem and column.kind == "text" and (numbers := _numbers(raw, name)) is not None:
+            columns.data[name], columns.kinds[name] = numbers, "number"
+            columns.choices.append(f"{show(name)} is a number: so is each of its texts")
+            continue
         form = None
         if problem:
             form = table_columns.format_of(raw, name)
@@ -152,6 +158,17 @@ def read(raw: Raw, target: str, *, day_first: bool | None) -> Columns:
                 columns.ambiguous_dates.append(name)
         columns.data[name] = column
     return columns
+
+
+def _numbers(raw: Raw, name: str) -> ColumnData | None:
+    """Return a column of numbers that a JSON or Parquet file holds as texts, such as "42"."""
+    texts = [text for text in raw.table.column(name).unique().to_pylist() if text]
+    if not texts or not all(map(_NUMBER_TEXT.fullmatch, texts)):
+        return None
+    try:
+        return table_columns.column(raw, name, kind="number")
+    except DataError:  # one that a float64 does not hold
+        return None
 
 
 def _as_json(form: ColumnFormat) -> str:
@@ -335,8 +352,8 @@ def _id(facts: list[_Facts], told: Overrides) -> tuple[str | None, str]:
 def _looks_like_id(fact: _Facts) -> bool:
     """Return whether values identify their rows whatever the name of the column.
 
-    These are texts without a space that never repeat, and in the first column, or under a name
-    such as `row`, the numbers of the rows. Years and ranks are consecutive as well.
+    These are texts without a space that never repeat, integers under a name such as `row` or
+    `Kunde-Nr`, and consecutive integers in the first column. Years and ranks are consecutive too.
     """
     import numpy as np
 
@@ -347,10 +364,10 @@ def _looks_like_id(fact: _Facts) -> bool:
         return not any(" " in text for text in values)
     if not _is_whole(fact.column) or {*words} & {*_MEASURES}:
         return False
-    if words and words[-1] in _ROW_WORDS:
+    if words and words[-1] in (*_ROW_WORDS, *_NUMBER_WORDS):
         return True
-    starts = float(values[0]) in (0, 1)
-    return fact.position == 0 and starts and bool((np.diff(values) == 1).all())
+    are_years = _YEARS[0] <= values[0] and values[-1] <= _YEARS[1]
+    return fact.position == 0 and not are_years and bool((np.diff(values) == 1).all())
 
 
 def _split(

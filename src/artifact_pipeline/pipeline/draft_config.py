@@ -19,10 +19,12 @@ from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
+from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.metric_table import headline_metrics
+from artifact_pipeline.builder.model.preprocess import target_encoding
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
@@ -34,6 +36,8 @@ SEVERAL_CLASSES = 5
 """With more integers than this, they are classes only if each is frequent."""
 ROWS_PER_CLASS = 5
 MIN_ROWS = 10
+FEW_HELD_OUT = 20
+"""With fewer held-out rows, one row decides much of a metric."""
 FOLDS = 5
 MIN_GROUPS_FOR_FOLDS = 10
 YES = ("yes", "true", "1", "positive")
@@ -137,7 +141,7 @@ def draft(
         table_section = {**section, "path": os.path.abspath(data)}  # noqa: PTH100  (resolves "..")
         drafted = _tried_model(features, table_section, roles=roles, is_class=is_class)
     else:
-        drafted = _model(features, estimator)
+        drafted = _model(features, estimator, is_class=is_class)
     name = model_name.from_path(os.path.abspath(data))  # noqa: PTH100  (resolves "..")
     if name is None:
         name = "model"
@@ -147,6 +151,7 @@ def draft(
     if _has_folds(roles, columns, class_counts=outcome.class_counts, rows=raw.table.num_rows):
         config["evaluation"] = {"cv": FOLDS}
         choices.append(f"{FOLDS} folds of the training rows show how much the metrics vary")
+    choices += _few_rows(raw.table.num_rows, is_class=is_class)
     metric = headline_metrics("class" if is_class else "number")[0].name
     choices.append(
         f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; '
@@ -239,15 +244,16 @@ def _outcome(
         is_class = task == "class"
     location = raw.location().at(column=name)
     if not is_class:
-        choice = f"{show(name)} is a number to predict: {len(values)} different values"
+        kind = "a date to predict, as days" if column.kind == "date" else "a number to predict"
+        choice = f"{show(name)} is {kind}: {len(values)} different values"
         if integers and len(values) <= MAX_CLASSES and task is None:
             choice += "; if they are classes, choose a classifier with --model"
         return _Outcome(None, None, [choice])
     singles = values[counts == 1].tolist()
     if 2 * len(singles) > len(column.values) and len(values) > 2:
         raise DataError(
-            f"has {len(values)} different values in {len(column.values)} rows, which are no "
-            "classes to learn",
+            f"has {len(values)} different values in {len(column.values)} rows, too many to be "
+            "classes",
             location=location,
             remedy="choose another --target",
         )
@@ -302,6 +308,15 @@ def _check_rows(
     if rows < MIN_ROWS:
         problem = f"has {rows} rows with a target, expected {MIN_ROWS} or more"
         raise DataError(problem, location=location)
+
+
+def _few_rows(rows: int, *, is_class: bool) -> list[str]:
+    """Return a sentence on how little a few held-out rows tell; none if there are more."""
+    held_out = -(-rows // 5)
+    if held_out >= FEW_HELD_OUT:
+        return []
+    effect = f"one row changes the accuracy by {1 / held_out:.2f}" if is_class else "one row counts"
+    return [f"{rows} rows are few: {held_out} are held out, and {effect}"]
 
 
 def _data_options(columns: Columns, roles: Roles, *, csv: Csv) -> dict[str, Any]:
@@ -371,8 +386,9 @@ def _tried_model(
     is_class: bool,
 ) -> _DraftedModel:
     """Return a linear model, or a forest if that learns clearly more from the table."""
-    linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR)
-    forest = _model(features, _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR)
+    linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR, is_class=is_class)
+    name = _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR
+    forest = _model(features, name, is_class=is_class)
     name = "LogisticRegression" if is_class else "Ridge"
     fast = f"{name} is fast, and a baseline for other models"
     config = {"name": "draft", "data": section, "split": roles.split}
@@ -396,7 +412,7 @@ def _tried_model(
     return linear._replace(choices=[f"{fast}: {measured}{doubt}", *linear.choices])
 
 
-def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:
+def _model(features: dict[str, ColumnData], name: str, *, is_class: bool) -> _DraftedModel:
     params = {"max_iter": 1000} if name == _CLASSIFIER else {}
     choices = []
     uses = {feature: draft_columns.use_of(column) for feature, column in features.items()}
@@ -404,10 +420,11 @@ def _model(features: dict[str, ColumnData], name: str) -> _DraftedModel:
         choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
         section = {"preprocess": "auto", "estimator": name}
         return _DraftedModel(section | ({"params": params} if params else {}), choices)
+    transformers = _TRANSFORMERS | {"encoded": _encoder("class" if is_class else "number")}
     branches = []
     for use, branch in _BRANCH_NAMES.items():
         if names := [feature for feature in uses if uses[feature] == use]:
-            branches.append({"name": branch, "columns": names, **_TRANSFORMERS[use]})
+            branches.append({"name": branch, "columns": names, **transformers[use]})
     for feature in uses:
         if uses[feature] == "encoded":
             choices.append(
@@ -434,13 +451,15 @@ _TRANSFORMERS: dict[str, dict[str, Any]] = {
         "estimator": "sklearn.preprocessing.OneHotEncoder",
         "params": {"handle_unknown": "ignore", "sparse_output": False},
     },
-    "encoded": {
-        "steps": [
-            {"estimator": "sklearn.preprocessing.TargetEncoder"},
-            {"estimator": "sklearn.preprocessing.StandardScaler"},
-        ]
-    },
 }
+
+
+def _encoder(target: Target) -> dict[str, Any]:
+    """Return the steps of a branch that encodes texts by the target."""
+    encoder: dict[str, Any] = {"estimator": "sklearn.preprocessing.TargetEncoder"}
+    if params := target_encoding(target):
+        encoder["params"] = params
+    return {"steps": [encoder, {"estimator": "sklearn.preprocessing.StandardScaler"}]}
 
 
 def _find_estimator(name: str) -> str:
@@ -451,22 +470,9 @@ def _find_estimator(name: str) -> str:
     """
     if "." in name:
         return name
-    import warnings
+    from artifact_pipeline.builder.model.estimators import public_names
 
-    from sklearn.utils import all_estimators
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        known = {
-            cls: f"{value.__module__.partition('._')[0]}.{cls}"
-            for kind in ("classifier", "regressor")
-            for cls, value in all_estimators(kind)
-        }
-    known |= {
-        f"{prefix}{kind}": f"{package}.{prefix}{kind}"
-        for package, prefix in (("lightgbm", "LGBM"), ("xgboost", "XGB"), ("xgboost", "XGBRF"))
-        for kind in ("Classifier", "Regressor")
-    }
+    known = public_names()
     if name not in known:
         raise CallError(
             f"found {show(name)}, expected a classifier or regressor of scikit-learn",

@@ -83,7 +83,8 @@ def read(paths: list[Path], target: str) -> DraftTable:
         if counts:
             words |= dict.fromkeys(counts)
             listed = ", ".join(f"{show(word)} ({rows})" for word, rows in counts.items())
-            choices.append(f"{show(name)}: {listed} is read as missing (data.csv.null_values)")
+            verb = "is" if len(counts) == 1 else "are"
+            choices.append(f"{show(name)}: {listed} {verb} read as missing (data.csv.null_values)")
     if target in raw.table.column_names:
         labels = set(raw.table.column(target).to_pylist())
         if not _is_numeric(raw, target):

@@ -66,20 +66,14 @@ def _run(config: ResolvedConfig) -> Trial | None:
 
     from artifact_pipeline.builder.data.loader import load
     from artifact_pipeline.builder.data.split import folds, split
-    from artifact_pipeline.builder.model.construction import build, resolve, target_type
+    from artifact_pipeline.builder.model.construction import build, resolve_for, target_type
     from artifact_pipeline.builder.model.fit import fit
 
     rows = load(config.data, config.split, target=target_type(config.model), base="")
+    model, rows = resolve_for(config.model, rows, random_state=config.split.random_state)
     parts = split(rows, config.split)
     if len(parts.y_train) < MIN_ROWS:
         return None
-    model = resolve(
-        config.model,
-        config.split.random_state,
-        target=rows.target,
-        columns=rows.columns(),
-        labels=rows.labels(),
-    )
     generator = np.random.default_rng(config.split.random_state)
     X, y = parts.X_train, parts.y_train
     scores = []

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
     from artifact_pipeline.builder.formats.base import Batch
     from artifact_pipeline.inference.held_out import HeldOutRows
     from artifact_pipeline.inference.predictor import Predictor
-    from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
     from artifact_pipeline.store.references import PathLike
 
 
@@ -100,7 +100,7 @@ def predict_held_out(
 
 
 def _predict(predictor: Predictor, held: HeldOutRows) -> PredictedRows:
-    from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
+    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 
     recipe = predictor.manifest.recipe
     outputs = predictor.run(held.rows)

@@ -8,6 +8,7 @@ The artifact supports everything except `reproduce`: its recipe records that it 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Rows, Target
 from artifact_pipeline.builder.imported import build_imported, learned_empty_text
 from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
-from artifact_pipeline.pipeline.publish import publish_report
-from artifact_pipeline.store import pickles
+from artifact_pipeline.pipeline.record import Record, begin
+from artifact_pipeline.report.write import publish_report
+from artifact_pipeline.store import pickles, provenance
 from artifact_pipeline.store.access import mark_made_here
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
@@ -99,6 +101,7 @@ def seal(
         ConfigError: If it cannot predict them, or no open form of it can be proven.
         StoreError: If the store cannot be written.
     """
+    record, start = begin("(sealed)"), time.perf_counter()
     if frames.are_records(X):
         import pandas as pd
 
@@ -113,7 +116,11 @@ def seal(
         positive=positive,
         examples=examples,
     )
-    return _add(files, metrics, store=Store(store))
+    target = Store(store)
+    sealed = _add(files, metrics, store=target, record=record)
+    record.seconds = time.perf_counter() - start
+    target.write_run(record.run, record)
+    return sealed
 
 
 def seal_pickle(
@@ -221,14 +228,24 @@ def _with_missing_texts(estimator: Any, X: Any) -> Any:
     return missing
 
 
-def _add(files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store) -> Sealed:
+def _add(
+    files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store, record: Record
+) -> Sealed:
+    """Add a sealed model to the store, and complete the record of how it came there."""
+    git = provenance.GitStatus(Path.cwd())
+    record.cached = store.artifacts.path(canonical.digest(files[MANIFEST])).exists()
     artifact = mark_made_here(store.add(_readable(files)))
     publish_report(artifact, store)
     store.set_latest(artifact)
-    name = describe.model_name_of(artifact.manifest.recipe)
+    record.name = name = describe.model_name_of(artifact.manifest.recipe)
+    record.version = version = store.models.assign(name, artifact.digest)
+    record.recipe = artifact.manifest.recipe
+    record.recipe_digest = artifact.manifest.recipe_digest
+    record.artifact, record.metrics, record.outcome = artifact.digest, metrics, "done"
+    record.host, record.git = provenance.host(), git.result()
     return Sealed(
         name=name,
-        version=store.models.assign(name, artifact.digest),
+        version=version,
         digest=artifact.digest,
         artifact=str(artifact.folder),
         report=str(store.artifacts.report_path(artifact.digest)),

@@ -11,7 +11,7 @@ from artifact_pipeline.builder.config.resolved import ModelConfig
 from artifact_pipeline.builder.data.loader import load
 from artifact_pipeline.builder.data.split import split
 from artifact_pipeline.builder.evaluation.metrics import evaluate
-from artifact_pipeline.builder.model.construction import build, resolve, target_type
+from artifact_pipeline.builder.model.construction import build, resolve, resolve_for, target_type
 from artifact_pipeline.builder.model.fit import fit
 from artifact_pipeline.errors import ConfigError, Location
 
@@ -50,13 +50,7 @@ def train_model(X: Any, y: Any, config: dict[str, Any]) -> Any:
     if "model" in config:
         full = configs.parse(config, "config")
         rows = load(full.data, full.split, target=target_type(full.model))
-        resolved = resolve(
-            full.model,
-            full.split.random_state,
-            target=rows.target,
-            columns=rows.columns(),
-            labels=rows.labels(),
-        )
+        resolved, _ = resolve_for(full.model, rows, random_state=full.split.random_state)
     else:
         for key in config:
             if key not in (*SHORT_KEYS, "gates"):

@@ -16,8 +16,8 @@ from artifact_pipeline.store.references import PathLike, parse
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
+    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
     from artifact_pipeline.pipeline.held_out_outputs import HeldOutOutputs
-    from artifact_pipeline.pipeline.weighted_metrics import PredictedRows
 
 Candidate: TypeAlias = "Callable[[], HeldOutOutputs]"
 """Predicts the held-out rows with the artifact that gates judge."""

@@ -16,9 +16,12 @@ from artifact_pipeline.store.history import AliasAt, HistoryEntry
 from artifact_pipeline.store.queries import Listed, Shown
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from artifact_pipeline.pipeline.compare import Comparison
     from artifact_pipeline.store.prune import PruneReport
     from artifact_pipeline.store.references import ArtifactLike, PathLike
+    from artifact_pipeline.store.run_query import RunOptions
     from artifact_pipeline.store.run_rows import RunRow
 
 _MAX_ROWS = 50
@@ -67,16 +70,7 @@ class NotebookStore:
         head = ["version", "aliases", "held-out rows", "tags", "digest"]
         return section(f"Store {self.path}", grid(head, rows), texts=texts)
 
-    def runs(
-        self,
-        *,
-        name: str | None = None,
-        where: str | None = None,
-        since: str | None = None,
-        sort: str | None = None,
-        best: str | None = None,
-        limit: int | None = None,
-    ) -> Any:
+    def runs(self, **query: Unpack[RunOptions]) -> Any:
         """Return the runs as a pandas DataFrame: a row for each, and a column for each field.
 
         The columns of metrics and parameters are called `test.accuracy` or `params.C`. Arguments
@@ -86,9 +80,7 @@ class NotebookStore:
 
         from artifact_pipeline.store.run_query import run_rows
 
-        rows = run_rows(
-            name=name, where=where, since=since, sort=sort, best=best, limit=limit, store=self.path
-        )
+        rows = run_rows(store=self.path, **query)
         frame = pd.DataFrame([_flat(row) for row in rows])
         if rows:
             frame["started"] = pd.to_datetime(

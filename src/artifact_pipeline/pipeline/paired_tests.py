@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from artifact_pipeline.pipeline.weighted_metrics import PredictedRows, prepare
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows, prepare
 
 if TYPE_CHECKING:
     import numpy as np

@@ -40,7 +40,6 @@ from artifact_pipeline.pipeline.gates import Verdict, baseline_of, judge, unjudg
 from artifact_pipeline.pipeline.incumbents import incumbents
 from artifact_pipeline.pipeline.plan import Plan, planned, started
 from artifact_pipeline.pipeline.progress import notebook_listener
-from artifact_pipeline.pipeline.publish import publish_report
 from artifact_pipeline.pipeline.record import (
     Job,
     JobLog,
@@ -51,6 +50,7 @@ from artifact_pipeline.pipeline.record import (
     begin,
     failure,
 )
+from artifact_pipeline.report.write import publish_report
 from artifact_pipeline.store import local_state, provenance
 from artifact_pipeline.store.access import check_integrity, mark_made_here
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
@@ -152,8 +152,8 @@ def _execute(
                 record.observed = plan.observed
                 path = _table_path(plan)
                 record.data = None if path is None else printable(str(path))
-                data = plan.recipe.data
-                job.note = f"{data.title}: {data.schema.rows} rows, {data.schema.features} features"
+                name, rows = describe.model_name_of(plan.recipe), plan.recipe.data.schema
+                job.note = f"{name}: {rows.rows} rows, {rows.features} features"
             with job_log.job("train") as job:
                 stored = _stored(plan, store)
                 artifact, trained = _reusable(stored.artifact, force=force, model=model), None

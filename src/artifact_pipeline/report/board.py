@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,11 +32,14 @@ from artifact_pipeline.store.folder import DEFAULT_STORE
 from artifact_pipeline.store.history import HistoryEntry, history
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.run_fields import param_title
-from artifact_pipeline.store.run_rows import CHAMPION, RunRow, Scalar, iterate
+from artifact_pipeline.store.run_rows import CHAMPION, RunRow, Scalar
+from artifact_pipeline.store.run_versions import iterate
 from artifact_pipeline.store.store import Store
 
 INDEX = "index.html"
 REPORTS = "reports"
+MAX_RUNS = 10_000
+"""Runs on a page, the newest ones; more would make it tens of megabytes."""
 _HERE = Path(__file__).parent
 
 
@@ -44,6 +48,9 @@ class Board(Struct, frozen=True, kw_only=True):
 
     page: str
     runs: int
+    """The number of runs on the page: the newest ones, if the store has more than `MAX_RUNS`."""
+    of: int
+    """The number of runs of the store."""
     reports: int
     """The number of reports that were written beside it."""
 
@@ -63,7 +70,8 @@ def write_board(output: PathLike, *, store: PathLike | None = None) -> Board:
     target, output = Store(store), Path(output)
     is_file = output.suffix.lower() in (".html", ".htm") and not output.is_dir()
     _check_outside(output, target)
-    rows = list(iterate(target))
+    rows = list(islice(iterate(target), MAX_RUNS))
+    count = target.run_index.count() if len(rows) == MAX_RUNS else len(rows)
     digests = list(dict.fromkeys(row.digest for row in rows if row.digest is not None))
     if is_file:
         page, links = output, _links_to_store(digests, target, folder=output.parent)
@@ -74,9 +82,9 @@ def write_board(output: PathLike, *, store: PathLike | None = None) -> Board:
         reports = len(links)
     with translate_os_errors(page):
         page.parent.mkdir(parents=True, exist_ok=True)
-    html = document(rows, _moves(rows, target), links=links, name=_name(target))
+    html = document(rows, _moves(rows, target), links=links, name=_name(target), count=count)
     write_atomically(page, html.encode())
-    return Board(page=str(page), runs=len(rows), reports=reports)
+    return Board(page=str(page), runs=len(rows), of=count, reports=reports)
 
 
 def document(
@@ -85,6 +93,7 @@ def document(
     *,
     links: Mapping[Digest, str],
     name: str,
+    count: int,
 ) -> str:
     """Return the page; the same arguments give the same text.
 
@@ -93,6 +102,7 @@ def document(
         moves: The moves of the alias `champion`, oldest first.
         links: The address of the report of each artifact that has one.
         name: The name of the store, for the heading.
+        count: The number of runs of the store, which may be more than `rows` has.
     """
     style = blocks.style() + (_HERE / "board.css").read_text("utf-8")
     script = (_HERE / "board.js").read_text("utf-8")
@@ -101,7 +111,8 @@ def document(
         f"script-src {blocks.hashes(script)}; base-uri 'none'; form-action 'none'"
     )
     models = dict.fromkeys(row.name for row in rows if row.name is not None)
-    summary = f"{len(rows):,} runs of {len(models):,} models" if rows else "no runs yet"
+    shown = f"the newest {len(rows):,} of {count:,}" if count > len(rows) else f"{count:,}"
+    summary = f"{shown} runs of {len(models):,} models" if rows else "no runs yet"
     parts = {
         "policy": policy,
         "title": blocks.escape(f"Runs of {name}"),

@@ -1,13 +1,17 @@
-"""Writing the report of an artifact to a file."""
+"""Writing the report of an artifact to a file, or into its store."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import write_atomically
+from artifact_pipeline.store import local_state
 from artifact_pipeline.store.access import check_integrity
 from artifact_pipeline.store.references import ArtifactLike, PathLike
+from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
 
 
 def write_report(
@@ -29,3 +33,16 @@ def write_report(
     verified = check_integrity(artifact, store=store)
     write_atomically(Path(path), page.write(verified).encode())
     return verified.digest
+
+
+def publish_report(artifact: Verified, store: Store) -> None:
+    """Write the report of an artifact beside it, and remember that this checkout wrote it.
+
+    Raises:
+        StoreError: If the report cannot be written.
+    """
+    from artifact_pipeline.report import page
+
+    data = page.write(artifact).encode()
+    local_state.record_written(local_state.REPORT, canonical.digest(data))
+    store.artifacts.write_report(artifact.digest, data)

@@ -85,14 +85,26 @@ class ArtifactFolder:
             VerificationError: If the files break a rule of the format.
         """
         digest = canonical.digest(files[MANIFEST])
-        target = self.path(digest)
         with self._folder.staging() as new:
             new.mkdir()
             for name, data in files.items():
                 write_new(new / name, data)
-            sync_folder(new)
+            self.rename_in(new, digest)
+        return self.open(digest)
+
+    def rename_in(self, staged: Path, digest: Digest) -> None:
+        """Make a staged folder the artifact of this digest, unless it is there and verifies.
+
+        A broken artifact of the same digest is replaced.
+
+        Raises:
+            StoreError: If it cannot be renamed; the store is left as it was.
+        """
+        target = self.path(digest)
+        with translate_os_errors(target):
+            sync_folder(staged)
             try:
-                new.rename(target)
+                staged.rename(target)
             except OSError:
                 if not os.path.lexists(target):
                     raise
@@ -101,9 +113,8 @@ class ArtifactFolder:
                 except VerificationError:
                     with self._folder.staging() as broken:
                         target.rename(broken)
-                        new.rename(target)
+                        staged.rename(target)
             sync_folder(self._folder.root)
-        return self.open(digest)
 
     def remove(self, digest: Digest) -> None:
         """Remove an artifact and its report; a crash leaves each of them complete or gone.

@@ -430,9 +430,10 @@ def _check_record(journal: Journal, path: Path, *, kind: type[Struct]) -> Iterat
 def _check_root(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
     """Yield reports without an artifact, and entries that do not belong in a store."""
     for path in store.folder.entries():
-        if path.suffix == ".html" and f"sha256:{path.stem}" not in artifacts:
+        is_report = path.suffix == ".html" and _HEX.fullmatch(path.stem)
+        if is_report and f"sha256:{path.stem}" not in artifacts:
             yield _quarantined(path, "is the report of no artifact that verifies")
-        elif path.suffix == ".html":
+        elif is_report:
             try:
                 disk.read_file(path, limit=MAX_REPORT, remedy="")
             except StoreError as error:

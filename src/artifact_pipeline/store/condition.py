@@ -4,22 +4,25 @@ The grammar is Python's for comparisons, `in`, `and`, `or`, `not`, names with po
 strings, `True` and `False`. Python parses the text; nothing in it is evaluated as Python.
 
 A missing value matches nothing, as NULL in SQL: a comparison with it is neither true nor false, and
-so is the negation. The same holds for a value that has another type than most of its field.
+so is the negation. The same holds for a value that has another type than most of its field. So a
+condition is an expression of SQL, of the values in the index of runs.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
 from artifact_pipeline.errors import CallError, Location, quoted
-from artifact_pipeline.store.run_fields import check_field, value_of
-from artifact_pipeline.store.run_rows import RunRow, Scalar
+from artifact_pipeline.store.run_fields import check_field
+from artifact_pipeline.store.run_index import SqlValue, sql_value
+from artifact_pipeline.store.run_rows import Scalar
 
 MAX_LENGTH = 2000
 """Characters of a condition."""
@@ -27,15 +30,26 @@ MAX_DEPTH = 30
 """Nested levels of a condition."""
 LOCATION = Location("--where")
 
-_OPERATORS: dict[type[ast.cmpop], Callable[[Scalar, Scalar], bool]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+_OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "=",
+    ast.NotEq: "<>",
+}
+_OF_LITERALS: dict[str, Callable[[Scalar, Scalar], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "<>": operator.ne,
+    "in": lambda part, text: str(part) in str(text),
 }
 _EXPECTED = "expected comparisons such as test.accuracy > 0.9, joined with and, or, not"
+_SQL_KINDS: dict[type, str] = {bool: "blob", int: "real", float: "real", str: "text"}
+"""What SQLite calls the type of a value in the index; its integers are compared as numbers."""
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
 _REFUSED = {
     ast.Call: "a call",
@@ -56,10 +70,6 @@ class Operand(Struct, frozen=True):
     field: str | None
     literal: Scalar | None = None
 
-    def value(self, row: RunRow) -> Scalar | None:
-        """Return its value for a run; None if it is missing."""
-        return self.literal if self.field is None else value_of(row, self.field)
-
     def described(self, value: Scalar) -> str:
         """Return its name and the type of a value of it, for a message."""
         if self.field is None:
@@ -70,11 +80,17 @@ class Operand(Struct, frozen=True):
 class Predicate(Struct, frozen=True, kw_only=True):
     """Two operands and the operator between them."""
 
-    compare: Callable[[Scalar, Scalar], bool]
+    sign: str
+    """An operator of SQL, or `in` for a text in a text."""
     left: Operand
     right: Operand
     need: type[Scalar] | None = None
     """The type that both must have; None for any, the same for both."""
+
+    @property
+    def operands(self) -> tuple[Operand, Operand]:
+        """Both operands."""
+        return self.left, self.right
 
 
 class Combination(Struct, frozen=True):
@@ -93,26 +109,113 @@ class Negation(Struct, frozen=True):
 Condition: TypeAlias = Predicate | Combination | Negation
 
 
-def matching(rows: Sequence[RunRow], condition: str, *, known: Sequence[str]) -> list[RunRow]:
-    """Return the rows that a condition holds for.
+class Sql(NamedTuple):
+    """An expression of SQL, and the values of its placeholders."""
+
+    text: str
+    values: tuple[SqlValue, ...] = ()
+
+
+def sql(condition: Condition, columns: Mapping[str, str]) -> Sql:
+    """Return a condition as an expression that is 1, 0 or NULL.
 
     Args:
-        rows: The rows.
+        condition: The condition.
+        columns: The expression of SQL for each field.
+    """
+    if isinstance(condition, Negation):
+        part = sql(condition.part, columns)
+        return Sql(f"(NOT {part.text})", part.values)
+    if isinstance(condition, Combination):
+        parts = [sql(part, columns) for part in condition.parts]
+        return _joined(parts, "OR" if condition.any else "AND")
+    left, right = condition.operands
+    if left.field is None and right.field is None:
+        truth = _of_literals(condition)
+        return Sql("NULL" if truth is None else str(int(truth)))
+    a, b = (_operand_sql(operand, columns) for operand in condition.operands)
+    comparison = f"instr({b.text}, {a.text}) > 0" if condition.sign == "in" \
+        else f"{a.text} {condition.sign} {b.text}"  # fmt: skip
+    in_order = (*b.values, *a.values) if condition.sign == "in" else (*a.values, *b.values)
+    same = comparable(condition, columns)
+    return Sql(f"(CASE WHEN {same.text} THEN {comparison} END)", (*same.values, *in_order))
+
+
+def comparable(predicate: Predicate, columns: Mapping[str, str]) -> Sql:
+    """Return whether the operands of a predicate have types that it can compare, as SQL."""
+    kinds = [
+        f"'{_SQL_KINDS[type(operand.literal)]}'"
+        if operand.field is None
+        else f"replace(typeof({columns[operand.field]}), 'integer', 'real')"
+        for operand in predicate.operands
+    ]
+    text = f"{kinds[0]} = {kinds[1]}"
+    if predicate.need is not None:
+        text += f" AND {kinds[0]} = '{_SQL_KINDS[predicate.need]}'"
+    return Sql(text)
+
+
+def sql_kind(value: Scalar | None) -> str:
+    """Return what SQLite calls the type of a value in the index."""
+    return "null" if value is None else _SQL_KINDS[type(value)]
+
+
+def fields_of(condition: Condition) -> list[str]:
+    """Return the fields that a condition names."""
+    operands = (one for predicate in predicates(condition) for one in predicate.operands)
+    return list(dict.fromkeys(one.field for one in operands if one.field is not None))
+
+
+def mismatch(predicate: Predicate, values: tuple[Scalar, Scalar]) -> CallError:
+    """Return the error that a predicate cannot compare the values of its operands."""
+    (left, right), (a, b) = predicate.operands, values
+    problem = f"{left.described(a)} cannot be compared with {right.described(b)}"
+    if predicate.need is bool:
+        problem = f"{left.field} is {_KINDS[type(a)]}, expected a comparison with it"
+    elif predicate.need is str:
+        problem = f"`in` looks for a text in a text or in a list: {problem}"
+    return CallError(problem, location=LOCATION)
+
+
+def _joined(parts: Sequence[Sql], word: str) -> Sql:
+    """Return expressions joined by AND or OR, nested as little as can be: SQLite has a limit."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Sql("1" if word == "AND" else "0")
+    half = len(parts) // 2
+    left, right = _joined(parts[:half], word), _joined(parts[half:], word)
+    return Sql(f"({left.text} {word} {right.text})", (*left.values, *right.values))
+
+
+def _of_literals(predicate: Predicate) -> bool | None:
+    a, b = predicate.left.literal, predicate.right.literal
+    if a is None or b is None or _SQL_KINDS[type(a)] != _SQL_KINDS[type(b)]:
+        return None
+    if predicate.need is not None and not isinstance(a, predicate.need):
+        return None
+    return _OF_LITERALS[predicate.sign](a, b)
+
+
+def _operand_sql(operand: Operand, columns: Mapping[str, str]) -> Sql:
+    if operand.field is not None:
+        return Sql(columns[operand.field])
+    value = operand.literal
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
+        value = math.copysign(math.inf, value) if abs(value) > 10**308 else float(value)
+    return Sql("?", (None if value is None else sql_value(value),))
+
+
+def parse(condition: str, known: Collection[str]) -> Condition:
+    """Return a condition as a tree.
+
+    Args:
         condition: The condition.
         known: The names of all fields.
 
     Raises:
-        CallError: If it is not a condition, names an unknown field, or compares values of types
-            that cannot be compared in any row, such as a number with a text.
+        CallError: If it is not a condition, or names an unknown field.
     """
-    parsed = parse(condition, known)
-    for predicate in _predicates(parsed):
-        _check_types(predicate, rows)
-    return [row for row in rows if _truth(parsed, row)]
-
-
-def parse(condition: str, known: Sequence[str]) -> Condition:
-    """Return a condition as a tree. Raises as `matching`, but compares no types."""
     if len(condition) > MAX_LENGTH:
         problem = f"the condition has {len(condition):,} characters, more than {MAX_LENGTH:,}"
         raise CallError(problem, location=LOCATION)
@@ -146,9 +249,7 @@ def _condition(node: ast.expr, known: frozenset[str], *, depth: int) -> Conditio
         return parts[0] if len(parts) == 1 else Combination(parts, any=False)
     if _name(node) is None:
         raise _refused(node)
-    return Predicate(
-        compare=operator.eq, left=_operand(node, known), right=Operand(None, True), need=bool
-    )
+    return Predicate(sign="=", left=_operand(node, known), right=Operand(None, True), need=bool)
 
 
 def _predicate(
@@ -156,7 +257,7 @@ def _predicate(
 ) -> Condition:
     if type(sign) in _OPERATORS:
         return Predicate(
-            compare=_OPERATORS[type(sign)],
+            sign=_OPERATORS[type(sign)],
             left=_operand(left, known),
             right=_operand(right, known),
         )
@@ -167,16 +268,12 @@ def _predicate(
     if isinstance(right, (ast.Tuple, ast.List)):
         options = [_operand(option, known) for option in right.elts]
         inside = Combination(
-            [Predicate(compare=operator.eq, left=member, right=option) for option in options],
+            [Predicate(sign="=", left=member, right=option) for option in options],
             any=True,
         )
     else:
-        inside = Predicate(compare=_is_part, left=member, right=_operand(right, known), need=str)
+        inside = Predicate(sign="in", left=member, right=_operand(right, known), need=str)
     return inside if isinstance(sign, ast.In) else Negation(inside)
-
-
-def _is_part(part: Scalar, text: Scalar) -> bool:
-    return str(part) in str(text)
 
 
 def _operand(node: ast.expr, known: frozenset[str]) -> Operand:
@@ -211,50 +308,11 @@ def _refused(node: ast.expr) -> CallError:
     return CallError(f"holds {what}", location=LOCATION, remedy=_EXPECTED)
 
 
-def _predicates(condition: Condition) -> Iterator[Predicate]:
+def predicates(condition: Condition) -> Iterator[Predicate]:
+    """Yield the predicates in a condition."""
     if isinstance(condition, Predicate):
         yield condition
     else:
         parts = [condition.part] if isinstance(condition, Negation) else condition.parts
         for part in parts:
-            yield from _predicates(part)
-
-
-def _check_types(predicate: Predicate, rows: Sequence[RunRow]) -> None:
-    """Check that some row can make a predicate, if any has both values. Raises as `matching`."""
-    left, right = predicate.left, predicate.right
-    mismatch = ""
-    for row in rows:
-        a, b = left.value(row), right.value(row)
-        if a is None or b is None:
-            continue
-        if _is_comparable(a, b, need=predicate.need):
-            return
-        mismatch = f"{left.described(a)} cannot be compared with {right.described(b)}"
-        if predicate.need is bool:
-            mismatch = f"{left.field} is {_KINDS[type(a)]}, expected a comparison with it"
-        elif predicate.need is str:
-            mismatch = f"`in` looks for a text in a text or in a list: {mismatch}"
-    if mismatch:
-        raise CallError(mismatch, location=LOCATION)
-
-
-def _is_comparable(a: Scalar, b: Scalar, *, need: type[Scalar] | None) -> bool:
-    same = _KINDS[type(a)] == _KINDS[type(b)]
-    return same and (need is None or isinstance(a, need))
-
-
-def _truth(condition: Condition, row: RunRow) -> bool | None:
-    """Return whether a condition holds; None if that is not known."""
-    if isinstance(condition, Negation):
-        truth = _truth(condition.part, row)
-        return None if truth is None else not truth
-    if isinstance(condition, Combination):
-        truths = [_truth(part, row) for part in condition.parts]
-        if condition.any in truths:
-            return condition.any
-        return None if None in truths else not condition.any
-    a, b = condition.left.value(row), condition.right.value(row)
-    if a is None or b is None or not _is_comparable(a, b, need=condition.need):
-        return None
-    return condition.compare(a, b)
+            yield from predicates(part)

@@ -93,13 +93,29 @@ class TagChange(Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
-Event: TypeAlias = SealedVersion | Promotion | RemovedAlias | TagChange | PrunedVersion
+class PulledVersion(Struct, frozen=True, kw_only=True):
+    """An artifact that was pulled from a remote, and the history that it has there."""
+
+    digest: Sha256
+    version: Version
+    remote: str
+    """The address, which holds no credentials."""
+    moves: list[Promotion] = []
+    """The moves of the remote's aliases to the artifact, oldest first, as the remote says."""
+    by: str
+    when: str
+
+
+Event: TypeAlias = (
+    SealedVersion | Promotion | RemovedAlias | TagChange | PrunedVersion | PulledVersion
+)
 KINDS: dict[str, type[Event]] = {
     "sealed": SealedVersion,
     "moved": Promotion,
     "removed": RemovedAlias,
     "tagged": TagChange,
     "pruned": PrunedVersion,
+    "pulled": PulledVersion,
 }
 """The events of a journal by the name in its lines."""
 NAMES = {kind: name for name, kind in KINDS.items()}

@@ -17,6 +17,7 @@ artifacts/
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -34,6 +35,9 @@ QUARANTINE = "set-aside"
 FOLDERS = (QUARANTINE, "aliases", "models", "promotions", "recipes", "runs", "staging")
 RESERVED_NAMES = (*FOLDERS, TRUST)
 """Names in a store that belong to neither an artifact nor a report."""
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+"""The name of an artifact's folder."""
 
 REPAIR = "artifact-pipeline doctor --repair sets it aside"
 """Remedy for a broken entry."""
@@ -69,6 +73,15 @@ class StoreFolder:
                     remedy=REPAIR,
                 )
         return folder
+
+    def is_store(self) -> bool:
+        """Return whether the folder is empty, missing, or has an artifact or a store's own entry.
+
+        Raises:
+            StoreError: If it cannot be listed.
+        """
+        names = [path.name for path in self.entries()]
+        return not names or any(name in RESERVED_NAMES or _HEX.fullmatch(name) for name in names)
 
     def path(self, *names: str) -> Path:
         """Return the path of a file in the store. Raises as `folder`."""

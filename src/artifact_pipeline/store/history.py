@@ -15,6 +15,7 @@ from artifact_pipeline.store.events import (
     Event,
     Evidence,
     Promotion,
+    PulledVersion,
     RemovedAlias,
     SealedVersion,
     TagChange,
@@ -29,7 +30,7 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     """One event in the history of a model."""
 
     event: str
-    """`sealed`, `moved`, `removed` (an alias), `tagged` or `pruned`."""
+    """`sealed`, `moved`, `removed` (an alias), `tagged`, `pruned` or `pulled`."""
     name: str
     digest: Digest
     version: int | None = None
@@ -49,6 +50,10 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     before: str | None = None
     message: str | None = None
     evidence: Evidence | None = None
+    remote: str | None = None
+    """For an artifact that was pulled, the address of the remote."""
+    moves: list[Promotion] = []
+    """The moves of the remote's aliases to it."""
 
 
 class AliasAt(Struct, frozen=True, kw_only=True):
@@ -239,4 +244,6 @@ def _entry(event: Event, own: ModelHistory) -> HistoryEntry:
         )
     if isinstance(event, RemovedAlias):
         return replace(entry, by=event.by, alias=event.alias)
+    if isinstance(event, PulledVersion):
+        return replace(entry, by=event.by, remote=event.remote, moves=event.moves)
     return entry if isinstance(event, SealedVersion) else replace(entry, by=event.by)

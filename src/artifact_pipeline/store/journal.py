@@ -23,7 +23,7 @@ PROMOTION_FILE = re.compile(r"[0-9]{6,9}\.json")
 ALIAS_LOCK = "turn"
 """The file in that folder that was locked while the alias moved."""
 
-_MAX_RECORD = 8 << 20
+MAX_RECORD = 8 << 20
 """Bytes of a record; a larger file was not written by this package."""
 _MAX_DEPTH = 50
 """Nested levels of a record; more could exhaust Python's stack."""
@@ -109,7 +109,7 @@ class Journal:
             StoreError: If it cannot be read, or is not a record of this kind.
         """
         location = Location(str(path))
-        data = disk.read_file(path, limit=_MAX_RECORD, remedy=REPAIR)
+        data = disk.read_file(path, limit=MAX_RECORD, remedy=REPAIR)
         if data is None:
             raise StoreError("does not exist any more", location=location)
         try:

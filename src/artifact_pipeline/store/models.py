@@ -151,8 +151,13 @@ class Models:
     def _pointers(self, name: str) -> Pointers:
         return Pointers(self._folder, MODELS, folder_of(name))
 
-    def assign(self, name: str, digest: Digest) -> int:
+    def assign(self, name: str, digest: Digest, *, preferred: int | None = None) -> int:
         """Return the version of an artifact; one that has none gets the next number.
+
+        Args:
+            name: The name.
+            digest: The artifact.
+            preferred: The number that it gets if no version has it.
 
         Raises:
             StoreError: If the journal is damaged or cannot be written, or another process holds
@@ -164,6 +169,8 @@ class Models:
                 history = self.history(name)
                 if digest not in history.numbers:
                     version = max(history.versions, default=0) + 1
+                    if preferred is not None and preferred not in history.versions:
+                        version = preferred
                     self.append(name, SealedVersion(version=version, digest=digest, when=now()))
                     return version
         return history.numbers[digest]

@@ -50,12 +50,11 @@ def promote(
         VerificationError: As `open_trusted`.
         StoreError: If another process is writing the history, or the store cannot be written.
     """
-    _check_alias(alias)
-    _check_text(message, "message")
+    check_move(alias, message)
     target = Store(store)
     verified = open_trusted(artifact, store=store)
     name = _name_in(target, verified)
-    evidence = _evidence(target, verified)
+    evidence = evidence_of(target, verified)
     version = target.models.assign(name, verified.digest)
     with target.models.lock(name, wait=MOVE_WAIT):
         _check_is_there(target, verified)
@@ -104,7 +103,7 @@ def rollback(
     history = target.models.history(name)
     digest, went_back_over = _target(target, history, alias=label, to=to)
     verified = open_trusted(digest, store=store)
-    evidence = _evidence(target, verified)
+    evidence = evidence_of(target, verified)
     with target.models.lock(name, wait=MOVE_WAIT):
         history = target.models.history(name)
         _check_is_there(target, verified)
@@ -200,6 +199,16 @@ def user() -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
+def check_move(alias: str, message: str | None) -> None:
+    """Check an alias to move, and the message of the move.
+
+    Raises:
+        CallError: If one is not valid.
+    """
+    _check_alias(alias)
+    _check_text(message, "message")
+
+
 def _target(
     store: Store, history: ModelHistory, *, alias: str, to: int | None
 ) -> tuple[Digest, list[int]]:
@@ -283,7 +292,8 @@ def _check_is_there(store: Store, verified: Verified) -> None:
         raise StoreError("was pruned by another process", location=Location(str(path)))
 
 
-def _evidence(store: Store, verified: Verified) -> Evidence:
+def evidence_of(store: Store, verified: Verified) -> Evidence:
+    """Return what a store knows about an artifact when an alias moves to it."""
     record = record_of(verified.digest, store=store.root)
     try:
         signature: Digest | None = canonical.digest(read_signature(verified.folder))

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 
 from artifact_pipeline.builder.metric_table import BY_NAME
 from artifact_pipeline.errors import CallError, Location, quoted
-from artifact_pipeline.store.run_rows import RunRow, Scalar
+from artifact_pipeline.store.journal import PastRun
+from artifact_pipeline.store.run_rows import RunRow, Scalar, row_of
 
 GROUPS = ("params", "search", "split", "test", "train", "cv")
 """The fields of a row that hold fields of their own."""
@@ -15,6 +16,8 @@ PLAIN = tuple(
     field for field in RunRow.__struct_fields__ if field not in GROUPS and field != "missed"
 )
 METRIC_GROUPS = ("test", "train", "cv")
+OF_MODELS = ("version", "is_champion", "change")
+"""Fields that follow from the history of the run's model, and not from its record."""
 
 
 def known_fields(rows: Sequence[RunRow]) -> list[str]:
@@ -24,6 +27,18 @@ def known_fields(rows: Sequence[RunRow]) -> list[str]:
         for row in rows:
             names |= dict.fromkeys(f"{group}.{name}" for name in getattr(row, group))
     return list(names)
+
+
+def stored_fields(record: PastRun) -> dict[str, Scalar | None]:
+    """Return the fields that follow from a record; plain ones without a value are left out."""
+    row = row_of(record)
+    fields: dict[str, Scalar | None] = {}
+    for name in PLAIN:
+        if name not in OF_MODELS and (value := getattr(row, name)) is not None:
+            fields[name] = value
+    for group in GROUPS:
+        fields |= {f"{group}.{name}": value for name, value in getattr(row, group).items()}
+    return fields
 
 
 def value_of(row: RunRow, field: str) -> Scalar | None:

@@ -4,21 +4,25 @@ It is a cache: an SQLite database in the state folder of the user, one for each 
 not in the store, because a store may be read-only, copied or written by strangers. A store with few
 runs needs none.
 
-The modification time of `runs/` tells whether a record came or went since the index was written.
-A run of this checkout notes the time before and after it wrote its record, so that the index knows
-which record that was; in all other cases it lists the folder. A time so recent that a change may
-have left it as it was is not trusted. Whatever is wrong with the database, it is built again, in
-memory if the state folder cannot be written.
+The records of up to `MAX_CHECKED` runs are compared with their files each time, by inode, size and
+times. Of more, only those that a command shows are; the modification time of `runs/` tells whether
+a record came or went since the index was written. A run of this checkout notes the time before and
+after it wrote its record, so that the index knows which record that was; in all other cases it
+lists the folder. A time so recent that a change may have left it as it was is not trusted. Whatever
+is wrong with the database, it is built again, in memory if the state folder cannot be written.
+
+Besides its record, a run has the value of each of its fields in a table of their own, in the order
+of fields and then of runs, so that conditions and sorting read only the fields that they name.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -35,9 +39,15 @@ from artifact_pipeline.store.journal import Journal, PastRun
 if TYPE_CHECKING:
     import sqlite3
 
+    from artifact_pipeline.store.run_rows import Scalar
+
 log = Log(__name__)
 
-_SCHEMA = 1
+T = TypeVar("T")
+SqlValue: TypeAlias = bytes | int | float | str | None
+"""A value in the index."""
+
+_SCHEMA = 2
 _RACY = 50 * 10**6
 _RACY_COARSE = 2 * 10**9
 """Nanoseconds within which a folder may change again without another modification time; the second
@@ -46,26 +56,44 @@ _BUSY_SECONDS = 120.0
 """Seconds to wait for another process, which may be building the index."""
 MAX_UNINDEXED = 50
 """Records of a store that are read each time."""
+MAX_CHECKED = 5000
+"""Records whose files are compared with the index by each command."""
 _UNUSED_SECONDS = 90 * 24 * 3600
 """Age of an index that is removed when another is created: its store may be gone."""
-_PAGE = 100
-"""Records that are read at once."""
+_FIRST_PAGE = 200
+_PAGE = 10_000
+"""Records that are read at once: at first few, because often no more are needed."""
+_LAST = b"\xff" * 256
+"""Sorts after the name of any file."""
 _BATCH = 2000
 """Records that are committed at once."""
 _MAX_NOTES = 1 << 20
 """Bytes of notes, after which they begin anew."""
+_RUN_BITS = 32
 _INLINE = 48
 """Characters of a value that is kept with its run; larger ones are kept once for all runs."""
 _TABLES = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT UNIQUE);
 CREATE TABLE runs (
-    file BLOB PRIMARY KEY, stamp TEXT, name TEXT, artifact TEXT, cached INTEGER, data INTEGER,
-    body TEXT
-) WITHOUT ROWID;
+    id INTEGER PRIMARY KEY, file BLOB UNIQUE, stamp TEXT, name TEXT, artifact TEXT, cached INTEGER,
+    data INTEGER, body TEXT
+);
+CREATE TABLE fields (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE field_values (id INTEGER PRIMARY KEY, value);
 CREATE INDEX by_artifact ON runs (artifact, cached, file);
 CREATE INDEX by_name ON runs (name, file);
 """
+
+
+class IndexedRun(NamedTuple):
+    """A run as the index has it."""
+
+    file: bytes
+    """The stem of its record's file."""
+    stamp: str
+    """Of that file when it was read."""
+    record: PastRun
 
 
 class _Folder(NamedTuple):
@@ -94,24 +122,29 @@ class RunIndex:
             StoreError: If the records cannot be listed.
         """
         where, values = ("WHERE name = ?", [name]) if name is not None else ("", [])
-        with self._synced() as connection:
-            query = f"{where} ORDER BY file DESC LIMIT ?"
-            return _runs(connection, query, values=[*values, _all(limit)])
+        query = f"SELECT id FROM runs {where} ORDER BY file DESC LIMIT ?"
+        return self._find(query, [*values, _all(limit)], is_complete=limit is None)
 
     def iterate(self) -> Iterator[PastRun]:
         """Yield all run records, newest first, reading as many as are needed. Raises as `runs`."""
-        with self._synced() as connection:
-            texts: dict[int, Any] = {}
-            cursor = connection.execute("SELECT body FROM runs ORDER BY file DESC")
-            while rows := cursor.fetchmany(_PAGE):
-                yield from _decode(connection, rows, texts=texts)
+        query = "SELECT file, stamp, body FROM runs WHERE file < ? ORDER BY file DESC LIMIT ?"
+        before, is_complete, size = _LAST, True, _FIRST_PAGE
+
+        def read(connection: sqlite3.Connection) -> list[IndexedRun]:
+            return list(_decode(connection, connection.execute(query, [before, size]), texts={}))
+
+        while True:
+            page = self.query(read, is_complete=is_complete)
+            yield from (run.record for run in page)
+            if len(page) < size:
+                return
+            before, is_complete, size = page[-1].file, False, _PAGE
 
     def count(self, *, name: str | None = None) -> int:
         """Return the number of run records, of all models or of one. Raises as `runs`."""
         where, values = ("WHERE name = ?", [name]) if name is not None else ("", [])
-        with self._synced() as connection:
-            query = f"SELECT count(*) FROM runs {where}"
-            return int(connection.execute(query, values).fetchone()[0])
+        query = f"SELECT count(*) FROM runs {where}"
+        return self.query(lambda connection: int(connection.execute(query, values).fetchone()[0]))
 
     def record_of(self, artifact: Digest) -> PastRun | None:
         """Return the newest record of a run that trained an artifact, or else one that reused it.
@@ -119,9 +152,8 @@ class RunIndex:
         Raises:
             StoreError: As `runs`.
         """
-        query = "WHERE artifact = ? ORDER BY cached, file DESC LIMIT 1"
-        with self._synced() as connection:
-            return next(iter(_runs(connection, query, values=[artifact])), None)
+        query = "SELECT id FROM runs WHERE artifact = ? ORDER BY cached, file DESC LIMIT 1"
+        return next(iter(self._find(query, [artifact])), None)
 
     def data_path(self, artifact: Digest) -> str | None:
         """Return the path of the table in the newest record of an artifact that has one.
@@ -129,9 +161,8 @@ class RunIndex:
         Raises:
             StoreError: As `runs`.
         """
-        query = "WHERE artifact = ? AND data ORDER BY file DESC LIMIT 1"
-        with self._synced() as connection:
-            return next((run.data for run in _runs(connection, query, values=[artifact])), None)
+        query = "SELECT id FROM runs WHERE artifact = ? AND data ORDER BY file DESC LIMIT 1"
+        return next((run.data for run in self._find(query, [artifact])), None)
 
     def artifacts(self) -> list[Digest]:
         """Return the artifacts of all records, by their first record. Raises as `runs`."""
@@ -139,36 +170,76 @@ class RunIndex:
             "SELECT artifact FROM runs WHERE artifact IS NOT NULL GROUP BY artifact "
             "ORDER BY min(file)"
         )
-        with self._synced() as connection:
-            return [str(row[0]) for row in connection.execute(query)]
+        return self.query(
+            lambda connection: [str(row[0]) for row in connection.execute(query)], is_complete=True
+        )
 
-    @contextmanager
-    def _synced(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection to the index, once it has what the store has."""
+    def checked(
+        self, connection: sqlite3.Connection, find: Callable[[], list[int]]
+    ) -> list[PastRun]:
+        """Return the records of the runs that a query finds, as their files are now.
+
+        Args:
+            connection: One of `synced`.
+            find: Returns the numbers of runs; called again if the file of one has changed.
+        """
+        runs = _read_ids(connection, find())
+        changed = [run.file for run in runs if run.stamp != self._current_stamp(run.file)]
+        if changed:
+            connection.execute("BEGIN IMMEDIATE")
+            writer = _Writer(connection, self._journal, folder=self._folder)
+            for file in changed:
+                if self._current_stamp(file) is None:
+                    writer.remove(file)
+                else:
+                    writer.read(file)
+            connection.commit()
+            runs = _read_ids(connection, find())
+        return [run.record for run in runs]
+
+    def _find(
+        self, query: str, values: Sequence[Any], *, is_complete: bool = False
+    ) -> list[PastRun]:
+        def find(connection: sqlite3.Connection) -> list[int]:
+            return [int(row[0]) for row in connection.execute(query, values)]
+
+        return self.query(
+            lambda connection: self.checked(connection, lambda: find(connection)),
+            is_complete=is_complete,
+        )
+
+    def _current_stamp(self, file: bytes) -> str | None:
+        with suppress(FileNotFoundError, ValueError):
+            return _stamp((self._folder.root / "runs" / f"{os.fsdecode(file)}.json").lstat())
+        return None
+
+    def query(self, ask: Callable[[sqlite3.Connection], T], *, is_complete: bool = False) -> T:
+        """Return what a function reads from the index, once that has what the store has.
+
+        Args:
+            ask: The function. It is called again if the index turns out to be damaged.
+            is_complete: Whether to compare all records with their files, however many there are.
+
+        Raises:
+            StoreError: As `runs`.
+        """
         import sqlite3
 
-        connection = None
         for _ in range(2):  # a damaged database is removed, and built again
             path = self._database()
             if path is None:
                 break
             try:
-                connection = _open(str(path))
-                self._sync(connection)
-                break
-            except sqlite3.Error as error:
+                with closing(_open(str(path))) as connection:
+                    self._sync(connection, is_complete=is_complete)
+                    return ask(connection)
+            except (sqlite3.Error, msgspec.MsgspecError) as error:
                 log.debug("the index of runs %s is built again: %s", path, error)
-                _close(connection)
-                connection = None
                 with suppress(OSError):
                     disk.remove(path)
-        if connection is None:
-            connection = _open(":memory:")
-            self._sync(connection)
-        try:
-            yield connection
-        finally:
-            _close(connection)
+        with closing(_open(":memory:")) as connection:
+            self._sync(connection, is_complete=True)
+            return ask(connection)
 
     def _database(self) -> Path | None:
         """Return the file of the index; None if there can be none."""
@@ -184,7 +255,7 @@ class RunIndex:
         except (StoreError, OSError):
             return None
 
-    def _sync(self, connection: sqlite3.Connection) -> None:
+    def _sync(self, connection: sqlite3.Connection, *, is_complete: bool) -> None:
         """Bring the index up to date with `runs/`, by as little reading as is safe."""
         connection.execute("BEGIN IMMEDIATE")
         state = dict(connection.execute("SELECT key, value FROM state").fetchall())
@@ -192,17 +263,20 @@ class RunIndex:
         now = time.time_ns()
         current = _stat(self._folder.folder("runs"))
         known = _known(state)
-        if known is not None and known == current:
+        is_listed = is_complete or _is_small(connection)
+        if known is not None and known == current and not is_listed:
             connection.rollback()
             return
         names = None
-        if known is not None and current is not None:
+        if known is not None and current is not None and not is_listed:
             names = self._noted_since(known, current, offset=int(state.get("noted", 0)))
         if names is not None:
+            writer = _Writer(connection, self._journal, folder=self._folder)
             for name in names:
-                self._read(connection, name, stamp="")
-        else:
-            self._list(connection)
+                writer.read(os.fsencode(name))
+        elif not self._list(connection) and known is not None and known == current:
+            connection.rollback()
+            return
         safe = current is not None and now - current.modified >= _racy_time(current.modified)
         values = {
             "folder": msgspec.json.encode(current if safe else None).decode(),
@@ -211,40 +285,26 @@ class RunIndex:
         connection.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values.items())
         connection.commit()
 
-    def _list(self, connection: sqlite3.Connection) -> None:
-        """Compare the index with the folder, and read the records that are new or replaced."""
+    def _list(self, connection: sqlite3.Connection) -> bool:
+        """Compare the index with the folder, and read the records that are new or replaced.
+
+        Returns:
+            Whether there were any.
+        """
         stored = dict(connection.execute("SELECT file, stamp FROM runs"))
         found = _stamps(self._folder.folder("runs"))
-        for file in stored.keys() - found.keys():
-            connection.execute("DELETE FROM runs WHERE file = ?", [file])
+        writer = _Writer(connection, self._journal, folder=self._folder)
+        gone = stored.keys() - found.keys()
+        for file in gone:
+            writer.remove(file)
         changed = [file for file, stamp in found.items() if stored.get(file) != stamp]
         for index, file in enumerate(sorted(changed), 1):
-            self._read(connection, os.fsdecode(file), stamp=found[file])
+            writer.read(file)
             if index % _BATCH == 0:  # a rebuild that is interrupted goes on from here
                 connection.execute("DELETE FROM state WHERE key = 'folder'")
                 connection.commit()
                 connection.execute("BEGIN IMMEDIATE")
-
-    def _read(self, connection: sqlite3.Connection, stem: str, *, stamp: str) -> None:
-        """Read one record into the index."""
-        path = self._folder.root / "runs" / f"{stem}.json"
-        if not stamp:
-            with suppress(OSError):
-                stamp = _stamp(path.lstat())
-        run = self._journal.read_run(path)
-        fields: dict[str, Any] = {}
-        texts: dict[str, int] = {}
-        for field, value in msgspec.to_builtins(run).items():
-            body = msgspec.json.encode(value).decode()
-            if field == "run" or len(body) <= _INLINE:
-                fields[field] = value
-            else:
-                texts[field] = _text_id(connection, body)
-        row = (
-            os.fsencode(stem), stamp, run.name, run.artifact, run.cached, run.data is not None,
-            msgspec.json.encode([fields, texts]).decode(),
-        )  # fmt: skip
-        connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        return bool(gone or changed)
 
     def _notes_path(self) -> Path | None:
         with suppress(StoreError):
@@ -270,6 +330,87 @@ class RunIndex:
             elif names:
                 return None
         return names if modified == current.modified else None
+
+
+class _Writer:
+    """Writes runs into the index, in a transaction of the caller.
+
+    Args:
+        connection: A connection to the index.
+        journal: The records.
+        folder: The store.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, journal: Journal, *, folder: StoreFolder
+    ) -> None:
+        self._connection = connection
+        self._journal = journal
+        self._folder = folder
+        self._fields: dict[str, int] = dict(connection.execute("SELECT name, id FROM fields"))
+
+    def read(self, file: bytes) -> None:
+        """Read the record in a file into the index."""
+        from artifact_pipeline.store.run_fields import stored_fields
+
+        path = self._folder.root / "runs" / f"{os.fsdecode(file)}.json"
+        stamp = ""
+        with suppress(OSError):
+            status = path.lstat()
+            if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) >= _RACY:
+                stamp = _stamp(status)
+        run = self._journal.read_run(path)
+        fields: dict[str, Any] = {}
+        texts: dict[str, int] = {}
+        for field, value in msgspec.to_builtins(run).items():
+            body = msgspec.json.encode(value).decode()
+            if field == "run" or len(body) <= _INLINE:
+                fields[field] = value
+            else:
+                texts[field] = _text_id(self._connection, body)
+        self.remove(file)
+        row = (
+            file, stamp, run.name, run.artifact, run.cached, run.data is not None,
+            msgspec.json.encode([fields, texts]).decode(),
+        )  # fmt: skip
+        query = (
+            "INSERT INTO runs (file, stamp, name, artifact, cached, data, body) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)"
+        )
+        number = int(self._connection.execute(query, row).lastrowid or 0)
+        values = [
+            (value_id(self._field(name), number), sql_value(value))
+            for name, value in stored_fields(run).items()
+        ]
+        self._connection.executemany("INSERT INTO field_values VALUES (?, ?)", values)
+
+    def remove(self, file: bytes) -> None:
+        """Remove a run from the index, if it has it."""
+        query = "SELECT id FROM runs WHERE file = ?"
+        for (number,) in self._connection.execute(query, [file]).fetchall():
+            ids = [(value_id(field, number),) for field in self._fields.values()]
+            self._connection.executemany("DELETE FROM field_values WHERE id = ?", ids)
+            self._connection.execute("DELETE FROM runs WHERE id = ?", [number])
+
+    def _field(self, name: str) -> int:
+        if name not in self._fields:
+            cursor = self._connection.execute("INSERT INTO fields (name) VALUES (?)", [name])
+            self._fields[name] = int(cursor.lastrowid or 0)
+        return self._fields[name]
+
+
+def value_id(field: int, run: int) -> int:
+    """Return the key of the value of a field of a run: by field, and then by run."""
+    return (field << _RUN_BITS) + run
+
+
+def sql_value(value: Scalar | None) -> SqlValue:
+    """Return a value as the index keeps it: a truth value as a byte, unlike 0 and 1."""
+    if isinstance(value, bool):
+        return bytes([value])
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def note_run(folder: StoreFolder, run: str, *, before: int | None) -> None:
@@ -349,30 +490,28 @@ def _open(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _close(connection: sqlite3.Connection | None) -> None:
-    if connection is not None:
-        connection.close()
-
-
-def _runs(connection: sqlite3.Connection, query: str, *, values: Sequence[Any]) -> list[PastRun]:
-    rows = connection.execute(f"SELECT body FROM runs {query}", values).fetchall()
+def _read_ids(connection: sqlite3.Connection, ids: Iterable[int]) -> list[IndexedRun]:
+    query = "SELECT file, stamp, body FROM runs WHERE id = ?"
+    rows = (connection.execute(query, [number]).fetchone() for number in ids)
     return list(_decode(connection, rows, texts={}))
 
 
 def _decode(
-    connection: sqlite3.Connection, rows: Iterable[tuple[str]], *, texts: dict[int, Any]
-) -> Iterator[PastRun]:
+    connection: sqlite3.Connection,
+    rows: Iterable[tuple[bytes, str, str]],
+    *,
+    texts: dict[int, Any],
+) -> Iterator[IndexedRun]:
     """Yield the records in rows. `texts` has the values that were read before, by number."""
-    for (body,) in rows:
+    for file, stamp, body in rows:
         fields, numbers = msgspec.json.decode(body)
         for field, number in numbers.items():
             if number not in texts:
                 query = "SELECT body FROM texts WHERE id = ?"
-                texts[number] = msgspec.json.decode(
-                    connection.execute(query, [number]).fetchone()[0]
-                )
+                rows_of_text = connection.execute(query, [number]).fetchall()
+                texts[number] = msgspec.json.decode(rows_of_text[0][0] if rows_of_text else "")
             fields[field] = texts[number]
-        yield msgspec.convert(fields, PastRun)
+        yield IndexedRun(file, stamp, msgspec.convert(fields, PastRun))
 
 
 def _text_id(connection: sqlite3.Connection, body: str) -> int:
@@ -416,8 +555,13 @@ def _stamps(folder: Path) -> dict[bytes, str]:
     return stamps
 
 
+def _is_small(connection: sqlite3.Connection) -> bool:
+    query = "SELECT count(*) FROM (SELECT 1 FROM runs LIMIT ?)"
+    return int(connection.execute(query, [MAX_CHECKED + 1]).fetchone()[0]) <= MAX_CHECKED
+
+
 def _stamp(status: os.stat_result) -> str:
-    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _racy_time(modified: int) -> int:

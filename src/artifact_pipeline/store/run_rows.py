@@ -9,19 +9,16 @@ import json
 import math
 import ntpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from artifact_pipeline.builder.canonical import DIGEST, Digest
 from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.metric_table import METRICS
-from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.store.journal import PastRun
-from artifact_pipeline.store.store import Store
 
 CHAMPION = "champion"
 """The alias whose artifact the headline metric of each run is compared with."""
@@ -87,28 +84,6 @@ class RunRow(Struct, frozen=True, kw_only=True):
     """Why it failed."""
 
 
-class _StoredModel(Struct, frozen=True):
-    """What a store says about a model."""
-
-    numbers: Mapping[Digest, int]
-    """The version of each artifact."""
-    champion: Digest | None
-    metrics: Mapping[str, float]
-    """Those of the champion on the held-out rows."""
-
-
-def iterate(store: Store) -> Iterator[RunRow]:
-    """Yield the runs of a store, newest first. A record is read when its row is needed."""
-    models: dict[str, _StoredModel] = {}
-    for record in store.run_index.iterate():
-        row = row_of(record)
-        if row.name is not None:
-            if row.name not in models:
-                models[row.name] = _model(store, row.name)
-            row = _placed(row, models[row.name])
-        yield row
-
-
 def row_of(record: PastRun) -> RunRow:
     """Return what a record says, without the comparison with the champion."""
     recipe, metrics = _mapping(record.recipe), _mapping(record.metrics)
@@ -146,28 +121,6 @@ def row_of(record: PastRun) -> RunRow:
         config=record.config[-MAX_TEXT:],
         error=_text(_mapping(record.error).get("message")),
     )  # fmt: skip
-
-
-def _placed(row: RunRow, model: _StoredModel) -> RunRow:
-    """Return a row with its version, compared with the champion of its model."""
-    before = model.metrics.get(row.metric or "")
-    return replace(
-        row,
-        version=model.numbers.get(row.digest or ""),
-        change=None if before is None or row.value is None else row.value - before,
-        is_champion=row.digest is not None and row.digest == model.champion,
-    )
-
-
-def _model(store: Store, name: str) -> _StoredModel:
-    """Return what a store says about a model; of a damaged history nothing, as `doctor` tells."""
-    try:
-        numbers = store.models.history(name).numbers
-        champion = store.alias(name, CHAMPION)
-    except PipelineError:
-        return _StoredModel({}, None, {})
-    manifest = None if champion is None else store.artifacts.manifest(champion)
-    return _StoredModel(numbers, champion, {} if manifest is None else manifest.metrics.test)
 
 
 def _started(record: PastRun) -> str:

@@ -84,14 +84,36 @@ class Store:
         manifest = manifests.decode(files[MANIFEST], MANIFEST)
         self.models.assign(describe.model_name_of(manifest.recipe), manifests.digest(manifest))
         added = self.artifacts.add(files)
-        recipe_digest = added.manifest.recipe_digest
+        self._index(added)
+        return added
+
+    def adopt(self, staged: Path, artifact: Verified, *, version: int | None = None) -> Verified:
+        """Make a staged folder an artifact of the store, as `add` does, and return it.
+
+        Args:
+            staged: The folder, in `staging/`.
+            artifact: The artifact that was verified there.
+            version: The version that it gets if the number is free, instead of the next.
+
+        Raises:
+            StoreError, VerificationError: As `add`.
+        """
+        name = describe.model_name_of(artifact.manifest.recipe)
+        self.models.assign(name, artifact.digest, preferred=version)
+        self.artifacts.rename_in(staged, artifact.digest)
+        adopted = self.artifacts.open(artifact.digest)
+        self._index(adopted)
+        return adopted
+
+    def _index(self, artifact: Verified) -> None:
+        """Index an artifact by its recipe, unless the recipe has one that verifies."""
+        recipe_digest = artifact.manifest.recipe_digest
         try:
             indexed = self.find(recipe_digest)
         except (StoreError, VerificationError):
             indexed = None
         if indexed is None:
-            self.recipes.set(recipe_digest, added.digest)
-        return added
+            self.recipes.set(recipe_digest, artifact.digest)
 
     def find(self, recipe_digest: Digest) -> Verified | None:
         """Return the artifact that a recipe gave, verified; None if it gave none here.
@@ -111,6 +133,10 @@ class Store:
         before = modified(self.folder)
         self.journal.write_run(run, record)
         note_run(self.folder, run, before=before)
+
+    def import_run(self, run: str, data: bytes) -> None:
+        """Write a run record of another store. Raises StoreError if it cannot be written."""
+        self.folder.write(self.journal.run_path(run), data)
 
     def set_latest(self, artifact: Verified) -> None:
         """Point `latest`, of the store and of the artifact's name, to an artifact.

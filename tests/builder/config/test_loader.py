@@ -150,8 +150,9 @@ TEXTS = [
     (b"\xff\xfe{\x00}\x00", "is not UTF-8: byte 0 is 0xff"),
     (
         b'{"C": 1.0,\n "solver" "lbfgs"}',
-        "line 2: is not a valid config: Expecting ':' delimiter, column 11",
+        "line 2: is not JSON: Expecting ':' delimiter, column 11",
     ),
+    (b'{"C": [1.0,\n]}', "is not JSON: "),
     (b'{"C": 1.0, "C": 2.0}', "the key 'C' occurs twice"),
     (b'{"C": NaN}', "NaN is not a JSON number"),
     (b'{"C": Infinity}', "Infinity is not a JSON number"),

@@ -36,7 +36,7 @@ def test_a_path_names_a_file_a_folder_or_a_pattern(parts, path, names):
         ("c.csv", "no such file; data.path is relative to the config"),
         ("*.tsv", "no such file"),
         ("b/_SUCCESS", "is not a table; expected a name in .csv"),
-        ("*", "holds tables of several formats, expected one"),
+        ("*", "several formats, expected one; name a file, or a pattern such as *.csv"),
         (".", "holds tables of several formats"),
         ("a\0.csv", "no such file"),
         ("x" * 5000, "cannot be read"),

@@ -37,6 +37,7 @@ from sklearn.preprocessing import (
     FunctionTransformer,
     OneHotEncoder,
     OrdinalEncoder,
+    TargetEncoder,
 )
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
@@ -284,6 +285,34 @@ def test_an_unseen_text_in_column_120_is_refused_by_row_and_column(seal, encoder
     assert predictor.predict(table).tolist() == estimator.predict(table).tolist()
     with pytest.raises(DataError, match="X, row 2, column 'c': is 'zzz'"):
         predictor.predict(pd.DataFrame({"c": ["c001", "zzz"]}))
+
+
+@pytest.mark.parametrize("columns", [["a"], ["a", "b"]], ids=["one", "two"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=5),
+        OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=50),
+        OneHotEncoder(handle_unknown="ignore", min_frequency=15, sparse_output=False),
+        TargetEncoder(cv=3),
+    ],
+    ids=["group", "no group", "ignored", "target"],
+)
+def test_infrequent_unseen_and_target_encoded_texts_match_scikit_learn(
+    seal, encoder, classes, columns
+):
+    rng = np.random.default_rng(0)
+    often = [f"v{min(int(k), 20)}" if k > 0.5 else "" for k in rng.exponential(4, size=300)]
+    table = pd.DataFrame({"a": np.array(often, object), "b": rng.choice(["é", "e"], 300)})
+    y = pd.Series(rng.normal(size=300) + (table.a == "v1")).rank().mul(classes / 301).astype(int)
+    estimator = with_branch(encoder, columns, LogisticRegression()).fit(table, y)
+    predictor = seal(estimator, table, y)
+    assert predictor.manifest.parity.form == "onnx-float64"
+    asked = pd.DataFrame({"a": ["v1", "v20", "new", "", "infrequent_sklearn"], "b": "e"})
+    np.testing.assert_allclose(
+        predictor.predict_proba(asked), estimator.predict_proba(asked), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("vectorizer", [TfidfVectorizer, CountVectorizer])

@@ -80,6 +80,11 @@ def test_resolving_is_idempotent():
         (("sklearn.ensemble.VotingClassifier", {}), "model.params", "needs the parameter 'estim"),
         (("sklearn.pipeline.Pipeline", {"steps": "ab"}), "model.params.steps", "found 'ab', exp"),
         (("os.system", {}), "model.estimator", "found 'os.system', expected the public name"),
+        (
+            ("RandomForest", {}),
+            "model.estimator",
+            "did you mean sklearn.ensemble.RandomForestClassifier?",
+        ),
         (("subprocess.Popen", {"args": "ls"}), "model.estimator", "expected the public name"),
         (("sklearn", {}), "model.estimator", "expected the public name"),
         (("sklearn.linear_model._logistic.LogisticRegression", {}), "model.estimator", "public"),

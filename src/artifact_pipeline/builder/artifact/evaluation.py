@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from artifact_pipeline.builder.artifact.diagnostics import Diagnostics
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.config.values import Value
 
@@ -114,6 +115,8 @@ class EvaluationReport(
     baseline: Metrics | None = None
     """The metrics of a dummy model that was fitted on the same rows; absent if the rows are not
     known, since the model was fitted elsewhere."""
+    diagnostics: Diagnostics | None = None
+    """Absent in artifacts of earlier releases."""
 
     def chosen(self) -> dict[str, Any] | None:
         """Return the parameters that a search chose, or None without a search."""
@@ -142,6 +145,7 @@ class EvaluationReport(
                 for scores in self.unlearned or []
             )
             and all(group.rows > 0 for group in self.calibration or [])
+            and (self.diagnostics is None or self.diagnostics.fits(labels))
             and all(
                 [isinstance(value, str) for value in example.values] == list(texts)
                 for example in self.examples

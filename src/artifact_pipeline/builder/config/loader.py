@@ -129,7 +129,12 @@ def load_gates(text: str, name: str) -> dict[str, Gate]:
         ConfigError: If they are wrong, with the key.
     """
     file = Location(name)
-    gates = _convert({"gates": _decode(text.encode(), file)}, _Gates, file=file).gates
+    try:
+        value = _decode(text.encode(), file)
+    except ConfigError as error:
+        remedy = error.remedy or 'expected such as {"test.accuracy": {"min": 0.9}}'
+        raise ConfigError(error.problem, location=error.location, remedy=remedy) from error
+    gates = _convert({"gates": value}, _Gates, file=file).gates
     check_gates(gates, file, slices=None)
     return resolve_gates(gates)
 
@@ -145,11 +150,14 @@ def _decode(data: bytes, file: Location) -> Any:
     try:
         return canonical.decode(data)
     except canonical.NotCanonical as error:
-        problem, location = f"is not a valid config: {error}", file
+        problem, location, remedy = f"is not a valid config: {error}", file, None
         if isinstance(syntax := error.__cause__, json.JSONDecodeError):
-            problem = f"is not a valid config: {syntax.msg}, column {syntax.colno}"
+            problem = f"is not JSON: {syntax.msg}, column {syntax.colno}"
             location = file.at(line=syntax.lineno)
-        raise ConfigError(problem, location=location) from error
+            before, after = syntax.doc[: syntax.pos].rstrip(), syntax.doc[syntax.pos :].lstrip()
+            if before.endswith(",") and after[:1] in ("}", "]"):
+                remedy = f"remove the comma before {after[0]}"
+        raise ConfigError(problem, location=location, remedy=remedy) from error
 
 
 def _depth(value: Any) -> int:

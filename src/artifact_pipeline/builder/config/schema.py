@@ -209,7 +209,7 @@ class ModelSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ] = UNSET
     preprocess: Annotated[
         Literal["auto"] | UnsetType,
-        Meta(description="auto: impute and scale numbers, one-hot encode text."),
+        Meta(description="auto: impute and scale numbers, encode text."),
     ] = UNSET
 
     def __post_init__(self) -> None:

@@ -33,7 +33,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             kind = "a folder" if Path(path).is_dir() else "not a regular file"
             raise ConfigError(f"is {kind}, expected a JSON file", location=file)
-        _check_extension(file)
+        check_extension(file.file or "")
         with Path(path).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
@@ -56,9 +56,13 @@ def read(path: str | os.PathLike[str]) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def _check_extension(file: Location) -> None:
-    """Refuse a table and a YAML file with what to do instead."""
-    name = str(file)
+def check_extension(name: str) -> None:
+    """Refuse the name of a table or a YAML file for a config, with what to do instead.
+
+    Raises:
+        ConfigError: If it is one.
+    """
+    file = Location(name)
     if name.lower().endswith(_TABLES):
         remedy = f"draft a config for it: artifact-pipeline init {name} --target COLUMN"
         raise ConfigError("is a table, expected a config", location=file, remedy=remedy)

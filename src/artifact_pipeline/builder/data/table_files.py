@@ -64,12 +64,7 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
     Raises:
         DataError: If there is no file, one is not a table, or they are of several formats.
     """
-    if _URL.match(path):
-        raise DataError(
-            "is a URL; tables are read from disk, so that a run does not depend on the network",
-            location=Location(path),
-            remedy="download it first",
-        )
+    check_is_file(path)
     root = Path(base) / path
     try:
         if root.is_dir():
@@ -101,9 +96,37 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
             remedy = _REMEDIES.get(file.suffix.lower(), f"expected a name in {extensions}")
             raise DataError("is not a table", location=Location(str(file)), remedy=remedy)
     if len({format_of(file) for file in files}) > 1:
-        problem = "holds tables of several formats, expected one"
-        raise DataError(problem, location=Location(str(root)))
+        raise DataError(
+            "holds tables of several formats, expected one",
+            location=Location(str(root)),
+            remedy=f"name a file, or a pattern such as *{files[0].suffix}",
+        )
     return files
+
+
+def check_is_file(path: str) -> None:
+    """Check that a path is not a URL.
+
+    Raises:
+        DataError: If it is one.
+    """
+    if _URL.match(path):
+        raise DataError(
+            "is a URL; tables are read from disk, so that a run does not depend on the network",
+            location=Location(path),
+            remedy="download it first",
+        )
+
+
+def check_readable(name: str) -> None:
+    """Check that the name of a file is not that of a format which nothing here reads.
+
+    Raises:
+        DataError: If its extension is one of `_REMEDIES`; the text in a .txt may be a CSV.
+    """
+    suffix = PurePath(name).suffix.lower()
+    if suffix in _REMEDIES and suffix != ".txt" and not name.lower().endswith(PACKAGED):
+        raise DataError("is not a table", location=Location(name), remedy=_REMEDIES[suffix])
 
 
 def check_keys(

@@ -13,6 +13,8 @@
 - SimpleImputer accepts text only where a text marks missing values.
 - The tokenizer of CountVectorizer and TfidfVectorizer splits at letters beyond ASCII, and keeps
   words of one letter.
+- skl2onnx groups infrequent categories only in columns that are separate inputs, refuses unknown
+  ones there, and encodes by the target in float32 and for two classes only.
 - Vectorizers of letters, of n-grams with stop words, and with most token patterns find other
   features than scikit-learn. They are refused, because labels may not reveal it.
 """
@@ -114,9 +116,14 @@ def register() -> None:
         "OrdinalEncoder": onnx_exact.ordinal,
         "CountVectorizer": _as_before,
     }
+    _give_wide("TargetEncoder")
     for name, encode in encoders.items():
         replace(name, _encoding(encode))
         _give_wide(name)
+    replace("OneHotEncoder", _group_texts)
+    replace("TargetEncoder", _encode_texts)
+    for name in ("OneHotEncoder", "TargetEncoder"):
+        _give_width(name)
     replace("CountVectorizer", _find_words)
     replace("SimpleImputer", _impute)
     replace("VotingClassifier", _vote)
@@ -213,6 +220,21 @@ def _give_wide(name: str) -> None:
     register_shape_calculator(f"Sklearn{name}", widened, overwrite=True)
 
 
+def _give_width(name: str) -> None:
+    """Declare the number of features that an encoder really makes."""
+    from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
+
+    before = get_shape_calculator(f"Sklearn{name}")
+
+    def counted(operator: Any) -> None:
+        before(operator)
+        output, encoder = operator.outputs[0], operator.raw_operator
+        width = len(encoder.get_feature_names_out())
+        output.type = type(output.type)([output.type.shape[0], width])
+
+    register_shape_calculator(f"Sklearn{name}", counted, overwrite=True)
+
+
 def correct(graph: Any) -> None:
     """Set the word patterns, the locale and the operator version that a graph needs, in place."""
     from onnx import helper
@@ -287,6 +309,26 @@ def _impute(convert: Convert, scope: Any, operator: Any, container: Any) -> None
     for kind, words, out in (("IsNaN", [source], mask), ("Where", [mask, values, source], target)):
         name = scope.get_unique_operator_name(kind)
         container.add_node(kind, words, [out], name=name)
+
+
+def _takes_texts(operator: Any) -> bool:
+    from skl2onnx.common.data_types import StringTensorType
+
+    return all(isinstance(variable.type, StringTensorType) for variable in operator.inputs)
+
+
+def _group_texts(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    groups = operator.raw_operator._infrequent_enabled
+    if groups and _takes_texts(operator):
+        onnx_exact.grouped_one_hot(scope, operator, container)
+    else:
+        convert(scope, operator, container)
+
+
+def _encode_texts(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
+    if not _takes_texts(operator):
+        raise RuntimeError("an encoder by the target of other columns than text")
+    onnx_exact.target_encoder(scope, operator, container)
 
 
 def _find_words(convert: Convert, scope: Any, operator: Any, container: Any) -> None:

@@ -6,6 +6,7 @@
 - **Linear classifiers** derive labels from the decision function, as scikit-learn does, not from
   probabilities, which are equal where they saturate.
 - **Encoders** of numbers compare them, where skl2onnx would cast 1.5 to 1.
+- **Encoders** of text group infrequent categories, and encode by the target in float64.
 - **Binarizer** compares with `>`, where skl2onnx takes a number at the threshold for a greater one.
 - **Words** are weighted in float64: a float32 may be on the other side of a tree's threshold.
 
@@ -15,7 +16,7 @@ tree returns the number of its leaf, and the values are gathered from a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -433,6 +434,98 @@ def one_hot(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
             parts.append(_matches(graph, X, index=index, categories=kept))
     hot = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
     _give_number(graph, hot, variable=operator.outputs[0])
+
+
+def grouped_one_hot(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a OneHotEncoder of text that groups infrequent categories.
+
+    An unknown text is in the group, if there is one, as in scikit-learn.
+
+    Raises:
+        RuntimeError: If it drops categories, or refuses unknown ones.
+    """
+    import numpy as np
+
+    encoder = operator.raw_operator
+    if encoder.drop is not None or encoder.handle_unknown not in ("ignore", "infrequent_if_exist"):
+        raise RuntimeError("infrequent categories of which some are dropped or refused")
+    graph, parts = Graph(scope, container), []
+    for index, (categories, column) in enumerate(
+        zip(encoder.categories_, _columns(graph, operator), strict=True)
+    ):
+        mapping = encoder._default_to_infrequent_mappings[index]
+        codes = np.arange(len(categories)) if mapping is None else mapping
+        groups = mapping is not None and encoder.handle_unknown == "infrequent_if_exist"
+        unknown = int(codes.max()) if groups else -1
+        parts.append(
+            graph.add(
+                "OneHotEncoder",
+                _codes(graph, column, categories=categories, codes=codes, unknown=unknown),
+                op_domain=ML,
+                op_version=1,
+                cats_int64s=list(range(int(codes.max()) + 1)),
+                zeros=1,
+            )
+        )
+    # The encoder adds an axis: (n_rows, 1, n_codes).
+    flat = [graph.add("Flatten", part, axis=1) for part in parts]
+    hot = graph.add("Concat", *flat, axis=1) if len(flat) > 1 else flat[0]
+    _give_number(graph, hot, variable=operator.outputs[0])
+
+
+def target_encoder(scope: Any, operator: Any, container: Any) -> None:
+    """Convert a TargetEncoder of text; an unknown text has the mean of the target."""
+    import numpy as np
+
+    encoder = operator.raw_operator
+    graph, parts = Graph(scope, container), []
+    means = np.atleast_1d(np.asarray(encoder.target_mean_, dtype=np.float64))
+    for index, (categories, column) in enumerate(
+        zip(encoder.categories_, _columns(graph, operator), strict=True)
+    ):
+        # (n_categories + 1, n_means), the encodings of a feature are next to each other.
+        encodings = encoder.encodings_[index * len(means) : (index + 1) * len(means)]
+        table = np.vstack([np.column_stack(encodings), means])
+        codes = np.arange(len(categories))
+        place = _codes(graph, column, categories=categories, codes=codes, unknown=len(categories))
+        flat = graph.add("Reshape", place, graph.constant(np.array([-1])))
+        parts.append(graph.add("Gather", graph.constant(table), flat, axis=0))
+    encoded = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
+    _give_number(graph, encoded, variable=operator.outputs[0])
+
+
+def _columns(graph: Graph, operator: Any) -> Iterator[str]:
+    """Yield the columns of an operator's inputs, (n_rows, 1) each."""
+    import numpy as np
+
+    for variable in operator.inputs:
+        width = variable.type.shape[1]
+        if width == 1:
+            yield str(variable.full_name)
+            continue
+        for index in range(width):
+            place = graph.constant(np.array([index]))
+            yield graph.add("Gather", variable.full_name, place, axis=1)
+
+
+def _codes(
+    graph: Graph,
+    column: str,
+    *,
+    categories: NDArray[Any],
+    codes: NDArray[np.int64],
+    unknown: int,
+) -> str:
+    """Add the code of each text in a column, (n_rows, 1)."""
+    return graph.add(
+        "LabelEncoder",
+        column,
+        op_domain=ML,
+        op_version=2,
+        keys_strings=[str(category).encode() for category in categories],
+        values_int64s=codes.tolist(),
+        default_int64=unknown,
+    )
 
 
 def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:

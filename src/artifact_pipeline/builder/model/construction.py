@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -18,11 +19,17 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.resolved import Branch, Inner, ModelConfig, Step
 from artifact_pipeline.builder.config.values import Kind
-from artifact_pipeline.builder.model.estimators import class_of, make, resolve_params
+from artifact_pipeline.builder.model import preprocess
+from artifact_pipeline.builder.model.estimators import (
+    class_of,
+    make,
+    resolve_params,
+    takes_sparse,
+)
 from artifact_pipeline.errors import ConfigError, Location
 
 if TYPE_CHECKING:
-    from artifact_pipeline.builder.data.dataset import Target
+    from artifact_pipeline.builder.data.dataset import Rows, Target
 
 PASSTHROUGH = "passthrough"
 """scikit-learn's name for columns that are passed on unchanged."""
@@ -30,12 +37,6 @@ _TARGET_ENCODERS = tuple(
     f"sklearn.preprocessing.{name}"
     for name in ("LabelEncoder", "LabelBinarizer", "MultiLabelBinarizer")
 )
-_TRANSFORMERS = (
-    Inner("sklearn.impute.SimpleImputer", {"strategy": "median"}, "impute"),
-    Inner("sklearn.preprocessing.StandardScaler", {}, "scale"),
-)
-_ONE_HOT = ("sklearn.preprocessing.OneHotEncoder",
-            {"handle_unknown": "ignore", "sparse_output": False})  # fmt: skip
 
 
 def resolve(
@@ -46,6 +47,7 @@ def resolve(
     target: Target = "class",
     columns: Mapping[str, Kind] | None = None,
     labels: Collection[Any] = (),
+    distinct: Mapping[str, int] = MappingProxyType({}),
 ) -> ModelConfig:
     """Return a model in full form, as a recipe contains it: with seeds, checked by scikit-learn.
 
@@ -56,12 +58,15 @@ def resolve(
         target: What it predicts.
         columns: The kinds of a table's features by name; None if the rows are a matrix.
         labels: The distinct labels to learn, if they are known.
+        distinct: The number of distinct texts in each text column, for `preprocess: auto`.
 
     Raises:
         ConfigError: If scikit-learn refuses an estimator or its parameters, a column is not a
             feature, a step does not transform, or the last step does not predict the target.
     """
-    full = _preprocessed(model, columns) if model.preprocess is not None else model
+    full = model
+    if model.preprocess is not None:
+        full = _preprocessed(model, columns, distinct=distinct, target=target, location=location)
     places = [location] * len(full.as_steps())
     if model.steps is not None:
         places = [location.inside("steps").inside(index) for index in range(len(model.steps))]
@@ -89,6 +94,39 @@ def resolve(
     if full.steps is not None:
         return ModelConfig(steps=steps)
     return ModelConfig(estimator=steps[0].estimator, params=steps[0].params)
+
+
+def resolve_for(
+    model: ModelConfig,
+    rows: Rows,
+    *,
+    random_state: int,
+    location: Location = Location(key="model"),  # noqa: B008  (frozen)
+) -> tuple[ModelConfig, Rows]:
+    """Return a model in full form for rows, and the rows with the columns that it learns from.
+
+    Args:
+        model: The model of a config.
+        rows: The rows of the config.
+        random_state: The seed.
+        location: The model's location in the config.
+
+    Raises:
+        ConfigError: As `resolve`.
+        DataError: If `preprocess: auto` leaves no feature.
+    """
+    if model.preprocess is not None:
+        rows = preprocess.without_unique_texts(rows)
+    resolved = resolve(
+        model,
+        random_state,
+        location=location,
+        target=rows.target,
+        columns=rows.columns(),
+        labels=rows.labels(),
+        distinct={} if model.preprocess is None else preprocess.distinct_texts(rows),
+    )
+    return resolved, rows
 
 
 def _with_encoded_labels(last: Step, labels: Collection[Any]) -> Step:
@@ -201,25 +239,24 @@ def _predicted_by(estimator: Any) -> Target | None:
     return "number" if is_regressor(estimator) else None
 
 
-def _preprocessed(model: ModelConfig, columns: Mapping[str, Kind] | None) -> ModelConfig:
+def _preprocessed(
+    model: ModelConfig,
+    columns: Mapping[str, Kind] | None,
+    *,
+    distinct: Mapping[str, int],
+    target: Target,
+    location: Location,
+) -> ModelConfig:
     """Return a model with `preprocess: auto` as steps."""
-    last = Step(name="model", estimator=model.estimator, params=model.params)
-    if columns is None:
-        first = [
-            Step(name=str(step.name), estimator=step.estimator, params=step.params)
-            for step in _TRANSFORMERS
-        ]
-        return ModelConfig(steps=[*first, last])
-    texts = [name for name, kind in columns.items() if kind == "text"]
-    numbers = [name for name in columns if name not in texts]
-    branches = []
-    if numbers:
-        branches.append(Branch(name="numbers", columns=numbers, steps=list(_TRANSFORMERS)))
-    if texts:
-        branches.append(
-            Branch(name="text", columns=texts, estimator=_ONE_HOT[0], params=_ONE_HOT[1])
-        )
-    return ModelConfig(steps=[Step(name="prep", branches=branches, remainder="drop"), last])
+    name = str(model.estimator)
+    params = resolve_params(name, model.params or {}, random_state=0, location=location)
+    return preprocess.steps(
+        model,
+        columns,
+        distinct=distinct,
+        target=target,
+        sparse=takes_sparse(make(name, params)),
+    )
 
 
 def _resolve_branches(

@@ -13,9 +13,11 @@ SVC(C=2, random_state=7)
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,7 +103,12 @@ def resolve_params(
             raise ConfigError(problem, location=inside) from error
     fixed = _DETERMINISTIC.get(name.partition(".")[0], {})
     _check_keys(name, params, known={**known, **fixed}, location=inside)
-    unset = [k for k, v in known.items() if k.rpartition("__")[2] == "random_state" and v is None]
+    # TargetEncoder's is "deprecated", and it shuffles.
+    unset = [
+        key
+        for key, value in known.items()
+        if key.rpartition("__")[2] == "random_state" and value in (None, "deprecated")
+    ]
     filled = {**dict.fromkeys(unset, random_state), **fixed, **own}
     values = _values(cls, filled)
     for key, value in values.items():
@@ -272,6 +279,7 @@ def class_of(name: str, *, location: Location, nested: bool = False) -> type[Any
             "sklearn.linear_model.LogisticRegression, or of one of LightGBM or XGBoost, such as "
             "lightgbm.LGBMClassifier",
             location=location,
+            remedy=_nearest_public_name(name),
         )
     package, _, cls = name.rpartition(".")
     try:
@@ -297,6 +305,28 @@ def class_of(name: str, *, location: Location, nested: bool = False) -> type[Any
     return value
 
 
+def public_names() -> dict[str, str]:
+    """Return the public name of each classifier and regressor that a config may name, by class."""
+    from sklearn.utils import all_estimators
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        names = {
+            cls: f"{value.__module__.partition('._')[0]}.{cls}"
+            for kind in ("classifier", "regressor")
+            for cls, value in all_estimators(kind)
+        }
+    boosters = {cls: f"{package}.{cls}" for package in BOOSTERS for cls in BOOSTERS[package]}
+    return names | boosters
+
+
+def _nearest_public_name(name: str) -> str | None:
+    names, word = public_names(), name.rpartition(".")[2][:100]
+    begun = sorted(known for known in names if word and known.lower().startswith(word.lower()))
+    close = begun or difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    return f"did you mean {names[close[0]]}?" if close else None
+
+
 def _booster(name: str, location: Location) -> type[Any]:
     package, _, cls = name.partition(".")
     if cls not in BOOSTERS[package]:
@@ -311,6 +341,20 @@ def _booster(name: str, location: Location) -> type[Any]:
             remedy=f"pip install {package}",
         ) from error
     return booster
+
+
+def takes_sparse(estimator: Any) -> bool:
+    """Return whether an estimator that takes sparse matrices has the same forms then.
+
+    Neighbors keep the matrix, which no form holds, and XGBoost takes a zero that a sparse matrix
+    leaves out for a missing value.
+    """
+    from sklearn.utils import get_tags
+
+    modules = [type(part).__module__ for part in parts_of(estimator)]
+    if any(module.startswith(("sklearn.neighbors.", *BOOSTERS)) for module in modules):
+        return False
+    return bool(get_tags(estimator).input_tags.sparse)
 
 
 def boosters_of(estimator: Any) -> set[str]:

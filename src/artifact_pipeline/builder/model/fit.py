@@ -55,6 +55,8 @@ def fit(
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # `resolve_params` sets it, since without it a fit is random.
+        warnings.filterwarnings("ignore", r".*TargetEncoder\.random_state", FutureWarning)
         with estimator_errors("fit", location), parallel_config(n_jobs=n_jobs):
             estimator.fit(X, y)
     _compute_distances_exactly(estimator)
@@ -75,6 +77,13 @@ def _compute_distances_exactly(estimator: Any) -> None:
             part.effective_metric_, part.effective_metric_params_ = "minkowski", {"p": 2}
 
 
+_REMEDIES = {
+    "could not convert string to float": 'encode text in a step, or with model.preprocess: "auto"',
+    "contains NaN": 'impute them in a step, or with model.preprocess: "auto"',
+}
+"""What to do where columns reach an estimator that takes numbers only."""
+
+
 @contextmanager
 def estimator_errors(verb: str, location: Location) -> Iterator[None]:
     """Translate whatever an estimator raises into a ConfigError.
@@ -91,8 +100,12 @@ def estimator_errors(verb: str, location: Location) -> Iterator[None]:
     except PipelineError:
         raise
     except Exception as error:  # an estimator may raise anything
-        reason = _reason(str(error)) or type(error).__name__
-        raise ConfigError(f"scikit-learn cannot {verb}: {reason}", location=location) from error
+        message = str(error)
+        reason = _reason(message) or type(error).__name__
+        remedy = next((remedy for text, remedy in _REMEDIES.items() if text in message), None)
+        raise ConfigError(
+            f"scikit-learn cannot {verb}: {reason}", location=location, remedy=remedy
+        ) from error
 
 
 def _reason(message: str) -> str:

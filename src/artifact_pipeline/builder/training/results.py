@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from artifact_pipeline.builder.artifact.diagnostics import Diagnostics
 from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import (
     MAX_CATEGORIES,
@@ -26,8 +27,10 @@ from artifact_pipeline.builder.data import table_columns
 from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
 from artifact_pipeline.builder.evaluation import dummy, edge_answers, edge_cases
+from artifact_pipeline.builder.evaluation.diagnose import TrainingRows, diagnose
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 from artifact_pipeline.builder.formats.base import Batch, Outputs
 from artifact_pipeline.builder.metric_table import figure, title
 from artifact_pipeline.builder.model.estimators import decision_scores, predict_with_proba
@@ -35,6 +38,10 @@ from artifact_pipeline.builder.training import training_values
 from artifact_pipeline.builder.training.train import TrainedEstimator
 from artifact_pipeline.builder.training.training_result import EdgeCaseAnswers, TrainingResult
 from artifact_pipeline.errors import DataError, Location
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Predicted(NamedTuple):
@@ -76,6 +83,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         search=trained.search,
         leaks=trained.leaks or None,
         baseline=_measure_baseline(trained),
+        diagnostics=_diagnose(trained, held_out),
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
@@ -147,24 +155,58 @@ def _measure_baseline(trained: TrainedEstimator) -> Metrics:
     return _measure_held_out(trained, Outputs(*outputs))
 
 
+def _diagnose(trained: TrainedEstimator, outputs: Outputs) -> Diagnostics:
+    rows, parts = trained.prepared.rows, trained.prepared.parts
+    return diagnose(
+        trained.fitted.estimator,
+        parts.X_test,
+        rows=PredictedRows(
+            truth=parts.y_test,
+            predicted=outputs.predicted,
+            probabilities=outputs.probabilities,
+            labels=_labels(trained),
+            positive=rows.description.positive,
+            target=rows.target,
+        ),
+        features=rows.feature_names,
+        kinds=rows.columns(),
+        train=TrainingRows(parts.X_train, parts.y_train),
+        slices=_slice_masks(trained),
+        target_name=rows.description.title,
+        is_image=rows.image is not None,
+    )
+
+
 def _measure_held_out(trained: TrainedEstimator, outputs: Outputs) -> Metrics:
     """Return the metrics of outputs for the held-out rows and for their slices."""
     rows, parts = trained.prepared.rows, trained.prepared.parts
     y, predicted, proba = parts.y_test, outputs.predicted, outputs.probabilities
     if rows.target == "class":
         predicted = predicted.astype(y.dtype)  # ONNX has 0 and 1 for booleans
-    slices: dict[str, Slice] | None = None
-    config = trained.prepared.config.evaluation
-    if config is not None and config.slices is not None:
-        slices = {}
-        for name, conditions in config.slices.items():
-            location = Location(trained.prepared.name, key=f"evaluation.slices.{name}")
-            mask = slice_mask(rows, parts, conditions=conditions, location=location)
-            some = None if proba is None else proba[mask]
-            metrics = _metrics_of(trained, y[mask], predicted=predicted[mask], probabilities=some)
-            slices[name] = Slice(int(mask.sum()), metrics)
+    slices = {}
+    for name, mask in _slice_masks(trained).items():
+        some = None if proba is None else proba[mask]
+        metrics = _metrics_of(trained, y[mask], predicted=predicted[mask], probabilities=some)
+        slices[name] = Slice(int(mask.sum()), metrics)
     test = _metrics_of(trained, y, predicted=predicted, probabilities=proba)
-    return Metrics(test=test, slices=slices)
+    return Metrics(test=test, slices=slices or None)
+
+
+def _slice_masks(trained: TrainedEstimator) -> dict[str, NDArray[np.bool_]]:
+    """Return which held-out rows are in each slice of the config. Raises as `slice_mask`."""
+    prepared = trained.prepared
+    config = prepared.config.evaluation
+    if config is None or config.slices is None:
+        return {}
+    return {
+        name: slice_mask(
+            prepared.rows,
+            prepared.parts,
+            conditions=conditions,
+            location=Location(prepared.name, key=f"evaluation.slices.{name}"),
+        )
+        for name, conditions in config.slices.items()
+    }
 
 
 def _metrics_of(

@@ -187,13 +187,11 @@ def _prepare(start: Start) -> Prepared:
         base=start.base,
         config=name,
     )
-    model = construction.resolve(
+    model, rows = construction.resolve_for(
         config.model,
-        config.split.random_state,
+        rows,
+        random_state=config.split.random_state,
         location=Location(name, key="model"),
-        target=rows.target,
-        columns=rows.columns(),
-        labels=rows.labels(),
     )
     return train.prepare(config, model, rows=rows, name=name)
 

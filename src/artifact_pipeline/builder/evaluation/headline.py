@@ -1,0 +1,52 @@
+"""The headline metric: the one figure that a model is judged by.
+
+>>> choose([50, 50], measured=["accuracy", "balanced_accuracy", "roc_auc"]).metric
+'accuracy'
+>>> choose([90, 10], measured=["accuracy", "balanced_accuracy", "roc_auc"]).metric
+'roc_auc'
+>>> choose([90, 5, 5], measured=["accuracy", "balanced_accuracy", "roc_auc"]).metric
+'balanced_accuracy'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+BALANCED = 0.5
+"""Classes are in balance if the smallest has at least this part of an equal share of the rows."""
+
+
+class Headline(NamedTuple):
+    """The name of a metric, and a sentence that tells why it is the headline."""
+
+    metric: str
+    reason: str
+
+
+def choose(supports: Sequence[int], *, measured: Collection[str]) -> Headline:
+    """Return the metric to judge a model by.
+
+    Args:
+        supports: The held-out rows of each class; none for a regression.
+        measured: The names of the metrics that are defined on these rows.
+    """
+    if not supports:
+        if "r2" in measured:
+            return Headline("r2", "R² is the headline of a regression.")
+        return Headline("mae", "MAE is the headline, because R² needs two rows.")
+    share = min(supports) / max(sum(supports), 1)
+    least = f"the smallest of {len(supports)} classes has {share:.2%} of the held-out rows"
+    if share * len(supports) >= BALANCED:
+        return Headline("accuracy", f"Accuracy is the headline, because {least}: in balance.")
+    if len(supports) == 2 and "roc_auc" in measured:
+        return Headline(
+            "roc_auc",
+            f"ROC AUC is the headline, because {least}: out of balance, so that accuracy would "
+            "reward a model that ignores it.",
+        )
+    return Headline(
+        "balanced_accuracy",
+        f"Balanced accuracy is the headline, because {least}: out of balance, so that accuracy "
+        "would reward a model that ignores it.",
+    )

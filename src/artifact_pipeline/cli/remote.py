@@ -1,0 +1,93 @@
+"""The commands that copy artifacts to remotes and from them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import artifact_pipeline as api
+from artifact_pipeline.cli import options, output, render
+from artifact_pipeline.cli.group import Command, Group
+
+if TYPE_CHECKING:
+    from artifact_pipeline.remote.transfer import Progress
+
+REMOTE = click.argument("remote", metavar="REMOTE")
+
+
+@click.command(cls=Command)
+@options.ARTIFACT
+@REMOTE
+@click.option("-t", "--tag", "tags", metavar="ALIAS", multiple=True,
+              help="Alias of the remote to move to it as well; repeatable.")  # fmt: skip
+@options.STORE_TO_READ
+@options.JSON
+def push(
+    artifact: str, remote: str, *, tags: tuple[str, ...], store: str | None, as_json: bool
+) -> None:
+    """Copy ARTIFACT to REMOTE, with its signature, run record and report.
+
+    REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or oci://host/repository. What it
+    has already is not transferred.
+    """
+    with _progress() as progress:
+        result = api.push(artifact, remote, tags=tags, store=store, progress=progress)
+    render.answer(result, render.pushed, as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.argument("reference", metavar="REMOTE[@ALIAS|:VERSION|@sha256:…]")
+@options.trust_options
+@options.STORE
+@options.JSON
+def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
+    """Copy an artifact from REMOTE into the store, and verify it first.
+
+    Without an alias, a version or a digest it is the one that was pushed last. The alias of the
+    same name moves in the store.
+    """
+    with _progress() as progress:
+        result = api.pull(reference, **options.trust(trusted, store), progress=progress)
+    render.answer(result, render.pulled, as_json=as_json)
+
+
+@click.group(cls=Group)
+def remote() -> None:
+    """Look at a remote."""
+
+
+@remote.command(name="list")
+@REMOTE
+@options.JSON
+def list_(remote: str, as_json: bool) -> None:
+    """List the versions and aliases of REMOTE, without downloading an artifact."""
+    render.answer(api.list_remote(remote), render.remote_artifacts, as_json=as_json)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """Yield what shows the bytes transferred on a terminal, or None without one."""
+    if not output.coloured(sys.stderr):
+        yield None
+        return
+    lock = threading.Lock()
+    total = shown = 0
+
+    def progress(count: int) -> None:
+        nonlocal total, shown
+        with lock:
+            total += count
+            if total - shown >= 1 << 20:
+                shown = total
+                click.echo(f"\r\x1b[K  {total / 1e6:.0f} MB", err=True, nl=False)
+
+    try:
+        yield progress
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", err=True, nl=False)

@@ -1,0 +1,249 @@
+"""Objects in a bucket of S3, Google Cloud Storage or Azure, or of a service with their protocol.
+
+obstore is the client: it signs, retries and uploads in parts, and finds the credentials of the
+environment. Only AWS profiles are read here, which it does not know.
+
+Source: https://developmentseed.org/obstore/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from artifact_pipeline.errors import (
+    ArtifactNotFound,
+    Location,
+    MissingDependency,
+    NetworkError,
+    PipelineError,
+)
+from artifact_pipeline.log import scrub
+from artifact_pipeline.remote.address import RemoteAddress
+from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
+
+_PART = 8 << 20
+"""Bytes of a part of an upload."""
+_SINGLE = 5 << 20
+"""Bytes of an object that is uploaded in one request, and can then have a condition."""
+_CONNECTIONS = 4
+"""Parts of one object that are uploaded at once."""
+_REMEDY = "check the address, the network and the credentials in the environment"
+
+
+class BucketObjects:
+    """The objects below a prefix of a bucket."""
+
+    def __init__(self, address: RemoteAddress) -> None:
+        try:
+            import obstore
+            import obstore.exceptions
+            import obstore.store
+        except ImportError as error:
+            raise MissingDependency(
+                "obstore is not installed",
+                location=Location(str(address)),
+                remedy="pip install obstore, or pip install -r requirements-remote.txt",
+            ) from error
+        self.address = str(address)
+        self._client: Any = obstore
+        self._errors: Any = obstore.exceptions
+        with self._translated():
+            self._store: Any = _open(address, obstore.store)
+
+    def get(self, key: str, *, limit: int) -> Stored | None:
+        """See `ObjectStore`."""
+        with self._translated():
+            try:
+                result = self._client.get(self._store, key)
+            except FileNotFoundError:
+                return None
+            data, tag = bytearray(), str(result.meta["e_tag"] or "")
+            for piece in result.stream(min_chunk_size=PIECE):
+                data += bytes(piece)
+                if len(data) > limit:
+                    raise NetworkError(
+                        f"{key} has more than {limit} bytes", location=Location(self.address)
+                    )
+        return Stored(bytes(data), tag)
+
+    def size(self, key: str) -> int | None:
+        """See `ObjectStore`."""
+        with self._translated():
+            try:
+                return int(self._client.head(self._store, key)["size"])
+            except FileNotFoundError:
+                return None
+
+    def read(self, key: str, *, start: int, end: int) -> Iterator[bytes]:
+        """See `ObjectStore`."""
+        if start >= end:
+            return
+        with self._translated():
+            result = self._client.get(self._store, key, options={"range": (start, end)})
+            for chunk in result.stream(min_chunk_size=PIECE):
+                piece = bytes(chunk)[: end - start]
+                start += len(piece)
+                yield piece
+                if start >= end:
+                    break
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See `ObjectStore`."""
+        with self._translated():
+            try:
+                self._client.put(self._store, key, data, mode="create", use_multipart=False)
+            except self._errors.AlreadyExistsError:
+                return False
+        return True
+
+    def replace(self, key: str, data: bytes, *, tag: str) -> bool:
+        """See `ObjectStore`."""
+        with self._translated():
+            mode = {"e_tag": tag}
+            try:
+                self._client.put(self._store, key, data, mode=mode, use_multipart=False)
+            except (self._errors.PreconditionError, FileNotFoundError):
+                return False
+        return True
+
+    def upload(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+        """See `ObjectStore`.
+
+        An object in parts has no condition; all who write it write the same bytes.
+        """
+        if size <= _SINGLE:
+            self.create(key, b"".join(pieces))
+            return
+        with self._translated():
+            self._client.put(
+                self._store, key, iter(pieces), chunk_size=_PART, max_concurrency=_CONNECTIONS
+            )
+
+    def entries(self, prefix: str) -> list[ObjectEntry]:
+        """See `ObjectStore`."""
+        with self._translated():
+            pages = self._client.list(self._store, prefix)
+            found = [
+                ObjectEntry(
+                    str(entry["path"]), int(entry["size"]), entry["last_modified"].timestamp()
+                )
+                for page in islice(pages, MAX_ENTRIES)
+                for entry in page
+            ]
+        if len(found) > MAX_ENTRIES:
+            problem = f"has more than {MAX_ENTRIES} entries below {prefix}"
+            raise NetworkError(problem, location=Location(self.address))
+        return found
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Translate the client's errors, without the URLs and headers that they quote."""
+        try:
+            yield
+        except PipelineError:
+            raise
+        except FileNotFoundError as error:
+            raise ArtifactNotFound(
+                "no such bucket or object", location=Location(self.address), remedy=_REMEDY
+            ) from error
+        except (self._errors.BaseError, OSError, ValueError) as error:
+            denied = (self._errors.PermissionDeniedError, self._errors.UnauthenticatedError)
+            problem = "access was denied" if isinstance(error, denied) else _reason(error)
+            # The cause is not chained: it may quote what was sent.
+            raise NetworkError(problem, location=Location(self.address), remedy=_REMEDY) from None
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong in a few words."""
+    text = " ".join(str(error).partition("Debug source")[0].split())
+    text = re.sub(r"^Generic \w+ error: |Error performing \w+ \S+ in .*?(?= - |$)( - )?", "", text)
+    text = re.sub(r"(?:https?://|\?)\S+", "…", scrub(text))
+    for name, secret in os.environ.items():
+        if len(secret) >= 8 and re.search("KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL", name):
+            text = text.replace(secret, "***")
+    return f"cannot be used: {text[:200] or type(error).__name__}"
+
+
+def _open(address: RemoteAddress, stores: Any) -> Any:
+    """Return the client of a bucket, with the credentials of the environment."""
+    retry = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+    options: dict[str, Any] = {
+        "connect_timeout": "10s",
+        "timeout": "300s",
+        "allow_http": _allows_http(),
+    }
+    prefix = address.path or None
+    if address.scheme == "s3":
+        return stores.S3Store(
+            address.host,
+            prefix=prefix,
+            client_options=options,
+            retry_config=retry,
+            **_aws_profile(),
+        )
+    kind = stores.GCSStore if address.scheme == "gs" else stores.AzureStore
+    return kind(address.host, prefix=prefix, client_options=options, retry_config=retry)
+
+
+def _allows_http() -> bool:
+    """Return whether requests without TLS are allowed: to this machine, or if a variable says so.
+
+    The clients of the three services have a variable of this name.
+    """
+    endpoints = [
+        os.environ.get(name, "")
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT")
+    ]
+    local = re.compile(r"http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
+    if any(os.environ.get(name, "").lower() in ("1", "true")
+           for name in ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")):  # fmt: skip
+        return True
+    named = [endpoint for endpoint in endpoints if endpoint]
+    return bool(named) and all(local.match(endpoint) for endpoint in named)
+
+
+def _aws_profile() -> dict[str, str]:
+    """Return the settings of the AWS profile in use that the environment does not have."""
+    from configparser import ConfigParser, Error
+
+    profile = os.environ.get("AWS_PROFILE", "default")
+    home = Path(os.path.expanduser("~")) / ".aws"  # noqa: PTH111  (keeps ~ without a home)
+    files = {
+        os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or str(home / "credentials"): profile,
+        os.environ.get("AWS_CONFIG_FILE") or str(home / "config"): (
+            profile if profile == "default" else f"profile {profile}"
+        ),
+    }
+    settings: dict[str, str] = {}
+    for path, section in files.items():
+        parser = ConfigParser(interpolation=None)
+        try:
+            parser.read(path, "utf-8")
+        except (Error, UnicodeDecodeError, OSError) as error:
+            raise NetworkError("is not a file of AWS profiles", location=Location(path)) from error
+        if parser.has_section(section):
+            settings = {**dict(parser.items(section)), **settings}
+    names = {
+        "aws_access_key_id": "access_key_id",
+        "aws_secret_access_key": "secret_access_key",
+        "aws_session_token": "session_token",
+        "region": "region",
+        "endpoint_url": "endpoint",
+    }
+    found = {ours: settings[theirs] for theirs, ours in names.items() if theirs in settings}
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        found = {name: found[name] for name in found.keys() & {"region", "endpoint"}}
+    if {"AWS_REGION", "AWS_DEFAULT_REGION"} & os.environ.keys():
+        found.pop("region", None)
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3"):
+        found["endpoint"] = endpoint
+    elif {"AWS_ENDPOINT_URL", "AWS_ENDPOINT"} & os.environ.keys():
+        found.pop("endpoint", None)
+    return found

@@ -1,0 +1,143 @@
+"""The operations of a remote, whichever service holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from artifact_pipeline.builder.artifact.manifest import File, Sha256
+from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.store.events import Promotion, Version
+from artifact_pipeline.verification.verify import Verified
+
+MAX_DOCUMENT = 64 << 20
+"""Bytes of an attachment; larger ones are not read."""
+MAX_POINTER = 1 << 20
+"""Bytes of the document of an alias or a version."""
+MAX_ENTRIES = 100_000
+"""Aliases and versions of a remote, or attachments of an artifact, that are listed."""
+PIECE = 1 << 20
+"""Bytes that are read, hashed and sent at a time."""
+
+ATTACHMENT_KINDS = ("signature", "run", "report", "move")
+"""What travels with an artifact: signatures, run records, its report, and moves of aliases."""
+
+Pieces: TypeAlias = Callable[[], Iterator[bytes]]
+"""Returns the content of a file anew, in pieces."""
+
+
+class Pointer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An alias or a version of a remote."""
+
+    digest: Sha256
+    """The artifact."""
+    name: str
+    """Its model."""
+    version: Version | None = None
+    """Its version on the remote, if the remote keeps it there."""
+    move: Promotion | None = None
+    """The record of the move that set it, if the remote keeps it there."""
+
+
+class SeenPointer(Struct, frozen=True):
+    """A pointer as it was read."""
+
+    pointer: Pointer
+    tag: str
+    """What the service calls this content, for a write on the condition that it is unchanged."""
+
+
+class Attachment(Struct, frozen=True):
+    """A document that belongs to an artifact."""
+
+    kind: str
+    digest: Digest
+    size: int
+
+
+class Remote(Protocol):
+    """A remote. Its objects are immutable and named by digests; only pointers move.
+
+    All methods raise NetworkError if the service cannot be reached, refuses or breaks off, and
+    VerificationError if it returns other bytes than it must.
+    """
+
+    address: str
+
+    def pointer(self, label: str) -> SeenPointer | None:
+        """Return an alias or a version, or None if the remote has none of this name."""
+
+    def pointers(self) -> dict[str, Pointer]:
+        """Return all aliases and versions."""
+
+    def set_pointer(self, label: str, pointer: Pointer, *, seen: SeenPointer | None) -> bool:
+        """Set a pointer if it is still as it was seen, and return whether it was."""
+
+    def manifest(self, digest: Digest) -> bytes | None:
+        """Return the manifest of an artifact, compared with its digest; None without one."""
+
+    def has(self, file: File) -> bool:
+        """Return whether the remote has a file."""
+
+    def upload(self, file: File, pieces: Pieces) -> None:
+        """Store a file, which the remote does not have."""
+
+    def publish(self, artifact: Verified, name: str) -> bool:
+        """Store the manifest of an artifact whose files are there; False if it was there."""
+
+    def download(self, file: File, *, start: int) -> Iterator[bytes]:
+        """Yield the bytes of a file from a position, at most as many as it has."""
+
+    def attachments(self, digest: Digest) -> list[Attachment]:
+        """Return the attachments of an artifact, the oldest first as far as that is known."""
+
+    def attachment(self, digest: Digest, attachment: Attachment) -> bytes:
+        """Return the content of an attachment, compared with its digest."""
+
+    def attach(self, digest: Digest, kind: str, *, data: bytes) -> None:
+        """Attach a document to an artifact that is published; do nothing if it is attached."""
+
+
+class Stored(Struct, frozen=True):
+    """An object that was read completely."""
+
+    data: bytes
+    tag: str
+
+
+class ObjectEntry(Struct, frozen=True):
+    """An object in a listing."""
+
+    key: str
+    size: int
+    modified: float
+    """Seconds since the epoch."""
+
+
+class ObjectStore(Protocol):
+    """Objects by key, in a folder or a bucket."""
+
+    address: str
+
+    def get(self, key: str, *, limit: int) -> Stored | None:
+        """Return an object of at most `limit` bytes, or None if it does not exist."""
+
+    def size(self, key: str) -> int | None:
+        """Return the bytes of an object, or None if it does not exist."""
+
+    def read(self, key: str, *, start: int, end: int) -> Iterator[bytes]:
+        """Yield a range of an object; fewer bytes if it is shorter."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object that must not exist; return False if it does."""
+
+    def replace(self, key: str, data: bytes, *, tag: str) -> bool:
+        """Write an object if it is still the one with this tag; return whether it was."""
+
+    def upload(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+        """Write an object in pieces; readers see all of it or nothing."""
+
+    def entries(self, prefix: str) -> list[ObjectEntry]:
+        """Return the objects below a prefix."""

@@ -1,0 +1,142 @@
+"""Transfers: several files at once, each hashed as it is read or written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from artifact_pipeline import disk
+from artifact_pipeline.builder.artifact.manifest import File
+from artifact_pipeline.errors import EnvironmentFailure, Location, NetworkError, VerificationError
+from artifact_pipeline.remote.protocol import PIECE, Pieces, Remote
+from artifact_pipeline.verification.verify import Verified
+
+TRANSFERS = 4
+"""Files of an artifact that are transferred at once."""
+_ATTEMPTS = 4
+"""How often a download that broke off continues."""
+
+Progress: TypeAlias = Callable[[int], None]
+"""Called with the bytes transferred since the last call, from several threads."""
+T = TypeVar("T")
+
+
+class Interrupted(EnvironmentFailure):
+    """A transfer that ended because another one failed or the process is ending."""
+
+
+def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> list[T]:
+    """Return the results of jobs that run in threads, in their order.
+
+    Args:
+        jobs: The jobs. They end soon once `stopping` is set.
+        stopping: Set when a job fails, or an exception such as Ctrl-C interrupts this call.
+
+    Raises:
+        Exception: That of the first job that failed.
+    """
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+    with ThreadPoolExecutor(TRANSFERS) as pool:
+        try:
+            futures = [pool.submit(job) for job in jobs]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            failures = [failure for future in done if (failure := future.exception())]
+            if failures:
+                raise failures[0]
+            return [future.result() for future in futures]
+        finally:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def pieces_of(
+    artifact: Verified, file: File, *, progress: Progress, stopping: threading.Event
+) -> Pieces:
+    """Return the reader of a file of an artifact.
+
+    It fails before the last piece if the file has changed, so that nothing is uploaded.
+    """
+
+    def pieces() -> Iterator[bytes]:
+        digest, left = hashlib.sha256(), file.bytes
+        path = artifact.folder / file.path
+        with disk.open_regular(path) as opened:
+            while left and (piece := opened.read(min(PIECE, left))):
+                _check_running(stopping)
+                digest.update(piece)
+                left -= len(piece)
+                if not left and f"sha256:{digest.hexdigest()}" != file.sha256:
+                    break
+                yield piece
+                progress(len(piece))
+        if f"sha256:{digest.hexdigest()}" != file.sha256:
+            problem = "was changed while it was pushed"
+            raise VerificationError(problem, location=Location(str(path)))
+
+    return pieces
+
+
+def download(
+    remote: Remote, file: File, *, folder: Path, progress: Progress, stopping: threading.Event
+) -> None:
+    """Download a file into a folder, and compare it with its digest.
+
+    What the folder has of it already, of an earlier attempt, is not transferred again.
+
+    Raises:
+        NetworkError: If the remote cannot be reached or breaks off.
+        VerificationError: If it returns other bytes.
+    """
+    path = folder / file.path
+    with disk.translate_os_errors(path):
+        if path.exists() and _fetch(remote, file, path=path, progress=progress, stopping=stopping):
+            return
+        path.unlink(missing_ok=True)  # the earlier attempt got other bytes
+        if not _fetch(remote, file, path=path, progress=progress, stopping=stopping):
+            raise VerificationError(
+                f"returned other bytes for {file.path}, expected {file.sha256}",
+                location=Location(remote.address),
+            )
+
+
+def _fetch(
+    remote: Remote, file: File, *, path: Path, progress: Progress, stopping: threading.Event
+) -> bool:
+    """Download what a file lacks, and return whether it has its digest then."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("a+b") as target:
+        target.seek(0)
+        while piece := target.read(PIECE):
+            digest.update(piece)
+            size += len(piece)
+        progress(min(size, file.bytes))
+        for attempt in range(_ATTEMPTS):
+            before = size
+            try:
+                for piece in remote.download(file, start=size) if size < file.bytes else ():
+                    _check_running(stopping)
+                    target.write(piece)
+                    digest.update(piece)
+                    size += len(piece)
+                    progress(len(piece))
+            except NetworkError:
+                if attempt == _ATTEMPTS - 1 or size == before:
+                    raise
+            if size >= file.bytes:
+                break
+            if size == before:
+                problem = f"broke off {file.path} after {size} of {file.bytes} bytes"
+                raise NetworkError(problem, location=Location(remote.address), remedy="try again")
+        target.flush()
+        os.fsync(target.fileno())
+    return size == file.bytes and f"sha256:{digest.hexdigest()}" == file.sha256
+
+
+def _check_running(stopping: threading.Event) -> None:
+    if stopping.is_set():
+        raise Interrupted("the transfer was interrupted")

@@ -1,0 +1,63 @@
+"""Versions of runs, and how each run compares with the champion of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.errors import PipelineError
+from artifact_pipeline.store.journal import PastRun
+from artifact_pipeline.store.run_rows import CHAMPION, RunRow, row_of
+from artifact_pipeline.store.store import Store
+
+
+class StoredModel(Struct, frozen=True):
+    """What a store says about a model."""
+
+    numbers: Mapping[Digest, int]
+    """The version of each artifact."""
+    champion: Digest | None
+    metrics: Mapping[str, float]
+    """Those of the champion on the held-out rows."""
+
+
+def iterate(store: Store) -> Iterator[RunRow]:
+    """Yield the runs of a store, newest first. A record is read when its row is needed."""
+    return rows_of(store.run_index.iterate(), store)
+
+
+def rows_of(records: Iterable[PastRun], store: Store) -> Iterator[RunRow]:
+    """Yield the rows of records, with versions and the comparison with the champion."""
+    models: dict[str, StoredModel] = {}
+    for record in records:
+        row = row_of(record)
+        if row.name is not None:
+            if row.name not in models:
+                models[row.name] = stored_model(store, row.name)
+            row = _placed(row, models[row.name])
+        yield row
+
+
+def stored_model(store: Store, name: str) -> StoredModel:
+    """Return what a store says about a model; of a damaged history nothing, as `doctor` tells."""
+    try:
+        numbers = store.models.history(name).numbers
+        champion = store.alias(name, CHAMPION)
+    except PipelineError:
+        return StoredModel({}, None, {})
+    manifest = None if champion is None else store.artifacts.manifest(champion)
+    return StoredModel(numbers, champion, {} if manifest is None else manifest.metrics.test)
+
+
+def _placed(row: RunRow, model: StoredModel) -> RunRow:
+    """Return a row with its version, compared with the champion of its model."""
+    before = model.metrics.get(row.metric or "")
+    return replace(
+        row,
+        version=model.numbers.get(row.digest or ""),
+        change=None if before is None or row.value is None else row.value - before,
+        is_champion=row.digest is not None and row.digest == model.champion,
+    )

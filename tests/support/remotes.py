@@ -1,0 +1,118 @@
+"""Servers of remotes, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.waiting import until
+
+AWS = {
+    "AWS_ACCESS_KEY_ID": "tester",
+    "AWS_SECRET_ACCESS_KEY": "open-sesame",
+    "AWS_REGION": "eu-west-1",
+}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def running(*command: object, port: int, env: dict[str, str] | None = None) -> Iterator[None]:
+    """Run a server until the block ends."""
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: process.poll() is not None or listens(port), "the server does not start")
+        assert process.poll() is None, command
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Certificates(NamedTuple):
+    """An authority, and a certificate of localhost that it has signed, with its key."""
+
+    authority: Path
+    server: Path
+    key: Path
+
+
+@contextlib.contextmanager
+def s3(tls: Certificates | None = None) -> Iterator[dict[str, str]]:
+    """Run moto's S3 with the bucket `models`; yield the environment of its clients."""
+    import boto3
+
+    port = free_port()
+    words = ["-c", tls.server, "-k", tls.key] if tls else []
+    scheme = "https" if tls else "http"
+    environment = {**AWS, "AWS_ENDPOINT_URL": f"{scheme}://localhost:{port}"}
+    with running(sys.executable, "-m", "moto.server", "-p", port, *words, port=port):
+        client = boto3.client(
+            "s3",
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            region_name=AWS["AWS_REGION"],
+            aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
+            verify=str(tls.authority) if tls else None,
+        )
+        where = {"LocationConstraint": AWS["AWS_REGION"]}
+        client.create_bucket(Bucket="models", CreateBucketConfiguration=where)
+        yield environment
+
+
+def certificates(folder: Path) -> Certificates:
+    """Write the certificates of a TLS server on this machine."""
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    now, pem = datetime.now(UTC), serialization.Encoding.PEM
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+             for name in ("tests", "localhost")]  # fmt: skip
+    places = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    files = [folder / "authority.crt", folder / "server.crt"]
+    for name, key, path in zip(names, keys, files, strict=True):
+        is_authority = name == names[0]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(names[0])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(places), critical=False)
+            .sign(keys[0], hashes.SHA256())
+        )
+        path.write_bytes(certificate.public_bytes(pem))
+    private = keys[1].private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "server.key").write_bytes(private)
+    return Certificates(*files, folder / "server.key")
