@@ -35,6 +35,8 @@ _EXPORTS = {
     "open_artifact": "inference.predict",
     "Predictor": "inference.predictor",
     "infer": "inference.predict",
+    "infer_files": "inference.infer_files",
+    "FilePredictions": "inference.infer_files",
     "write_predictions": "inference.predict",
     "Prediction": "inference.predict",
     "evaluate": "pipeline.evaluate",
@@ -147,6 +149,10 @@ if TYPE_CHECKING:  # the same list, for type checkers
         TrainerDied as TrainerDied,
         UntrustedModel as UntrustedModel,
         VerificationError as VerificationError,
+    )
+    from artifact_pipeline.inference.infer_files import (
+        FilePredictions as FilePredictions,
+        infer_files as infer_files,
     )
     from artifact_pipeline.inference.predict import (
         Prediction as Prediction,

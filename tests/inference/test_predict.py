@@ -324,4 +324,6 @@ def test_the_name_of_the_output_is_checked_before_rows_are_predicted(churn, tmp_
     write(tmp_path, HEADER + "1;2020-01-01;3,5;Paris;1;a\n", "rows.csv")
     done = call("infer", folder / run["artifact"], "rows.csv", "-o", "out.xlsx", cwd=tmp_path)
     assert done.code == 2 and done.err.count("\n") == 1
-    assert "a name that ends in .csv, .tsv, .parquet, .jsonl or .ndjson" in done.err
+    assert (
+        "a name that ends in .csv, .tsv, .parquet, .jsonl, .ndjson, .arrow or .feather" in done.err
+    )

@@ -114,7 +114,14 @@ def evaluate(
 @options.ARTIFACT
 @click.argument("rows", required=False, shell_complete=completion.file)
 @click.option("-o", "--output", "path", metavar="FILE", shell_complete=completion.file,
-              help="Write a table: .csv, .parquet or .jsonl.")  # fmt: skip
+              help="Write a table: .csv, .parquet, .jsonl or .arrow; a folder for a folder of "
+              "rows; - for standard output.")  # fmt: skip
+@click.option("--keep", metavar="COLUMN", multiple=True,
+              help="Column of ROWS to carry over; repeatable.")  # fmt: skip
+@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail",
+              show_default=True, help="What to do about rows that cannot be read.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Continue the output of a run that was killed.")  # fmt: skip
 @options.DATA
 @options.trust_options
 @options.STORE_TO_READ
@@ -124,6 +131,9 @@ def infer(
     rows: str | None,
     *,
     path: str | None,
+    keep: tuple[str, ...],
+    on_error: str,
+    resume: bool,
     data: str | None,
     store: str | None,
     as_json: bool,
@@ -132,15 +142,24 @@ def infer(
     """Predict the rows in the file ROWS, or the held-out rows.
 
     ROWS is a .csv, .json or .npy file, or for a model of a table a .csv, .parquet or .jsonl file;
-    - reads standard input.
+    - reads standard input. With --output, ROWS may have any size, and may be .arrow, a folder of
+    parts, or a pattern such as 'parts/*.csv'.
     """
     from artifact_pipeline.inference.output import check_name
 
+    how: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
+    if rows is not None and path is not None:
+        how |= options.trust(trusted, store)
+        _infer_files(artifact, rows, path=path, as_json=as_json, options=how)
+        return
+    if keep or resume or on_error == "skip":
+        option = "--keep" if keep else "--resume" if resume else "--on-error"
+        raise CallError("needs ROWS and --output", location=Location(option))
     name = "standard input" if rows == "-" else rows or ""
     if path is not None:
         check_name(path)
-        inputs = [rows, data]
-        if rows is None and data is None and os.path.lexists(path):
+        inputs = [data]
+        if data is None and os.path.lexists(path):
             record = api.show(artifact, store=store).record
             inputs.append(record.data if record else None)
         _check_not_input(path, inputs)
@@ -154,6 +173,23 @@ def infer(
         render.answer(result, render.predicted, as_json=as_json)
     else:
         output.text(render.written(result, path))
+
+
+def _infer_files(
+    artifact: str, rows: str, *, path: str, as_json: bool, options: dict[str, Any]
+) -> None:
+    if path == "-" and as_json:
+        problem = "both write to standard output"
+        raise CallError(problem, location=Location("--output - and --json"))
+    result = api.infer_files(artifact, rows, output=path, **options)
+    for remark in render.file_remarks(result):
+        output.say(remark)
+    if as_json:
+        output.document(result)
+    elif path == "-":
+        output.say(render.written_files(result))
+    else:
+        output.text(render.written_files(result))
 
 
 @group.command()

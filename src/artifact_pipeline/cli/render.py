@@ -22,6 +22,7 @@ from artifact_pipeline.cli.layout import (
 )
 
 if TYPE_CHECKING:
+    from artifact_pipeline.inference.infer_files import FilePredictions
     from artifact_pipeline.inference.predict import Prediction
     from artifact_pipeline.pipeline.draft_config import Draft
     from artifact_pipeline.pipeline.evaluate import Evaluated
@@ -103,10 +104,36 @@ def predicted(result: Prediction) -> str:
 
 def remarks(result: Prediction) -> list[str]:
     """Return remarks on columns that the model does not use and texts that are new to it."""
+    return _remarks(result.extra, result.unseen)
+
+
+def file_remarks(result: FilePredictions) -> list[str]:
+    """Return remarks on columns and values as `remarks` does, and on rows that were skipped."""
+    tally = result.tally
+    lines = _remarks(tally.extra, tally.unseen)
+    for name, rows in tally.outside.items():
+        counted = _counted(rows, "row")
+        lines.append(
+            f"column {write_out(name)}: {counted} with a number outside the training range"
+        )
+    if tally.skipped:
+        lines.append(f"skipped rows: {tally.skipped}")
+        lines += [f"  {write_out(error)}" for error in tally.first_skipped]
+        if tally.skipped > len(tally.first_skipped):
+            lines.append("  …")
+    if result.restarted:
+        lines.append(
+            "a file of this format cannot be continued, so it was written from the start; a folder "
+            "of parts is continued part by part"
+        )
+    return lines
+
+
+def _remarks(extra: Sequence[str], unseen: Mapping[str, int]) -> list[str]:
     lines = []
-    if result.extra:
-        lines.append(f"ignored columns: {', '.join(map(write_out, result.extra))}")
-    for name, rows in result.unseen.items():
+    if extra:
+        lines.append(f"ignored columns: {', '.join(map(write_out, extra))}")
+    for name, rows in unseen.items():
         counted = _counted(rows, "row")
         lines.append(f"column {write_out(name)}: {counted} with a text not seen in training")
     return lines
@@ -176,6 +203,14 @@ def wrote(path: str) -> str:
 def written(result: Prediction, path: str) -> str:
     """Return how many predictions were written, and which artifact made them."""
     return f"wrote {_count(result)} predictions of {short(result.digest)} to {write_out(path)}"
+
+
+def written_files(result: FilePredictions) -> str:
+    """Return how many predictions were written, to where, and which artifact made them."""
+    target = "standard output" if result.output == "-" else write_out(result.output)
+    if result.parts > 1:
+        target += f" in {result.parts} files"
+    return f"wrote {result.tally.rows} predictions of {short(result.digest)} to {target}"
 
 
 def shown(result: Shown) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -82,14 +82,45 @@ def read(
         DataError: As `table_reader.read`, and for a column that is missing or has a value that
             the model does not take; with the file, row and column.
     """
-    table = _TableFile.read(data, name, file_format=file_format, csv=csv)
+    table = TableFile.read(data, name, file_format=file_format, csv=csv)
+    return rows_of(table, name, limits=limits, id_column=id_column)
+
+
+def rows_of(
+    table: TableFile,
+    name: str,
+    *,
+    limits: Sequence[ColumnLimits],
+    id_column: str | None,
+    file_columns: Collection[str] = (),
+) -> TableRows:
+    """Return rows of a table, checked against the columns that a model takes.
+
+    Args:
+        table: The table, or some rows of one.
+        name: Its name.
+        limits: The columns that the model takes.
+        id_column: The name of the id column of the training rows.
+        file_columns: Columns that the file has, though all of these rows may lack a value.
+
+    Raises:
+        DataError: As `read`.
+    """
     names = [limit.name for limit in limits]
-    if missing := [column for column in names if column not in table.names]:
+    known = set(table.names)
+    if missing := [column for column in names if column not in known | {*file_columns}]:
         raise DataError(f"the column {show(missing[0])} is missing", location=Location(name))
-    columns = [table.column(limit.name, kind=limit.kind, form=limit.format) for limit in limits]
+    columns = [
+        table.column(limit.name, kind=limit.kind, form=limit.format)
+        if limit.name in known
+        else _without_values(limit.kind, table.rows)
+        for limit in limits
+    ]
     ids = None
-    if id_column is not None and id_column in table.names:
+    if id_column is not None and id_column in known:
         ids = table.column(id_column, kind="text", form=None).tolist()
+    elif id_column is not None and id_column in file_columns:
+        ids = [""] * table.rows
     return TableRows(
         columns=columns,
         id=None if ids is None else id_column,
@@ -99,14 +130,22 @@ def read(
     )
 
 
-class _TableFile(NamedTuple):
+def _without_values(kind: Kind, rows: int) -> NDArray[Any]:
+    import numpy as np
+
+    if kind == "text":
+        return np.full(rows, "", dtype=object)
+    return np.full(rows, np.nan)
+
+
+class TableFile(NamedTuple):
     """A table, whose columns are each in one part, or in parts by the type of their values."""
 
     parts: dict[str, list[Raw]]
     locate: Callable[[int], Location]
 
     @classmethod
-    def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> _TableFile:
+    def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> TableFile:
         if file_format == "csv" and (marked := table_csv.marked_encoding(data)):
             csv = replace(csv, encoding=marked)
         try:
@@ -115,7 +154,17 @@ class _TableFile(NamedTuple):
             # The meaning of a row must not depend on the other rows, so each is read by its type.
             parts = table_reader.read_by_type(data, name)
             return cls(parts, lambda row: Location(name, row=row + 1))
+        return cls.of(raw)
+
+    @classmethod
+    def of(cls, raw: Raw) -> TableFile:
+        """Return a table whose columns have one type each."""
         return cls({column: [raw] for column in raw.table.column_names}, raw.locate)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return sum(part.rows for part in next(iter(self.parts.values()))[0].parts)
 
     @property
     def names(self) -> list[str]:

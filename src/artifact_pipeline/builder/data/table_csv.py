@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
@@ -51,9 +52,7 @@ def read_csv(data: bytes, file: Location, *, dialect: Csv) -> tuple[pa.Table, tu
         DataError: For text in another encoding, unpaired quotes, rows of different lengths and
             bytes that are not CSV; with the line or the row.
     """
-    delimiter = dialect.delimiter
-    if (file.file or "").lower().endswith(".tsv") and delimiter == ",":
-        delimiter = "\t"
+    delimiter = delimiter_of(file, dialect)
     content = _utf8(data, file, encoding=dialect.encoding)
     if not content[:BLOCK].strip() and not content.strip():
         raise DataError("is empty, expected a table", location=file)
@@ -78,6 +77,17 @@ def read_csv(data: bytes, file: Location, *, dialect: Csv) -> tuple[pa.Table, tu
             raise
         table, names, index = with_row_names, header.names, (header.names[0], *index)
     return table.rename_columns(names), index
+
+
+def delimiter_of(file: Location, dialect: Csv) -> str:
+    """Return the delimiter of a CSV: by default a tab if its name ends in .tsv."""
+    is_tsv = (file.file or "").lower().endswith(".tsv")
+    return "\t" if is_tsv and dialect.delimiter == "," else dialect.delimiter
+
+
+def is_utf8(encoding: str) -> bool:
+    """Return whether an encoding is UTF-8, by any of its names."""
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
 class _UnevenRows(DataError):
@@ -193,14 +203,14 @@ def _unused(names: list[str], index: int = 0) -> str:
 
 def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
     """Return the text of a CSV in UTF-8, without a byte order mark."""
-    is_utf8 = encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
-    if is_utf8 and (marked := marked_encoding(data)):
+    in_utf8 = is_utf8(encoding)
+    if in_utf8 and (marked := marked_encoding(data)):
         raise DataError(
             f"is {marked}, by its byte order mark",
             location=file,
             remedy=f'set data.csv.encoding: "{marked}"',
         )
-    if is_utf8:
+    if in_utf8:
         _check_no_nul(data, file)
         if data.isascii():
             return data
@@ -210,7 +220,7 @@ def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
         encoding=encoding,
         remedy="name the encoding it has as data.csv.encoding",
     )
-    content = data if is_utf8 else text.encode()
+    content = data if in_utf8 else text.encode()
     _check_no_nul(content, file)
     return content.removeprefix(codecs.BOM_UTF8)
 
@@ -242,18 +252,10 @@ def _check_quotes(content: bytes, file: Location, *, delimiter: bytes) -> None:
 
     Quotes inside a cell that does not begin with one are text, as in pandas and Arrow.
     """
-    if _are_paired(content, delimiter):
+    if are_paired(content, delimiter):
         return
-    stops = re.escape(delimiter) + rb"\r\n"
-    unquoted = re.compile(rb'(?:(?:[^"' + stops + rb"][^" + stops + rb"]*+)?[" + stops + rb"])*+")
-    # Group 1 is the quote that closes a cell, group 2 the rest of the cell.
-    quoted = re.compile(rb'"(?:[^"]++|"")*+(?:(")([^' + stops + rb"]*+))?")
     line_ends = re.compile(rb"[\r\n]")
-    at = 0
-    while (skipped := unquoted.match(content, at)) and (
-        cell := quoted.match(content, skipped.end())
-    ):
-        at = cell.end()
+    for cell in quoted_cells(content, delimiter):
         closed = cell[1] is not None
         if closed and not (cell[2] and line_ends.search(content, cell.start(), cell.start(1))):
             continue
@@ -268,7 +270,23 @@ def _check_quotes(content: bytes, file: Location, *, delimiter: bytes) -> None:
         )
 
 
-def _are_paired(content: bytes, delimiter: bytes) -> bool:
+def quoted_cells(content: bytes, delimiter: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield a match for each cell that begins with a quote.
+
+    Group 1 of a match is the quote that closes the cell, group 2 the rest of the cell.
+    """
+    stops = re.escape(delimiter) + rb"\r\n"
+    unquoted = re.compile(rb'(?:(?:[^"' + stops + rb"][^" + stops + rb"]*+)?[" + stops + rb"])*+")
+    quoted = re.compile(rb'"(?:[^"]++|"")*+(?:(")([^' + stops + rb"]*+))?")
+    at = 0
+    while (skipped := unquoted.match(content, at)) and (
+        cell := quoted.match(content, skipped.end())
+    ):
+        at = cell.end()
+        yield cell
+
+
+def are_paired(content: bytes, delimiter: bytes) -> bool:
     """Return whether quotes only surround cells or are doubled inside them, as in RFC 4180."""
     import numpy as np
 

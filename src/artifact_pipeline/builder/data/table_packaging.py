@@ -75,16 +75,24 @@ def unpack(data: bytes, name: str) -> Unpacked:
 
 
 def _member(data: bytes, file: Location) -> zipfile.ZipInfo:
-    """Return the only file in a zip archive, besides those that macOS adds."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [
-                member
-                for member in archive.infolist()
-                if not member.is_dir() and not member.filename.startswith("__MACOSX/")
-            ]
+            return only_member(archive, file)
     except zipfile.BadZipFile as error:
         raise DataError(f"is not a zip file: {error}", location=file) from error
+
+
+def only_member(archive: zipfile.ZipFile, file: Location) -> zipfile.ZipInfo:
+    """Return the only file in a zip archive, besides those that macOS adds.
+
+    Raises:
+        DataError: If it does not hold exactly one.
+    """
+    members = [
+        member
+        for member in archive.infolist()
+        if not member.is_dir() and not member.filename.startswith("__MACOSX/")
+    ]
     if len(members) != 1:
         raise DataError(
             f"holds {len(members)} files, expected one table",

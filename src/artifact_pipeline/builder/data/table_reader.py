@@ -184,7 +184,7 @@ def _read_file(data: bytes, file: Location, *, file_format: Format, csv: Csv) ->
         index = _pandas_index(table)
     else:
         table = table_json.read_jsonl(data, file)
-    _check_names(table.column_names, file)
+    check_names(table.column_names, file)
     return _File(Part(str(file), table.num_rows), table, index)
 
 
@@ -199,10 +199,10 @@ def _read_parquet(data: bytes, file: Location) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         problem = f"is not a Parquet file: {first_line(error)[:160]}"
         raise DataError(problem, location=file) from error
-    return _plain(table)
+    return plain(table)
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def plain(table: pa.Table) -> pa.Table:
     """Return a table with categories as their values and times with a zone in UTC.
 
     Files of one table may then differ in both.
@@ -234,7 +234,12 @@ def _pandas_index(table: pa.Table) -> tuple[str, ...]:
     return index if len(index) < table.num_columns else ()
 
 
-def _check_names(names: list[str], file: Location) -> None:
+def check_names(names: list[str], file: Location) -> None:
+    """Check that a file has columns, each with a name of its own.
+
+    Raises:
+        DataError: If it has not.
+    """
     if not names:
         raise DataError("has no columns; is this a table?", location=file)
     for index, name in enumerate(names):

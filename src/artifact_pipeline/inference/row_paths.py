@@ -1,0 +1,157 @@
+"""The files of rows that a path stands for, and the files that their predictions go to."""
+
+from __future__ import annotations
+
+import glob
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath
+from typing import IO, NamedTuple
+
+from artifact_pipeline.builder.data.table_files import check_is_file, check_readable
+from artifact_pipeline.errors import CallError, DataError, Location
+from artifact_pipeline.inference.prediction_files import OUTPUT_FORMATS
+from artifact_pipeline.inference.row_batches import ROW_FORMATS
+
+STDIN = "standard input"
+
+
+class RowPath(NamedTuple):
+    """A file of rows.
+
+    Attributes:
+        path: Its path; `-` for standard input.
+        part: The name of its predictions in a folder of parts.
+    """
+
+    path: str
+    part: str
+
+    @property
+    def name(self) -> str:
+        """Its name in errors."""
+        return STDIN if self.path == "-" else self.path
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open the file.
+
+        Raises:
+            CallError: If it cannot be read.
+        """
+        if self.path == "-":
+            if sys.stdin is None:
+                problem = "rows cannot be read: it is closed"
+                raise CallError(problem, location=Location(STDIN))
+            yield sys.stdin.buffer
+            return
+        try:
+            file = Path(self.path).open("rb")  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            raise unreadable(self.path, error) from error
+        with file:
+            yield file
+
+    def fingerprint(self) -> list[str | int]:
+        """Return a value that changes when the file does, from its path, size and time.
+
+        Raises:
+            CallError: If it cannot be read.
+        """
+        try:
+            status = Path(self.path).stat()
+        except (OSError, ValueError) as error:
+            raise unreadable(self.path, error) from error
+        return [os.fspath(Path(self.path).absolute()), status.st_size, status.st_mtime_ns]
+
+
+def unreadable(path: str, error: Exception) -> CallError:
+    """Return the error for a file of rows that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return CallError(f"rows cannot be read: {reason}", location=Location(path))
+
+
+class RowPaths(NamedTuple):
+    """The files of rows that a path stands for.
+
+    Attributes:
+        files: The files, sorted by name.
+        is_many: Whether the path is a folder or a pattern.
+        folder: The path if it is a folder.
+    """
+
+    files: list[RowPath]
+    is_many: bool
+    folder: str | None = None
+
+
+def locate(rows: str) -> RowPaths:
+    """Return the files that a path stands for.
+
+    Args:
+        rows: A file, a folder of parts, a pattern such as `parts/*.csv`, or `-`.
+
+    Raises:
+        CallError: If there is no file.
+        DataError: If it is not a table, or those in a folder are of several formats.
+    """
+    check_is_file(rows)
+    root = Path(rows)
+    try:
+        is_folder = root.is_dir()
+        is_pattern = not is_folder and glob.has_magic(rows) and not os.path.lexists(rows)
+    except (OSError, ValueError) as error:
+        raise unreadable(rows, error) from error
+    if rows == "-" or not (is_folder or is_pattern):
+        if root.suffix.lower() not in ROW_FORMATS:
+            check_readable(rows)
+        return RowPaths([RowPath(rows, PurePath(rows).name)], is_many=False)
+    if is_folder:
+        names = [str(path) for path in root.rglob("*")]
+    else:
+        # A pattern may be absolute, which pathlib's glob does not take.
+        names = glob.glob(rows, recursive=True)  # noqa: PTH207
+        plain = itertools.takewhile(lambda part: not glob.has_magic(part), root.parts)
+        root = Path(*plain)
+    parts = {
+        part: path
+        for path in names
+        if not is_hidden(part := Path(path).relative_to(root).as_posix())
+        and (is_pattern or PurePath(path).suffix.lower() in OUTPUT_FORMATS)
+        and Path(path).is_file()
+    }
+    return RowPaths(checked(parts, rows), is_many=True, folder=rows if is_folder else None)
+
+
+def checked(parts: dict[str, str], rows: str) -> list[RowPath]:
+    """Return the files in a folder in the order of their names.
+
+    Args:
+        parts: Their paths by their names in the folder.
+        rows: The folder or pattern.
+
+    Raises:
+        CallError: If there are none.
+        DataError: If they are of several formats.
+    """
+    if not parts:
+        extensions = ", ".join(OUTPUT_FORMATS)
+        problem = f"holds no file that ends in {extensions}"
+        raise CallError(problem, location=Location(rows))
+    formats = {ROW_FORMATS.get(PurePosixPath(_unpacked(part)).suffix.lower()) for part in parts}
+    if len(formats) > 1:
+        problem = "holds files of several formats, expected one"
+        raise DataError(problem, location=Location(rows))
+    return [RowPath(parts[part], _unpacked(part)) for part in sorted(parts)]
+
+
+def is_hidden(part: str) -> bool:
+    """Return whether a file in a folder is ignored, because of `.` or `_` before a name."""
+    return any(name[:1] in "._" for name in PurePosixPath(part).parts)
+
+
+def _unpacked(part: str) -> str:
+    return part[:-3] if part.lower().endswith(".gz") else part
