@@ -155,7 +155,7 @@ def _examples(
     if not labels:
         if count > len(sealed):
             note += f" They are from the {len(sealed)} of {count:,} with the largest errors."
-        return {"groups": [_group("", _spread(sealed, EXAMPLES), columns)], "note": note}
+        return {"groups": [_group("", _spread(sealed, EXAMPLES), columns=columns)], "note": note}
     wrong = [row for row in sealed if row.truth != row.label]
     right = [row for row in sealed if row.truth == row.label]
     hits = sum(counts[place] for place, counts in enumerate(evaluation.confusion))
@@ -171,7 +171,7 @@ def _examples(
     elif hits and not right:
         note += " The artifact holds none of those that are predicted right."
     groups = [
-        _group(f"{title}: {total:,} of {count:,}", rows, columns)
+        _group(f"{title}: {total:,} of {count:,}", rows, columns=columns)
         for title, total, rows in (
             ("Predicted right", hits, _spread(right, EXAMPLES - shown)),
             ("Predicted wrong", count - hits, _spread(wrong, shown)),
@@ -181,7 +181,7 @@ def _examples(
     return {"groups": groups, "note": note}
 
 
-def _group(title: str, rows: list[Example], columns: Sequence[ColumnSpec]) -> dict[str, Any]:
+def _group(title: str, rows: list[Example], *, columns: Sequence[ColumnSpec]) -> dict[str, Any]:
     written = [
         msgspec.structs.replace(row, values=_write_dates(row.values, columns)) for row in rows
     ]
