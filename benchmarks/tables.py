@@ -160,7 +160,6 @@ def _chunk(random: np.random.Generator, weights: np.ndarray, *, rows: int) -> pa
     columns["city"] = pa.array(CITIES).take(pa.array(random.integers(len(CITIES), size=rows)))
     columns["plan"] = pa.array(PLANS).take(pa.array(random.integers(len(PLANS), size=rows)))
     days = pa.array(random.integers(16_000, 20_000, size=rows).astype(np.int32)).cast(pa.date32())
-    # In a text column of a Parquet file a date would be text, see docs/tables.md.
     columns["joined"] = days
     columns["target"] = pa.array(np.where(logits > 0, "yes", "no"))
     return pa.table(columns)

@@ -49,6 +49,10 @@ _EXPORTS = {
     "serve": "serving.server",
     "ServerOptions": "serving.options",
     "ModelSpec": "serving.options",
+    "export": "exports.export",
+    "Exported": "exports.export",
+    "check_provenance": "exports.provenance",
+    "RunDetails": "exports.provenance",
     # trust
     "check_integrity": "store.access",
     "open_trusted": "store.access",
@@ -149,6 +153,14 @@ if TYPE_CHECKING:  # the same list, for type checkers
         TrainerDied as TrainerDied,
         UntrustedModel as UntrustedModel,
         VerificationError as VerificationError,
+    )
+    from artifact_pipeline.exports.export import (
+        Exported as Exported,
+        export as export,
+    )
+    from artifact_pipeline.exports.provenance import (
+        RunDetails as RunDetails,
+        check_provenance as check_provenance,
     )
     from artifact_pipeline.inference.infer_files import (
         FilePredictions as FilePredictions,

@@ -61,6 +61,22 @@ def test_a_run_and_a_predictor_are_shown_in_one_line(iris_run):
     assert all(len(repr(shown)) <= 100 for shown in (iris_run, predictor))
 
 
+def test_what_a_store_returns_is_shown_in_one_line(iris_run, store, tmp_path):
+    short = iris_run.digest[7:19]
+    accuracy = f"{iris_run.metrics.test['accuracy']:.4f}"
+    assert repr(api.show("latest", store=store)).startswith(f"Shown(iris:1, {short}, latest")
+    assert repr(api.runs(store=store)[-1]) == f"PastRun({iris_run.run}, done, iris:1)"
+    evaluated = api.evaluate("latest", store=store)
+    assert repr(evaluated).startswith(f"Evaluated({short}, accuracy {accuracy}")
+    (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    assert repr(api.draft(tmp_path / "t.csv", "y")) == "Draft(t, 60 rows, 2 columns)"
+
+
+def test_versions_in_a_table_of_runs_are_integers(iris_run, store):
+    assert api.Store(store).runs(name="iris")["version"].tolist()[-1] == 1
+    assert str(api.Store(store).runs()["version"].dtype) == "Int64"
+
+
 def test_a_notebook_shows_metrics_digest_and_classes(iris_run):
     run = Elements(iris_run._repr_html_())
     predictor = Elements(api.open_artifact(iris_run.artifact)._repr_html_())

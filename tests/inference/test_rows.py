@@ -1,7 +1,9 @@
 """Rows to predict, in three formats."""
 
+import gzip
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -120,3 +122,35 @@ def test_any_bytes_are_rows_or_refused(data, name):
     except DataError:
         return
     assert found.shape[1] == 3 and np.isfinite(found).all()
+
+
+def test_rows_may_be_packed_and_in_a_marked_encoding():
+    expected = [[1, 2, 3], [4, 5, 6]]
+    text = "1,2,3\n4,5,6\n"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("r.csv", text)
+    files = {
+        "r.csv.gz": gzip.compress(text.encode()),
+        "r.json.gz": gzip.compress(json.dumps(expected).encode()),
+        "r.zip": archive.getvalue(),
+        "r.csv": text.encode("utf-16"),
+        "r.tsv": text.replace(",", "\t").encode(),
+    }
+    for name, data in files.items():
+        np.testing.assert_array_equal(parse(data, FEATURES, name=name), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("r.csv", b"1;2;3\n", "r.csv, line 1: cells are separated by ';', expected ','"),
+        ("r.csv", b"a\tb\tc\n1\t2\t3\n", "cells are separated by '\\t', expected ','"),
+        ("r.parquet", b"PAR1", "since this model takes a matrix; write the rows as CSV"),
+        ("r.csv.gz", b"1,2,3\n", "is not a .gz file that can be read"),
+    ],
+)
+def test_rows_in_another_layout_are_refused_with_what_was_found(name, data, message):
+    with pytest.raises(DataError) as caught:
+        parse(data, FEATURES, name=name)
+    assert message in str(caught.value)

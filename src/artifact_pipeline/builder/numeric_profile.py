@@ -90,11 +90,15 @@ PROFILES = {
 }
 """Best first; a machine has the first profile whose needs it meets."""
 
+THREADS_ENV_VAR = "ARTIFACT_PIPELINE_THREADS"
+"""The variable with the user's `OMP_NUM_THREADS`, which bounds the threads of a fit."""
 _ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
+    # Threads of a fit must not spin where others use the cores as well; see `model.threads`.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 # Variables that users set for other programs, and that would decide bits here.
 _DROPPED = (
@@ -123,6 +127,7 @@ def environment(profile: str, outer: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {k: v for k, v in outer.items() if k in _KEPT or not k.startswith(_DROPPED)}
     pinned = {**_ONE_THREAD, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    pinned[THREADS_ENV_VAR] = outer.get("OMP_NUM_THREADS", "")
     if profile in PROFILES:
         pinned["OPENBLAS_CORETYPE"] = PROFILES[profile].kernel
         pinned["NPY_DISABLE_CPU_FEATURES"] = " ".join(PROFILES[profile].disabled)

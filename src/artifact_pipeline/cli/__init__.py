@@ -32,10 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = group.main(words, prog_name="artifact-pipeline", standalone_mode=False)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "artifact-pipeline"
+            problem, hint = _in_our_words(error.format_message())
             raise CallError(
-                _in_our_words(error.format_message()),
-                location=Location(command),
-                remedy=f"see {command} --help",
+                problem, location=Location(command), remedy=f"{hint}see {command} --help"
             ) from error
         except click.exceptions.Exit as request:
             code = request.exit_code
@@ -44,12 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(code)
 
 
-def _in_our_words(message: str) -> str:
-    """Return a message of click as the package's own read."""
-    message = re.sub(r"\. \((Did you mean.*\?)\)$", r"; \1", message).rstrip(".")
-    message = message.replace("Did you mean one of:", "did you mean one of")
-    message = message.replace("Did you mean", "did you mean")
-    return re.sub(r"not a valid (integer|float) range", "not a number", message)
+def _in_our_words(message: str) -> tuple[str, str]:
+    """Return the problem in a message of click, and its hint, as the package's own read."""
+    problem, _, hint = message.rstrip(".").partition(" (Did you mean")
+    problem = re.sub(r"not a valid (integer|float) range", "not a number", problem.rstrip("."))
+    return problem, f"did you mean{hint.replace(' of:', ' of').rstrip(')')} " if hint else ""
 
 
 @contextmanager

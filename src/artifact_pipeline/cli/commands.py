@@ -17,6 +17,7 @@ from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extensio
 from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
+from artifact_pipeline.cli.export import export
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
 from artifact_pipeline.cli.remote import pull, push, remote
@@ -474,7 +475,8 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, board, runs, serve, push, pull, remote, registry.promote,
+for _command in (completion.completion, board, export, runs, serve, push, pull, remote,
+                 registry.promote,
                  registry.rollback, registry.history, registry.tag, registry.prune,
                  trust.verify, trust.sign,
                  trust.trust, trust.doctor):  # fmt: skip

@@ -15,7 +15,7 @@ SECTIONS = {
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
-    "Share it": ("sign", "push", "pull", "remote"),
+    "Share it": ("sign", "push", "pull", "remote", "export"),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
@@ -69,11 +69,16 @@ EXAMPLES = {
     "verify": (
         "artifact-pipeline verify latest",
         "artifact-pipeline verify model/ --public-key model.pub",
+        "artifact-pipeline verify model/ --provenance provenance.json",
     ),
     "reproduce": ("artifact-pipeline reproduce latest",),
     "trust": ("artifact-pipeline trust --public-key model.pub",),
     "doctor": ("artifact-pipeline doctor --repair",),
     "sign": ("artifact-pipeline sign latest --key model.pem",),
+    "export": (
+        "artifact-pipeline export latest --to folder -o model.zip",
+        "artifact-pipeline export churn@champion --to slsa --key model.pem",
+    ),
     "push": (
         "artifact-pipeline push churn@latest s3://models/churn",
         "artifact-pipeline push churn:3 file:///srv/models/churn --tag staging",

@@ -16,21 +16,34 @@ from artifact_pipeline.store.policy import required_signers
 
 @click.command(cls=Command)
 @options.ARTIFACT
+@click.option("--provenance", metavar="FILE", shell_complete=completion.file,
+              help="Check that this provenance is that of ARTIFACT.")  # fmt: skip
 @options.trust_options
 @options.STORE_TO_READ
 @options.JSON
-def verify(artifact: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
-    """Check every file of ARTIFACT, its digest and its signature."""
+def verify(
+    artifact: str, provenance: str | None, *, store: str | None, as_json: bool, **trusted: Any
+) -> None:
+    """Check every file of ARTIFACT, its digest and its signature.
+
+    With --provenance, the required signer must have signed the provenance too.
+    """
     arguments = options.trust(trusted, store)
     verified = api.open_trusted(artifact, **arguments)
     signers = required_signers(verified.folder, signed_by=arguments["signed_by"], store=store)
+    if provenance is not None:
+        api.check_provenance(verified, provenance, signers=signers)
     if as_json:
         answer = {"digest": verified.digest, "verified": True, "signed": bool(signers)}
+        if provenance is not None:
+            answer["provenance"] = True
         output.document({**answer, "artifact": str(verified.folder)})
     else:
         signed = "; signed by the required signer" if signers else ""
+        described = "" if provenance is None else "; the provenance is that of this artifact"
         output.text(
-            f"{short(verified.digest)} verified: {len(verified.files) + 1} files intact{signed}"
+            f"{short(verified.digest)} verified: {len(verified.files) + 1} files intact"
+            f"{described}{signed}"
         )
 
 

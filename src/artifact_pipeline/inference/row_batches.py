@@ -21,7 +21,7 @@ from artifact_pipeline.builder.artifact.manifest import ColumnSpec, FeatureLimit
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_csv, table_packaging, table_reader
-from artifact_pipeline.builder.data.encoded_text import line_after
+from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
 from artifact_pipeline.builder.data.table_files import FORMATS
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.errors import DataError, Location
@@ -319,7 +319,7 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
     dialect = layout.csv
     stream: Any = content
     start = _first_bytes(stream, start)
-    encoding = table_csv.marked_encoding(start) or dialect.encoding
+    encoding = marked_encoding(start) or dialect.encoding
     if not table_csv.is_utf8(encoding):
         stream, start = _Transcoded(stream, encoding, start=start, file=file), b""
         dialect = structs.replace(dialect, encoding="utf-8")

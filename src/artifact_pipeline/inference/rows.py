@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import show
+from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import NumberLimits, outside
 from artifact_pipeline.errors import DataError, Location
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMATS = (".csv", ".json", ".npy")
+FORMATS = (".csv", ".tsv", ".json", ".npy")
+_TABLES = (".parquet", ".jsonl", ".ndjson")
 
 
 def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]:
@@ -34,8 +36,8 @@ def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]
         data: The bytes of a file. A CSV may begin with the names of the features; JSON is a list
             of lists, or of records with the features in any order.
         features: The names of the features.
-        name: The name of the file. Its extension is the format (.csv, .json, .npy); without one
-            of these, the format is guessed from the bytes.
+        name: The name of the file. Its extension is the format (.csv, .tsv, .json, .npy), after
+            that of a .gz or .zip file; without one, the format is guessed from the bytes.
 
     Raises:
         DataError: For a row of the wrong length, a value that is missing, not a number or not
@@ -43,16 +45,30 @@ def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]
     """
     import numpy as np
 
+    if PurePath(name).suffix.lower() in (".gz", ".zip"):
+        from artifact_pipeline.builder.data import table_packaging
+
+        name, data = table_packaging.unpack_archive(data, name)
     file = Location(name)
     extension = PurePath(name).suffix.lower()
+    if extension in _TABLES:
+        raise DataError(
+            f"expected a name that ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, since this "
+            "model takes a matrix",
+            location=file,
+            remedy="write the rows as CSV",
+        )
     if extension not in FORMATS:
         extension = _guess(data)
     if not data.strip():
         raise DataError("is empty, expected rows to predict", location=file)
     if extension == ".npy":
         return _parse_npy(data, features, file=file)
-    parse_text = _parse_json if extension == ".json" else _parse_csv
-    rows = parse_text(data, features, file=file)
+    if extension == ".json":
+        rows = _parse_json(data, features, file=file)
+    else:
+        delimiter = "\t" if extension == ".tsv" else ","
+        rows = _parse_csv(data, features, file=file, delimiter=delimiter)
     if not rows:
         raise DataError("holds no rows to predict", location=file)
     return np.array(rows, dtype=np.float64)
@@ -64,16 +80,18 @@ def _guess(data: bytes) -> str:
     return ".json" if data.lstrip()[:1] in (b"[", b"{") else ".csv"
 
 
-def _parse_csv(data: bytes, features: list[str], *, file: Location) -> list[list[float]]:
+def _parse_csv(
+    data: bytes, features: list[str], *, file: Location, delimiter: str
+) -> list[list[float]]:
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode(marked_encoding(data) or "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError("is not UTF-8", location=file.at(line=line)) from error
     import csv
 
     rows: list[list[float]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     first_line = 1
     try:
         for cells in reader:
@@ -83,6 +101,11 @@ def _parse_csv(data: bytes, features: list[str], *, file: Location) -> list[list
                 continue
             if not rows and [cell.strip() for cell in cells] == features:
                 continue
+            if len(cells) == 1 < len(features) and (other := {";", "\t"} & {*cells[0]}):
+                raise DataError(
+                    f"cells are separated by {show(min(other))}, expected {show(delimiter)}",
+                    location=location,
+                )
             if not rows and reader.line_num == 1 and not any(_is_number(cell) for cell in cells):
                 raise DataError(
                     "the header names other columns",

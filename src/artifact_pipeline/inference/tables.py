@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Csv, Kind
-from artifact_pipeline.builder.data import table_columns, table_csv, table_reader
+from artifact_pipeline.builder.data import table_columns, table_reader
+from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import outside
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.data.table_json import MixedTypes
@@ -146,7 +147,7 @@ class TableFile(NamedTuple):
 
     @classmethod
     def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> TableFile:
-        if file_format == "csv" and (marked := table_csv.marked_encoding(data)):
+        if file_format == "csv" and (marked := marked_encoding(data)):
             csv = replace(csv, encoding=marked)
         try:
             raw = table_reader.read([(name, data)], file_format, csv=csv)

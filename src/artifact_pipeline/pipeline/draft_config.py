@@ -60,6 +60,9 @@ class Draft(Struct, frozen=True, kw_only=True):
     ambiguous_dates: list[str]
     """Columns of dates such as 03/04/2026, which may have the day or the month first."""
 
+    def __repr__(self) -> str:
+        return f"Draft({self.config['name']}, {self.rows} rows, {len(self.columns)} columns)"
+
     def to_json(self) -> bytes:
         """Return the config as the bytes of a file."""
         return msgspec.json.format(msgspec.json.encode(self.config), indent=2) + b"\n"
@@ -397,7 +400,7 @@ def _tried_model(
     if trial is None or other is None:
         return linear._replace(choices=[fast, *linear.choices])
     folds = f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is"
-    if other.learns and draft_trial.is_clearly_better(other, than=trial):
+    if draft_trial.is_clearly_better(other, than=trial):
         reason = (
             f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: "
             f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"

@@ -15,8 +15,8 @@ from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import (
     column_types,
+    encoded_text,
     table_columns,
-    table_csv,
     table_files,
     table_formats,
     table_packaging,
@@ -203,7 +203,7 @@ def _dialect(contents: list[Unpacked]) -> tuple[Csv, list[str]]:
 
 def _encoding(contents: list[bytes]) -> str:
     """Return the encoding of CSV files: by a byte order mark, UTF-8, or one of Western Europe."""
-    if marked := table_csv.marked_encoding(contents[0]):
+    if marked := encoded_text.marked_encoding(contents[0]):
         return marked
     for encoding in ("utf-8", "latin-1", "cp1252"):
         try:

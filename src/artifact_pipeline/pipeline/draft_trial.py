@@ -41,8 +41,12 @@ class Trial(NamedTuple):
 
 
 def is_clearly_better(trial: Trial, than: Trial) -> bool:
-    """Return whether the model of a trial is worth more time than that of another."""
-    return trial.score > than.score + (CLEAR_MARGIN if than.learns else MARGIN)
+    """Return whether the model of a trial is worth more time than that of another.
+
+    It is if it learns and the other does not, or if it scores far more and not below the baseline.
+    """
+    learns_alone = trial.learns and not than.learns and trial.score > than.score + MARGIN
+    return learns_alone or trial.score > max(trial.baseline, than.score + CLEAR_MARGIN)
 
 
 def run(config: dict[str, Any]) -> Trial | None:

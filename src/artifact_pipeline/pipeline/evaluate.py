@@ -13,6 +13,7 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config import loader
 from artifact_pipeline.builder.config.source import Source
 from artifact_pipeline.builder.evaluation.metrics import evaluate as measure
+from artifact_pipeline.inference.notebook import headlines
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.pipeline.gates import Verdict, baseline_of, judge
 from artifact_pipeline.pipeline.incumbents import incumbents
@@ -30,6 +31,12 @@ class Evaluated(Struct, frozen=True):
     metrics: Metrics
     """As in the manifest, but `test` is measured again."""
     gates: list[Verdict]
+
+    def __repr__(self) -> str:
+        scores = headlines(self.metrics.test)
+        passed = sum(gate.passed for gate in self.gates)
+        gates = f", {passed} of {len(self.gates)} gates passed" if self.gates else ""
+        return f"Evaluated({self.digest[7:19]}, {scores}{gates})"
 
 
 def evaluate(

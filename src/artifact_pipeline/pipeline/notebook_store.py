@@ -83,6 +83,7 @@ class NotebookStore:
         rows = run_rows(store=self.path, **query)
         frame = pd.DataFrame([_flat(row) for row in rows])
         if rows:
+            frame["version"] = frame["version"].astype("Int64")  # a run may have none
             frame["started"] = pd.to_datetime(
                 frame["started"], errors="coerce", utc=True, format="ISO8601"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.objects import ObjectRemote
 from artifact_pipeline.remote.protocol import Remote
@@ -15,7 +14,7 @@ def connect(address: RemoteAddress, *, create: bool = False) -> Remote:
 
     Args:
         address: The address.
-        create: Whether a folder that does not exist will be created.
+        create: Whether the remote is written: a folder that does not exist will be created.
 
     Raises:
         ArtifactNotFound: If it is a folder that does not exist, unless `create`.
@@ -31,7 +30,9 @@ def connect(address: RemoteAddress, *, create: bool = False) -> Remote:
             folder.check_exists()
         return ObjectRemote(folder)
     if address.scheme == "oci":
-        raise CallError("registries are not supported yet", location=Location(str(address)))
+        from artifact_pipeline.remote.registry.repository import RegistryRemote
+
+        return RegistryRemote(address, write=create)
     from artifact_pipeline.remote.bucket import BucketObjects
 
     return ObjectRemote(BucketObjects(address))

@@ -59,6 +59,10 @@ class PastRun(Struct, frozen=True, kw_only=True):
     host: dict[str, str] = {}
     git: GitState | None = None
 
+    def __repr__(self) -> str:
+        version = f", {self.name}:{self.version}" if self.name and self.version else ""
+        return f"PastRun({self.run}, {self.outcome}{version})"
+
 
 class Journal:
     """The records of a store, each a file."""

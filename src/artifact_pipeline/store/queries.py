@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -63,6 +63,11 @@ class Shown(Struct, frozen=True, kw_only=True):
     promotions: list[Promotion]
     """The moves of aliases to it or away from it."""
 
+    def __repr__(self) -> str:
+        return (
+            f"Shown({self.name}:{self.version or '?'}, {self.digest[7:19]}{_named(self.aliases)})"
+        )
+
 
 class Difference(Struct, frozen=True):
     """A field that differs between two artifacts, such as `recipe.split.test_size`.
@@ -88,6 +93,16 @@ class Listed(Struct, frozen=True, kw_only=True):
     estimator: str | None = None
     metrics: Metrics | None = None
     broken: str | None = None
+
+    def __repr__(self) -> str:
+        if self.broken is not None:
+            return f"Listed({self.digest[7:19]}, broken: {self.broken})"
+        version = f"{self.name}:{self.version or '?'}"
+        return f"Listed({version}, {self.digest[7:19]}{_named(self.aliases)})"
+
+
+def _named(aliases: Sequence[str]) -> str:
+    return f", {', '.join(aliases)}" if aliases else ""
 
 
 def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:

@@ -69,6 +69,24 @@ def test_parts_become_one_table_with_unified_types():
     assert columns(parts, "parquet")["a"] == ("number", [1.0, 2.0, 0.5, None])
 
 
+@pytest.mark.parametrize("categorical", [False, True])
+def test_texts_of_iso_dates_in_parquet_are_dates_as_in_csv(categorical):
+    texts = pa.array(["1970-01-02", None, "1970-01-03"])
+    times = pa.array(["1970-01-02T12:00+01:00", "1970-01-02 11:00:00Z", None])
+    numbers = pa.array(["1970", "12", None])
+    arrays = {"day": texts, "time": times, "code": numbers}
+    if categorical:
+        arrays = {name: array.dictionary_encode() for name, array in arrays.items()}
+    found = columns(parquet(**arrays), "parquet")
+    assert found == {
+        "day": ("date", [1.0, None, 2.0]),
+        "time": ("date", [1 + 11 / 24, 1 + 11 / 24, None]),
+        "code": ("text", ["1970", "12", ""]),
+    }
+    with pytest.raises(DataError, match=r"row 3, column 'd': found 'soon' among dates"):
+        columns(parquet(d=["2026-01-31", "2026-02-01", "soon"]), "parquet")
+
+
 def test_parquet_and_json_lines_keep_their_types():
     found = columns(
         parquet(

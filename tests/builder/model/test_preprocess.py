@@ -43,12 +43,6 @@ def shops(count, rows, seed=0):
     return table
 
 
-def test_a_recipe_names_the_bound_of_the_categories():
-    branch = branches(LOGISTIC, {"city": 50})["text"]
-    assert branch.params["max_categories"] == 50
-    assert branch.params["handle_unknown"] == "infrequent_if_exist"
-
-
 @pytest.mark.parametrize(
     ("estimator", "sparse"),
     [

@@ -43,9 +43,9 @@ def infer(cells: TextCells, raw: Raw, *, name: str) -> Inferred:
     import pyarrow.compute as pc
 
     texts, known = cells.texts, cells.known
-    if raw.format == "parquet" or (cells.codes is None and plain_columns.are_names(texts)):
+    if cells.codes is None and plain_columns.are_names(texts):
         return Inferred("text", _format_note(cells, raw, name=name))
-    typed = raw.format == "jsonl"
+    typed = raw.format != "csv"
     if not known:
         return Inferred("text")
     padded = not typed and pc.any(pc.match_substring_regex(texts, _PADDED)).as_py()

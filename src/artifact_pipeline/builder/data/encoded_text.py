@@ -1,7 +1,25 @@
 """Text in the bytes of a file."""
 
+import codecs
+
 from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.errors import DataError, Location
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
+
+
+def marked_encoding(data: bytes) -> str | None:
+    """Return the encoding that a byte order mark names, UTF-8 aside; None if there is none."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    return None
 
 
 def decode(data: bytes, file: Location, *, encoding: str = "utf-8", remedy: str) -> str:

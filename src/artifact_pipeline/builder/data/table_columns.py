@@ -151,7 +151,7 @@ def _plain_column(
         numbers = plain_columns.numbers(pointed)
         if numbers is not None:
             return "number", _finite(numbers, raw, name=name, texts=pointed)
-    if kind == "date" or (kind is None and raw.format != "parquet"):
+    if kind in (None, "date"):
         moments = plain_columns.dates(strings)
         if moments is not None:
             return "date", _days(moments)

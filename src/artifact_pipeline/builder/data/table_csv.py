@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data.encoded_text import decode, line_after
+from artifact_pipeline.builder.data.encoded_text import decode, line_after, marked_encoding
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 
 _INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
 """The names that pandas gives to columns without one."""
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
 BLOCK = 1 << 22
 """Bytes that Arrow reads at once where no cell spans lines."""
 _LARGEST_BLOCK = (1 << 31) - 1
@@ -223,14 +216,6 @@ def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
     content = data if in_utf8 else text.encode()
     _check_no_nul(content, file)
     return content.removeprefix(codecs.BOM_UTF8)
-
-
-def marked_encoding(data: bytes) -> str | None:
-    """Return the encoding that a byte order mark names, UTF-8 aside; None if there is none."""
-    for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return encoding
-    return None
 
 
 def _check_no_nul(data: bytes, file: Location) -> None:

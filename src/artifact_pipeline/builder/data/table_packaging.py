@@ -54,23 +54,34 @@ def unpack(data: bytes, name: str) -> Unpacked:
     Raises:
         DataError: If they are not what the extension says, or unpack to over `MAX_BYTES`.
     """
+    name, data = unpack_archive(data, name)
+    if PurePath(name).suffix.lower() == ".json":
+        return Unpacked(name, _json_lines(data, Location(name)))
+    return Unpacked(name, data)
+
+
+def unpack_archive(data: bytes, name: str) -> Unpacked:
+    """Return the bytes in a gzip or zip file; those of another file as they are.
+
+    Raises:
+        DataError: As `unpack`.
+    """
     file = Location(name)
     suffix = PurePath(name).suffix.lower()
     try:
         if suffix == ".gz":
             with gzip.open(io.BytesIO(data)) as stream:
-                return unpack(_limited(stream.read(MAX_BYTES + 1), file), name[: -len(suffix)])
+                content = _limited(stream.read(MAX_BYTES + 1), file)
+            return unpack_archive(content, name[: -len(suffix)])
         if suffix == ".zip":
             member = _member(data, file)
             with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(member) as stream:
                 content = _limited(stream.read(MAX_BYTES + 1), file)
-            return unpack(content, f"{name}/{member.filename}")
+            return unpack_archive(content, f"{name}/{member.filename}")
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError) as error:
         # A RuntimeError is a password; NotImplementedError, a kind of it, a compression.
         problem = f"is not a {suffix} file that can be read: {error}"
         raise DataError(problem, location=file) from error
-    if suffix == ".json":
-        return Unpacked(name, _json_lines(data, file))
     return Unpacked(name, data)
 
 

@@ -423,14 +423,16 @@ def as_labels(values: Any) -> Any:
 
 
 def strip_process_state(estimator: Any) -> None:
-    """Remove the state of a fitted estimator that differs between processes: addresses and times.
+    """Remove the state of a fitted estimator that differs between processes, such as addresses.
 
     A vectorizer keeps the id of the stop words that it has checked, and checks them again without
-    it. A search records how long its fits took.
+    it. A search records how long its fits took, and HistGradientBoosting how many threads it had.
     """
     for part in parts_of(estimator):
         vars(part).pop("_stop_words_id", None)
         vars(part).pop("refit_time_", None)
+        if "n_threads" in vars(part):
+            part.n_threads = 1
         if isinstance(results := getattr(part, "cv_results_", None), dict):
             part.cv_results_ = {k: v for k, v in results.items() if not k.endswith("_time")}
         if type(tree := getattr(part, "tree_", None)).__name__ == "Tree":

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import sentence
+from artifact_pipeline.builder.model import threads
 from artifact_pipeline.builder.model.estimators import parts_of
 from artifact_pipeline.errors import ConfigError, Location, PipelineError
 
@@ -45,19 +46,17 @@ def fit(
         estimator: An unfitted estimator; it is fitted in place.
         X: (n_rows, n_features), an array or a DataFrame.
         y: Labels or numbers, (n_rows,).
-        n_jobs: How many processes to use, -1 for all processors.
+        n_jobs: How many processes to use, -1 for all processors; by default as `threads.use`.
         location: The model's location in the config.
 
     Raises:
         ConfigError: If the estimator refuses its combination of parameters, or the rows.
     """
-    from joblib import parallel_config
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # `resolve_params` sets it, since without it a fit is random.
         warnings.filterwarnings("ignore", r".*TargetEncoder\.random_state", FutureWarning)
-        with estimator_errors("fit", location), parallel_config(n_jobs=n_jobs):
+        with estimator_errors("fit", location), threads.use(estimator, n_jobs):
             estimator.fit(X, y)
     _compute_distances_exactly(estimator)
     texts = (_text(warning, estimator) for warning in caught)

@@ -60,11 +60,8 @@ def steps(
     if numbers:
         branches.append(Branch(name="numbers", columns=numbers, steps=list(_NUMBERS)))
     if few:
-        params = {
-            "handle_unknown": "infrequent_if_exist",
-            "max_categories": MANY_TEXTS,
-            "sparse_output": sparse,
-        }
+        # With max_categories, which no column here exceeds, the encoder would count each cell.
+        params = {"handle_unknown": "ignore", "sparse_output": sparse}
         branches.append(
             Branch(
                 name="text",

@@ -1,0 +1,37 @@
+"""The command that hands an artifact to other tools."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import click
+
+import artifact_pipeline as api
+from artifact_pipeline.builder.escapes import write_out
+from artifact_pipeline.cli import completion, options, output
+from artifact_pipeline.cli.group import Command
+from artifact_pipeline.cli.layout import short
+from artifact_pipeline.exports.export import ExportFormat
+
+
+@click.command(cls=Command)
+@options.ARTIFACT
+@click.option("--to", type=click.Choice(get_args(ExportFormat)), required=True,
+              help="Format to write.")  # fmt: skip
+@click.option("-o", "--output", metavar="PATH", shell_complete=completion.file,
+              help="File or new folder to write [default: named after the format].")  # fmt: skip
+@click.option("-k", "--key", metavar="FILE", shell_complete=completion.file,
+              help="Private key to sign slsa or cyclonedx with.")  # fmt: skip
+@options.STORE_TO_READ
+@options.JSON
+def export(artifact: str, as_json: bool, **arguments: Any) -> None:
+    """Write ARTIFACT in the format of another tool.
+
+    folder is a zip file with the ONNX model and a script that predicts without this program, slsa
+    the provenance, cyclonedx the bill of materials.
+    """
+    exported = api.export(artifact, **arguments)
+    if as_json:
+        output.document(exported)
+    else:
+        output.text(f"wrote {write_out(exported.path)}: {short(exported.digest)}")

@@ -1,0 +1,280 @@
+"""Provenance: an in-toto statement with a SLSA v1 predicate, written and checked.
+
+The statement follows from the artifact, except for its run details, which a signature vouches for.
+
+Sources: https://github.com/in-toto/attestation (spec/v1), https://slsa.dev/spec/v1.0/provenance
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, to_builtins
+
+from artifact_pipeline import disk
+from artifact_pipeline._version import __version__
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact.manifest import MANIFEST, Manifest
+from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.recipe import Recipe
+from artifact_pipeline.errors import ArtifactNotFound, Location, VerificationError
+from artifact_pipeline.store.journal import PastRun
+from artifact_pipeline.store.references import PathLike
+from artifact_pipeline.verification import dsse
+from artifact_pipeline.verification.signatures import Signer
+from artifact_pipeline.verification.verify import Verified
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "urn:artifact-pipeline:recipe:1"
+"""The meaning of the build definition, which docs/hand-over.md describes."""
+BUILDER = "urn:artifact-pipeline:trainer"
+"""The program on the machine of the caller: nothing about the machine is claimed."""
+MAX_STATEMENT = 64 << 20
+"""Bytes of a file with a statement."""
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+class Resource(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """An in-toto resource descriptor: something that is identified."""
+
+    name: str
+    uri: str | None = None
+    digest: dict[str, str] | None = None
+    content: str | None = None
+    """In base64."""
+    media_type: str | None = None
+    annotations: dict[str, Any] | None = None
+
+
+class BuildDefinition(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The inputs of a build."""
+
+    build_type: str
+    external_parameters: dict[str, Any]
+    internal_parameters: dict[str, Any]
+    resolved_dependencies: list[Resource]
+
+
+class Builder(Struct, frozen=True, kw_only=True):
+    """The program that built, with the versions of what it consists of."""
+
+    id: str
+    version: dict[str, str]
+
+
+class RunMetadata(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The times of a run."""
+
+    invocation_id: str
+    started_on: str | None = None
+    finished_on: str | None = None
+
+
+class RunDetails(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One run of a build."""
+
+    builder: Builder
+    metadata: RunMetadata | None = None
+    byproducts: list[Resource] | None = None
+
+
+class Provenance(Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The SLSA predicate."""
+
+    build_definition: Any
+    run_details: RunDetails
+
+
+class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
+                rename={"type": "_type", "predicate_type": "predicateType"}):  # fmt: skip
+    """An in-toto statement about files."""
+
+    type: str
+    subject: list[Resource]
+    predicate_type: str
+    predicate: Provenance
+
+
+def statement(verified: Verified, record: PastRun | None) -> bytes:
+    """Return the provenance of an artifact as an in-toto statement.
+
+    Args:
+        verified: The artifact.
+        record: The record of the run that trained it, if there is one.
+    """
+    made = _statement(verified, _run_details(record))
+    return canonical.encode(to_builtins(made))
+
+
+def check_provenance(
+    verified: Verified, path: PathLike, *, signers: Sequence[Signer] = ()
+) -> RunDetails:
+    """Check that a provenance is that of an artifact, and return its run details.
+
+    Args:
+        verified: The artifact.
+        path: A file with a statement, or with a DSSE envelope that holds one.
+        signers: Those who must have signed it.
+
+    Raises:
+        ArtifactNotFound: If the file does not exist.
+        StoreError: If it cannot be read.
+        VerificationError: If it is malformed, is about another artifact, differs from what the
+            artifact says about its recipe, data or packages, or lacks a required signature.
+    """
+    location = Location(str(path))
+    data = disk.read_file(
+        Path(path).resolve(), limit=MAX_STATEMENT, remedy="name a file that `export` wrote"
+    )
+    if data is None:
+        raise ArtifactNotFound("no such file", location=location)
+    payload = dsse.payload_of(data, str(path), signers=signers)
+    try:
+        value = canonical.decode(payload)
+        found = msgspec.convert(value, Statement)
+    except (canonical.NotCanonical, msgspec.ValidationError) as error:
+        problem = f"is not a provenance: {ascii(str(error))[1:161]}"
+        raise VerificationError(problem, location=location) from error
+    expected = to_builtins(_statement(verified, found.predicate.run_details))
+    assert isinstance(value, dict)
+    if value != expected or canonical.encode(value) != canonical.encode(expected):
+        raise VerificationError(
+            f"is not the provenance of this artifact: {_difference(value, expected)} differs",
+            location=location,
+        )
+    return found.predicate.run_details
+
+
+def subjects(verified: Verified) -> list[Resource]:
+    """Return the files of an artifact, the manifest first."""
+    digests = {MANIFEST: verified.digest}
+    digests |= {file.path: file.sha256 for file in verified.manifest.files}
+    return [Resource(name=name, digest=digest_set(digest)) for name, digest in digests.items()]
+
+
+def digest_set(digest: Digest) -> dict[str, str]:
+    """Return a digest as in-toto writes it."""
+    return {"sha256": digest.removeprefix("sha256:")}
+
+
+def _statement(verified: Verified, run_details: RunDetails) -> Statement:
+    return Statement(
+        type=STATEMENT_TYPE,
+        subject=subjects(verified),
+        predicate_type=PREDICATE_TYPE,
+        predicate=Provenance(
+            build_definition=_build_definition(verified.manifest), run_details=run_details
+        ),
+    )
+
+
+def _build_definition(manifest: Manifest) -> BuildDefinition:
+    recipe = to_builtins(manifest.recipe)
+    internal = {name: recipe.pop(name) for name in ("code", "numerics", "platform")}
+    del recipe["packages"]
+    return BuildDefinition(
+        build_type=BUILD_TYPE,
+        external_parameters=recipe,
+        internal_parameters={**internal, "recipe_digest": manifest.recipe_digest},
+        resolved_dependencies=_dependencies(manifest.recipe),
+    )
+
+
+def _dependencies(recipe: Recipe) -> list[Resource]:
+    resources = [
+        Resource(
+            name=f"data: {recipe.data.title}",
+            digest=digest_set(recipe.data.digest),
+            annotations={"rows": recipe.data.schema.rows},
+        ),
+        Resource(name="code: artifact_pipeline.builder", digest=digest_set(recipe.code)),
+    ]
+    if recipe.brought is not None:
+        resources.append(
+            Resource(name="fitted estimator: pickle", digest=digest_set(recipe.brought.pickle))
+        )
+    return resources + [
+        Resource(name=name, uri=package_url(name, version))
+        for name, version in recipe.packages.items()
+    ]
+
+
+def package_url(name: str, version: str) -> str:
+    """Return the purl of a package of PyPI.
+
+    Source: https://github.com/package-url/purl-spec
+    """
+    from urllib.parse import quote
+
+    return f"pkg:pypi/{quote(name, safe='')}@{quote(version, safe='')}"
+
+
+def _run_details(record: PastRun | None) -> RunDetails:
+    builder = Builder(id=BUILDER, version={"artifact-pipeline": __version__})
+    if record is None or record.cached:
+        return RunDetails(builder=builder)
+    host = {name: value for name, value in record.host.items() if name != "name"}
+    if (release := host.pop("artifact_pipeline", None)) is not None:
+        builder = Builder(id=BUILDER, version={"artifact-pipeline": release})
+    # Without the name of the machine and the paths of its files.
+    content = {
+        "outcome": record.outcome,
+        "seconds": record.seconds,
+        "gates": record.gates,
+        "host": host,
+        "parity_measured": record.parity_measured,
+    }
+    byproducts = [
+        Resource(
+            name="run record",
+            content=base64.b64encode(canonical.encode(content)).decode(),
+            media_type="application/json",
+        )
+    ]
+    if record.git is not None and _COMMIT.fullmatch(record.git.commit):
+        byproducts.append(
+            Resource(
+                name="source",
+                digest={"gitCommit": record.git.commit},
+                annotations={"dirty": record.git.dirty},
+            )
+        )
+    return RunDetails(builder=builder, metadata=_metadata(record), byproducts=byproducts)
+
+
+def _metadata(record: PastRun) -> RunMetadata:
+    try:
+        started = datetime.fromisoformat(record.started).astimezone(UTC)
+        finished = started + timedelta(seconds=record.seconds)
+    except (ValueError, OverflowError):  # a record that this package did not write
+        return RunMetadata(invocation_id=record.run)
+    return RunMetadata(
+        invocation_id=record.run, started_on=_rfc3339(started), finished_on=_rfc3339(finished)
+    )
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _difference(value: Any, expected: Any, *, path: str = "") -> str:
+    """Return the path of the first difference between two JSON values."""
+    if isinstance(value, dict) and isinstance(expected, dict):
+        for key in sorted(value.keys() | expected.keys()):
+            inner = f"{path}.{key}" if path else key
+            if key not in value or key not in expected:
+                return ascii(inner)[1:121]
+            if value[key] != expected[key]:
+                return _difference(value[key], expected[key], path=inner)
+    if isinstance(value, list) and isinstance(expected, list) and len(value) == len(expected):
+        for index, (one, other) in enumerate(zip(value, expected, strict=True)):
+            if one != other:
+                return _difference(one, other, path=f"{path}[{index}]")
+    return ascii(path)[1:121].rstrip("'") or "its encoding"

@@ -1,0 +1,1 @@
+"""Registries: the OCI distribution protocol, its credentials, and artifacts as ModelPacks."""

@@ -1,0 +1,346 @@
+"""A client of the OCI distribution protocol that trusts its server with nothing.
+
+Credentials go to the registry and to its token service, if that is on the same host or in the same
+domain, and never along a redirect to another origin. Bodies are read up to a limit, and no
+compression is accepted.
+
+Source: https://github.com/opencontainers/distribution-spec
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from artifact_pipeline._version import __version__
+from artifact_pipeline.errors import (
+    Location,
+    MissingDependency,
+    NetworkError,
+    PipelineError,
+    VerificationError,
+)
+from artifact_pipeline.log import scrub
+from artifact_pipeline.remote.address import RemoteAddress
+from artifact_pipeline.remote.protocol import PIECE
+from artifact_pipeline.remote.registry import credentials
+from artifact_pipeline.remote.registry.credentials import DOCKER_HUB, IDENTITY_TOKEN, Credentials
+
+Content: TypeAlias = Callable[[], Iterator[bytes]]
+
+_REDIRECTS = 5
+_RETRY_SECONDS = (0.5, 2.0)
+"""Delays before a request that the server could not answer is sent again."""
+_SLOW_SECONDS = 60.0
+_SLOW_BYTES = 1 << 10
+"""Bytes per second that a body has after `_SLOW_SECONDS`; a slower one is given up."""
+_MAX_TOKEN = 1 << 20
+_CHALLENGE = re.compile(r'([a-z]+)="([^"\\]*)"')
+
+
+class RegistryClient:
+    """A client of one repository.
+
+    Args:
+        address: The repository.
+        actions: What the token is asked for: `pull` or `pull,push`.
+    """
+
+    def __init__(self, address: RemoteAddress, actions: str) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingDependency(
+                "httpx is not installed",
+                location=Location(str(address)),
+                remedy="pip install httpx, or pip install -r requirements-remote.txt",
+            ) from error
+        self.address = str(address)
+        self.location = Location(self.address)
+        self._httpx: Any = httpx
+        self._host = "registry-1.docker.io" if address.host == DOCKER_HUB else address.host
+        self._name = address.host
+        self._scope = f"repository:{address.path}:{actions}"
+        self._path = f"/v2/{address.path}/"
+        self._authorization: str | None = None
+        self._lock = threading.Lock()
+        try:
+            self._client: Any = httpx.Client(
+                follow_redirects=False,
+                timeout=httpx.Timeout(30.0, connect=10.0),
+                headers={
+                    "User-Agent": f"artifact-pipeline/{__version__}",
+                    "Accept-Encoding": "identity",
+                },
+            )
+        except (OSError, ValueError) as error:  # a file of certificates, or a proxy
+            raise NetworkError(
+                f"the client cannot be set up: {scrub(str(error))}", location=self.location
+            ) from error
+        self._base = ""
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path in the repository."""
+        if not self._base:
+            with self._lock:
+                self._base = self._base or self._origin()
+        return self._base + self._path + path
+
+    def same_origin(self, url: str, *, base: str) -> str:
+        """Return a URL that the registry named, complete.
+
+        Raises:
+            NetworkError: If it is not a URL of the registry.
+        """
+        target = urljoin(base, url)
+        if _origin_of(target) != _origin_of(base) or "@" in urlsplit(target).netloc:
+            raise NetworkError("refers to another host for an upload", location=self.location)
+        return target
+
+    @contextmanager
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: Content | bytes | None = None,
+    ) -> Iterator[Any]:
+        """Send a request, authorized if that is asked for; yield the response with an open body.
+
+        Redirects of GET and HEAD are followed.
+
+        Args:
+            method: The method.
+            url: The URL.
+            headers: More headers.
+            content: The body, or what returns it anew in pieces.
+
+        Raises:
+            NetworkError: If there is no response.
+        """
+        with self._translated():
+            response = self._send(method, url, headers=headers or {}, content=content)
+            try:
+                yield response
+            finally:
+                response.close()
+
+    def read(self, response: Any, *, limit: int) -> bytes:
+        """Return the body of a response of at most `limit` bytes."""
+        data = bytearray()
+        for piece in self.pieces(response, limit=limit):
+            data += piece
+        return bytes(data)
+
+    def pieces(self, response: Any, *, limit: int) -> Iterator[bytes]:
+        """Yield the body of a response.
+
+        Raises:
+            VerificationError: If it has more than `limit` bytes.
+            NetworkError: If it is compressed, breaks off or comes too slowly.
+        """
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise NetworkError("sent a compressed body", location=self.location)
+        size, start = 0, time.monotonic()
+        for piece in response.iter_raw(PIECE):
+            size += len(piece)
+            if size > limit:
+                problem = f"sent more than the {limit} bytes that were expected"
+                raise VerificationError(problem, location=self.location)
+            seconds = time.monotonic() - start
+            if seconds > _SLOW_SECONDS and size < seconds * _SLOW_BYTES:
+                raise NetworkError("sends too slowly", location=self.location)
+            yield piece
+
+    def failure(self, response: Any, doing: str) -> NetworkError:
+        """Return the error of a response that is not a success."""
+        status = int(response.status_code)
+        if status in (401, 403):
+            return NetworkError(
+                f"access was denied ({status}) {doing}",
+                location=self.location,
+                remedy=f"docker login {self._name}, or check the permissions of the token",
+            )
+        return NetworkError(f"the registry answered {status} {doing}", location=self.location)
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: Content | bytes | None,
+    ) -> Any:
+        delays = list(_RETRY_SECONDS)
+        authorized = False
+        while True:
+            try:
+                response = self._follow(method, url, headers=headers, content=content)
+            except self._httpx.TransportError:
+                if method not in ("GET", "HEAD") or not delays:
+                    raise
+                time.sleep(delays.pop(0))
+                continue
+            if response.status_code == 401 and not authorized:
+                challenge = response.headers.get("www-authenticate", "")
+                response.close()
+                self._authorize(challenge, url)
+                authorized = True
+            elif response.status_code in (429, 502, 503, 504) and delays:
+                response.close()
+                time.sleep(delays.pop(0))
+            else:
+                return response
+
+    def _follow(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: Content | bytes | None,
+    ) -> Any:
+        origin = _origin_of(url)
+        for _ in range(_REDIRECTS):
+            sent = dict(headers)
+            if self._authorization is not None and _origin_of(url) == origin:
+                sent["Authorization"] = self._authorization
+            body = content() if callable(content) else content
+            request = self._client.build_request(method, url, headers=sent, content=body)
+            response = self._client.send(request, stream=True, auth=None)
+            if method not in ("GET", "HEAD") or response.status_code not in (
+                301,
+                302,
+                303,
+                307,
+                308,
+            ):
+                return response
+            response.close()
+            url = urljoin(url, response.headers.get("location", ""))
+            parts = urlsplit(url)
+            if "@" in parts.netloc or parts.scheme not in ("http", "https"):
+                raise NetworkError(
+                    "redirects to an address that is not valid", location=self.location
+                )
+            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                raise NetworkError("redirects to an address without TLS", location=self.location)
+        raise NetworkError("redirects without end", location=self.location)
+
+    def _authorize(self, challenge: str, url: str) -> None:
+        """Set the header that a challenge asks for.
+
+        Raises:
+            NetworkError: If there are no credentials, or they are refused.
+        """
+        if _origin_of(url) != _origin_of(self._base):
+            raise NetworkError("access was denied by another host", location=self.location)
+        scheme, _, rest = challenge.partition(" ")
+        parameters = dict(_CHALLENGE.findall(rest))
+        known = credentials.find(self._name)
+        if scheme.lower() == "basic":
+            if known is None:
+                raise NetworkError(
+                    "needs credentials",
+                    location=self.location,
+                    remedy=f"docker login {self._name}",
+                )
+            self._authorization = known.basic()
+        elif scheme.lower() == "bearer" and "realm" in parameters:
+            self._authorization = f"Bearer {self._token(parameters, known)}"
+        else:
+            raise NetworkError("asks for an unknown kind of access", location=self.location)
+
+    def _token(self, parameters: Mapping[str, str], known: Credentials | None) -> str:
+        realm = parameters["realm"]
+        parts = urlsplit(realm)
+        host = parts.hostname or ""
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+        if not is_safe or "@" in parts.netloc:
+            raise NetworkError("names no safe token service", location=self.location)
+        if known is not None and not _is_related(host, urlsplit(self._base).hostname or ""):
+            known = None  # another host does not get them
+        query = {"scope": self._scope}
+        if service := parameters.get("service"):
+            query["service"] = service
+        if known is not None and known.user == IDENTITY_TOKEN:
+            form = {"grant_type": "refresh_token", "refresh_token": known.password, **query}
+            request = self._client.build_request("POST", realm, data=form)
+        else:
+            headers = {} if known is None else {"Authorization": known.basic()}
+            request = self._client.build_request("GET", realm, params=query, headers=headers)
+        response = self._client.send(request, stream=True, auth=None)
+        try:
+            if response.status_code != 200:
+                raise self.failure(response, "for a token")
+            data = self.read(response, limit=_MAX_TOKEN)
+        finally:
+            response.close()
+        try:
+            answer = msgspec.json.decode(data, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NetworkError("got no token", location=self.location) from error
+        token = str(answer.get("token") or answer.get("access_token") or "")
+        if not re.fullmatch(r"[!-~]{1,65536}", token):
+            raise NetworkError("got no token", location=self.location)
+        return token
+
+    def _origin(self) -> str:
+        """Return the scheme and host of the registry; on this machine TLS is tried first."""
+        if not is_loopback(urlsplit(f"https://{self._host}").hostname or ""):
+            return f"https://{self._host}"
+        try:
+            self._client.get(f"https://{self._host}/v2/")
+        except self._httpx.TransportError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                return f"http://{self._host}"
+        return f"https://{self._host}"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except PipelineError:
+            raise
+        except (self._httpx.HTTPError, self._httpx.InvalidURL, OSError, ValueError) as error:
+            text = " ".join(scrub(str(error)).split())[:200]
+            raise NetworkError(
+                f"cannot be reached: {text or type(error).__name__}", location=self.location
+            ) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name is that of this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_related(host: str, registry: str) -> bool:
+    """Return whether a token service may get the credentials of a registry.
+
+    It is on the same host, or the two share a domain below a public one, as auth.docker.io and
+    registry-1.docker.io do. Domains such as co.uk are recognized by their short second part.
+    """
+    if host == registry:
+        return True
+    ours, theirs = registry.split(".")[::-1], host.split(".")[::-1]
+    count = 3 if len(ours) > 2 and len(ours[1]) <= 3 else 2
+    return len(ours) >= count and len(theirs) >= count and ours[:count] == theirs[:count]
+
+
+def _origin_of(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, (parts.hostname or ""), parts.port

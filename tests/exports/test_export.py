@@ -1,0 +1,66 @@
+"""The command `export`: where it writes, and what it refuses."""
+
+import shutil
+
+import pytest
+
+from tests.support.command import call
+
+
+def export(digits, *words, cwd):
+    return call("export", digits.digest, "--store", digits.store, *words, cwd=cwd)
+
+
+def test_the_command_prints_what_it_wrote(digits, tmp_path):
+    done = export(digits, "--to", "folder", cwd=tmp_path)
+    assert (done.code, done.out) == (0, f"wrote model.zip: {digits.digest[7:19]}\n")
+    done = export(digits, "--to", "folder", "-o", "a.zip", "--json", cwd=tmp_path)
+    assert done.json == {"digest": digits.digest, "to": "folder", "path": "a.zip"}
+
+
+def test_a_missing_folder_is_named(digits, tmp_path):
+    done = export(digits, "--to", "folder", "-o", "no/a.zip", cwd=tmp_path)
+    assert done.code == 5
+    assert "no: no such folder; create it to write a.zip there" in done.err
+
+
+def test_the_store_and_the_artifact_are_not_written_to(digits, copied, tmp_path):
+    inside = digits.store / "a.zip"
+    done = export(digits, "--to", "folder", "-o", inside, cwd=tmp_path)
+    assert done.code == 2 and "inside the store" in done.err and not inside.exists()
+    for path in (copied, copied / "model.onnx", copied / "new.zip"):
+        done = call("export", copied, "--to", "folder", "-o", path, cwd=tmp_path)
+        assert done.code == 2 and "is the input, or inside of it" in done.err
+    link = tmp_path / "link"
+    link.symlink_to(copied / "model.onnx")
+    done = call("export", copied, "--to", "folder", "-o", link, cwd=tmp_path)
+    assert done.code == 2 and "is the input" in done.err
+    assert call("verify", copied, cwd=tmp_path).code == 0
+
+
+def test_an_unknown_format_is_refused(digits, tmp_path):
+    done = export(digits, "--to", "pmml", cwd=tmp_path)
+    assert done.code == 2 and "'pmml' is not " in done.err
+
+
+def test_a_broken_artifact_is_not_exported(copied, tmp_path):
+    (copied / "model.onnx").write_bytes(b"x")
+    done = call("export", copied, "--to", "folder", cwd=tmp_path)
+    assert done.code == 4 and not (tmp_path / "model.zip").exists()
+
+
+def test_the_policy_of_the_store_applies(digits, keys, tmp_path):
+    store = shutil.copytree(digits.store, tmp_path / "artifacts")
+    assert call("trust", "--public-key", keys / "ours.pub", "-s", store, cwd=tmp_path).code == 0
+    done = call("export", digits.digest, "--to", "folder", "-s", store, cwd=tmp_path)
+    assert done.code == 4 and "a signature is required" in done.err
+    assert call("sign", digits.digest, "-k", keys / "ours.pem", "-s", store, cwd=tmp_path).code == 0
+    assert call("export", digits.digest, "--to", "folder", "-s", store, cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("word", ["--to", "f"])
+def test_formats_are_completed(tmp_path, word):
+    words = "artifact-pipeline export latest --to " + (word if word == "f" else "")
+    env = {"_ARTIFACT_PIPELINE_COMPLETE": "bash_complete", "COMP_WORDS": words,
+           "COMP_CWORD": "4"}  # fmt: skip
+    assert "plain,folder" in call(cwd=tmp_path, env=env).out

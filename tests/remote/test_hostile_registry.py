@@ -1,0 +1,148 @@
+"""A registry that lies: it is refused, nothing is kept, and no other host gets credentials."""
+
+import json
+
+import pytest
+
+import artifact_pipeline as api
+from artifact_pipeline.errors import NetworkError, VerificationError
+from artifact_pipeline.store.store import Store
+from tests.support.hostile_registry import HostileRegistry, cut, endless, send
+from tests.support.remotes import LOGIN, docker_login
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+@pytest.fixture
+def registry(digits, tmp_path, monkeypatch):
+    with HostileRegistry(digits.folder).serving() as registry:
+        for name, value in docker_login(tmp_path, registry.host).items():
+            monkeypatch.setenv(name, value)
+        yield registry
+
+
+def pull(registry, store, suffix=""):
+    return api.pull(f"oci://{registry.host}/acme/churn{suffix}", store=store)
+
+
+def test_the_stand_in_is_a_registry_as_long_as_it_tells_the_truth(registry, elsewhere, digits):
+    assert pull(registry, elsewhere).digest == digits.digest
+    assert pull(registry, elsewhere, f"@{digits.digest}").version == 1
+
+
+def answering(data, status=200, **headers):
+    return lambda handler: send(handler, status, data, **headers)
+
+
+def following(url):
+    return answering(b'{"tags": []}', Link=f'<{url}>; rel="next"')
+
+
+def lies(registry):
+    """Return lies by name: what is sent for a part of a path."""
+    model, blob = registry.blobs[registry.model], f"blobs/{registry.model}"
+    own = json.loads(registry.pack.data)
+    listed = {"mediaType": own["mediaType"], "digest": registry.pack.digest,
+              "size": len(registry.pack.data)}  # fmt: skip
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [listed]}
+    loop = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [{**listed, "mediaType": INDEX}]}
+    annotations = {**own["annotations"], "io.artifact-pipeline.digest": "sha256:" + "0" * 64}
+    other = {**own, "annotations": annotations}
+    url = f"http://{registry.host}/v2/acme/churn"
+    return {
+        "other bytes": (blob, answering(b"0" + model[1:])),
+        "fewer bytes": (blob, answering(model[:-1])),
+        "more bytes": (blob, answering(model + b"0")),
+        "cut": (blob, cut(model)),
+        "endless": (blob, endless),
+        "endless manifest": ("manifests/latest", endless),
+        "endless artifact manifest": (f"blobs/{registry.digest}", endless),
+        "compressed": (blob, answering(model, Content_Encoding="gzip")),
+        "no blob": (blob, answering(b"", 404)),
+        "server error": (blob, answering(b"", 500)),
+        "redirects in a circle": (blob, answering(b"", 307, Location=f"{url}/{blob}")),
+        "redirect without TLS": (blob, answering(b"", 307, Location="http://example.invalid/x")),
+        "redirect to a file": (blob, answering(b"", 307, Location="file:///etc/passwd")),
+        "list": ("manifests/latest", answering(json.dumps(index).encode())),
+        "list of lists": ("manifests/latest", answering(json.dumps(loop).encode())),
+        "another digest": ("manifests/latest", answering(json.dumps(other).encode())),
+        "an image": ("manifests/latest", answering(b'{"schemaVersion": 2, "layers": []}')),
+        "nested": ("manifests/latest", answering(b"[" * 100_000)),
+        "no JSON": ("manifests/latest", answering(b"\xff\xfe")),
+        "tags in a circle": ("tags/list", following(f"{url}/tags/list?n=1000")),
+        "tags elsewhere": ("tags/list", following("http://127.0.0.1:1/x")),
+        "referrers": ("referrers/", answering(b'{"manifests": [{"digest": "../.."}]}')),
+    }
+
+
+@pytest.mark.parametrize("name", [
+    "other bytes", "fewer bytes", "more bytes", "cut", "endless", "endless manifest",
+    "endless artifact manifest", "compressed", "no blob", "server error", "redirects in a circle",
+    "redirect without TLS", "redirect to a file", "list", "list of lists", "another digest",
+    "an image", "nested", "no JSON", "tags in a circle", "tags elsewhere", "referrers",
+])  # fmt: skip
+def test_a_lie_is_refused_and_nothing_is_kept(name, registry, elsewhere):
+    part, answer = lies(registry)[name]
+    registry.answers[part] = answer
+    with pytest.raises((VerificationError, NetworkError)) as caught:
+        pull(registry, elsewhere)
+    assert caught.value.exit_code in (4, 5) and "\n" not in str(caught.value)
+    assert LOGIN[1] not in str(caught.value)
+    assert not Store(elsewhere).artifacts.digests() and not list(elsewhere.glob("staging/*"))
+    registry.answers.clear()
+    assert pull(registry, elsewhere).downloaded == 4
+
+
+def basic(registry, part):
+    """Require a login for a part of a path."""
+
+    def answer(handler):
+        if handler.headers["Authorization"] is None:
+            send(handler, 401, b"", WWW_Authenticate='Basic realm="tests"')
+        else:
+            del registry.answers[part]
+            registry.answer(handler)
+
+    registry.answers[part] = answer
+
+
+def test_a_redirect_to_another_host_is_followed_without_credentials(registry, elsewhere, digits):
+    with HostileRegistry(digits.folder).serving() as storage:
+        basic(registry, "manifests/latest")
+        place = f"http://127.0.0.1:{storage.port}/v2/acme/churn/blobs/{registry.model}"
+        registry.answers[f"blobs/{registry.model}"] = answering(b"", 307, Location=place)
+        assert pull(registry, elsewhere).digest == digits.digest
+        assert any(authorization for _, _, authorization in registry.requests)
+        assert storage.requests and not any(header for _, _, header in storage.requests)
+
+
+def test_a_token_service_gets_the_login_only_on_the_same_host(registry, elsewhere, digits):
+    with HostileRegistry(digits.folder).serving() as service:
+        service.answers["/token"] = answering(b'{"token": "granted"}')
+
+        def challenge(host):
+            def answer(handler):
+                if handler.headers["Authorization"] == "Bearer granted":
+                    del registry.answers["manifests/latest"]
+                    registry.answer(handler)
+                else:
+                    realm = f'Bearer realm="http://{host}:{service.port}/token",service="tests"'
+                    send(handler, 401, b"", WWW_Authenticate=realm)
+
+            return answer
+
+        for host, gets_login in (("127.0.0.1", False), ("localhost", True)):
+            registry.answers["manifests/latest"] = challenge(host)
+            assert pull(registry, elsewhere).digest == digits.digest
+            method, path, authorization = service.requests.pop()
+            assert method == "GET" and "scope=repository%3Aacme%2Fchurn%3Apull" in path
+            assert (authorization is not None) == gets_login
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "//example.invalid/x", ""])
+def test_an_upload_goes_to_no_other_host(location, registry, store):
+    registry.answers["uploads/"] = answering(b"", 202, Location=location)
+    registry.answers["manifests/latest"] = answering(b"", 404)
+    registry.answers["blobs/sha256"] = answering(b"", 404)
+    with pytest.raises(NetworkError):
+        api.push("latest", f"oci://{registry.host}/acme/churn", store=store)
