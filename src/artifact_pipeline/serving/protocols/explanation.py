@@ -95,8 +95,10 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
     columns = call.batch if isinstance(call.batch, list) else call.batch.T
     values = [column[0] for column in columns]
     plan = explain.plan(values, typical)
-    if len(plan.differing) > explain.MAX_VALUES:
-        raise HTTPError(413, f"more than {explain.MAX_VALUES} values differ from the typical row")
+    if plan is None:
+        raise HTTPError(
+            413, "too many values differ from the typical row to explain the prediction"
+        )
     is_table = isinstance(call.batch, list)
     batch = explain.rows_of(plan, values, typical=typical, is_table=is_table)
     return ExplanationCall(
