@@ -74,6 +74,8 @@ _EXPORTS = {
     "Shown": "store.queries",
     "promote": "store.promotion",
     "rollback": "store.promotion",
+    "remove_alias": "store.promotion",
+    "RemovedAlias": "store.events",
     "promotions": "store.queries",
     "Promotion": "store.events",
     "tag": "store.promotion",
@@ -252,6 +254,7 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.events import (
         Promotion as Promotion,
+        RemovedAlias as RemovedAlias,
         TagChange as TagChange,
     )
     from artifact_pipeline.store.history import (
@@ -277,6 +280,7 @@ if TYPE_CHECKING:  # the same list, for type checkers
     )
     from artifact_pipeline.store.promotion import (
         promote as promote,
+        remove_alias as remove_alias,
         rollback as rollback,
         tag as tag,
     )

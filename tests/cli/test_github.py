@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import pytest
@@ -56,7 +57,11 @@ def test_the_summary_shows_metrics_gates_change_and_confusion(project, digits):
     run = call("list", "--json", cwd=project).json["runs"][0]
     metrics = run["metrics"]
     change = metrics["test"]["accuracy"] - digits.run["metrics"]["test"]["accuracy"]
-    assert f"| metric | training rows | held-out rows | change from {digits.digest[7:19]} |" in text
+    head = (
+        f"| metric | training rows | held-out rows | change from {digits.digest[7:19]} | baseline |"
+    )
+    assert head in text
+    assert re.search(r"^\| Accuracy \|.*\| 0\.1000 \|$", text, re.M)  # 36 of 360 rows are threes
     assert (
         f"| Accuracy | {metrics['train']['accuracy']:.4f} | {metrics['test']['accuracy']:.4f} "
         f"| {change:+.4f} |"

@@ -9,6 +9,7 @@ import scipy.stats
 
 from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows, prepare
+from artifact_pipeline.pipeline import paired_tests
 from artifact_pipeline.pipeline.paired_tests import (
     SAMPLES,
     bootstrap,
@@ -138,3 +139,32 @@ def test_the_share_of_worse_samples_knows_the_direction_and_the_tolerance():
     assert share_worse(differences, 0.0, lower_is_better=False) == 0.5
     assert share_worse(differences, 0.1, lower_is_better=False) == 0.25
     assert share_worse(differences, 0.0, lower_is_better=True) == 0.25
+
+
+@pytest.mark.parametrize("kind", ["binary", "several", "number"])
+def test_of_many_rows_a_bounded_bootstrap_gives_nearly_the_same_intervals(kind, monkeypatch):
+    models = two_models(kind, 6000)
+    names = {"binary": ["accuracy", "f1", "f1_macro", "precision", "log_loss", "brier", "roc_auc"],
+             "several": ["accuracy", "balanced_accuracy", "f1_weighted", "log_loss", "roc_auc"],
+             "number": ["mae", "rmse", "r2"]}[kind]  # fmt: skip
+    complete = bootstrap(*models, names=names)
+    monkeypatch.setattr(paired_tests, "MAX_ROWS", 1500)
+    measured = []
+    prepare_rows = paired_tests.prepare
+
+    def counted(rows, *arguments):
+        measured.append(len(rows.truth))
+        return prepare_rows(rows, *arguments)
+
+    monkeypatch.setattr(paired_tests, "prepare", counted)
+    bounded = bootstrap(*models, names=names)
+    assert measured.count(6000) <= 2  # the difference on all rows, once
+    assert list(bounded) == names
+    for name in names:
+        assert len(bounded[name]) == SAMPLES
+        assert bounded[name].std() == pytest.approx(complete[name].std(), rel=0.15)
+        assert bounded[name].mean() == pytest.approx(
+            complete[name].mean(), abs=0.3 * complete[name].std()
+        )
+    again = bootstrap(*models, names=names)
+    assert all((again[name] == bounded[name]).all() for name in names)

@@ -188,6 +188,9 @@ def test_the_commands_move_tag_and_show(store, digits, churn):
     assert "\x1b" not in shown.out and "wrong" in shown.out
     at = call("history", "churn@champion", "--at", "2026-01-01", cwd=cwd)
     assert at.code == 0 and "named nothing" in at.out
+    [first] = api.alias_at("churn@champion", "0001-01-01T00:00+23:59")
+    [last] = api.alias_at("churn@champion", "9999-12-31T23:59-23:59")
+    assert first.digest is None and last.version == 1
     assert call("history", "churn", "--json", cwd=cwd).json[0]["event"] == "tagged"
     listed = call("list", cwd=cwd).out
     assert "churn:1" in listed and "champion" in listed
@@ -343,3 +346,31 @@ def test_a_gate_compares_with_an_alias_of_the_own_name(store, digits, churn):
     assert compared("champion") == churn[0]
     gates = {"test.accuracy": Gate(not_worse_than="price@champion")}
     assert compared("price@champion") == churn[3]
+
+
+def test_an_alias_is_removed_with_a_record_and_can_be_given_back(store, churn):
+    api.promote("churn:1", "blue")
+    api.promote("churn:2", "blue")
+    removal = api.remove_alias("churn@blue", message="not needed")
+    assert (removal.name, removal.version, removal.message) == ("churn", 2, "not needed")
+    assert Store().alias("churn", "blue") is None and not Store().models.history("churn").aliases
+    entry = api.history("churn@blue")[0]
+    assert (entry.event, entry.message, entry.version) == ("removed", "not needed", 2)
+    [named] = api.alias_at("churn@blue", api.history("churn@blue")[1].when)
+    assert named.version == 2
+    with pytest.raises(CallError, match="was removed before"):
+        api.remove_alias("churn@blue")
+    back = api.rollback("churn@blue")
+    assert (back.version, back.instead_of, back.went_back_over) == (2, None, [])
+    assert api.rollback("churn@blue").version == 1
+    for wrong in ("churn@latest", "latest", "churn@gren", "churn", "churn:1", ""):
+        with pytest.raises(CallError):
+            api.remove_alias(wrong)
+    done = call("promote", "--remove", "churn@blue", "-m", "again", cwd=Path.cwd())
+    assert done.code == 0 and done.out.startswith("churn@blue is removed; it named version 1, ")
+    shown = call("history", "churn@blue", cwd=Path.cwd()).out
+    assert "blue was removed from version 1, by" in shown
+    for words in ([], ["churn:1", "--remove", "churn@blue"]):
+        done = call("promote", *words, cwd=Path.cwd())
+        assert done.code == 2 and "either ARTIFACT or --remove" in done.err
+    assert call("doctor", cwd=Path.cwd()).code == 0

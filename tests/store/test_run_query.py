@@ -68,6 +68,14 @@ def test_rows_are_newest_first_and_say_what_the_record_says(store, records):
         ("train.accuracy > test.accuracy", lambda r: "train" in r["metrics"]),
         ("dirty", lambda r: r.get("git", {}).get("dirty", False)),
         ("not cached", lambda r: True),
+        (f"test.mae > {9 * 10**400} or seconds < 1e999", lambda r: True),
+        ("""name in ('price', "it's", 'a "quote"', '%_', '\\ud800')""",
+         lambda r: r["recipe"]["name"] == "price"),
+        ("1 < 2 and ('a' in 'abc') and name not in ()", lambda r: True),
+        ("params.C == params.C", lambda r: "C" in params(r)),
+        ("'' in name and name < 'd'", lambda r: r["recipe"]["name"] == "churn"),
+        ("train.accuracy > 1 or dirty",
+         lambda r: r.get("git", {}).get("dirty", False)),
         ("test.mae > -1", lambda r: "mae" in r["metrics"]["test"]),
         ("(((seconds > 5)))", lambda r: r["seconds"] > 5),
         ("gates == 'missed'", lambda r: any(not gate["passed"] for gate in r.get("gates", ()))),
@@ -166,6 +174,8 @@ def test_since_takes_a_date_in_utc_or_a_time_with_a_zone(store, records):
     assert ids(run_rows(store=store, since="2026-01-06")) == expected
     assert ids(run_rows(store=store, since="2026-01-06T02:00+02:00")) == expected
     assert run_rows(store=store, since="2027-01-01") == []
+    assert len(run_rows(store=store, since="0001-01-01T00:00+23:59")) == 30
+    assert run_rows(store=store, since="9999-12-31T23:59-23:59") == []
     for text in ("yesterday", "2026-01-06T02:00", "2026-13-01", ""):
         with pytest.raises(CallError, match="expected a date or a time with its zone"):
             run_rows(store=store, since=text)

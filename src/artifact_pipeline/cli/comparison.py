@@ -53,11 +53,18 @@ def _heads(result: Comparison) -> Iterator[list[str]]:
         reference = write_out(artifact.reference)
         digits = reference.removeprefix("sha256:")
         is_digest = artifact.digest.removeprefix("sha256:").startswith(digits)
-        references.append("" if is_digest else truncated(reference[::-1], 24)[::-1])
+        is_known = is_digest or reference == artifact.label
+        references.append("" if is_known else truncated(reference[::-1], 24)[::-1])
+    versions = [
+        truncated(write_out(f"{artifact.name}:{artifact.version}"), 24) if artifact.version else ""
+        for artifact in result.artifacts
+    ]
     room = WIDTH - 2 - len("a  7edbcfd0c416  ") - 2 - max(map(width_of, references))
-    for artifact, reference in zip(result.artifacts, references, strict=True):
-        title = truncated(write_out(artifact.title), room)
-        yield [artifact.letter, artifact.digest[7:19], title, reference]
+    room -= max(map(width_of, versions)) + 2
+    for artifact, version, reference in zip(result.artifacts, versions, references, strict=True):
+        title = artifact.title.removeprefix(f"{artifact.name}: ") if version else artifact.title
+        title = truncated(write_out(title), room)
+        yield [artifact.letter, artifact.digest[7:19], version, title, reference]
 
 
 def _recipe(result: Comparison) -> list[str]:

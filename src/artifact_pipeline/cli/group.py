@@ -94,6 +94,7 @@ EXAMPLES = {
         "artifact-pipeline promote churn:3",
         "artifact-pipeline promote latest --as challenger --message 'new features'",
         "artifact-pipeline promote churn:3 --remote s3://models/churn",
+        "artifact-pipeline promote --remove churn@challenger",
     ),
     "rollback": (
         "artifact-pipeline rollback churn@champion",

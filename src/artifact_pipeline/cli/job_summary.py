@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
@@ -26,7 +26,7 @@ def write(artifact: Verified, run: Run) -> str:
         "Nothing was trained: the store has the artifact of this recipe, and it verifies."
         if run.cached
         else f"Trained on {manifest.split.rows.train} rows.",
-        _metrics(run),
+        _metrics(run, baseline={} if report.baseline is None else report.baseline.test),
         _gates(run.gates),
         f"<details><summary>Confusion on the {manifest.split.rows.test} held-out rows</summary>\n\n"
         f"{_table(['true, predicted', *names], confusion)}\n\n</details>"
@@ -44,12 +44,14 @@ def write(artifact: Verified, run: Run) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _metrics(run: Run) -> str:
+def _metrics(run: Run, *, baseline: Mapping[str, float]) -> str:
     train, test = run.metrics.train or {}, run.metrics.test
     before = run.previous.metrics.test if run.previous else {}
     head = ["metric", "training rows", "held-out rows"]
     if run.previous:
         head.append(f"change from {run.previous.digest[7:19]}")
+    if baseline:
+        head.append("baseline")
     rows = []
     for name in dict.fromkeys([*BY_NAME, *test]):
         if name in test:
@@ -57,6 +59,8 @@ def _metrics(run: Run) -> str:
             row = [heading(name), trained, figure(test[name])]
             if run.previous:
                 row.append(_change(test[name] - before[name]) if name in before else "")
+            if baseline:
+                row.append(figure(baseline[name]) if name in baseline else "")
             rows.append(row)
     return _table(head, rows)
 

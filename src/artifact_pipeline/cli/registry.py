@@ -13,19 +13,22 @@ MESSAGE = click.option("-m", "--message", metavar="TEXT", help="Reason, for the 
 
 
 @click.command(cls=Command)
-@options.ARTIFACT
+@click.argument("artifact", required=False, shell_complete=completion.artifact)
 @click.option("-a", "--as", "alias", metavar="ALIAS", default="champion", show_default=True,
               shell_complete=completion.alias_name, help="Alias to move.")  # fmt: skip
 @click.option("--remote", metavar="REMOTE",
               help="Push it there, and move the alias of the remote first.")  # fmt: skip
+@click.option("--remove", metavar="NAME@ALIAS", shell_complete=completion.alias,
+              help="Remove this alias instead.")  # fmt: skip
 @MESSAGE
 @options.STORE_TO_READ
 @options.JSON
 def promote(
-    artifact: str,
+    artifact: str | None,
     alias: str,
     *,
     remote: str | None,
+    remove: str | None,
     message: str | None,
     store: str | None,
     as_json: bool,
@@ -34,6 +37,17 @@ def promote(
 
     The history records who moved it, when, why, and with what evidence.
     """
+    if (artifact is None) == (remove is None):
+        problem = "expected either ARTIFACT or --remove NAME@ALIAS"
+        raise CallError(problem, location=Location("promote"))
+    if remove is not None:
+        if remote is not None:
+            problem = "removes an alias of the store only"
+            raise CallError(problem, location=Location("--remove"), remedy="leave out --remote")
+        removal = api.remove_alias(remove, message=message, store=store)
+        render.answer(removal, render.alias_removed, as_json=as_json)
+        return
+    assert artifact is not None
     if remote is not None:
         api.promote_remote(artifact, remote, alias=alias, message=message, store=store)
     move = api.promote(artifact, alias, message=message, store=store)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.remote.pull import Pulled
     from artifact_pipeline.remote.push import Pushed
     from artifact_pipeline.store.check import HealthReport
-    from artifact_pipeline.store.events import Evidence, Promotion, TagChange
+    from artifact_pipeline.store.events import Evidence, Promotion, RemovedAlias, TagChange
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
     from artifact_pipeline.store.journal import PastRun
     from artifact_pipeline.store.prune import PruneReport
@@ -229,7 +229,7 @@ def shown(result: Shown) -> str:
         *_headline(result.headline),
         *_past_gates(result.record),
         *([] if result.headline is None and not result.record else [""]),
-        *_metrics(manifest.metrics),
+        *_metrics(manifest.metrics, baseline=result.baseline),
         "",
         "made from",
         field("data", f"{recipe.data.title}, {short(recipe.data.digest)}"),
@@ -272,6 +272,12 @@ def promoted(move: Promotion) -> str:
     if move.went_back_over:
         lines.append(f"went back over {', '.join(map(str, move.went_back_over))}")
     return "\n".join(lines)
+
+
+def alias_removed(removal: RemovedAlias) -> str:
+    """Return which alias was removed, and what it named."""
+    version = f"version {removal.version}, " if removal.version else ""
+    return f"{removal.name}@{removal.alias} is removed; it named {version}{short(removal.digest)}"
 
 
 def pushed(result: Pushed) -> str:
@@ -377,7 +383,8 @@ def _event(entry: HistoryEntry) -> str:
             return f"{version} lost the tag {entry.key}={entry.before}"
         return f"{version} has the tag {entry.key}={entry.value}"
     if entry.event == "removed":
-        return f"{entry.alias} was removed from {version}, which did not verify"
+        reason = "" if entry.is_wanted else ", which did not verify"
+        return f"{entry.alias} was removed from {version}{reason}"
     if entry.event == "pulled":
         return f"{version} was pulled from {entry.remote}"
     return f"{version} was {entry.event}"
@@ -508,17 +515,20 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _metrics(metrics: Metrics) -> list[str]:
+def _metrics(metrics: Metrics, *, baseline: Metrics | None = None) -> list[str]:
     train, test, cv = metrics.train or {}, metrics.test, metrics.cv or {}
+    dummy = {} if baseline is None else baseline.test
     folds = max(len(spread.folds) for spread in cv.values()) if cv else 0
-    rows = [["", "training", "held-out", *([f"{folds} folds"] if cv else [])]]
+    optional = [*([f"{folds} folds"] if cv else []), *(["baseline"] if dummy else [])]
+    rows = [["", "training", "held-out", *optional]]
     for name in [*BY_NAME, *sorted((train.keys() | test.keys()) - BY_NAME.keys())]:
         values = (train.get(name), test.get(name))
         left, right = ("" if value is None else figure(value) for value in values)
         if left or right:
             spread = f"{figure(cv[name].mean)} ± {figure(cv[name].std)}" if name in cv else ""
             row = [truncated(write_out(title(name)), 24), left, click.style(right, bold=True)]
-            rows.append([*row, *([spread] if cv else [])])
+            below = figure(dummy[name]) if name in dummy else ""
+            rows.append([*row, *([spread] if cv else []), *([below] if dummy else [])])
     lines = table(rows, numbers=len(rows[0]) - 1, gap=4).splitlines()
     for name, part in (metrics.slices or {}).items():
         scores = ", ".join(_headlines(part.metrics))

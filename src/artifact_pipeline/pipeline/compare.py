@@ -18,6 +18,7 @@ from artifact_pipeline.errors import (
     CallError,
     DataError,
     Location,
+    StoreError,
     UntrustedModel,
     VerificationError,
 )
@@ -32,6 +33,7 @@ from artifact_pipeline.pipeline.paired_tests import (
 from artifact_pipeline.pipeline.recipe_differences import RecipeDifference, differences
 from artifact_pipeline.store.access import check_integrity, open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
+from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,12 +62,21 @@ class ComparedArtifact(Struct, frozen=True, kw_only=True):
     reference: str
     """As the caller named it."""
     digest: Digest
+    name: str
+    """The name of its model."""
+    version: int | None
+    """None if it is not a version in the store."""
     title: str
     model_file: str
     model_bytes: int
     """The size of the file that predictions are made with."""
     microseconds_per_row: float | None = None
     """Measured here on all held-out rows at once, the best of a few; None if it was not opened."""
+
+    @property
+    def label(self) -> str:
+        """Return `NAME:VERSION`, or the digest of an artifact without a version."""
+        return f"{self.name}:{self.version}" if self.version else self.digest[7:19]
 
 
 class MetricComparison(Struct, frozen=True, kw_only=True):
@@ -134,14 +145,17 @@ class Comparison(Struct, frozen=True, kw_only=True):
     """Each other artifact beside `a`."""
 
     def __repr__(self) -> str:
-        names = ", ".join(artifact.digest[7:19] for artifact in self.artifacts)
+        names = ", ".join(artifact.label for artifact in self.artifacts)
         return f"Comparison({names}: {' '.join(pair.verdict for pair in self.pairs)})"
 
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import grid, section
 
         letters = [artifact.letter for artifact in self.artifacts]
-        names = [[one.letter, one.title, one.digest[7:19]] for one in self.artifacts]
+        names = [
+            [artifact.letter, artifact.title, artifact.label, artifact.digest[7:19]]
+            for artifact in self.artifacts
+        ]
         recipe = [
             [f"{row.part}: {row.field}", *(shown(value) for value in row.values)]
             for row in self.recipe
@@ -152,7 +166,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
         ]
         return section(
             "Comparison",
-            grid(["", "model", "digest"], names),
+            grid(["", "model", "version", "digest"], names),
             grid(["what differs", *letters], recipe),
             grid(["held-out rows", *letters, "better"], metrics),
             texts=[pair.verdict for pair in self.pairs],
@@ -204,6 +218,8 @@ def compare(
                 letter=LETTERS[index],
                 reference=str(references[index]),
                 digest=verified.digest,
+                name=(name := describe.model_name_of(verified.manifest.recipe)),
+                version=_version(name, verified.digest, store=store),
                 title=describe.headline(verified.manifest.recipe),
                 model_file=verified.model_file,
                 model_bytes=_size(verified),
@@ -251,6 +267,14 @@ def _size(verified: Verified) -> int:
     name = verified.model_file
     [size] = [file.bytes for file in verified.manifest.files if file.path == name]
     return size
+
+
+def _version(name: str, digest: Digest, *, store: PathLike | None) -> int | None:
+    """Return the version of an artifact; None if the store has none, or a damaged history."""
+    try:
+        return Store(store).models.history(name).numbers.get(digest)
+    except StoreError:
+        return None
 
 
 class _Opened(NamedTuple):

@@ -11,7 +11,7 @@ import msgspec
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.store import history, promotion, prune, queries
 from artifact_pipeline.store import store as stores
-from artifact_pipeline.store.events import Promotion, TagChange
+from artifact_pipeline.store.events import Promotion, RemovedAlias, TagChange
 from artifact_pipeline.store.history import AliasAt, HistoryEntry
 from artifact_pipeline.store.queries import Listed, Shown
 
@@ -114,6 +114,10 @@ class NotebookStore:
     ) -> Promotion:
         """Move an alias back. Arguments and errors are those of `artifact_pipeline.rollback`."""
         return promotion.rollback(alias, to=to, message=message, store=self.path)
+
+    def remove_alias(self, alias: str, *, message: str | None = None) -> RemovedAlias:
+        """Remove an alias. Raises as `artifact_pipeline.remove_alias`."""
+        return promotion.remove_alias(alias, message=message, store=self.path)
 
     def tag(
         self,

@@ -155,6 +155,13 @@ def comparable(predicate: Predicate, columns: Mapping[str, str]) -> Sql:
     return Sql(text)
 
 
+def _nearest_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def sql_kind(value: Scalar | None) -> str:
     """Return what SQLite calls the type of a value in the index."""
     return "null" if value is None else _SQL_KINDS[type(value)]
@@ -202,7 +209,7 @@ def _operand_sql(operand: Operand, columns: Mapping[str, str]) -> Sql:
         return Sql(columns[operand.field])
     value = operand.literal
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
-        value = math.copysign(math.inf, value) if abs(value) > 10**308 else float(value)
+        value = _nearest_float(value)
     return Sql("?", (None if value is None else sql_value(value),))
 
 

@@ -70,13 +70,19 @@ class Promotion(Struct, frozen=True, kw_only=True):
 
 
 class RemovedAlias(Struct, frozen=True, kw_only=True):
-    """An alias that a repair removed, because its artifact did not verify."""
+    """An alias that was removed: by a user, or by a repair because its artifact did not verify."""
 
     alias: str
     digest: Sha256
+    """What it named."""
     version: Version | None = None
     by: str
     when: str
+    name: str | None = None
+    """The model; None if a repair removed it."""
+    message: str | None = None
+    is_wanted: bool = False
+    """Whether a user removed it."""
 
 
 class TagChange(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from artifact_pipeline.store.events import (
     SealedVersion,
     TagChange,
 )
-from artifact_pipeline.store.models import ModelHistory, parse_time
+from artifact_pipeline.store.models import ModelHistory, in_utc, parse_time
 from artifact_pipeline.store.pointers import ALIAS, LATEST
 from artifact_pipeline.store.references import PathLike, parse
 from artifact_pipeline.store.store import LISTING, Store, listed
@@ -43,6 +43,8 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     instead_of_version: int | None = None
     rollback: bool = False
     went_back_over: list[int] = []
+    is_wanted: bool = False
+    """For an alias that was removed, whether a user removed it, and not a repair."""
     key: str | None = None
     """For a tag, its key."""
     value: str | None = None
@@ -125,7 +127,7 @@ def _moves(event: Event, alias: str) -> bool:
 def _at(
     moves: list[Promotion | RemovedAlias], moment: datetime, *, name: str, alias: str
 ) -> AliasAt:
-    time_text = moment.astimezone(UTC).isoformat(timespec="seconds")
+    time_text = in_utc(moment).isoformat(timespec="seconds")
     current = AliasAt(name=name, alias=alias, at=time_text)
     for move in moves:
         if parse_time(move.when) > moment:
@@ -243,7 +245,13 @@ def _entry(event: Event, own: ModelHistory) -> HistoryEntry:
             message=event.message,
         )
     if isinstance(event, RemovedAlias):
-        return replace(entry, by=event.by, alias=event.alias)
+        return replace(
+            entry,
+            by=event.by,
+            alias=event.alias,
+            message=event.message,
+            is_wanted=event.is_wanted,
+        )
     if isinstance(event, PulledVersion):
         return replace(entry, by=event.by, remote=event.remote, moves=event.moves)
     return entry if isinstance(event, SealedVersion) else replace(entry, by=event.by)

@@ -289,3 +289,11 @@ def parse_time(text: str) -> datetime:
     if time.tzinfo is None:
         raise ValueError("a time without its zone")
     return time
+
+
+def in_utc(time: datetime) -> datetime:
+    """Return a time in UTC; the first or the last one if it is out of the calendar there."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        return (datetime.min if time.year == 1 else datetime.max).replace(tzinfo=UTC)

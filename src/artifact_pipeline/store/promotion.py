@@ -13,7 +13,7 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import CallError, Location, StoreError, VerificationError, quoted
 from artifact_pipeline.store import provenance
 from artifact_pipeline.store.access import check_integrity, open_trusted
-from artifact_pipeline.store.events import Evidence, Promotion, TagChange
+from artifact_pipeline.store.events import Evidence, Promotion, RemovedAlias, TagChange
 from artifact_pipeline.store.models import MOVE_WAIT, ModelHistory, now
 from artifact_pipeline.store.pointers import ALIAS, LATEST
 from artifact_pipeline.store.policy import required_signers
@@ -129,6 +129,46 @@ def rollback(
     return promotion
 
 
+def remove_alias(
+    alias: str, *, message: str | None = None, store: PathLike | None = None
+) -> RemovedAlias:
+    """Remove an alias, and return the record of it. The artifact and the history stay.
+
+    `rollback` gives the alias back what it named.
+
+    Args:
+        alias: The alias as `NAME@ALIAS`, or by itself if one name has it.
+        message: Why it is removed.
+        store: The store.
+
+    Raises:
+        CallError: If the store has no such alias, or the message is not valid.
+        StoreError: As `promote`.
+    """
+    _check_text(message, "message")
+    target = Store(store)
+    name, label = _alias_of(target, alias)
+    _check_alias(label)
+    with target.models.lock(name, wait=MOVE_WAIT):
+        digest = target.alias(name, label)
+        if digest is None:
+            raise CallError("was removed before", location=Location(f"{name}@{label}"))
+        removal = RemovedAlias(
+            alias=label,
+            digest=digest,
+            version=target.models.history(name).numbers.get(digest),
+            by=user(),
+            when=now(),
+            name=name,
+            message=message,
+            is_wanted=True,
+        )
+        target.models.append(name, removal)
+        if target.alias(name, label) is not None:  # one of an earlier release, which had no names
+            target.aliases.remove(label)
+    return removal
+
+
 def tag(
     artifact: ArtifactLike,
     tags: Mapping[str, str] | None = None,
@@ -215,22 +255,24 @@ def _target(
     """Return the artifact to go back to, and the versions to go back over, newest first."""
     location = Location(f"{history.name}@{alias}")
     stack = _stack(store, history, alias=alias)
+    # An alias that was removed goes back to what it named last.
+    before = stack if stack and store.alias(history.name, alias) is None else stack[:-1]
     if to is None:
-        if len(stack) < 2:
+        if not before:
             problem = "names nothing to go back to: it was moved only once"
             raise CallError(problem, location=location, remedy="promote another version")
-        position = len(stack) - 2
+        position = len(before) - 1
     else:
         digest = history.versions.get(to)
-        if digest not in stack[:-1]:
-            earlier = sorted({history.numbers[d] for d in stack[:-1] if d in history.numbers})
+        if digest not in before:
+            earlier = sorted({history.numbers[d] for d in before if d in history.numbers})
             choices = f"choose {listed(map(str, earlier))}" if earlier else "nothing was before"
             raise CallError(
                 f"did not name version {to} before the current one",
                 location=location,
                 remedy=f"{choices}, or promote {history.name}:{to}",
             )
-        position = max(i for i, d in enumerate(stack[:-1]) if d == digest)
+        position = max(i for i, d in enumerate(before) if d == digest)
     over = [history.numbers[d] for d in reversed(stack[position + 1 :]) if d in history.numbers]
     return stack[position], over
 

@@ -52,6 +52,8 @@ class Shown(Struct, frozen=True, kw_only=True):
     """None in artifacts of earlier releases."""
     chosen: dict[str, Any] | None
     """The parameters that a search chose, if there was a search."""
+    baseline: Metrics | None
+    """The metrics of scikit-learn's dummy model on the same rows; None in earlier artifacts."""
     name: str
     """The name of its model."""
     version: int | None
@@ -109,7 +111,7 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
     """Check an artifact's integrity and return its details. Raises as `check_integrity`."""
     verified = check_integrity(artifact, store=store)
     digest, target = verified.digest, Store(store)
-    evaluation = verified.evaluation()
+    report = verified.evaluation()
     name = describe.model_name_of(verified.manifest.recipe)
     own = target.models.history(name)
     moves = [*target.journal.promotions()[::-1], *own.moves]
@@ -117,8 +119,9 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
         digest=digest,
         folder=str(verified.folder),
         manifest=verified.manifest,
-        headline=headline_of(evaluation, verified.manifest),
-        chosen=evaluation.chosen(),
+        headline=headline_of(report, verified.manifest),
+        chosen=report.chosen(),
+        baseline=report.baseline,
         name=name,
         version=own.numbers.get(digest),
         aliases=_aliases(target.aliases_by_model().get(name, {}), digest),

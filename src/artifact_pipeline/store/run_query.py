@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from artifact_pipeline.errors import ArtifactNotFound, CallError, Location, quot
 from artifact_pipeline.store import condition as conditions
 from artifact_pipeline.store.condition import Condition
 from artifact_pipeline.store.journal import PastRun
+from artifact_pipeline.store.models import in_utc
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.run_fields import (
     OF_MODELS,
@@ -166,7 +167,7 @@ def _statement(
         _check_types(connection, condition, fields=fields, filters=filters)
         filters.append(conditions.sql(condition, fields.columns))
     if moment is not None:
-        text = _utc(moment).isoformat()
+        text = in_utc(moment).isoformat()
         filters.append(conditions.Sql(f"{fields.columns['started']} >= ?", (text,)))
     extra, order = _order(checked.sort, fields)
     if checked.best is not None:
@@ -346,15 +347,6 @@ def _metric(name: str, known: Collection[str]) -> str:
         problem = f"{quoted(name)} is not a metric"
         raise CallError(problem, location=Location("--best"), remedy="--sort takes any field")
     return field
-
-
-def _utc(moment: datetime) -> datetime:
-    """Return a time in UTC; the first or the last one if it is out of the calendar there."""
-    try:
-        return (moment - (moment.utcoffset() or timedelta())).replace(tzinfo=UTC)
-    except OverflowError:
-        end = datetime.min if moment.year == 1 else datetime.max
-        return end.replace(tzinfo=UTC)
 
 
 def _moment(text: str) -> datetime:

@@ -25,7 +25,7 @@ def table() -> pd.DataFrame:
             "member": draw.random() < 0.3,
             "city": draw.choice(["", "Rome", "Ōsaka", "Ōsaka", "=1+1"]),
             "street": "Main Street" if index % 5 else f"Street {index}",
-            "code": f"c{index}",
+            "code": f"c{index // 2}",  # more texts than half the rows are left out
             "part": "test" if index % 4 == 0 else "train",
             "bought": draw.random() < 0.5,
         }

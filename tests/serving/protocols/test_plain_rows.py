@@ -124,12 +124,13 @@ def test_values_that_no_training_row_has_are_reported_and_predicted(server, serv
     assert all(one["count"] == len(one["rows"]) for one in reply["warnings"])
 
 
-def test_a_matrix_has_warnings_too(server, served):
+@pytest.mark.parametrize("value", [-4.0, 400.0])
+def test_a_matrix_has_warnings_too(server, value):
     from sklearn.datasets import load_wine
 
     rows = load_wine().data
     rows = np.vstack([np.median(rows, axis=0), np.median(rows, axis=0)])
-    rows[1, 3] = -4.0
+    rows[1, 3] = value
     [warning] = server.post("/predict/wine", {"rows": rows.tolist()}).json["warnings"]
     assert (warning["column"], warning["rows"]) == ("alcalinity_of_ash", [2])
 

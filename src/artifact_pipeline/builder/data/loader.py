@@ -21,7 +21,7 @@ from artifact_pipeline.builder.config.resolved import (
     TableData,
 )
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import bundled, table_columns, table_files, table_reader
+from artifact_pipeline.builder.data import bundled, memory, table_columns, table_files, table_reader
 from artifact_pipeline.builder.data.dataset import (
     ColumnRole,
     Description,
@@ -84,6 +84,7 @@ def load(
             check_digest(bundled.describe(data).digest, expected)
         return bundled.load(data)
     paths = table_files.locate(data.path, base)
+    memory.check_fits(paths, Location(data.path))
     contents = [(path.name, table_files.read(path)) for path in paths]
     digest = table_files.digest([canonical.digest(content) for _, content in contents])
     if expected is not None:

@@ -52,23 +52,25 @@ def evaluate(
             "rmse": _rounded(metrics.root_mean_squared_error(y_true, y_pred)),
         }
 
+    truth, predicted, positive_code = _as_codes(y_true, y_pred, positive=positive)
+
     def averages(average: str, **options: Any) -> tuple[float, float, float]:
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            y_true, y_pred, average=average, zero_division=0.0, **options
+            truth, predicted, average=average, zero_division=0.0, **options
         )
         return float(precision), float(recall), float(f1)
 
     precision, recall, f1 = averages("weighted")
     values = {
-        "accuracy": float(metrics.accuracy_score(y_true, y_pred)),
-        "balanced_accuracy": _balanced(y_true, y_pred),
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "balanced_accuracy": _balanced(truth, predicted),
         "f1_weighted": f1,
         "f1_macro": averages("macro")[2],
         "precision_weighted": precision,
         "recall_weighted": recall,
     }
     if positive is not None:
-        scores = averages("binary", pos_label=positive)
+        scores = averages("binary", pos_label=positive_code)
         values |= dict(zip(("precision", "recall", "f1"), scores, strict=True))
         if not _holds(y_true, positive):
             del values["recall"]
@@ -77,6 +79,21 @@ def evaluate(
     if probabilities is not None:
         values |= _probability_metrics(y_true, probabilities, labels=labels)
     return values
+
+
+def _as_codes(y_true: Any, y_pred: Any, *, positive: Value | None) -> tuple[Any, Any, Any]:
+    """Return texts as their places in sorted order, which scikit-learn compares much faster.
+
+    Other labels are returned as they are.
+    """
+    import numpy as np
+
+    if any(getattr(getattr(y, "dtype", None), "kind", "") != "U" for y in (y_true, y_pred)):
+        return y_true, y_pred, positive
+    asked = [] if positive is None else [str(positive)]
+    labels = np.unique(np.concatenate([np.unique(y_true), np.unique(y_pred), asked]))
+    codes = [np.searchsorted(labels, texts) for texts in (y_true, y_pred, asked)]
+    return codes[0], codes[1], codes[2][0] if asked else None
 
 
 def _balanced(y_true: Any, y_pred: Any) -> float:

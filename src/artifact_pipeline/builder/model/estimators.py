@@ -383,6 +383,7 @@ def predict_with_proba(estimator: Any, X: Any) -> tuple[Any, Any]:
     import numpy as np
     from sklearn.base import is_classifier
 
+    estimator, X = _last_step(estimator, X)
     predicted = np.asarray(estimator.predict(X))
     if predicted.ndim == 2 and predicted.shape[1] == 1:  # y had that shape in training
         predicted = predicted[:, 0]
@@ -390,6 +391,15 @@ def predict_with_proba(estimator: Any, X: Any) -> tuple[Any, Any]:
     if not hasattr(estimator, "predict_proba"):
         return values, None
     return values, np.asarray(estimator.predict_proba(X), dtype=np.float64)
+
+
+def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return the last step of a Pipeline and the rows that it takes, transformed once."""
+    from sklearn.pipeline import Pipeline
+
+    if type(estimator) is not Pipeline or len(estimator.steps) < 2:
+        return estimator, X
+    return estimator.steps[-1][1], estimator[:-1].transform(X)
 
 
 def decision_scores(estimator: Any, X: Any) -> Any:

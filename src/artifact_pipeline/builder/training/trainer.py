@@ -17,6 +17,7 @@ While the child trains, the parent loads onnxruntime.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from msgspec import Struct
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.config.resolved import ResolvedConfig
+from artifact_pipeline.builder.data import memory
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
@@ -83,6 +85,7 @@ class Trainer:
 
     def __init__(self, config: ResolvedConfig, name: str, *, profile: str, base: str) -> None:
         environment = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
+        self._oom_kills = memory.oom_kills()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artifact_pipeline.builder.training.worker"],
             env=numeric_profile.environment(profile, environment),
@@ -169,7 +172,7 @@ class Trainer:
         assert self._process.stdout is not None
         message = protocol.read_message(self._process.stdout)
         if message is None:
-            raise _died(self._process.wait())
+            raise _died(self._process.wait(), killed=memory.oom_kills() > self._oom_kills)
         answer = protocol.decode(message, content)
         if isinstance(answer, Failure):
             kind: type[PipelineError] = getattr(errors, answer.error)
@@ -179,14 +182,41 @@ class Trainer:
         return answer, message.blobs
 
 
-def _died(code: int) -> TrainerDied:
+def _died(code: int, *, killed: bool) -> TrainerDied:
+    """Return the error for a trainer process that ended before it answered.
+
+    Args:
+        code: Its exit code.
+        killed: Whether the system has killed a process for memory since it began.
+    """
     location = Location("trainer process")
-    if code < 0:
+    if code >= 0:
         return TrainerDied(
-            f"ended by signal {-code} before it answered",
+            f"ended with exit code {code} before it answered", location=location, remedy=REPORT_BUG
+        )
+    used = _peak_memory()
+    had = "" if used is None else f"; it had taken {memory.in_words(used)} of memory"
+    if killed and code == -signal.SIGKILL:
+        free = memory.available()
+        now = "" if free is None else f", and {memory.in_words(free)} is free without it"
+        return TrainerDied(
+            f"was killed because memory ran out{had}{now}",
             location=location,
-            remedy="was it killed, or out of memory?",
+            remedy="take a sample of the rows or a smaller model, free memory, or use a machine "
+            "with more",
         )
     return TrainerDied(
-        f"ended with exit code {code} before it answered", location=location, remedy=REPORT_BUG
+        f"ended by signal {-code} before it answered{had}",
+        location=location,
+        remedy="was it killed, or out of memory?",
     )
+
+
+def _peak_memory() -> int | None:
+    """Return the greatest size of a process that this one has waited for, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

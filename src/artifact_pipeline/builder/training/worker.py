@@ -21,6 +21,7 @@ import msgspec
 
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
+from artifact_pipeline.builder.config.messages import sentence
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
@@ -71,9 +72,10 @@ def main() -> None:
             _serve(requests, answers)
         except PipelineError as error:
             write_message(answers, _failure(error))
-        except MemoryError:
+        except MemoryError as error:
             remedy = "take fewer rows, or a smaller model"
-            died = TrainerDied("is out of memory", location=_PROCESS, remedy=remedy)
+            problem = ": ".join(filter(None, ["is out of memory", sentence(str(error))]))
+            died = TrainerDied(problem, location=_PROCESS, remedy=remedy)
             write_message(answers, _failure(died))
         except Exception as error:  # noqa: BLE001  (the parent reports it in one line)
             write_message(answers, _failure(_bug(error), cause=error))
