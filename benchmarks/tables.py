@@ -169,14 +169,17 @@ def measure(folder: Path) -> list[Phase]:
     """Return the phases for the table in a folder."""
 
     rounds = [
-        [_run([sys.executable, "-c", code], folder, timed_inside=True) for code in READS.values()]
+        [
+            run_measured([sys.executable, "-c", code], folder, timed_inside=True)
+            for code in READS.values()
+        ]
         for _ in range(ROUNDS)
     ]
     reads = dict(zip(READS, map(_median, zip(*rounds, strict=True)), strict=True))
     (folder / "config.json").write_text(json.dumps(_CONFIG))
     (folder / "plain.py").write_text(_PLAIN)
-    plain = _run([sys.executable, "plain.py"], folder)
-    complete = _run([*PIPELINE, "run", "config.json"], folder)
+    plain = run_measured([sys.executable, "plain.py"], folder)
+    complete = run_measured([*PIPELINE, "run", "config.json"], folder)
     return [
         *(
             Phase(name, usage, PARQUET if "arquet" in name else CSV)
@@ -204,13 +207,16 @@ def report(phases: list[Phase], rows: int) -> str:
     return "\n".join(lines)
 
 
-def _run(command: list[str], folder: Path, *, timed_inside: bool = False) -> Usage:
+def run_measured(
+    command: list[str], folder: Path, *, timed_inside: bool = False, quiet: bool = False
+) -> Usage:
     """Run a command in its own session.
 
     Args:
         command: The command.
         folder: Its working folder.
         timed_inside: Whether it prints its processor time and wall time itself.
+        quiet: Whether to drop what it writes to standard error.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
@@ -220,7 +226,12 @@ def _run(command: list[str], folder: Path, *, timed_inside: bool = False) -> Usa
     }
     before = os.times()
     process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, start_new_session=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
+        start_new_session=True,
     )
     peaks = [0.0]
     done = threading.Event()

@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import artifact_pipeline as api
+from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.errors import CallError, DataError, StoreError
 from tests.support.command import call, environment
+from tests.support.s3 import endpoint
 from tests.support.waiting import until
 
 ROWS = 70_000
@@ -274,7 +276,7 @@ def test_a_column_of_json_lines_may_change_its_type_between_batches(scored, tmp_
         (CSV, "holds no rows"),
         (b"key,a,b\n1,2,3\n", "the column 'city' is missing"),
         (CSV.replace(b"b,", b"a,") + GOOD, "two columns are called 'a'"),
-        (b"\xff\xfea\0", "the column 'a' is missing"),
+        (b"\xff\xfea\0", "the column 'b' is missing"),
     ],
 )
 def test_files_that_are_not_rows_are_refused(scored, tmp_path, data, problem):
@@ -440,3 +442,56 @@ def test_two_processes_do_not_write_the_same_output(scored, tmp_path):
     ):
         infer(scored[1], tmp_path, CSV + GOOD)
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """The address of a bucket in an S3 endpoint on this machine."""
+    with endpoint("rows"):
+        yield "s3://rows"
+
+
+def test_rows_and_predictions_may_be_in_an_object_store(scored, bucket, tmp_path):
+    _, artifact = scored
+    for index in range(3):
+        part = write(make_table().slice(index * 100, 100), tmp_path / "rows" / f"{index}.parquet")
+        remote_files.upload(part, f"{bucket}/in/{index}.parquet")
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out")
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out.csv")
+    result = api.infer_files(artifact, f"{bucket}/in", output=f"{bucket}/out")
+    assert result.parts == 3 and result.tally.rows == 300
+    names = [file.url.rpartition("/")[2] for file in remote_files.find(f"{bucket}/out")]
+    assert names == ["0.parquet", "1.parquet", "2.parquet"]
+    for name in names:
+        assert remote_files.read(f"{bucket}/out/{name}") == (tmp_path / "out" / name).read_bytes()
+    api.infer_files(artifact, f"{bucket}/in/*.parquet", output=f"{bucket}/one.csv")
+    assert remote_files.read(f"{bucket}/one.csv") == (tmp_path / "out.csv").read_bytes()
+    with pytest.raises(CallError, match="is not an empty folder"):
+        api.infer_files(artifact, f"{bucket}/in", output=f"{bucket}/out")
+    with pytest.raises(CallError, match="is in the folder of rows"):
+        api.infer_files(artifact, f"{bucket}/in", output=f"{bucket}/in/out")
+
+
+def test_parts_in_an_object_store_are_continued(scored, bucket, tmp_path):
+    _, artifact = scored
+    for index in range(3):
+        part = write(make_table().slice(index * 10, 10), tmp_path / f"{index}.csv")
+        remote_files.upload(part, f"{bucket}/more/{index}.csv")
+    bad = tmp_path / "bad.csv"
+    bad.write_bytes(CSV + GOOD.replace(b"1.5", b"x"))
+    remote_files.upload(bad, f"{bucket}/more/2.csv")
+    with pytest.raises(DataError, match=r"s3://rows/more/2\.csv, row 1, column 'a'"):
+        api.infer_files(artifact, f"{bucket}/more", output=f"{bucket}/scored")
+    first = remote_files.stat(f"{bucket}/scored/0.csv")
+    remote_files.upload(tmp_path / "2.csv", f"{bucket}/more/2.csv")
+    api.infer_files(artifact, f"{bucket}/more", output=f"{bucket}/scored", resume=True)
+    assert remote_files.stat(f"{bucket}/scored/0.csv") == first
+    assert len(remote_files.find(f"{bucket}/scored")) == 3
+
+
+def test_what_an_object_store_lacks_is_an_error_in_one_line(scored, bucket, tmp_path):
+    done = call("infer", scored[1], f"{bucket}/none.csv", "-o", "out.csv", cwd=tmp_path)
+    assert done.code == 2 and "s3://rows/none.csv: " in done.err and done.err.count("\n") == 1
+    env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    done = call("infer", scored[1], f"{bucket}/none.csv", "-o", "out.csv", cwd=tmp_path, env=env)
+    assert done.code == 5 and "cannot be reached" in done.err and done.err.count("\n") == 1

@@ -188,6 +188,7 @@ def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
         ("requirements-serve.txt", "--extra serve"),
         ("requirements-boosting.txt", "--extra boosting"),
         ("requirements-remote.txt", "--extra remote"),
+        ("requirements-dask.txt", "--extra dask"),
         ("requirements-dev.txt", "--extra dev"),
         ("requirements-build.txt", "--group build"),
     ],

@@ -77,6 +77,8 @@ def test_the_test_environment_pins_what_the_run_environment_pins():
     assert pins("requirements.txt") <= pins("requirements-remote.txt")
     assert pins("requirements-serve.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-remote.txt") <= pins("requirements-dev.txt")
+    assert pins("requirements.txt") <= pins("requirements-dask.txt")
+    assert pins("requirements-dask.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-sign.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-build.txt") <= pins("requirements-dev.txt")
 

@@ -123,6 +123,10 @@ def evaluate(
               show_default=True, help="What to do about rows that cannot be read.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Continue the output of a run that was killed.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local",
+              show_default=True, help="Where the parts of a folder are predicted.")  # fmt: skip
+@click.option("--scheduler", metavar="ADDRESS",
+              help="Dask scheduler [default: a cluster on this machine].")  # fmt: skip
 @options.DATA
 @options.trust_options
 @options.STORE_TO_READ
@@ -135,6 +139,8 @@ def infer(
     keep: tuple[str, ...],
     on_error: str,
     resume: bool,
+    engine: str,
+    scheduler: str | None,
     data: str | None,
     store: str | None,
     as_json: bool,
@@ -149,13 +155,17 @@ def infer(
     from artifact_pipeline.inference.output import check_name
 
     how: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
+    how |= {"engine": engine, "scheduler": scheduler}
     if rows is not None and path is not None:
         how |= options.trust(trusted, store)
         _infer_files(artifact, rows, path=path, as_json=as_json, options=how)
         return
-    if keep or resume or on_error == "skip":
-        option = "--keep" if keep else "--resume" if resume else "--on-error"
-        raise CallError("needs ROWS and --output", location=Location(option))
+    defaults = {"keep": (), "on_error": "fail", "resume": False}
+    defaults |= {"engine": "local", "scheduler": None}
+    for option, value in how.items():
+        if value != defaults[option]:
+            name = f"--{option.replace('_', '-')}"
+            raise CallError("needs ROWS and --output", location=Location(name))
     name = "standard input" if rows == "-" else rows or ""
     if path is not None:
         check_name(path)

@@ -124,8 +124,8 @@ def file_remarks(result: FilePredictions) -> list[str]:
             lines.append("  …")
     if result.restarted:
         lines.append(
-            "a file of this format cannot be continued, so it was written from the start; a folder "
-            "of parts is continued part by part"
+            "the output cannot be continued in one file, so it was written from the start; a "
+            "folder of parts is continued part by part"
         )
     return lines
 

@@ -6,9 +6,10 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
@@ -17,6 +18,8 @@ from msgspec import Struct, structs
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.disk import (
     file_lock,
     kind_of,
@@ -27,11 +30,11 @@ from artifact_pipeline.disk import (
 )
 from artifact_pipeline.errors import CallError, DataError, Location, PipelineError, StoreError
 from artifact_pipeline.inference import prediction_files, row_batches, row_paths
-from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, KeptColumn, OutputFormat
-from artifact_pipeline.inference.predictor import Predictor
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.inference.row_batches import CheckedRows, Layout, Piece
 from artifact_pipeline.inference.row_paths import RowPath
+from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
 if TYPE_CHECKING:
@@ -40,11 +43,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.verification.signatures import Signer
+    from artifact_pipeline.verification.verify import Verified
 
 OnError: TypeAlias = Literal["fail", "skip"]
+Engine: TypeAlias = Literal["local", "dask"]
 
 MAX_SHOWN = 5
 """The number of skipped rows whose errors are kept."""
+REMOTE_REPORTS = "_reports"
 REPORTS = ".reports"
 """The folder with a report on each complete part, while others are written."""
 
@@ -125,6 +131,8 @@ def infer_files(
     keep: Sequence[str] = (),
     on_error: OnError = "fail",
     resume: bool = False,
+    engine: Engine = "local",
+    scheduler: str | None = None,
     digest: Digest | None = None,
     signed_by: Signer | None = None,
     store: PathLike | None = None,
@@ -140,12 +148,15 @@ def infer_files(
         keep: Columns of the rows to carry over.
         on_error: `skip` leaves out rows that cannot be read or that the model does not take.
         resume: Continue what a killed process has written of the same output.
+        engine: `dask` predicts the parts of a folder on a Dask cluster, with the same bytes.
+        scheduler: The address of its scheduler; by default a cluster is started on this machine.
         digest: As for `open_artifact`.
         signed_by: As for `open_artifact`.
         store: As for `open_artifact`.
 
     Raises:
         ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
         CallError: If rows or output cannot be what they are.
         DataError: For rows that the model does not take; no output is written then.
         StoreError: If the output cannot be written.
@@ -153,14 +164,40 @@ def infer_files(
     options = Options(keep=tuple(keep), on_error=on_error, resume=resume)
     source = row_paths.locate(str(rows))
     target = str(output)
-    is_folder = _is_folder(target, source)
-    predictor = open_artifact(artifact, digest, signed_by=signed_by, store=store)
+    is_folder = _is_folder(target, source, resume=resume)
+    if engine == "dask" and not is_folder:
+        raise CallError(
+            "predicts a folder of parts into a folder",
+            location=Location("--engine dask"),
+            remedy="name a folder of rows and a folder for --output",
+        )
+    if scheduler is not None and engine != "dask":
+        raise CallError("needs --engine dask", location=Location("--scheduler"))
+    onnx_format.preload()
+    verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    predictor = load_predictor(verified)
     layout = Layout.of(predictor.manifest, options.keep)
     if source.is_many:
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        tally = _predict_parts(predictor, source, folder=Path(target), options=options)
+        if engine == "dask":
+            predict = _on_dask(verified, scheduler, options=options)
+        else:
+            predict = _here(predictor, options)
+        tally = _predict_folder(predict, source, options=options, folder=target)
+    elif remote_files.is_remote(target):
+        restarted = resume
+        with TemporaryDirectory() as folder:
+            local = Path(folder) / PurePosixPath(target).name
+            tally = predict_file(
+                predictor,
+                source.files,
+                output=local,
+                options=structs.replace(options, resume=False),
+            )
+            _check_any(tally, source.files)
+            remote_files.upload(local, target)
     elif target == "-":
         tally = _predict_to_stdout(predictor, source, options=options)
     else:
@@ -176,7 +213,7 @@ def infer_files(
     )
 
 
-def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
+def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool:
     """Return whether the output is a folder of parts, after checking that it can be written."""
     if target == "-":
         return False
@@ -185,7 +222,15 @@ def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
     is_folder = source.is_many and not has_format
     if not is_folder:
         prediction_files.format_of(target)
-    _check_apart(path, source)
+    _check_apart(target, source)
+    if remote_files.is_remote(target):
+        if is_folder and not resume and remote_files.find(target.rstrip("/")):
+            raise CallError(
+                "is not an empty folder",
+                location=Location(target),
+                remedy="name a folder that does not exist",
+            )
+        return is_folder
     if is_folder:
         with translate_os_errors(path):
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -208,27 +253,36 @@ def _is_folder(target: str, source: row_paths.RowPaths) -> bool:
     return is_folder
 
 
-def _check_apart(path: Path, source: row_paths.RowPaths) -> None:
+def _check_apart(target: str, source: row_paths.RowPaths) -> None:
     """Check that the output is none of the files that are read, nor among them."""
-    resolved = path.resolve()
-    folder = None if source.folder is None else Path(source.folder).resolve()
-    for file in source.files:
-        if file.path == "-":
-            continue
-        read = Path(file.path).resolve()
-        if read == resolved or (path.exists() and read.exists() and path.samefile(read)):
-            raise CallError(
-                "is the input, and would be overwritten",
-                location=Location(str(path)),
-                remedy="name another file with --output",
-            )
-    if folder is not None and (resolved == folder or folder in resolved.parents):
-        where = "is" if resolved == folder else "is in"
+    is_input = any(_is_same(target, file.path) for file in source.files if file.path != "-")
+    if is_input:
+        raise CallError(
+            "is the input, and would be overwritten",
+            location=Location(target),
+            remedy="name another file with --output",
+        )
+    if source.folder is None:
+        return
+    inner, outer = PurePosixPath(target), PurePosixPath(source.folder)
+    if not remote_files.is_remote(target):
+        inner = PurePosixPath(Path(target).resolve().as_posix())
+        outer = PurePosixPath(Path(source.folder).resolve().as_posix())
+    if inner == outer or outer in inner.parents:
+        where = "is" if inner == outer else "is in"
         raise CallError(
             f"{where} the folder of rows, and would be read as rows the next time",
-            location=Location(str(path)),
+            location=Location(target),
             remedy="name another place with --output",
         )
+
+
+def _is_same(target: str, path: str) -> bool:
+    if remote_files.is_remote(target) or remote_files.is_remote(path):
+        return target == path
+    with suppress(OSError, ValueError):  # one of the two does not exist
+        return Path(target).samefile(path)
+    return False
 
 
 def _check_parts(files: Sequence[RowPath], layout: Layout) -> None:
@@ -271,25 +325,71 @@ def _predict_to_stdout(
     return tally
 
 
-def _predict_parts(
-    predictor: Predictor, source: row_paths.RowPaths, *, folder: Path, options: Options
+PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[Tally]]"
+"""Predicts files into a folder, and yields the counts of each."""
+
+
+def _predict_folder(
+    predict: PredictParts, source: row_paths.RowPaths, *, options: Options, folder: str
 ) -> Tally:
     """Write a file of predictions for each file of rows into a folder.
 
-    The folder has another name until all of its files are complete.
+    A local folder has another name until all of its files are complete. In an object store each
+    file appears when it is complete, and the folder with reports goes when all are.
     """
-    stage = folder.parent / f".{folder.name}.partial"
-    tally = Tally()
-    with translate_os_errors(folder):
+    if remote_files.is_remote(folder):
+        folder = folder.rstrip("/")
+        tally = _total(predict(source.files, folder))
+        _check_any(tally, source.files)
+        remote_files.delete_folder(f"{folder}/{REMOTE_REPORTS}")
+        return tally
+    output = Path(folder).absolute()
+    stage = output.parent / f".{output.name}.partial"
+    with translate_os_errors(output):
         if not options.resume:
             remove(stage)
         (stage / REPORTS).mkdir(parents=True, exist_ok=True)
         with _locked(stage / ".lock"):
-            for file in source.files:
-                tally += predict_part(predictor, file, stage=stage, options=options)
+            tally = _total(predict(source.files, str(stage)))
             _check_any(tally, source.files)
-            _publish(stage, folder, parts=[file.part for file in source.files])
+            _publish(stage, output, parts=[file.part for file in source.files])
     return tally
+
+
+def _total(tallies: Iterator[Tally]) -> Tally:
+    total = Tally()
+    for tally in tallies:
+        total += tally
+    return total
+
+
+def _here(predictor: Predictor, options: Options) -> PredictParts:
+    """Return what predicts files in this process."""
+    return lambda files, folder: (
+        predict_part(predictor, file, folder=folder, options=options) for file in files
+    )
+
+
+def _on_dask(verified: Verified, scheduler: str | None, *, options: Options) -> PredictParts:
+    """Return what predicts files on a Dask cluster."""
+    from artifact_pipeline.inference import cluster
+
+    def predict(files: Sequence[RowPath], folder: str) -> Iterator[Tally]:
+        tasks = [
+            cluster.PartTask(
+                artifact=str(verified.folder.absolute()),
+                digest=verified.digest,
+                file=file.absolute(),
+                folder=folder,
+                # What an earlier run left is gone; what a lost worker wrote is continued.
+                options=structs.replace(options, resume=True),
+                packages=cluster.package_versions(),
+            )
+            for file in files
+        ]
+        return cluster.predict_parts(tasks, scheduler)
+
+    return predict
 
 
 class _Report(Struct, frozen=True):
@@ -300,10 +400,12 @@ class _Report(Struct, frozen=True):
     tally: Tally
 
 
-def predict_part(predictor: Predictor, file: RowPath, *, stage: Path, options: Options) -> Tally:
-    """Write the predictions for a file into the folder `stage`, unless it has them already."""
-    output = stage / file.part
-    report = stage / REPORTS / f"{file.part}.json"
+def predict_part(predictor: Predictor, file: RowPath, *, folder: str, options: Options) -> Tally:
+    """Write the predictions for a file into a folder, unless it has them already."""
+    if remote_files.is_remote(folder):
+        return _predict_remote_part(predictor, file, folder=folder, options=options)
+    output = Path(folder, file.part)
+    report = Path(folder, REPORTS, f"{file.part}.json")
     key = _key(predictor, [file], output=output, options=options)
     if options.resume and (known := _read_json(report, _Report)) is not None:
         with suppress(OSError):
@@ -314,6 +416,31 @@ def predict_part(predictor: Predictor, file: RowPath, *, stage: Path, options: O
     tally = predict_file(predictor, [file], output=output, options=options)
     done = _Report(key, output.stat().st_size, tally)
     write_atomically(report, msgspec.json.encode(done))
+    return tally
+
+
+def _predict_remote_part(
+    predictor: Predictor, file: RowPath, *, folder: str, options: Options
+) -> Tally:
+    """Write the predictions for a file into an object store, unless it has them already."""
+    target = f"{folder}/{file.part}"
+    report = f"{folder}/{REMOTE_REPORTS}/{file.part}.json"
+    with TemporaryDirectory() as temporary:
+        output = Path(temporary) / PurePosixPath(file.part).name
+        key = _key(predictor, [file], output=output, options=options)
+        if options.resume and (data := remote_files.read(report)) is not None:
+            with suppress(msgspec.DecodeError):
+                known = msgspec.json.decode(data, type=_Report)
+                written = remote_files.stat(target)
+                if known.key == key and written is not None and written.size == known.bytes:
+                    return known.tally
+        tally = predict_file(
+            predictor, [file], output=output, options=structs.replace(options, resume=False)
+        )
+        done = _Report(key, output.stat().st_size, tally)
+        remote_files.upload(output, target)
+        output.write_bytes(msgspec.json.encode(done))
+        remote_files.upload(output, report)
     return tally
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
+from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file, check_readable
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.inference.prediction_files import OUTPUT_FORMATS
@@ -35,6 +36,12 @@ class RowPath(NamedTuple):
         """Its name in errors."""
         return STDIN if self.path == "-" else self.path
 
+    def absolute(self) -> RowPath:
+        """Return the file by a path that does not depend on the working folder."""
+        if remote_files.is_remote(self.path):
+            return self
+        return self._replace(path=os.fspath(Path(self.path).absolute()))
+
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """Open the file.
@@ -42,6 +49,10 @@ class RowPath(NamedTuple):
         Raises:
             CallError: If it cannot be read.
         """
+        if remote_files.is_remote(self.path):
+            with remote_files.open_file(self.path) as remote:
+                yield remote
+            return
         if self.path == "-":
             if sys.stdin is None:
                 problem = "rows cannot be read: it is closed"
@@ -61,6 +72,10 @@ class RowPath(NamedTuple):
         Raises:
             CallError: If it cannot be read.
         """
+        if remote_files.is_remote(self.path):
+            if (remote := remote_files.stat(self.path)) is None:
+                raise CallError("no such file", location=Location(self.path))
+            return list(remote)
         try:
             status = Path(self.path).stat()
         except (OSError, ValueError) as error:
@@ -98,6 +113,8 @@ def locate(rows: str) -> RowPaths:
         CallError: If there is no file.
         DataError: If it is not a table, or those in a folder are of several formats.
     """
+    if remote_files.is_remote(rows):
+        return _locate_remote(rows)
     check_is_file(rows)
     root = Path(rows)
     try:
@@ -124,6 +141,24 @@ def locate(rows: str) -> RowPaths:
         and Path(path).is_file()
     }
     return RowPaths(checked(parts, rows), is_many=True, folder=rows if is_folder else None)
+
+
+def _locate_remote(url: str) -> RowPaths:
+    """Return the files that an address in an object store stands for."""
+    is_pattern = remote_files.is_pattern(url)
+    if not is_pattern and remote_files.stat(url) is not None:
+        return RowPaths([RowPath(url, PurePosixPath(url).name)], is_many=False)
+    folder = url.rstrip("/")
+    if is_pattern:
+        plain = itertools.takewhile(lambda part: not glob.has_magic(part), url.split("/"))
+        folder = "/".join(plain)
+    parts = {
+        part: file.url
+        for file in remote_files.find(url if is_pattern else folder)
+        if not is_hidden(part := file.url.removeprefix(f"{folder}/"))
+        and (is_pattern or PurePosixPath(part).suffix.lower() in OUTPUT_FORMATS)
+    }
+    return RowPaths(checked(parts, url), is_many=True, folder=None if is_pattern else folder)
 
 
 def checked(parts: dict[str, str], rows: str) -> list[RowPath]:

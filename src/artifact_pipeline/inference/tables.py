@@ -227,8 +227,10 @@ def _check_texts(
             raise _error(MISSING, limit, location=locate(int(empty[0])))
     if limit.categories is None:
         return 0
-    known = set(limit.categories)
-    unseen = np.array([value not in known and value != "" for value in values], dtype=bool)
+    known = {*limit.categories, ""}
+    if known.issuperset(values.tolist()):
+        return 0
+    unseen = np.array([value not in known for value in values], dtype=bool)
     if unseen.any() and not limit.unseen:
         row = int(np.flatnonzero(unseen)[0])
         examples = ", ".join(show(value) for value in limit.categories[:5])

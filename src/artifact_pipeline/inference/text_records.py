@@ -23,7 +23,7 @@ MAX_PIECE = 64 << 20
 """Bytes after which a piece ends, though it has fewer rows than asked for."""
 MAX_RECORD = 256 << 20
 """The most bytes of one record."""
-_BLOCK = 4 << 20
+_BLOCK = 8 << 20
 
 
 class Stream(Protocol):
@@ -94,7 +94,7 @@ def cut(
             end = int(ends[last - 1])
             piece = TextPiece(data[first:end], ends[begin:last] - first, line)
             yield piece
-            line += line_after(piece.data) - 1
+            line += _line_ends(piece.data)
             first, begin = end, last
         data = data[first:]
         if len(data) > MAX_RECORD and begin == len(ends):
@@ -102,6 +102,11 @@ def cut(
                 f"a row of more than {MAX_RECORD >> 20} MiB begins here; is a quote missing?",
                 location=Location(name, line=line + 1),
             )
+
+
+def _line_ends(data: bytes) -> int:
+    """Return the number of line ends, fast where all are line feeds."""
+    return line_after(data) - 1 if b"\r" in data else data.count(b"\n")
 
 
 def record_ends(data: bytes, delimiter: bytes | None, *, at_end: bool = True) -> NDArray[np.int64]:
