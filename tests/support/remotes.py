@@ -117,7 +117,7 @@ def certificates(folder: Path) -> Certificates:
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     (folder / "server.key").write_bytes(private)
-    return Certificates(*files, folder / "server.key")
+    return Certificates(authority=files[0], server=files[1], key=folder / "server.key")
 
 
 LOGIN = ("asha", "open-sesame")

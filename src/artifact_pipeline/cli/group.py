@@ -64,6 +64,7 @@ EXAMPLES = {
     "evaluate": ("artifact-pipeline evaluate champion --config config/config.json",),
     "serve": (
         "artifact-pipeline serve champion",
+        "artifact-pipeline serve churn=s3://models/churn@champion",
         "artifact-pipeline serve churn=champion price=3f2a9c41d07e --port 9000",
     ),
     "verify": (

@@ -31,17 +31,21 @@ def _folder(_: click.Context, __: click.Parameter, store: str | None) -> str | N
     return store
 
 
-def _existing(context: click.Context, option: click.Parameter, store: str | None) -> str | None:
-    """Return the store that a command is to read, if its folder exists and is that of a store."""
-    reads_all = context.command.name in _OF_STORES
-    folder = _folder(context, option, store or (os.environ.get(STORE_ENV_VAR) if reads_all else ""))
+def check_exists(folder: str | None, *, origin: str = "--store") -> None:
+    """Raise ArtifactNotFound if a folder that the user named does not exist."""
     if folder and not os.path.lexists(folder):
-        origin = "--store" if store else f"${STORE_ENV_VAR}"
         raise ArtifactNotFound(
             f"no such folder, named by {origin}",
             location=Location(folder),
             remedy="check the path",
         )
+
+
+def _existing(context: click.Context, option: click.Parameter, store: str | None) -> str | None:
+    """Return the store that a command is to read, if its folder exists and is that of a store."""
+    reads_all = context.command.name in _OF_STORES
+    folder = _folder(context, option, store or (os.environ.get(STORE_ENV_VAR) if reads_all else ""))
+    check_exists(folder, origin="--store" if store else f"${STORE_ENV_VAR}")
     if folder and reads_all and not StoreFolder(folder).is_store():
         inner = Path(folder, DEFAULT_STORE)
         raise ArtifactNotFound(

@@ -11,6 +11,7 @@ import artifact_pipeline as api
 from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command
 from artifact_pipeline.errors import CallError, Location
+from artifact_pipeline.remote.address import is_remote
 
 
 @click.command(cls=Command)
@@ -44,7 +45,7 @@ from artifact_pipeline.errors import CallError, Location
               help="Maximum concurrent requests per worker; further requests get 503 with "
               "Retry-After.")  # fmt: skip
 @options.trust_options
-@options.STORE_TO_READ
+@options.STORE
 def serve(
     models: tuple[str, ...],
     token_file: str | None,
@@ -59,11 +60,15 @@ def serve(
     """Serve predictions of ARTIFACT over HTTP.
 
     Clients use the Open Inference Protocol, or POST rows to /predict. They call a model by NAME,
-    by default "model". If ARTIFACT is an alias, the server follows it when it moves.
+    by default "model". If ARTIFACT is an alias, also of a remote such as
+    s3://models/churn@champion, the server follows it when it moves.
     """
     names = ("host", "port", "workers", "access_log", "show_examples", "max_rows", "deadline",
              "queue")  # fmt: skip
     settings = {name: arguments.pop(name) for name in names}
+    named = [_named(word) for word in models]
+    if not any(is_remote(artifact) for _, artifact in named):
+        options.check_exists(store)
     trusted = options.trust(arguments, store)
     if trusted["digest"] and len(models) > 1:
         raise CallError(
@@ -72,8 +77,7 @@ def serve(
             remedy="name each by its digest",
         )
     specs = []
-    for word in models:
-        name, artifact = _named(word)
+    for name, artifact in named:
         specs.append(api.ModelSpec(name=name, artifact=artifact, **trusted))
     server = api.ServerOptions(
         models=tuple(specs),

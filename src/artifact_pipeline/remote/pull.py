@@ -13,7 +13,7 @@ import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 from msgspec import Struct
@@ -168,8 +168,8 @@ def pull(
 
 
 def pull_to_serve(
-    reference: str,
-    resolved: RemoteTarget,
+    remote: Remote,
+    reference: RemoteReference,
     *,
     signed_by: Signer | None = None,
     store: PathLike | None = None,
@@ -178,21 +178,27 @@ def pull_to_serve(
 
     Aliases, history, run records and the report are left out. Raises as `pull`.
     """
-    parsed = addresses.parse(reference)
+    resolved = resolve(remote, reference)
     target = Store(store)
-    with suppress(VerificationError):  # it is not there, or broken
-        return target.artifacts.open(resolved.digest).folder
-    remote = connect(parsed.address)
     _fetch(
         target,
         remote,
         resolved=resolved,
-        manifest=_manifest(remote, resolved.digest, location=Location(str(parsed))),
+        manifest=_manifest(remote, resolved.digest, location=Location(str(reference))),
         documents=_documents(remote, resolved.digest, kinds=("signature",)),
         signed_by=signed_by,
         progress=lambda _: None,
     )
     return target.artifacts.path(resolved.digest)
+
+
+def current_digest(remote: Remote, reference: RemoteReference) -> Digest:
+    """Return the digest that a reference names on its remote now. Raises as `resolve`."""
+    if reference.digest is not None:
+        return reference.digest
+    label = reference.label or LATEST
+    seen = remote.pointer(label)
+    return _missing(remote, label) if seen is None else seen.pointer.digest
 
 
 def resolve(remote: Remote, reference: RemoteReference) -> RemoteTarget:
@@ -211,6 +217,10 @@ def resolve(remote: Remote, reference: RemoteReference) -> RemoteTarget:
         if label.isdecimal():
             return RemoteTarget(pointer.digest, int(label))
         return RemoteTarget(pointer.digest, pointer.version or _version_of(remote, pointer.digest))
+    _missing(remote, label)
+
+
+def _missing(remote: Remote, label: str) -> NoReturn:
     labels = sorted(remote.pointers(), key=lambda label: (label.isdecimal(), label))
     known = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
     raise ArtifactNotFound(

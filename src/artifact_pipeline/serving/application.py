@@ -53,6 +53,7 @@ from artifact_pipeline.serving.protocols import (
 from artifact_pipeline.serving.registry import ModelRegistry, ServedModel
 
 ALIAS_POLL_SECONDS = 1.0
+REMOTE_POLL_SECONDS = 5.0
 LARGE_BODIES = 256 << 20
 """Bytes that the large bodies of a worker may occupy together, or eight of the largest."""
 
@@ -271,17 +272,22 @@ class Application:
             return {"ready": True}
         rejected = {
             name: {"artifact": update.digest, "why": update.reason}
-            for name, update in self._registry.rejected.items()
+            for name, update in list(self._registry.rejected.items())
         }
         return {"ready": True, "models": self._digests(), "refused": rejected}
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Run the periodic tasks from the start of the server to its end."""
         await receive()
+        registry = self._registry
         tasks = [
-            asyncio.create_task(self._follow_aliases()),
+            asyncio.create_task(self._follow(registry.follow_aliases, ALIAS_POLL_SECONDS)),
             asyncio.create_task(self._deadlines.enforce()),
         ]
+        if registry.has_remotes:
+            # A remote that does not answer must not delay the aliases of stores.
+            following = self._follow(registry.follow_remotes, REMOTE_POLL_SECONDS)
+            tasks.append(asyncio.create_task(following))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
@@ -291,13 +297,15 @@ class Application:
             await asyncio.to_thread(self._log.close)
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _follow_aliases(self) -> None:
+    async def _follow(self, update: Callable[[], None], seconds: float) -> None:
         while True:
-            await asyncio.sleep(ALIAS_POLL_SECONDS)
+            await asyncio.sleep(seconds)
             # Verification reads and hashes files.
-            await asyncio.to_thread(self._registry.follow_aliases)
+            await asyncio.to_thread(update)
+            unreachable = self._registry.unreachable
             for name in self._registry.models:
                 self.metrics.set_rejected(name, name in self._registry.rejected)
+                self.metrics.set_unreachable(name, name in unreachable)
 
 
 def _read_and_predict(

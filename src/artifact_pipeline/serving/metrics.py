@@ -23,14 +23,16 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 MEDIA_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 # A row holds the requests in flight, and then these numbers for each model: a count for each
-# status, the rows, the sum of seconds, a count for each bucket, and whether an update is rejected.
+# status, the rows, the sum of seconds, a count for each bucket, whether an update is rejected, and
+# whether the remote cannot be reached.
 _STATUSES = (200, *KINDS)
 _STATUS_INDEX = {status: index for index, status in enumerate(_STATUSES)}
 _ROWS = len(_STATUSES)
 _SECONDS = _ROWS + 1
 _BUCKETS = _SECONDS + 1
 _REJECTED = _BUCKETS + len(BUCKETS) + 1
-_WIDTH = _REJECTED + 1
+_UNREACHABLE = _REJECTED + 1
+_WIDTH = _UNREACHABLE + 1
 _HELP = {
     "requests_total": ("counter", "Requests, by model and HTTP status."),
     "errors_total": ("counter", "Requests that got an error, by its kind."),
@@ -39,6 +41,7 @@ _HELP = {
     "in_flight": ("gauge", "Requests that have no response yet."),
     "model_info": ("gauge", "The artifact that is served under a name."),
     "model_refused": ("gauge", "Workers that keep an older artifact because the new one failed."),
+    "remote_unreachable": ("gauge", "Workers that could not ask the remote where its alias is."),
 }
 
 
@@ -75,6 +78,7 @@ class ServerMetrics:
         }
         for base in self._bases.values():
             self._numbers[base + _REJECTED] = 0.0
+            self._numbers[base + _UNREACHABLE] = 0.0
 
     def begin(self) -> None:
         """Count a request as in flight."""
@@ -100,6 +104,10 @@ class ServerMetrics:
         """Record whether this worker keeps an older artifact under a name."""
         self._numbers[self._bases[model] + _REJECTED] = float(is_rejected)
 
+    def set_unreachable(self, model: str, is_unreachable: bool) -> None:
+        """Record whether this worker could not ask the remote of a model."""
+        self._numbers[self._bases[model] + _UNREACHABLE] = float(is_unreachable)
+
     def text(self, digests: Mapping[str, str]) -> bytes:
         """Return the sums over all workers in Prometheus' format.
 
@@ -119,6 +127,8 @@ class ServerMetrics:
                 info = f'{{model="{model}",digest="{digests[model]}"}} 1'
                 samples["model_info"].append(info)
                 samples["model_refused"].append(f'{{model="{model}"}} {values[_REJECTED]:g}')
+                away = f'{{model="{model}"}} {values[_UNREACHABLE]:g}'
+                samples["remote_unreachable"].append(away)
         text = []
         for name, (kind, description) in _HELP.items():
             full_name = f"artifact_pipeline_{name}"

@@ -17,10 +17,10 @@ class ModelSpec(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Its name in URLs.
-        artifact: A folder, a digest or an alias.
+        artifact: A folder, a digest or an alias, of the store or of a remote.
         digest: The digest that the artifact must have.
         signed_by: The signer that must have signed it.
-        store: The store that digests and aliases refer to.
+        store: The store that digests and aliases refer to, and that a remote's are pulled into.
     """
 
     name: str

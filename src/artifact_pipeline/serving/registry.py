@@ -6,8 +6,9 @@ A request gets a `ServedModel` once and keeps it: it is answered by one artifact
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -15,11 +16,18 @@ from msgspec.structs import replace
 
 from artifact_pipeline.builder.artifact.manifest import EVALUATION, Interface, Port
 from artifact_pipeline.builder.formats.base import Batch
-from artifact_pipeline.disk import write_atomically
-from artifact_pipeline.errors import ArtifactNotFound, Location, PipelineError, VerificationError
+from artifact_pipeline.disk import file_lock, write_atomically
+from artifact_pipeline.errors import (
+    ArtifactNotFound,
+    EnvironmentFailure,
+    Location,
+    PipelineError,
+    VerificationError,
+)
 from artifact_pipeline.inference import training_bounds
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.inference.training_bounds import TrainingBounds
+from artifact_pipeline.remote import address as addresses
 from artifact_pipeline.serving.http.response import Header
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.serving.protocols.open_inference_tensors import DATATYPES
@@ -28,8 +36,13 @@ from artifact_pipeline.store.references import parse
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
+if TYPE_CHECKING:
+    from artifact_pipeline.remote.protocol import Remote
+
 RETRY_REJECTED_SECONDS = 10.0
 """Seconds after which a rejected artifact is tried again: its copy may have been incomplete."""
+_PULL_WAIT = 3600.0
+"""Seconds that a worker waits for another one that pulls the same artifact."""
 _ON_LOOP_SECONDS = 0.002
 """Maximum seconds that a prediction may hold the event loop."""
 
@@ -84,22 +97,29 @@ class ServedModel(Struct, frozen=True, kw_only=True):
     verified: Verified
 
 
-class RejectedUpdate(Struct, frozen=True):
+class RejectedUpdate(Struct, frozen=True, kw_only=True):
     """An artifact that an alias names and that is not served."""
 
     digest: str | None
     reason: str
     time: float
     """When it was rejected, on the clock of `time.monotonic`."""
+    unreachable: bool = False
+    """Whether the remote could not be asked where its alias is."""
 
 
-def load(spec: ModelSpec) -> ServedModel:
+def load(spec: ModelSpec, folder: Path | None = None) -> ServedModel:
     """Return a model, verified, opened and tried.
+
+    Args:
+        spec: The model.
+        folder: Where its artifact was pulled to, if it comes from a remote.
 
     Raises:
         VerificationError, CallError, StoreError: As `open_trusted` and `load_predictor`.
     """
-    verified = open_trusted(spec.artifact, spec.digest, signed_by=spec.signed_by, store=spec.store)
+    artifact = spec.artifact if folder is None else folder
+    verified = open_trusted(artifact, spec.digest, signed_by=spec.signed_by, store=spec.store)
     predictor = load_predictor(verified)
     interface = predictor.interface
     return ServedModel(
@@ -171,17 +191,40 @@ class ModelRegistry:
         self.rejected: dict[str, RejectedUpdate] = {}
         self._specs = specs
         self._shared = Path(shared)
+        self._remote_specs = tuple(spec for spec in specs if addresses.is_remote(spec.artifact))
+        self._local_specs = tuple(spec for spec in specs if spec not in self._remote_specs)
+        self._remotes: dict[str, Remote] = {}
         self._by_alias = {
             spec.name
-            for spec in specs
+            for spec in self._local_specs
             if (reference := parse(spec.artifact)).alias and Store(spec.store).digest_of(reference)
         }
         for spec in specs:
             self._start(spec)
 
+    @property
+    def has_remotes(self) -> bool:
+        """Whether a model comes from a remote."""
+        return bool(self._remote_specs)
+
+    @property
+    def unreachable(self) -> set[str]:
+        """The models whose remotes could not be asked when they were last polled."""
+        return {name for name, update in list(self.rejected.items()) if update.unreachable}
+
     def follow_aliases(self) -> None:
-        """Load the artifact of each alias that moved; keep the old one if it is rejected."""
-        for spec in self._specs:
+        """Load the artifact of each alias of a store that moved; keep the old one if it fails."""
+        self._follow(self._local_specs)
+
+    def follow_remotes(self) -> None:
+        """Pull and load the artifact of each alias of a remote that moved.
+
+        If the remote cannot be reached, or the artifact is rejected, the old one is kept.
+        """
+        self._follow(self._remote_specs)
+
+    def _follow(self, specs: Iterable[ModelSpec]) -> None:
+        for spec in specs:
             try:
                 digest = self._current_digest(spec)
             except PipelineError as error:
@@ -196,12 +239,16 @@ class ModelRegistry:
                 or time.monotonic() - rejected.time > RETRY_REJECTED_SECONDS
             ):
                 try:
-                    self._serve(load(spec))
+                    self._serve(self._load(spec))
                 except PipelineError as error:
                     self._reject(spec, digest, error=error)
 
     def _current_digest(self, spec: ModelSpec) -> str:
         """Return the digest that an alias names now, or else the one that is served."""
+        if spec in self._remote_specs:
+            from artifact_pipeline.remote.pull import current_digest
+
+            return current_digest(self._remote(spec), addresses.parse(spec.artifact))
         if spec.name not in self._by_alias:
             return self.models[spec.name].digest
         digest = Store(spec.store).digest_of(parse(spec.artifact))
@@ -209,17 +256,45 @@ class ModelRegistry:
             raise ArtifactNotFound("the alias was removed", location=Location(spec.artifact))
         return digest
 
+    def _load(self, spec: ModelSpec) -> ServedModel:
+        """Return a model, and pull its artifact first if it comes from a remote."""
+        if spec not in self._remote_specs:
+            return load(spec)
+        from artifact_pipeline.remote.pull import pull_to_serve
+
+        reference = addresses.parse(spec.artifact)
+        lock, problem = self._shared / f"{spec.name}.lock", "another worker pulls it"
+        with file_lock(lock, problem, wait=_PULL_WAIT):
+            folder = pull_to_serve(
+                self._remote(spec), reference, signed_by=spec.signed_by, store=spec.store
+            )
+        # Only a digest that the caller named vouches for the artifact, not one from the remote.
+        return load(replace(spec, digest=spec.digest or reference.digest), folder)
+
+    def _remote(self, spec: ModelSpec) -> Remote:
+        """Return the connection to a model's remote, which lasts as long as the worker."""
+        if spec.name not in self._remotes:
+            from artifact_pipeline.remote.connect import connect
+
+            self._remotes[spec.name] = connect(addresses.parse(spec.artifact).address)
+        return self._remotes[spec.name]
+
     def _serve(self, model: ServedModel) -> None:
         self.models[model.name] = model
         self.rejected.pop(model.name, None)
         write_atomically(self._shared / f"{model.name}.digest", model.digest.encode())
 
     def _reject(self, spec: ModelSpec, digest: str | None, *, error: PipelineError) -> None:
-        self.rejected[spec.name] = RejectedUpdate(digest, str(error), time.monotonic())
+        self.rejected[spec.name] = RejectedUpdate(
+            digest=digest,
+            reason=str(error),
+            time=time.monotonic(),
+            unreachable=spec in self._remote_specs and isinstance(error, EnvironmentFailure),
+        )
 
     def _start(self, spec: ModelSpec) -> None:
         try:
-            self._serve(load(spec))
+            self._serve(self._load(spec))
         except PipelineError as error:
             last = self._shared / f"{spec.name}.digest"
             if not last.exists():
