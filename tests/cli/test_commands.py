@@ -32,6 +32,7 @@ def test_help_shows_the_commands_by_purpose(project, words):
     headings = ["Make a model:", "Look at it:", "Use it:", "Trust it:", "Share it:", "Set up:"]
     places = [done.out.index(f"\n{heading}\n") for heading in headings]
     assert places == sorted(places) and "Other:" not in done.out
+    assert "..." not in done.out.replace("[ARGS]...", "")  # no sentence is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -426,3 +427,12 @@ def test_ctrl_c_exits_130_with_one_line(project):
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err.strip() == b"interrupted; stored artifacts are unchanged"
+
+
+def test_a_missing_or_wrong_option_is_told_on_one_line_with_what_is_right(tmp_path):
+    done = call("export", "latest", cwd=tmp_path)
+    assert done.code == 2 and "Missing option '--to': expected one of folder, slsa" in done.err
+    done = call("prune", "--keep", "3", cwd=tmp_path)
+    assert "No such option '--keep'; did you mean one of '--help', '--keep-days'" in done.err
+    done = call("serve", "latest", "--port", "abc", cwd=tmp_path)
+    assert "'abc' is not a number" in done.err

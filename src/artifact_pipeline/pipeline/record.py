@@ -108,7 +108,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
 
 Listener = Callable[[Job], None]
-"""Called when a job starts and when it ends."""
+"""Called when a job starts, after each of its fits if it has several, and when it ends."""
 
 
 class Record(Struct, kw_only=True):
@@ -164,8 +164,8 @@ class JobLog:
     def job(self, name: str, *, shown: bool = True) -> Iterator[RunningJob]:
         """Time a job and log how it ended; one that is not `shown` is logged only if it fails."""
         start = time.perf_counter()
-        running = RunningJob()
         report = self._listener if self._listener and shown else lambda _: None
+        running = RunningJob(name, report)
         report(Job(name=name, outcome="running"))
         outcome = "failed"
         try:
@@ -183,3 +183,20 @@ class RunningJob:
     """A job that has not ended; `note` is what its line and the run record say about it."""
 
     note = ""
+
+    def __init__(self, name: str, report: Listener) -> None:
+        self._name, self._report = name, report
+        self._start = time.perf_counter()
+        self._phase = ""
+
+    def progress(self, phase: str, done: int, *, total: int) -> None:
+        """Report the fits of a phase that are done, and estimate the time for the others."""
+        now = time.perf_counter()
+        if phase != self._phase:
+            # The first report of a phase may follow its first fit.
+            self._phase, self._begin = phase, now if done == 0 else self._start
+        note = f"{phase} {done} of {total}"
+        if done:
+            note += f", about {(now - self._begin) / done * (total - done):.0f} s left"
+        job = Job(name=self._name, outcome="running", seconds=now - self._start, note=note)
+        self._report(job)
