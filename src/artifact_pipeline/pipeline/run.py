@@ -49,6 +49,7 @@ from artifact_pipeline.pipeline.record import (
     Previous,
     Record,
     Run,
+    RunningJob,
     begin,
     failure,
 )
@@ -168,7 +169,7 @@ def _execute(
                         plan, trainer = stack.enter_context(started(plan))
                         record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
                         record.observed = plan.observed
-                    built = _build(plan, trainer, store=store)
+                    built = _build(plan, trainer, store=store, job=job)
                     record.warnings, record.parity_measured = built.warnings, built.parity_measured
                     artifact, trained = _add(built, store, stored=stored.artifact), built.trained
                     job.note += _training_note(artifact, stored.artifact)
@@ -243,14 +244,20 @@ def _reusable(
     return artifact if wrote else None
 
 
-def _build(plan: Plan, trainer: Trainer, *, store: Store) -> Built:
+def _build(plan: Plan, trainer: Trainer, *, store: Store, job: RunningJob) -> Built:
     from artifact_pipeline.builder.build import build
 
     store.folder.sweep()
     local_state.sweep()
     location = Location(plan.name, key="model")
     with log.timed("train, prove and seal the model"):
-        return build(plan.recipe, trainer, location=location, warning=plan.warning)
+        return build(
+            plan.recipe,
+            trainer,
+            location=location,
+            warning=plan.warning,
+            report=lambda fits: job.progress(fits.phase, fits.done, total=fits.total),
+        )
 
 
 def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
