@@ -68,7 +68,8 @@ def test_a_store_that_the_cache_would_read_as_a_pattern_is_refused(workspace, st
 def remote_step(script, workspace, *, remote, **variables):
     env = {
         **os.environ, "PYTHON": sys.executable, "GITHUB_ACTION_PATH": str(ROOT),
-        "STORE": "artifacts", "RUNNER_TEMP": str(workspace), "REMOTE": remote, "GITHUB_SHA": "c0ffee", **variables,
+        "STORE": "artifacts", "RUNNER_TEMP": str(workspace), "REMOTE": remote,
+        "GITHUB_SHA": "c0ffee", **variables,
     }  # fmt: skip
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
     return subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True)
