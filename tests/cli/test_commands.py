@@ -32,6 +32,7 @@ def test_help_shows_the_commands_by_purpose(project, words):
     headings = ["Make a model:", "Look at it:", "Use it:", "Trust it:", "Share it:", "Set up:"]
     places = [done.out.index(f"\n{heading}\n") for heading in headings]
     assert places == sorted(places) and "Other:" not in done.out
+    assert "..." not in done.out.replace("[ARGS]...", "")  # no sentence is cut off
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -278,6 +279,29 @@ def test_show_prints_recipe_and_metrics(project, digits):
     assert answer["record"]["artifact"] == digits.digest
 
 
+def test_show_leads_with_name_headline_and_gates(tmp_path):
+    gates = {"test.accuracy": {"min": 0.5}, "test.log_loss": {"max": 9}}
+    done = call("run", write(tmp_path, {**QUICK, "gates": gates}), "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    shown = call("show", "latest", cwd=tmp_path)
+    lines = shown.out.splitlines()
+    assert lines[0] == "iris: GaussianNB" and max(map(len, lines)) <= 80
+    evaluation = json.loads((tmp_path / done.json["artifact"] / "evaluation.json").read_bytes())
+    name = evaluation["diagnostics"]["headline"]
+    interval = evaluation["diagnostics"]["intervals"][name]
+    headline = call("show", "latest", "--json", cwd=tmp_path).json["headline"]
+    assert headline == {
+        "metric": name,
+        "value": done.json["metrics"]["test"][name],
+        "interval": interval,
+        "baseline": evaluation["baseline"]["test"][name],
+    }
+    [place] = [index for index, line in enumerate(lines) if f"  {headline['value']:.4f} (" in line]
+    assert place <= 4 and f"{interval['low']:.4f} to {interval['high']:.4f}" in lines[place]
+    assert [line.split()[:2] for line in lines if line.startswith("  gate")] == [
+        ["gate", "test.accuracy"], ["gate", "test.log_loss"]]  # fmt: skip
+
+
 def test_show_without_a_store_reports_no_run_record(digits, tmp_path):
     done = call("show", digits.folder, cwd=tmp_path)
     assert done.code == 0 and "this store has no record of it" in done.out
@@ -403,3 +427,12 @@ def test_ctrl_c_exits_130_with_one_line(project):
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err.strip() == b"interrupted; stored artifacts are unchanged"
+
+
+def test_a_missing_or_wrong_option_is_told_on_one_line_with_what_is_right(tmp_path):
+    done = call("export", "latest", cwd=tmp_path)
+    assert done.code == 2 and "Missing option '--to': expected one of folder, slsa" in done.err
+    done = call("prune", "--keep", "3", cwd=tmp_path)
+    assert "No such option '--keep'; did you mean one of '--help', '--keep-days'" in done.err
+    done = call("serve", "latest", "--port", "abc", cwd=tmp_path)
+    assert "'abc' is not a number" in done.err

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifact_pipeline.errors import ArtifactNotFound, CallError
+from artifact_pipeline.errors import ArtifactNotFound, CallError, StoreError
 from artifact_pipeline.store.condition import MAX_LENGTH
 from artifact_pipeline.store.run_query import run_rows
+from artifact_pipeline.store.store import Store
 from tests.support.runs import churn, price, write_runs
 
 
@@ -218,3 +219,17 @@ def test_a_record_with_anything_in_it_is_a_row(tmp_path, content):
 def test_an_empty_store_has_no_rows_and_accepts_fields_of_runs(tmp_path):
     assert run_rows(store=tmp_path) == []
     assert run_rows(store=tmp_path, where="params.C > 1", sort="test.anything") == []
+
+
+def test_a_damaged_history_is_an_error_and_not_a_missing_version(tmp_path):
+    write_runs(tmp_path, 2)
+    store = Store(tmp_path)
+    store.models.assign("churn", f"sha256:{1:064x}")
+    assert [row.version for row in run_rows(store=tmp_path)] == [1, None]
+    [row] = run_rows(store=tmp_path, where="version == 1 and not is_champion")
+    assert row.digest == f"sha256:{1:064x}"
+    with store.models.journal_path("churn").open("ab") as journal:
+        journal.write(b"{}\n")
+    for query in ({}, {"where": "version == 1"}, {"limit": 1}):
+        with pytest.raises(StoreError, match=r"line 2: is not an event .*doctor --repair"):
+            run_rows(store=tmp_path, **query)

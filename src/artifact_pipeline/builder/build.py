@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.recipe import Recipe
+from artifact_pipeline.builder.training.protocol import FitProgress
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
 from artifact_pipeline.errors import Location
 
@@ -26,7 +28,12 @@ class Built(NamedTuple):
 
 
 def build(
-    recipe: Recipe, trainer: Trainer, *, location: Location, warning: str | None = None
+    recipe: Recipe,
+    trainer: Trainer,
+    *,
+    location: Location,
+    warning: str | None = None,
+    report: Callable[[FitProgress], None] = lambda _: None,
 ) -> Built:
     """Train a model, prove an open form of it and seal both as the files of an artifact.
 
@@ -35,12 +42,13 @@ def build(
         trainer: A trainer process that has checked the recipe's config.
         location: The model's location in the config.
         warning: Why the recipe's numeric profile is `native`, if that is known.
+        report: Called when one of several fits is done.
 
     Raises:
         ConfigError: If the estimator cannot be fitted, or no open form of it can be proven.
         TrainerDied: If the trainer process ends.
     """
-    trained = trainer.train()
+    trained = trainer.train(report)
     from artifact_pipeline.builder.artifact.seal import seal
     from artifact_pipeline.builder.formats import interface as interfaces
     from artifact_pipeline.builder.formats import parity

@@ -45,9 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _in_our_words(message: str) -> tuple[str, str]:
     """Return the problem in a message of click, and its hint, as the package's own read."""
+    message = re.sub(r"\. Choose from:\s+(.*)", _listed, message, flags=re.DOTALL)
     problem, _, hint = message.rstrip(".").partition(" (Did you mean")
     problem = re.sub(r"not a valid (integer|float) range", "not a number", problem.rstrip("."))
     return problem, f"did you mean{hint.replace(' of:', ' of').rstrip(')')} " if hint else ""
+
+
+def _listed(match: re.Match[str]) -> str:
+    return ": expected one of " + ", ".join(re.findall(r"[^,\s]+", match[1]))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
+from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
@@ -259,7 +260,7 @@ def compare(
     store: str | None,
     as_json: bool,
 ) -> None:
-    """Compare artifacts: recipes, metrics, and predictions row by row.
+    """Compare the recipes, metrics and predictions of artifacts.
 
     A paired test tells whether B, and each of C, differs from A by more than chance.
     """
@@ -351,7 +352,8 @@ def seal(path: str, digest: str, *, as_json: bool, **arguments: Any) -> None:
 @click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
               help="Column to predict.")  # fmt: skip
 @click.option("-m", "--model", metavar="NAME",
-              help="Estimator, such as RandomForestClassifier [default: linear].")  # fmt: skip
+              help="Estimator, such as RandomForestClassifier [default: linear, or a "
+              "forest that is clearly better].")  # fmt: skip
 @click.option("--id", metavar="COLUMN", shell_complete=completion.column,
               help="Column that identifies a row.")  # fmt: skip
 @click.option("--group", metavar="COLUMN", shell_complete=completion.column,
@@ -369,7 +371,8 @@ def init(
 ) -> None:
     """Draft a config for the table DATA and explain each choice.
 
-    Shows each column of the table and what becomes of it.
+    DATA is a .csv, .parquet or .jsonl file, which may be packed, or a folder of them. Each column
+    of the table is shown with what becomes of it.
     """
     to_stdout = path == "-"
     if not to_stdout:
@@ -446,6 +449,9 @@ def _read(rows: str) -> bytes:
         raise CallError(problem, location=Location("standard input"))
     if rows == "-":
         return sys.stdin.buffer.read()
+    if remote_files.is_remote(rows):
+        with remote_files.open_file(rows) as file:
+            return file.read()
     check_is_file(rows)
     try:
         return Path(rows).read_bytes()

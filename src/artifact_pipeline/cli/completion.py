@@ -25,7 +25,7 @@ VARIABLE = "_ARTIFACT_PIPELINE_COMPLETE"
 def completion(shell: str) -> None:
     """Print the script that completes commands in SHELL.
 
-    It completes commands, options, files, and of the store the aliases and digests. Put the line
+    It completes commands, options, files, and the store's aliases and digests. Put the line
     below for your shell into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish.
     """
     kind = get_completion_class(shell)

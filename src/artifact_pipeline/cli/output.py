@@ -9,11 +9,14 @@ import re
 import select
 import stat
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from artifact_pipeline.builder.escapes import write_out, write_out_json
 from artifact_pipeline.cli import layout
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
 
+_QUIET_SECONDS = 30.0
+"""The time between the lines of a running job where the stream is not a terminal."""
 _STANDARD_OUTPUT = Location("standard output")
 
 
@@ -236,7 +241,8 @@ def job_line(job: Job) -> str:
     """Return the line that shows a job."""
     colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
     outcome = click.style(f"{job.outcome:<8}", fg=colour)
-    seconds = f"{job.seconds:6.2f} s" if job.outcome != "running" else " " * 8
+    digits = 0 if job.outcome == "running" else 2
+    seconds = f"{job.seconds:6.{digits}f} s" if job.seconds else " " * 8
     line = f"  {job.name:<10} {outcome}{seconds}"
     if not job.note:
         return line.rstrip()
@@ -245,24 +251,50 @@ def job_line(job: Job) -> str:
 
 
 class Progress:
-    """Shows each job when it has ended, and on a terminal while it runs.
+    """Shows each job when it has ended, and while it runs: what it does, and for how long.
 
-    A line that cannot be printed stops no job: printing the result meets the same failure.
+    A terminal has one line for that, which is drawn again each second; any other stream gets a line
+    every half minute. A line that cannot be printed stops no job: printing the result meets the
+    same failure.
     """
 
     def __init__(self, stream: IO[str] | None) -> None:
         self._stream = stream
         # A log on the same terminal would overwrite the line of a running job.
         self._live = coloured(stream) and not is_verbose()
+        self._interval = 1.0 if self._live else _QUIET_SECONDS
+        self._lock = threading.Lock()
+        self._running: Job | None = None
+        self._start = 0.0
 
     def __call__(self, job: Job) -> None:
-        with suppress(OSError):
-            self._show(job)
+        if job.outcome != "running":
+            with self._lock:
+                self._running = None
+                self._show(job)
+        elif self._running is not None and self._running.name == job.name:
+            self._running = job  # the next line has its note
+        else:
+            with self._lock:
+                self._running, self._start = job, time.monotonic()
+                if self._live:
+                    self._show(job)
+            threading.Thread(target=self._repeat, args=(job.name, self._start), daemon=True).start()
+
+    def _repeat(self, name: str, start: float) -> None:
+        """Show a job again and again until it has ended."""
+        while True:
+            time.sleep(self._interval)
+            with self._lock:
+                job = self._running
+                if job is None or (job.name, self._start) != (name, start):
+                    return
+                self._show(msgspec.structs.replace(job, seconds=time.monotonic() - start))
 
     def _show(self, job: Job) -> None:
-        if job.outcome == "running":
-            if self._live:
-                click.echo(job_line(job), file=self._stream, nl=False, color=True)
-            return
-        begin = "\r\x1b[K" if self._live else ""
-        click.echo(begin + job_line(job), file=self._stream, color=coloured(self._stream))
+        with suppress(OSError, ValueError):  # ValueError: the stream was closed
+            begin = "\r\x1b[K" if self._live else ""
+            ends = not self._live or job.outcome != "running"
+            click.echo(
+                begin + job_line(job), file=self._stream, nl=ends, color=coloured(self._stream)
+            )

@@ -80,7 +80,7 @@ def rollback(
 @options.STORE_TO_READ
 @options.JSON
 def history(reference: str, at: str | None, *, store: str | None, as_json: bool) -> None:
-    """Show what happened to a model or to one of its aliases, newest first."""
+    """Show the events of a model or of an alias, newest first."""
     if at is not None:
         named = api.alias_at(reference, at, store=store)
         render.answer(named, render.named_at, as_json=as_json)

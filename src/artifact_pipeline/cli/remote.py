@@ -30,10 +30,10 @@ REMOTE = click.argument("remote", metavar="REMOTE")
 def push(
     artifact: str, remote: str, *, tags: tuple[str, ...], store: str | None, as_json: bool
 ) -> None:
-    """Copy ARTIFACT to REMOTE, with its signature, run record and report.
+    """Copy ARTIFACT to REMOTE.
 
-    REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or oci://host/repository. What it
-    has already is not transferred.
+    Its signature, run record and report go with it. REMOTE is file:///folder, s3://bucket/prefix,
+    gs://, az:// or oci://host/repository. What it has already is not transferred.
     """
     with _progress() as progress:
         result = api.push(artifact, remote, tags=tags, store=store, progress=progress)
@@ -46,7 +46,7 @@ def push(
 @options.STORE
 @options.JSON
 def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
-    """Copy an artifact from REMOTE into the store, and verify it first.
+    """Verify an artifact of REMOTE and copy it into the store.
 
     Without an alias, a version or a digest it is the one that was pushed last. The alias of the
     same name moves in the store.
@@ -65,7 +65,10 @@ def remote() -> None:
 @REMOTE
 @options.JSON
 def list_(remote: str, as_json: bool) -> None:
-    """List the versions and aliases of REMOTE, without downloading an artifact."""
+    """List the versions and aliases of REMOTE.
+
+    No artifact is downloaded.
+    """
     render.answer(api.list_remote(remote), render.remote_artifacts, as_json=as_json)
 
 

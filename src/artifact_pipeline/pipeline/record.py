@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.metric_table import title
 from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.store.journal import printable
 from artifact_pipeline.store.provenance import GitState
+
+if TYPE_CHECKING:
+    from artifact_pipeline.store.queries import HeadlineMetric
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -73,22 +78,37 @@ class Run(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import document
 
+        headline = self._headline()
+        lead = {}
+        if headline is not None:
+            lead[f"held-out {title(headline.metric)}"] = headline.summary()
         gates = {f"gate {verdict.metric}": str(verdict) for verdict in self.gates}
         warnings = {"warnings": "; ".join(self.warnings)} if self.warnings else {}
         fields = {
+            **lead,
+            **gates,
             "version": f"{self.name}:{self.version}",
             "digest": self.digest,
             "trained": "no, the store had the artifact" if self.cached else "yes",
-            **gates,
             **warnings,
             "folder": self.artifact,
             "report": self.report,
         }
         return document(f"Run {self.run}", fields, metrics=self.metrics)
 
+    def _headline(self) -> HeadlineMetric | None:
+        from artifact_pipeline.store.access import check_integrity
+        from artifact_pipeline.store.queries import headline_of
+
+        try:
+            verified = check_integrity(self.artifact, self.digest)
+        except PipelineError:  # it was removed or changed since; the metrics below remain
+            return None
+        return headline_of(verified.evaluation(), verified.manifest)
+
 
 Listener = Callable[[Job], None]
-"""Called when a job starts and when it ends."""
+"""Called when a job starts, after each of its fits if it has several, and when it ends."""
 
 
 class Record(Struct, kw_only=True):
@@ -144,8 +164,8 @@ class JobLog:
     def job(self, name: str, *, shown: bool = True) -> Iterator[RunningJob]:
         """Time a job and log how it ended; one that is not `shown` is logged only if it fails."""
         start = time.perf_counter()
-        running = RunningJob()
         report = self._listener if self._listener and shown else lambda _: None
+        running = RunningJob(name, report)
         report(Job(name=name, outcome="running"))
         outcome = "failed"
         try:
@@ -163,3 +183,20 @@ class RunningJob:
     """A job that has not ended; `note` is what its line and the run record say about it."""
 
     note = ""
+
+    def __init__(self, name: str, report: Listener) -> None:
+        self._name, self._report = name, report
+        self._start = time.perf_counter()
+        self._phase = ""
+
+    def progress(self, phase: str, done: int, *, total: int) -> None:
+        """Report the fits of a phase that are done, and estimate the time for the others."""
+        now = time.perf_counter()
+        if phase != self._phase:
+            # The first report of a phase may follow its first fit.
+            self._phase, self._begin = phase, now if done == 0 else self._start
+        note = f"{phase} {done} of {total}"
+        if done:
+            note += f", about {(now - self._begin) / done * (total - done):.0f} s left"
+        job = Job(name=self._name, outcome="running", seconds=now - self._start, note=note)
+        self._report(job)

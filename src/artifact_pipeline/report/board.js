@@ -231,15 +231,19 @@ function sortBy(column) {
 function drawRows() {
   const first = Math.max(0, Math.floor(box.scrollTop / ROW) - SPARE);
   const last = Math.min(shown.length, Math.ceil((box.scrollTop + Math.max(box.clientHeight, TALLEST)) / ROW) + SPARE);
+  // The rows around the one that has the focus stay, or the keyboard would leave the table.
+  const focus = [...drawn].find(([, row]) => row.contains(document.activeElement))?.[0];
+  const near = focus === undefined ? [0, 0] : [Math.max(0, focus - SPARE), Math.min(shown.length, focus + SPARE)];
   for (const [position, row] of drawn) {
-    // A row that has the focus stays, or the keyboard would start again at the top of the page.
-    if ((position < first || position >= last) && !row.contains(document.activeElement)) {
+    if (![[first, last], near].some(([start, end]) => position >= start && position < end)) {
       row.remove();
       drawn.delete(position);
     }
   }
-  for (let position = first; position < last; position++) {
-    if (!drawn.has(position)) drawn.set(position, rowOf(shown[position], position));
+  for (const [start, end] of [[first, last], near]) {
+    for (let position = start; position < end; position++) {
+      if (!drawn.has(position)) drawn.set(position, rowOf(shown[position], position));
+    }
   }
   const positions = [...drawn.keys()].sort((a, b) => a - b);
   let filled = 0;
@@ -692,6 +696,7 @@ function start() {
     waits = true;
     requestAnimationFrame(() => { waits = false; drawRows(); });
   }, { passive: true });
+  body.addEventListener("focusin", drawRows);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
   new ResizeObserver(() => drawCharts()).observe($("charts"));
   new ResizeObserver(() => drawRows()).observe(box);

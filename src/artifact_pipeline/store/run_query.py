@@ -84,6 +84,7 @@ def run_rows(*, store: PathLike | None = None, **query: Unpack[RunOptions]) -> l
     Raises:
         CallError: If a condition, a field or a date is wrong.
         ArtifactNotFound: If no run has this name.
+        StoreError: If the records cannot be listed, or the history of a model is damaged.
     """
     return select(RunQuery(**query), store=store).rows
 

@@ -8,7 +8,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.run_rows import CHAMPION, RunRow, row_of
 from artifact_pipeline.store.store import Store
@@ -25,12 +24,16 @@ class StoredModel(Struct, frozen=True):
 
 
 def iterate(store: Store) -> Iterator[RunRow]:
-    """Yield the runs of a store, newest first. A record is read when its row is needed."""
+    """Yield the runs of a store, newest first. Raises as `rows_of`."""
     return rows_of(store.run_index.iterate(), store)
 
 
 def rows_of(records: Iterable[PastRun], store: Store) -> Iterator[RunRow]:
-    """Yield the rows of records, with versions and the comparison with the champion."""
+    """Yield the rows of records, with versions and the comparison with the champion.
+
+    Raises:
+        StoreError: If the history of a model is damaged.
+    """
     models: dict[str, StoredModel] = {}
     for record in records:
         row = row_of(record)
@@ -42,12 +45,9 @@ def rows_of(records: Iterable[PastRun], store: Store) -> Iterator[RunRow]:
 
 
 def stored_model(store: Store, name: str) -> StoredModel:
-    """Return what a store says about a model; of a damaged history nothing, as `doctor` tells."""
-    try:
-        numbers = store.models.history(name).numbers
-        champion = store.alias(name, CHAMPION)
-    except PipelineError:
-        return StoredModel({}, None, {})
+    """Return what a store says about a model. Raises StoreError if its history is damaged."""
+    numbers = store.models.history(name).numbers
+    champion = store.alias(name, CHAMPION)
     manifest = None if champion is None else store.artifacts.manifest(champion)
     return StoredModel(numbers, champion, {} if manifest is None else manifest.metrics.test)
 

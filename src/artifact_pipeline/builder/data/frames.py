@@ -68,7 +68,9 @@ def columns_of(
     """
     names = X.columns if hasattr(X, "columns") else X if hasattr(X, "keys") else None
     if names is None:
-        raise DataError("expected a DataFrame, or lists by the names of columns", location=_X)
+        raise DataError(
+            "expected a DataFrame, a list of dicts, or lists by the names of columns", location=_X
+        )
     by_text = {str(name): name for name in names}  # pandas names columns by integers itself
     if len(by_text) < len(list(names)):
         twice = next(name for name in by_text if [*map(str, names)].count(name) > 1)

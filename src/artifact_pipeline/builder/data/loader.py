@@ -131,7 +131,7 @@ def check_digest(digest: str, expected: Description) -> None:
         if expected.dataset is None:
             remedy = "name the files that it was made from with --data"
         raise DataError(
-            f"has the digest {digest}, the recipe has {expected.digest}",
+            f"has the digest {digest[7:19]}, and the recipe has {expected.digest[7:19]}",
             location=Location(f"data {expected.title}"),
             remedy=remedy,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from artifact_pipeline.builder.artifact.evaluation import SearchCandidate, Searched
@@ -73,6 +73,28 @@ def build_search(
         random_state=random_state,
         error_score="raise",
     )
+
+
+def report_fits(search: Any, report: Callable[[int, int], None]) -> None:
+    """Let an unfitted search report each of its fits, in place.
+
+    Args:
+        search: A search whose fits run in this process.
+        report: Called with the number of fits that are done, and that of all.
+    """
+    from sklearn.metrics import get_scorer
+    from sklearn.model_selection import ParameterGrid
+
+    grid = getattr(search, "param_grid", None)
+    total = (search.n_iter if grid is None else len(ParameterGrid(grid))) * len(search.cv)
+    scorer, fits = get_scorer(search.scoring), itertools.count(1)
+
+    def counted(*fitted_and_rows: Any) -> float:
+        score: float = scorer(*fitted_and_rows)
+        report(next(fits), total)
+        return score
+
+    search.scoring = counted
 
 
 def summarize_search(

@@ -61,6 +61,15 @@ class Resolved(Struct, frozen=True, tag=True, kw_only=True):
     """BLAS, CPU features and threads of the process."""
 
 
+class FitProgress(Struct, frozen=True, tag=True, kw_only=True):
+    """The fits that are done. It may precede any answer to `Train`."""
+
+    phase: str
+    """`fit` or `cross-validate`."""
+    done: int
+    total: int
+
+
 class ExportedForm(Struct, frozen=True, tag=True, kw_only=True):
     """An open form of the trained model."""
 
@@ -136,6 +145,13 @@ def decode(message: Message, content: type[Content]) -> Content | Failure:
     expected: Any = content | Failure
     struct: Content | Failure = msgspec.convert(message.body, expected)
     return struct
+
+
+def progress(message: Message) -> FitProgress | None:
+    """Return the progress in a message, or None if it holds something else."""
+    if message.body.get("type") != FitProgress.__name__:
+        return None
+    return msgspec.convert(message.body, FitProgress)
 
 
 def pack(name: str, batch: Batch, *, outputs: Outputs) -> dict[str, bytes]:

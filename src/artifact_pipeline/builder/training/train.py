@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from artifact_pipeline.builder.artifact.evaluation import Searched
@@ -20,7 +21,11 @@ from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.model import search as searching
 from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.model.fit import Fitted
+from artifact_pipeline.builder.training.protocol import FitProgress
 from artifact_pipeline.errors import ConfigError, Location
+
+Report = Callable[[FitProgress], None]
+"""Called when one of several fits is done."""
 
 
 class Prepared(NamedTuple):
@@ -108,14 +113,23 @@ def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str
     )
 
 
-def train(prepared: Prepared) -> TrainedEstimator:
+def train(prepared: Prepared, report: Report = lambda _: None) -> TrainedEstimator:
     """Fit the estimator, or search for the best one.
+
+    Args:
+        prepared: The config with its rows.
+        report: Called when one of several fits is done.
 
     Raises:
         ConfigError: If an estimator refuses the rows or its combination of parameters.
     """
     config, rows, parts = prepared.config, prepared.rows, prepared.parts
     n_jobs = construction.requested_n_jobs(config.model)
+    if config.search is not None and n_jobs is None:  # other processes would not report
+        searching.report_fits(
+            prepared.estimator,
+            lambda done, total: report(FitProgress(phase="fit", done=done, total=total)),
+        )
     fitted = fit.fit(
         prepared.estimator,
         parts.X_train,
@@ -133,7 +147,7 @@ def train(prepared: Prepared) -> TrainedEstimator:
         fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
     cv: dict[str, list[float]] | None = None
     if prepared.folds is not None:
-        cv = _cross_validate(fitted.estimator, prepared, folds=prepared.folds, n_jobs=n_jobs)
+        cv = _cross_validate(fitted.estimator, prepared, n_jobs=n_jobs, report=report)
     return TrainedEstimator(
         prepared=prepared,
         fitted=fitted,
@@ -157,14 +171,16 @@ def _folds(
 
 
 def _cross_validate(
-    estimator: Any, prepared: Prepared, *, folds: list[Fold], n_jobs: int | None
+    estimator: Any, prepared: Prepared, *, n_jobs: int | None, report: Report
 ) -> dict[str, list[float]]:
     from sklearn.base import clone
 
     rows, parts = prepared.rows, prepared.parts
     metrics: list[dict[str, float]] = []
     location = Location(prepared.name, key="evaluation.cv")
-    for train, test in folds:
+    folds = prepared.folds or []
+    for done, (train, test) in enumerate(folds):
+        report(FitProgress(phase="cross-validate", done=done, total=len(folds)))
         X, y = take(parts.X_train, train), parts.y_train[train]
         fold = fit.fit(clone(estimator), X, y, n_jobs=n_jobs, location=location).estimator
         predicted, proba = predict_with_proba(fold, take(parts.X_train, test))

@@ -4,6 +4,7 @@
       Start             ──►      loads, checks, splits
                         ◄──    Resolved
       Train             ──►      fits, measures, exports
+                        ◄──    FitProgress, after each of several fits
                         ◄──    TrainingResult, with the arrays
                         ◄──    ExportedForm, with the file
       NextForm          ──►      exports the next form, while the last one was not proven
@@ -20,7 +21,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,6 +38,7 @@ from artifact_pipeline.builder.training.protocol import (
     Content,
     ExportedForm,
     Failure,
+    FitProgress,
     Measure,
     Measured,
     NextForm,
@@ -105,8 +107,13 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def train(self) -> Trained:
-        """Fit and measure the model. Raises as `Trainer` itself."""
+    def train(self, report: Callable[[FitProgress], None] = lambda _: None) -> Trained:
+        """Fit and measure the model. Raises as `Trainer` itself.
+
+        Args:
+            report: Called when one of several fits is done.
+        """
+        self._report = report
         self._send(Train())
         # This process would only wait, so loading these costs no time.
         from artifact_pipeline.builder.formats.onnx_format import runtime
@@ -171,6 +178,9 @@ class Trainer:
     def _receive(self, content: type[Content]) -> tuple[Content, dict[str, bytes]]:
         assert self._process.stdout is not None
         message = protocol.read_message(self._process.stdout)
+        while message is not None and (progress := protocol.progress(message)) is not None:
+            self._report(progress)
+            message = protocol.read_message(self._process.stdout)
         if message is None:
             raise _died(self._process.wait(), killed=memory.oom_kills() > self._oom_kills)
         answer = protocol.decode(message, content)

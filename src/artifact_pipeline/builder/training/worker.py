@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from typing import IO, TYPE_CHECKING
@@ -160,7 +161,7 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
 
     msgspec.convert(requests.get().body, Train)
     with _timed("fit the model"):
-        trained = train.train(prepared)
+        trained = train.train(prepared, partial(write_message, answers))
     for answer, blobs in _answers(trained):
         write_message(answers, answer, blobs=blobs)
         if not isinstance(answer, ExportedForm) or answer.form is None:
