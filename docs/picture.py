@@ -55,7 +55,7 @@ def served(browser: Browser, artifact: Path) -> None:
     assert process.stdout is not None
     try:
         address = process.stdout.readline().rpartition(" ")[2].strip()
-        tab = browser.new_page(viewport={"width": 1000, "height": 720}, color_scheme="light")
+        tab = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="light")
         tab.goto(address)
         tab.locator(".best").wait_for()
         tab.get_by_role("button", name="Clear").click()

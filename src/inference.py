@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from artifact_pipeline import infer, load_config, load_data, load_model
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.cli import exit_on_error
+from artifact_pipeline.cli.layout import table
 
 __all__ = ["main"]
 
@@ -51,10 +52,13 @@ def show(truth: list[Any], predicted: list[Any], *, numbers: bool = False) -> No
     else:
         correct = sum(a == b for a, b in pairs)
         print(f"accuracy on the {len(pairs)} held-out rows: {correct / len(pairs):.4f}\n")
-    print("  true    predicted")
+    rows = [("true", "predicted", "")]
     for a, b in pairs[:SAMPLES]:
-        text = f"{b:.4f}" if numbers else f"{write_out(str(b)):<9} {'' if a == b else 'wrong'}"
-        print(f"  {write_out(str(a)):<7} {text}".rstrip())
+        if numbers:
+            rows.append((f"{a:,.4f}", f"{b:,.4f}", ""))
+        else:
+            rows.append((write_out(str(a)), write_out(str(b)), "" if a == b else "wrong"))
+    print(table([row[:2] for row in rows], numbers=2) if numbers else table(rows))
 
 
 if __name__ == "__main__":

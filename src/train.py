@@ -8,8 +8,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import artifact_pipeline
 from artifact_pipeline import evaluate_model, load_config, load_data, save_model, train_model
 from artifact_pipeline.builder.escapes import write_out
-from artifact_pipeline.builder.metric_table import METRICS
+from artifact_pipeline.builder.metric_table import METRICS, figure
 from artifact_pipeline.cli import exit_on_error
+from artifact_pipeline.cli.layout import table
 from artifact_pipeline.report.text import classification_report
 
 __all__ = [
@@ -30,11 +31,12 @@ def main() -> None:
     artifact = artifact_pipeline.check_integrity(run.artifact, run.digest)
     for warning in run.warnings:
         print(f"warning: {write_out(warning)}")
-    print(f"{'':<14}{'training rows':>16}{'held-out rows':>16}")
+    rows = [["", "training rows", "held-out rows"]]
     for metric in METRICS:
         if metric.headline and metric.name in run.metrics.test:
-            values = (rows[metric.name] for rows in (run.metrics.train or {}, run.metrics.test))
-            print(f"{metric.title:<14}" + "".join(f"{value:>16.4f}" for value in values))
+            values = (part[metric.name] for part in (run.metrics.train or {}, run.metrics.test))
+            rows.append([metric.title, *map(figure, values)])
+    print(table(rows, numbers=2))
     if artifact.manifest.interface.labels:
         print("\nclassification report, held-out rows\n")
         print(classification_report(artifact.evaluation(), run.metrics.test))

@@ -279,6 +279,29 @@ def test_show_prints_recipe_and_metrics(project, digits):
     assert answer["record"]["artifact"] == digits.digest
 
 
+def test_show_leads_with_name_headline_and_gates(tmp_path):
+    gates = {"test.accuracy": {"min": 0.5}, "test.log_loss": {"max": 9}}
+    done = call("run", write(tmp_path, {**QUICK, "gates": gates}), "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    shown = call("show", "latest", cwd=tmp_path)
+    lines = shown.out.splitlines()
+    assert lines[0] == "iris: GaussianNB" and max(map(len, lines)) <= 80
+    evaluation = json.loads((tmp_path / done.json["artifact"] / "evaluation.json").read_bytes())
+    name = evaluation["diagnostics"]["headline"]
+    interval = evaluation["diagnostics"]["intervals"][name]
+    headline = call("show", "latest", "--json", cwd=tmp_path).json["headline"]
+    assert headline == {
+        "metric": name,
+        "value": done.json["metrics"]["test"][name],
+        "interval": interval,
+        "baseline": evaluation["baseline"]["test"][name],
+    }
+    [place] = [index for index, line in enumerate(lines) if f"  {headline['value']:.4f} (" in line]
+    assert place <= 4 and f"{interval['low']:.4f} to {interval['high']:.4f}" in lines[place]
+    assert [line.split()[:2] for line in lines if line.startswith("  gate")] == [
+        ["gate", "test.accuracy"], ["gate", "test.log_loss"]]  # fmt: skip
+
+
 def test_show_without_a_store_reports_no_run_record(digits, tmp_path):
     done = call("show", digits.folder, cwd=tmp_path)
     assert done.code == 0 and "this store has no record of it" in done.out

@@ -495,3 +495,68 @@ def test_what_an_object_store_lacks_is_an_error_in_one_line(scored, bucket, tmp_
     env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     done = call("infer", scored[1], f"{bucket}/none.csv", "-o", "out.csv", cwd=tmp_path, env=env)
     assert done.code == 5 and "cannot be reached" in done.err and done.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_run_reads_its_table_from_an_object_store(scored, bucket, tmp_path):
+    folder, _ = scored
+    local = api.train(folder / "config.json", store=tmp_path / "local")
+    remote_files.upload(folder / "train.csv", f"{bucket}/tables/train.csv")
+    config = {**CONFIG, "data": {**CONFIG["data"], "path": f"{bucket}/tables/train.csv"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = call("run", "config.json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert local.digest.removeprefix("sha256:")[:12] in done.out
+    done = call("evaluate", "latest", cwd=tmp_path)
+    assert done.code == 0, done.err
+    config["data"]["path"] = f"{bucket}/tables/none.csv"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = call("run", "config.json", cwd=tmp_path)
+    assert done.code == 3 and "s3://rows/tables/none.csv: no such file" in done.err
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1",
+        "007",
+        "+5",
+        " 5 ",
+        "  ",
+        "1e3",
+        "1.",
+        ".5",
+        "-0",
+        "",
+        '""',
+        '"5"',
+        "nan",
+        "inf",
+        "1e999",
+        "9007199254740992",
+        "9007199254740993",
+        "1e16",
+        "0x10",
+        "1_000",
+        "1,5",
+        "5 kg",
+        "NA",
+        "True",
+    ],
+)
+def test_a_number_means_what_it_means_among_other_rows(scored, tmp_path, cell):
+    """Plain numbers are converted while a CSV is split; `infer` reads each cell by the rules."""
+    _, artifact = scored
+    row = b"k,%s,2,Bern,2020-01-01\n" % cell.encode()
+    data = CSV + GOOD + row + GOOD
+    try:
+        expected = api.infer(artifact, data, name="rows.csv").probabilities
+    except DataError as error:
+        expected = str(error).partition("rows.csv")[2]
+    try:
+        infer(artifact, tmp_path, data)
+        out = read(tmp_path / "out.csv")
+        got = np.column_stack([out["probability_no"], out["probability_yes"]]).tolist()
+    except DataError as error:
+        got = str(error).partition("rows.csv")[2]
+    assert got == expected

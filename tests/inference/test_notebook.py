@@ -4,6 +4,7 @@ import html.parser
 import subprocess
 import sys
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,6 +84,15 @@ def test_a_notebook_shows_metrics_digest_and_classes(iris_run):
         assert "table" in shown.names and iris_run.digest in shown.text
         assert f"{iris_run.metrics.test['accuracy']:.4f}" in shown.text
     assert "setosa, versicolor, virginica" in predictor.text
+
+
+def test_a_notebook_leads_with_the_headline_of_a_run(iris_run):
+    evaluation = api.check_integrity(iris_run.artifact).evaluation()
+    low, high = msgspec.structs.astuple(evaluation.diagnostics.intervals["accuracy"])
+    text = Elements(iris_run._repr_html_()).text
+    start = f"held-out accuracy{iris_run.metrics.test['accuracy']:.4f} ({low:.4f} to {high:.4f}"
+    assert "".join(start.split()) in "".join(text.split())
+    assert text.index("held-out accuracy") < text.index("digest")
 
 
 def test_a_notebook_shows_names_from_data_as_text(flowers, tmp_path):

@@ -14,6 +14,7 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
+from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
@@ -448,6 +449,9 @@ def _read(rows: str) -> bytes:
         raise CallError(problem, location=Location("standard input"))
     if rows == "-":
         return sys.stdin.buffer.read()
+    if remote_files.is_remote(rows):
+        with remote_files.open_file(rows) as file:
+            return file.read()
     check_is_file(rows)
     try:
         return Path(rows).read_bytes()

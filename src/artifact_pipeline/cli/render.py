@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.escapes import write_out
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.store.history import AliasAt, HistoryEntry
     from artifact_pipeline.store.journal import PastRun
     from artifact_pipeline.store.prune import PruneReport
-    from artifact_pipeline.store.queries import Listed, Shown
+    from artifact_pipeline.store.queries import HeadlineMetric, Listed, Shown
 
 RUNS = 20
 """The number of runs that `list` shows."""
@@ -225,6 +226,9 @@ def shown(result: Shown) -> str:
         f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
         f"{manifest.split.summary()}",
         "",
+        *_headline(result.headline),
+        *_past_gates(result.record),
+        *([] if result.headline is None and not result.record else [""]),
         *_metrics(manifest.metrics, baseline=result.baseline),
         "",
         "made from",
@@ -539,6 +543,30 @@ def _headlines(metrics: Mapping[str, float]) -> list[str]:
         for metric in METRICS
         if metric.headline and metric.name in metrics
     ]
+
+
+def _headline(headline: HeadlineMetric | None) -> list[str]:
+    """Return the metric to judge a model by, with its interval and its baseline."""
+    if headline is None:
+        return []
+    name = click.style(f"held-out {title(headline.metric)}", bold=True)
+    return [paragraph(f"{name}  {headline.summary()}", hanging="    ")]
+
+
+def _past_gates(record: PastRun | None) -> list[str]:
+    """Return the gates of the run that made an artifact."""
+    if record is None:
+        return []
+    if not record.gates:
+        return ["  gates  none"]
+    from artifact_pipeline.pipeline.gates import Verdict
+
+    try:
+        verdicts = msgspec.convert(record.gates, list[Verdict])
+    except msgspec.ValidationError:  # an earlier release wrote them otherwise
+        passed = sum(isinstance(g, dict) and g.get("passed") is True for g in record.gates)
+        return [f"  gates  {passed} of {len(record.gates)} passed"]
+    return _gates(verdicts)[1:]
 
 
 def _gates(verdicts: list[Verdict]) -> list[str]:

@@ -30,9 +30,9 @@ MAX_EXACT = 8
 """The most values for which all sets are computed, 2⁸ rows."""
 MAX_ORDERS = 32
 MAX_ROWS = 4096
-"""Rows that an explanation predicts, except that two orders always are."""
-MAX_VALUES = 2000
-"""The most values that may differ from the typical row."""
+"""Rows that an explanation predicts."""
+MAX_CELLS = 1 << 21
+"""Values in the rows that it predicts."""
 _LINEAR = frozenset({"LogisticRegression", "LogisticRegressionCV", "SGDClassifier",
                      "LinearDiscriminantAnalysis"})  # fmt: skip
 """Classifiers whose probabilities come from a linear predictor."""
@@ -63,8 +63,8 @@ def typical_row(interface: Interface) -> list[float | str | None] | None:
     return [values.typical for values in interface.training]
 
 
-def plan(row: list[Any], typical: list[Any]) -> ExplanationPlan:
-    """Return the rows to predict to explain a row.
+def plan(row: list[Any], typical: list[Any]) -> ExplanationPlan | None:
+    """Return the rows to predict to explain a row, or None if they would be too many.
 
     Args:
         row: The value of each feature, NaN or the empty text for a missing one.
@@ -77,9 +77,12 @@ def plan(row: list[Any], typical: list[Any]) -> ExplanationPlan:
         sets = np.arange(2**count)[:, None]
         masks = (sets >> np.arange(count)) & 1 == 1
         return ExplanationPlan(differing, masks, None)
-    half = min(MAX_ORDERS, MAX_ROWS // count) // 2
+    rows = min(MAX_ROWS, MAX_CELLS // len(row))
+    half = min(MAX_ORDERS, rows // count) // 2
+    if half == 0:
+        return None
     draw = np.random.default_rng(0)
-    orders = np.array([draw.permutation(count) for _ in range(max(half, 1))])
+    orders = np.array([draw.permutation(count) for _ in range(half)])
     orders = np.concatenate([orders, orders[:, ::-1]])
     # ranks[order, value] is when the value is replaced; after step s those of a rank below s are.
     ranks = np.argsort(orders, axis=1)

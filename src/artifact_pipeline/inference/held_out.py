@@ -19,7 +19,7 @@ from artifact_pipeline.builder.config.schema import DataSection
 from artifact_pipeline.builder.data import bundled, loader, split, table_files
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import DataError, Location
+from artifact_pipeline.errors import DataError, Location, NetworkError
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 
@@ -136,7 +136,7 @@ def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str
         )
     try:
         table_files.locate(path, "")
-    except DataError as error:
+    except (DataError, NetworkError) as error:
         reason = "which cannot be read here"
         if "\\x" in path:  # as `record.printable` writes it
             reason += " (a run record does not hold bytes of a path that are not UTF-8)"

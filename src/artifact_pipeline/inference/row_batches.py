@@ -22,6 +22,7 @@ from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_csv, table_packaging, table_reader
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
+from artifact_pipeline.builder.data.number_limits import EXACT
 from artifact_pipeline.builder.data.table_files import FORMATS
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.errors import DataError, Location
@@ -328,7 +329,9 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         text = header.text + b"\n" * blank_lines + piece.data
-        table = tables.TableFile.read(text, name, file_format="csv", csv=dialect)
+        table = _plain_numbers(text, file, dialect=dialect, names=numbers)
+        if table is None:
+            table = tables.TableFile.read(text, name, file_format="csv", csv=dialect)
         if table.names != header.columns:
             problem = f"found {len(table.names)} cells, expected {len(header.columns)}"
             raise DataError(problem, location=file.at(row=1))
@@ -339,6 +342,11 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
             kept = [_single(texts.column(column)) for column in layout.keep]
         return _rows(table, name, layout=layout, kept=kept)
 
+    numbers = [
+        column.name
+        for column in layout.columns
+        if column.kind == "number" and column.format is None and dialect.decimal == "."
+    ]
     lines = line_after(header.text) - 1
     pieces = text_records.cut(
         stream,
@@ -355,6 +363,31 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
         kept=[pa.string()] * len(layout.keep),
         pieces=(_TextRows(piece, read, lines) for piece in pieces),
     )
+
+
+def _plain_numbers(
+    text: bytes, file: Location, *, dialect: Csv, names: Sequence[str]
+) -> tables.TableFile | None:
+    """Return rows of a CSV whose numbers Arrow converts while it splits them.
+
+    None if one of these columns has anything but finite numbers below 2^53 or is written in a way
+    that only the rules of `table_columns` tell.
+    """
+    import pyarrow.compute as pc
+
+    try:
+        table, _ = table_csv.read_csv(text, file, dialect=dialect, numbers=names)
+    except DataError:
+        return None
+    for name in names:
+        extremes = pc.min_max(table.column(name)).as_py()
+        numbers = pc.sum(pc.is_finite(table.column(name))).as_py() or 0
+        if numbers + table.column(name).null_count != len(table):
+            return None
+        if numbers and max(-extremes["min"], extremes["max"]) >= EXACT:
+            return None
+    parts = [Part(str(file), len(table))]
+    return tables.TableFile.of(Raw(table=table, parts=parts, format="csv", csv=dialect))
 
 
 def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:

@@ -106,7 +106,7 @@ def write_value(value: float, column: ColumnSpec | None) -> str:
             return (
                 moment.date().isoformat() if is_day else moment.isoformat().removesuffix("+00:00")
             )
-    return f"{value:.10g}"
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def find(rows: Batch, bounds: TrainingBounds | None) -> list[ValueWarning]:

@@ -21,6 +21,7 @@ from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.data.loader import iso_date
+from artifact_pipeline.builder.data.remote_files import is_remote
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.metric_table import headline_metrics
@@ -215,6 +216,8 @@ def write_config(draft: Draft, path: str | os.PathLike[str], *, overwrite: bool 
 
 
 def _relative(data: str | os.PathLike[str], base: str | os.PathLike[str]) -> str:
+    if is_remote(str(data)):
+        return str(data)
     try:
         return Path(os.path.relpath(data, base or ".")).as_posix()
     except ValueError:  # another drive on Windows

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -22,6 +21,7 @@ from artifact_pipeline.builder.data import (
     table_packaging,
     table_reader,
 )
+from artifact_pipeline.builder.data.table_files import TablePath
 from artifact_pipeline.builder.data.table_packaging import Unpacked
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.errors import DataError, Location
@@ -61,7 +61,7 @@ class _Reading(NamedTuple):
     other: list[str]
 
 
-def read(paths: list[Path], target: str) -> DraftTable:
+def read(paths: Sequence[TablePath], target: str) -> DraftTable:
     """Read a table; CSV files with the dialect that suits them.
 
     Args:

@@ -7,17 +7,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.metric_table import title
 from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.store.journal import printable
 from artifact_pipeline.store.provenance import GitState
+
+if TYPE_CHECKING:
+    from artifact_pipeline.store.queries import HeadlineMetric
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -73,18 +78,33 @@ class Run(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import document
 
+        headline = self._headline()
+        lead = {}
+        if headline is not None:
+            lead[f"held-out {title(headline.metric)}"] = headline.summary()
         gates = {f"gate {verdict.metric}": str(verdict) for verdict in self.gates}
         warnings = {"warnings": "; ".join(self.warnings)} if self.warnings else {}
         fields = {
+            **lead,
+            **gates,
             "version": f"{self.name}:{self.version}",
             "digest": self.digest,
             "trained": "no, the store had the artifact" if self.cached else "yes",
-            **gates,
             **warnings,
             "folder": self.artifact,
             "report": self.report,
         }
         return document(f"Run {self.run}", fields, metrics=self.metrics)
+
+    def _headline(self) -> HeadlineMetric | None:
+        from artifact_pipeline.store.access import check_integrity
+        from artifact_pipeline.store.queries import headline_of
+
+        try:
+            verified = check_integrity(self.artifact, self.digest)
+        except PipelineError:  # it was removed or changed since; the metrics below remain
+            return None
+        return headline_of(verified.evaluation(), verified.manifest)
 
 
 Listener = Callable[[Job], None]

@@ -24,6 +24,8 @@ from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact import manifest as manifests
 from artifact_pipeline.builder.config.resolved import Gate, TableData
 from artifact_pipeline.builder.config.source import DEFAULT_PATH, Source
+from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.data.remote_files import RemotePath
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import (
     GateMissed,
@@ -340,7 +342,9 @@ def _infer(artifact: Verified, trained: Trained | None) -> str:
     return f"{rows} held-out rows, {same} predicted as trained"
 
 
-def _held_out(artifact: Verified, store: Store, *, path: Path | None) -> HeldOutOutputs:
+def _held_out(
+    artifact: Verified, store: Store, *, path: Path | RemotePath | None
+) -> HeldOutOutputs:
     """Predict the held-out rows with the artifact in the store, for a paired test."""
     from artifact_pipeline.inference.predictor import load_predictor
     from artifact_pipeline.pipeline.held_out_outputs import predict_held_out
@@ -372,9 +376,13 @@ def _load_gates(text: str) -> dict[str, Gate]:
     return load_gates(text, "--gates")
 
 
-def _table_path(plan: Plan) -> Path | None:
+def _table_path(plan: Plan) -> Path | RemotePath | None:
     data = plan.config.data
-    return Path(plan.base, data.path).absolute() if isinstance(data, TableData) else None
+    if not isinstance(data, TableData):
+        return None
+    if remote_files.is_remote(data.path):
+        return RemotePath(data.path)
+    return Path(plan.base, data.path).absolute()
 
 
 def _result(record: Record, store: Store, *, jobs: list[Job]) -> Run:

@@ -57,6 +57,8 @@ REMOTE_POLL_SECONDS = 5.0
 LARGE_BODIES = 256 << 20
 """Bytes that the large bodies of a worker may occupy together, or eight of the largest."""
 
+# The first CSV loads the reader of tables, and an explanation makes many rows of one.
+_IN_THREAD = (csv_rows.read, explanation.read)
 _FAILED = Response(status=500, content=errors.document("the server failed on this request"))
 _ENDED_EARLY = errors.document("the body ended early, or its chunks are malformed")
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -183,8 +185,7 @@ class Application:
         encoding = encoding_of(headers) if b"content-encoding" in headers else IDENTITY
         data = await body.read(headers, limit=options.max_body)
         job: Callable[[float], Response]
-        # The reader of tables is loaded with the first CSV, which takes longer than any prediction.
-        if encoding == IDENTITY and len(data) <= ON_LOOP and read is not csv_rows.read:
+        if encoding == IDENTITY and len(data) <= ON_LOOP and read not in _IN_THREAD:
             call = read(data, model, max_rows=options.max_rows, end=None)
             if call.rows <= model.quick_rows:
                 return call.respond(predict(model, call.batch, seconds=options.deadline))
@@ -215,7 +216,7 @@ class Application:
         model = self._model(name or next(iter(models)))
         examples = self._options.show_examples or is_local(self._options.host)
         if topic == "page":
-            return _json(page.model_data(model, [*models], examples=examples), model)
+            return _json(page.model_data(model, [*models], options=self._options), model)
         content, headers = page.report(model, examples=examples)
         return Response(
             status=200, content=content, media_type=page.HTML, headers=headers, model=model.name

@@ -9,8 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact import describe
+from artifact_pipeline.builder.artifact.diagnostics import ConfidenceInterval
+from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import Manifest, Metrics
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.metric_table import figure
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.store.access import check_integrity
 from artifact_pipeline.store.events import Promotion
@@ -20,12 +23,33 @@ from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 
 
+class HeadlineMetric(Struct, frozen=True, kw_only=True):
+    """The metric to judge a model by, on the held-out rows."""
+
+    metric: str
+    value: float
+    interval: ConfidenceInterval | None
+    """With 95 % confidence; None if it has the same value on all samples."""
+    baseline: float | None
+    """That of the dummy model; None for a model that was fitted elsewhere."""
+
+    def summary(self) -> str:
+        """Return the value with its interval and its baseline."""
+        text = figure(self.value)
+        if self.interval is not None:
+            low, high = figure(self.interval.low), figure(self.interval.high)
+            text += f" ({low} to {high} with 95% confidence)"
+        return text if self.baseline is None else f"{text}; baseline {figure(self.baseline)}"
+
+
 class Shown(Struct, frozen=True, kw_only=True):
     """The details of an artifact."""
 
     digest: Digest
     folder: str
     manifest: Manifest
+    headline: HeadlineMetric | None
+    """None in artifacts of earlier releases."""
     chosen: dict[str, Any] | None
     """The parameters that a search chose, if there was a search."""
     baseline: Metrics | None
@@ -95,6 +119,7 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
         digest=digest,
         folder=str(verified.folder),
         manifest=verified.manifest,
+        headline=headline_of(report, verified.manifest),
         chosen=report.chosen(),
         baseline=report.baseline,
         name=name,
@@ -103,6 +128,20 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
         tags=own.tags.get(digest, {}),
         record=record_of(digest, store=store),
         promotions=[move for move in reversed(moves) if digest in (move.digest, move.instead_of)],
+    )
+
+
+def headline_of(evaluation: EvaluationReport, manifest: Manifest) -> HeadlineMetric | None:
+    """Return the metric to judge a model by; None in artifacts of earlier releases."""
+    diagnostics, test = evaluation.diagnostics, manifest.metrics.test
+    if diagnostics is None or diagnostics.headline not in test:
+        return None
+    metric = diagnostics.headline
+    return HeadlineMetric(
+        metric=metric,
+        value=test[metric],
+        interval=diagnostics.intervals.get(metric),
+        baseline=evaluation.baseline.test.get(metric) if evaluation.baseline else None,
     )
 
 

@@ -1,11 +1,13 @@
 """Metrics, gates, and the evaluation of held-out rows."""
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.tree import DecisionTreeClassifier
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.artifact.manifest import Metrics, Slice
@@ -394,3 +396,28 @@ def test_slices_are_named_as_the_table_writes_their_values(tmp_path):
     ):
         with pytest.raises(DataError, match=said):
             of({"s": conditions})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "count", "expected"),
+    [
+        (15, 345, 100, (15, 85)),
+        (300, 60, 100, (67, 33)),
+        (300, 5, 100, (95, 5)),
+        (3, 7, 100, (3, 7)),
+        (0, 40, 10, (0, 10)),
+        (40, 0, 10, (10, 0)),
+        (40, 10, 0, (0, 0)),
+    ],
+)
+def test_examples_hold_wrong_rows_first_and_a_third_right_ones(wrong, right, count, expected):
+    """The rows are of two classes, and each row's feature is the label that is predicted."""
+    y = np.array([1.0, 0.0] * ((wrong + right + 1) // 2))[: wrong + right]
+    X = np.where(np.arange(len(y)) < wrong, 1 - y, y)[:, None]
+    estimator = DecisionTreeClassifier().fit([[0.0], [1.0]], [0.0, 1.0])
+    found = observe(
+        estimator, X, y=y, index=np.arange(len(y)), label_names=["a", "b"], examples=count
+    ).examples
+    hits = [one.label == one.truth for one in found]
+    assert (hits.count(False), hits.count(True)) == expected
+    assert hits == sorted(hits) and len({one.row for one in found}) == len(found)

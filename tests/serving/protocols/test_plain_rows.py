@@ -33,7 +33,8 @@ def _table() -> pd.DataFrame:
     )
     noise = pd.Series([draw.gauss(0, 20) for _ in range(ROWS)])
     frame["price"] = frame["age"] * (frame["city"] == "Rome") + frame["member"] * 30 + noise
-    frame["bought"] = frame["price"] > frame["price"].median()
+    is_dear = frame["price"] > frame["price"].median()
+    frame["bought"] = is_dear.map({True: "yes", False: "no"})
     return frame
 
 
@@ -123,12 +124,13 @@ def test_values_that_no_training_row_has_are_reported_and_predicted(server, serv
     assert all(one["count"] == len(one["rows"]) for one in reply["warnings"])
 
 
-def test_a_matrix_has_warnings_too(server, served):
+@pytest.mark.parametrize("value", [-4.0, 400.0])
+def test_a_matrix_has_warnings_too(server, value):
     from sklearn.datasets import load_wine
 
     rows = load_wine().data
     rows = np.vstack([np.median(rows, axis=0), np.median(rows, axis=0)])
-    rows[1, 3] = -4.0
+    rows[1, 3] = value
     [warning] = server.post("/predict/wine", {"rows": rows.tolist()}).json["warnings"]
     assert (warning["column"], warning["rows"]) == ("alcalinity_of_ash", [2])
 
@@ -220,7 +222,7 @@ def test_contributions_of_a_linear_model_are_coefficients_times_differences(serv
         return estimator[:-1].transform(pd.DataFrame([values], columns=COLUMNS))
 
     [coefficients] = estimator[-1].coef_
-    sign = 1 if found["label"] else -1
+    sign = 1 if found["label"] == estimator.classes_[1] else -1
     for name in COLUMNS:
         change = encoded(values) - encoded({**values, name: typical[name]})
         expected = sign * float((np.asarray(change) @ coefficients)[0])

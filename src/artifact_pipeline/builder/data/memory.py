@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.data.remote_files import RemotePath
 from artifact_pipeline.errors import EnvironmentFailure, Location
 
 COPIES = 3
@@ -18,7 +20,7 @@ _CGROUPS = (
 )
 
 
-def check_fits(files: Sequence[Path], location: Location) -> None:
+def check_fits(files: Sequence[Path | RemotePath], location: Location) -> None:
     """Refuse a table that cannot be read into the free memory, before it is read.
 
     Raises:
@@ -35,8 +37,11 @@ def check_fits(files: Sequence[Path], location: Location) -> None:
         )
 
 
-def _size(file: Path) -> int:
+def _size(file: Path | RemotePath) -> int:
     """Return the size of a file, in Parquet before its pages were compressed."""
+    if isinstance(file, RemotePath):
+        remote = remote_files.stat(str(file))
+        return 0 if remote is None else remote.size
     if file.suffix.lower() == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as arrow

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line
@@ -29,6 +29,19 @@ from artifact_pipeline.errors import (
 _REMOTE = re.compile(r"(s3|gs|az)://([^/]+)/?(.*)", re.DOTALL)
 _MAGIC = re.compile(r"[*?\[]")
 _BLOCK = 8 << 20
+
+
+class RemotePath(PurePosixPath):
+    """The path of a file in an object store, with the methods of a `Path` that tables need."""
+
+    def __str__(self) -> str:
+        # A pure path keeps one of the slashes after the scheme.
+        return super().__str__().replace(":/", "://", 1)
+
+    def read_bytes(self) -> bytes:
+        """Return the content of the file. Raises as `open_file`."""
+        with open_file(str(self)) as file, _errors(str(self)):
+            return file.read()
 
 
 class RemoteFile(NamedTuple):

@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
@@ -33,13 +33,16 @@ class _Header(NamedTuple):
     delimiter: str
 
 
-def read_csv(data: bytes, file: Location, *, dialect: Csv) -> tuple[pa.Table, tuple[str, ...]]:
+def read_csv(
+    data: bytes, file: Location, *, dialect: Csv, numbers: Collection[str] = ()
+) -> tuple[pa.Table, tuple[str, ...]]:
     """Return the columns of a CSV file, and the names of those that hold a data frame's index.
 
     Args:
         data: The bytes of the file.
         file: Its name; the default delimiter of a `.tsv` file is a tab.
         dialect: The delimiter, the encoding and the texts that mean a missing value.
+        numbers: Columns to convert to float64 as Arrow does; others are text.
 
     Raises:
         DataError: For text in another encoding, unpaired quotes, rows of different lengths and
@@ -60,7 +63,7 @@ def read_csv(data: bytes, file: Location, *, dialect: Csv) -> tuple[pa.Table, tu
     header = _Header(_first_row(content, file, delimiter=delimiter), delimiter)
     names, index = _named(header.names)
     try:
-        table = _read(content, file, dialect=dialect, header=header)
+        table = _read(content, file, dialect=dialect, header=header, numbers=numbers)
     except _UnevenRows as error:
         if not error.first_row_has_one_more:
             raise
@@ -89,8 +92,15 @@ class _UnevenRows(DataError):
     first_row_has_one_more = False
 
 
-def _read(content: bytes, file: Location, *, dialect: Csv, header: _Header) -> pa.Table:
-    """Return the columns of a CSV in UTF-8, all of them text."""
+def _read(
+    content: bytes,
+    file: Location,
+    *,
+    dialect: Csv,
+    header: _Header,
+    numbers: Collection[str] = (),
+) -> pa.Table:
+    """Return the columns of a CSV in UTF-8: float64 if they are in `numbers`, and text."""
     import pyarrow as pa
     import pyarrow.csv as arrow
 
@@ -120,7 +130,10 @@ def _read(content: bytes, file: Location, *, dialect: Csv, header: _Header) -> p
                     invalid_row_handler=stop_at,
                 ),
                 convert_options=arrow.ConvertOptions(
-                    column_types=dict.fromkeys(header.names, pa.string()),
+                    column_types={
+                        name: pa.float64() if name in numbers else pa.string()
+                        for name in header.names
+                    },
                     null_values=["", *dialect.null_values],
                     strings_can_be_null=True,
                 ),

@@ -17,9 +17,13 @@ from typing import Literal, TypeAlias
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
+from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.data.remote_files import RemotePath
 from artifact_pipeline.errors import DataError, Location
 
 Format: TypeAlias = Literal["csv", "parquet", "jsonl"]
+
+TablePath: TypeAlias = Path | RemotePath
 
 FORMATS: dict[str, Format] = {
     ".csv": "csv",
@@ -54,16 +58,22 @@ _RACY = 2 * 10**9
 """Nanoseconds: a file that changed so recently may change again without changing its times."""
 
 
-def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
+def locate(path: str, base: str | os.PathLike[str]) -> Sequence[TablePath]:
     """Return the files that a path stands for, sorted by name.
 
     Args:
-        path: A file, a folder of files, or a pattern such as `parts/*.csv`.
+        path: A file, a folder of files, or a pattern such as `parts/*.csv`; on disk, or in an
+            object store such as `s3://bucket/table.csv`.
         base: The folder that `path` is relative to.
 
     Raises:
         DataError: If there is no file, one is not a table, or they are of several formats.
+        NetworkError: If an object store cannot be reached, or refuses it.
     """
+    if remote_files.is_remote(path):
+        found = _locate_remote(path)
+        _check_tables(found, path)
+        return found
     check_is_file(path)
     root = Path(base) / path
     try:
@@ -91,6 +101,29 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
             location=Location(str(root)),
             remedy="data.path is relative to the config" if os.fspath(base) else None,
         )
+    _check_tables(files, str(root))
+    return files
+
+
+def _locate_remote(url: str) -> list[RemotePath]:
+    """Return the files that an address in an object store stands for."""
+    is_pattern = remote_files.is_pattern(url)
+    if not is_pattern and remote_files.stat(url) is not None:
+        return [RemotePath(url)]
+    files = [RemotePath(file.url) for file in remote_files.find(url)]
+    if not is_pattern:
+        root = RemotePath(url)
+        files = [
+            file for file in files if file.suffix.lower() in FORMATS and not _is_hidden(file, root)
+        ]
+    if not files:
+        raise DataError("no such file", location=Location(url))
+    return files
+
+
+def _check_tables(files: Sequence[TablePath], root: str) -> None:
+    """Check that files are tables of one format."""
+    extensions = ", ".join(FORMATS)
     for file in files:
         if not file.name.lower().endswith((*FORMATS, *PACKAGED)):
             remedy = _REMEDIES.get(file.suffix.lower(), f"expected a name in {extensions}")
@@ -98,10 +131,9 @@ def locate(path: str, base: str | os.PathLike[str]) -> list[Path]:
     if len({format_of(file) for file in files}) > 1:
         raise DataError(
             "holds tables of several formats, expected one",
-            location=Location(str(root)),
+            location=Location(root),
             remedy=f"name a file, or a pattern such as *{files[0].suffix}",
         )
-    return files
 
 
 def check_is_file(path: str) -> None:
@@ -130,7 +162,7 @@ def check_readable(name: str) -> None:
 
 
 def check_keys(
-    files: Sequence[Path], path: str, *, base: str | os.PathLike[str], columns: Sequence[str]
+    files: Sequence[TablePath], path: str, *, base: str | os.PathLike[str], columns: Sequence[str]
 ) -> None:
     """Check that the keys of a partitioned folder, such as `year=2024/`, are columns.
 
@@ -145,12 +177,9 @@ def check_keys(
     Raises:
         DataError: If a folder between `path` and a file has a key that is not a column.
     """
-    root = Path(base) / path
-    if root.is_file():
+    root = _root_of(path, base)
+    if root is None:
         return
-    if not root.is_dir():
-        plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(path).parts)
-        root = Path(base, *plain)
     for file in files:
         for part in file.relative_to(root).parts[:-1]:
             key, equals, _ = part.partition("=")
@@ -162,7 +191,19 @@ def check_keys(
                 )
 
 
-def format_of(file: Path) -> Format:
+def _root_of(path: str, base: str | os.PathLike[str]) -> TablePath | None:
+    """Return the folder below which a path has files, None if the path is a file."""
+    plain = itertools.takewhile(lambda part: not glob.has_magic(part), PurePath(path).parts)
+    if remote_files.is_remote(path):
+        root = RemotePath(*plain)
+        return None if root.name.lower().endswith((*FORMATS, *PACKAGED)) else root
+    folder = Path(base) / path
+    if folder.is_file():
+        return None
+    return folder if folder.is_dir() else Path(base, *plain)
+
+
+def format_of(file: TablePath) -> Format:
     """Return the format of a file by its extension, or by that of the file packed in it.
 
     Raises:
@@ -186,7 +227,7 @@ def format_of(file: Path) -> Format:
     return FORMATS[suffix]
 
 
-def read(file: Path) -> bytes:
+def read(file: TablePath) -> bytes:
     """Return the bytes of a file.
 
     Raises:
@@ -206,7 +247,7 @@ def digest(digests: Sequence[Digest]) -> Digest:
     return canonical.digest(canonical.encode(list(digests)))
 
 
-def fingerprint(files: Sequence[Path]) -> list[list[str | int]] | None:
+def fingerprint(files: Sequence[TablePath]) -> list[list[str | int]] | None:
     """Return a value that changes when a file does, from its path, size, times and inode.
 
     None if a file changed just now: as in git, it could change again and look the same.
@@ -217,6 +258,13 @@ def fingerprint(files: Sequence[Path]) -> list[list[str | int]] | None:
     now = time.time_ns()
     values: list[list[str | int]] = []
     for file in files:
+        if isinstance(file, RemotePath):
+            if (remote := remote_files.stat(str(file))) is None:
+                raise DataError("no such file", location=Location(str(file)))
+            if remote.changed > now - _RACY:
+                return None
+            values.append([*remote])
+            continue
         try:
             status = file.stat()
         except OSError as error:
@@ -229,5 +277,5 @@ def fingerprint(files: Sequence[Path]) -> list[list[str | int]] | None:
     return values
 
 
-def _is_hidden(file: Path, root: Path) -> bool:
+def _is_hidden(file: TablePath, root: TablePath) -> bool:
     return any(part[0] in "._" for part in file.relative_to(root).parts)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from artifact_pipeline.builder.data.remote_files import RemotePath
 from artifact_pipeline.errors import DataError, Location
 
 MAX_BYTES = 2 << 30
@@ -31,7 +32,7 @@ class Unpacked(NamedTuple):
     data: bytes
 
 
-def zip_member(file: Path) -> str:
+def zip_member(file: Path | RemotePath) -> str:
     """Return the name of the table in a zip file, by which its format is known.
 
     Raises:

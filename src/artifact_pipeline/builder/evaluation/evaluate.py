@@ -58,7 +58,7 @@ def observe(
             probabilities=None if proba is None else proba[i].tolist(),
             values=_values(X, i),
         )
-        for i in np.argsort(-worst, kind="stable")[:examples]
+        for i in _shown(worst, examples, target=target)
     ]
     weights = _weights(estimator, X.shape[1])
     if target == "number":
@@ -105,6 +105,21 @@ def observe(
         weights=weights,
         unlearned=unlearned or None,
     )
+
+
+def _shown(worst: NDArray[Any], count: int, *, target: Target) -> NDArray[np.intp]:
+    """Return the rows to show: wrong labels before right ones, or the worst numbers.
+
+    A third is kept for rows with right labels, so that the examples of a poor model have some.
+    """
+    import numpy as np
+
+    order = np.argsort(-worst, kind="stable")
+    if target == "number":
+        return order[:count]
+    wrong = int(worst.sum())
+    right = min(len(worst) - wrong, max(count - wrong, count // 3))
+    return np.concatenate([order[: min(wrong, count - right)], order[wrong : wrong + right]])
 
 
 def _confusion(

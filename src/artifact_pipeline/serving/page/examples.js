@@ -1,25 +1,34 @@
-// Held-out rows to choose from, drawn if they are images.
+// Held-out rows to choose from, in groups, drawn if they are images.
 
 class ExampleList extends HTMLElement {
-  start(examples, image, names) {
-    const list = document.createElement("ul");
-    list.className = "choices";
-    for (const example of examples) {
-      const item = document.createElement("li");
-      const button = document.createElement("button");
-      button.type = "button";
-      const truth = names.get(example.truth) ?? String(example.truth);
-      if (image) button.append(draw(example.values, image));
-      button.append(image ? truth : `row ${example.row}: ${truth}`);
-      button.setAttribute("aria-label", `row ${example.row}, which is ${truth}`);
-      button.addEventListener("click", () => {
-        this.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: example.values }));
-      });
-      item.append(button);
-      list.append(item);
+  start(groups, image, names) {
+    this.replaceChildren();
+    for (const group of groups) {
+      if (group.title) this.append(element("h3", group.title));
+      const list = element("ul", "", "choices");
+      list.append(...group.rows.map((row) => item(row, image, names)));
+      this.append(list);
     }
-    this.replaceChildren(list);
   }
+}
+
+function item(example, image, names) {
+  const named = (label) => (typeof label === "number" && !names.size ? digits(label) : names.get(label) ?? String(label));
+  const made = document.createElement("li");
+  if (image) made.className = "image";
+  const button = document.createElement("button");
+  button.type = "button";
+  if (image) button.append(draw(example.values, image));
+  const isRight = example.truth === example.label;
+  const truth = `row ${example.row}: ${named(example.truth)}`;
+  const text = image ? named(example.truth) : truth;
+  button.append(isRight ? text : `${text}, predicted ${named(example.label)}`);
+  button.setAttribute("aria-label", isRight ? `${truth}` : `${truth}, predicted ${named(example.label)}`);
+  button.addEventListener("click", () => {
+    button.dispatchEvent(new CustomEvent("chosen", { bubbles: true, detail: example.values }));
+  });
+  made.append(button);
+  return made;
 }
 
 function draw(values, image) {

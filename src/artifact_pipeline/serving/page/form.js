@@ -1,5 +1,7 @@
 // A form for one row, with a field for each feature.
 
+const LISTED = 30; // choices that a column may have before it is a text with suggestions
+
 class RowForm extends HTMLElement {
   start(fields, values) {
     this.fields = fields;
@@ -7,11 +9,8 @@ class RowForm extends HTMLElement {
     form.className = "fields";
     form.addEventListener("submit", (event) => event.preventDefault());
     this.inputs = fields.map((field, index) => {
-      const label = document.createElement("label");
-      label.textContent = field.name + (field.nullable ? " (may be empty)" : "");
-      const input = this.input(field, index);
-      label.append(input);
-      form.append(label);
+      const [box, input] = this.field(field, index);
+      form.append(box);
       return input;
     });
     form.addEventListener("input", () => this.notify());
@@ -19,10 +18,30 @@ class RowForm extends HTMLElement {
     this.set(values);
   }
 
+  field(field, index) {
+    const box = document.createElement("div");
+    box.className = "field";
+    const label = document.createElement("label");
+    label.textContent = field.name + (field.unit ? ` (${field.unit})` : "");
+    const input = this.input(field, index);
+    label.htmlFor = input.id = `field-${index}`;
+    const hint = document.createElement("div");
+    hint.className = "hint";
+    hint.id = `hint-${index}`;
+    hint.textContent = field.hint;
+    const mark = document.createElement("div");
+    mark.className = "mark";
+    mark.id = `mark-${index}`;
+    input.setAttribute("aria-describedby", `${hint.id} ${mark.id}`);
+    box.append(label, input, hint, mark);
+    return [box, input];
+  }
+
   input(field, index) {
-    if (field.kind === "boolean") {
+    const options = this.options(field);
+    if (options) {
       const select = document.createElement("select");
-      for (const [value, text] of [["", ""], ["1", "true"], ["0", "false"]]) select.add(new Option(text, value));
+      for (const [value, text] of options) select.add(new Option(text, value));
       return select;
     }
     const input = document.createElement("input");
@@ -36,6 +55,15 @@ class RowForm extends HTMLElement {
       this.ownerDocument.body.append(list);
     }
     return input;
+  }
+
+  // A column that takes no other values is a list of choices.
+  options({ kind, categories, unseen, nullable }) {
+    const empty = ["", "(missing)"];
+    if (kind === "boolean") return [...(nullable ? [empty] : []), ["1", "true"], ["0", "false"]];
+    if (!categories || unseen || categories.length > LISTED) return null;
+    const known = categories.filter((text) => text).map((text) => [text, text]);
+    return nullable || categories.includes("") ? [empty, ...known] : known;
   }
 
   set(values) {
@@ -62,14 +90,22 @@ class RowForm extends HTMLElement {
     });
   }
 
+  // Mark the inputs with a value that no training row has, and those that an error names.
+  mark(warnings, error = "") {
+    this.inputs.forEach((input, index) => {
+      const { name } = this.fields[index];
+      const problems = warnings.filter((warning) => warning.column === name).map((warning) => warning.problem);
+      const isWrong = [`column '${name}'`, `column "${name}"`, `: ${name} is `].some((text) => error.includes(text));
+      input.parentElement.classList.toggle("unseen", problems.length > 0);
+      input.parentElement.classList.toggle("wrong", isWrong);
+      input.setAttribute("aria-invalid", String(isWrong));
+      at(`mark-${index}`).textContent = problems.join("; ");
+    });
+  }
+
   notify() {
     this.dispatchEvent(new CustomEvent("rowchange", { bubbles: true, detail: this.values() }));
   }
-}
-
-// A date is its days since 1970-01-01.
-function isoDate(value) {
-  return new Date(value * 86_400_000).toISOString().replace(/T00:00:00\.000Z$/, "");
 }
 
 customElements.define("row-form", RowForm);

@@ -1,11 +1,13 @@
 // Connects the parts: gets the model from the server, and a prediction for each row.
 
-const at = (id) => document.getElementById(id);
+const ANNOUNCE_DELAY = 500; // milliseconds; a screen reader announces only the last of several
+
 let token = ""; // kept only in memory
 let model = null;
 let names = new Map();
 let pending = null; // the body of the request in flight, and of the one after it
 let next = null;
+let announcing = 0;
 
 async function request(path, options = {}) {
   const headers = { ...options.headers, ...(token && { authorization: `Bearer ${token}` }) };
@@ -24,9 +26,9 @@ async function request(path, options = {}) {
   return response;
 }
 
-function showError(error) {
-  at("error").textContent = error ? error.message : "";
-  at("error").hidden = !error;
+function showError(error, id = "error") {
+  at(id).textContent = error ? error.message : "";
+  at(id).hidden = !error;
 }
 
 async function open() {
@@ -42,27 +44,24 @@ async function open() {
   at("sign-in").hidden = true;
   at("content").hidden = false;
   document.title = at("title").textContent = model.title;
+  at("about").textContent = model.about;
   at("digest").textContent = model.digest;
   at("report").href = `/report/${model.name}`;
-  at("metrics").replaceChildren(...model.metrics.map(([name, value]) => card(name, value)));
-  if (model.models.length > 1) at("models").replaceChildren(...model.models.map(link));
+  at("metrics").textContent = model.metrics.map(([name, value]) => `${name} ${value}`).join(", ");
+  at("models").hidden = model.models.length < 2;
+  at("models").replaceChildren(...model.models.map(link));
   names = new Map(model.labels.map((label, index) => [label, model.label_names[index]]));
-  const examples = model.examples ?? [];
-  at("held-out").hidden = !examples.length;
-  at("examples").start(examples, model.image, names);
+  at("prediction-title").textContent = model.target ? `Predicted ${model.target}` : "Prediction";
+  const { groups, note } = model.examples;
+  at("held-out").hidden = !groups.length;
+  at("held-out-note").textContent = note;
+  at("examples").start(groups, model.image, names);
+  at("file").start({ model, names, limits: model.limits, send: (content) => post("predict", content, "text/csv") });
   const input = model.image ? at("pad") : at("row");
   input.hidden = false;
   if (model.image) input.start(model.image);
   else input.start(model.fields, model.row);
-  if (model.image && examples.length) input.set(examples.at(-1).values);
-}
-
-function card(name, value) {
-  const item = document.createElement("li");
-  const number = document.createElement("strong");
-  number.textContent = value.toFixed(4);
-  item.append(number, name);
-  return item;
+  if (model.image && groups.length) input.set(groups[0].rows[0].values);
 }
 
 function link(name) {
@@ -71,6 +70,11 @@ function link(name) {
   anchor.textContent = name;
   if (name === model.name) anchor.setAttribute("aria-current", "page");
   return anchor;
+}
+
+async function post(action, body, type = "application/json") {
+  const headers = { "content-type": type };
+  return (await request(`/${action}/${model.name}`, { method: "POST", body, headers })).json();
 }
 
 // Send one request at a time; of the rows that change meanwhile, only the last is sent.
@@ -85,15 +89,52 @@ async function predict(row) {
   while (next) {
     [pending, next] = [next, null];
     try {
-      const headers = { "content-type": "application/json" };
-      const response = await request(`/predict/${model.name}`, { method: "POST", body: pending, headers });
-      at("prediction").show(await response.json(), names);
-      showError(null);
+      show(await post("predict", pending));
+      if (!next && model.explains) explain(await post("explain", pending));
     } catch (error) {
-      showError(error);
+      if (!next) fail(error);
     }
   }
   pending = null;
+}
+
+function show(response) {
+  showError(null, "problem");
+  const warnings = response.warnings ?? [];
+  at("number").textContent = headline(response);
+  at("prediction").show(response, names);
+  at("warnings").show(warnings);
+  if (!model.explains) explain(null);
+  if (!model.image) at("row").mark(warnings);
+  announce(at("number").textContent + (warnings.length ? "; unlike the training rows" : ""));
+}
+
+const explain = (explained) => at("why").show(explained, model, names);
+
+// What was predicted for other values must not be taken for the prediction for these.
+function fail(error) {
+  showError(error, "problem");
+  at("number").textContent = "No prediction";
+  at("prediction").clear();
+  at("warnings").show([]);
+  explain(null);
+  if (!model.image) at("row").mark([], error.message);
+}
+
+function headline(response) {
+  if (response.predictions) return digits(response.predictions[0]) + (model.unit ? ` ${model.unit}` : "");
+  const label = response.labels[0];
+  const name = names.get(label) ?? String(label);
+  if (!response.probabilities) return name;
+  const share = response.probabilities[0][response.classes.indexOf(label)];
+  return `${name}, probability ${share > 0.99 && share < 1 ? "over 0.99" : share.toFixed(2)}`;
+}
+
+function announce(text) {
+  clearTimeout(announcing);
+  announcing = setTimeout(() => {
+    document.querySelector(".headline [role=status]").textContent = text;
+  }, ANNOUNCE_DELAY);
 }
 
 document.addEventListener("rowchange", (event) => predict(event.detail));

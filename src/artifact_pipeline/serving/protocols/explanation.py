@@ -17,10 +17,7 @@ from artifact_pipeline.serving.http.response import Response
 from artifact_pipeline.serving.protocols import plain_rows
 from artifact_pipeline.serving.registry import ServedModel
 
-_METHODS = {
-    True: "Shapley values against the typical row",
-    False: "Shapley values against the typical row, estimated from {orders} orders of the values",
-}
+_METHOD = "Shapley values: the change when a value replaces the typical one, averaged over"
 
 
 class ExplanationCall(Struct, frozen=True, kw_only=True):
@@ -42,7 +39,7 @@ class ExplanationCall(Struct, frozen=True, kw_only=True):
         model = self.model
         estimator = explain.estimator_of(model.predictor.manifest.recipe)
         labels = model.interface.labels
-        label = labels.index(outputs.predicted[-1].item()) if labels else None
+        label = labels.index(outputs.predicted.tolist()[-1]) if labels else None
         explained = explain.output_of(outputs, label, estimator=estimator)
         if explained is None:
             raise HTTPError(400, "this model gives no probabilities, so nothing can be explained")
@@ -54,7 +51,7 @@ class ExplanationCall(Struct, frozen=True, kw_only=True):
             "model": model.name,
             "digest": model.digest,
             "scale": scale,
-            "method": _METHODS[is_exact].format(orders=orders),
+            "method": f"{_METHOD} {'all' if is_exact else orders} orders",
             "exact": is_exact,
             "typical_output": float(values[0]),
             "output": float(values[-1]),
@@ -98,8 +95,10 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
     columns = call.batch if isinstance(call.batch, list) else call.batch.T
     values = [column[0] for column in columns]
     plan = explain.plan(values, typical)
-    if len(plan.differing) > explain.MAX_VALUES:
-        raise HTTPError(413, f"more than {explain.MAX_VALUES} values differ from the typical row")
+    if plan is None:
+        raise HTTPError(
+            413, "too many values differ from the typical row to explain the prediction"
+        )
     is_table = isinstance(call.batch, list)
     batch = explain.rows_of(plan, values, typical=typical, is_table=is_table)
     return ExplanationCall(
