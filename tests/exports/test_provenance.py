@@ -208,4 +208,4 @@ def test_the_key_is_not_overwritten_and_signs_no_folder(digits, keys, tmp_path):
     done = call("export", digits.folder, "--to", "slsa", "-k", key, "-o", key, cwd=tmp_path)
     assert done.code == 2 and key.read_bytes() == (keys / "ours.pem").read_bytes()
     done = call("export", digits.folder, "--to", "folder", "-k", key, cwd=tmp_path)
-    assert done.code == 2 and "folder cannot be signed" in done.err
+    assert done.code == 2 and "--key: is for slsa and cyclonedx, not for folder" in done.err

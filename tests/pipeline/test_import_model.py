@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -262,6 +263,21 @@ def test_the_command_seals_a_pickle_only_with_its_digest(tmp_path):
     assert call(*words[:2], "none.pkl", *words[3:], canonical.digest(data), cwd=tmp_path).code == 2
     with pytest.raises(VerificationError):
         seal_pickle(tmp_path / "m.pkl", "sha256:" + "0" * 64, data="held-out.csv", target="won")
+
+
+@pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("lzma", 1)])
+def test_a_file_of_joblib_is_sealed_as_a_pickle_is(tmp_path, monkeypatch, compress):
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 3})
+    model = make_pipeline(StandardScaler(), GaussianNB()).fit(rows, ["no", "yes"] * 20)
+    joblib.dump(model, "m.joblib", compress=compress)
+    rows.assign(y=["no", "yes"] * 20).to_csv("t.csv", index=False)
+    data = (tmp_path / "m.joblib").read_bytes()
+    sealed = seal_pickle("m.joblib", canonical.digest(data), data="t.csv", target="y")
+    assert sealed.metrics.test["accuracy"] == model.score(rows, ["no", "yes"] * 20)
+    (tmp_path / "m.joblib").write_bytes(data[: len(data) // 2])
+    with pytest.raises(VerificationError, match="is not a pickle that opens here"):
+        seal_pickle("m.joblib", canonical.digest(data[: len(data) // 2]), data="t.csv", target="y")
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,8 @@ def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
         ("requirements-sign.txt", "--extra sign"),
         ("requirements-serve.txt", "--extra serve"),
         ("requirements-boosting.txt", "--extra boosting"),
+        ("requirements-mlflow.txt", "--extra mlflow"),
+        ("requirements-mlflow-server.txt", "--group mlflow-server"),
         ("requirements-remote.txt", "--extra remote"),
         ("requirements-dask.txt", "--extra dask"),
         ("requirements-dev.txt", "--extra dev"),

@@ -12,7 +12,8 @@ import pytest
 from tests.support.configs import ROOT
 
 REQUIREMENTS = tuple(
-    f"requirements{kind}.txt" for kind in ("", "-build", "-sign", "-serve", "-remote", "-dev")
+    f"requirements{kind}.txt"
+    for kind in ("", "-build", "-sign", "-serve", "-remote", "-mlflow", "-dev")
 )
 
 
@@ -75,6 +76,7 @@ def test_the_test_environment_pins_what_the_run_environment_pins():
     assert pins("requirements.txt") <= pins("requirements-sign.txt")
     assert pins("requirements.txt") <= pins("requirements-serve.txt")
     assert pins("requirements.txt") <= pins("requirements-remote.txt")
+    assert pins("requirements.txt") <= pins("requirements-mlflow.txt")
     assert pins("requirements-serve.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-remote.txt") <= pins("requirements-dev.txt")
     assert pins("requirements.txt") <= pins("requirements-dask.txt")

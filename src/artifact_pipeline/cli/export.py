@@ -11,7 +11,7 @@ from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command
 from artifact_pipeline.cli.layout import short
-from artifact_pipeline.exports.export import ExportFormat
+from artifact_pipeline.exports.formats import TRACKING_URI_ENV_VAR, ExportFormat
 
 
 @click.command(cls=Command)
@@ -22,16 +22,27 @@ from artifact_pipeline.exports.export import ExportFormat
               help="File or new folder to write [default: named after the format].")  # fmt: skip
 @click.option("-k", "--key", metavar="FILE", shell_complete=completion.file,
               help="Private key to sign slsa or cyclonedx with.")  # fmt: skip
+@click.option("--license", "license_id", metavar="ID",
+              help="Licence for huggingface, such as mit [default: unknown].")  # fmt: skip
+@click.option("--tracking-uri", metavar="URI",
+              help=f"MLflow server to log to [default: ${TRACKING_URI_ENV_VAR}; else a folder].",
+              )  # fmt: skip
+@click.option("--registered-model", metavar="NAME",
+              help="Name in the MLflow server's registry to add a version to.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
 def export(artifact: str, as_json: bool, **arguments: Any) -> None:
     """Write ARTIFACT in the format of another tool.
 
     folder is a zip file with the ONNX model and a script that predicts without this program, slsa
-    the provenance, cyclonedx the bill of materials.
+    the provenance, cyclonedx the bill of materials, huggingface a folder for the Hub, and mlflow an
+    MLflow model, as a folder or on a server.
     """
     exported = api.export(artifact, **arguments)
     if as_json:
         output.document(exported)
     else:
-        output.text(f"wrote {write_out(exported.path)}: {short(exported.digest)}")
+        path = write_out(exported.path)
+        output.text(f"wrote {path}: {short(exported.digest)}")
+        if exported.to == "huggingface":
+            output.text(f"upload it with: hf upload OWNER/NAME {path}")

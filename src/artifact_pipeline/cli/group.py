@@ -79,6 +79,7 @@ EXAMPLES = {
     "export": (
         "artifact-pipeline export latest --to folder -o model.zip",
         "artifact-pipeline export churn@champion --to slsa --key model.pem",
+        "artifact-pipeline export churn:3 --to mlflow --registered-model churn",
     ),
     "push": (
         "artifact-pipeline push churn@latest s3://models/churn",

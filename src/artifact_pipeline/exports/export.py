@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 from msgspec import Struct
 
@@ -12,22 +14,20 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location, quoted
 from artifact_pipeline.exports import files
+from artifact_pipeline.exports.formats import OUTPUTS, TRACKING_URI_ENV_VAR, ExportFormat
 from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.queries import record_of
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
+from artifact_pipeline.verification.verify import Verified
 
-ExportFormat: TypeAlias = Literal["folder", "slsa", "cyclonedx"]
-OUTPUTS: dict[ExportFormat, str] = {
-    "folder": "model.zip",
-    "slsa": "provenance.json",
-    "cyclonedx": "bom.json",
+_TAKEN_BY: dict[str, tuple[ExportFormat, ...]] = {
+    "key": ("slsa", "cyclonedx"),
+    "license": ("huggingface",),
+    "tracking-uri": ("mlflow",),
+    "registered-model": ("mlflow",),
 }
-"""What each format writes by default."""
-
-
-SIGNED = ("slsa", "cyclonedx")
-"""The formats that a key can sign."""
+"""The formats that an option is for."""
 
 
 class Exported(Struct, frozen=True, kw_only=True):
@@ -36,6 +36,7 @@ class Exported(Struct, frozen=True, kw_only=True):
     digest: Digest
     to: ExportFormat
     path: str
+    """The file or folder, or the URI of the model on an MLflow server."""
 
 
 def export(
@@ -44,6 +45,9 @@ def export(
     *,
     output: PathLike | None = None,
     key: PathLike | None = None,
+    license_id: str | None = None,
+    tracking_uri: str | None = None,
+    registered_model: str | None = None,
     store: PathLike | None = None,
 ) -> Exported:
     """Write an artifact in the format of another tool.
@@ -53,49 +57,124 @@ def export(
         to: `folder`: a zip file with the ONNX model, its interface, and a script that predicts
             with onnxruntime and numpy only. `slsa`: its provenance, an in-toto statement with a
             SLSA v1 predicate. `cyclonedx`: its bill of materials in CycloneDX 1.6.
+            `huggingface`: a folder for the Hub, with a model card. `mlflow`: an MLflow model, as
+            a folder or on a tracking server.
         output: The file or folder to write; by default as `OUTPUTS` says.
         key: An unencrypted private key in PEM, on the curve P-256, P-384 or P-521, to sign a
             provenance or a bill of materials with: then a DSSE envelope is written.
+        license_id: The Hub's identifier of the licence, such as `mit`; by default `unknown`.
+        tracking_uri: The MLflow server to log the model to; by default that of the variable
+            `MLFLOW_TRACKING_URI`. Without one, or with `output`, a folder is written.
+        registered_model: The name in the server's registry under which to add a version.
         store: The store that aliases and digests are looked up in.
 
     Raises:
         ArtifactNotFound, VerificationError: As `open_trusted`.
-        CallError: If the format is unknown or cannot hold this artifact, or the output is the
-            artifact, inside the store, or a folder with files, or the key cannot be used.
-        MissingDependency: If the package that signs is not installed.
+        CallError: If the format is unknown, cannot hold this artifact or does not take an
+            argument, if the key or the licence cannot be used, or if the output is the artifact,
+            inside the store, or a folder with files.
         StoreError: If the output cannot be written.
+        MissingDependency: If the package that signs, or `mlflow`, is not installed.
+        NetworkError: If the server cannot be reached or refuses.
     """
     if to not in get_args(ExportFormat):
         known = ", ".join(get_args(ExportFormat))
-        raise CallError(
-            f"found {quoted(str(to))}, expected one of {known}", location=Location("to")
-        )
-    if key is not None and to not in SIGNED:
-        raise CallError(
-            f"{to} cannot be signed", location=Location("key"), remedy="sign the artifact"
-        )
+        problem = f"found {quoted(str(to))}, expected one of {known}"
+        raise CallError(problem, location=Location("to"))
+    _check_taken(
+        to,
+        {
+            "key": key,
+            "license": license_id,
+            "tracking-uri": tracking_uri,
+            "registered-model": registered_model,
+        },
+    )
+    server = _server(to, tracking_uri, output=output, registered_model=registered_model)
     verified = open_trusted(artifact, store=store)
+    if server is not None:
+        from artifact_pipeline.exports import mlflow_model
+
+        uri = mlflow_model.send(verified, server, registered_model=registered_model)
+        return Exported(digest=verified.digest, to=to, path=uri)
     path = Path(output) if output is not None else Path(OUTPUTS[to])
     inputs = [verified.folder] if key is None else [verified.folder, key]
     files.check_output(path, Store(store).root, inputs=inputs)
+    content = _content(verified, to, key=key, license_id=license_id, store=store)
+    if isinstance(content, bytes):
+        write_atomically(path, content)
+    else:
+        files.write_folder(path, content)
+    return Exported(digest=verified.digest, to=to, path=str(path))
+
+
+def _check_taken(to: ExportFormat, arguments: Mapping[str, object]) -> None:
+    """Check that a format takes the arguments that are given."""
+    for name, value in arguments.items():
+        if value is not None and to not in _TAKEN_BY[name]:
+            raise CallError(
+                f"is for {' and '.join(_TAKEN_BY[name])}, not for {to}",
+                location=Location(f"--{name}"),
+            )
+
+
+def _server(
+    to: ExportFormat,
+    tracking_uri: str | None,
+    *,
+    output: PathLike | None,
+    registered_model: str | None,
+) -> str | None:
+    """Return the MLflow server to log to, None to write a file or folder."""
+    if to != "mlflow":
+        return None
+    if output is not None and tracking_uri is not None:
+        problem = "expected either a server or a folder, found --output too"
+        raise CallError(problem, location=Location("--tracking-uri"))
+    server = tracking_uri or os.environ.get(TRACKING_URI_ENV_VAR) or None
+    if output is not None:
+        server = None
+    if registered_model is not None and server is None:
+        raise CallError(
+            "only a server has a registry",
+            location=Location("--registered-model"),
+            remedy=f"name one with --tracking-uri or ${TRACKING_URI_ENV_VAR}, without --output",
+        )
+    return server
+
+
+def _content(
+    verified: Verified,
+    to: ExportFormat,
+    *,
+    key: PathLike | None,
+    license_id: str | None,
+    store: PathLike | None,
+) -> bytes | dict[str, bytes]:
+    """Return the file to write, or the files of a folder."""
     if to == "folder":
         from artifact_pipeline.exports import onnx_bundle
 
         name = files.short_name(model_name_of(verified.manifest.recipe), verified.digest)
-        data = files.zipped(onnx_bundle.files(verified), name)
-    elif to == "slsa":
+        return files.zipped(onnx_bundle.files(verified), name)
+    if to == "slsa":
         from artifact_pipeline.exports import provenance
 
-        data = provenance.statement(verified, record_of(verified.digest, store=store))
-        data = _signed(data, key)
-    else:
+        record = record_of(verified.digest, store=store)
+        return _signed(provenance.statement(verified, record), key)
+    if to == "cyclonedx":
         from artifact_pipeline.exports import cyclonedx
 
-        data = (
+        return (
             cyclonedx.bom(verified) if key is None else _signed(cyclonedx.statement(verified), key)
         )
-    write_atomically(path, data)
-    return Exported(digest=verified.digest, to=to, path=str(path))
+    if to == "huggingface":
+        from artifact_pipeline.exports import huggingface
+
+        return huggingface.files(verified, license_id)
+    from artifact_pipeline.exports import mlflow_model
+
+    return mlflow_model.files(verified)
 
 
 def _signed(statement: bytes, key: PathLike | None) -> bytes:

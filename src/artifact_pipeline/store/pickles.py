@@ -29,6 +29,11 @@ from artifact_pipeline.verification.verify import check_pin
 if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
 
+_PROTOCOL = b"\x80"
+"""The first byte of pickles since protocol 2, and of joblib's files that are not compressed."""
+_JOBLIB = b"joblib.numpy_pickle"
+"""The module that a file of joblib's names if it has arrays."""
+
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
     """Write a fitted estimator as a pickle that `load_model` opens, and return its digest.
@@ -92,7 +97,34 @@ def load_model(
             remedy="train it here, or pin the digest if you know where it is from: "
             f"load_model({name!r}, digest={actual!r})",
         )
-    return pickle_format.load(data, location)
+    if data.startswith(_PROTOCOL) and _JOBLIB not in data:
+        return pickle_format.load(data, location)
+    return _load_joblib(data, location)
+
+
+def _load_joblib(trusted: bytes, location: Location) -> Any:
+    """Return the estimator in a file of joblib's whose origin is known.
+
+    It is a pickle with the bytes of arrays between the instructions, and may be compressed.
+
+    Raises:
+        VerificationError: If it does not open.
+    """
+    import io
+    import pickle
+    import zlib
+
+    import joblib
+
+    try:
+        return joblib.load(io.BytesIO(trusted))
+    except (
+        pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError, KeyError,
+        TypeError, IndexError, OSError, zlib.error,
+    ) as error:  # fmt: skip
+        raise VerificationError(
+            f"is not a pickle that opens here: {error}", location=location
+        ) from error
 
 
 def _read(path: Path) -> bytes:

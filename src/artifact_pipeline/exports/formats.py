@@ -1,0 +1,16 @@
+"""The formats of exports, which the command line lists before it loads what writes them."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+ExportFormat: TypeAlias = Literal["folder", "slsa", "cyclonedx", "huggingface", "mlflow"]
+OUTPUTS: dict[ExportFormat, str] = {
+    "folder": "model.zip",
+    "slsa": "provenance.json",
+    "cyclonedx": "bom.json",
+    "huggingface": "huggingface",
+    "mlflow": "mlflow-model",
+}
+"""What each format writes by default: a file, or a folder if the name has no extension."""
+TRACKING_URI_ENV_VAR = "MLFLOW_TRACKING_URI"

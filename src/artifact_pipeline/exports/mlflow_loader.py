@@ -1,0 +1,57 @@
+"""Opens the model for MLflow's python_function flavor: the ONNX graph, and nothing is unpickled."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def _load_pyfunc(path: str) -> "OnnxPyfunc":
+    """Return the model in the folder `path`, as MLflow calls this function."""
+    script = Path(__file__).with_name("predict.py")
+    spec = importlib.util.spec_from_file_location("predict", script)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return OnnxPyfunc(*module.load(Path(path)))
+
+
+class OnnxPyfunc:
+    """The model as MLflow uses it: a DataFrame in, a DataFrame out."""
+
+    def __init__(
+        self, predict: Callable[[list[list[Any]]], dict[str, Any]], interface: dict[str, Any]
+    ) -> None:
+        self._predict = predict
+        self._interface = interface
+
+    def predict(self, model_input: Any, params: Any = None) -> Any:
+        """Return labels and probabilities, or numbers.
+
+        Raises:
+            ValueError: If a value is one that the model does not accept.
+        """
+        import pandas as pd
+
+        names = [feature["name"] for feature in self._interface["features"]]
+        if not hasattr(model_input, "columns"):
+            model_input = pd.DataFrame(model_input, columns=names)
+        columns = [_values(model_input[name]) for name in names]
+        found = self._predict(columns)
+        if "predictions" in found:
+            return pd.DataFrame({"prediction": found["predictions"]})
+        frame = pd.DataFrame({"label": found["labels"]})
+        for index, label in enumerate(self._interface["labels"]):
+            if "probabilities" in found:
+                rows = found["probabilities"]
+                frame[f"probability_{label}"] = [row[index] for row in rows]
+        return frame
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column as Python's own, and None for a missing one."""
+    objects = column.astype(object)
+    return [
+        None if missing else value.item() if hasattr(value, "item") else value
+        for value, missing in zip(objects.tolist(), objects.isna().tolist(), strict=True)
+    ]
