@@ -1,29 +1,43 @@
 """The report: self-contained, escaped, and viewed in a real browser."""
 
 import base64
+import csv
 import hashlib
 import json
+import random
 import re
 import shutil
+import subprocess
+import sys
 
 import msgspec
 import pytest
 
 from artifact_pipeline.builder import canonical
-from artifact_pipeline.report import page
+from artifact_pipeline.report import context, page
+from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import verify
 from tests.support.artifacts import reseal
 from tests.support.command import call
-from tests.support.configs import QUICK, write
+from tests.support.configs import QUICK, ROOT, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
          "--disable-sync", "--no-first-run"]  # fmt: skip
 
 
+WIDTHS = [320, 390, 768, 1280, 1920]
+
+
+def report_of(folder):
+    """Return the page of an artifact in a store, with the run that made it."""
+    artifact = verify(folder)
+    return page.write(artifact, run=context.find(artifact, Store(folder.parent)))
+
+
 @pytest.fixture(scope="module")
 def html(digits):
-    return page.write(verify(digits.folder))
+    return report_of(digits.folder)
 
 
 def test_run_writes_the_report_beside_the_artifact(digits, html):
@@ -45,7 +59,21 @@ def test_a_changed_page_is_written_again(project, digits, html):
     place = project / "artifacts" / f"{digits.folder.name}.html"
     place.write_text("<script>alert(1)</script>")
     assert call("run", "--json", cwd=project).json["cached"]
-    assert place.read_text("utf-8") == html
+    report = place.read_text("utf-8")
+    assert report == report_of(place.with_suffix("")) and "alert" not in report
+
+
+def test_other_gates_are_in_the_report_of_the_next_run(project, digits):
+    shutil.copytree(digits.store, project / "artifacts")
+    place = project / "artifacts" / f"{digits.folder.name}.html"
+    call("run", "--gates", '{"test.accuracy": {"min": 0.999}}', cwd=project)
+    assert "1 gate missed" in place.read_text("utf-8")
+    call("run", "--gates", '{"test.accuracy": {"min": 0.9}}', cwd=project)
+    report = place.read_text("utf-8")
+    assert "1 gate passed" in report and digits.run["run"] in report
+    written = place.stat().st_mtime_ns
+    call("run", "--gates", '{"test.accuracy": {"min": 0.9}}', cwd=project)
+    assert place.stat().st_mtime_ns == written
 
 
 @pytest.mark.slow
@@ -61,7 +89,7 @@ def test_the_content_policy_allows_only_the_style_sheet(html):
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert policy.split("; ")[:2] == ["default-src 'none'", f"style-src 'sha256-{digest}'"]
     assert "<script" not in html and " style=" not in html and "url(" not in html
-    assert not re.search(r'(?:src|href)="', html)
+    assert not re.search(r'(?:src|href)="(?!#)', html)
 
 
 def test_the_page_shows_the_content_of_the_artifact(digits, html):
@@ -71,8 +99,49 @@ def test_the_page_shows_the_content_of_the_artifact(digits, html):
         assert f'<th scope="row">{one.name}</th>' in html
     wrong = [e for e in seen.examples if e.truth != e.label]
     assert html.count("<br>predicted <strong>") == len(wrong) == 15
-    for text in ("Calibration", "Weights of class 9", digits.digest, "--force"):
+    for text in ("Calibration", "Weights of class 9", digits.digest, "reproduce"):
         assert text in html
+
+
+def test_the_headline_has_its_interval_and_the_baseline_beside_it(digits, html):
+    seen = verify(digits.folder)
+    interval = seen.evaluation().diagnostics.intervals["accuracy"]
+    assert seen.manifest.metrics.test["accuracy"] == pytest.approx(0.9583, abs=5e-5)
+    assert '<p class="figure">0.958</p>' in html
+    assert f"{interval.low:.3f} to {interval.high:.3f}" in html
+    assert f"<td>{seen.evaluation().baseline.test['accuracy']:.3f}</td>" in html
+
+
+def test_the_report_tells_of_the_run(digits, html):
+    assert digits.run["run"] in html and '"solver"' not in html
+    config = (digits.store.parent / "config.json").read_text("utf-8").strip()
+    assert config.replace('"', "&quot;") in html
+
+
+@pytest.mark.parametrize("name", ["version-1-onnx", "version-1-skops"])
+def test_artifacts_of_the_first_release_have_a_report(name):
+    report = page.write(verify(ROOT / "tests" / "fixtures" / name))
+    assert "Held-out accuracy" in report and "Confusion" in report
+
+
+def test_no_class_or_column_name_is_read_as_markup(project):
+    hostile = ["<img src=x onerror=alert(1)>", "</style><script>alert(2)</script>", "&quot;>"]
+    lines = [",".join([f'"{name}"' for name in (*hostile, "target")])]
+    chance = random.Random(0)
+    for k in range(200):
+        cells = [chance.random(), hostile[k % 2], chance.randint(0, 9), hostile[(k // 2) % 3]]
+        lines.append(",".join(f'"{cell}"' for cell in cells))
+    (project / "t.csv").write_text("\n".join(lines))
+    config = {
+        "description": hostile[1],
+        "data": {"path": "t.csv", "target": "target", "examples": 5},
+        "model": {"preprocess": "auto", "estimator": "sklearn.tree.DecisionTreeClassifier"},
+        "evaluation": {"slices": {hostile[0]: {hostile[1]: hostile[0]}}},
+    }
+    done = call("train", write(project, config), "--json", cwd=project)
+    report = (project / done.json["report"]).read_text("utf-8")
+    assert "<img" not in report and "<script" not in report and report.count("</style>") == 1
+    assert report.count("&lt;img src=x onerror=alert(1)&gt;") > 5
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>'])
@@ -110,35 +179,127 @@ def test_an_inconsistent_evaluation_is_refused_even_if_sealed(copied, change):
     assert not (copied.parent / "report.html").exists()
 
 
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory, digits):
+    """Return the reports of models of several kinds, by name."""
+    folder = tmp_path_factory.mktemp("reports")
+    for name in ("customers", "diabetes"):
+        shutil.copytree(ROOT / "examples" / name, folder / name)
+    subprocess.run([sys.executable, "make_data.py"], cwd=folder / "customers", check=True)
+    model = {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"}
+    gates = {"test.roc_auc": {"min": 0.2}, "test.accuracy": {"min": 1.0}}
+    for name, rows, extra in (
+        ("wide", wide_table(), {"data": {"positive": "yes"}, "gates": gates}),
+        ("twelve", table_of_twelve_classes(), {}),
+    ):
+        with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        data = {"path": f"{name}.csv", "target": "target", **extra.pop("data", {})}
+        config = {"data": data, "model": model, **extra}
+        (folder / f"{name}.json").write_text(json.dumps(config), "utf-8")
+    configs = {"customers": "customers/config.json", "diabetes": "diabetes/config.json",
+               "wide": "wide.json", "twelve": "twelve.json"}  # fmt: skip
+    found = {"digits": digits.folder.with_suffix(".html")}
+    for name, config in configs.items():
+        done = call("train", config, "--json", cwd=folder)
+        found[name] = folder / done.json["report"]
+    return found
+
+
+def wide_table():
+    """Return 300 rows of 40 columns: long names, long texts, dates, missing and large numbers."""
+    chance = random.Random(1)
+    names = [f"measurement_{k:02}" for k in range(33)]
+    names += ["long_" * 15, "a name with spaces", "joined", "city", "<b>&", "huge", "target"]
+    yield names
+    texts = ["Pune", "Rome", "a rather long text that has many words in it, and a comma", ""]
+    for _ in range(300):
+        numbers = [round(chance.gauss(k, k + 1), 3) for k in range(33)]
+        date = f"20{chance.randint(10, 24)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+        others = [chance.random(), chance.choice(["", "1", "2"]), date, chance.choice(texts)]
+        is_yes = numbers[0] + chance.gauss(0, 1) > 1.3
+        yield [*numbers, *others, chance.randint(0, 1), chance.random() * 1e12,
+               "yes" if is_yes else "no"]  # fmt: skip
+
+
+def table_of_twelve_classes():
+    chance = random.Random(2)
+    centres = [[chance.gauss(0, 2) for _ in range(5)] for _ in range(12)]
+    yield ["a", "b", "c", "d", "e", "target"]
+    for k in range(900):
+        label = min(k % 13, 11)
+        row = [round(chance.gauss(centre, 1.2), 3) for centre in centres[label]]
+        yield [*row, f"a class with a long name {label}"]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
-@pytest.mark.parametrize("width", [360, pytest.param(1440, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
-def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(digits, width, scheme):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["digits", "customers", "diabetes", "wide", "twelve"])
+def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(reports, name, scheme):
     from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import sync_playwright
 
-    said, asked = [], []
+    messages, requests = [], []
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+        context = browser.new_context(color_scheme=scheme, viewport={"width": 320, "height": 900})
         tab = context.new_page()
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        url = digits.folder.with_suffix(".html").as_uri()
+        tab.on("console", lambda message: messages.append(message.text))
+        tab.on("pageerror", lambda error: messages.append(str(error)))
+        tab.on("request", lambda request: requests.append(request.url))
+        url = reports[name].as_uri()
         tab.goto(url)
-        assert tab.evaluate("document.documentElement.scrollWidth") == width
-        assert tab.title() == "digits: LogisticRegression"
-        assert said == [] and asked == [url]
         # The style sheet is in force, or all of this would say nothing.
-        assert tab.evaluate("getComputedStyle(document.querySelector('.cards')).display") == "flex"
+        assert tab.evaluate("getComputedStyle(document.querySelector('.grid')).display") == "flex"
+        for is_open in (False, True):
+            tab.evaluate(
+                "open => document.querySelectorAll('details').forEach(d => d.open = open)", is_open
+            )
+            for width in WIDTHS:
+                tab.set_viewport_size({"width": width, "height": 900})
+                assert tab.evaluate("document.documentElement.scrollWidth") == width
+                assert tab.evaluate(CUT) == []
+        for width in (320, 1280):
+            tab.set_viewport_size({"width": width, "height": 900})
+            violations = Axe().run(tab).response["violations"]
+            assert [violation["id"] for violation in violations] == []
+        assert messages == [] and requests == [url]
+        browser.close()
+
+
+CUT = """
+[...document.querySelectorAll('svg.plot')].flatMap(plot => {
+  const frame = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('text')].filter(text => {
+    const box = text.getBoundingClientRect();
+    return box.left < frame.left - 1 || box.right > frame.right + 1 || box.top < frame.top - 1
+      || box.bottom > frame.bottom + 1;
+  }).map(text => text.textContent);
+})
+"""
+"""The texts of charts that leave their drawing."""
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
+def test_the_page_can_be_read_by_keyboard_and_on_paper(digits):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.goto(digits.folder.with_suffix(".html").as_uri())
+        assert tab.title() == "digits: LogisticRegression"
         tab.keyboard.press("Tab")
-        assert tab.evaluate("document.activeElement.getAttribute('role')") == "region"
-        found = Axe().run(tab).response["violations"]
-        assert [violation["id"] for violation in found] == []
+        assert tab.evaluate("document.activeElement.textContent") == "Is it good enough?"
+        tab.get_by_role("link", name="How was it made?").click()
+        assert tab.get_by_role("heading", name="How was it made?").is_visible()
+        # The navigation stays in view.
+        assert tab.get_by_role("link", name="Is it good enough?").is_visible()
+        assert tab.locator("nav").bounding_box()["y"] >= 0
         tab.emulate_media(media="print")
         scroll = "getComputedStyle(document.querySelector('.scroll')).overflowX"
-        assert tab.evaluate(scroll) == "visible"
+        assert tab.evaluate(scroll) == "visible" and not tab.locator("nav").is_visible()
         browser.close()
 
 

@@ -135,21 +135,22 @@ def summary(digits, artifact, *gates):
     return job_summary.write(artifact, msgspec.structs.replace(run, gates=list(gates)))
 
 
-def written_card(manifest):
+def written_card(artifact):
+    manifest = artifact.manifest
     return card.write(
         manifest.recipe,
         split=manifest.split,
         metrics=manifest.metrics,
         interface=manifest.interface,
         parity=manifest.parity,
+        evaluation=artifact.evaluation(),
     )
 
 
 @cases
 def test_page_summary_and_card_escape_invisible_characters(digits, text):
     made = dressed(digits, text)
-    m = made.manifest
-    whole = written_card(m)
+    whole = written_card(made)
     gate = Verdict(
         metric=text, bound="not_worse_than", limit=0.5, value=0.5, passed=False, alias=text,
         note=text,
@@ -188,8 +189,7 @@ def test_injected_text_does_not_change_the_structure_of_the_summary(digits, text
 def test_injected_text_does_not_change_the_structure_of_the_card(digits, text):
     def body_and_head(one):
         made = dressed(digits, one)
-        m = made.manifest
-        whole = written_card(m)
+        whole = written_card(made)
         _, head, body = whole.split("---\n", 2)
         return tokens(body), sorted(json.loads(head))
 

@@ -1,4 +1,4 @@
-"""The Markdown summary of a job in GitHub Actions: metrics, changes, gates, confusion table."""
+"""The Markdown summary of a job in GitHub Actions: headline, metrics, gates, confusion table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.card import plain
+from artifact_pipeline.builder.artifact.digits import headline_sentence
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, heading
 from artifact_pipeline.pipeline.gates import Verdict, unjudged
 from artifact_pipeline.pipeline.record import Run
@@ -17,12 +18,14 @@ def write(artifact: Verified, run: Run) -> str:
     manifest = artifact.manifest
     recipe = manifest.recipe
     report = artifact.evaluation()
+    sentence = headline_sentence(run.metrics, report)
     names = [scores.name for scores in report.per_class]
     confusion = [[name, *map(str, row)] for name, row in zip(names, report.confusion, strict=True)]
     confusion += [[row.name, *map(str, row.predicted)] for row in report.unlearned or []]
     parts = [
         f"## {plain(describe.headline(recipe))}",
         plain(recipe.description or ""),
+        f"**{plain(sentence)}.**" if sentence else "",
         "Nothing was trained: the store has the artifact of this recipe, and it verifies."
         if run.cached
         else f"Trained on {manifest.split.rows.train} rows.",

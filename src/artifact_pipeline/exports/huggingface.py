@@ -84,7 +84,7 @@ def _body(verified: Verified) -> str:
         metrics=manifest.metrics,
         interface=manifest.interface,
         parity=manifest.parity,
-        chosen=verified.evaluation().chosen(),
+        evaluation=verified.evaluation(),
     )
     _, _, text = sealed.partition("\n---\n")
     return f"{text.rpartition('## Usage')[0]}{_usage(verified)}"

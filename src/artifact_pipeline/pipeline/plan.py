@@ -37,6 +37,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     config: ResolvedConfig
     name: str
     """The config's path, as errors name it."""
+    text: str
+    """The config as it was written."""
     base: str
     """The folder that paths in the config are relative to."""
     recipe: Recipe
@@ -76,7 +78,7 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
             rows = bundled.describe(config.data)
         assert rows is not None
         known = recipe.make(cached.model, config, rows=rows, profile=machine.profile())
-        yield _plan(config, name, base=base, made=known), None
+        yield _plan(config, name, data=data, base=base, made=known), None
         return
     from artifact_pipeline.builder.config import loader
     from artifact_pipeline.builder.training.trainer import Trainer
@@ -94,7 +96,9 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
             error.location = _in_short_form(error.location)
         raise
     with trainer:
-        plan = _resolved(config, name, base=base, profile=profile, resolved=trainer.resolved)
+        plan = _resolved(
+            config, name, data=data, base=base, profile=profile, resolved=trainer.resolved
+        )
         table = plan.recipe.data if isinstance(config.data, TableData) else None
         checked = CheckedConfig(config, plan.recipe.model, table)
         config_cache.store(data, checked, fingerprint=fingerprint)
@@ -122,8 +126,11 @@ def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
                 location=Location(plan.recipe.data.title),
                 remedy="run it again",
             )
-        config, name, base = plan.config, plan.name, plan.base
-        yield _resolved(config, name, base=base, profile=profile, resolved=resolved), trainer
+        config, name, base, data = plan.config, plan.name, plan.base, plan.text.encode()
+        yield (
+            _resolved(config, name, data=data, base=base, profile=profile, resolved=resolved),
+            trainer,
+        )
 
 
 def recipe_of(source: Source) -> Recipe:
@@ -142,18 +149,30 @@ def recipe_of(source: Source) -> Recipe:
 
 
 def _resolved(
-    config: ResolvedConfig, name: str, *, base: str, profile: str, resolved: Resolved
+    config: ResolvedConfig,
+    name: str,
+    *,
+    data: bytes,
+    base: str,
+    profile: str,
+    resolved: Resolved,
 ) -> Plan:
     """Return the plan of a config that a trainer process resolved; it was asked for `profile`."""
     made = recipe.make(resolved.model, config, rows=resolved.data, profile=resolved.profile)
     warning = _check_profile(profile, resolved)
-    plan = _plan(config, name, base=base, made=made)
+    plan = _plan(config, name, data=data, base=base, made=made)
     return replace(plan, observed=resolved.observed, warning=warning)
 
 
-def _plan(config: ResolvedConfig, name: str, *, base: str, made: Recipe) -> Plan:
-    digest = recipe.digest(made)
-    return Plan(config=config, name=name, base=base, recipe=made, recipe_digest=digest)
+def _plan(config: ResolvedConfig, name: str, *, data: bytes, base: str, made: Recipe) -> Plan:
+    return Plan(
+        config=config,
+        name=name,
+        text=data.decode(errors="replace"),
+        base=base,
+        recipe=made,
+        recipe_digest=recipe.digest(made),
+    )
 
 
 def _in_short_form(location: Location) -> Location:

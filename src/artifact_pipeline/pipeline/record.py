@@ -117,6 +117,10 @@ class Record(Struct, kw_only=True):
     run: str
     started: str
     config: str
+    config_text: str | None = None
+    """The config as it was written."""
+    by: str | None = None
+    """The user and the machine."""
     data: str | None = None
     """The path of the table, if the config names one; an artifact does not contain it."""
     seconds: float = 0.0

@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import describe
@@ -57,8 +59,9 @@ from artifact_pipeline.report.write import publish_report
 from artifact_pipeline.store import local_state, provenance
 from artifact_pipeline.store.access import check_integrity, mark_made_here
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
-from artifact_pipeline.store.journal import printable
+from artifact_pipeline.store.journal import PastRun, printable
 from artifact_pipeline.store.pointers import LATEST
+from artifact_pipeline.store.promotion import user
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -155,6 +158,7 @@ def _execute(
                 record.observed = plan.observed
                 path = _table_path(plan)
                 record.data = None if path is None else printable(str(path))
+                record.config_text, record.by = plan.text, user()
                 name, rows = describe.model_name_of(plan.recipe), plan.recipe.data.schema
                 job.note = f"{name}: {rows.rows} rows, {rows.features} features"
             with job_log.job("train") as job:
@@ -173,7 +177,6 @@ def _execute(
                     record.warnings, record.parity_measured = built.warnings, built.parity_measured
                     artifact, trained = _add(built, store, stored=stored.artifact), built.trained
                     job.note += _training_note(artifact, stored.artifact)
-                _write_report(artifact, store)
                 record.name = describe.model_name_of(artifact.manifest.recipe)
                 record.version = store.models.assign(record.name, artifact.digest)
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
@@ -192,6 +195,8 @@ def _execute(
                     config=plan.name if override is None else "--gates",
                 )
                 record.warnings = [*record.warnings, *unjudged(record.gates)]
+                record.git = git.result()
+                _write_report(artifact, store, record=record)
                 _check_gates(record.gates)
                 store.set_latest(artifact)
                 if model is not None:
@@ -315,16 +320,24 @@ def _previous(artifact: Verified, store: Store) -> Previous | None:
     return Previous(digest, manifest.metrics)
 
 
-def _write_report(artifact: Verified, store: Store) -> None:
-    """Write the report beside the artifact, unless there is one that this checkout wrote."""
+def _write_report(artifact: Verified, store: Store, *, record: Record) -> None:
+    """Write the report beside the artifact, unless this checkout wrote one of the same gates."""
+    from artifact_pipeline.report import context
+
+    judged_by = msgspec.convert(msgspec.to_builtins(record), PastRun)
+    run = context.make(judged_by, judged_by, artifact=artifact, store=store)
     path = store.artifacts.report_path(artifact.digest)
     try:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
         data = None  # it is replaced below, or else that fails
-    if data is None or not local_state.wrote(local_state.REPORT, canonical.digest(data)):
+    is_ours = data is not None and local_state.wrote(local_state.REPORT, canonical.digest(data))
+    if data is None or not is_ours or run.fingerprint().encode() not in data:
         with log.timed("write the report"):
-            publish_report(artifact, store)
+            made_by = store.run_index.record_of(artifact.digest) if record.cached else None
+            if made_by is not None:
+                run = context.make(made_by, judged_by, artifact=artifact, store=store)
+            publish_report(artifact, store, run=run)
 
 
 def _infer(artifact: Verified, trained: Trained | None) -> str:

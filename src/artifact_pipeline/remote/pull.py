@@ -133,7 +133,7 @@ def pull(
     manifest = _manifest(remote, digest, location=Location(str(parsed)))
     name = describe.model_name_of(manifest.recipe)
     documents = _documents(remote, digest)
-    fetched, signed = _fetch(
+    artifact, fetched, signed = _fetch(
         target,
         remote,
         resolved=resolved,
@@ -142,7 +142,6 @@ def pull(
         signed_by=signed_by,
         progress=progress or (lambda _: None),
     )
-    artifact = target.artifacts.open(digest)
     number = target.models.assign(name, digest, preferred=resolved.version)
     for run, data in documents.runs.items():
         if not target.journal.run_path(run).exists():
@@ -264,11 +263,11 @@ def _fetch(
     documents: _Documents,
     signed_by: Signer | None,
     progress: Progress,
-) -> tuple[bool, bool]:
+) -> tuple[Verified, bool, bool]:
     """Bring an artifact into a store unless it has it, and the signature that is required.
 
     Returns:
-        Whether files were downloaded, and whether required signers signed the artifact.
+        The artifact, whether files were downloaded, and whether required signers signed it.
     """
     try:
         artifact: Verified | None = store.artifacts.open(resolved.digest)
@@ -278,7 +277,7 @@ def _fetch(
         signature, signed = _signature(artifact, documents, signed_by=signed_by, store=store)
         if signature is not None:
             store.artifacts.write_signature(artifact.folder, signature)
-        return False, signed
+        return artifact, False, signed
     stopping = threading.Event()
     # The names of stale entries tell which processes have ended.
     leftovers = store.folder.stale_entries()
@@ -298,8 +297,8 @@ def _fetch(
         signature, signed = _signature(artifact, documents, signed_by=signed_by, store=store)
         if signature is not None:
             write_new(staged / SIGNATURE, signature)
-        store.adopt(staged, artifact, version=resolved.version)
-    return True, signed
+        adopted = store.adopt(staged, artifact, version=resolved.version)
+    return adopted, True, signed
 
 
 def _reuse(leftovers: list[Path], path: Path, *, size: int) -> None:

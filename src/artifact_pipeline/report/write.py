@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
@@ -12,6 +13,12 @@ from artifact_pipeline.store.access import check_integrity
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
+
+if TYPE_CHECKING:
+    from artifact_pipeline.report.context import RunContext
+
+RUNS = "runs"
+"""The folder of a store with its run records."""
 
 
 def write_report(
@@ -28,21 +35,28 @@ def write_report(
         ArtifactNotFound, CallError, VerificationError: As `check_integrity`.
         StoreError: If the file cannot be written.
     """
-    from artifact_pipeline.report import page
+    from artifact_pipeline.report import context, page
 
     verified = check_integrity(artifact, store=store)
-    write_atomically(Path(path), page.write(verified).encode())
+    home = Path(verified.folder).parent
+    run = context.find(verified, Store(home)) if (home / RUNS).is_dir() else None
+    write_atomically(Path(path), page.write(verified, run=run).encode())
     return verified.digest
 
 
-def publish_report(artifact: Verified, store: Store) -> None:
+def publish_report(artifact: Verified, store: Store, *, run: RunContext | None = None) -> None:
     """Write the report of an artifact beside it, and remember that this checkout wrote it.
+
+    Args:
+        artifact: The artifact.
+        store: Its store.
+        run: The run that the report tells of.
 
     Raises:
         StoreError: If the report cannot be written.
     """
     from artifact_pipeline.report import page
 
-    data = page.write(artifact).encode()
+    data = page.write(artifact, run=run).encode()
     local_state.record_written(local_state.REPORT, canonical.digest(data))
     store.artifacts.write_report(artifact.digest, data)

@@ -40,6 +40,8 @@ class PastRun(Struct, frozen=True, kw_only=True):
     """As in the record that the run wrote, or `unreadable`."""
     started: str = ""
     config: str = ""
+    config_text: str | None = None
+    by: str | None = None
     data: str | None = None
     seconds: float = 0.0
     error: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,10 @@ class GitStatus:
 
     def result(self) -> GitState | None:
         """Wait for git, and return the state; None without a repository, a commit or git."""
+        return self._state
+
+    @cached_property
+    def _state(self) -> GitState | None:
         if self._git is None:
             return None
         out, _ = self._git.communicate()

@@ -155,6 +155,11 @@ class RunIndex:
         query = "SELECT id FROM runs WHERE artifact = ? ORDER BY cached, file DESC LIMIT 1"
         return next(iter(self._find(query, [artifact])), None)
 
+    def last_record_of(self, artifact: Digest) -> PastRun | None:
+        """Return the newest record of a run that made or reused an artifact. Raises as `runs`."""
+        query = "SELECT id FROM runs WHERE artifact = ? ORDER BY file DESC LIMIT 1"
+        return next(iter(self._find(query, [artifact])), None)
+
     def data_path(self, artifact: Digest) -> str | None:
         """Return the path of the table in the newest record of an artifact that has one.
 

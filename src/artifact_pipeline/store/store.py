@@ -101,7 +101,7 @@ class Store:
         name = describe.model_name_of(artifact.manifest.recipe)
         self.models.assign(name, artifact.digest, preferred=version)
         self.artifacts.rename_in(staged, artifact.digest)
-        adopted = self.artifacts.open(artifact.digest)
+        adopted = artifact.moved_to(self.artifacts.path(artifact.digest))
         self._index(adopted)
         return adopted
 

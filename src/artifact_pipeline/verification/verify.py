@@ -83,6 +83,10 @@ class Verified(NamedTuple):
         """The name of the file that predictions are made with."""
         return MODEL_FILES[self.manifest.parity.form]
 
+    def moved_to(self, folder: Path) -> Verified:
+        """Return the artifact after its folder was renamed; its files are not hashed again."""
+        return self._replace(folder=folder, files=Files(folder, self.manifest))
+
     def evaluation(self) -> EvaluationReport:
         """Return the evaluation on the held-out rows, from when the artifact was made.
 

@@ -76,7 +76,9 @@ def test_shell_steps_of_the_action_contain_no_expression():
 
 def test_every_input_and_output_of_the_action_is_described():
     action = load(ROOT / "action.yml")
-    assert list(action["inputs"]) == ["config", "store", "gates", "python-version", "sign"]
+    assert list(action["inputs"]) == [
+        *("config", "store", "gates", "python-version", "sign", "remote", "promote")
+    ]
     assert {"digest", "recipe-digest", "artifact-path", "accuracy", "cached"} <= set(
         action["outputs"]
     )
@@ -89,6 +91,7 @@ def test_the_action_signs_only_its_own_artifact_on_request():
     assert load(ROOT / "action.yml")["inputs"]["sign"]["default"] == ""
     assert steps["Sign"]["if"] == "inputs.sign == 'keyless'"
     assert steps["Restore the store"]["if"] == "inputs.sign == ''"
+    assert "${SIGN:+--force}" in steps["Train"]["run"]  # the pulled champion is not its own
     assert "id-token" not in "".join(path.read_text("utf-8") for path in FILES)
 
 

@@ -15,6 +15,8 @@ import msgspec
 
 from artifact_pipeline.builder import recipe as recipes
 from artifact_pipeline.builder.artifact.describe import estimators, headline
+from artifact_pipeline.builder.artifact.digits import headline_sentence
+from artifact_pipeline.builder.artifact.evaluation import EvaluationReport
 from artifact_pipeline.builder.artifact.manifest import (
     MODEL_FILES,
     Interface,
@@ -34,7 +36,7 @@ def write(
     metrics: Metrics,
     interface: Interface,
     parity: Parity,
-    chosen: Mapping[str, Any] | None = None,
+    evaluation: EvaluationReport,
 ) -> str:
     """Return the card as Markdown, in which all text from users is escaped.
 
@@ -44,8 +46,9 @@ def write(
         metrics: The metrics.
         interface: The inputs and outputs of the open form.
         parity: The proof of the open form.
-        chosen: The parameters that a search chose, if there was one.
+        evaluation: The evaluation on the held-out rows.
     """
+    chosen = evaluation.chosen()
     dataset = recipe.data.title
     task = "tabular-classification" if interface.labels else "tabular-regression"
     head = {
@@ -79,7 +82,7 @@ def write(
 {interface.target()}, {len(interface.features)} features, {split.summary()}.
 
 ## Metrics
-
+{_headline(metrics, evaluation)}
 | metric | training rows | held-out rows |
 | --- | ---: | ---: |
 {_metric_rows(metrics)}
@@ -110,6 +113,13 @@ only if you know who wrote it.
 
 def _description(recipe: Recipe) -> str:
     return "" if recipe.description is None else f"\n{plain(recipe.description)}\n"
+
+
+def _headline(metrics: Metrics, evaluation: EvaluationReport) -> str:
+    sentence = headline_sentence(metrics, evaluation)
+    if sentence is None or evaluation.diagnostics is None:
+        return ""
+    return f"\n**{plain(sentence)}.** {plain(evaluation.diagnostics.reason)}\n"
 
 
 def _reason(parity: Parity) -> str:

@@ -63,7 +63,7 @@ def seal(
             metrics=metrics,
             interface=interface,
             parity=parity,
-            chosen=evaluation.chosen(),
+            evaluation=evaluation,
         ).encode(),
         EVALUATION: canonical.encode(msgspec.to_builtins(evaluation)),
         MODEL_FILES[parity.form]: model,

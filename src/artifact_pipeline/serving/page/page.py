@@ -56,7 +56,7 @@ def document() -> tuple[bytes, tuple[Header, ...]]:
     # A report opened from the page in a tab of its own keeps the page's policy.
     policy = (
         "default-src 'none'; connect-src 'self'; "
-        f"style-src {blocks.hashes(style, blocks.style())}; "
+        f"style-src {blocks.hashes(style, blocks.report_style())}; "
         f"script-src {blocks.hashes(script)}; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     )
@@ -65,9 +65,8 @@ def document() -> tuple[bytes, tuple[Header, ...]]:
 
 def report(model: ServedModel, *, examples: bool) -> tuple[bytes, tuple[Header, ...]]:
     """Return the report of a model, with or without its held-out rows, and its headers."""
-    policy = (
-        f"default-src 'none'; style-src {blocks.hashes(blocks.style())}; frame-ancestors 'none'"
-    )
+    styles = blocks.hashes(blocks.report_style())
+    policy = f"default-src 'none'; style-src {styles}; frame-ancestors 'none'"
     html = report_page.write(model.verified, examples=examples)
     return html.encode(), (*_HEADERS, (b"content-security-policy", policy.encode()))
 
