@@ -114,6 +114,9 @@ def test_artifacts_of_other_data_are_compared_by_their_sealed_metrics(store, dig
     assert result.pairs[0].verdict == (
         "There is no paired test: b was measured on other held-out rows."
     )
+    assert not result.is_same_rows and all(row.best is None for row in result.metrics)
+    done = call("compare", digits.digest, shorter.digest, "--store", store, cwd=tmp_path)
+    assert "different held-out rows" in done.out and "better" not in done.out
 
 
 def test_wrong_calls_are_one_sentence_with_exit_code_2(store, digits, tmp_path):

@@ -110,10 +110,14 @@ def _metrics(result: Comparison) -> str:
 
 def _metric_table(result: Comparison, width: int, *, is_pair: bool, has_intervals: bool) -> str:
     letters = [artifact.letter for artifact in result.artifacts]
-    head = [f"{result.rows:,} held-out rows", *letters]
+    rows_title = (
+        f"{result.rows:,} held-out rows" if result.is_same_rows else "different held-out rows"
+    )
+    head = [rows_title, *letters]
     head += ["b − a"] if is_pair else []
     head += ["95% interval"] if has_intervals else []
-    rows = [[*head, "better" if is_pair else "best"]]
+    best = "better" if is_pair else "best"
+    rows = [[*head, best if result.is_same_rows else ""]]
     named = [(title(row.metric), row) for row in result.metrics]
     for part in result.slices:
         for row in part.metrics:

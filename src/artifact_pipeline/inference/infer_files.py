@@ -537,6 +537,9 @@ def predict_file(
                 partial.unlink(missing_ok=True)
                 journal.unlink(missing_ok=True)
             raise
+        except OSError as error:
+            error.filename = str(output)  # the partial file is nothing that the user named
+            raise
         partial.replace(output)
         journal.unlink(missing_ok=True)
         sync_folder(output.parent)
@@ -835,7 +838,14 @@ def _crc(path: Path, size: int) -> int | None:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lock an output, so that only one process writes it."""
-    with file_lock(path, "another process writes the same output"):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(path, "another process writes the same output"))
+        except PipelineError:
+            raise
+        except OSError as error:
+            error.filename = str(path.parent)  # the lock is nothing that the user named
+            raise
         try:
             yield
         finally:

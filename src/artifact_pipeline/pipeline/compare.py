@@ -86,7 +86,8 @@ class MetricComparison(Struct, frozen=True, kw_only=True):
     values: list[float | None]
     """As sealed; None where it was not measured."""
     best: str | None
-    """The letter of the artifact with the best value; None if the best two are equal."""
+    """The letter of the artifact with the best value; None if the best two are equal, or if the
+    artifacts were measured on different rows."""
     intervals: list[Interval | None]
     """The 95% bootstrap interval of the difference from `a`, where rows were compared."""
 
@@ -137,6 +138,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
     artifacts: list[ComparedArtifact]
     rows: int
     """The number of held-out rows of `a`."""
+    is_same_rows: bool
+    """Whether all were measured on the same rows; no value is called better otherwise."""
     recipe: list[RecipeDifference]
     """What differs in the recipes, the likeliest cause first."""
     metrics: list[MetricComparison]
@@ -205,6 +208,8 @@ def compare(
             f"found {len(references)} artifacts, expected at most {MAX_ARTIFACTS}",
             location=Location("compare"),
         )
+    from artifact_pipeline.pipeline.held_out_outputs import other_rows
+
     opened = [_verify(reference, store=store) for reference in references]
     manifests = [verified.manifest for verified, _ in opened]
     _check_tasks(manifests)
@@ -212,6 +217,7 @@ def compare(
     outcomes = _predict(opened, store=store, data=data)
     seconds = _time([outcome.outputs for outcome in outcomes])
     tests = [_test_pair(outcomes, index, manifests=manifests) for index in range(1, len(outcomes))]
+    is_same_rows = not any(other_rows(manifests[0], other) for other in manifests[1:])
     return Comparison(
         artifacts=[
             ComparedArtifact(
@@ -228,14 +234,16 @@ def compare(
             for index, (verified, _) in enumerate(opened)
         ],
         rows=manifests[0].split.rows.test,
+        is_same_rows=is_same_rows,
         recipe=differences(
             [manifest.recipe for manifest in manifests], [report.chosen() for report in reports]
         ),
         metrics=_metrics(
             [manifest.metrics.test for manifest in manifests],
             intervals=[{}, *(test.intervals for test in tests)],
+            is_same_rows=is_same_rows,
         ),
-        slices=_slices(manifests),
+        slices=_slices(manifests, is_same_rows=is_same_rows),
         pairs=[test.comparison for test in tests],
     )
 
@@ -491,14 +499,21 @@ def _compare_numbers(
 
 
 def _metrics(
-    metrics: Sequence[Mapping[str, float]], *, intervals: Sequence[Mapping[str, Interval | None]]
+    metrics: Sequence[Mapping[str, float]],
+    *,
+    intervals: Sequence[Mapping[str, Interval | None]],
+    is_same_rows: bool,
 ) -> list[MetricComparison]:
     names = [name for name in BY_NAME if any(name in measured for measured in metrics)]
     return [
         MetricComparison(
             metric=name,
             values=(values := [measured.get(name) for measured in metrics]),
-            best=_best(values, lower_is_better=BY_NAME[name].lower_is_better),
+            best=(
+                _best(values, lower_is_better=BY_NAME[name].lower_is_better)
+                if is_same_rows
+                else None
+            ),
             intervals=[known.get(name) for known in intervals],
         )
         for name in names
@@ -513,7 +528,7 @@ def _best(values: Sequence[float | None], *, lower_is_better: bool) -> str | Non
     return LETTERS[values.index(known[0])]
 
 
-def _slices(manifests: Sequence[Manifest]) -> list[SliceComparison]:
+def _slices(manifests: Sequence[Manifest], *, is_same_rows: bool) -> list[SliceComparison]:
     """Return the slices that are defined alike in all recipes."""
     definitions = [
         {} if (config := manifest.recipe.evaluation) is None else config.slices or {}
@@ -525,7 +540,9 @@ def _slices(manifests: Sequence[Manifest]) -> list[SliceComparison]:
             name=name,
             rows=slices[0][name].rows,
             metrics=_metrics(
-                [measured[name].metrics for measured in slices], intervals=[{} for _ in slices]
+                [measured[name].metrics for measured in slices],
+                intervals=[{} for _ in slices],
+                is_same_rows=is_same_rows,
             ),
         )
         for name, definition in definitions[0].items()

@@ -19,7 +19,7 @@ from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.store.pointers import ALIAS
 
 SCHEMES = ("file", "s3", "gs", "az", "oci")
-EXPECTED = "expected file:///folder, s3://bucket/prefix, gs://, az:// or oci://host/repository"
+EXPECTED = "expected file:///absolute/path/of/a/folder, s3://bucket/prefix, gs://, az:// or oci://host/repository"
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20})://", re.IGNORECASE)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
@@ -94,7 +94,9 @@ def parse(text: str) -> RemoteReference:
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
     if scheme not in SCHEMES:
-        raise CallError("is not a remote", location=Location("remote"), remedy=EXPECTED)
+        raise CallError(
+            "found no address of a remote", location=Location("remote"), remedy=EXPECTED
+        )
     location = Location(f"{scheme}://…")
     rest = text[len(scheme) + 3 :]
     if any(sign in rest for sign in "?#\\") or not rest.isprintable():
