@@ -1,6 +1,8 @@
 """What Python and a notebook show of runs and models, and the rows that models take."""
 
+import html
 import html.parser
+import re
 import subprocess
 import sys
 
@@ -93,6 +95,15 @@ def test_a_notebook_leads_with_the_headline_of_a_run(iris_run):
     start = f"held-out accuracy{iris_run.metrics.test['accuracy']:.4f} ({low:.4f} to {high:.4f}"
     assert "".join(start.split()) in "".join(text.split())
     assert text.index("held-out accuracy") < text.index("digest")
+
+
+def test_a_notebook_shows_the_head_of_the_report(iris_run, store, tmp_path):
+    api.write_report(iris_run.digest, tmp_path / "report.html", store=store)
+    report = (tmp_path / "report.html").read_text()
+    frame = re.search(r'<iframe sandbox srcdoc="([^"]*)"', iris_run._repr_html_())
+    head = html.unescape(frame[1])
+    section = re.search(r'<section id="quality".*?</section>', report, re.DOTALL)[0]
+    assert section in head and "Where is it wrong?" not in head
 
 
 def test_a_notebook_shows_names_from_data_as_text(flowers, tmp_path):

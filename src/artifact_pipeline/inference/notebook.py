@@ -56,6 +56,12 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{titles}</tr>{body}</table>"
 
 
+def frame(html: str, *, title: str) -> str:
+    """Return a page as a frame that runs no scripts and shares no style with the notebook."""
+    page, style = escape(html), "width:100%;height:40rem;border:0"
+    return f'<iframe sandbox srcdoc="{page}" title="{_text(title)}" style="{style}"></iframe>\n'
+
+
 def listed(names: Sequence[object], limit: int = 10) -> str:
     """Return the first names, and how many more there are."""
     more = f", … ({len(names)} in all)" if len(names) > limit else ""

@@ -23,6 +23,7 @@ from artifact_pipeline.store.provenance import GitState
 
 if TYPE_CHECKING:
     from artifact_pipeline.store.queries import HeadlineMetric
+    from artifact_pipeline.verification.verify import Verified
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -78,10 +79,12 @@ class Run(Struct, frozen=True, kw_only=True):
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import document
 
-        headline = self._headline()
-        lead = {}
-        if headline is not None:
-            lead[f"held-out {title(headline.metric)}"] = headline.summary()
+        head, lead = "", {}
+        verified = self._verified()
+        if verified is not None:
+            head, headline = _head(verified), _headline(verified)
+            if headline is not None:
+                lead[f"held-out {title(headline.metric)}"] = headline.summary()
         gates = {f"gate {verdict.metric}": str(verdict) for verdict in self.gates}
         warnings = {"warnings": "; ".join(self.warnings)} if self.warnings else {}
         fields = {
@@ -94,17 +97,29 @@ class Run(Struct, frozen=True, kw_only=True):
             "folder": self.artifact,
             "report": self.report,
         }
-        return document(f"Run {self.run}", fields, metrics=self.metrics)
+        return head + document(f"Run {self.run}", fields, metrics=self.metrics)
 
-    def _headline(self) -> HeadlineMetric | None:
+    def _verified(self) -> Verified | None:
         from artifact_pipeline.store.access import check_integrity
-        from artifact_pipeline.store.queries import headline_of
 
         try:
-            verified = check_integrity(self.artifact, self.digest)
-        except PipelineError:  # it was removed or changed since; the metrics below remain
+            return check_integrity(self.artifact, self.digest)
+        except PipelineError:  # it was removed or changed since; the table of metrics remains
             return None
-        return headline_of(verified.evaluation(), verified.manifest)
+
+
+def _headline(verified: Verified) -> HeadlineMetric | None:
+    from artifact_pipeline.store.queries import headline_of
+
+    return headline_of(verified.evaluation(), verified.manifest)
+
+
+def _head(verified: Verified) -> str:
+    """Return the head of the report in a frame, which keeps its style apart from the notebook's."""
+    from artifact_pipeline.inference.notebook import frame
+    from artifact_pipeline.report.write import head_of
+
+    return frame(head_of(verified), title="Head of the report")
 
 
 Listener = Callable[[Job], None]

@@ -32,25 +32,56 @@ def write(artifact: Verified, *, run: RunContext | None = None, examples: bool =
     Raises:
         VerificationError: If its evaluation is invalid.
     """
-    style = blocks.report_style()
-    manifest, evaluation = artifact.manifest, artifact.evaluation()
+    data = _data(artifact, run)
     if not examples:
-        evaluation = structs.replace(evaluation, examples=[])
-    data = ReportData(
+        data = data._replace(evaluation=structs.replace(data.evaluation, examples=[]))
+    parts = (quality(data), weaknesses(data), influences(data), training_data(data), origin(data))
+    sections = [part for part in parts if part is not None]
+    return _document(
+        data,
+        f"""<div class="page">
+{_navigation(sections)}
+<main>
+{"".join(map(blocks.section, sections))}
+</main>
+</div>""",
+    )
+
+
+def write_head(artifact: Verified, *, run: RunContext | None = None) -> str:
+    """Return the head of the report, which tells whether the model is good enough, as HTML.
+
+    Args:
+        artifact: The artifact.
+        run: The run that it tells of.
+
+    Raises:
+        VerificationError: If its evaluation is invalid.
+    """
+    data = _data(artifact, run)
+    return _document(data, f'<main class="head">\n{blocks.section(quality(data))}\n</main>')
+
+
+def _data(artifact: Verified, run: RunContext | None) -> ReportData:
+    evaluation = artifact.evaluation()
+    return ReportData(
         digest=artifact.digest,
-        manifest=manifest,
+        manifest=artifact.manifest,
         evaluation=evaluation,
         diagnostics=evaluation.diagnostics,
         run=run,
     )
-    parts = (quality(data), weaknesses(data), influences(data), training_data(data), origin(data))
-    sections = [part for part in parts if part is not None]
-    title = describe.headline(manifest.recipe)
+
+
+def _document(data: ReportData, content: str) -> str:
+    style, recipe = blocks.report_style(), data.manifest.recipe
+    title = describe.headline(recipe)
     policy = (
         f"default-src 'none'; style-src {blocks.hashes(style)}; base-uri 'none'; form-action 'none'"
     )
-    text = manifest.recipe.description
+    text = recipe.description
     description = "" if text is None else f"<p>{escape(text)}</p>\n"
+    run = data.run
     digest = "" if run is None else f'<meta name="run" content="{run.fingerprint()}">\n'
     return f"""<!doctype html>
 <html lang="en">
@@ -66,12 +97,7 @@ def write(artifact: Verified, *, run: RunContext | None = None, examples: bool =
 <h1>{escape(title)}</h1>
 {description}<p class="soft">{_subtitle(data)}</p>
 </header>
-<div class="page">
-{_navigation(sections)}
-<main>
-{"".join(map(blocks.section, sections))}
-</main>
-</div>
+{content}
 </body>
 </html>
 """

@@ -35,13 +35,26 @@ def write_report(
         ArtifactNotFound, CallError, VerificationError: As `check_integrity`.
         StoreError: If the file cannot be written.
     """
-    from artifact_pipeline.report import context, page
+    from artifact_pipeline.report import page
 
     verified = check_integrity(artifact, store=store)
-    home = Path(verified.folder).parent
-    run = context.find(verified, Store(home)) if (home / RUNS).is_dir() else None
-    write_atomically(Path(path), page.write(verified, run=run).encode())
+    write_atomically(Path(path), page.write(verified, run=_run_of(verified)).encode())
     return verified.digest
+
+
+def head_of(artifact: Verified) -> str:
+    """Return the head of an artifact's report: its headline, gates and metrics, as HTML."""
+    from artifact_pipeline.report import page
+
+    return page.write_head(artifact, run=_run_of(artifact))
+
+
+def _run_of(artifact: Verified) -> RunContext | None:
+    """Return the run that made an artifact, if the artifact lies in a store that records it."""
+    from artifact_pipeline.report import context
+
+    home = Path(artifact.folder).parent
+    return context.find(artifact, Store(home)) if (home / RUNS).is_dir() else None
 
 
 def publish_report(artifact: Verified, store: Store, *, run: RunContext | None = None) -> None:
