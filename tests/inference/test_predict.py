@@ -205,7 +205,7 @@ def test_held_out_rows_come_from_the_recorded_path_or_from_data(churn, tmp_path)
     assert call("evaluate", lonely, "--data", folder / "churn.csv", cwd=tmp_path).code == 0
     other = table(tmp_path / "other.csv", count=500)
     told = call("infer", lonely, "--data", other, cwd=tmp_path)
-    assert told.code == 3 and "the recipe has sha256:" in told.err
+    assert told.code == 3 and "and the recipe has " in told.err
     told = call("reproduce", lonely, "--data", other, cwd=tmp_path)
     assert told.code == 3 and "--data" in told.err
 
@@ -264,7 +264,7 @@ def test_a_likely_leak_is_a_warning_in_terminal_and_report(tmp_path):
     done = call("run", write(tmp_path, quick(data=data)), cwd=tmp_path)
     assert done.code == 0, done.err
     assert "warning: the feature 'age' gives the target on its own" in done.err
-    assert "warning: the feature 'zip' has a different value in each row, like an id" in done.err
+    assert "warning: the column 'zip' has 600 different texts in 600 rows" in done.err
     assert call("report", "latest", cwd=tmp_path).code == 0
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Likely leaks" in page and "gives the target on its own" in page

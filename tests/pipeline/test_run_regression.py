@@ -66,7 +66,7 @@ def test_every_reading_command_accepts_a_regression(ridge):
         done = call(*words, cwd=folder)
         assert done.code == 0, (words, done.err)
     page = (folder / "report.html").read_text("utf-8")
-    for text in ("Held-out R²", "Errors on the held-out rows", "Predicted by true numbers"):
+    for text in ("Held-out R²", "Errors on the held-out rows", "Predicted by true"):
         assert text in page
     assert "Confusion" not in page and "classes" not in page
     card = (folder / run["artifact"] / "README.md").read_text("utf-8")

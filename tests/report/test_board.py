@@ -293,12 +293,14 @@ def test_five_thousand_runs_keep_few_rows_in_the_page(tmp_path):
             assert seen == started[first : first + len(seen)] and first <= position
         # By keyboard: the row that has the focus stays, and the next one follows it.
         tab.evaluate("document.getElementById('table').scrollTop = 0")
-        tab.wait_for_function("document.querySelector('#rows tr:not(.gap)').ariaRowIndex === '2'")
+        tab.wait_for_function(
+            "() => document.querySelector('#rows tr:not(.gap)').ariaRowIndex === '2'"
+        )
         tab.locator("#rows button").first.focus()
         for index in range(3, 60):
             tab.keyboard.press("Tab")
             row = "document.activeElement.closest('tr').getAttribute('aria-rowindex')"
-            tab.wait_for_function(f"{row} === '{index}'")
+            tab.wait_for_function(f"() => {row} === '{index}'")
 
 
 @browser_test

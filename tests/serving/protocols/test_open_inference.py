@@ -564,11 +564,12 @@ def test_tensors_hold_the_numbers_of_formatted_text(written):
 def test_the_server_accepts_the_example_rows_of_the_page(written):
     server, _ = written
     page = server.get("/page/written").json
-    assert len(page["examples"]) == 5
-    rows = [page["row"], *(one["values"] for one in page["examples"])]
+    examples = [row for group in page["examples"]["groups"] for row in group["rows"]]
+    assert len(examples) == 5
+    rows = [page["row"], *(one["values"] for one in examples)]
     found = server.post("/predict", {"rows": rows})
     assert found.status == 200, found.json
-    for one, said in zip(page["examples"], found.json["probabilities"][1:], strict=True):
+    for one, said in zip(examples, found.json["probabilities"][1:], strict=True):
         assert one["probabilities"] == pytest.approx(said, abs=1e-9)
 
 
