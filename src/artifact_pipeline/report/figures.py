@@ -26,6 +26,8 @@ class Axis(NamedTuple):
     title: str
     low: float
     high: float
+    marks: tuple[tuple[float, str], ...] = ()
+    """Ticks with their labels; without any, ticks are at round numbers."""
 
 
 class Series(NamedTuple):
@@ -256,8 +258,8 @@ def _plot(x: Axis, y: Axis, *, inside: str, label: str) -> str:
     across, up = _scales(x, y)
     left, right, top, bottom = _LEFT, WIDTH - _RIGHT, _TOP, HEIGHT - _BOTTOM
     marks = []
-    values = ticks(x.low, x.high)
-    texts = tick_labels(values)
+    values = [value for value, _ in x.marks] or ticks(x.low, x.high)
+    texts = [text for _, text in x.marks] or tick_labels(values)
     # Long labels would run into each other.
     step = 1 if sum(map(len, texts)) * 10 < right - left else 2
     for k in range(0, len(values), step):
