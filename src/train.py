@@ -41,7 +41,7 @@ def main() -> None:
         print("\nclassification report, held-out rows\n")
         print(classification_report(artifact.evaluation(), run.metrics.test))
     done = "nothing to train, the artifact is in the store" if run.cached else "trained"
-    print(f"\n{done}; the model is in {MODEL}, the sealed artifact in {run.artifact}")
+    print(f"\n{done}; the model is in {MODEL}, the sealed artifact in\n{run.artifact}")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def test_aliases_and_digests_are_completed(project, digits):
     ]
     assert completed("artifact-pipeline serve digits=la", project) == [("plain", "digits=latest")]
     assert completed("artifact-pipeline promote latest --as l", project) == [("plain", "latest")]
+    words = "artifact-pipeline push latest file:///x --tag l"
+    assert completed(words, project) == [("plain", "latest")]
 
 
 def test_the_store_that_is_named_is_completed_from(project, tmp_path):

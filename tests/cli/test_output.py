@@ -261,7 +261,7 @@ def test_an_unexpected_error_in_a_trainer_is_reported_as_a_bug(project):
         "    import sklearn.naive_bayes as n\n"
         "    def fit(self, X, y): raise ZeroDivisionError('nobody\\nexpected this')\n"
         "    import artifact_pipeline.builder.training.train as learning\n"
-        "    learning.train = lambda prepared: fit(None, None, None)\n"
+        "    learning.train = lambda *prepared: fit(None, None, None)\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(project / "site"), str(ROOT / "src")])}
     done = call(

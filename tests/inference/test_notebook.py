@@ -63,6 +63,10 @@ def test_a_run_and_a_predictor_are_shown_in_one_line(iris_run):
     assert all(len(repr(shown)) <= 100 for shown in (iris_run, predictor))
 
 
+def accuracy_of(row):
+    return f"accuracy {row.test['accuracy']:.4f}"
+
+
 def test_what_a_store_returns_is_shown_in_one_line(iris_run, store, tmp_path):
     short = iris_run.digest[7:19]
     accuracy = f"{iris_run.metrics.test['accuracy']:.4f}"
@@ -70,6 +74,20 @@ def test_what_a_store_returns_is_shown_in_one_line(iris_run, store, tmp_path):
     assert repr(api.runs(store=store)[-1]) == f"PastRun({iris_run.run}, done, iris:1)"
     evaluated = api.evaluate("latest", store=store)
     assert repr(evaluated).startswith(f"Evaluated({short}, accuracy {accuracy}")
+    promotion = api.promote("latest", store=store)
+    assert repr(promotion) == f"Promotion({promotion.when[:19]}, iris@champion is 1)"
+    history = api.history("iris", store=store)
+    assert repr(history[0]) == f"HistoryEntry({promotion.when[:19]}, moved iris@champion:1)"
+    assert repr(history[-1]) == f"HistoryEntry({history[-1].when[:19]}, sealed iris:1)"
+    [row] = api.run_rows(store=store, limit=1)
+    assert repr(row) == f"RunRow({iris_run.run}, done, iris:1, {accuracy_of(row)})"
+    report = api.prune(store=store, dry_run=True)
+    assert repr(report) == f"PruneReport({str(store)!r}, would remove: 0, kept: 1, bytes: 0)"
+    verified = api.check_integrity("latest", store=store)
+    assert repr(verified.manifest.interface) == "Interface(4 features → 3 classes)"
+    assert repr(verified) == (
+        f"Verified({verified.folder}, Manifest(iris: GaussianNB, {verified.manifest.interface!r}))"
+    )
     (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
     assert repr(api.draft(tmp_path / "t.csv", "y")) == "Draft(t, 60 rows, 2 columns)"
 

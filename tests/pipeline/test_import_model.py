@@ -280,6 +280,17 @@ def test_a_file_of_joblib_is_sealed_as_a_pickle_is(tmp_path, monkeypatch, compre
         seal_pickle("m.joblib", canonical.digest(data[: len(data) // 2]), data="t.csv", target="y")
 
 
+def test_an_archive_of_skops_is_refused_with_the_way_to_seal_it(tmp_path, monkeypatch):
+    import skops.io
+
+    monkeypatch.chdir(tmp_path)
+    data = skops.io.dumps(GaussianNB().fit([[0.0], [1.0]], ["no", "yes"]))
+    (tmp_path / "m.skops").write_bytes(data)
+    (tmp_path / "t.csv").write_text("a,y\n1,no\n2,yes\n")
+    with pytest.raises(VerificationError, match=r"as skops writes it.*; open it with skops\.io"):
+        seal_pickle("m.skops", canonical.digest(data), data="t.csv", target="y")
+
+
 @pytest.mark.parametrize(
     ("rows", "problem"),
     [("a,y\n1,no\n2,\n3,yes\n", "row 2, column 'y': is missing: every row needs a target"),

@@ -97,6 +97,7 @@ def test_every_command_of_a_document_runs(name, checkout):
     # Each document starts where `make.py run` ends.
     shutil.rmtree(checkout / "artifacts", ignore_errors=True)
     assert run("artifact-pipeline run", checkout).returncode == 0
+    before = {path.name for path in checkout.iterdir()}
     address = None
     with ExitStack() as servers:
         for command in commands(name):
@@ -109,6 +110,17 @@ def test_every_command_of_a_document_runs(name, checkout):
             done = run(words.replace("127.0.0.1:8080", address or "127.0.0.1:8080"), checkout)
             assert done.returncode == 0, (command, done.stderr)
             assert "127.0.0.1:8080" not in command or b'"labels"' in done.stdout
+    if name == "README.md":
+        new = {path.name for path in checkout.iterdir()} - before
+        assert not_ignored(new, checkout) == set()
+
+
+def not_ignored(names, checkout):
+    """Return the files of these names that git would show as new in a clone."""
+    words = ["git", "-c", f"core.excludesFile={ROOT / '.gitignore'}", "check-ignore"]
+    names = {f"{name}/" if (checkout / name).is_dir() else name for name in names}
+    done = subprocess.run([*words, *names], cwd=checkout, capture_output=True, text=True)
+    return names - set(done.stdout.splitlines())
 
 
 def collapsed(text):

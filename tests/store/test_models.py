@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -370,6 +371,11 @@ def test_an_alias_is_removed_with_a_record_and_can_be_given_back(store, churn):
     assert done.code == 0 and done.out.startswith("churn@blue is removed; it named version 1, ")
     shown = call("history", "churn@blue", cwd=Path.cwd()).out
     assert "blue was removed from version 1, by" in shown
+    shown = call("show", "churn:2", cwd=Path.cwd()).out
+    assert re.findall(r"^  blue +(since|until|removed) ", shown, re.M) == [
+        "until", "since", "removed", "since",
+    ]  # fmt: skip
+    assert "not needed" in shown
     for words in ([], ["churn:1", "--remove", "churn@blue"]):
         done = call("promote", *words, cwd=Path.cwd())
         assert done.code == 2 and "either ARTIFACT or --remove" in done.err

@@ -177,6 +177,34 @@ def test_a_key_that_cannot_sign_exits_2(copied, tmp_path, kind):
         assert done.code in (2, 4) and "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("kind", ["private", "rsa", "koblitz", "certificate", "text"])
+def test_a_signer_that_is_no_usable_public_key_is_located_at_its_file(kind, keys, tmp_path):
+    key = {"rsa": rsa.generate_private_key(65537, 1024),
+           "koblitz": ec.generate_private_key(ec.SECP256K1())}.get(kind)  # fmt: skip
+    path = tmp_path / "k.pub"
+    if kind == "certificate":
+        own = ec.generate_private_key(ec.SECP256R1())
+        path.write_bytes(certificate("root", own).public_bytes(serialization.Encoding.PEM))
+    elif kind == "text":
+        path.write_text("hello")
+    else:
+        pair(tmp_path, "k", key)
+        if kind == "private":
+            path = tmp_path / "k.pem"
+    with pytest.raises(api.CallError) as caught:
+        api.public_key(path)
+    assert str(caught.value).startswith(f"{path}: is ")
+    with pytest.raises(api.CallError) as caught:
+        api.certificates([keys / "ours.pub"])
+    assert str(caught.value) == f"{keys / 'ours.pub'}: is not a certificate"
+
+
+def test_a_policy_never_contains_a_private_key(keys, tmp_path):
+    done = call("trust", "--public-key", keys / "ours.pem", cwd=tmp_path)
+    assert done.code == 2 and "is a private key, expected the public one" in done.err
+    assert not (tmp_path / "artifacts").exists()
+
+
 @pytest.mark.slow
 def test_an_incomplete_or_ambiguous_signer_exits_2(signed, keys, tmp_path):
     pub = ("--public-key", keys / "ours.pub")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import options, output, render
+from artifact_pipeline.cli import completion, options, output, render
 from artifact_pipeline.cli.group import Command, Group
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ REMOTE = click.argument("remote", metavar="REMOTE")
 @options.ARTIFACT
 @REMOTE
 @click.option("-t", "--tag", "tags", metavar="ALIAS", multiple=True,
+              shell_complete=completion.alias_name,
               help="Alias of the remote to move to it as well; repeatable.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON

@@ -67,7 +67,7 @@ def ran(run: Run) -> str:
             "",
             field("artifact", f"{run.name}:{run.version}, {short(run.digest)}"),
             field("recipe", short(run.recipe_digest)),
-            field("report", run.report),
+            *report_lines(run.report),
         ]
     )
 
@@ -140,6 +140,11 @@ def _remarks(extra: Sequence[str], unseen: Mapping[str, int]) -> list[str]:
     return lines
 
 
+def report_lines(path: str) -> list[str]:
+    """Return the path of a report in one piece, which fills the line in a store beside it."""
+    return ["", "report:", write_out(path)]
+
+
 def sealed(result: Sealed) -> str:
     """Return the metrics and paths of an imported model."""
     return "\n".join(
@@ -148,7 +153,7 @@ def sealed(result: Sealed) -> str:
             "",
             field("artifact", f"{result.name}:{result.version}, {short(result.digest)}"),
             field("folder", result.artifact),
-            field("report", result.report),
+            *report_lines(result.report),
         ]
     )
 
@@ -223,7 +228,7 @@ def shown(result: Shown) -> str:
     lines = [
         click.style(write_out(describe.headline(recipe)), bold=True),
         *([paragraph(write_out(recipe.description), indent="")] if recipe.description else []),
-        f"{manifest.interface.target()}, {len(manifest.interface.features)} features, "
+        f"{manifest.interface.target()}, {manifest.interface.width()}, "
         f"{manifest.split.summary()}",
         "",
         *_headline(result.headline),
@@ -253,7 +258,7 @@ def shown(result: Shown) -> str:
         field("version", _version(result.name, result.version)),
         field("aliases", ", ".join(result.aliases) or "none"),
         *(field("tag", f"{key}={value}") for key, value in result.tags.items()),
-        *(field(move.alias, _move(move, result.digest)) for move in result.promotions),
+        *_alias_history(result),
     ]  # fmt: skip
     return "\n".join(lines)
 
@@ -520,13 +525,14 @@ def _metrics(metrics: Metrics, *, baseline: Metrics | None = None) -> list[str]:
     dummy = {} if baseline is None else baseline.test
     folds = max(len(spread.folds) for spread in cv.values()) if cv else 0
     optional = [*([f"{folds} folds"] if cv else []), *(["baseline"] if dummy else [])]
-    rows = [["", "training", "held-out", *optional]]
+    rows = [["", *(["training"] if train else []), "held-out", *optional]]
     for name in [*BY_NAME, *sorted((train.keys() | test.keys()) - BY_NAME.keys())]:
         values = (train.get(name), test.get(name))
         left, right = ("" if value is None else figure(value) for value in values)
         if left or right:
             spread = f"{figure(cv[name].mean)} ± {figure(cv[name].std)}" if name in cv else ""
-            row = [truncated(write_out(title(name)), 24), left, click.style(right, bold=True)]
+            row = [truncated(write_out(title(name)), 24), *([left] if train else []),
+                   click.style(right, bold=True)]  # fmt: skip
             below = figure(dummy[name]) if name in dummy else ""
             rows.append([*row, *([spread] if cv else []), *([below] if dummy else [])])
     lines = table(rows, numbers=len(rows[0]) - 1, gap=4).splitlines()
@@ -591,10 +597,18 @@ def _rule(verdict: Verdict) -> str:
     return f"{verdict.metric} {sign} {verdict.limit:,.10g}"
 
 
-def _move(move: Promotion, digest: str) -> str:
-    verb = "since" if move.digest == digest else "until"
-    message = f": {move.message}" if move.message else ""
-    return f"{verb} {move.when}, by {move.by}{message}"
+def _alias_history(result: Shown) -> list[str]:
+    """Return a line for each time that an alias began or ceased to name an artifact."""
+    verbs = [("since" if move.digest == result.digest else "until") for move in result.promotions]
+    events: list[tuple[str, Promotion | RemovedAlias]] = [
+        *zip(verbs, result.promotions, strict=True),
+        *(("removed", removal) for removal in result.removals),
+    ]
+    lines = []
+    for verb, event in sorted(events, key=lambda pair: pair[1].when, reverse=True):
+        message = f": {event.message}" if event.message else ""
+        lines.append(field(event.alias, f"{verb} {event.when}, by {event.by}{message}"))
+    return lines
 
 
 def _provenance(record: PastRun | None) -> list[str]:

@@ -65,7 +65,7 @@ class Predictor:
 
     def _summary(self) -> str:
         output = f"{len(self.interface.labels)} classes" if self.interface.labels else "a number"
-        return f"{len(self.interface.features)} features → {output}"
+        return f"{self.interface.width()} → {output}"
 
     @property
     def classes_(self) -> NDArray[Any]:

@@ -149,7 +149,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         names = ", ".join(artifact.label for artifact in self.artifacts)
-        return f"Comparison({names}: {' '.join(pair.verdict for pair in self.pairs)})"
+        verdicts = "; ".join(pair.verdict.partition(":")[0].rstrip(".") for pair in self.pairs)
+        return f"Comparison({names}: {verdicts})"
 
     def _repr_html_(self) -> str:
         from artifact_pipeline.inference.notebook import grid, section

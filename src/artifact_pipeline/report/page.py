@@ -107,10 +107,7 @@ def _subtitle(data: ReportData) -> str:
     manifest, run = data.manifest, data.run
     labels = len(manifest.interface.labels)
     what = f"{labels} classes of" if labels else "Regression of"
-    parts = [
-        f"{what} {data.target}, {len(manifest.interface.features):,} features, "
-        f"{manifest.split.summary()}"
-    ]
+    parts = [f"{what} {data.target}, {manifest.interface.width()}, {manifest.split.summary()}"]
     if run is not None:
         if run.name and run.version is not None:
             parts.append(f"{run.name}:{run.version}")

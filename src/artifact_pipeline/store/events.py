@@ -68,6 +68,10 @@ class Promotion(Struct, frozen=True, kw_only=True):
     """For a rollback, the versions that the alias named after this one, newest first."""
     rollback: bool = False
 
+    def __repr__(self) -> str:
+        alias = f"{self.name}@{self.alias}" if self.name else self.alias
+        return f"Promotion({self.when[:19]}, {alias} is {self.version or self.digest[7:19]})"
+
 
 class RemovedAlias(Struct, frozen=True, kw_only=True):
     """An alias that was removed: by a user, or by a repair because its artifact did not verify."""

@@ -57,6 +57,12 @@ class HistoryEntry(Struct, frozen=True, kw_only=True):
     moves: list[Promotion] = []
     """The moves of the remote's aliases to it."""
 
+    def __repr__(self) -> str:
+        subject = f"{self.name}@{self.alias}" if self.alias else self.name
+        tag = f", {self.key}={self.value}" if self.key else ""
+        version = self.version or self.digest[7:19]
+        return f"HistoryEntry({self.when[:19]}, {self.event} {subject}:{version}{tag})"
+
 
 class AliasAt(Struct, frozen=True, kw_only=True):
     """What an alias named at a time."""

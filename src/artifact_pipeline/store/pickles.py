@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _PROTOCOL = b"\x80"
 """The first byte of pickles since protocol 2, and of joblib's files that are not compressed."""
+_ZIP = b"PK\x03\x04"
+"""The first bytes of a zip archive, which skops writes."""
 _JOBLIB = b"joblib.numpy_pickle"
 """The module that a file of joblib's names if it has arrays."""
 
@@ -116,6 +118,12 @@ def _load_joblib(trusted: bytes, location: Location) -> Any:
 
     import joblib
 
+    if trusted.startswith(_ZIP):
+        raise VerificationError(
+            "is a zip archive, as skops writes it, and not a pickle",
+            location=location,
+            remedy="open it with skops.io.load, and pass the estimator to artifact_pipeline.seal",
+        )
     try:
         return joblib.load(io.BytesIO(trusted))
     except (

@@ -46,6 +46,10 @@ class PruneReport(Struct, frozen=True, kw_only=True):
     """Of everything that was removed."""
     dry_run: bool
 
+    def __repr__(self) -> str:
+        removed = f"{'would remove' if self.dry_run else 'removed'}: {len(self.removed)}"
+        return f"PruneReport({self.store!r}, {removed}, kept: {self.kept}, bytes: {self.bytes})"
+
 
 def prune(
     *,

@@ -16,7 +16,7 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.metric_table import figure
 from artifact_pipeline.errors import VerificationError
 from artifact_pipeline.store.access import check_integrity
-from artifact_pipeline.store.events import Promotion
+from artifact_pipeline.store.events import Promotion, RemovedAlias
 from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.models import ModelHistory
 from artifact_pipeline.store.references import ArtifactLike, PathLike
@@ -63,7 +63,9 @@ class Shown(Struct, frozen=True, kw_only=True):
     record: PastRun | None
     """The record of the run that made it, if the store has one."""
     promotions: list[Promotion]
-    """The moves of aliases to it or away from it."""
+    """The moves of aliases to it or away from it, newest first."""
+    removals: list[RemovedAlias] = []
+    """The removals of aliases that named it, newest first."""
 
     def __repr__(self) -> str:
         return (
@@ -128,6 +130,11 @@ def show(artifact: ArtifactLike, *, store: PathLike | None = None) -> Shown:
         tags=own.tags.get(digest, {}),
         record=record_of(digest, store=store),
         promotions=[move for move in reversed(moves) if digest in (move.digest, move.instead_of)],
+        removals=[
+            event
+            for event in reversed(own.events)
+            if isinstance(event, RemovedAlias) and event.digest == digest
+        ],
     )
 
 

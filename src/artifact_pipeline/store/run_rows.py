@@ -83,6 +83,11 @@ class RunRow(Struct, frozen=True, kw_only=True):
     error: str | None = None
     """Why it failed."""
 
+    def __repr__(self) -> str:
+        version = f", {self.name}:{self.version}" if self.name and self.version else ""
+        value = f", {self.metric} {self.value:.4f}" if self.value is not None else ""
+        return f"RunRow({self.run}, {self.outcome}{version}{value})"
+
 
 def row_of(record: PastRun) -> RunRow:
     """Return what a record says, without the comparison with the champion."""

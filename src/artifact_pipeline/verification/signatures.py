@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -71,6 +71,10 @@ class Identity(Struct, frozen=True, forbid_unknown_fields=True, tag_field="by", 
 
 
 Signer: TypeAlias = PublicKey | Certificates | Identity
+_InFile = TypeVar("_InFile", PublicKey, Certificates)
+
+_PRIVATE_KEY = "PRIVATE KEY-----"
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 def encode(signer: Signer) -> bytes:
@@ -103,18 +107,31 @@ def public_key(path: PathLike) -> PublicKey:
     """Return the signer whose public key, in PEM, lies at `path`.
 
     Raises:
-        CallError: If the file cannot be read. The key itself is checked when it is used.
+        CallError: If the file cannot be read, or does not hold a usable public key.
     """
-    return PublicKey(_read(path))
+    pem = _read(path)
+    if _PRIVATE_KEY in pem:  # It would be copied into `trust.json`, which others read.
+        raise CallError(
+            "is a private key, expected the public one",
+            location=Location(os.fspath(path)),
+            remedy="openssl ec -in model.pem -pubout -out model.pub writes it",
+        )
+    return _checked(PublicKey(pem), path)
 
 
 def certificates(paths: Sequence[PathLike]) -> Certificates:
     """Return the signers that the root certificates at `paths`, in PEM, certify.
 
     Raises:
-        CallError: If a file cannot be read. The certificates are checked when they are used.
+        CallError: If a file cannot be read, or does not hold certificates.
     """
-    return Certificates("".join(map(_read, paths)))
+    pems = []
+    for path in paths:
+        pem = _read(path)
+        if _CERTIFICATE not in pem or _PRIVATE_KEY in pem:
+            raise CallError("is not a certificate", location=Location(os.fspath(path)))
+        pems.append(_checked(Certificates(pem), path).pem)
+    return Certificates("".join(pems))
 
 
 def sign(
@@ -193,8 +210,23 @@ def check(verified: Verified, signature: bytes, *, signer: Signer) -> None:
             raise VerificationError(f"does not cover {MANIFEST}", location=location)
 
 
-def _verifier(signer: Signer, scratch: Path) -> Any:
-    """Return the library's verifier for a signer, whose keys are written to `scratch`."""
+def _checked(signer: _InFile, path: PathLike) -> _InFile:
+    """Return a signer whose key or certificates can be used, as far as the library is there."""
+    import importlib.util
+    import tempfile
+
+    if importlib.util.find_spec("model_signing") is not None:
+        with translate_os_errors("scratch folder"), tempfile.TemporaryDirectory() as scratch:
+            _verifier(signer, Path(scratch) / "signer.pem", name=os.fspath(path))
+    return signer
+
+
+def _verifier(signer: Signer, scratch: Path, *, name: str = "the signer") -> Any:
+    """Return the library's verifier for a signer, whose keys are written to `scratch`.
+
+    Raises:
+        CallError: If they cannot be used, located at `name`.
+    """
     config = _library("verifying").Config()
     try:
         if isinstance(signer, Identity):
@@ -208,7 +240,7 @@ def _verifier(signer: Signer, scratch: Path) -> Any:
     except Exception as error:  # the library's errors have no other parent in common
         if isinstance(signer, Identity):
             raise _sigstore_error(error) from error
-        raise _key_error(error, "the signer") from error
+        raise _key_error(error, name) from error
 
 
 def _refusal(config: Any, folder: Path, *, signature: Path) -> str | None:
@@ -265,8 +297,11 @@ def _library(name: str) -> Any:
 
 def _read(path: PathLike) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "is not a PEM file"
         problem = f"cannot be read: {reason}"
         raise CallError(problem, location=Location(os.fspath(path))) from error
+    if "-----BEGIN " not in text:
+        raise CallError("is not a PEM file", location=Location(os.fspath(path)))
+    return text

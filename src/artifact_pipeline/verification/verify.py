@@ -78,6 +78,9 @@ class Verified(NamedTuple):
     origin: Origin = Origin.UNKNOWN
     """How it is known who made the artifact. Integrity does not tell, so the caller sets it."""
 
+    def __repr__(self) -> str:
+        return f"Verified({self.folder}, {self.manifest!r})"
+
     @property
     def model_file(self) -> str:
         """The name of the file that predictions are made with."""

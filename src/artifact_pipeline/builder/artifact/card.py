@@ -79,7 +79,7 @@ def write(
 
 # {plain(headline(recipe))}
 {_description(recipe)}
-{interface.target()}, {len(interface.features)} features, {split.summary()}.
+{interface.target()}, {interface.width()}, {split.summary()}.
 
 ## Metrics
 {_headline(metrics, evaluation)}

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder import recipe as recipes
+from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Kind
@@ -159,6 +160,13 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         """Return a short description of what is predicted."""
         return f"{len(self.labels)} classes" if self.labels else "Regression"
 
+    def width(self) -> str:
+        """Return the number of features in words."""
+        return "1 feature" if len(self.features) == 1 else f"{len(self.features):,} features"
+
+    def __repr__(self) -> str:
+        return f"Interface({self.width()} → {self.target()})"
+
 
 class EdgeCaseCounts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The number of rows that were generated to compare the form with the estimator."""
@@ -272,6 +280,9 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     interface: Interface
     parity: Parity
     files: list[File]
+
+    def __repr__(self) -> str:
+        return f"Manifest({describe.headline(self.recipe)}, {self.interface!r})"
 
     def digest_of(self, name: str) -> Digest:
         """Return the digest of a listed file."""
