@@ -86,13 +86,14 @@ def _against(name: str, ranked: Sequence[SearchCandidate], *, y: Axis, is_only: 
         marks = tuple((float(k), f"{10.0**k:g}") for k in decades[::step])
         marks = marks if len(marks) > 1 else ((low, f"{10**low:.2g}"), (high, f"{10**high:.2g}"))
     short = name if len(name) <= _TITLE else f"…{name[-_TITLE:]}"
-    x = Axis(f"{short}{' (log scale)' if is_log else ''}", low - margin, high + margin, marks)
+    x = Axis(f"{short}{' (log scale)' if is_log else ''}", low - margin, high + margin)
     what = "" if is_only else "; the other parameters vary too"
     best = ranked[0]
     return figures.chart(
         x,
         y,
         dots=_dots(places, ranked),
+        marks=marks,
         label=f"{y.title} of {len(ranked):,} candidates by {name}, best {figure(best.mean)} at "
         f"{json.dumps(best.params.get(name))}{what}; numbers below",
     )
