@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import scipy.stats
+from sklearn.dummy import DummyClassifier
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.artifact.manifest import decode
@@ -97,8 +98,26 @@ def test_an_artifact_is_the_same_as_itself_and_is_not_opened(store, worse):
     assert all(row.best is None for row in result.metrics)
 
 
+def test_models_that_were_fitted_elsewhere_have_no_rows_for_a_test(tmp_path):
+    X, y = [[0.0], [1.0], [2.0], [3.0]], ["no", "no", "yes", "yes"]
+    first = api.seal(DummyClassifier().fit(X, y), X, y, name="a", store=tmp_path / "own")
+    second = api.seal(
+        DummyClassifier(strategy="constant", constant="yes").fit(X, y),
+        X, y, name="a", store=tmp_path / "own",
+    )  # fmt: skip
+    result = api.compare(first.digest, second.digest, store=tmp_path / "own")
+    assert result.pairs[0].verdict == (
+        "There is no paired test: a was fitted elsewhere, and the rows that measured it were not "
+        "kept."
+    )
+    assert repr(result) == "Comparison(a:1, a:2: There is no paired test)"
+    long = api.seal(DummyClassifier().fit(X, y), X, y, name="n" * 60, store=tmp_path / "own")
+    text = compared(api.compare(first.digest, long.digest, store=tmp_path / "own"))
+    assert f"{'n' * 19}…:1" in text and max(map(len, text.splitlines())) <= 80
+
+
 def test_a_comparison_has_a_short_repr_and_escaped_html(comparison):
-    assert repr(comparison).startswith("Comparison(") and len(repr(comparison)) < 250
+    assert repr(comparison).startswith("Comparison(") and len(repr(comparison)) < 100
     html = comparison._repr_html_()
     assert "model: C" in html and comparison.pairs[0].verdict in html and "<script" not in html
 

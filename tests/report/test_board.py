@@ -14,8 +14,9 @@ from sklearn.linear_model import LogisticRegression
 import artifact_pipeline as api
 from artifact_pipeline import write_board
 from artifact_pipeline.errors import CallError
-from artifact_pipeline.report import board, page
+from artifact_pipeline.report import board, context, page
 from artifact_pipeline.store.run_query import run_rows
+from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import verify
 from tests.report.test_page import CHROMIUM, FLAGS
 from tests.support.command import call
@@ -127,7 +128,10 @@ def test_a_folder_gets_the_reports_of_artifacts_that_verify(project, digits):
     done = call("board", "--output", "public", "--json", cwd=project)
     assert done.json == {"page": "public/index.html", "runs": 1, "of": 1, "reports": 1}
     written = project / "public" / "reports" / f"{digits.folder.name[:12]}.html"
-    assert written.read_text("utf-8") == page.write(verify(digits.folder))
+    artifact = verify(project / "artifacts" / digits.folder.name)
+    run = context.find(artifact, Store(project / "artifacts"))
+    assert run is not None and digits.run["run"] in written.read_text("utf-8")
+    assert written.read_text("utf-8") == page.write(artifact, run=run)
     written.unlink()
     (project / "artifacts" / digits.folder.name / "README.md").write_text("other")
     assert call("board", "--output", "public", "--json", cwd=project).json["reports"] == 0

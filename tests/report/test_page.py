@@ -14,7 +14,12 @@ import msgspec
 import pytest
 
 from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.artifact.evaluation import SearchCandidate, Searched
+from artifact_pipeline.builder.evaluation import importance
 from artifact_pipeline.report import context, page
+from artifact_pipeline.report.influences import influences
+from artifact_pipeline.report.report_data import ReportData
+from artifact_pipeline.report.search_plot import search_plot
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import verify
 from tests.support.artifacts import reseal
@@ -110,6 +115,66 @@ def test_the_headline_has_its_interval_and_the_baseline_beside_it(digits, html):
     assert '<p class="figure">0.958</p>' in html
     assert f"{interval.low:.3f} to {interval.high:.3f}" in html
     assert f"<td>{seen.evaluation().baseline.test['accuracy']:.3f}</td>" in html
+
+
+@pytest.mark.slow
+def test_dates_are_days_of_the_calendar(reports):
+    """The dates of the table go from 2010 to 2024, and ranges end on round numbers of days."""
+    report = reports["wide"].read_text("utf-8")
+    columns = report.partition("<caption>The features</caption>")[2]
+    row = re.search(r'<th scope="row">joined.*?</tr>', columns, re.S)[0]
+    low, high = re.search(r">(\d{4})-\d\d-\d\d to (\d{4})-\d\d-\d\d, median 20", row).groups()
+    assert 2008 <= int(low) <= 2010 and 2024 <= int(high) <= 2031
+
+
+@pytest.mark.slow
+def test_candidates_of_a_search_are_plotted_against_each_varied_number(reports):
+    """The example tries 8 candidates of three numbers."""
+    report = reports["diabetes"].read_text("utf-8")
+    panel = re.search(r"<h3>Search</h3>.*?</table>", report, re.S)[0]
+    plots = re.findall(r'<svg class="plot".*?</svg>', panel, re.S)
+    titles = ["model__l2_regularization (log scale)", "model__max_iter", "model__max_leaf_nodes"]
+    assert sorted(re.search(r'class="name"[^>]*>([^<]*)<', plot)[1] for plot in plots) == titles
+    for plot in plots:
+        assert plot.count("<circle") == plot.count('class="whisker"') == 8
+        assert plot.count('class="chosen"') == 1
+    best = json.loads(reports["diabetes"].with_suffix("").joinpath("evaluation.json").read_text())
+    first = re.findall(r"<td>([^<]*)</td>", panel)[:3]
+    chosen = best["search"]["best"]
+    assert [float(cell) for cell in first] == pytest.approx(
+        [chosen[name.removesuffix(" (log scale)")] for name in titles], rel=1e-3
+    )
+
+
+def test_a_search_without_numbers_is_plotted_by_rank():
+    candidates = [
+        SearchCandidate(params={"model__penalty": name}, mean=mean, std=0.1, rank=rank)
+        for name, mean, rank in (("l1", 0.5, 2), ("l2", 0.75, 1))
+    ]
+    panel = search_plot(Searched("roc_auc", {"model__penalty": "l2"}, candidates))
+    assert "Candidate, best first" in panel and panel.count("<circle") == 2
+    assert re.findall(r"<td>(.*?)</td>", panel) == ["l2", "0.75 ± 0.10", "l1", "0.50 ± 0.10"]
+
+
+@pytest.mark.parametrize(
+    "rows, features, reason",
+    [
+        (24, 3, "at least 25 held-out rows, and there are 24"),
+        (100, 241, "at most 240 features, and this has 241"),
+        (100, 240, "predicts too slowly"),
+    ],
+)
+def test_a_report_tells_why_importance_was_not_measured(rows, features, reason):
+    assert reason in importance.reason_without(rows=rows, features=features)
+
+
+def test_a_report_without_importance_says_so(digits):
+    artifact = verify(digits.folder)
+    diagnostics = msgspec.structs.replace(artifact.evaluation().diagnostics, importance=None)
+    evaluation = msgspec.structs.replace(artifact.evaluation(), diagnostics=diagnostics)
+    data = ReportData(digest=artifact.digest, manifest=artifact.manifest, evaluation=evaluation,
+                      diagnostics=diagnostics, run=None)  # fmt: skip
+    assert "Permutation importance was not measured." in influences(data).content
 
 
 def test_the_report_tells_of_the_run(digits, html):
@@ -260,6 +325,8 @@ def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(reports, nam
                 tab.set_viewport_size({"width": width, "height": 900})
                 assert tab.evaluate("document.documentElement.scrollWidth") == width
                 assert tab.evaluate(CUT) == []
+        tab.set_viewport_size({"width": 1280, "height": 900})
+        assert tab.evaluate(WRAPPED) == []
         for width in (320, 1280):
             tab.set_viewport_size({"width": width, "height": 900})
             violations = Axe().run(tab).response["violations"]
@@ -268,6 +335,15 @@ def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(reports, nam
         browser.close()
 
 
+WRAPPED = """
+[...document.querySelectorAll('.metrics th, .metrics td, .rivals th, .gates td')].filter(cell => {
+  const range = document.createRange();
+  range.selectNodeContents(cell);
+  const tops = [...range.getClientRects()].map(box => Math.round(box.top));
+  return !cell.querySelector('svg') && new Set(tops).size > 1;
+}).map(cell => cell.textContent)
+"""
+"""The cells of the first section's tables that have several lines."""
 CUT = """
 [...document.querySelectorAll('svg.plot')].flatMap(plot => {
   const frame = plot.getBoundingClientRect();

@@ -56,7 +56,7 @@ def _heads(result: Comparison) -> Iterator[list[str]]:
         is_known = is_digest or reference == artifact.label
         references.append("" if is_known else truncated(reference[::-1], 24)[::-1])
     versions = [
-        truncated(write_out(f"{artifact.name}:{artifact.version}"), 24) if artifact.version else ""
+        f"{truncated(write_out(artifact.name), 20)}:{artifact.version}" if artifact.version else ""
         for artifact in result.artifacts
     ]
     room = WIDTH - 2 - len("a  7edbcfd0c416  ") - 2 - max(map(width_of, references))

@@ -354,6 +354,9 @@ def _outcome(
     verified, problem = opened
     if problem is not None:
         return _Measured(verified.digest, problem=problem)
+    if verified.manifest.recipe.brought is not None:
+        problem = "was fitted elsewhere, and the rows that measured it were not kept"
+        return _Measured(verified.digest, problem=problem)
     try:
         predictor = load_predictor(verified)
         outputs = predict_held_out(predictor, like=like, data=data, store=store)

@@ -275,12 +275,13 @@ def _write_reports(digests: Sequence[Digest], store: Store, *, folder: Path) -> 
 
     They are written anew, because the files in the store are not part of a verified artifact.
     """
-    from artifact_pipeline.report import page
+    from artifact_pipeline.report import context, page
 
     links = {}
     for digest in digests:
         try:
-            html = page.write(store.artifacts.open(digest))
+            artifact = store.artifacts.open(digest)
+            html = page.write(artifact, run=context.find(artifact, store))
         except VerificationError:
             continue
         path = folder / f"{digest[7:19]}.html"

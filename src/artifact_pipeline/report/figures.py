@@ -53,6 +53,7 @@ def chart(
     label: str,
     lines: Sequence[Series] = (),
     dots: Sequence[Dot] = (),
+    marks: Sequence[tuple[float, str]] = (),
 ) -> str:
     """Draw lines and points.
 
@@ -62,6 +63,7 @@ def chart(
         label: A description for screen readers.
         lines: The lines, the last one on top.
         dots: The points, above the lines.
+        marks: Ticks of the horizontal axis with their labels, in place of round numbers.
     """
     across, up = _scales(x, y)
     parts = []
@@ -76,7 +78,7 @@ def chart(
             f'<circle class="{dot.style}" cx="{across(dot.x):.1f}" cy="{up(dot.y):.1f}" '
             f'r="{dot.radius:.1f}"/>'
         )
-    return _plot(x, y, inside="".join(parts), label=label)
+    return _plot(x, y, inside="".join(parts), label=label, marks=marks)
 
 
 def bars(
@@ -251,33 +253,35 @@ def _scales(x: Axis, y: Axis) -> tuple[Callable[[float], float], Callable[[float
     return scale(x, start=_LEFT, end=WIDTH - _RIGHT), scale(y, start=HEIGHT - _BOTTOM, end=_TOP)
 
 
-def _plot(x: Axis, y: Axis, *, inside: str, label: str) -> str:
+def _plot(
+    x: Axis, y: Axis, *, inside: str, label: str, marks: Sequence[tuple[float, str]] = ()
+) -> str:
     """Return a drawing with its axes, their ticks and titles."""
     across, up = _scales(x, y)
     left, right, top, bottom = _LEFT, WIDTH - _RIGHT, _TOP, HEIGHT - _BOTTOM
-    marks = []
-    values = ticks(x.low, x.high)
-    texts = tick_labels(values)
+    labels = []
+    values = [value for value, _ in marks] or ticks(x.low, x.high)
+    texts = [text for _, text in marks] or tick_labels(values)
     # Long labels would run into each other.
     step = 1 if sum(map(len, texts)) * 10 < right - left else 2
     for k in range(0, len(values), step):
         # A label must not leave the drawing.
         is_last = across(values[k]) > WIDTH - 3.6 * len(texts[k])
         anchor = "end" if is_last else "middle"
-        marks.append(
+        labels.append(
             f'<text x="{across(values[k]):.1f}" y="{bottom + 17}" '
             f'text-anchor="{anchor}">{texts[k]}</text>'
         )
     values = ticks(y.low, y.high)
     for value, text in zip(values, tick_labels(values), strict=True):
-        marks.append(
+        labels.append(
             f'<path class="grid" d="M{left} {up(value):.1f}H{right}"/>'
             f'<text x="{left - 6}" y="{up(value) + 4:.1f}" text-anchor="end">{text}</text>'
         )
     middle = (top + bottom) / 2
     return (
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(label)}">{"".join(marks)}'
+        f'aria-label="{escape(label)}">{"".join(labels)}'
         f'<path class="axis" d="M{left} {top}V{bottom}H{right}"/>{inside}'
         f'<text class="name" x="{(left + right) / 2}" y="{HEIGHT - 6}" '
         f'text-anchor="middle">{escape(x.title)}</text>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from artifact_pipeline.builder.artifact.diagnostics import ConfidenceInterval
 from artifact_pipeline.builder.artifact.digits import decimals_of
+from artifact_pipeline.builder.evaluation.importance import reason_without
 from artifact_pipeline.builder.metric_table import BY_NAME, figure
 from artifact_pipeline.report import blocks, figures
 from artifact_pipeline.report.blocks import Drawing, Section, escape
@@ -21,9 +22,16 @@ def influences(data: ReportData) -> Section | None:
 
 
 def _importance(data: ReportData) -> str:
-    importance = None if data.diagnostics is None else data.diagnostics.importance
-    if importance is None:
+    if data.diagnostics is None:
         return ""
+    importance = data.diagnostics.importance
+    if importance is None:
+        reason = reason_without(
+            rows=data.manifest.split.rows.test, features=len(data.manifest.interface.features)
+        )
+        return blocks.panel(
+            "Permutation importance", "", note=f"Permutation importance was not measured. {reason}"
+        )
     metric = BY_NAME[importance.metric].title if importance.metric in BY_NAME else importance.metric
     features = sorted(importance.features, key=lambda part: -part.mean)
     low = min([part.mean - part.std for part in features] + [0.0])

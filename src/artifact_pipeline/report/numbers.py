@@ -35,10 +35,8 @@ def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     return [float(f"{k * step:.10g}") for k in range(first, last + 1)]
 
 
-def tick_labels(values: Sequence[float], *, is_date: bool = False) -> list[str]:
+def tick_labels(values: Sequence[float]) -> list[str]:
     """Return the labels of ticks, all with the same number of decimals."""
-    if is_date:
-        return [date(value) for value in values]
     largest = max(map(abs, values), default=0.0)
     if largest >= _LARGEST or 0 < largest < 1e-3:
         return [f"{value:.3g}" for value in values]
@@ -68,9 +66,13 @@ def rounded(value: float, *, low: float, high: float) -> str:
     return f"{value:,.{max(0, 2 - math.floor(math.log10(span)))}f}"
 
 
-def date(seconds: float) -> str:
-    """Return the day of a time in seconds since 1970, or the number if no calendar has it."""
+def date(days: float) -> str:
+    """Return the date that is so many days after 1970-01-01, or the number if no calendar has it.
+
+    >>> date(18000.0), date(1e9)
+    ('2019-04-14', '1e+09')
+    """
     try:
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).date().isoformat()
+        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=days)).date().isoformat()
     except (OverflowError, ValueError):
-        return f"{seconds:.6g}"
+        return f"{days:.6g}"

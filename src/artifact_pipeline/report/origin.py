@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
 from artifact_pipeline.builder.artifact import describe
-from artifact_pipeline.builder.metric_table import figure
-from artifact_pipeline.report import blocks, figures
-from artifact_pipeline.report.blocks import Drawing, Section, escape
+from artifact_pipeline.report import blocks
+from artifact_pipeline.report.blocks import Section, escape
 from artifact_pipeline.report.report_data import ReportData
+from artifact_pipeline.report.search_plot import search_plot
 
-CANDIDATES = 20
-"""The number of a search's candidates that are shown."""
+_COLUMNS = 8
+"""The columns of a branch that are named; the others are counted."""
 
 
 def origin(data: ReportData) -> Section:
@@ -20,7 +19,7 @@ def origin(data: ReportData) -> Section:
     panels = [
         _steps(data),
         _run(data),
-        _search(data),
+        "" if (search := data.evaluation.search) is None else search_plot(search),
         _config(data),
         _commands(data),
         _digests(data),
@@ -29,7 +28,7 @@ def origin(data: ReportData) -> Section:
 
 
 def _steps(data: ReportData) -> str:
-    lines = describe.estimators(data.manifest.recipe, data.evaluation.chosen())
+    lines = describe.estimators(data.manifest.recipe, data.evaluation.chosen(), columns=_COLUMNS)
     items = "".join(f"<li><code>{escape(line)}</code></li>" for line in lines)
     note = "The steps with the parameters that the sealed model has."
     return blocks.panel("Model", f'<ol class="steps">{items}</ol>', note=note)
@@ -58,42 +57,6 @@ def _date(text: str) -> str:
         return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M %Z}".strip()
     except ValueError:
         return text
-
-
-def _search(data: ReportData) -> str:
-    search = data.evaluation.search
-    if search is None:
-        return ""
-    best = sorted(search.candidates, key=lambda candidate: candidate.rank)
-    shown = best[:CANDIDATES]
-    low = min(candidate.mean - candidate.std for candidate in shown)
-    high = max(candidate.mean + candidate.std for candidate in shown)
-    span = (high - low) or 1.0
-    rows: list[list[str | Drawing]] = [
-        [
-            str(candidate.rank),
-            json.dumps(candidate.params),
-            Drawing(
-                figures.bar(
-                    (candidate.mean - candidate.std - low) / span,
-                    (candidate.mean + candidate.std - low) / span,
-                    mark=(candidate.mean - low) / span,
-                )
-            ),
-            f"{figure(candidate.mean)} ± {figure(candidate.std)}",
-        ]
-        for candidate in shown
-    ]
-    more = f" The best {CANDIDATES} are shown." if len(best) > CANDIDATES else ""
-    note = (
-        f"{len(best):,} candidates were tried; the best one was refitted and sealed.{more} Bars "
-        "are one standard deviation over the folds on each side of the mean."
-    )
-    head = ["Rank", "Parameters", f"{low:.3g} to {high:.3g}", search.scoring]
-    table = blocks.table(
-        "Candidates, by mean score over folds of the training rows", head, rows=rows, kind="texts"
-    )
-    return blocks.panel("Search", table, note=note, width="wide")
 
 
 def _config(data: ReportData) -> str:

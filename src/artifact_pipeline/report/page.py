@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from artifact_pipeline.builder.artifact import describe
+from artifact_pipeline.builder.artifact.manifest import SplitSummary
 from artifact_pipeline.report import blocks
 from artifact_pipeline.report.blocks import Section, escape
 from artifact_pipeline.report.context import RunContext
@@ -107,7 +108,7 @@ def _subtitle(data: ReportData) -> str:
     manifest, run = data.manifest, data.run
     labels = len(manifest.interface.labels)
     what = f"{labels} classes of" if labels else "Regression of"
-    parts = [f"{what} {data.target}, {manifest.interface.width()}, {manifest.split.summary()}"]
+    parts = [f"{what} {data.target}, {manifest.interface.width()}, {_row_counts(manifest.split)}"]
     if run is not None:
         if run.name and run.version is not None:
             parts.append(f"{run.name}:{run.version}")
@@ -116,6 +117,13 @@ def _subtitle(data: ReportData) -> str:
             parts.append(f"commit {run.commit[:7]}{'*' if run.dirty else ''}")
     parts.append(data.digest[7:19])
     return escape(" · ".join(parts))
+
+
+def _row_counts(split: SplitSummary) -> str:
+    rows = split.rows
+    if not rows.train:
+        return f"fitted elsewhere, measured on {rows.test:,} rows"
+    return f"{rows.train:,} training rows, {rows.test:,} held-out rows"
 
 
 def _navigation(sections: list[Section]) -> str:

@@ -28,9 +28,8 @@ class _Rival(NamedTuple):
 
 def quality(data: ReportData) -> Section:
     """Return the section that tells whether the model is good enough."""
-    verdict = f'<div class="hero">{_headline(data)}{_gates(data)}</div>'
-    metrics = f'<div class="hero broad">{_metrics(data)}</div>'
-    return Section("quality", "Is it good enough?", blocks.grid(verdict, metrics))
+    content = blocks.grid(_headline(data), _gates(data), _metrics(data))
+    return Section("quality", "Is it good enough?", content)
 
 
 def _headline(data: ReportData) -> str:
@@ -50,12 +49,23 @@ def _headline(data: ReportData) -> str:
         "" if data.diagnostics is None else f'<p class="soft">{escape(data.diagnostics.reason)}</p>'
     )
     return (
-        '<div class="panel headline">'
+        '<div class="panel headline"><div>'
         f'<p class="metric">Held-out {escape(BY_NAME[metric].title)}</p>'
         f'<p class="figure">{escape(value)}</p>{certain}'
-        f'<p class="soft">on {rows:,} rows that the model was not fitted to</p>'
-        f"{_rivals(data, metric)}{reason}</div>"
+        f'<p class="soft">on {rows:,} rows that the model was not fitted to</p>{reason}'
+        f"</div><div>{_rivals(data, metric)}{_without_gates(data)}</div></div>"
     )
+
+
+def _without_gates(data: ReportData) -> str:
+    """Return why no gates are shown, or nothing if some are."""
+    if data.run is None:
+        text = "Gates are not shown, because no run record lies beside this artifact."
+    elif not data.run.gates:
+        text = "The config has no gates: nothing decides whether this is good enough."
+    else:
+        return ""
+    return f'<p class="soft">{text}</p>'
 
 
 def _rivals(data: ReportData, metric: str) -> str:
@@ -137,12 +147,7 @@ def _mark(rival: _Rival, *, low: float, high: float) -> Drawing:
 def _gates(data: ReportData) -> str:
     gates = [] if data.run is None else data.run.gates
     if not gates:
-        reason = (
-            "The config of this run has no gates: nothing decides whether this is good enough."
-            if data.run is not None
-            else "Gates are judged by a run. This report has no run record beside it."
-        )
-        return blocks.panel("Gates", "", note=reason)
+        return ""
     outcomes = Counter(gate.outcome for gate in gates)
     kind = "bad" if outcomes["missed"] else "soft" if outcomes["not judged"] else "good"
     count = "1 gate" if len(gates) == 1 else f"{len(gates)} gates"
@@ -162,7 +167,7 @@ def _gates(data: ReportData) -> str:
         ]
         for gate in gates
     ]
-    head = ["Gate", "Is", "Verdict"]
+    head = ["Gate", "Measured", "Verdict"]
     table = blocks.table("What this model must reach", head, rows=rows, kind="gates")
     return f'<div class="panel"><h3>Gates</h3>{verdict}{table}</div>'
 
@@ -199,8 +204,8 @@ def _metrics(data: ReportData) -> str:
     if has_intervals and data.diagnostics is not None:
         resampling = data.diagnostics.resampling
         note = (
-            f"Intervals are of a bootstrap: {resampling.samples:,} samples of the held-out rows. "
-            "Numbers have the digits that these justify. Of metrics with ↓ less is better."
+            f"Intervals are from {resampling.samples:,} bootstrap samples of the held-out rows, "
+            "and numbers have the digits that they justify. Lower is better for metrics marked ↓."
         )
     table = blocks.table("All metrics", head, rows=rows, kind="metrics")
-    return blocks.panel("Metrics", table, note=note)
+    return blocks.panel("Metrics", table, note=note, width="double")

@@ -79,9 +79,9 @@ def _target(data: ReportData) -> str:
         for name, part, a, b in zip(data.names(), shares, train, test, strict=True)
     ]
     head = ["Class", "Balance", "Training", "Share", "Held-out", "Share"]
-    return blocks.panel(
-        f"Classes of {data.target}", blocks.table("Rows of each class", head, rows=rows)
-    )
+    table = blocks.table("Rows of each class", head, rows=rows)
+    is_long = max(map(len, data.names()), default=0) > 12
+    return blocks.panel(f"Classes of {data.target}", table, width="double" if is_long else "single")
 
 
 def _distribution(data: ReportData, profile: ColumnProfile) -> str:

@@ -59,8 +59,11 @@ def _confusion(data: ReportData) -> str:
             f'<tr><th scope="row">{escape(name)}</th>{cells}<td class="total">{total:,}</td></tr>'
         )
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    characters = sum(min(max(map(len, name.split()), default=1), 12) + 4 for name in names)
+    width: blocks.Width = "wide" if characters > 80 else "double" if characters > 30 else "single"
+    kind = "confusion upright" if width == "wide" else "confusion"
     table = (
-        '<table class="confusion"><caption>Rows are true classes, columns predicted ones. '
+        f'<table class="{kind}"><caption>Rows are true classes, columns predicted ones. '
         "Percentages are of the true class.</caption>"
         f'<thead><tr><th scope="col">True</th>{head}<th scope="col">All</th></tr></thead>'
         f"<tbody>{body}</tbody></table>"
@@ -69,9 +72,7 @@ def _confusion(data: ReportData) -> str:
     right = sum(row[i] for i, row in enumerate(evaluation.confusion))
     wrong = evaluation.rows - right
     note = f"{wrong:,} of {evaluation.rows:,} held-out rows have a wrong label."
-    return blocks.panel(
-        "Confusion", content, note=note, width="double" if len(names) > 6 else "single"
-    )
+    return blocks.panel("Confusion", content, note=note, width=width)
 
 
 def _curves(data: ReportData) -> list[str]:
@@ -306,7 +307,7 @@ def _classes(data: ReportData) -> str:
         else ""
     )
     table = blocks.table("Held-out rows by true class", head, rows=rows)
-    return blocks.panel("By class", table, note=note, width="double" if many else "single")
+    return blocks.panel("By class", table, note=note, width="wide" if many else "single")
 
 
 def _score(scores: ClassScores, name: str) -> str:
@@ -524,7 +525,9 @@ def _slices(data: ReportData) -> str:
         ],
     )
     head = ["Slice", "Rows", f"{low:.3g} to {high:.3g}", heading(metric), "95% interval"]
-    table = blocks.table("Held-out rows, by slice", [*head, *map(heading, names)], rows=rows)
+    table = blocks.table(
+        "Held-out rows, by slice", [*head, *map(heading, names)], rows=rows, kind="slices"
+    )
     note = "A slice whose interval includes the value of all rows may not differ from them at all."
     return blocks.panel("Slices", table, note=note, width="wide")
 

@@ -31,13 +31,16 @@ def headline(recipe: Recipe) -> str:
     return f"{recipe.name}: {title(recipe)}"
 
 
-def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[str]:
+def estimators(
+    recipe: Recipe, chosen: Mapping[str, Any] | None = None, *, columns: int | None = None
+) -> list[str]:
     """Return a line for each step of a recipe's model, and for each branch of a step.
 
     Args:
         recipe: The recipe.
         chosen: The parameters that a search chose, by their names in the search. They replace the
             recipe's own, and the last line lists them.
+        columns: The most columns of a branch to name; None names all.
     """
     lines = []
     is_pipeline = recipe.model.steps is not None
@@ -51,7 +54,10 @@ def estimators(recipe: Recipe, chosen: Mapping[str, Any] | None = None) -> list[
                 calls = [
                     _call(inner, _below(branch_own, str(inner.name))) for inner in branch.steps
                 ]
-            lines.append(f"{branch.name} [{', '.join(branch.names())}]: {' → '.join(calls)}")
+            names = branch.names()
+            if columns is not None and len(names) > columns:
+                names = [*names[:columns], f"and {len(names) - columns:,} more"]
+            lines.append(f"{branch.name} [{', '.join(names)}]: {' → '.join(calls)}")
         if isinstance(step.estimator, str):
             lines.append(_call(step, own))
     if chosen is not None and recipe.search is not None:

@@ -36,17 +36,24 @@ def choose(supports: Sequence[int], *, measured: Collection[str]) -> Headline:
             return Headline("r2", "R² is the headline of a regression.")
         return Headline("mae", "MAE is the headline, because R² needs two rows.")
     share = min(supports) / max(sum(supports), 1)
-    least = f"the smallest of {len(supports)} classes has {share:.2%} of the held-out rows"
+    least = f"the smallest of {len(supports)} classes has {_percent(share)} of the held-out rows"
     if share * len(supports) >= BALANCED:
-        return Headline("accuracy", f"Accuracy is the headline, because {least}: in balance.")
+        return Headline(
+            "accuracy", f"Accuracy is the headline, because classes are balanced: {least}."
+        )
     if len(supports) == 2 and "roc_auc" in measured:
         return Headline(
             "roc_auc",
-            f"ROC AUC is the headline, because {least}: out of balance, so that accuracy would "
+            f"ROC AUC is the headline, because classes are imbalanced: {least}, and accuracy would "
             "reward a model that ignores it.",
         )
     return Headline(
         "balanced_accuracy",
-        f"Balanced accuracy is the headline, because {least}: out of balance, so that accuracy "
+        f"Balanced accuracy is the headline, because classes are imbalanced: {least}, and accuracy "
         "would reward a model that ignores it.",
     )
+
+
+def _percent(share: float) -> str:
+    """Return a share as a percentage, rounded to a whole one unless it is small."""
+    return f"{share:.0%}" if share == 0 or share >= 0.095 else f"{share * 100:.2g}%"

@@ -84,6 +84,24 @@ def importance(
     )
 
 
+def reason_without(*, rows: int, features: int) -> str:
+    """Return why there is no importance.
+
+    Args:
+        rows: The held-out rows.
+        features: The features of the model.
+    """
+    if rows < MIN_ROWS:
+        return f"It needs at least {MIN_ROWS} held-out rows, and there are {rows}."
+    most = MAX_PREDICTED // (REPEATS * MIN_ROWS)
+    if features > most:
+        return f"It is measured for models with at most {most} features, and this has {features:,}."
+    return (
+        "This model predicts too slowly to measure it, or refuses rows whose values are combined "
+        "anew."
+    )
+
+
 def _sample_size(estimator: Any, *, features: int, rows: int) -> int:
     """Return how many rows to shuffle, within the limits above."""
     predictions = min(MAX_PREDICTED, MAX_WORK // (_ROW_COST + numbers_in(estimator)))
