@@ -535,7 +535,7 @@ def _slices(data: ReportData) -> str:
 def _mistakes(data: ReportData) -> str:
     evaluation, manifest = data.evaluation, data.manifest
     if not evaluation.examples:
-        text = "No held-out rows are in the artifact. data.examples of the config allows some."
+        text = "No held-out rows are shown. data.examples in the config is how many may be."
         return blocks.panel("Single rows", "", note=text, width="wide")
     if not manifest.interface.labels:
         head = ["Row", f"True {data.target}", "Predicted"]
