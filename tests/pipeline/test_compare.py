@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import click
 import numpy as np
 import pytest
 import scipy.stats
@@ -112,7 +113,7 @@ def test_models_that_were_fitted_elsewhere_have_no_rows_for_a_test(tmp_path):
     )
     assert repr(result) == "Comparison(a:1, a:2: There is no paired test)"
     long = api.seal(DummyClassifier().fit(X, y), X, y, name="n" * 60, store=tmp_path / "own")
-    text = compared(api.compare(first.digest, long.digest, store=tmp_path / "own"))
+    text = click.unstyle(compared(api.compare(first.digest, long.digest, store=tmp_path / "own")))
     assert f"{'n' * 19}…:1" in text and max(map(len, text.splitlines())) <= 80
 
 
