@@ -1,9 +1,9 @@
 """Loaded by every process that the tests start: it ends one that unpickles what it should not.
 
 A pickle may be opened by the trainer, which makes it, and by `load_model`, which knows its origin;
-and a worker of a server is told by its parent, through a pipe, what it is to do. skops imports all of
-scikit-learn, which imports dask where that is installed, and dask reads its own functions back from
-pickles to hash them.
+and a worker of a server is told by its parent, through a pipe, what it is to do. skops imports all
+of scikit-learn, which imports dask where that is installed, and dask reads its own functions back
+from pickles to hash them.
 """
 
 import os
