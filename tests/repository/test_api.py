@@ -10,6 +10,7 @@ import pytest
 import artifact_pipeline
 from tests.support.command import script
 from tests.support.configs import ROOT, write
+from tests.support.remotes import certificates as tls_certificates
 
 PAGE = (ROOT / "docs" / "api.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -49,7 +50,7 @@ def test_every_public_name_is_used_in_an_example():
 def test_the_examples_run_one_after_the_other(project, keys):
     for name in ("model.pem", "model.pub"):
         shutil.copy(keys / name.replace("model", "ours"), project / name)
-    shutil.copy(keys / "ours.pub", project / "ca.pem")
+    shutil.copy(tls_certificates(project).authority, project / "ca.pem")
     rows = "".join(f"{i % 7},{'ab'[i % 2]},{'yes' if i % 3 else 'no'}\n" for i in range(90))
     write(project, f"age,plan,left\n{rows}", "customers.csv")
     # Not the main module: the example of `serve` would not end.
