@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -27,6 +28,13 @@ def killed(words, seconds, cwd):
     return process.wait() == -signal.SIGKILL
 
 
+def seconds_of(words, cwd):
+    """Run a command to its end, and return how long it took."""
+    start = time.monotonic()
+    assert call(*words, cwd=cwd).code == 0
+    return time.monotonic() - start
+
+
 def big(store, digits):
     """Add an artifact whose card has 30 MB, so that a transfer takes a while."""
     from tests.support.artifacts import variant
@@ -44,17 +52,22 @@ def test_fifty_kills_leave_nothing_half(kind, tmp_path, digits, request, monkeyp
     if kind == "oci":
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker"))
         base = f"oci://{request.getfixturevalue('registry_host')}/kills/{tmp_path.name.lower()}"
+    # Each command is killed within the time that it last took here, whatever the machine.
     chance, kills = random.Random(21), 0
+    push = ["push", digest, f"{base}/first", "--store", store]
+    pushed = [seconds_of(push, tmp_path), seconds_of(push, tmp_path)]
+    pulled = seconds_of(["pull", f"{base}/first", "--store", there], tmp_path)
+    shutil.rmtree(there)
     for index in range(25):
-        remote = f"{base}/{index // 5}"
+        remote, is_again = f"{base}/{index // 5}", index % 5 > 0
         push = ["push", digest, remote, "--store", store]
-        kills += killed(push, chance.uniform(0.2, 2.0), tmp_path)
+        kills += killed(push, chance.uniform(0.2, 0.9) * pushed[is_again], tmp_path)
         is_there = kind == "oci" or (tmp_path / "shared" / str(index // 5)).exists()
         for item in api.list_remote(remote) if is_there else []:  # what it names is complete
             assert api.pull(f"{remote}@{item.digest}", store=tmp_path / "check").digest == digest
-        assert call(*push, cwd=tmp_path).code == 0
+        pushed[is_again] = seconds_of(push, tmp_path)
         pull = ["pull", remote, "--store", there]
-        kills += killed(pull, chance.uniform(0.2, 1.5), tmp_path)
+        kills += killed(pull, chance.uniform(0.2, 0.9) * pulled, tmp_path)
         for found in Store(there).artifacts.digests():
             assert api.check_integrity(found, store=there)
         assert call(*pull, cwd=tmp_path).code == 0

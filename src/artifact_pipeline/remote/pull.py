@@ -277,6 +277,7 @@ def _fetch(
         signature, signed = _signature(artifact, documents, signed_by=signed_by, store=store)
         if signature is not None:
             store.artifacts.write_signature(artifact.folder, signature)
+        store.index(artifact)  # a pull that was killed may have left it out
         return artifact, False, signed
     stopping = threading.Event()
     # The names of stale entries tell which processes have ended.

@@ -84,7 +84,7 @@ class Store:
         manifest = manifests.decode(files[MANIFEST], MANIFEST)
         self.models.assign(describe.model_name_of(manifest.recipe), manifests.digest(manifest))
         added = self.artifacts.add(files)
-        self._index(added)
+        self.index(added)
         return added
 
     def adopt(self, staged: Path, artifact: Verified, *, version: int | None = None) -> Verified:
@@ -102,10 +102,10 @@ class Store:
         self.models.assign(name, artifact.digest, preferred=version)
         self.artifacts.rename_in(staged, artifact.digest)
         adopted = artifact.moved_to(self.artifacts.path(artifact.digest))
-        self._index(adopted)
+        self.index(adopted)
         return adopted
 
-    def _index(self, artifact: Verified) -> None:
+    def index(self, artifact: Verified) -> None:
         """Index an artifact by its recipe, unless the recipe has one that verifies."""
         recipe_digest = artifact.manifest.recipe_digest
         try:
