@@ -15,19 +15,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.speed import PIPELINE, ROOT
-from benchmarks.tables import Usage, make_table, run_measured
+from benchmarks.tables import CONFIG, Usage, make_table, run_measured
 
 ROUNDS = 3
 TRAINING_ROWS = 20_000
-_CONFIG = {
-    "data": {"path": "table.csv", "target": "target"},
-    "split": {"test_size": 0.2, "random_state": 42},
-    "model": {
-        "preprocess": "auto",
-        "estimator": "sklearn.linear_model.LogisticRegression",
-        "params": {"max_iter": 1000},
-    },
-}
 _BARE = """
 import itertools, json, sys
 import numpy as np, onnxruntime as ort
@@ -110,7 +101,7 @@ def main(sizes: list[int]) -> None:
         folder = Path(name)
         (folder / "train").mkdir()
         make_table(folder / "train", TRAINING_ROWS)
-        (folder / "train" / "config.json").write_text(json.dumps(_CONFIG))
+        (folder / "train" / "config.json").write_text(json.dumps(CONFIG))
         run = [*PIPELINE, "train", "config.json", "--json"]
         env = {"PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(folder), "PATH": ""}
         done = subprocess.run(run, cwd=folder / "train", env=env, capture_output=True, check=True)

@@ -35,7 +35,7 @@ PLANS = ("basic", "family", "premium")
 CHUNK = 250_000
 """The number of rows that are written at once."""
 
-_CONFIG = {
+CONFIG = {
     "data": {"path": "table.csv", "target": "target"},
     "split": {"test_size": 0.2, "random_state": 42},
     "model": {
@@ -176,7 +176,7 @@ def measure(folder: Path) -> list[Phase]:
         for _ in range(ROUNDS)
     ]
     reads = dict(zip(READS, map(_median, zip(*rounds, strict=True)), strict=True))
-    (folder / "config.json").write_text(json.dumps(_CONFIG))
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "plain.py").write_text(_PLAIN)
     plain = run_measured([sys.executable, "plain.py"], folder)
     complete = run_measured([*PIPELINE, "run", "config.json"], folder)

@@ -126,6 +126,21 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
             yield file
 
 
+def check_folder_of(path: Path) -> None:
+    """Check that the folder that a file is to be written to is there.
+
+    Raises:
+        StoreError: If it is not.
+    """
+    if not path.parent.is_dir():
+        is_missing = kind_of(path.parent) is None
+        raise StoreError(
+            "no such folder" if is_missing else "is not a folder",
+            location=Location(str(path.parent)),
+            remedy=f"create it to write {path.name} there, or name another file",
+        )
+
+
 def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) -> None:
     """Write `data` to `path`, replacing a file that is there.
 
@@ -140,13 +155,7 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
     """
     staged = (staging or path.parent) / f".{path.name}.{os.urandom(4).hex()}"
     with translate_os_errors(path):
-        if not path.parent.is_dir():
-            is_missing = kind_of(path.parent) is None
-            raise StoreError(
-                "no such folder" if is_missing else "is not a folder",
-                location=Location(str(path.parent)),
-                remedy=f"create it to write {path.name} there, or name another file",
-            )
+        check_folder_of(path)
         if path.is_dir():
             raise StoreError(
                 "is a folder, expected a file",

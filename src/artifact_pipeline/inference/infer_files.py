@@ -21,8 +21,8 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.disk import (
+    check_folder_of,
     file_lock,
-    kind_of,
     remove,
     sync_folder,
     translate_os_errors,
@@ -243,13 +243,7 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
             "is a folder, expected a file", location=Location(target), remedy="name a file in it"
         )
     with translate_os_errors(path):
-        if not path.parent.is_dir():
-            is_missing = kind_of(path.parent) is None
-            raise StoreError(
-                "no such folder" if is_missing else "is not a folder",
-                location=Location(str(path.parent)),
-                remedy=f"create it to write {path.name} there, or name another file",
-            )
+        check_folder_of(path)
     return is_folder
 
 

@@ -30,7 +30,7 @@ from artifact_pipeline.remote.protocol import (
     SeenPointer,
 )
 from artifact_pipeline.remote.transfer import in_threads
-from artifact_pipeline.store.journal import is_deep
+from artifact_pipeline.store.journal import decode_record
 from artifact_pipeline.verification.verify import Verified
 
 
@@ -128,10 +128,7 @@ class ObjectRemote:
 
     def _decode(self, data: bytes, label: str) -> Pointer:
         try:
-            value = canonical.decode(data)
-            if is_deep(value):
-                raise canonical.NotCanonical("the JSON is nested too deep")
-            return msgspec.convert(value, Pointer)
+            return decode_record(data, Pointer)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
             raise VerificationError(
                 f"{label} does not name an artifact: {error}", location=Location(self.address)

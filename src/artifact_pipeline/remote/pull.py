@@ -37,7 +37,7 @@ from artifact_pipeline.remote.protocol import Remote
 from artifact_pipeline.remote.transfer import Progress, download, in_threads
 from artifact_pipeline.report.write import publish_report
 from artifact_pipeline.store.events import Promotion, PulledVersion
-from artifact_pipeline.store.journal import MAX_RECORD, PastRun, is_deep
+from artifact_pipeline.store.journal import MAX_RECORD, PastRun, decode_record
 from artifact_pipeline.store.models import MOVE_WAIT, now, parse_time
 from artifact_pipeline.store.pointers import ALIAS, LATEST
 from artifact_pipeline.store.policy import required_signers, signer_of
@@ -381,10 +381,7 @@ def _documents(
 def _run_id(data: bytes, digest: Digest, *, location: Location) -> str:
     """Return the id of a run record of an artifact."""
     try:
-        value = canonical.decode(data)
-        if is_deep(value):
-            raise canonical.NotCanonical("the JSON is nested too deep")
-        record = msgspec.convert(value, PastRun)
+        record = decode_record(data, PastRun)
     except (canonical.NotCanonical, msgspec.ValidationError) as error:
         raise VerificationError(f"is not a run record: {error}", location=location) from error
     if record.artifact != digest or not _RUN.fullmatch(record.run):
@@ -395,10 +392,7 @@ def _run_id(data: bytes, digest: Digest, *, location: Location) -> str:
 def _move(data: bytes, digest: Digest, *, location: Location) -> Promotion:
     """Return the record of a move of an alias to an artifact."""
     try:
-        value = canonical.decode(data)
-        if is_deep(value):
-            raise canonical.NotCanonical("the JSON is nested too deep")
-        move = msgspec.convert(value, Promotion)
+        move = decode_record(data, Promotion)
         parse_time(move.when)
     except (canonical.NotCanonical, msgspec.ValidationError, ValueError) as error:
         raise VerificationError(f"is not a move: {error}", location=location) from error

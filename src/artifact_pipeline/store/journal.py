@@ -119,14 +119,24 @@ class Journal:
         if data is None:
             raise StoreError("does not exist any more", location=location)
         try:
-            value = canonical.decode(data)
-            if is_deep(value):
-                raise canonical.NotCanonical("the JSON is nested too deep")
-            return msgspec.convert(value, kind)
+            return decode_record(data, kind)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
             raise StoreError(
                 f"is not a record: {error}", location=location, remedy=REPAIR
             ) from error
+
+
+def decode_record(data: bytes, kind: type[T]) -> T:
+    """Return the record that canonical JSON holds.
+
+    Raises:
+        NotCanonical: If it is not canonical JSON, or nested too deep.
+        msgspec.ValidationError: If it is not a record of this kind.
+    """
+    value = canonical.decode(data)
+    if is_deep(value):
+        raise canonical.NotCanonical("the JSON is nested too deep")
+    return msgspec.convert(value, kind)
 
 
 def printable(path: str) -> str:
