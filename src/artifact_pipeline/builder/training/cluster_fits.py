@@ -13,7 +13,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple, TypeVar
 
 from artifact_pipeline._version import __version__
@@ -211,7 +211,10 @@ def connected(
         profile=profile if in_force else numeric_profile.NATIVE,
         inspection=inspection,
     )
-    with dask_cluster.connect(cluster, fits, profile=profile) as client:
+    with (
+        _silent_children() if cluster.scheduler is None else nullcontext(),
+        dask_cluster.connect(cluster, fits, profile=profile) as client,
+    ):
         states = client.run(check_worker, requirements, on_error="return")
         for address, state in states.items():
             if isinstance(state, EnvironmentFailure):
@@ -223,6 +226,23 @@ def connected(
                     remedy="install the same versions on all workers",
                 )
         yield FitCluster(client, rows, requirements=requirements)
+
+
+@contextmanager
+def _silent_children() -> Iterator[None]:
+    """Drop the standard error of processes that are started in the `with` block.
+
+    Ctrl-C kills this process, and the workers of a cluster that is just starting would print the
+    traceback of that. What an estimator prints still goes to standard output.
+    """
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
 
 
 def search(cluster: FitCluster, unfitted: Any, *, n_jobs: int | None, report: Count) -> None:
