@@ -18,6 +18,7 @@ from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file
 from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
 from artifact_pipeline.cli.board import board
+from artifact_pipeline.cli.comment import comment
 from artifact_pipeline.cli.export import export
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
@@ -494,7 +495,7 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
             )
 
 
-for _command in (completion.completion, board, export, runs, serve, push, pull, remote,
+for _command in (completion.completion, board, comment, export, runs, serve, push, pull, remote,
                  registry.promote,
                  registry.rollback, registry.history, registry.tag, registry.prune,
                  trust.verify, trust.sign,

@@ -15,7 +15,7 @@ SECTIONS = {
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
-    "Share it": ("sign", "push", "pull", "remote", "export"),
+    "Share it": ("sign", "push", "pull", "remote", "export", "comment"),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
@@ -81,6 +81,7 @@ EXAMPLES = {
         "artifact-pipeline export churn@champion --to slsa --key model.pem",
         "artifact-pipeline export churn:3 --to mlflow --registered-model churn",
     ),
+    "comment": ("artifact-pipeline comment artifacts/runs/ID.json",),
     "push": (
         "artifact-pipeline push churn@latest s3://models/churn",
         "artifact-pipeline push churn:3 file:///srv/models/churn --tag staging",
