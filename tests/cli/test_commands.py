@@ -54,7 +54,8 @@ def test_each_help_has_an_example_that_the_command_accepts(project, command, mon
         if program != "eval":
             assert (program, name) == ("artifact-pipeline", command)
             rest = [word for word in rest if word not in ("|", "source")]
-            group.commands[command].make_context(name, rest, parent=click.Context(group))
+            program = click.Context(group)
+            group.get_command(program, command).make_context(name, rest, parent=program)
 
 
 @pytest.mark.parametrize("command", ["run", "train", "recipe"])

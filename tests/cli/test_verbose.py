@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import click
 import pytest
 
 from artifact_pipeline.cli.commands import group
@@ -19,9 +20,10 @@ def project(project, digits):
     return project
 
 
-@pytest.mark.parametrize("name", sorted(group.commands))
+@pytest.mark.parametrize("name", group.list_commands(click.Context(group)))
 def test_every_command_takes_it(name):
-    options = [option for parameter in group.commands[name].params for option in parameter.opts]
+    command = group.get_command(click.Context(group), name)
+    options = [option for parameter in command.params for option in parameter.opts]
     assert "-v" in options and "--verbose" in options
 
 
