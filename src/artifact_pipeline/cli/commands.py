@@ -64,6 +64,7 @@ def group() -> None:
 @click.option("-t", "--tests", metavar="PATH", shell_complete=completion.file,
               help="Run pytest on this path first.")  # fmt: skip
 @click.option("--example", is_flag=True, help="Write an example to CONFIG first.")
+@options.TABLE
 @options.GATES
 @options.FORCE
 @options.STORE
@@ -80,6 +81,7 @@ def run(example: bool, as_json: bool, **arguments: Any) -> None:
 
 @group.command()
 @options.CONFIG
+@options.TABLE
 @options.GATES
 @options.FORCE
 @options.STORE
@@ -312,15 +314,16 @@ def reproduce(
 
 @group.command()
 @options.CONFIG
+@options.TABLE
 @options.JSON
-def recipe(config: str, as_json: bool) -> None:
+def recipe(config: str, data: str | None, *, as_json: bool) -> None:
     """Print the recipe of CONFIG and its digest, without training.
 
     CONFIG is a JSON file [default: config/config.json].
     """
     from artifact_pipeline.pipeline.plan import planned
 
-    with planned(config) as (plan, _):
+    with planned(config, data=data) as (plan, _):
         pass
     if plan.warning:
         output.say(f"warning: {plan.warning}")

@@ -90,6 +90,13 @@ DATA = click.option(
     shell_complete=completion.file,
     help="Where the artifact's table is now.",
 )
+TABLE = click.option(
+    "-d",
+    "--data",
+    metavar="PATH",
+    shell_complete=completion.file,
+    help="Read the table here instead of at data.path.",
+)
 ROOTS = click.option(
     "--certificate-chain",
     metavar="FILE",
