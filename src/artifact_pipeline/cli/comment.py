@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from msgspec import Struct
 
-from artifact_pipeline.cli import completion, github, options, output
+from artifact_pipeline.builder.config import model_name
+from artifact_pipeline.cli import comment_text, completion, github, options, output, pull_request
+from artifact_pipeline.cli.comment_text import code
 from artifact_pipeline.cli.group import Command
+from artifact_pipeline.cli.pull_request import PullRequest
 from artifact_pipeline.errors import CallError, Location, NetworkError
-
-if TYPE_CHECKING:
-    from artifact_pipeline.cli.pull_request import PullRequest
-    from artifact_pipeline.pipeline.record import Record
-    from artifact_pipeline.store.store import Store
+from artifact_pipeline.pipeline.record import Record
+from artifact_pipeline.store.store import Store
 
 
 class Comment(Struct, frozen=True, kw_only=True):
@@ -40,9 +39,6 @@ def comment(record: str, store: str | None, *, as_json: bool) -> None:
     gates. In a GitHub Actions job for a pull request, $GITHUB_TOKEN posts it, and later runs of
     the same model replace it; if that fails, it goes to the job summary. Elsewhere it is printed.
     """
-    from artifact_pipeline.cli import comment_text, pull_request
-    from artifact_pipeline.store.store import Store
-
     stored = Store(store)
     run = _read(record, stored)
     target = pull_request.of_job()
@@ -61,9 +57,6 @@ def comment(record: str, store: str | None, *, as_json: bool) -> None:
 
 
 def _read(path: str, store: Store) -> Record:
-    from artifact_pipeline.builder.config import model_name
-    from artifact_pipeline.pipeline.record import Record
-
     if not Path(path).is_file():
         raise CallError("no such file, expected a run record", location=Location(path))
     run = store.journal.read(Path(path), Record)
@@ -73,12 +66,9 @@ def _read(path: str, store: Store) -> Record:
 
 
 def _post(target: PullRequest, text: str, *, name: str) -> Comment:
-    from artifact_pipeline.cli.comment_text import code
-    from artifact_pipeline.cli.pull_request import put_comment
-
     marker = f"<!-- artifact-pipeline {name} -->"
     try:
-        url = put_comment(
+        url = pull_request.put_comment(
             target, f"{marker}\n{text}", marker=marker, token=os.environ.get("GITHUB_TOKEN", "")
         )
     except NetworkError as error:

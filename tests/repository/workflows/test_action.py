@@ -141,6 +141,7 @@ def remote_step(script, workspace, *, remote, **variables):
     return subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_champion_of_a_remote_outlives_the_runner(workspace, digits, tmp_path):
     shutil.copytree(digits.store, workspace / "artifacts")
     remote = (tmp_path / "shared").as_uri()
@@ -164,6 +165,7 @@ def test_the_champion_of_a_remote_outlives_the_runner(workspace, digits, tmp_pat
     assert move.digest == digits.digest
 
 
+@pytest.mark.slow
 def test_a_remote_that_is_wrong_fails_the_job(workspace):
     assert remote_step(PULL, workspace, remote="https://example.org").returncode == 2
     done = remote_step(PULL, workspace, remote="oci://localhost:1/acme/churn")
