@@ -52,7 +52,9 @@ def count_pairs(y_true: Any, y_pred: Any, *, positive: Value | None = None) -> L
     labels = np.unique(np.concatenate([*map(np.unique, columns), *listed]))
     truth, predicted = (np.searchsorted(labels, column) for column in columns)
     pairs, rows = np.unique(truth * len(labels) + predicted, return_counts=True)
-    return LabelPairs(labels, pairs // len(labels), pairs % len(labels), rows)
+    return LabelPairs(
+        labels=labels, truth=pairs // len(labels), predicted=pairs % len(labels), rows=rows
+    )
 
 
 def evaluate(
