@@ -63,6 +63,8 @@ def command_help() -> str:
     for title, names in SECTIONS.items():
         lines.append(f"## {title}\n")
         for name in names:
-            context = click.Context(group.commands[name], parent=program, info_name=name)
+            command = group.get_command(program, name)
+            assert command is not None
+            context = click.Context(command, parent=program, info_name=name)
             lines.append(f"### {name}\n\n```text\n{context.get_help()}\n```\n")
     return "\n".join(lines)

@@ -16,12 +16,14 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(values)
 def test_decoding_returns_the_value_and_type_that_were_encoded(value):
     same = json.loads(json.dumps(value, sort_keys=True))
     assert repr(decode(encode(value))) == repr(same)
 
 
+@pytest.mark.slow
 @given(values)
 def test_canonical_json_is_a_fixed_point(value):
     assert encode(decode(encode(value))) == encode(value)

@@ -59,6 +59,7 @@ def test_the_native_profile_is_never_in_force():
     assert not numeric_profile.in_force("native", seen())
 
 
+@pytest.mark.slow
 def test_this_machine_holds_the_profile_that_it_names():
     profile = numeric_profile.detect_profile()
     outer = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "7"}

@@ -51,6 +51,7 @@ def test_a_recipe_is_computed_without_training_or_storing(project):
     assert not (project / "artifacts").exists()
 
 
+@pytest.mark.slow
 def test_the_short_and_full_form_have_the_same_recipe(project):
     full = {
         "data": {"dataset": "digits"},
@@ -62,6 +63,7 @@ def test_the_short_and_full_form_have_the_same_recipe(project):
     assert recipe_of(full, project) == recipe_of(SHORT, project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"gates": {"test.accuracy": {"min": 0.5}}}, {"split": {"random_state": 42}}],

@@ -54,7 +54,8 @@ def test_each_help_has_an_example_that_the_command_accepts(project, command, mon
         if program != "eval":
             assert (program, name) == ("artifact-pipeline", command)
             rest = [word for word in rest if word not in ("|", "source")]
-            group.commands[command].make_context(name, rest, parent=click.Context(group))
+            program = click.Context(group)
+            group.get_command(program, command).make_context(name, rest, parent=program)
 
 
 @pytest.mark.parametrize("command", ["run", "train", "recipe"])
@@ -75,6 +76,7 @@ def test_an_empty_folder_is_told_what_comes_next(tmp_path, command):
     assert "artifact-pipeline init" in done.err and "run --example" in done.err
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_is_never_written_over_a_file(tmp_path):
     done = call("run", "--example", "--json", cwd=tmp_path)
     assert done.code == 0 and done.json["gates"][0]["passed"], done.err
@@ -125,6 +127,7 @@ def test_a_folder_without_a_store_lists_nothing(tmp_path):
     assert done.code == 0 and "0 artifacts; train one: artifact-pipeline run" in done.out
 
 
+@pytest.mark.slow
 def test_the_input_is_not_overwritten(project, rows):
     path = project / "rows.csv"
     np.savetxt(path, rows[0][:3], delimiter=",")
@@ -136,6 +139,7 @@ def test_the_input_is_not_overwritten(project, rows):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["run"], ["list"], ["show", "latest"], ["infer", "latest"]])
 def test_lines_fit_80_columns(project, words):
     out = call(*words, cwd=project).out
@@ -185,6 +189,7 @@ def test_run_and_train_print_the_documented_keys(project, digits, command):
     assert 0.95 < answer["metrics"]["test"]["accuracy"] < answer["metrics"]["test"]["f1_weighted"]
 
 
+@pytest.mark.slow
 def test_with_json_nothing_else_is_on_standard_output(project):
     done = call("run", write(project, QUICK), "--json", cwd=project)
     json.loads(done.out)
@@ -358,6 +363,7 @@ def test_output_in_a_pipe_is_plain(project, option):
         assert "\x1b" not in call(*words, cwd=project).out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
 def test_colors_and_progress_appear_only_on_a_suitable_terminal(project):
     def on_a_terminal(**env):
@@ -400,6 +406,7 @@ def test_an_ascii_locale_causes_no_error(project):
     assert call("infer", "latest", cwd=project, env=env).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell with pipes")
 def test_a_reader_that_stops_early_gets_no_traceback(project):
     command = f"{sys.executable} -m artifact_pipeline infer latest --json | head -c 1"
@@ -410,6 +417,7 @@ def test_a_reader_that_stops_early_gets_no_traceback(project):
     assert b"Traceback" not in done.stderr and b"Error" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a child")
 def test_ctrl_c_exits_130_with_one_line(project):
     import signal

@@ -40,6 +40,7 @@ def test_commands_and_options_are_completed(project):
     assert completed("artifact-pipeline infer latest --out", project) == [("plain", "--output")]
 
 
+@pytest.mark.slow
 def test_aliases_and_digests_are_completed(project, digits):
     short = ("plain", digits.digest[7:19])
     assert completed("artifact-pipeline show ", project) == [

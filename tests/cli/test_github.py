@@ -48,6 +48,7 @@ def test_recipe_outputs_the_cache_key(project):
     assert outputs(project) == {"recipe-digest": done.json["recipe_digest"]}
 
 
+@pytest.mark.slow
 def test_the_summary_shows_metrics_gates_change_and_confusion(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     config = {**SHORT, "C": 1e-5, "gates": {"test.accuracy": {"min": 0.5, "max": 0.6}}}

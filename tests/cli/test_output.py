@@ -129,6 +129,7 @@ def test_a_removed_working_folder_is_one_line(project, words):
     assert code == 5 and err.startswith("error: the working folder: ") and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_work_or_are_refused_in_one_line(project):
     odd = os.fsdecode(b"o\xff")
     Path(odd).mkdir()
@@ -251,6 +252,7 @@ def test_a_trainer_ends_with_its_parent(tmp_path, without, wait_for):
     process.communicate()
 
 
+@pytest.mark.slow
 @needs_proc
 def test_an_unexpected_error_in_a_trainer_is_reported_as_a_bug(project):
     """A sitecustomize stands in for the bug: scikit-learn raises what nobody catches."""

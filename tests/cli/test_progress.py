@@ -36,6 +36,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(output, "_QUIET_SECONDS", 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_running_job_is_shown_again_until_it_ends(quick, is_terminal):
     stream = Terminal(is_terminal)
@@ -58,6 +59,7 @@ def test_a_short_job_has_one_line_in_a_pipe():
     assert stream.getvalue() == "  test       done      0.20 s  iris\n"
 
 
+@pytest.mark.slow
 def test_the_fits_of_a_search_and_of_a_cross_validation_are_counted(tmp_path):
     jobs = []
     config = {

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import click
 import pytest
 
 from artifact_pipeline.cli.commands import group
@@ -19,9 +20,10 @@ def project(project, digits):
     return project
 
 
-@pytest.mark.parametrize("name", sorted(group.commands))
+@pytest.mark.parametrize("name", group.list_commands(click.Context(group)))
 def test_every_command_takes_it(name):
-    options = [option for parameter in group.commands[name].params for option in parameter.opts]
+    command = group.get_command(click.Context(group), name)
+    options = [option for parameter in command.params for option in parameter.opts]
     assert "-v" in options and "--verbose" in options
 
 
@@ -40,11 +42,13 @@ def test_steps_and_timings_are_on_standard_error(project, digits, words, env):
     assert f"verified artifacts/{digits.digest[7:]}" in done.err and " ms" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", [{}, {"ARTIFACT_PIPELINE_VERBOSE": "0"}])
 def test_without_it_standard_error_is_empty(project, env):
     assert call("run", cwd=project, env=env).err == ""
 
 
+@pytest.mark.slow
 def test_the_steps_of_the_trainer_process_are_among_them(project):
     done = call("train", write(project, QUICK), "-v", "--json", cwd=project)
     assert done.code == 0 and json.loads(done.out)["digest"]
@@ -60,6 +64,7 @@ def test_an_error_has_its_traceback_and_ends_in_the_same_line(project):
     assert "Traceback" not in quiet.err
 
 
+@pytest.mark.slow
 def test_an_error_in_the_trainer_process_has_the_traceback_of_that_process(project):
     model = {"estimator": "sklearn.linear_model.LogisticRegression", "params": {"C": -1.0}}
     done = call("run", write(project, {**QUICK, "model": model}), "-v", "--json", cwd=project)

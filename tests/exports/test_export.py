@@ -24,6 +24,7 @@ def test_a_missing_folder_is_named(digits, tmp_path):
     assert "no: no such folder; create it to write a.zip there" in done.err
 
 
+@pytest.mark.slow
 def test_the_store_and_the_artifact_are_not_written_to(digits, copied, tmp_path):
     inside = digits.store / "a.zip"
     done = export(digits, "--to", "folder", "-o", inside, cwd=tmp_path)
@@ -49,6 +50,7 @@ def test_a_broken_artifact_is_not_exported(copied, tmp_path):
     assert done.code == 4 and not (tmp_path / "model.zip").exists()
 
 
+@pytest.mark.slow
 def test_the_policy_of_the_store_applies(digits, keys, tmp_path):
     store = shutil.copytree(digits.store, tmp_path / "artifacts")
     assert call("trust", "--public-key", keys / "ours.pub", "-s", store, cwd=tmp_path).code == 0

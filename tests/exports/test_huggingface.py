@@ -86,6 +86,7 @@ def test_hostile_text_changes_no_metadata(digits, tmp_path, text):
     assert "<script>" not in card.text and card.text.count("\n## Usage\n") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_with_files_is_left_alone(digits, tmp_path):
     (tmp_path / "hub").mkdir()
     words = ("export", digits.folder, "--to", "huggingface", "-o", "hub")

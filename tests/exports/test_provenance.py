@@ -159,6 +159,7 @@ def test_a_signed_provenance_is_an_envelope_that_others_verify(digits, tmp_path,
     assert api.check_provenance(verified, path, signers=[api.public_key(tmp_path / "own.pub")])
 
 
+@pytest.mark.slow
 def test_the_required_signer_must_have_signed_the_provenance(digits, signed, keys, tmp_path):
     words = ("verify", signed, "--provenance", "p.json", "--public-key", keys / "ours.pub")
     for key, code, message in (
@@ -180,6 +181,7 @@ def test_the_required_signer_must_have_signed_the_provenance(digits, signed, key
     assert call(*words, cwd=tmp_path).code == 4
 
 
+@pytest.mark.slow
 def test_the_policy_of_a_store_applies_to_a_provenance(digits, keys, tmp_path):
     store = shutil.copytree(digits.store, tmp_path / "artifacts")
     call("sign", digits.digest, "-k", keys / "ours.pem", "-s", store, cwd=tmp_path)

@@ -154,6 +154,7 @@ def test_a_folder_of_parts_gives_a_folder_of_parts(scored, tmp_path):
     assert read(tmp_path / "one.csv")["key"].to_pylist() == keys
 
 
+@pytest.mark.slow
 def test_standard_input_and_output(scored, tmp_path):
     folder, artifact = scored
     for suffix, read_all in (
@@ -222,6 +223,7 @@ def test_a_bad_row_behind_the_first_batch_is_named_and_leaves_no_output(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv"]
 
 
+@pytest.mark.slow
 def test_skipped_rows_are_counted_and_shown(scored, tmp_path):
     bad = [b"k,x,2,Bern,2020-01-01\n", b"k,1,2\n", b"k,1,2,\xff,2020-01-01\n"]
     data = CSV + GOOD * 3 + bad[0] + GOOD + bad[1] + bad[2] + GOOD * 65_600 + bad[0] + GOOD
@@ -245,6 +247,7 @@ def test_skipped_rows_keep_the_numbers_of_others(scored, tmp_path):
     assert read(tmp_path / "out.csv")["row"].to_pylist() == [1, 3]
 
 
+@pytest.mark.slow
 def test_unseen_texts_and_numbers_out_of_range_are_counted_over_batches(scored, tmp_path):
     odd = b"k,1e6,2,Oslo,2020-01-01\n"
     data = CSV + odd * 2 + GOOD * 66_000 + odd
@@ -340,6 +343,7 @@ def test_outputs_that_cannot_be_written_are_refused_first(scored, tmp_path):
         infer(artifact, tmp_path, CSV + GOOD, keep=["nope"])
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_ends_it_without_a_message(scored, tmp_path):
     folder, artifact = scored
     command = f"{sys.executable} -m artifact_pipeline infer {artifact} {folder / 'rows.csv'} -o -"
@@ -451,6 +455,7 @@ def bucket():
         yield "s3://rows"
 
 
+@pytest.mark.slow
 def test_rows_and_predictions_may_be_in_an_object_store(scored, bucket, tmp_path):
     _, artifact = scored
     for index in range(3):
@@ -489,6 +494,7 @@ def test_parts_in_an_object_store_are_continued(scored, bucket, tmp_path):
     assert len(remote_files.find(f"{bucket}/scored")) == 3
 
 
+@pytest.mark.slow
 def test_what_an_object_store_lacks_is_an_error_in_one_line(scored, bucket, tmp_path):
     done = call("infer", scored[1], f"{bucket}/none.csv", "-o", "out.csv", cwd=tmp_path)
     assert done.code == 2 and "s3://rows/none.csv: " in done.err and done.err.count("\n") == 1

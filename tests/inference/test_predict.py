@@ -91,6 +91,7 @@ def test_the_graph_matches_the_estimator_on_a_data_frame(churn):
     np.testing.assert_array_equal(predictor.predict(shuffled), estimator.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
 def test_predictions_keep_the_id_column(churn, tmp_path, form):
     folder, run = churn
@@ -149,6 +150,7 @@ def test_rows_are_checked_before_anything_is_predicted(churn, text, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 def test_invalid_rows_exit_3_and_unusual_rows_are_reported(churn, tmp_path):
     folder, run = churn
     path = write(tmp_path, HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "rows.csv")
@@ -160,6 +162,7 @@ def test_invalid_rows_exit_3_and_unusual_rows_are_reported(churn, tmp_path):
     assert "column label: 1 row with a text not seen in training" in done.err
 
 
+@pytest.mark.slow
 def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path):
     data = table(tmp_path / "churn.csv")
     branch = {

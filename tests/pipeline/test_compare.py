@@ -79,6 +79,7 @@ def test_metrics_are_the_sealed_ones_and_know_which_is_better(comparison, store,
     assert best["accuracy"] == best["log_loss"] == "a"
 
 
+@pytest.mark.slow
 def test_the_screen_fits_80_columns_and_json_has_all_of_it(store, digits, worse, tmp_path):
     words = ("compare", digits.digest[7:19], worse[7:19], "--store", store)
     done = call(*words, cwd=tmp_path)
@@ -123,6 +124,7 @@ def test_a_comparison_has_a_short_repr_and_escaped_html(comparison):
     assert "model: C" in html and comparison.pairs[0].verdict in html and "<script" not in html
 
 
+@pytest.mark.slow
 def test_artifacts_of_other_data_are_compared_by_their_sealed_metrics(store, digits, tmp_path):
     api.train(QUICK, store=store)
     done = call("compare", digits.digest, "iris@latest", "--store", store, cwd=tmp_path)
@@ -139,6 +141,7 @@ def test_artifacts_of_other_data_are_compared_by_their_sealed_metrics(store, dig
     assert "different held-out rows" in done.out and "better" not in done.out
 
 
+@pytest.mark.slow
 def test_wrong_calls_are_one_sentence_with_exit_code_2(store, digits, tmp_path):
     ridge = {"estimator": "sklearn.linear_model.Ridge", "params": {}}
     number = api.train({"data": {"dataset": "diabetes"}, "model": ridge}, store=store)
@@ -234,6 +237,7 @@ def test_numbers_are_compared_by_a_bootstrap_of_their_absolute_errors(project):
     assert verdict.startswith("There is no paired test: a has no rows to predict (data price")
 
 
+@pytest.mark.slow
 def test_rows_of_a_table_are_shown_only_if_both_configs_allow_it(project):
     rows = "\n".join(f"{i % 7},{'yes' if i % 7 > 3 else 'no'}" for i in range(140))
     write(project, f"x,y\n{rows}\n", "t.csv")

@@ -15,7 +15,8 @@ from tests.support.command import script as run_python
 from tests.support.configs import write
 
 
-def table(folder, header, row, count=60, name="t.csv"):
+def table(folder, header, row, count=36, name="t.csv"):
+    """Write a table; by default it has too few rows for a trial of the model, which takes time."""
     lines = [header, *(row(i) for i in range(count))]
     return write(folder, "\n".join(lines) + "\n", name)
 
@@ -130,6 +131,7 @@ def test_numbers_and_dates_get_the_format_that_reads_them(tmp_path, cell, form):
     assert rows["a"].dtype == float
 
 
+@pytest.mark.slow
 def test_dates_of_ambiguous_order_stay_text_with_a_remark(tmp_path):
     path = table(
         tmp_path, "d,a,y", lambda i: f"{i % 12 + 1:02}/0{i % 5 + 1}/2026,{i % 9},{i % 2}", 144
@@ -158,7 +160,7 @@ def test_an_id_keeps_its_rows_together(tmp_path, name):
 
 
 def test_rows_without_a_target_and_an_index_are_left_out(tmp_path):
-    path = table(tmp_path, ",a,y", lambda i: f"{i},{i % 9},{'' if i == 7 else i % 2}")
+    path = table(tmp_path, ",a,y", lambda i: f"{i},{i % 9},{'' if i == 7 else i % 2}", count=60)
     draft = api.draft(path, "y", base=tmp_path)
     data = draft.config["data"]
     assert data["missing_target"] == "drop" and data["drop"] == ["Unnamed: 0"]
@@ -179,6 +181,7 @@ def test_each_column_is_summarized_with_what_becomes_of_it(tmp_path):
         lambda i: (
             f"K{i * 7},{'' if i == 3 else i % 40},{'ABC'[i % 3]},2026-01-{i % 28 + 1:02},{i % 2}"
         ),
+        count=60,
     )
     draft = api.draft(path, "y", base=tmp_path)
     assert draft.rows == 60
@@ -407,6 +410,7 @@ def test_dates_are_features_and_not_ids_in_any_format(tmp_path):
     assert "id" not in data and "drop" not in data
 
 
+@pytest.mark.slow
 def test_a_few_dates_are_classes_to_predict(tmp_path):
     path = table(tmp_path, "a,due", lambda i: f"{i % 7},2026-0{1 + (i % 3 == 0)}-01")
     draft = api.draft(path, "due", base=tmp_path)
@@ -423,6 +427,7 @@ def test_a_class_of_one_row_is_not_said_to_keep_its_share(tmp_path):
     assert "the same share" not in said(draft) and "a class of one row" in said(draft)
 
 
+@pytest.mark.slow
 def test_a_forest_is_drafted_only_where_it_learns_clearly_more_than_a_linear_model(tmp_path):
     path = table(
         tmp_path, "a,b,y", lambda i: f"{i % 21 - 10},{i % 7},{(i % 21 - 10) ** 2 + 0.5}", 210
@@ -501,6 +506,7 @@ def test_a_config_is_not_written_under_a_name_that_run_refuses(tmp_path):
     assert not (tmp_path / "c.yaml").exists()
 
 
+@pytest.mark.slow
 def test_numbers_that_json_holds_as_texts_are_numbers(tmp_path):
     rows = [{"n": f"{i % 7}.5", "zip": f"0{i % 9}", "won": i % 2} for i in range(40)]
     write(tmp_path, rows, "t.json")

@@ -240,6 +240,7 @@ def test_a_paired_test_of_other_rows_is_refused(name):
         loader.load({**QUICK, **data, **slices, "gates": {name: gate}})
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_by_a_paired_test_and_remembers_it(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     api.promote(digits.digest)

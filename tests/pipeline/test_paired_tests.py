@@ -141,6 +141,7 @@ def test_the_share_of_worse_samples_knows_the_direction_and_the_tolerance():
     assert share_worse(differences, 0.0, lower_is_better=True) == 0.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "several", "number"])
 def test_of_many_rows_a_bounded_bootstrap_gives_nearly_the_same_intervals(kind, monkeypatch):
     models = two_models(kind, 6000)

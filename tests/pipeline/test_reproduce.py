@@ -23,6 +23,7 @@ def forge(folder, change):
     return canonical.digest(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_an_artifact_is_reproduced_from_its_folder(digits, copied, tmp_path):
     done = call("reproduce", copied, "--strict", "--json", cwd=tmp_path)
     assert done.code == 0, done.err

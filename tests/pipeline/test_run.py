@@ -34,6 +34,7 @@ def test_a_second_run_trains_nothing(project, digits):
     assert "nothing to train" in call("run", cwd=project).out
 
 
+@pytest.mark.slow
 def test_a_stored_artifact_that_does_not_verify_is_trained_again(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     (project / "artifacts" / digits.folder.name / "model.onnx").write_bytes(b"")
@@ -53,6 +54,7 @@ def test_an_index_that_names_another_artifact_is_ignored(project, digits):
     assert not done.json["cached"] and done.json["digest"] == digits.digest
 
 
+@pytest.mark.slow
 def test_force_trains_again_to_the_same_bytes(project):
     path = write(project, FOREST)
     first = call("run", path, "--json", cwd=project)
@@ -109,6 +111,7 @@ def test_tests_run_first_and_a_failure_stops_the_rest(project):
     assert call("run", path, "--tests", "test_mine.py", cwd=project).code == 0
 
 
+@pytest.mark.slow
 def test_a_tests_path_that_looks_like_an_option_is_a_path(project):
     done = call("run", write(project, QUICK), "--tests=--version", cwd=project)
     assert done.code == 1 and "nothing was trained" in done.err

@@ -86,6 +86,7 @@ def test_a_missed_gate_of_a_regression_exits_1(ridge):
     assert done.code == 1 and "test.mae is 46.139, above the maximum of 10" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -238,3 +238,19 @@ def test_a_file_that_changes_while_it_is_pushed_is_not_uploaded(store):
     with pytest.raises(VerificationError, match="changed while it was pushed"):
         sent.extend(read())
     assert sum(map(len, sent)) < file.bytes
+
+
+def test_a_damaged_artifact_is_not_published(remote, store, digits):
+    """Its files are hashed as they are sent, and also where the remote has them already."""
+    model = store / digits.digest[7:] / "model.onnx"
+    data = model.read_bytes()
+    for change in (b"0" + data[1:], data[:-1]):
+        model.write_bytes(change)
+        with pytest.raises(VerificationError, match="was changed"):
+            api.push("latest", remote, store=store)
+        assert not api.list_remote(remote)
+    model.write_bytes(data)
+    api.push("latest", remote, store=store)
+    model.write_bytes(b"0" + data[1:])
+    with pytest.raises(VerificationError, match="was changed"):
+        api.push("latest", remote, store=store)

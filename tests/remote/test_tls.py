@@ -3,11 +3,14 @@
 import json
 import os
 
+import pytest
+
 from tests.remote.conftest import needs_registry
 from tests.support.command import call
 from tests.support.remotes import LOGIN, certificates, docker_login, registry, s3
 
 
+@pytest.mark.slow
 def test_a_bucket_behind_tls_needs_a_known_certificate(store, tmp_path):
     tls = certificates(tmp_path)
     words = ["push", "latest", "s3://models/churn", "--store", store]
@@ -21,6 +24,7 @@ def test_a_bucket_behind_tls_needs_a_known_certificate(store, tmp_path):
         assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 @needs_registry
 def test_a_registry_behind_tls_and_a_login(store, tmp_path):
     tls = certificates(tmp_path)

@@ -121,6 +121,7 @@ def test_a_file_links_to_the_reports_in_the_store(project, digits):
     ).with_suffix(".html")
 
 
+@pytest.mark.slow
 def test_a_folder_gets_the_reports_of_artifacts_that_verify(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     report = project / "artifacts" / f"{digits.folder.name}.html"

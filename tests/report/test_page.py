@@ -68,6 +68,7 @@ def test_a_changed_page_is_written_again(project, digits, html):
     assert report == report_of(place.with_suffix("")) and "alert" not in report
 
 
+@pytest.mark.slow
 def test_other_gates_are_in_the_report_of_the_next_run(project, digits):
     shutil.copytree(digits.store, project / "artifacts")
     place = project / "artifacts" / f"{digits.folder.name}.html"
@@ -189,6 +190,7 @@ def test_artifacts_of_the_first_release_have_a_report(name):
     assert "Held-out accuracy" in report and "Confusion" in report
 
 
+@pytest.mark.slow
 def test_no_class_or_column_name_is_read_as_markup(project):
     hostile = ["<img src=x onerror=alert(1)>", "</style><script>alert(2)</script>", "&quot;>"]
     lines = [",".join([f'"{name}"' for name in (*hostile, "target")])]
@@ -357,6 +359,7 @@ CUT = """
 """The texts of charts that leave their drawing."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CHROMIUM, reason="needs chromium: apt install chromium")
 def test_the_page_can_be_read_by_keyboard_and_on_paper(digits):
     from playwright.sync_api import sync_playwright

@@ -233,6 +233,7 @@ def test_the_readme_starts_with_the_two_commands_of_make():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in for .venv is a shell script")
 def test_a_run_prints_the_output_in_the_readme(checkout):
     shutil.rmtree(checkout / "artifacts", ignore_errors=True)

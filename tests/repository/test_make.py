@@ -33,6 +33,7 @@ def test_a_usage_error_prints_one_line(words):
     assert done.stderr.decode().strip() == "usage: python make.py run | test [--slow] | check"
 
 
+@pytest.mark.slow
 def test_an_older_python_gets_a_remedy():
     """The source as an older Python meets it: nothing before the check may need a newer one."""
     source = (ROOT / "make.py").read_text("utf-8")

@@ -82,6 +82,7 @@ def test_links_and_pictures_of_the_readme_work_on_an_index_page(wheel):
     assert targets(metadata) == absolute
 
 
+@pytest.mark.slow
 def test_twine_accepts_the_wheel_and_the_source_archive(wheel, tmp_path):
     archive = built("sdist", tmp_path / "sdist")
     done = subprocess.run(

@@ -45,12 +45,14 @@ def test_an_unexpected_file_in_a_store_is_one_error(tmp_path, digits, tries):
     assert found.peak_mib < 500
 
 
+@pytest.mark.slow
 def test_a_mutated_config_is_accepted_or_refused_in_one_line(tmp_path):
     found = fuzzing.configs(400, 6, tmp_path)
     assert (found.examples, found.tracebacks, found.wrong_codes) == ([], 0, 0)
     assert found.taken > 10 and found.refused > 100 and found.by_command == 2
 
 
+@pytest.mark.slow
 def test_a_mutated_file_of_rows_is_accepted_or_refused_in_one_line(tmp_path, digits):
     found = fuzzing.row_files(600, 7, tmp_path, digits.folder)
     assert (found.examples, found.tracebacks, found.wrong_codes) == ([], 0, 0)
@@ -77,6 +79,7 @@ def wrong(found):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="what is served is watched by /proc")
 def test_each_request_gets_the_prediction_of_the_artifact_or_a_refusal(tmp_path, served):
     found = http_fuzzing.count(tmp_path, [served], requests=200, seed=9)
@@ -111,6 +114,7 @@ def test_no_archive_and_no_config_opens_a_file_or_runs_code():
     assert (found.graphs.examples, found.graphs.opened, found.graphs.tracebacks) == ([], 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.onnx", "manifest.json", "evaluation.json"])
 def test_a_file_that_changes_during_opening_is_refused_or_unnoticed(copied, digits, name):
     """What was verified is what is opened: the prediction is the sealed one, or there is none."""
@@ -156,6 +160,7 @@ class Canary:
         return (os.mkdir, (str(self.path),))
 
 
+@pytest.mark.slow
 def test_the_audit_hook_ends_a_process_that_unpickles(tmp_path, digits):
     """The hook in tests/support/audit watches every command that the tests call."""
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(Canary(tmp_path / "fired")))

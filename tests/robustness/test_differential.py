@@ -18,6 +18,7 @@ def store(tmp_path_factory) -> Path:
     return Path(tmp_path_factory.mktemp("store"))
 
 
+@pytest.mark.slow
 @settings(max_examples=2, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**32 - 1))
 @example(seed=20261158)  # a sigma at the end of a word; no label of the proof showed it

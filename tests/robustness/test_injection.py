@@ -147,6 +147,7 @@ def written_card(artifact):
     )
 
 
+@pytest.mark.slow
 @cases
 def test_page_summary_and_card_escape_invisible_characters(digits, text):
     made = dressed(digits, text)
@@ -185,6 +186,7 @@ def test_injected_text_does_not_change_the_structure_of_the_summary(digits, text
     assert found == plain
 
 
+@pytest.mark.slow
 @cases
 def test_injected_text_does_not_change_the_structure_of_the_card(digits, text):
     def body_and_head(one):

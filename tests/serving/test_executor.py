@@ -55,6 +55,7 @@ def heavy_bodies() -> dict[str, tuple[str, bytes]]:
 HEAVY = heavy_bodies()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_small_request_overtakes_heavy_ones_that_are_parsed(server, name):
     """A client that gets no CPU in between cannot tell who was first: it looks again."""
@@ -96,6 +97,7 @@ def test_small_requests_overtake_queued_large_ones(server):
         sock.close()
 
 
+@pytest.mark.slow
 def test_the_deadline_covers_parsing(digits, tmp_path):
     with serving(digits.folder, "--deadline", 0.2, "--max-rows", 10**6, cwd=tmp_path) as server:
         reply = until(lambda: too_late(server, 45_000))

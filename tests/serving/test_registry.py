@@ -66,6 +66,7 @@ def digests_of(server, count):
     return {server.post(INFER, ONE).headers["artifact-digest"] for _ in range(count)}
 
 
+@pytest.mark.slow
 def test_a_moved_alias_is_followed(store):
     folder, (first, second) = store
     with serving("champion", cwd=folder) as server:
@@ -94,6 +95,7 @@ def test_a_moved_alias_is_followed(store):
         assert len({(named, value) for _, named, _, value in seen}) <= 2
 
 
+@pytest.mark.slow
 def test_an_artifact_that_does_not_verify_is_rejected_and_reported(store):
     folder, (first, second) = store
     model = folder / "artifacts" / second.removeprefix("sha256:") / "model.onnx"
@@ -116,6 +118,7 @@ def test_an_artifact_that_does_not_verify_is_rejected_and_reported(store):
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
 
 
+@pytest.mark.slow
 def test_a_pinned_artifact_stays(store):
     folder, (first, second) = store
     with serving("champion", "--digest", first, cwd=folder) as server:
@@ -156,6 +159,7 @@ def test_workers_restart_and_share_their_counters(store):
         until(lambda: digests_of(server, 40) == {second})
 
 
+@pytest.mark.slow
 def test_a_replaced_version_is_unknown(store):
     folder, (first, second) = store
     path = f"/v2/models/model/versions/{first}/infer"
@@ -211,6 +215,7 @@ def test_workers_end_with_their_server(store):
         until(lambda: not any(alive(pid) for pid in workers))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_accepted_requests_finish_before_shutdown(store, workers):

@@ -134,6 +134,7 @@ def test_trailers_are_not_headers(server):
             assert read_reply(sock.makefile("rb")).json["id"] == "chunks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "start",
     [
@@ -170,6 +171,7 @@ def test_a_connection_is_closed_on_request(server):
     assert ids(server.raw(request("end", "Connection: close"))) == ["end"]
 
 
+@pytest.mark.slow
 def test_a_request_that_arrives_too_slowly_is_closed(impatient):
     """A head gets no answer, a body 408; an idle connection is closed like a head."""
     kinds: list[tuple[bytes, list[int]]] = [
@@ -259,6 +261,7 @@ def test_a_client_that_disconnects_within_its_body_is_counted(server):
     assert server.counted(line) == before + 1 and server.counted("in_flight") == 1
 
 
+@pytest.mark.slow
 def test_a_client_that_sends_far_ahead_is_held_back(server):
     one, before = request("far"), workers_mib(server.process.pid)
     with socket.socket() as sock:

@@ -88,6 +88,7 @@ def test_an_intact_store_has_no_findings(store):
     assert call("doctor", "--json", cwd=store.root.parent).json["findings"] == []
 
 
+@pytest.mark.slow
 def test_the_command_lists_remedies_and_applies_them_with_repair(store, digits):
     (store.artifacts.path(digits.digest) / "README.md").unlink()
     done = call("doctor", cwd=store.root.parent)
@@ -130,6 +131,7 @@ def test_a_file_in_place_of_the_store_exits_5(tmp_path):
     assert done.code == 5 and done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_a_store_is_refused_and_its_files_are_kept(tmp_path):
     (tmp_path / "notes.html").write_text("mine")
     (tmp_path / "artifacts").mkdir()

@@ -39,6 +39,7 @@ def test_leftovers_of_ended_writers_are_swept_from_the_state_folder():
     living.unlink()
 
 
+@pytest.mark.slow
 def test_a_relative_state_home_is_ignored(project):
     """The working folder may belong to anyone, and must not make pickles trusted."""
     home = project / "home"

@@ -176,6 +176,7 @@ def test_a_move_records_who_why_and_the_evidence(store, digits, monkeypatch):
     assert (entry.event, entry.alias, sealed.event) == ("moved", "champion", "sealed")
 
 
+@pytest.mark.slow
 def test_the_commands_move_tag_and_show(store, digits, churn):
     cwd = Path.cwd()
     assert "churn@champion is version 1" in call("promote", "churn:1", cwd=cwd).out
@@ -349,6 +350,7 @@ def test_a_gate_compares_with_an_alias_of_the_own_name(store, digits, churn):
     assert compared("price@champion") == churn[3]
 
 
+@pytest.mark.slow
 def test_an_alias_is_removed_with_a_record_and_can_be_given_back(store, churn):
     api.promote("churn:1", "blue")
     api.promote("churn:2", "blue")

@@ -92,6 +92,7 @@ def test_another_checkout_does_not_trust_a_saved_pickle(tmp_path):
     assert script("-c", code, cwd=tmp_path).code == 0
 
 
+@pytest.mark.slow
 def test_a_store_from_elsewhere_makes_no_pickle_trusted(digits, tmp_path):
     shutil.copytree(digits.store, tmp_path / "artifacts")
     code = (

@@ -15,8 +15,7 @@ from tests.support.configs import ROOT
 def store(digits, tmp_path, keys):
     """A copy of the store, with a policy that requires our signature."""
     shutil.copytree(digits.store, tmp_path / "artifacts")
-    done = call("trust", "--public-key", keys / "ours.pub", cwd=tmp_path)
-    assert done.code == 0, done.err
+    api.require_signature(api.public_key(keys / "ours.pub"), store=tmp_path / "artifacts")
     return tmp_path / "artifacts"
 
 

@@ -35,6 +35,7 @@ def two(made, tmp_path, monkeypatch):
     return digests
 
 
+@pytest.mark.slow
 def test_a_promotion_records_user_time_and_previous_artifact(two, tmp_path):
     first, second = two
     done = call("promote", first[7:19], "--json", cwd=tmp_path)
@@ -54,6 +55,7 @@ def test_a_promotion_records_user_time_and_previous_artifact(two, tmp_path):
     assert call("doctor", cwd=tmp_path).code == 0
 
 
+@pytest.mark.slow
 def test_custom_aliases_are_allowed_and_invalid_ones_refused(two, tmp_path):
     assert call("promote", "latest", "--as", "blue", cwd=tmp_path).code == 0
     for alias in ("latest", "Blue", "../x", "", "a" * 100, "a b", "\x1b[2J"):
@@ -72,6 +74,7 @@ def test_a_missing_broken_or_foreign_artifact_is_not_promoted(two, tmp_path, dig
     assert api.promotions() == []
 
 
+@pytest.mark.slow
 def test_a_concurrent_promotion_is_refused(two, tmp_path):
     first, second = two
     api.promote(first)

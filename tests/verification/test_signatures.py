@@ -40,12 +40,14 @@ def test_a_signed_artifact_keeps_its_digest_and_verifies(copied, keys, digits, t
     assert plain.json["signed"] is False
 
 
+@pytest.mark.slow
 def test_the_library_accepts_our_signatures(signed, keys):
     words = ("verify", "key", signed, "--signature", signed / "model.sig", "--public_key")
     assert stock(*words, keys / "ours.pub").returncode == 0
     assert stock(*words, keys / "other.pub").returncode != 0
 
 
+@pytest.mark.slow
 def test_the_bytes_of_the_manifest_are_signed_as_they_are(copied, keys):
     """Another writer may encode a float as an integer."""
     path = copied / "manifest.json"
@@ -57,6 +59,7 @@ def test_the_bytes_of_the_manifest_are_signed_as_they_are(copied, keys):
     assert stock(*words, keys / "ours.pub").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["inside", "beside"])
 def test_we_accept_signatures_of_the_library(copied, keys, place, tmp_path):
     path = copied / "model.sig" if place == "inside" else tmp_path / "x.sig"
@@ -136,6 +139,7 @@ def test_a_signature_that_is_a_link_is_refused(signed, keys, tmp_path):
         api.open_trusted(signed, signed_by=api.public_key(keys / "ours.pub"))
 
 
+@pytest.mark.slow
 def test_a_signature_that_leaves_the_manifest_out_is_refused(copied, keys):
     words = ("sign", "key", copied, "--signature", copied / "model.sig", "--ignore-paths",
              copied / "manifest.json", "--private_key", keys / "ours.pem")  # fmt: skip

@@ -16,14 +16,9 @@ import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file
-from artifact_pipeline.cli import completion, github, options, output, registry, render, trust
-from artifact_pipeline.cli.board import board
-from artifact_pipeline.cli.export import export
+from artifact_pipeline.cli import completion, github, options, output, render
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
-from artifact_pipeline.cli.remote import pull, push, remote
-from artifact_pipeline.cli.runs import runs
-from artifact_pipeline.cli.serve import serve
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
 
@@ -41,7 +36,21 @@ _EXAMPLE = {
 }
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+_MODULES = {
+    "board": "board",
+    "comment": "comment",
+    "completion": "completion",
+    "export": "export",
+    "runs": "runs",
+    "serve": "serve",
+    **dict.fromkeys(("pull", "push", "remote"), "remote"),
+    **dict.fromkeys(("history", "promote", "prune", "rollback", "tag"), "registry"),
+    **dict.fromkeys(("doctor", "sign", "trust", "verify"), "trust"),
+}
+"""The modules of commands that are imported when they are called; the others are in `commands`."""
+
+
+@click.group(cls=Group, modules=_MODULES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(api.__version__, message="%(version)s")
 def group() -> None:
     """Train scikit-learn models from JSON configs into sealed artifacts.
@@ -56,6 +65,7 @@ def group() -> None:
 @click.option("-t", "--tests", metavar="PATH", shell_complete=completion.file,
               help="Run pytest on this path first.")  # fmt: skip
 @click.option("--example", is_flag=True, help="Write an example to CONFIG first.")
+@options.TABLE
 @options.GATES
 @options.FORCE
 @options.engine("the fits of a search and of a cross-validation run")
@@ -74,6 +84,7 @@ def run(example: bool, as_json: bool, **arguments: Any) -> None:
 
 @group.command()
 @options.CONFIG
+@options.TABLE
 @options.GATES
 @options.FORCE
 @options.engine("the fits of a search and of a cross-validation run")
@@ -306,15 +317,16 @@ def reproduce(
 
 @group.command()
 @options.CONFIG
+@options.TABLE
 @options.JSON
-def recipe(config: str, as_json: bool) -> None:
+def recipe(config: str, data: str | None, *, as_json: bool) -> None:
     """Print the recipe of CONFIG and its digest, without training.
 
     CONFIG is a JSON file [default: config/config.json].
     """
     from artifact_pipeline.pipeline.plan import planned
 
-    with planned(config) as (plan, _):
+    with planned(config, data=data) as (plan, _):
         pass
     if plan.warning:
         output.say(f"warning: {plan.warning}")
@@ -491,13 +503,3 @@ def _check_not_input(path: str, inputs: list[str | None]) -> None:
                 location=Location(path),
                 remedy="name another file with --output",
             )
-
-
-for _command in (completion.completion, board, export, runs, serve, push, pull, remote,
-                 registry.promote,
-                 registry.rollback, registry.history, registry.tag, registry.prune,
-                 trust.verify, trust.sign,
-                 trust.trust, trust.doctor):  # fmt: skip
-    group.add_command(_command)
-for _each in (group, *group.commands.values(), *remote.commands.values()):
-    _each.params.append(options.verbose_option())

@@ -55,6 +55,12 @@ def publish(run: Run) -> None:
         outputs({"accuracy": repr(accuracy)})
 
 
+def summarize(markdown: str) -> None:
+    """Append Markdown to the job summary, inside a workflow."""
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append(path, f"{markdown}\n")
+
+
 def warn(message: str, *, title: str) -> None:
     """Print the workflow command that shows a warning, inside a workflow."""
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
 from artifact_pipeline.builder.config.messages import nearest
+from artifact_pipeline.cli import output
 from artifact_pipeline.errors import CallError, Location, quoted
+from artifact_pipeline.log import VERBOSE_ENV_VAR
 
 SECTIONS = {
     "Make a model": ("init", "run", "train", "seal"),
@@ -15,7 +19,7 @@ SECTIONS = {
     "Use it": ("infer", "evaluate", "serve"),
     "Trust it": ("verify", "reproduce", "trust", "doctor"),
     "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
-    "Share it": ("sign", "push", "pull", "remote", "export"),
+    "Share it": ("sign", "push", "pull", "remote", "export", "comment"),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""
@@ -81,6 +85,7 @@ EXAMPLES = {
         "artifact-pipeline export churn@champion --to slsa --key model.pem",
         "artifact-pipeline export churn:3 --to mlflow --registered-model churn",
     ),
+    "comment": ("artifact-pipeline comment artifacts/runs/ID.json",),
     "push": (
         "artifact-pipeline push churn@latest s3://models/churn",
         "artifact-pipeline push churn:3 file:///srv/models/churn --tag staging",
@@ -124,8 +129,27 @@ EXAMPLES = {
 """The lines of the examples by command; those under "" are the program's own."""
 
 
+def _verbose_option() -> click.Option:
+    def callback(_: click.Context, __: click.Parameter, verbose: bool) -> None:
+        if verbose:
+            output.be_verbose()
+
+    return click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=callback,
+        help=f"Show steps, timings and tracebacks; ${VERBOSE_ENV_VAR}=1 does the same.",
+    )
+
+
 class Command(click.Command):
-    """A command whose help ends with examples."""
+    """A command with the option `--verbose`, whose help ends with examples."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(_verbose_option())
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         _write_examples(formatter, EXAMPLES.get(_words(context), ()))
@@ -136,16 +160,35 @@ class Group(click.Group):
 
     command_class = Command
 
+    def __init__(self, *args: Any, modules: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        """Make a group.
+
+        Args:
+            args: As for click's group.
+            modules: The modules of commands that are imported when they are called.
+            kwargs: As for click's group.
+        """
+        super().__init__(*args, **kwargs)
+        self.params.append(_verbose_option())
+        self._modules = modules or {}
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*self.commands, *self._modules})
+
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        return super().get_command(context, OTHER_NAMES.get(name, name))
+        name = OTHER_NAMES.get(name, name)
+        if name not in self.commands and name in self._modules:
+            module = importlib.import_module(f"{__package__}.{self._modules[name]}")
+            self.add_command(getattr(module, name))
+        return super().get_command(context, name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         sections = {title: list(names) for title, names in SECTIONS.items()}
         listed = {name for names in sections.values() for name in names}
         sections["Other"] = [name for name in self.list_commands(context) if name not in listed]
-        width = max(map(len, self.commands))
+        width = max(map(len, self.list_commands(context)))
         for title, names in sections.items():
-            commands = [self.commands[name] for name in names if name in self.commands]
+            commands = [command for name in names if (command := self.get_command(context, name))]
             if commands:
                 with formatter.section(title):
                     limit = formatter.width - width - 6

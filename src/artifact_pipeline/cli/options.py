@@ -11,9 +11,8 @@ import click
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH
-from artifact_pipeline.cli import completion, output
+from artifact_pipeline.cli import completion
 from artifact_pipeline.errors import ArtifactNotFound, CallError, Location
-from artifact_pipeline.log import VERBOSE_ENV_VAR
 from artifact_pipeline.store.folder import DEFAULT_STORE, STORE_ENV_VAR, StoreFolder
 
 Command: TypeAlias = Callable[..., None]
@@ -96,6 +95,13 @@ DATA = click.option(
     shell_complete=completion.file,
     help="Where the artifact's table is now.",
 )
+TABLE = click.option(
+    "-d",
+    "--data",
+    metavar="PATH",
+    shell_complete=completion.file,
+    help="Read the table here instead of at data.path.",
+)
 ROOTS = click.option(
     "--certificate-chain",
     metavar="FILE",
@@ -139,23 +145,6 @@ def engine(subject: str) -> Callable[[Command], Command]:
         default="local",
         show_default=True,
         help=f"Where {subject}.",
-    )
-
-
-def verbose_option() -> click.Option:
-    """Return the option `--verbose`, which every command has."""
-
-    def callback(_: click.Context, __: click.Parameter, verbose: bool) -> None:
-        if verbose:
-            output.be_verbose()
-
-    return click.Option(
-        ["-v", "--verbose"],
-        is_flag=True,
-        is_eager=True,
-        expose_value=False,
-        callback=callback,
-        help=f"Show steps, timings and tracebacks; ${VERBOSE_ENV_VAR}=1 does the same.",
     )
 
 

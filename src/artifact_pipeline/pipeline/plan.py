@@ -18,10 +18,11 @@ from artifact_pipeline.builder.config.source import Source, read
 from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.errors import ConfigError, DataError, Location
+from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
 from artifact_pipeline.log import Log
 from artifact_pipeline.store import config_cache, machine
 from artifact_pipeline.store.config_cache import CheckedConfig
+from artifact_pipeline.store.references import PathLike
 
 if TYPE_CHECKING:
     from artifact_pipeline.builder.training.protocol import Resolved
@@ -50,13 +51,20 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
+def planned(
+    source: Source, *, data: PathLike | None = None
+) -> Iterator[tuple[Plan, Trainer | None]]:
     """Resolve the recipe of the config at a path or of a dict, without training.
 
     A config that is not cached is checked by a trainer process with scikit-learn. That process is
     ready to train until the `with` block ends.
 
+    Args:
+        source: The config.
+        data: Where to read the table instead of at `data.path`; the recipe holds no path.
+
     Raises:
+        CallError: If `data` is given and the config reads no table.
         ConfigError, DataError: If the config or its rows are wrong.
         StoreError: If the state folder cannot be read or written.
         TrainerDied: If the trainer process ends.
@@ -66,25 +74,32 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
 
         name, base = "config", ""
         config = loader.parse(source, name)
-        data = canonical.encode(source)
+        written = canonical.encode(source)
     else:
         name, base = os.fspath(source), str(Path(source).parent)
-        data = read(source)
+        written = read(source)
+    table = None if data is None else _table_path(os.fspath(data))
+    if table is not None:
+        base = ""
+    # With another table it is another entry of the cache.
+    key = written if table is None else b"\0".join([written, os.fsencode(table)])
     with log.timed("look up %s in the cache of checked configs", name):
-        cached = config_cache.lookup(data, base)
+        cached = config_cache.lookup(key, base)
     if cached is not None:
         config, rows = cached.config, cached.table
         if isinstance(config.data, BundledData):
             rows = bundled.describe(config.data)
         assert rows is not None
         known = recipe.make(cached.model, config, rows=rows, profile=machine.profile())
-        yield _plan(config, name, data=data, base=base, made=known), None
+        yield _plan(config, name, data=written, base=base, made=known), None
         return
     from artifact_pipeline.builder.config import loader
     from artifact_pipeline.builder.training.trainer import Trainer
 
     if not isinstance(source, dict):
-        config = loader.parse_bytes(data, name)
+        config = loader.parse_bytes(written, name)
+    if table is not None:
+        config = _with_table(config, table, name=name)
     profile = machine.profile()
     # Taken before the files are read, so that a change meanwhile is a miss the next time.
     fingerprint = config_cache.fingerprint_of(config, base)
@@ -92,16 +107,16 @@ def planned(source: Source) -> Iterator[tuple[Plan, Trainer | None]]:
         with log.timed("check %s in a trainer process, profile %s", name, profile):
             trainer = Trainer(config, name, profile=profile, base=base)
     except ConfigError as error:
-        if error.location is not None and loader.is_short(data):
+        if error.location is not None and loader.is_short(written):
             error.location = _in_short_form(error.location)
         raise
     with trainer:
         plan = _resolved(
-            config, name, data=data, base=base, profile=profile, resolved=trainer.resolved
+            config, name, data=written, base=base, profile=profile, resolved=trainer.resolved
         )
-        table = plan.recipe.data if isinstance(config.data, TableData) else None
-        checked = CheckedConfig(config, plan.recipe.model, table)
-        config_cache.store(data, checked, fingerprint=fingerprint)
+        rows = plan.recipe.data if isinstance(config.data, TableData) else None
+        checked = CheckedConfig(config, plan.recipe.model, rows)
+        config_cache.store(key, checked, fingerprint=fingerprint)
         yield plan, trainer
 
 
@@ -133,18 +148,20 @@ def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
         )
 
 
-def recipe_of(source: Source) -> Recipe:
+def recipe_of(source: Source, *, data: PathLike | None = None) -> Recipe:
     """Return the recipe of a config, without training.
 
     Args:
         source: The path of a config file, or the dict that its JSON would give.
+        data: Where to read the table instead of at `data.path`.
 
     Raises:
+        CallError: If `data` is given and the config reads no table.
         ConfigError, DataError: If the config or its rows are wrong.
         StoreError: If the state folder cannot be read or written.
         TrainerDied: If the process that checks the config ends.
     """
-    with planned(source) as (plan, _):
+    with planned(source, data=data) as (plan, _):
         return plan.recipe
 
 
@@ -173,6 +190,23 @@ def _plan(config: ResolvedConfig, name: str, *, data: bytes, base: str, made: Re
         recipe=made,
         recipe_digest=recipe.digest(made),
     )
+
+
+def _table_path(path: str) -> str:
+    """Return the path of a table that a caller named, which is relative to the working folder."""
+    if not path:
+        raise CallError("is empty, expected a path", location=Location("--data"))
+    return path if "://" in path else str(Path(path).absolute())
+
+
+def _with_table(config: ResolvedConfig, path: str, *, name: str) -> ResolvedConfig:
+    """Return a config that reads its table from another path."""
+    if not isinstance(config.data, TableData):
+        raise CallError(
+            f"replaces data.path, and {name} reads the bundled data set {config.data.dataset}",
+            location=Location("--data"),
+        )
+    return replace(config, data=replace(config.data, path=path))
 
 
 def _in_short_form(location: Location) -> Location:

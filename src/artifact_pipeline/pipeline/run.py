@@ -62,6 +62,7 @@ from artifact_pipeline.store.artifact_folder import MAX_REPORT
 from artifact_pipeline.store.journal import PastRun, printable
 from artifact_pipeline.store.pointers import LATEST
 from artifact_pipeline.store.promotion import user
+from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
@@ -87,6 +88,7 @@ def run(
     *,
     store: str | os.PathLike[str] | None = None,
     tests: str | None = None,
+    data: PathLike | None = None,
     gates: str | None = None,
     force: bool = False,
     engine: Engine = "local",
@@ -99,6 +101,8 @@ def run(
         source: The path of a config file, or the dict that its JSON would give.
         store: The store to write to; by default $ARTIFACT_PIPELINE_STORE or `artifacts`.
         tests: A path to run pytest on first.
+        data: Where to read the table instead of at `data.path`: a path or an address in an object
+            store. The recipe holds no path, so the same rows give the same artifact.
         gates: JSON that replaces the config's gates.
         force: Train even if the store has the artifact, and compare the two.
         engine: `dask` runs the fits of a search and of a cross-validation on a Dask cluster. The
@@ -108,6 +112,7 @@ def run(
             default.
 
     Raises:
+        CallError: If `data` is given and the config reads no table.
         ConfigError, DataError: If the config or its rows are wrong.
         TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
         StoreError, TrainerDied: If the store or the machine fails.
@@ -116,8 +121,8 @@ def run(
     """
     jobs, cluster = ("test", "train", "inference"), _cluster(engine, scheduler)
     return _execute(
-        source, Store(store), jobs=jobs, tests=tests, gates=gates, force=force, cluster=cluster,
-        listener=listener,
+        source, Store(store), jobs=jobs, tests=tests, data=data, gates=gates, force=force,
+        cluster=cluster, listener=listener,
     )  # fmt: skip
 
 
@@ -125,6 +130,7 @@ def train(
     source: Source = DEFAULT_PATH,
     *,
     store: str | os.PathLike[str] | None = None,
+    data: PathLike | None = None,
     gates: str | None = None,
     force: bool = False,
     model: str | os.PathLike[str] | None = None,
@@ -137,6 +143,7 @@ def train(
     Args:
         source: As for `run`.
         store: As for `run`.
+        data: As for `run`.
         gates: As for `run`.
         force: As for `run`.
         model: Where to write a copy of the artifact's pickle, for `load_model`. An artifact whose
@@ -147,7 +154,7 @@ def train(
     """
     cluster = _cluster(engine, scheduler)
     return _execute(
-        source, Store(store), jobs=("train",), gates=gates, force=force, model=model,
+        source, Store(store), jobs=("train",), data=data, gates=gates, force=force, model=model,
         cluster=cluster, listener=listener,
     )  # fmt: skip
 
@@ -166,6 +173,7 @@ def _execute(
     *,
     jobs: tuple[str, ...],
     tests: str | None = None,
+    data: PathLike | None = None,
     gates: str | None = None,
     force: bool = False,
     model: str | os.PathLike[str] | None = None,
@@ -182,7 +190,7 @@ def _execute(
                 if tests is not None:
                     _run_tests(tests)
                 override = None if gates is None else _load_gates(gates)
-                plan, trainer = stack.enter_context(planned(source))
+                plan, trainer = stack.enter_context(planned(source, data=data))
                 required = plan.config.gates if override is None else override
                 record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
                 record.observed = plan.observed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
@@ -81,7 +81,7 @@ class BucketObjects:
             except FileNotFoundError:
                 return None
 
-    def read(self, key: str, *, start: int, end: int) -> Iterator[bytes]:
+    def read(self, key: str, *, start: int, end: int) -> Generator[bytes]:
         """See `ObjectStore`."""
         if start >= end:
             return

@@ -216,6 +216,7 @@ def test_an_invalid_config_exits_2_and_stores_nothing(project):
     assert not (project / "artifacts").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "where", "message"),
     [
@@ -252,6 +253,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.sampled_from([SHORT, FULL, PIPELINE]), st.data())
 def test_any_value_at_any_key_loads_or_is_refused(source, data):
     changed = json.loads(json.dumps(source))

@@ -38,6 +38,7 @@ def test_invalid_data_is_refused_in_one_line(tmp_path, monkeypatch, change, conf
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_unreadable_table_is_refused_by_the_trainer_in_one_line(tmp_path):
     for name, text, said in (
         ("t.csv", "a,churn\n1,yes\n2,no,5\n", "t.csv, row 2: found 3 cells, expected 2"),
@@ -62,6 +63,7 @@ def test_invalid_data_exits_3_and_stores_nothing(tmp_path):
     assert done.code == 3 and "no held-out row is in it: 'label' is 'Nowhere'" in done.err
 
 
+@pytest.mark.slow
 def test_a_class_with_one_row_is_named_in_a_stratified_split(tmp_path):
     config = quick()
     del config["data"]["positive"]

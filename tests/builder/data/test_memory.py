@@ -13,6 +13,7 @@ from artifact_pipeline.errors import EnvironmentFailure
 GIB = 2**30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="memory is known on Linux only")
 def test_a_table_beyond_the_free_memory_is_refused_with_both_sizes(tmp_path):
     with (tmp_path / "t.csv").open("wb") as file:

@@ -124,6 +124,7 @@ def test_half_of_the_values_of_names_are_of_no_other_type(texts):
         assert 2 * len(matches) <= len(known)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(columns, st.sampled_from(["csv", "jsonl"]), st.sampled_from([Csv(), COMMA]))
 @example(["01", "2", "2", "3"], "csv", Csv())

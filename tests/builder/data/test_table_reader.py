@@ -232,6 +232,7 @@ JUNK = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", SEEDS)
 def test_any_bytes_are_a_table_or_a_data_error(form, capfd):
     chance = Random(4)

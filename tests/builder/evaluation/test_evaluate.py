@@ -145,6 +145,28 @@ def test_metrics_of_probabilities_match_scikit_learn():
     assert "roc_auc" not in alone and "log_loss" in alone
 
 
+LABELS = st.sampled_from([["no", "yes"], [0, 1], [False, True], ["a", "b", "c", "d"], [-5, 7, 11]])
+
+
+@given(
+    LABELS.flatmap(lambda labels: st.lists(st.tuples(*[st.sampled_from(labels)] * 2), min_size=1))
+)
+def test_metrics_of_labels_equal_those_of_scikit_learn_to_the_bit(pairs):
+    truth, predicted = (np.array(column) for column in zip(*pairs, strict=True))
+    found = evaluate(truth, predicted)
+    sk = sklearn.metrics
+    assert found["accuracy"] == sk.accuracy_score(truth, predicted)
+    for average in ("weighted", "macro"):
+        f1 = sk.f1_score(truth, predicted, average=average, zero_division=0)
+        assert found[f"f1_{average}"] == f1
+    options = {"average": "weighted", "zero_division": 0}
+    assert found["precision_weighted"] == sk.precision_score(truth, predicted, **options)
+    assert found["recall_weighted"] == sk.recall_score(truth, predicted, **options)
+    present = np.unique(truth)
+    recalls = sk.recall_score(truth, predicted, labels=present, average="macro", zero_division=0)
+    assert found["balanced_accuracy"] == recalls
+
+
 ALIKE = [[0.5, 0.5]] * 3
 
 

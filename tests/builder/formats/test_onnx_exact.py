@@ -202,6 +202,7 @@ def test_a_forest_splits_at_exact_thresholds(seal):
     assert predictor.predict(asked).tolist() == estimator.predict(asked).tolist()
 
 
+@pytest.mark.slow
 def test_missing_values_are_accepted_in_column_201(seal):
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(size=(60, 201)), columns=[f"f{i}" for i in range(201)])

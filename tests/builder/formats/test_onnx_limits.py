@@ -158,6 +158,7 @@ def test_nodes_with_many_paths_to_them_are_loaded(copied):
     assert open_artifact(copied, reseal(copied, "model.onnx", tree(ways, ways)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("graph", "why"), REFUSED.values(), ids=REFUSED)
 def test_a_graph_with_unneeded_content_is_refused(copied, graph, why):
     digest = reseal(copied, "model.onnx", graph)
@@ -206,6 +207,7 @@ def test_a_graph_stops_at_the_memory_limit(copied, graph, tmp_path):
     assert int(done.out.split()[-1]) * 1024 < onnx_limits.MAX_MEMORY + GIB
 
 
+@pytest.mark.slow
 def test_a_graph_stops_at_the_time_limit(copied, monkeypatch):
     monkeypatch.setattr(onnx_limits, "seconds", lambda rows: 1.0)
     shape = numpy_helper.from_array(np.array([1500, 1500], dtype=np.int64), "s")
@@ -219,6 +221,7 @@ def test_a_graph_stops_at_the_time_limit(copied, monkeypatch):
         assert time.monotonic() - start >= 1.0
 
 
+@pytest.mark.slow
 def test_loading_a_graph_stops_at_the_time_limit(copied, monkeypatch):
     monkeypatch.setattr(onnx_limits, "LOAD_SECONDS", 0.05)
     digest = reseal(copied, "model.onnx", model(chain("Neg", 50_000, inputs=1)))
@@ -274,6 +277,7 @@ def test_a_second_graph_field_is_checked():
         onnx_limits.check(GRAPH + second, location=None)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats(width=32)),
        st.lists(st.text(max_size=20)))  # fmt: skip
 def test_packed_lists_are_skipped_completely(ints, floats, texts):

@@ -72,6 +72,7 @@ def test_a_required_signature_opens_an_artifact(store, keys):
     assert opens("latest")
 
 
+@pytest.mark.slow
 def test_a_policy_that_came_with_the_store_is_not_trusted(store, tmp_path, monkeypatch):
     """Whoever wrote the artifact wrote it, too."""
     api.require_signature(api.public_key(SIGNER))

@@ -92,6 +92,7 @@ def test_the_same_rows_make_the_same_edge_cases():
     assert np.array_equal(first.rows, second.rows) and first.flaws == second.flaws
 
 
+@pytest.mark.slow
 def test_a_wide_table_has_a_bounded_number_of_edge_cases():
     wide = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 1500)).round(2))
     wide.columns = [f"f{i}" for i in range(1500)]

@@ -270,6 +270,7 @@ def test_a_search_seeds_its_estimators():
     assert search.param_grid["svc"][0].random_state == 7
 
 
+@pytest.mark.slow
 def test_a_command_refuses_a_cache_and_reads_nothing_of_it(project):
     """joblib unpickles what lies in the folder, and `tests/support/audit` would end the process."""
     done = call("run", write(project, {**QUICK, "model": NESTED}), "--json", cwd=project)

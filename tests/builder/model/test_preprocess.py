@@ -75,6 +75,7 @@ def test_target_encoding_is_seeded():
     assert not fits[0].warnings
 
 
+@pytest.mark.slow
 def test_target_encoding_learns_as_much_as_a_column_for_each_text(tmp_path):
     """One-hot columns without a bound are the reference; cross-fitting avoids overfitting."""
     table = shops(200, 4000)
@@ -87,6 +88,7 @@ def test_target_encoding_learns_as_much_as_a_column_for_each_text(tmp_path):
     assert run.metrics.test["accuracy"] > reached - 0.02 > 0.7
 
 
+@pytest.mark.slow
 def test_a_column_of_unique_texts_is_left_out_with_a_warning_and_not_asked_for(tmp_path):
     table = shops(5, 200)
     table.insert(0, "comment", [f"comment number {index}" for index in range(200)])
@@ -99,6 +101,7 @@ def test_a_column_of_unique_texts_is_left_out_with_a_warning_and_not_asked_for(t
     assert artifact.predict(pd.DataFrame({"shop": ["shop 1"], "n": [0.0]}))[0] in ("yes", "no")
 
 
+@pytest.mark.slow
 def test_a_table_of_unique_texts_only_is_refused(tmp_path):
     lines = [json.dumps({"comment": f"c {i}", "y": "ab"[i % 2]}) for i in range(120)]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))

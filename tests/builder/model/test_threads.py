@@ -34,6 +34,7 @@ class Probe(BaseEstimator):
         return self
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params", "target"),
     [

@@ -173,6 +173,7 @@ def test_branches_need_feature_columns_of_a_table(tmp_path):
         api.recipe_of(write(tmp_path, {**CHURN, "model": {"steps": steps}}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "hint"),
     [

@@ -77,7 +77,8 @@ def test_shell_steps_of_the_action_contain_no_expression():
 def test_every_input_and_output_of_the_action_is_described():
     action = load(ROOT / "action.yml")
     assert list(action["inputs"]) == [
-        *("config", "store", "gates", "python-version", "sign", "remote", "promote")
+        *("config", "data-path", "store", "gates", "python-version", "sign", "remote", "promote"),
+        *("comment", "github-token"),
     ]
     assert {"digest", "recipe-digest", "artifact-path", "accuracy", "cached"} <= set(
         action["outputs"]

@@ -26,6 +26,7 @@ def server(digits, tmp_path_factory):
         yield running
 
 
+@pytest.mark.slow
 def test_a_body_that_is_too_large_gets_413(server):
     assert server.post(INFER, b" " * ((1 << 20) + 1)).status == 413
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
@@ -174,6 +175,7 @@ def test_refusals_have_the_usual_headers(server):
         assert "date" in found.headers and found.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.slow
 def test_the_scheme_of_a_token_is_case_insensitive(digits, tmp_path):
     (tmp_path / "token").write_text("correct-horse-battery\n", "utf-8")
     with serving(digits.folder, "--token-file", "token", cwd=tmp_path) as server:
@@ -199,6 +201,7 @@ def test_a_prediction_stops_at_the_deadline(tmp_path):
         until(lambda: server.post("/predict", {"rows": [ROW]}).status == 200)
 
 
+@pytest.mark.slow
 def test_a_server_for_other_machines_needs_a_token(digits, tmp_path):
     (tmp_path / "token").write_text("correct-horse-battery\n", "utf-8")
     words = (digits.folder, "--host", "0.0.0.0")
@@ -221,6 +224,7 @@ def test_a_server_for_other_machines_needs_a_token(digits, tmp_path):
         assert ready.json["models"] == {"model": digits.digest}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no openssl by itself")
 def test_a_server_answers_over_tls(digits, tmp_path):
     subprocess.run(
@@ -242,6 +246,7 @@ def test_a_server_answers_over_tls(digits, tmp_path):
         assert call("serve", digits.folder, *words, cwd=tmp_path).code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -278,6 +283,7 @@ def test_a_port_in_use_exits_5(server, digits, tmp_path):
     assert done.code == 5 and "cannot be bound" in done.err
 
 
+@pytest.mark.slow
 def test_the_access_log_has_one_line_of_json_per_request(digits, tmp_path):
     for words in (["--access-log"], []):
         with serving(digits.folder, *words, cwd=tmp_path) as server:

@@ -46,6 +46,7 @@ def observe(
     """
     import numpy as np
 
+    from artifact_pipeline.builder.evaluation.metrics import count_pairs
     from artifact_pipeline.builder.model.estimators import as_labels, predict_with_proba
 
     predicted, proba = predict_with_proba(estimator, X)
@@ -74,6 +75,8 @@ def observe(
     from sklearn.metrics import precision_recall_fscore_support
 
     labels = as_labels(estimator.classes_)
+    pairs = count_pairs(y, predicted)
+    counted = pairs.labels[pairs.truth], pairs.labels[pairs.predicted]
     unlearned = [
         Unlearned(
             label=truth,
@@ -81,9 +84,11 @@ def observe(
             support=int((y == truth).sum()),
             predicted=[int(((y == truth) & (predicted == label)).sum()) for label in labels],
         )
-        for truth in sorted(set(y.tolist()) - set(labels.tolist()))
+        for truth in sorted(set(counted[0].tolist()) - set(labels.tolist()))
     ]
-    scores = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
+    scores = precision_recall_fscore_support(
+        *counted, labels=labels, sample_weight=pairs.rows, zero_division=0.0
+    )
     return EvaluationReport(
         rows=len(y),
         per_class=[
@@ -99,7 +104,7 @@ def observe(
                 labels.tolist(), label_names, *scores, strict=True
             )
         ],
-        confusion=_confusion(y, predicted, labels=labels),
+        confusion=_confusion(*counted, rows=pairs.rows, labels=labels),
         calibration=None if proba is None else _calibration(proba, predicted == y),
         examples=shown,
         weights=weights,
@@ -123,13 +128,15 @@ def _shown(worst: NDArray[Any], count: int, *, target: Target) -> NDArray[np.int
 
 
 def _confusion(
-    y: NDArray[Any], predicted: NDArray[Any], *, labels: NDArray[Any]
+    y: NDArray[Any], predicted: NDArray[Any], *, rows: NDArray[np.int64], labels: NDArray[Any]
 ) -> list[list[int]]:
     from sklearn.metrics import confusion_matrix
 
     if not set(y.tolist()) & set(labels.tolist()):  # scikit-learn refuses these
         return [[0] * len(labels) for _ in labels]
-    counts: list[list[int]] = confusion_matrix(y, predicted, labels=labels).tolist()
+    counts: list[list[int]] = confusion_matrix(
+        y, predicted, labels=labels, sample_weight=rows
+    ).tolist()
     return counts
 
 

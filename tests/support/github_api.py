@@ -1,0 +1,147 @@
+"""The part of GitHub's API that comments on pull requests use, as strict as GitHub's own.
+
+Sources: https://docs.github.com/rest/issues/comments, /rest/using-the-rest-api (authentication, the
+required User-Agent, versions, pagination), and the answers that GitHub gives: 401 "Bad
+credentials", 403 "Resource not accessible by integration" for a token that may only read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+VERSIONS = {"2022-11-28", "2026-03-10"}
+REPOSITORY = "acme/churn"
+BOT = "github-actions[bot]"
+
+
+class GitHub:
+    """A repository with one pull request, and the tokens that may use it."""
+
+    def __init__(self, number: int = 7) -> None:
+        self.number = number
+        self.comments: list[dict[str, Any]] = []
+        self.users = {"writes": BOT, "reads": BOT, "app": "acme[bot]"}
+        self.read_only = {"reads"}
+        self.requests: list[tuple[str, str]] = []
+        self.fails: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        """Answers to give to a method, in place of the right one."""
+        self.url = ""
+        self._next = 5_000_000_000  # over 2**31, as today's are
+
+    def write(self, login: str, body: str) -> dict[str, Any]:
+        """Add a comment, as its user would."""
+        self._next += 1
+        comment = {
+            "id": self._next,
+            "user": {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"},
+            "body": body,
+            "html_url": f"https://github.com/{REPOSITORY}/pull/{self.number}#{self._next}",
+        }
+        self.comments.append(comment)
+        return comment
+
+    def by(self, login: str = BOT) -> list[str]:
+        """Return the texts of a user's comments."""
+        return [comment["body"] for comment in self.comments if comment["user"]["login"] == login]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    github: GitHub
+    protocol_version = "HTTP/1.1"
+
+    def _serve(self) -> None:
+        github, method = self.github, self.command
+        github.requests.append((method, self.path))
+        data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if method in github.fails:
+            status, headers, content = github.fails[method]
+            return self._answer(status, content, headers)
+        if not self.headers.get("User-Agent"):
+            return self._refuse(403, "Request forbidden by administrative rules.")
+        if self.headers.get("X-GitHub-Api-Version", "2022-11-28") not in VERSIONS:
+            return self._refuse(400, "Not a supported version")
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() not in ("bearer", "token") or token not in github.users:
+            return self._refuse(401, "Bad credentials" if token else "Requires authentication")
+        address = urlsplit(self.path)
+        if method == "POST" and address.path == "/graphql":
+            return self._graphql(data, github.users[token])
+        issues = f"/repos/{REPOSITORY}/issues"
+        listed = f"{issues}/{github.number}/comments"
+        if method == "GET" and address.path == listed:
+            return self._list(address.query)
+        one = re.fullmatch(rf"{issues}/comments/(\d+)", address.path)
+        if not (method == "POST" and address.path == listed) and not (method == "PATCH" and one):
+            return self._refuse(404, "Not Found")
+        if token in github.read_only:
+            return self._refuse(403, "Resource not accessible by integration")
+        try:
+            body = json.loads(data)["body"]
+        except (ValueError, KeyError, TypeError):
+            return self._refuse(400, "Problems parsing JSON")
+        if not isinstance(body, str) or not body.strip() or len(body) > 65_536:
+            return self._refuse(422, "Validation Failed")
+        if method == "POST":
+            return self._json(201, github.write(github.users[token], body))
+        for comment in github.comments:
+            if one and comment["id"] == int(one[1]):
+                comment["body"] = body
+                return self._json(200, comment)
+        return self._refuse(404, "Not Found")
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815
+
+    def _graphql(self, data: bytes, login: str) -> None:
+        query = " ".join(str(json.loads(data)["query"]).split())
+        if not re.fullmatch(r"(query )?\{ ?viewer ?\{ ?login ?\} ?\}", query):
+            return self._json(200, {"errors": [{"type": "undefinedField", "message": query}]})
+        return self._json(200, {"data": {"viewer": {"login": login}}})
+
+    def _list(self, query: str) -> None:
+        values = {name: int(texts[0]) for name, texts in parse_qs(query).items()}
+        size, page = min(values.get("per_page", 30), 100), values.get("page", 1)
+        start = (page - 1) * size
+        shown = self.github.comments[start : start + size]
+        more = len(self.github.comments) > start + size
+        link = f'<{self.github.url}{self.path}&page={page + 1}>; rel="next"'
+        self._json(200, shown, {"Link": link} if more else {})
+
+    def _refuse(self, status: int, message: str) -> None:
+        self._json(status, {"message": message, "documentation_url": "", "status": str(status)})
+
+    def _json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
+        self._answer(status, json.dumps(value).encode(), headers or {})
+
+    def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json; charset=utf-8", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def github_api() -> Iterator[GitHub]:
+    """Serve the API on this machine until the block ends."""
+    github = GitHub()
+    handler = type("Handler", (_Handler,), {"github": github})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        github.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield github
+        finally:
+            server.shutdown()
+            thread.join()
