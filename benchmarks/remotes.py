@@ -2,7 +2,8 @@
 
 The bare client sends the same files from the disk and writes what it gets to the disk, flushed, and
 hashes nothing. Both use the same server on this machine: moto's S3 and Debian's docker-registry.
-Times are wall-clock, medians of `ROUNDS` in turns.
+Times are wall-clock, medians of `ROUNDS`. The two take turns at being first, and what each wrote is
+removed before the next, because a machine that has to find new memory for files is slower.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+import boto3
 import httpx
 import obstore
 from obstore.store import S3Store
@@ -28,7 +30,7 @@ import artifact_pipeline as api
 from artifact_pipeline.builder.canonical import digest
 from artifact_pipeline.store.store import Store
 
-ROUNDS = 3
+ROUNDS = 4
 CONFIG = {
     "data": {"dataset": "iris"},
     "model": {"estimator": "sklearn.naive_bayes.GaussianNB", "params": {}},
@@ -52,22 +54,31 @@ def main(megabytes: int) -> None:
                 base = f"s3://models/{index}" if name == "s3" else f"oci://{host}/bench/{index}"
                 bare = _bare_s3 if name == "s3" else _bare_oci
                 files = [big.folder / file.path for file in big.manifest.files]
-                up, down = bare(f"{base}bare", files, place / "copy")
-                there = place / "there"
-                jobs: dict[str, Callable[[], object]] = {
-                    "bare push": up,
-                    "push": partial(api.push, big.digest, base, store=store.root),
-                    "bare pull": down,
-                    "pull": partial(api.pull, base, store=there),
-                }
-                for job, call in jobs.items():
-                    times.setdefault(job, []).append(_seconds(call))
-                shutil.rmtree(there)
-                shutil.rmtree(place / "copy")
+                up, down = bare(f"{base}bare", files, place / "there")
+                pairs: list[dict[str, Callable[[], object]]] = [
+                    {
+                        "push": partial(api.push, big.digest, base, store=store.root),
+                        "bare push": up,
+                    },
+                    {"pull": partial(api.pull, base, store=place / "there"), "bare pull": down},
+                ]
+                for jobs in pairs:
+                    for job, call in sorted(jobs.items(), reverse=bool(index % 2)):
+                        times.setdefault(job, []).append(_seconds(call))
+                        shutil.rmtree(place / "there", ignore_errors=True)
+                _empty(place / "registry")
             medians = {job: statistics.median(values) for job, values in times.items()}
             for job in ("push", "pull"):
                 ours, theirs = medians[job], medians[f"bare {job}"]
                 print(f"{name:4} {job}  {ours:6.1f}  bare {theirs:6.1f}  {theirs / ours:5.2f}")
+
+
+def _empty(registry: Path) -> None:
+    """Remove what the servers hold."""
+    shutil.rmtree(registry, ignore_errors=True)
+    client = boto3.client("s3")
+    for entry in client.list_objects_v2(Bucket="models").get("Contents", ()):
+        client.delete_object(Bucket="models", Key=entry["Key"])
 
 
 def _seconds(call: Callable[[], object]) -> float:

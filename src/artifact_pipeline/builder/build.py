@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from artifact_pipeline.builder import numeric_profile
+from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.builder.training.protocol import FitProgress
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
@@ -34,6 +35,7 @@ def build(
     location: Location,
     warning: str | None = None,
     report: Callable[[FitProgress], None] = lambda _: None,
+    cluster: Cluster | None = None,
 ) -> Built:
     """Train a model, prove an open form of it and seal both as the files of an artifact.
 
@@ -43,12 +45,14 @@ def build(
         location: The model's location in the config.
         warning: Why the recipe's numeric profile is `native`, if that is known.
         report: Called when one of several fits is done.
+        cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
     Raises:
         ConfigError: If the estimator cannot be fitted, or no open form of it can be proven.
+        NetworkError, EnvironmentFailure: If the cluster cannot do it.
         TrainerDied: If the trainer process ends.
     """
-    trained = trainer.train(report)
+    trained = trainer.train(report, cluster=cluster)
     from artifact_pipeline.builder.artifact.seal import seal
     from artifact_pipeline.builder.formats import interface as interfaces
     from artifact_pipeline.builder.formats import parity

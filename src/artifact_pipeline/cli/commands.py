@@ -68,6 +68,8 @@ def group() -> None:
 @options.TABLE
 @options.GATES
 @options.FORCE
+@options.engine("the fits of a search and of a cross-validation run")
+@options.SCHEDULER
 @options.STORE
 @options.JSON
 def run(example: bool, as_json: bool, **arguments: Any) -> None:
@@ -85,6 +87,8 @@ def run(example: bool, as_json: bool, **arguments: Any) -> None:
 @options.TABLE
 @options.GATES
 @options.FORCE
+@options.engine("the fits of a search and of a cross-validation run")
+@options.SCHEDULER
 @options.STORE
 @options.JSON
 def train(as_json: bool, **arguments: Any) -> None:
@@ -135,10 +139,8 @@ def evaluate(
               show_default=True, help="What to do about rows that cannot be read.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Continue the output of a run that was killed.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["local", "dask"]), default="local",
-              show_default=True, help="Where the parts of a folder are predicted.")  # fmt: skip
-@click.option("--scheduler", metavar="ADDRESS",
-              help="Dask scheduler [default: a cluster on this machine].")  # fmt: skip
+@options.engine("the parts of a folder are predicted")
+@options.SCHEDULER
 @options.DATA
 @options.trust_options
 @options.STORE_TO_READ

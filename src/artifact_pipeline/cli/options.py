@@ -83,6 +83,11 @@ FORCE = click.option(
     is_flag=True,
     help="Train even if the store has the artifact, and compare the two.",
 )
+SCHEDULER = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Dask scheduler [default: a cluster on this machine].",
+)
 DATA = click.option(
     "-d",
     "--data",
@@ -130,6 +135,17 @@ _TRUST = (
         help="Fail unless the options or the store name a required signer.",
     ),
 )
+
+
+def engine(subject: str) -> Callable[[Command], Command]:
+    """Return the option `--engine` of a command, which says where `subject` run."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help=f"Where {subject}.",
+    )
 
 
 def signer_options(command: Command) -> Command:

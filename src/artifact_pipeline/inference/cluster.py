@@ -6,24 +6,16 @@ that runs twice, because its worker was lost, writes the same bytes to the same 
 
 from __future__ import annotations
 
-import logging
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
-from typing import Any
 
 from msgspec import Struct
 
+from artifact_pipeline.builder import dask_cluster
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.messages import first_line
-from artifact_pipeline.errors import (
-    EnvironmentFailure,
-    Location,
-    MissingDependency,
-    NetworkError,
-)
+from artifact_pipeline.builder.dask_cluster import Cluster
+from artifact_pipeline.errors import EnvironmentFailure, Location
 from artifact_pipeline.inference import infer_files
 from artifact_pipeline.inference.infer_files import Options, Tally
 from artifact_pipeline.inference.predict import open_artifact
@@ -33,7 +25,6 @@ from artifact_pipeline.inference.row_paths import RowPath
 PACKAGES = ("artifact-pipeline", "numpy", "onnxruntime", "pyarrow")
 """The packages that decide the bytes of predictions."""
 _RETRIES = 5
-_CONNECT_SECONDS = 20
 
 
 class PartTask(Struct, frozen=True, kw_only=True):
@@ -56,30 +47,22 @@ class PartTask(Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
 
 
-def predict_parts(tasks: Sequence[PartTask], scheduler: str | None) -> Iterator[Tally]:
+def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[Tally]:
     """Predict parts on a cluster, and yield the counts of each, in the order of the tasks.
 
     Args:
         tasks: The parts.
-        scheduler: The address of the cluster's scheduler; by default a cluster with one process
-            for each core of this machine is started.
+        cluster: The cluster.
 
     Raises:
-        MissingDependency: If Dask is not installed.
         NetworkError: If the scheduler cannot be reached.
-        EnvironmentFailure: If a worker has other versions of the packages, or workers are lost
-            again and again.
+        EnvironmentFailure: If there are no workers, one has other versions of the packages, or
+            workers are lost again and again.
         PipelineError: As `infer_files`.
     """
-    try:
-        from distributed import KilledWorker
-    except ImportError as error:
-        raise MissingDependency(
-            "the package distributed is not installed",
-            location=Location("--engine dask"),
-            remedy="pip install 'artifact-pipeline[dask]'",
-        ) from error
-    with _client(scheduler) as client:
+    from distributed import KilledWorker
+
+    with dask_cluster.connect(cluster, len(tasks)) as client:
         futures = [
             client.submit(predict_task, task, pure=False, retries=_RETRIES) for task in tasks
         ]
@@ -87,11 +70,8 @@ def predict_parts(tasks: Sequence[PartTask], scheduler: str | None) -> Iterator[
             for future in futures:
                 yield future.result()
         except KilledWorker as error:
-            raise EnvironmentFailure(
-                "its workers ended again and again, because they were killed or out of memory",
-                location=Location("the Dask cluster"),
-                remedy="give them more memory, or continue with --resume",
-            ) from error
+            remedy = "give them more memory, or continue with --resume"
+            raise dask_cluster.workers_lost(remedy) from error
         finally:
             client.cancel(futures)
 
@@ -121,36 +101,3 @@ def package_versions() -> dict[str, str]:
 def _predictor(artifact: str, digest: Digest) -> Predictor:
     """Return the model, which a worker verifies and opens once."""
     return open_artifact(artifact, digest)
-
-
-@contextmanager
-def _client(scheduler: str | None) -> Iterator[Any]:
-    """Connect to a cluster, or start one on this machine."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    if scheduler is not None:
-        try:
-            client = Client(scheduler, timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
-        except (OSError, TimeoutError, ValueError) as error:
-            raise NetworkError(
-                f"the Dask scheduler cannot be reached: {first_line(error)}",
-                location=Location(scheduler),
-                remedy="check --scheduler, such as tcp://10.0.0.1:8786",
-            ) from error
-        with client:
-            yield client
-        return
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": _RETRIES}),
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=os.cpu_count() or 1,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address=None,
-            memory_limit=None,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-    ):
-        yield client

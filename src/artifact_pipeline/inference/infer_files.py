@@ -16,8 +16,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from artifact_pipeline._version import __version__
-from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder import canonical, dask_cluster
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.disk import (
@@ -161,18 +162,17 @@ def infer_files(
         DataError: For rows that the model does not take; no output is written then.
         StoreError: If the output cannot be written.
     """
+    cluster = dask_cluster.cluster_of(engine, scheduler)
     options = Options(keep=tuple(keep), on_error=on_error, resume=resume)
     source = row_paths.locate(str(rows))
     target = str(output)
     is_folder = _is_folder(target, source, resume=resume)
-    if engine == "dask" and not is_folder:
+    if cluster is not None and not is_folder:
         raise CallError(
             "predicts a folder of parts into a folder",
             location=Location("--engine dask"),
             remedy="name a folder of rows and a folder for --output",
         )
-    if scheduler is not None and engine != "dask":
-        raise CallError("needs --engine dask", location=Location("--scheduler"))
     onnx_format.preload()
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
     predictor = load_predictor(verified)
@@ -181,8 +181,8 @@ def infer_files(
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        if engine == "dask":
-            predict = _on_dask(verified, scheduler, options=options)
+        if cluster is not None:
+            predict = _on_dask(verified, cluster, options=options)
         else:
             predict = _here(predictor, options)
         tally = _predict_folder(predict, source, options=options, folder=target)
@@ -364,24 +364,24 @@ def _here(predictor: Predictor, options: Options) -> PredictParts:
     )
 
 
-def _on_dask(verified: Verified, scheduler: str | None, *, options: Options) -> PredictParts:
+def _on_dask(verified: Verified, cluster: Cluster, *, options: Options) -> PredictParts:
     """Return what predicts files on a Dask cluster."""
-    from artifact_pipeline.inference import cluster
+    from artifact_pipeline.inference.cluster import PartTask, package_versions, predict_parts
 
     def predict(files: Sequence[RowPath], folder: str) -> Iterator[Tally]:
         tasks = [
-            cluster.PartTask(
+            PartTask(
                 artifact=str(verified.folder.absolute()),
                 digest=verified.digest,
                 file=file.absolute(),
                 folder=folder,
                 # What an earlier run left is gone; what a lost worker wrote is continued.
                 options=structs.replace(options, resume=True),
-                packages=cluster.package_versions(),
+                packages=package_versions(),
             )
             for file in files
         ]
-        return cluster.predict_parts(tasks, scheduler)
+        return predict_parts(tasks, cluster)
 
     return predict
 

@@ -20,9 +20,8 @@ from msgspec import Struct, structs
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, FeatureLimits, Manifest
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import table_csv, table_packaging, table_reader
+from artifact_pipeline.builder.data import plain_columns, table_csv, table_packaging, table_reader
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
-from artifact_pipeline.builder.data.number_limits import EXACT
 from artifact_pipeline.builder.data.table_files import FORMATS
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.errors import DataError, Location
@@ -373,19 +372,12 @@ def _plain_numbers(
     None if one of these columns has anything but finite numbers below 2^53 or is written in a way
     that only the rules of `table_columns` tell.
     """
-    import pyarrow.compute as pc
-
     try:
         table, _ = table_csv.read_csv(text, file, dialect=dialect, numbers=names)
     except DataError:
         return None
-    for name in names:
-        extremes = pc.min_max(table.column(name)).as_py()
-        numbers = pc.sum(pc.is_finite(table.column(name))).as_py() or 0
-        if numbers + table.column(name).null_count != len(table):
-            return None
-        if numbers and max(-extremes["min"], extremes["max"]) >= EXACT:
-            return None
+    if not all(plain_columns.are_exact(table.column(name)) for name in names):
+        return None
     parts = [Part(str(file), len(table))]
     return tables.TableFile.of(Raw(table=table, parts=parts, format="csv", csv=dialect))
 

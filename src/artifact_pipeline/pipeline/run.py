@@ -16,7 +16,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -24,7 +24,7 @@ from artifact_pipeline import disk
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact import manifest as manifests
-from artifact_pipeline.builder.config.resolved import Gate, TableData
+from artifact_pipeline.builder.config.resolved import Gate, ResolvedConfig, TableData
 from artifact_pipeline.builder.config.source import DEFAULT_PATH, Source
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.remote_files import RemotePath
@@ -68,8 +68,16 @@ from artifact_pipeline.verification.verify import Verified
 
 if TYPE_CHECKING:
     from artifact_pipeline.builder.build import Built
+    from artifact_pipeline.builder.dask_cluster import Cluster
     from artifact_pipeline.builder.training.trainer import Trained, Trainer
     from artifact_pipeline.pipeline.held_out_outputs import HeldOutOutputs
+
+Engine: TypeAlias = Literal["local", "dask"]
+
+_NO_FITS = (
+    "nothing ran on the Dask cluster: the config has neither search nor evaluation.cv, and the fit "
+    "of a single model stays on this machine."
+)
 
 # A run that trains nothing imports neither the trainer nor the opening of models.
 log = Log(__name__)
@@ -83,6 +91,8 @@ def run(
     data: PathLike | None = None,
     gates: str | None = None,
     force: bool = False,
+    engine: Engine = "local",
+    scheduler: str | None = None,
     listener: Listener | None = None,
 ) -> Run:
     """Check a config, train its model into a sealed artifact, and predict with the artifact.
@@ -95,6 +105,9 @@ def run(
             store. The recipe holds no path, so the same rows give the same artifact.
         gates: JSON that replaces the config's gates.
         force: Train even if the store has the artifact, and compare the two.
+        engine: `dask` runs the fits of a search and of a cross-validation on a Dask cluster. The
+            artifact has the same bytes.
+        scheduler: The address of its scheduler; by default a cluster is started on this machine.
         listener: Called when a job starts and when it ends; in a notebook, jobs are printed by
             default.
 
@@ -103,11 +116,13 @@ def run(
         ConfigError, DataError: If the config or its rows are wrong.
         TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
         StoreError, TrainerDied: If the store or the machine fails.
+        CallError: If there is a scheduler, and the engine is not Dask.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
     """
-    jobs = ("test", "train", "inference")
+    jobs, cluster = ("test", "train", "inference"), _cluster(engine, scheduler)
     return _execute(
         source, Store(store), jobs=jobs, tests=tests, data=data, gates=gates, force=force,
-        listener=listener,
+        cluster=cluster, listener=listener,
     )  # fmt: skip
 
 
@@ -119,6 +134,8 @@ def train(
     gates: str | None = None,
     force: bool = False,
     model: str | os.PathLike[str] | None = None,
+    engine: Engine = "local",
+    scheduler: str | None = None,
     listener: Listener | None = None,
 ) -> Run:
     """Train the model of a config into a sealed artifact. Raises as `run`.
@@ -131,12 +148,23 @@ def train(
         force: As for `run`.
         model: Where to write a copy of the artifact's pickle, for `load_model`. An artifact whose
             pickle was not written by this checkout is trained again for it.
+        engine: As for `run`.
+        scheduler: As for `run`.
         listener: As for `run`.
     """
+    cluster = _cluster(engine, scheduler)
     return _execute(
         source, Store(store), jobs=("train",), data=data, gates=gates, force=force, model=model,
-        listener=listener,
+        cluster=cluster, listener=listener,
     )  # fmt: skip
+
+
+def _cluster(engine: Engine, scheduler: str | None) -> Cluster | None:
+    if engine == "local" and scheduler is None:
+        return None
+    from artifact_pipeline.builder.dask_cluster import cluster_of
+
+    return cluster_of(engine, scheduler)
 
 
 def _execute(
@@ -149,6 +177,7 @@ def _execute(
     gates: str | None = None,
     force: bool = False,
     model: str | os.PathLike[str] | None = None,
+    cluster: Cluster | None = None,
     listener: Listener | None = None,
 ) -> Run:
     start = time.perf_counter()
@@ -182,7 +211,7 @@ def _execute(
                         plan, trainer = stack.enter_context(started(plan))
                         record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
                         record.observed = plan.observed
-                    built = _build(plan, trainer, store=store, job=job)
+                    built = _build(plan, trainer, store=store, job=job, cluster=cluster)
                     record.warnings, record.parity_measured = built.warnings, built.parity_measured
                     artifact, trained = _add(built, store, stored=stored.artifact), built.trained
                     job.note += _training_note(artifact, stored.artifact)
@@ -204,6 +233,8 @@ def _execute(
                     config=plan.name if override is None else "--gates",
                 )
                 record.warnings = [*record.warnings, *unjudged(record.gates)]
+                if cluster is not None and not _has_fits(plan.config):
+                    record.warnings.append(_NO_FITS)
                 record.git = git.result()
                 _write_report(artifact, store, record=record)
                 _check_gates(record.gates)
@@ -258,7 +289,15 @@ def _reusable(
     return artifact if wrote else None
 
 
-def _build(plan: Plan, trainer: Trainer, *, store: Store, job: RunningJob) -> Built:
+def _has_fits(config: ResolvedConfig) -> bool:
+    """Return whether a config has fits that a cluster can run."""
+    evaluation = config.evaluation
+    return config.search is not None or (evaluation is not None and evaluation.cv is not None)
+
+
+def _build(
+    plan: Plan, trainer: Trainer, *, store: Store, job: RunningJob, cluster: Cluster | None
+) -> Built:
     from artifact_pipeline.builder.build import build
 
     store.folder.sweep()
@@ -271,6 +310,7 @@ def _build(plan: Plan, trainer: Trainer, *, store: Store, job: RunningJob) -> Bu
             location=location,
             warning=plan.warning,
             report=lambda fits: job.progress(fits.phase, fits.done, total=fits.total),
+            cluster=cluster,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class FolderObjects:
             raise StoreError(problem, location=Location(str(path)), remedy=_REMEDY)
         return status.st_size
 
-    def read(self, key: str, *, start: int, end: int) -> Iterator[bytes]:
+    def read(self, key: str, *, start: int, end: int) -> Generator[bytes]:
         """See `ObjectStore`."""
         with disk.open_regular(self._path(key)) as file:
             file.seek(start)

@@ -10,7 +10,7 @@ The manifest is written after the files that it lists, so an artifact is complet
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 
 import msgspec
@@ -90,7 +90,7 @@ class ObjectRemote:
         """See `Remote`."""
         return self._objects.create(_blob(artifact.digest), artifact.sealed)
 
-    def download(self, file: File, *, start: int) -> Iterator[bytes]:
+    def download(self, file: File, *, start: int) -> Generator[bytes]:
         """See `Remote`."""
         return self._objects.read(_blob(file.sha256), start=start, end=file.bytes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -87,7 +87,7 @@ class Remote(Protocol):
     def publish(self, artifact: Verified, name: str) -> bool:
         """Store the manifest of an artifact whose files are there; False if it was there."""
 
-    def download(self, file: File, *, start: int) -> Iterator[bytes]:
+    def download(self, file: File, *, start: int) -> Generator[bytes]:
         """Yield the bytes of a file from a position, at most as many as it has."""
 
     def attachments(self, digest: Digest) -> list[Attachment]:
@@ -127,7 +127,7 @@ class ObjectStore(Protocol):
     def size(self, key: str) -> int | None:
         """Return the bytes of an object, or None if it does not exist."""
 
-    def read(self, key: str, *, start: int, end: int) -> Iterator[bytes]:
+    def read(self, key: str, *, start: int, end: int) -> Generator[bytes]:
         """Yield a range of an object; fewer bytes if it is shorter."""
 
     def create(self, key: str, data: bytes) -> bool:

@@ -21,7 +21,7 @@ from artifact_pipeline.remote.connect import connect
 from artifact_pipeline.remote.protocol import Pointer, Remote
 from artifact_pipeline.remote.transfer import Progress, in_threads, pieces_of
 from artifact_pipeline.report import page
-from artifact_pipeline.store.access import open_trusted
+from artifact_pipeline.store.access import open_to_send
 from artifact_pipeline.store.events import Promotion
 from artifact_pipeline.store.folder import REPAIR
 from artifact_pipeline.store.journal import MAX_RECORD
@@ -30,7 +30,7 @@ from artifact_pipeline.store.pointers import LATEST
 from artifact_pipeline.store.promotion import CHAMPION, check_move, evidence_of, user
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
-from artifact_pipeline.verification.verify import Verified, read_signature
+from artifact_pipeline.verification.verify import Verified, check_file, read_signature
 
 _ATTEMPTS = 20
 """How often a version or `latest` is set again that another process set at the same moment."""
@@ -83,7 +83,7 @@ def push(
     for tag in tags:
         check_move(tag, None)
     target = Store(store)
-    verified = open_trusted(artifact, store=store)
+    verified = open_to_send(artifact, store=store)
     connection = connect(address, create=True)
     pushed = _push(target, verified, remote=connection, progress=progress or (lambda _: None))
     for tag in tags:
@@ -118,7 +118,7 @@ def promote_remote(
     check_move(alias, message)
     address = addresses.parse_remote(remote)
     target = Store(store)
-    verified = open_trusted(artifact, store=store)
+    verified = open_to_send(artifact, store=store)
     connection = connect(address, create=True)
     pushed = _push(target, verified, remote=connection, progress=lambda _: None)
     return _move(
@@ -164,6 +164,7 @@ def _upload(artifact: Verified, *, remote: Remote, progress: Progress) -> list[F
 
     def upload(file: File) -> File | None:
         if remote.has(file):
+            check_file(artifact, file)
             return None
         remote.upload(file, pieces_of(artifact, file, progress=progress, stopping=stopping))
         return file

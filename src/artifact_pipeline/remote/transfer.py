@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -19,6 +20,8 @@ TRANSFERS = 4
 """Files of an artifact that are transferred at once."""
 _ATTEMPTS = 4
 """How often a download that broke off continues."""
+_AHEAD = 8
+"""Pieces of a file that are read before they are needed."""
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the bytes transferred since the last call, from several threads."""
@@ -54,6 +57,21 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def read_ahead(pieces: Generator[bytes]) -> Iterator[bytes]:
+    """Yield pieces that a thread reads in advance, so that reading and writing overlap."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        pending = deque(pool.submit(next, pieces, None) for _ in range(_AHEAD))
+        while (piece := pending.popleft().result()) is not None:
+            pending.append(pool.submit(next, pieces, None))
+            yield piece
+    finally:
+        pool.shutdown(cancel_futures=True)
+        pieces.close()
+
+
 def pieces_of(
     artifact: Verified, file: File, *, progress: Progress, stopping: threading.Event
 ) -> Pieces:
@@ -62,7 +80,7 @@ def pieces_of(
     It fails before the last piece if the file has changed, so that nothing is uploaded.
     """
 
-    def pieces() -> Iterator[bytes]:
+    def pieces() -> Generator[bytes]:
         digest, left = hashlib.sha256(), file.bytes
         path = artifact.folder / file.path
         with disk.open_regular(path) as opened:
@@ -78,7 +96,7 @@ def pieces_of(
             problem = "was changed while it was pushed"
             raise VerificationError(problem, location=Location(str(path)))
 
-    return pieces
+    return lambda: read_ahead(pieces())
 
 
 def download(
@@ -116,9 +134,11 @@ def _fetch(
             size += len(piece)
         progress(min(size, file.bytes))
         for attempt in range(_ATTEMPTS):
+            if size >= file.bytes:
+                break
             before = size
             try:
-                for piece in remote.download(file, start=size) if size < file.bytes else ():
+                for piece in read_ahead(remote.download(file, start=size)):
                     _check_running(stopping)
                     target.write(piece)
                     digest.update(piece)
@@ -127,8 +147,6 @@ def _fetch(
             except NetworkError:
                 if attempt == _ATTEMPTS - 1 or size == before:
                     raise
-            if size >= file.bytes:
-                break
             if size == before:
                 problem = f"broke off {file.path} after {size} of {file.bytes} bytes"
                 raise NetworkError(problem, location=Location(remote.address), remedy="try again")

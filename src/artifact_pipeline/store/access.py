@@ -42,6 +42,12 @@ def check_integrity(
         CallError: If `digest` is malformed, or `artifact` is the start of several digests.
         VerificationError: If a file is missing, changed or not listed, or the digest differs.
     """
+    return _check_integrity(artifact, digest, store=store, contents=True)
+
+
+def _check_integrity(
+    artifact: ArtifactLike, digest: Digest | None, *, store: PathLike | None, contents: bool
+) -> Verified:
     check_pin(digest)
     location = Store(store).resolve(artifact)
     by_digest = isinstance(artifact, str) and parse(artifact).is_complete_digest
@@ -51,7 +57,7 @@ def check_integrity(
             f"expected {digest}",
             location=Location(str(location.folder)),
         )
-    verified = verify(location.folder, digest or location.digest)
+    verified = verify(location.folder, digest or location.digest, contents=contents)
     # An alias, a shortened digest or a folder's name can be changed by anyone who can write them.
     if digest is not None or (by_digest and location.digest is not None):
         return verified._replace(origin=Origin.PINNED)
@@ -84,8 +90,28 @@ def open_trusted(
         VerificationError: As `check_integrity`, or if a required signature is missing or wrong.
         StoreError: If the policy of a store cannot be read.
     """
+    return _open_trusted(artifact, digest, signed_by=signed_by, store=store, contents=True)
+
+
+def open_to_send(artifact: ArtifactLike, *, store: PathLike | None = None) -> Verified:
+    """Open an artifact as `open_trusted` does, but hash no file: the caller hashes what it sends.
+
+    Raises:
+        ArtifactNotFound, CallError, VerificationError, StoreError: As `open_trusted`.
+    """
+    return _open_trusted(artifact, None, signed_by=None, store=store, contents=False)
+
+
+def _open_trusted(
+    artifact: ArtifactLike,
+    digest: Digest | None,
+    *,
+    signed_by: Signer | None,
+    store: PathLike | None,
+    contents: bool,
+) -> Verified:
     signer_of(store)  # report an unreadable policy before anything else
-    verified = check_integrity(artifact, digest, store=store)
+    verified = _check_integrity(artifact, digest, store=store, contents=contents)
     signers = required_signers(verified.folder, signed_by=signed_by, store=store)
     for signer in signers:
         from artifact_pipeline.verification import signatures

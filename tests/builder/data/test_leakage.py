@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from artifact_pipeline.builder.config.resolved import SplitConfig, TableData
-from artifact_pipeline.builder.data import leakage, loader, split
+from artifact_pipeline.builder.config.resolved import BundledData, SplitConfig, TableData
+from artifact_pipeline.builder.data import bundled, leakage, loader, split
 
 WAGE = np.random.default_rng(1).lognormal(3, 0.5, 300)
 
@@ -122,3 +122,46 @@ def test_a_missing_value_is_one_value_and_both_zeros_are_one(tmp_path):
     warnings = warned(tmp_path, frame, "class")
     leaks = [name for name in frame if any(f"'{name}' gives" in text for text in warnings)]
     assert leaks == ["gives", "gaps"]
+
+
+@pytest.mark.parametrize("exceptions", [0, 1])
+@pytest.mark.parametrize("kind", ["few values", "many values", "missing", "apart", "id"])
+def test_a_leak_of_a_large_table_is_found_on_a_sample_and_checked_on_all_rows(kind, exceptions):
+    count = 120_000
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, count)
+    feature = {
+        "few values": y * 3.0,
+        "many values": rng.integers(0, 15_000, count) * 2.0 + y,  # as of customers with one class
+        "missing": np.where(y == 1, rng.random(count), np.nan),
+        "apart": y * 10 + rng.random(count),
+        "id": rng.permutation(count) + 7.0,
+    }[kind]
+    # A sample of the rows would miss a single exception.
+    other = np.flatnonzero(y == 0)[0]
+    feature[other] = feature[y == 1][0] if exceptions else feature[other]
+    frame = pd.DataFrame({"f": feature, "noise": rng.normal(size=count)})
+    rows = bundled.load(BundledData("breast_cancer"))._replace(
+        X=frame, y=np.where(y == 1, "yes", "no"), feature_names=["f", "noise"]
+    )
+    is_leak = [
+        "'f' gives the target" in text or "'f' has a different value" in text
+        for text in leakage.find(rows, split.split(rows, SplitConfig()))
+    ]
+    assert is_leak == ([] if exceptions else [True])
+
+
+@pytest.mark.parametrize("columns", [["n", "text"], ["n"], ["text"]])
+def test_held_out_rows_with_the_features_of_a_training_row_are_counted(columns):
+    rng = np.random.default_rng(0)
+    numbers = np.append(rng.integers(0, 30, 150), np.nan)[rng.integers(0, 151, 300)]
+    frame = pd.DataFrame({"n": numbers, "text": rng.choice([*"abcdefghij", ""], 300)})[columns]
+    rows = bundled.load(BundledData("breast_cancer"))._replace(
+        X=frame, y=rng.choice(["a", "b"], 300), feature_names=columns
+    )
+    parts = split.split(rows, SplitConfig())
+    known = set(map(str, parts.X_train.to_numpy().tolist()))
+    shared = sum(str(row) in known for row in parts.X_test.to_numpy().tolist())
+    assert shared > 0
+    [text] = leakage.find(rows, parts)
+    assert text.startswith(f"{shared} of {len(parts.y_test)} held-out rows have the features")

@@ -20,7 +20,7 @@ MIN_CORRELATION = 0.999
 FEW_VALUES = 10
 """With fewer distinct values most ranks are ties, so all of them must agree."""
 SAMPLE_ROWS = 20_000
-"""The number of rows to rank; of a larger table, a seeded sample."""
+"""The number of rows to rank, or to look at first; of a larger table, a seeded sample."""
 
 
 def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
@@ -31,14 +31,16 @@ def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
     """
     if not hasattr(rows.X, "columns"):
         return []
-    import pandas as pd
-
     warnings, kinds = [], rows.columns() or {}
-    y = rows.y if rows.target == "number" else pd.factorize(rows.y)[0]
     if len(rows.y) >= MIN_ROWS:
+        sample = _sample(len(rows.y))
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
-            if _gives_target(values, y, target=rows.target):
+            # Few features pass on a sample, and these are checked on all rows.
+            may_give_target = rows.target == "number" or _may_give_class(
+                values[sample], rows.y[sample]
+            )
+            if may_give_target and _gives_target(values, rows.y, target=rows.target):
                 warnings.append(
                     f"the feature {show(name)} gives the target on its own; is it known when a "
                     "prediction is made?"
@@ -67,11 +69,48 @@ def is_id(values: NDArray[Any]) -> bool:
     """
     import numpy as np
 
+    count = len(values)
     if values.dtype.kind == "O":
-        return len(set(values)) == len(values) and not any(" " in text for text in values)
-    if np.isnan(values).any() or (values != np.floor(values)).any():
+        if len(set(values[:SAMPLE_ROWS])) < min(count, SAMPLE_ROWS):
+            return False
+        return len(set(values)) == count and not any(" " in text for text in values)
+    # A missing number makes the range NaN.
+    if values.max() - values.min() + 1 != count or (values != np.floor(values)).any():
         return False
-    return bool(len(np.unique(values)) == len(values) == values.max() - values.min() + 1)
+    return len(np.unique(values)) == count
+
+
+def _sample(count: int) -> NDArray[Any]:
+    """Return the indices of rows to look at first."""
+    import numpy as np
+
+    if count <= SAMPLE_ROWS:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, SAMPLE_ROWS, replace=False))
+
+
+def _may_give_class(values: NDArray[Any], y: NDArray[Any]) -> bool:
+    """Return whether a feature may give the class in all rows, judging by a sample of them.
+
+    It does not if a value has several classes. If no value repeats, the classes must differ in
+    their ranges, or in having a value.
+
+    Args:
+        values: (n_sample,) objects or float64.
+        y: (n_sample,) labels.
+    """
+    import numpy as np
+    import pandas as pd
+
+    labels, names = pd.factorize(y)
+    known = values != "" if values.dtype.kind == "O" else ~np.isnan(values)
+    values, labels = values[known], labels[known]
+    codes, distinct = pd.factorize(values)
+    if len(np.unique(codes * len(names) + labels)) > len(distinct):
+        return False
+    if len(distinct) < len(values):
+        return True
+    return len(np.unique(labels)) < 2 if values.dtype.kind == "O" else _are_apart(values, labels)
 
 
 def _gives_target(values: NDArray[Any], y: NDArray[Any], *, target: Target) -> bool:
@@ -79,7 +118,7 @@ def _gives_target(values: NDArray[Any], y: NDArray[Any], *, target: Target) -> b
 
     Args:
         values: (n_rows,) objects or float64.
-        y: (n_rows,) numbers, or the code of each class, from 0.
+        y: (n_rows,) labels or numbers.
         target: Which of both.
     """
     import numpy as np
@@ -88,14 +127,14 @@ def _gives_target(values: NDArray[Any], y: NDArray[Any], *, target: Target) -> b
     if target == "number":
         return values.dtype.kind != "O" and _is_monotone(values, y)
     # Hashing takes a fraction of the time that sorting a large column does.
-    codes, _ = pd.factorize(values, use_na_sentinel=False)
-    distinct, classes = codes.max() + 1, y.max() + 1
-    if distinct > 1 and 2 * distinct <= len(y):
-        pairs = np.unique(codes * classes + y)
-        return bool(len(pairs) == distinct)
-    if _is_given_by_missing_values(values, y):
+    labels, names = pd.factorize(y)
+    codes, distinct = pd.factorize(values, use_na_sentinel=False)
+    if 1 < len(distinct) <= len(y) / 2:
+        pairs = np.unique(codes * len(names) + labels)
+        return len(pairs) == len(distinct)
+    if _is_given_by_missing_values(values, labels):
         return True
-    return values.dtype.kind != "O" and _separates(values, y, classes=int(classes))
+    return values.dtype.kind != "O" and _separates(values, labels, classes=len(names))
 
 
 def _is_monotone(values: NDArray[Any], y: NDArray[Any]) -> bool:
@@ -134,17 +173,31 @@ def _separates(values: NDArray[Any], label_codes: NDArray[Any], *, classes: int)
     values, label_codes = values[known], label_codes[known]
     if len(values) < MIN_ROWS or len(np.unique(label_codes)) < classes:
         return False
+    return _are_apart(values, label_codes)
+
+
+def _are_apart(values: NDArray[Any], label_codes: NDArray[Any]) -> bool:
+    """Return whether the ranges of the classes do not overlap."""
+    import numpy as np
+
     ranges = sorted(
         (values[label_codes == code].min(), values[label_codes == code].max())
-        for code in range(classes)
+        for code in np.unique(label_codes)
     )
     return all(upper < lower for (_, upper), (lower, _) in itertools.pairwise(ranges))
 
 
 def _count_shared(train: pd.DataFrame, test: pd.DataFrame) -> int:
     """Return how many test rows have the features of a training row."""
-    import numpy as np
     from pandas.util import hash_pandas_object
 
-    seen = hash_pandas_object(train, index=False).to_numpy()
-    return int(np.isin(hash_pandas_object(test, index=False).to_numpy(), seen).sum())
+    def hashes(rows: pd.DataFrame) -> pd.Series[Any]:
+        return hash_pandas_object(rows, index=False)
+
+    # Texts take longest, and few rows share the numbers.
+    numbers = [name for name in train.columns if train[name].dtype.kind != "O"]
+    if 0 < len(numbers) < len(train.columns):
+        seen, wanted = hashes(train[numbers]), hashes(test[numbers])
+        is_shared = wanted.isin(seen).to_numpy()
+        train, test = train[seen.isin(wanted[is_shared]).to_numpy()], test[is_shared]
+    return int(hashes(test).isin(hashes(train)).sum())

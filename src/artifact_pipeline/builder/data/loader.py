@@ -94,7 +94,10 @@ def load(
     if file_format != "csv" and data.csv is not None:
         problem = f"found it, and the data is {file_format}"
         raise ConfigError(problem, location=location.inside("csv"))
-    raw = table_reader.read(contents, file_format, csv=data.csv or Csv())
+    declared = {name for name, kind in data.columns.items() if kind != "number"}
+    raw = table_reader.read(
+        contents, file_format, csv=data.csv or Csv(), text_columns={*declared, *data.formats}
+    )
     contents.clear()  # a large table is not held twice
     table_files.check_keys(paths, data.path, base=base, columns=raw.table.column_names)
     rows = raw.table.num_rows
@@ -283,7 +286,7 @@ def _target_values(
             remedy='to leave such rows out, set data.missing_target: "drop"',
         )
     if column.kind == "text":
-        return column.values.astype(str), "class"
+        return column.labels(), "class"
     if column.kind == "boolean":
         return column.values.astype(bool), "class"
     if target != "class":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import string
 from typing import TYPE_CHECKING, Any
 
+from artifact_pipeline.builder.data.number_limits import EXACT
 from artifact_pipeline.builder.data.text_cells import floats
 
 if TYPE_CHECKING:
@@ -52,6 +53,21 @@ def numbers(strings: Any) -> NDArray[Any] | None:
         if finite < len(chunk) - chunk.null_count or _has_prefix(chunk):
             return None
     return values
+
+
+def are_exact(converted: Any) -> bool:
+    """Return whether the numbers of a float64 column are finite and below 2^53."""
+    import numpy as np
+
+    chunks = [
+        np.frombuffer(
+            chunk.buffers()[1], dtype=np.float64, count=len(chunk), offset=8 * chunk.offset
+        )
+        for chunk in converted.chunks
+        if chunk.null_count < len(chunk)
+    ]
+    # A null may hold any number here. With NaN, both extremes are NaN.
+    return all(values.min() > -EXACT and values.max() < EXACT for values in chunks)
 
 
 def dates(strings: Any) -> Any | None:

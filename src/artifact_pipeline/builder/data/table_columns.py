@@ -25,6 +25,7 @@ from artifact_pipeline.errors import DataError, Location
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     from numpy.typing import NDArray
 
 MICROSECONDS = 86_400_000_000
@@ -44,19 +45,32 @@ class ColumnData(NamedTuple):
     """(n_rows,) booleans: whether the table has no value."""
     note: str = ""
     """Why it is text although most of its values look like something else."""
+    cells: TextCells | None = None
+    """Its texts, if it is text that is not made of other values."""
 
     def without_value(self) -> NDArray[Any]:
         """Return where a label or a group is missing, (n_rows,) booleans: null, NaN or blank."""
         import numpy as np
 
         if self.kind == "text":
-            texts = self.values.tolist()
-            blank = {text for text in set(texts) if not text.strip()}
-            if not blank:
-                return np.zeros(len(texts), dtype=bool)
-            return np.array([text in blank for text in texts], dtype=bool)
+            return self._of_texts(lambda text: not text.strip(), dtype=np.dtype(bool))
         missing: NDArray[Any] = np.isnan(self.values)
         return missing
+
+    def labels(self) -> NDArray[Any]:
+        """Return the texts of a column as an array of `str`, (n_rows,)."""
+        import numpy as np
+
+        return self._of_texts(str, dtype=np.dtype(str))
+
+    def _of_texts(self, function: Callable[[str], Any], *, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return what a function of a text gives for each row, calling it once for equal texts."""
+        import numpy as np
+
+        cells = self.cells
+        texts = self.values if cells is None else _texts(cells.texts)
+        values = np.array([function(text) for text in texts.tolist()], dtype=dtype)
+        return values if cells is None else cells.spread(values, null=function(""))
 
 
 class _Cells(NamedTuple):
@@ -114,7 +128,13 @@ def column(
         parsed = _PARSERS[inferred.kind](
             _Cells(text=cells, raw=raw, name=name, format=column_format)
         )
-        return ColumnData(kind=inferred.kind, values=parsed, missing=missing, note=inferred.note)
+        return ColumnData(
+            kind=inferred.kind,
+            values=parsed,
+            missing=missing,
+            note=inferred.note,
+            cells=cells if inferred.kind == "text" else None,
+        )
     own = _kind_of(values.type)
     location = raw.location().at(column=name)
     if own is None:

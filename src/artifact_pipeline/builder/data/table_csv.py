@@ -121,6 +121,8 @@ def _read(
         try:
             return arrow.read_csv(
                 pa.BufferReader(content),
+                # Arrow's own pool returns the memory of each block to the system.
+                memory_pool=pa.system_memory_pool(),
                 read_options=arrow.ReadOptions(
                     use_threads=False, block_size=min(block, _LARGEST_BLOCK)
                 ),

@@ -1,16 +1,19 @@
-"""The files of a table as Arrow columns: CSV as text, Parquet and JSON lines with their types."""
+"""The files of a table as Arrow columns.
+
+Parquet and JSON lines have types. CSV is text, and plain numbers are converted if that is asked.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import table_json, table_packaging
+from artifact_pipeline.builder.data import csv_numbers, table_json, table_packaging
 from artifact_pipeline.builder.data.table_csv import read_csv
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.errors import DataError, Location
@@ -94,13 +97,21 @@ class _File(NamedTuple):
     index_columns: tuple[str, ...]
 
 
-def read(files: Iterable[tuple[str, bytes]], file_format: Format, *, csv: Csv = Csv()) -> Raw:  # noqa: B008  (frozen)
+def read(
+    files: Sequence[tuple[str, bytes]],
+    file_format: Format,
+    *,
+    csv: Csv = Csv(),  # noqa: B008  (frozen)
+    text_columns: Collection[str] | None = None,
+) -> Raw:
     """Return the columns in the files of a table.
 
     Args:
         files: The name and the bytes of each file.
         file_format: The format of all of them.
         csv: The dialect of CSV files.
+        text_columns: The columns of CSV files that stay text, where plain numbers of others may be
+            float64; by default all.
 
     Raises:
         DataError: For files of another format or encoding, columns without a name, with the same
@@ -116,7 +127,9 @@ def read(files: Iterable[tuple[str, bytes]], file_format: Format, *, csv: Csv = 
         if file_format == "jsonl":
             data = data.removeprefix(codecs.BOM_UTF8)
             sources.append(data)
-        file = _read_file(data, Location(name), file_format=file_format, csv=csv)
+        file = _read_file(
+            data, Location(name), file_format=file_format, csv=csv, text_columns=text_columns
+        )
         if read_files:
             first = read_files[0]
             _check_same_columns(file, first)
@@ -124,6 +137,8 @@ def read(files: Iterable[tuple[str, bytes]], file_format: Format, *, csv: Csv = 
         read_files.append(file)
     parts = [file.part for file in read_files]
     first_location = Location(parts[0].name)
+    if file_format == "csv" and (mixed := _mixed_columns(read_files)):
+        return read(files, file_format, csv=csv, text_columns={*(text_columns or ()), *mixed})
     if not sum(part.rows for part in parts):
         raise DataError("holds no rows", location=first_location)
     for column in read_files[0].table.column_names:
@@ -175,9 +190,18 @@ def read_by_type(data: bytes, name: str) -> dict[str, list[Raw]]:
     }
 
 
-def _read_file(data: bytes, file: Location, *, file_format: Format, csv: Csv) -> _File:
+def _read_file(
+    data: bytes,
+    file: Location,
+    *,
+    file_format: Format,
+    csv: Csv,
+    text_columns: Collection[str] | None,
+) -> _File:
     index: tuple[str, ...] = ()
-    if file_format == "csv":
+    if file_format == "csv" and text_columns is not None:
+        table, index = csv_numbers.read_csv(data, file, dialect=csv, text_columns=text_columns)
+    elif file_format == "csv":
         table, index = read_csv(data, file, dialect=csv)
     elif file_format == "parquet":
         table = _read_parquet(data, file)
@@ -261,6 +285,16 @@ def _check_same_columns(file: _File, first: _File) -> None:
             "in each file",
             location=Location(file.part.name),
         )
+
+
+def _mixed_columns(files: list[_File]) -> set[str]:
+    """Return the columns of CSV files that are numbers in some files only."""
+    schemas = [file.table.schema for file in files]
+    return {
+        name
+        for name in schemas[0].names
+        if len({schema.field(name).type for schema in schemas}) > 1
+    }
 
 
 def _check_same_types(files: list[_File], column: str) -> None:

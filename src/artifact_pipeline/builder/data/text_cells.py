@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _MIN_ROWS = 1000
@@ -93,11 +94,8 @@ def floats(column: Any) -> NDArray[Any]:
     # One chunk after the other, since a temporary copy of a large column is slow.
     for chunk in column.chunks:
         begin, end = end, end + len(chunk)
-        numbers = pa.chunked_array([chunk.cast(pa.float64(), safe=False)])
-        values[begin:end] = buffer(numbers, "float64")
-        if chunk.null_count:
-            nulls = pa.chunked_array([chunk.is_null().cast(pa.uint8())])
-            values[begin:end][buffer(nulls, "uint8").view(bool)] = np.nan
+        numbers = chunk.cast(pa.float64(), safe=False)
+        values[begin:end] = _view(numbers.fill_null(np.nan), np.dtype(np.float64))
     return values
 
 
@@ -108,10 +106,14 @@ def buffer(column: Any, dtype: str) -> NDArray[Any]:
     """
     import numpy as np
 
-    size = np.dtype(dtype).itemsize
-    chunks = [
-        np.frombuffer(chunk.buffers()[1], dtype=dtype, count=len(chunk), offset=chunk.offset * size)
-        for chunk in column.chunks
-        if len(chunk)
-    ]
+    chunks = [_view(chunk, np.dtype(dtype)) for chunk in column.chunks]
     return np.concatenate(chunks) if chunks else np.empty(0, dtype=dtype)
+
+
+def _view(chunk: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    if not len(chunk):
+        return np.empty(0, dtype=dtype)
+    offset = chunk.offset * dtype.itemsize
+    return np.frombuffer(chunk.buffers()[1], dtype=dtype, count=len(chunk), offset=offset)

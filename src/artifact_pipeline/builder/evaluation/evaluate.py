@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.builder.data.dataset import Target
+    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 
 
 def observe(
     estimator: Any,
     X: Any,
     *,
-    y: NDArray[Any],
+    rows: PredictedRows,
     index: NDArray[np.int64],
     label_names: list[str],
-    target: Target = "class",
     examples: int = EXAMPLES,
 ) -> EvaluationReport:
     """Evaluate an estimator on the held-out rows.
@@ -38,17 +38,17 @@ def observe(
     Args:
         estimator: A fitted classifier or regressor.
         X: (n_rows, n_features) float64, or a DataFrame.
-        y: True labels or numbers, (n_rows,).
+        rows: The true values of the rows, and what the estimator predicts for them.
         index: The index of each row in the data set, (n_rows,).
         label_names: The name of each label of the estimator.
-        target: What it predicts.
         examples: How many rows to show.
     """
     import numpy as np
 
-    from artifact_pipeline.builder.model.estimators import as_labels, predict_with_proba
+    from artifact_pipeline.builder.evaluation.metrics import count_pairs
+    from artifact_pipeline.builder.model.estimators import as_labels
 
-    predicted, proba = predict_with_proba(estimator, X)
+    y, predicted, proba, target = rows.truth, rows.predicted, rows.probabilities, rows.target
     worst = np.abs(predicted - y) if target == "number" else (predicted != y).astype(float)
     shown = [
         Example(
@@ -74,6 +74,8 @@ def observe(
     from sklearn.metrics import precision_recall_fscore_support
 
     labels = as_labels(estimator.classes_)
+    pairs = count_pairs(y, predicted)
+    counted = pairs.labels[pairs.truth], pairs.labels[pairs.predicted]
     unlearned = [
         Unlearned(
             label=truth,
@@ -81,9 +83,11 @@ def observe(
             support=int((y == truth).sum()),
             predicted=[int(((y == truth) & (predicted == label)).sum()) for label in labels],
         )
-        for truth in sorted(set(y.tolist()) - set(labels.tolist()))
+        for truth in sorted(set(counted[0].tolist()) - set(labels.tolist()))
     ]
-    scores = precision_recall_fscore_support(y, predicted, labels=labels, zero_division=0.0)
+    scores = precision_recall_fscore_support(
+        *counted, labels=labels, sample_weight=pairs.rows, zero_division=0.0
+    )
     return EvaluationReport(
         rows=len(y),
         per_class=[
@@ -99,7 +103,7 @@ def observe(
                 labels.tolist(), label_names, *scores, strict=True
             )
         ],
-        confusion=_confusion(y, predicted, labels=labels),
+        confusion=_confusion(*counted, rows=pairs.rows, labels=labels),
         calibration=None if proba is None else _calibration(proba, predicted == y),
         examples=shown,
         weights=weights,
@@ -123,13 +127,15 @@ def _shown(worst: NDArray[Any], count: int, *, target: Target) -> NDArray[np.int
 
 
 def _confusion(
-    y: NDArray[Any], predicted: NDArray[Any], *, labels: NDArray[Any]
+    y: NDArray[Any], predicted: NDArray[Any], *, rows: NDArray[np.int64], labels: NDArray[Any]
 ) -> list[list[int]]:
     from sklearn.metrics import confusion_matrix
 
     if not set(y.tolist()) & set(labels.tolist()):  # scikit-learn refuses these
         return [[0] * len(labels) for _ in labels]
-    counts: list[list[int]] = confusion_matrix(y, predicted, labels=labels).tolist()
+    counts: list[list[int]] = confusion_matrix(
+        y, predicted, labels=labels, sample_weight=rows
+    ).tolist()
     return counts
 
 
@@ -140,7 +146,7 @@ def _values(X: Any, row: int) -> list[float | str | None]:
     return [None if value != value else value for value in values]
 
 
-def _calibration(proba: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[Bin]:
+def _calibration(proba: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> list[Bin]:
     import numpy as np
 
     confidence = proba.max(axis=1)

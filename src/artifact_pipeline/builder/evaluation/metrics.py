@@ -7,14 +7,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from artifact_pipeline.builder.config.messages import nearest
 from artifact_pipeline.builder.config.values import Value
 from artifact_pipeline.builder.metric_table import BY_NAME
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from artifact_pipeline.builder.data.dataset import Target
+
+
+class LabelPairs(NamedTuple):
+    """The distinct pairs of a true and a predicted label.
+
+    scikit-learn's metrics of the pairs, weighted by their rows, are those of all rows to the bit,
+    and take a fraction of the time.
+    """
+
+    labels: NDArray[Any]
+    """All labels, sorted."""
+    truth: NDArray[np.int64]
+    """(n_pairs,) the index of each true label in `labels`."""
+    predicted: NDArray[np.int64]
+    """(n_pairs,) that of each predicted label."""
+    rows: NDArray[np.int64]
+    """(n_pairs,) the number of rows with each pair."""
+
+
+def count_pairs(y_true: Any, y_pred: Any, *, positive: Value | None = None) -> LabelPairs:
+    """Count the rows with each pair of a true and a predicted label.
+
+    Args:
+        y_true: The true labels, (n_rows,).
+        y_pred: The predicted ones, (n_rows,).
+        positive: A label to list even if no row has it.
+    """
+    import numpy as np
+
+    columns = np.asarray(y_true), np.asarray(y_pred)
+    listed = [] if positive is None else [np.array([positive])]
+    labels = np.unique(np.concatenate([*map(np.unique, columns), *listed]))
+    truth, predicted = (np.searchsorted(labels, column) for column in columns)
+    pairs, rows = np.unique(truth * len(labels) + predicted, return_counts=True)
+    return LabelPairs(
+        labels=labels, truth=pairs // len(labels), predicted=pairs % len(labels), rows=rows
+    )
 
 
 def evaluate(
@@ -52,25 +92,27 @@ def evaluate(
             "rmse": _rounded(metrics.root_mean_squared_error(y_true, y_pred)),
         }
 
-    truth, predicted, positive_code = _as_codes(y_true, y_pred, positive=positive)
+    pairs = count_pairs(y_true, y_pred, positive=positive)
+    counted = pairs.truth, pairs.predicted
 
     def averages(average: str, **options: Any) -> tuple[float, float, float]:
         precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            truth, predicted, average=average, zero_division=0.0, **options
+            *counted, average=average, sample_weight=pairs.rows, zero_division=0.0, **options
         )
         return float(precision), float(recall), float(f1)
 
     precision, recall, f1 = averages("weighted")
     values = {
-        "accuracy": float(metrics.accuracy_score(truth, predicted)),
-        "balanced_accuracy": _balanced(truth, predicted),
+        "accuracy": float(metrics.accuracy_score(*counted, sample_weight=pairs.rows)),
+        "balanced_accuracy": _balanced(pairs),
         "f1_weighted": f1,
         "f1_macro": averages("macro")[2],
         "precision_weighted": precision,
         "recall_weighted": recall,
     }
     if positive is not None:
-        scores = averages("binary", pos_label=positive_code)
+        code = pairs.labels.tolist().index(positive)
+        scores = averages("binary", pos_label=code)
         values |= dict(zip(("precision", "recall", "f1"), scores, strict=True))
         if not _holds(y_true, positive):
             del values["recall"]
@@ -81,30 +123,23 @@ def evaluate(
     return values
 
 
-def _as_codes(y_true: Any, y_pred: Any, *, positive: Value | None) -> tuple[Any, Any, Any]:
-    """Return texts as their places in sorted order, which scikit-learn compares much faster.
-
-    Other labels are returned as they are.
-    """
-    import numpy as np
-
-    if any(getattr(getattr(y, "dtype", None), "kind", "") != "U" for y in (y_true, y_pred)):
-        return y_true, y_pred, positive
-    asked = [] if positive is None else [str(positive)]
-    labels = np.unique(np.concatenate([np.unique(y_true), np.unique(y_pred), asked]))
-    codes = [np.searchsorted(labels, texts) for texts in (y_true, y_pred, asked)]
-    return codes[0], codes[1], codes[2][0] if asked else None
-
-
-def _balanced(y_true: Any, y_pred: Any) -> float:
+def _balanced(pairs: LabelPairs) -> float:
     """Return the mean recall of the true classes.
 
     scikit-learn's own `balanced_accuracy_score` warns about predicted classes without a true row.
     """
     from sklearn.metrics import recall_score
 
-    present = sorted(set(y_true.tolist() if hasattr(y_true, "tolist") else y_true))
-    return float(recall_score(y_true, y_pred, labels=present, average="macro", zero_division=0.0))
+    return float(
+        recall_score(
+            pairs.truth,
+            pairs.predicted,
+            labels=sorted(set(pairs.truth.tolist())),
+            average="macro",
+            sample_weight=pairs.rows,
+            zero_division=0.0,
+        )
+    )
 
 
 def _holds(labels: Any, label: Value) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +39,7 @@ def fit(
     *,
     n_jobs: int | None = None,
     location: Location = Location(key="model"),  # noqa: B008  (frozen)
+    fit_in_place: Callable[[Any], None] | None = None,
 ) -> Fitted:
     """Fit an estimator.
 
@@ -48,6 +49,7 @@ def fit(
         y: Labels or numbers, (n_rows,).
         n_jobs: How many processes to use, -1 for all processors; by default as `threads.use`.
         location: The model's location in the config.
+        fit_in_place: Called with the estimator instead of its method `fit`.
 
     Raises:
         ConfigError: If the estimator refuses its combination of parameters, or the rows.
@@ -57,7 +59,10 @@ def fit(
         # `resolve_params` sets it, since without it a fit is random.
         warnings.filterwarnings("ignore", r".*TargetEncoder\.random_state", FutureWarning)
         with estimator_errors("fit", location), threads.use(estimator, n_jobs):
-            estimator.fit(X, y)
+            if fit_in_place is None:
+                estimator.fit(X, y)
+            else:
+                fit_in_place(estimator)
     _compute_distances_exactly(estimator)
     texts = (_text(warning, estimator) for warning in caught)
     return Fitted(estimator, tuple(dict.fromkeys(texts)))

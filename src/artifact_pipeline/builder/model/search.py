@@ -83,10 +83,8 @@ def report_fits(search: Any, report: Callable[[int, int], None]) -> None:
         report: Called with the number of fits that are done, and that of all.
     """
     from sklearn.metrics import get_scorer
-    from sklearn.model_selection import ParameterGrid
 
-    grid = getattr(search, "param_grid", None)
-    total = (search.n_iter if grid is None else len(ParameterGrid(grid))) * len(search.cv)
+    total = count_candidates(search) * len(search.cv)
     scorer, fits = get_scorer(search.scoring), itertools.count(1)
 
     def counted(*fitted_and_rows: Any) -> float:
@@ -95,6 +93,14 @@ def report_fits(search: Any, report: Callable[[int, int], None]) -> None:
         return score
 
     search.scoring = counted
+
+
+def count_candidates(search: Any) -> int:
+    """Return the number of candidates of a search, or a greater one if a random one has few."""
+    from sklearn.model_selection import ParameterGrid
+
+    grid = getattr(search, "param_grid", None)
+    return int(search.n_iter) if grid is None else len(ParameterGrid(grid))
 
 
 def summarize_search(

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import FormName, Metrics
 from artifact_pipeline.builder.config.resolved import ModelConfig, ResolvedConfig
+from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data.dataset import Description
 from artifact_pipeline.builder.numeric_profile import Inspection
 from artifact_pipeline.errors import Location
@@ -39,6 +40,9 @@ class Start(Struct, frozen=True, tag=True, kw_only=True):
 
 class Train(Struct, frozen=True, tag=True):
     """Fit and measure the model. The answers are `TrainingResult` and a first `ExportedForm`."""
+
+    cluster: Cluster | None = None
+    """A Dask cluster for the fits of a search and of a cross-validation."""
 
 
 class NextForm(Struct, frozen=True, tag=True):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.artifact.evaluation import Searched
 from artifact_pipeline.builder.config.resolved import (
     EvaluationConfig,
@@ -12,17 +15,20 @@ from artifact_pipeline.builder.config.resolved import (
     ResolvedConfig,
     Search,
 )
+from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data import leakage, split
-from artifact_pipeline.builder.data.dataset import Rows, take
+from artifact_pipeline.builder.data.dataset import Rows
 from artifact_pipeline.builder.data.split import Fold, TrainTestSplit
-from artifact_pipeline.builder.evaluation.metrics import evaluate
 from artifact_pipeline.builder.metric_table import default_scoring
 from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.model import search as searching
-from artifact_pipeline.builder.model.estimators import predict_with_proba
 from artifact_pipeline.builder.model.fit import Fitted
+from artifact_pipeline.builder.training.cross_validation import FoldFit, by_metric, measure_fold
 from artifact_pipeline.builder.training.protocol import FitProgress
 from artifact_pipeline.errors import ConfigError, Location
+
+if TYPE_CHECKING:
+    from artifact_pipeline.builder.training.cluster_fits import FitCluster
 
 Report = Callable[[FitProgress], None]
 """Called when one of several fits is done."""
@@ -113,41 +119,55 @@ def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str
     )
 
 
-def train(prepared: Prepared, report: Report = lambda _: None) -> TrainedEstimator:
+def train(
+    prepared: Prepared,
+    report: Report = lambda _: None,
+    *,
+    profile: str = numeric_profile.NATIVE,
+    cluster: Cluster | None = None,
+) -> TrainedEstimator:
     """Fit the estimator, or search for the best one.
 
     Args:
         prepared: The config with its rows.
         report: Called when one of several fits is done.
+        profile: The numeric profile of this process.
+        cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
     Raises:
         ConfigError: If an estimator refuses the rows or its combination of parameters.
+        NetworkError: If the cluster cannot be reached.
+        EnvironmentFailure: If a worker of it would compute other bits, or it loses its workers.
     """
     config, rows, parts = prepared.config, prepared.rows, prepared.parts
     n_jobs = construction.requested_n_jobs(config.model)
-    if config.search is not None and n_jobs is None:  # other processes would not report
-        searching.report_fits(
+    with _connected(cluster, prepared, profile=profile) as connected:
+        fitted = fit.fit(
             prepared.estimator,
-            lambda done, total: report(FitProgress(phase="fit", done=done, total=total)),
+            parts.X_train,
+            parts.y_train,
+            n_jobs=n_jobs,
+            location=Location(prepared.name, key="model"),
+            fit_in_place=_search_of(prepared, connected, n_jobs=n_jobs, report=report),
         )
-    fitted = fit.fit(
-        prepared.estimator,
-        parts.X_train,
-        parts.y_train,
-        n_jobs=n_jobs,
-        location=Location(prepared.name, key="model"),
-    )
-    search: Searched | None = None
-    if config.search is not None:
-        scoring, seed = _scoring(config.search, rows), config.split.random_state
-        place = Location(prepared.name, key="search")
-        search = searching.summarize_search(
-            fitted.estimator, config.search, scoring=scoring, random_state=seed, location=place
-        )
-        fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
-    cv: dict[str, list[float]] | None = None
-    if prepared.folds is not None:
-        cv = _cross_validate(fitted.estimator, prepared, n_jobs=n_jobs, report=report)
+        search: Searched | None = None
+        if config.search is not None:
+            scoring, seed = _scoring(config.search, rows), config.split.random_state
+            place = Location(prepared.name, key="search")
+            search = searching.summarize_search(
+                fitted.estimator, config.search, scoring=scoring, random_state=seed, location=place
+            )
+            fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
+        cv: dict[str, list[float]] | None = None
+        if prepared.folds is not None:
+            how = FoldFit(
+                estimator=fitted.estimator,
+                target=rows.target,
+                positive=rows.description.positive,
+                n_jobs=n_jobs,
+                location=Location(prepared.name, key="evaluation.cv"),
+            )
+            cv = _cross_validate(how, prepared, cluster=connected, report=report)
     return TrainedEstimator(
         prepared=prepared,
         fitted=fitted,
@@ -155,6 +175,25 @@ def train(prepared: Prepared, report: Report = lambda _: None) -> TrainedEstimat
         search=search,
         cv=cv,
     )
+
+
+def _search_of(
+    prepared: Prepared, cluster: FitCluster | None, *, n_jobs: int | None, report: Report
+) -> Callable[[Any], None] | None:
+    """Return what fits the search on a cluster; None if scikit-learn does it in this process."""
+    if prepared.config.search is None:
+        return None
+
+    def count(done: int, total: int) -> None:
+        report(FitProgress(phase="fit", done=done, total=total))
+
+    if cluster is None:
+        if n_jobs is None:  # other processes would not report
+            searching.report_fits(prepared.estimator, count)
+        return None
+    from artifact_pipeline.builder.training import cluster_fits
+
+    return partial(cluster_fits.search, cluster, n_jobs=n_jobs, report=count)
 
 
 def _scoring(search: Search, rows: Rows) -> str:
@@ -171,31 +210,45 @@ def _folds(
 
 
 def _cross_validate(
-    estimator: Any, prepared: Prepared, *, n_jobs: int | None, report: Report
+    how: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: Report
 ) -> dict[str, list[float]]:
-    from sklearn.base import clone
+    """Return each metric on the folds where it is defined."""
+    parts, folds = prepared.parts, prepared.folds or []
 
-    rows, parts = prepared.rows, prepared.parts
-    metrics: list[dict[str, float]] = []
-    location = Location(prepared.name, key="evaluation.cv")
-    folds = prepared.folds or []
-    for done, (train, test) in enumerate(folds):
-        report(FitProgress(phase="cross-validate", done=done, total=len(folds)))
-        X, y = take(parts.X_train, train), parts.y_train[train]
-        fold = fit.fit(clone(estimator), X, y, n_jobs=n_jobs, location=location).estimator
-        predicted, proba = predict_with_proba(fold, take(parts.X_train, test))
-        labels = fold.classes_.tolist() if rows.target == "class" else ()
-        positive = rows.description.positive
-        metrics.append(
-            evaluate(
-                parts.y_train[test],
-                predicted,
-                target=rows.target,
-                probabilities=proba,
-                labels=labels,
-                positive=positive,
-            )
-        )
-    # A metric that is undefined on a fold is left out for that fold only.
-    names = dict.fromkeys(name for values in metrics for name in values)
-    return {name: [values[name] for values in metrics if name in values] for name in names}
+    def count(done: int, total: int) -> None:
+        report(FitProgress(phase="cross-validate", done=done, total=total))
+
+    if cluster is not None:
+        from artifact_pipeline.builder.training import cluster_fits
+
+        count(0, len(folds))
+        return by_metric(cluster_fits.cross_validate(cluster, how, report=count))
+    metrics = []
+    for done, fold in enumerate(folds):
+        count(done, len(folds))
+        metrics.append(measure_fold(parts.X_train, parts.y_train, fold=fold, how=how))
+    return by_metric(metrics)
+
+
+@contextmanager
+def _connected(
+    cluster: Cluster | None, prepared: Prepared, *, profile: str
+) -> Iterator[FitCluster | None]:
+    """Connect to a cluster for the `with` block, if there is one and it has fits to run."""
+    search = prepared.estimator.cv if prepared.config.search is not None else []
+    cv = prepared.folds or []
+    if cluster is None or not (search or cv):
+        yield None
+        return
+    from artifact_pipeline.builder.training import cluster_fits
+    from artifact_pipeline.builder.training.cluster_fits import SharedRows
+
+    parts = prepared.parts
+    candidates = searching.count_candidates(prepared.estimator) if search else 0
+    with cluster_fits.connected(
+        cluster,
+        SharedRows(parts.X_train, parts.y_train, search=search, cv=cv),
+        fits=max(len(search) * candidates, len(cv)),
+        profile=profile,
+    ) as connected:
+        yield connected

@@ -31,6 +31,7 @@ from msgspec import Struct
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.config.resolved import ResolvedConfig
+from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data import memory
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
@@ -107,14 +108,23 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def train(self, report: Callable[[FitProgress], None] = lambda _: None) -> Trained:
+    def train(
+        self,
+        report: Callable[[FitProgress], None] = lambda _: None,
+        *,
+        cluster: Cluster | None = None,
+    ) -> Trained:
         """Fit and measure the model. Raises as `Trainer` itself.
 
         Args:
             report: Called when one of several fits is done.
+            cluster: A Dask cluster for the fits of a search and of a cross-validation.
+
+        Raises:
+            NetworkError, EnvironmentFailure: If the cluster cannot do it.
         """
         self._report = report
-        self._send(Train())
+        self._send(Train(cluster))
         # This process would only wait, so loading these costs no time.
         from artifact_pipeline.builder.formats.onnx_format import runtime
         from artifact_pipeline.builder.formats.parity import Edges

@@ -159,9 +159,11 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
     )
     write_message(answers, resolved)
 
-    msgspec.convert(requests.get().body, Train)
+    cluster = msgspec.convert(requests.get().body, Train).cluster
     with _timed("fit the model"):
-        trained = train.train(prepared, partial(write_message, answers))
+        trained = train.train(
+            prepared, partial(write_message, answers), profile=start.profile, cluster=cluster
+        )
     for answer, blobs in _answers(trained):
         write_message(answers, answer, blobs=blobs)
         if not isinstance(answer, ExportedForm) or answer.form is None:

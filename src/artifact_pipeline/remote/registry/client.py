@@ -39,6 +39,9 @@ Content: TypeAlias = Callable[[], Iterator[bytes]]
 _REDIRECTS = 5
 _RETRY_SECONDS = (0.5, 2.0)
 """Delays before a request that the server could not answer is sent again."""
+_TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
+_WRITE_TIMEOUT = {**_TIMEOUT, "read": 300.0}
+"""A registry hashes a large file and flushes it to the disk before it answers."""
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES = 1 << 10
 """Bytes per second that a body has after `_SLOW_SECONDS`; a slower one is given up."""
@@ -75,7 +78,7 @@ class RegistryClient:
         try:
             self._client: Any = httpx.Client(
                 follow_redirects=False,
-                timeout=httpx.Timeout(30.0, connect=10.0),
+                timeout=httpx.Timeout(**_TIMEOUT),
                 headers={
                     "User-Agent": f"artifact-pipeline/{__version__}",
                     "Accept-Encoding": "identity",
@@ -209,21 +212,21 @@ class RegistryClient:
         headers: Mapping[str, str],
         content: Content | bytes | None,
     ) -> Any:
-        origin = _origin_of(url)
+        origin, is_read = _origin_of(url), method in ("GET", "HEAD")
         for _ in range(_REDIRECTS):
             sent = dict(headers)
             if self._authorization is not None and _origin_of(url) == origin:
                 sent["Authorization"] = self._authorization
             body = content() if callable(content) else content
-            request = self._client.build_request(method, url, headers=sent, content=body)
+            request = self._client.build_request(
+                method,
+                url,
+                headers=sent,
+                content=body,
+                timeout=self._httpx.Timeout(**(_TIMEOUT if is_read else _WRITE_TIMEOUT)),
+            )
             response = self._client.send(request, stream=True, auth=None)
-            if method not in ("GET", "HEAD") or response.status_code not in (
-                301,
-                302,
-                303,
-                307,
-                308,
-            ):
+            if not is_read or response.status_code not in (301, 302, 303, 307, 308):
                 return response
             response.close()
             url = urljoin(url, response.headers.get("location", ""))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,8 +43,8 @@ from artifact_pipeline.remote.transfer import in_threads
 from artifact_pipeline.store.pointers import ALIAS
 from artifact_pipeline.verification.verify import Verified
 
-_CHUNK = 16 << 20
-"""Bytes of a part of an upload, which is sent again if the connection breaks."""
+_SINGLE = 1 << 20
+"""Bytes of a file that is uploaded again from its start if the connection breaks."""
 _ATTEMPTS = 4
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
@@ -103,13 +104,34 @@ class RegistryRemote:
         return True
 
     def upload(self, file: File, pieces: Pieces) -> None:
-        """See `Remote`."""
-        url = self._start_upload()
-        if file.bytes > _CHUNK:
-            url = self._send_chunks(url, pieces())
-            self._finish_upload(url, file.sha256, pieces=None, size=0)
-        else:
+        """See `Remote`.
+
+        A large file is sent in one request of its own, as Docker does. If the connection breaks,
+        the upload continues where the registry has received it, or starts again if the registry
+        has dropped it, as docker-registry 2 does.
+        """
+        url, sent = self._start_upload(), 0
+        if file.bytes <= _SINGLE:
             self._finish_upload(url, file.sha256, pieces=pieces, size=file.bytes)
+            return
+        for attempt in range(_ATTEMPTS):
+            try:
+                response = self._send(url, file, pieces=pieces, start=sent)
+            except NetworkError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                response = None
+            if response is not None and response.status_code == 202:
+                url = self._client.same_origin(response.headers.get("location", ""), base=url)
+                break
+            if response is not None and response.status_code not in (416, 500, 502, 503, 504):
+                raise self._client.failure(response, "to an upload")
+            url, sent = self._status_of_upload(url) or (self._start_upload(), 0)
+            if sent >= file.bytes:
+                break
+        else:
+            raise NetworkError("does not take an upload", location=self._client.location)
+        self._finish_upload(url, file.sha256, pieces=None, size=0)
 
     def publish(self, artifact: Verified, name: str) -> bool:
         """See `Remote`."""
@@ -124,7 +146,7 @@ class RegistryRemote:
         self._put_manifest(pack.digest, pack.data, media_type=MANIFEST_TYPE)
         return True
 
-    def download(self, file: File, *, start: int) -> Iterator[bytes]:
+    def download(self, file: File, *, start: int) -> Generator[bytes]:
         """See `Remote`."""
         url = self._client.url(f"blobs/{file.sha256}")
         headers = {"Range": f"bytes={start}-{file.bytes - 1}"} if start else {}
@@ -293,52 +315,35 @@ class RegistryRemote:
             if response.status_code != 201:
                 raise self._client.failure(response, "to an upload")
 
-    def _send_chunks(self, url: str, pieces: Iterator[bytes]) -> str:
-        """Send content in chunks, and return where the upload is finished."""
-        position, chunk = 0, bytearray()
-        for piece in pieces:
-            chunk += piece
-            if len(chunk) >= _CHUNK:
-                url = self._send_chunk(url, bytes(chunk), position=position)
-                position += len(chunk)
-                chunk.clear()
-        return self._send_chunk(url, bytes(chunk), position=position) if chunk else url
+    def _send(self, url: str, file: File, *, pieces: Pieces, start: int) -> Any:
+        """Send a file from a position, and return the response."""
+        headers = {
+            "Content-Length": str(file.bytes - start),
+            "Content-Range": f"{start}-{file.bytes - 1}",
+            "Content-Type": "application/octet-stream",
+        }
+        rest = partial(_from, pieces, start)
+        with self._client.request("PATCH", url, headers=headers, content=rest) as response:
+            return response
 
-    def _send_chunk(self, url: str, chunk: bytes, *, position: int) -> str:
-        """Send a chunk; if the connection breaks, continue where the registry has received it."""
-        sent = 0
-        for attempt in range(_ATTEMPTS):
-            rest = chunk[sent:]
-            if not rest:
-                return url
-            first = position + sent
-            headers = {
-                "Content-Range": f"{first}-{first + len(rest) - 1}",
-                "Content-Type": "application/octet-stream",
-            }
-            try:
-                with self._client.request("PATCH", url, headers=headers, content=rest) as response:
-                    if response.status_code not in (202, 416, 500, 502, 503, 504):
-                        raise self._client.failure(response, "to an upload")
-                    if response.status_code == 202:
-                        target = response.headers.get("location", "")
-                        return self._client.same_origin(target, base=url)
-            except NetworkError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            url, received = self._status_of_upload(url)
-            sent = min(max(received - position, 0), len(chunk))
-        raise NetworkError("does not take an upload", location=self._client.location)
-
-    def _status_of_upload(self, url: str) -> tuple[str, int]:
-        """Return where an upload continues, and how many bytes were received."""
+    def _status_of_upload(self, url: str) -> tuple[str, int] | None:
+        """Return where an upload continues, and how many bytes were received; None if nowhere."""
         with self._client.request("GET", url) as response:
             if response.status_code != 204:
-                raise self._client.failure(response, "to an upload")
+                return None
             location = self._client.same_origin(response.headers.get("location", url), base=url)
             last = re.fullmatch(r"(?:bytes=)?0-(\d{1,15})", response.headers.get("range", ""))
         # An upload without a byte has the range 0-0, as one with a single byte has.
         return location, int(last[1]) + 1 if last and last[1] != "0" else 0
+
+
+def _from(pieces: Pieces, start: int) -> Iterator[bytes]:
+    """Yield the content of a file from a position."""
+    for piece in pieces():
+        skipped = min(start, len(piece))
+        start -= skipped
+        if skipped < len(piece):
+            yield piece[skipped:] if skipped else piece
 
 
 def _index_tag(subject: ModelPack) -> str:

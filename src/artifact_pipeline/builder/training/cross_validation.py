@@ -1,0 +1,69 @@
+"""The metrics of an estimator on the folds of the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from artifact_pipeline.builder.config.values import Value
+from artifact_pipeline.builder.data.dataset import Target, take
+from artifact_pipeline.builder.data.split import Fold
+from artifact_pipeline.builder.evaluation.metrics import evaluate
+from artifact_pipeline.builder.model import fit
+from artifact_pipeline.builder.model.estimators import predict_with_proba
+from artifact_pipeline.errors import Location
+
+
+class FoldFit(NamedTuple):
+    """How the estimator of a fold is fitted and measured.
+
+    Attributes:
+        estimator: The estimator; a copy of it is fitted.
+        target: What it predicts.
+        positive: The positive label of two.
+        n_jobs: As for `fit.fit`.
+        location: The folds' location in the config.
+    """
+
+    estimator: Any
+    target: Target
+    positive: Value | None
+    n_jobs: int | None
+    location: Location
+
+
+def measure_fold(X: Any, y: Any, *, fold: Fold, how: FoldFit) -> dict[str, float]:
+    """Fit an estimator to one part of a fold and return its metrics on the other.
+
+    Args:
+        X: The training rows.
+        y: Their labels or numbers.
+        fold: The indices of both parts.
+        how: How the estimator is fitted.
+
+    Raises:
+        ConfigError: If the estimator refuses the rows.
+    """
+    from sklearn.base import clone
+
+    train, test = fold
+    unfitted = clone(how.estimator)
+    fitted: Any = fit.fit(
+        unfitted, take(X, train), y[train], n_jobs=how.n_jobs, location=how.location
+    ).estimator
+    predicted, proba = predict_with_proba(fitted, take(X, test))
+    return evaluate(
+        y[test],
+        predicted,
+        target=how.target,
+        probabilities=proba,
+        labels=fitted.classes_.tolist() if how.target == "class" else (),
+        positive=how.positive,
+    )
+
+
+def by_metric(folds: Iterable[dict[str, float]]) -> dict[str, list[float]]:
+    """Return the values of each metric on the folds where it is defined."""
+    folds = list(folds)
+    names = dict.fromkeys(name for metrics in folds for name in metrics)
+    return {name: [metrics[name] for metrics in folds if name in metrics] for name in names}

@@ -1,0 +1,125 @@
+"""Plain numbers that are converted while a CSV is split: the same table as by the rules."""
+
+import itertools
+import re
+
+import pyarrow.types as t
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from artifact_pipeline.builder.config.values import Csv
+from artifact_pipeline.builder.data import csv_numbers, table_columns, table_reader
+from artifact_pipeline.errors import DataError
+from tests.builder.data.test_plain_columns import columns
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_files_are_large():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_numbers, "MIN_SIZE", 1)
+        yield
+
+
+def read(parts, *, convert, csv=Csv(), ending="\n"):  # noqa: B008  (frozen)
+    """Return the types and values of the columns of CSV files, or the error."""
+    files = [
+        (f"{number}.csv", "\n".join([*lines[:2], ending.join(lines[2:]), ""]).encode())
+        for number, lines in enumerate(parts)
+    ]
+    try:
+        raw = table_reader.read(files, "csv", csv=csv, text_columns=() if convert else None)
+        typed = {name: table_columns.column(raw, name) for name in raw.table.column_names}
+    except DataError as error:
+        return f"{error} {error.remedy}", set()
+    converted = {name for name in typed if t.is_floating(raw.table.schema.field(name).type)}
+    return {
+        name: (column.kind, column.values.tolist(), column.missing.tolist(), column.note)
+        for name, column in typed.items()
+    }, converted
+
+
+cells = st.lists(st.tuples(columns, columns, columns), min_size=1, max_size=2)
+
+
+def lines(table, delimiter):
+    """Return the lines of a CSV with the texts of some columns that need no quotes."""
+    clean = [
+        [re.sub(r'[\r\n"]', "", text or "").replace(delimiter, ".") for text in column]
+        for column in table
+    ]
+    rows = itertools.zip_longest(*clean, fillvalue="")
+    return [delimiter.join("abc"), *(delimiter.join(row) for row in rows)]
+
+
+@settings(max_examples=200)
+@given(
+    cells,
+    st.sampled_from(["1", "2.5", "-3", "0", "-0.5"]),
+    st.sampled_from([",", ";", "\t", " ", "0"]),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from([[], ["-1"], ["007"]]),
+)
+@example([(["007"], ["1"], ["1"])], "1", ",", "\n", [])
+@example([(["1"], ["-00"], ["1"])], "1", ",", "\n", [])
+@example([(["1"], ["1"], ["+1"])], "1", ",", "\r\n", [])
+@example([(["1"], [" 1"], ["1 "])], "1", ",", "\n", [])
+@example([(["nan"], ["1e999"], ["9007199254740993.0"])], "1", ";", "\n", [])
+@example([(["9007199254740992"], ["nan(1)"], ["inf"])], "1", ";", "\n", [])
+@example([(["1"], ["x"], ["true"])], "1", ",", "\n", [])
+@example([(["1", "007"], ["1"], ["1"])], "1", ",", "\r", [])
+@example([(["1"], ["1"], ["1"]), (["01"], [None], ["x"])], "1", ",", "\n", [])
+def test_a_table_is_the_same_whether_numbers_are_converted_early_or_not(
+    tables, number, delimiter, ending, null_values
+):
+    csv = Csv(delimiter=delimiter, null_values=null_values)
+    first = [delimiter.join([number] * 3)]
+    with pytest.MonkeyPatch.context() as patch:
+        # Only the first row decides what may be a number.
+        patch.setattr(csv_numbers, "_HEAD", len(f"a,b,c\n{first[0]}\n"))
+        parts = [(rows := lines(table, delimiter))[:1] + first + rows[1:] for table in tables]
+        early, _ = read(parts, convert=True, csv=csv, ending=ending)
+    assert str(early) == str(read(parts, convert=False, csv=csv, ending=ending)[0])
+
+
+def test_plain_numbers_are_converted_and_other_columns_are_text():
+    table = ["n,zip,city,big,some", "1,01234,Bern,1,", "2.5,2,Lyon,9007199254740993,0.5"]
+    declared = {"big": "text", "some": "number"}
+    raw = table_reader.read(
+        [("t.csv", "\n".join(table).encode())],
+        "csv",
+        text_columns=[name for name, kind in declared.items() if kind == "text"],
+    )
+    types = {field.name: str(field.type) for field in raw.table.schema}
+    assert types == dict.fromkeys(["zip", "city", "big", "some"], "string") | {"n": "double"}
+    assert raw.table.column("n").to_pylist() == [1.0, 2.5]
+    assert raw.table.column("zip").to_pylist() == ["01234", "2"]
+
+
+prefixes = st.sampled_from(
+    ["", "0", "00", "-0", "-00", "-01.5", "+1", " 1", "\t1", "1 +", "-", "0.0"]
+)
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda count: st.lists(st.lists(prefixes, min_size=count, max_size=count), min_size=1)
+    ),
+    st.integers(1, 9),
+    st.sampled_from([",", ";", "\t", "+"]),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_prefixes_are_found_in_every_cell_of_a_column(rows, size, delimiter, ending):
+    rows = [[cell.replace(delimiter, "") for cell in row] for row in rows]
+    names = ["x"] * len(rows[0])
+    text = ending.join(delimiter.join(row) for row in [names, *rows])
+    expected = {
+        position
+        for row in rows
+        for position, cell in enumerate(row)
+        if re.match(r"[+ \t]|-?0\d", cell)
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_numbers, "_SLICE", size)
+        found = csv_numbers.prefixed_columns(text.encode(), delimiter.encode(), columns=len(names))
+    assert found == expected

@@ -1,0 +1,111 @@
+"""Connections that break: a transfer continues where it broke off."""
+
+import contextlib
+
+import pytest
+
+import artifact_pipeline as api
+from artifact_pipeline.builder.canonical import digest
+from artifact_pipeline.errors import NetworkError
+from artifact_pipeline.store.store import Store
+from tests.remote.conftest import needs_registry
+from tests.support.artifacts import variant
+from tests.support.hostile_registry import HostileRegistry, send
+from tests.support.unreliable_network import UnreliableNetwork
+
+SIZE = 8 << 20
+
+
+@pytest.fixture
+def large(store, digits):
+    """The digest of an artifact of a little more than `SIZE` bytes."""
+    text = "".join(map(str, range(1_500_000)))[:SIZE]
+    return Store(store).add(variant(digits.folder, text)).digest
+
+
+@pytest.fixture
+def network(registry_host, monkeypatch, tmp_path):
+    """Return a network that breaks connections after three quarters of `SIZE`."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker"))
+    port = int(registry_host.partition(":")[2])
+    return lambda cuts: UnreliableNetwork(port, cuts=cuts, after=SIZE * 3 // 4)
+
+
+@needs_registry
+def test_a_push_starts_again_where_the_registry_drops_what_it_got(
+    network, store, large, tmp_path, elsewhere
+):
+    """docker-registry 2 answers 404 for an upload whose connection broke."""
+    unreliable = network(1)
+    with unreliable.serving() as port:
+        remote = f"oci://localhost:{port}/cut/{tmp_path.name}"
+        pushed = api.push(large, remote, store=store)
+        assert unreliable.cuts == 0 and pushed.bytes > SIZE
+        assert unreliable.sent < 2 * pushed.bytes
+        assert api.pull(remote, store=elsewhere).digest == large
+
+
+@needs_registry
+def test_a_pull_continues_where_the_connection_broke(network, store, large, tmp_path, elsewhere):
+    unreliable = network(0)
+    with unreliable.serving() as port:
+        remote = f"oci://localhost:{port}/cut/{tmp_path.name}"
+        api.push(large, remote, store=store)
+        unreliable.cuts, unreliable.received = 1, 0
+        pulled = api.pull(remote, store=elsewhere)
+    assert pulled.digest == large and unreliable.cuts == 0
+    assert unreliable.received < pulled.bytes + SIZE // 4
+
+
+@needs_registry
+def test_a_network_that_never_holds_ends_with_an_error(network, store, large, tmp_path, elsewhere):
+    unreliable = network(1_000)
+    with unreliable.serving() as port:
+        remote = f"oci://localhost:{port}/cut/{tmp_path.name}"
+        unreliable.after = 0
+        with pytest.raises(NetworkError):
+            api.push(large, remote, store=store)
+
+
+def test_a_push_continues_where_the_registry_has_received_it(store, digits, tmp_path, monkeypatch):
+    """Of four bytes that are sent, this registry keeps one before it breaks the connection."""
+    text = "".join(map(str, range(400_000)))
+    large = Store(store).add(variant(digits.folder, text))
+    with HostileRegistry(digits.folder).serving() as registry:
+        uploads = KeptUploads()
+        registry.answers = {"uploads/": uploads, "manifests/": uploads.nothing}
+        with contextlib.suppress(NetworkError):  # it takes no manifest
+            api.push(large.digest, f"oci://{registry.host}/acme/churn", store=store)
+    [card] = [file for file in large.manifest.files if file.path == "README.md"]
+    assert uploads.starts[:2] == [0, card.bytes // 4]
+    assert digest(bytes(uploads.data)) == card.sha256
+
+
+class KeptUploads:
+    """The uploads of a registry. It breaks the first one that has a request of its own."""
+
+    def __init__(self):
+        self.data, self.starts = bytearray(), []
+
+    def nothing(self, handler):
+        send(handler, 404)
+
+    def __call__(self, handler):
+        size = int(handler.headers["Content-Length"] or 0)
+        if handler.command == "POST":
+            send(handler, 202, Location="/v2/acme/churn/blobs/uploads/1")
+        elif handler.command == "PATCH":
+            start = int(handler.headers["Content-Range"].partition("-")[0])
+            assert start == len(self.data)
+            self.starts.append(start)
+            if start == 0:
+                self.data += handler.rfile.read(size // 4)
+                handler.close_connection = True
+                return
+            self.data += handler.rfile.read(size)
+            send(handler, 202, Location=handler.path)
+        elif handler.command == "GET":
+            send(handler, 204, Location=handler.path, Range=f"0-{len(self.data) - 1}")
+        else:
+            handler.rfile.read(size)
+            send(handler, 201)

@@ -1,0 +1,77 @@
+"""A Dask cluster of processes, started as users start it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.command import environment
+from tests.support.configs import ROOT
+from tests.support.waiting import until
+
+PRELOAD = ("--preload-nanny", "artifact_pipeline.builder.dask_worker")
+
+
+class Worker(NamedTuple):
+    """A nanny, and the addresses of the scheduler and of its worker."""
+
+    process: subprocess.Popen[bytes]
+    scheduler: str
+
+
+@contextmanager
+def scheduler(folder: Path) -> Iterator[str]:
+    """Start a scheduler for the `with` block, and return its address."""
+    words = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    with _started(words, folder / "scheduler.log") as process:
+        pattern = re.compile(r"Scheduler at: +(tcp://\S+)")
+        log = folder / "scheduler.log"
+        match = until(lambda: pattern.search(log.read_text()) or process.poll() is not None)
+        yield match[1]
+
+
+@contextmanager
+def worker(
+    address: str, folder: Path, *words: str, name: str, path: tuple[Path, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker for the `with` block, once the scheduler knows it.
+
+    Args:
+        address: The scheduler's.
+        folder: The folder of its log.
+        words: More options.
+        name: Its name.
+        path: Folders that its modules are searched in first.
+    """
+    command = ("worker", address, "--name", name, "--no-dashboard", *words)
+    log = folder / f"{name}.log"
+    with _started(command, log, path=path) as process:
+        until(lambda: "Registered to" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield process
+
+
+@contextmanager
+def _started(
+    words: tuple[str, ...], log: Path, *, path: tuple[Path, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    # Without the hook that ends a process which unpickles: Dask's messages are pickles.
+    joined = ":".join(map(str, (*path, ROOT / "src", ROOT)))
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *words],
+            cwd=log.parent,
+            env=environment() | {"PYTHONPATH": joined},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,60 @@
+"""A network that breaks connections: a proxy on this machine, before a server."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+
+class UnreliableNetwork:
+    """A proxy of a server that breaks connections in the middle of what they carry.
+
+    Attributes:
+        sent: Bytes that clients sent.
+        received: Bytes that clients received.
+        cuts: How many more connections are broken.
+        after: The bytes of one direction after which a connection is broken.
+    """
+
+    def __init__(self, server: int, *, cuts: int, after: int) -> None:
+        self.sent = self.received = 0
+        self.cuts, self.after, self._server = cuts, after, server
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[int]:
+        """Yield the port of the proxy."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+            yield int(listener.getsockname()[1])
+            listener.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = listener.accept()[0]
+                server = socket.create_connection(("127.0.0.1", self._server))
+                for source, target, name in (
+                    (client, server, "sent"),
+                    (server, client, "received"),
+                ):
+                    words = [source, target, name]
+                    threading.Thread(target=self._copy, args=words, daemon=True).start()
+
+    def _copy(self, source: socket.socket, target: socket.socket, name: str) -> None:
+        size = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+                size += len(data)
+                with self._lock:
+                    setattr(self, name, getattr(self, name) + len(data))
+                    cut = size > self.after and self.cuts > 0
+                    self.cuts -= cut
+                if cut:
+                    break
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
