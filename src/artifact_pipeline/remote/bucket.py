@@ -64,7 +64,7 @@ class BucketObjects:
                 result = self._client.get(self._store, key)
             except FileNotFoundError:
                 return None
-            data, tag = bytearray(), str(result.meta["e_tag"] or "")
+            data, tag = bytearray(), _tag(result.meta)
             for piece in result.stream(min_chunk_size=PIECE):
                 data += bytes(piece)
                 if len(data) > limit:
@@ -86,7 +86,9 @@ class BucketObjects:
         if start >= end:
             return
         with self._translated():
-            result = self._client.get(self._store, key, options={"range": (start, end)})
+            # Some services answer a range of a whole object as if no range was asked for.
+            options = {"range": (start, end)} if start else None
+            result = self._client.get(self._store, key, options=options)
             for chunk in result.stream(min_chunk_size=PIECE):
                 piece = bytes(chunk)[: end - start]
                 start += len(piece)
@@ -106,7 +108,7 @@ class BucketObjects:
     def replace(self, key: str, data: bytes, *, tag: str) -> bool:
         """See `ObjectStore`."""
         with self._translated():
-            mode = {"e_tag": tag}
+            mode = dict(zip(("e_tag", "version"), tag.split("\n"), strict=False))
             try:
                 self._client.put(self._store, key, data, mode=mode, use_multipart=False)
             except (self._errors.PreconditionError, FileNotFoundError):
@@ -160,6 +162,14 @@ class BucketObjects:
             raise NetworkError(problem, location=Location(self.address), remedy=_REMEDY) from None
 
 
+def _tag(meta: Any) -> str:
+    """Return what identifies the content of an object: its ETag and, where it has one, version.
+
+    Google's buckets compare the version, which they call generation; the others the ETag.
+    """
+    return "\n".join(meta[name] for name in ("e_tag", "version") if meta[name])
+
+
 def _reason(error: BaseException) -> str:
     """Return what went wrong in a few words."""
     text = " ".join(str(error).partition("Debug source")[0].split())
@@ -199,7 +209,13 @@ def _allows_http() -> bool:
     """
     endpoints = [
         os.environ.get(name, "")
-        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT")
+        for name in (
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT",
+            "AZURE_ENDPOINT",
+            "AZURE_STORAGE_ENDPOINT",
+        )
     ]
     local = re.compile(r"http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
     if any(os.environ.get(name, "").lower() in ("1", "true")

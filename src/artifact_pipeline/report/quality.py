@@ -207,5 +207,11 @@ def _metrics(data: ReportData) -> str:
             f"Intervals are from {resampling.samples:,} bootstrap samples of the held-out rows, "
             "and numbers have the digits that they justify. Lower is better for metrics marked ↓."
         )
+    if metrics.train_rows is not None:
+        total = data.manifest.split.rows.train
+        note += (
+            f" Metrics of training rows are of a random sample of {metrics.train_rows:,} of "
+            f"{total:,} rows."
+        )
     table = blocks.table("All metrics", head, rows=rows, kind="metrics")
     return blocks.panel("Metrics", table, note=note, width="double")

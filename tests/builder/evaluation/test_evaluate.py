@@ -17,7 +17,8 @@ from artifact_pipeline.builder.data import loader as loading
 from artifact_pipeline.builder.data import split
 from artifact_pipeline.builder.evaluation.evaluate import observe
 from artifact_pipeline.builder.evaluation.metrics import evaluate
-from artifact_pipeline.builder.model import construction, fit
+from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
+from artifact_pipeline.builder.model import construction, estimators, fit
 from artifact_pipeline.builder.training import results
 from artifact_pipeline.builder.training import train as learning
 from artifact_pipeline.errors import ConfigError, DataError
@@ -25,6 +26,12 @@ from artifact_pipeline.pipeline.gates import judge
 from artifact_pipeline.pipeline.incumbents import Incumbent
 from artifact_pipeline.report.text import classification_report
 from tests.support.configs import SHORT, write
+
+
+def predictions(model, X, truth, target="class"):
+    """Return rows with what a model predicts for them."""
+    predicted, probabilities = estimators.predict_with_proba(model, X)
+    return PredictedRows(truth, predicted, probabilities=probabilities, target=target)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ def observed():
     seen = observe(
         model,
         parts.X_test,
-        y=parts.y_test,
+        rows=predictions(model, parts.X_test, parts.y_test),
         index=parts.test_index,
         label_names=rows.label_names,
     )
@@ -216,7 +223,13 @@ def surprised():
     model = LogisticRegression().fit(X + (y == "d")[:, None], y)
     X_test = rng.normal(size=(30, 2))
     truth = np.array(["b", "d", "a", "d", "b", "c"] * 5)
-    seen = observe(model, X_test, y=truth, index=np.arange(30), label_names=["b", "d"])
+    seen = observe(
+        model,
+        X_test,
+        rows=predictions(model, X_test, truth),
+        index=np.arange(30),
+        label_names=["b", "d"],
+    )
     return model, X_test, truth, seen
 
 
@@ -255,7 +268,13 @@ def test_rows_of_unlearned_classes_are_all_missed(surprised):
     model, X, _, _ = surprised
     truth = np.array(["a", "c"] * 15)
     predicted, proba = model.predict(X), model.predict_proba(X)
-    seen = observe(model, X, y=truth, index=np.arange(30), label_names=["b", "d"])
+    seen = observe(
+        model,
+        X,
+        rows=predictions(model, X, truth),
+        index=np.arange(30),
+        label_names=["b", "d"],
+    )
     assert seen.confusion == [[0, 0], [0, 0]] and seen.fits(2, [False, False])
     found = evaluate(truth, predicted, probabilities=proba, labels=["b", "d"])
     assert set(found.values()) == {0.0} and "log_loss" not in found
@@ -420,6 +439,21 @@ def test_slices_are_named_as_the_table_writes_their_values(tmp_path):
             of({"s": conditions})
 
 
+def test_metrics_of_many_training_rows_are_those_of_a_sample_and_say_so(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=2000)
+    frame = pd.DataFrame({"a": noise, "y": np.where(noise + rng.normal(size=2000) > 0, "p", "n")})
+    every = measured(tmp_path, frame, model=CLASSIFIER | {"params": {"max_depth": 3}})
+    assert "train_rows" not in every
+    monkeypatch.setattr(results, "MAX_TRAINING_ROWS", 500)
+    sampled = measured(tmp_path, frame, model=CLASSIFIER | {"params": {"max_depth": 3}})
+    assert sampled["train_rows"] == 500
+    assert sampled["train"]["accuracy"] * 500 == round(sampled["train"]["accuracy"] * 500)
+    assert sampled["test"] == every["test"]
+    assert sampled["train"] != every["train"]
+    assert sampled["train"]["accuracy"] == pytest.approx(every["train"]["accuracy"], abs=0.05)
+
+
 @pytest.mark.parametrize(
     ("wrong", "right", "count", "expected"),
     [
@@ -438,7 +472,12 @@ def test_examples_hold_wrong_rows_first_and_a_third_right_ones(wrong, right, cou
     X = np.where(np.arange(len(y)) < wrong, 1 - y, y)[:, None]
     estimator = DecisionTreeClassifier().fit([[0.0], [1.0]], [0.0, 1.0])
     found = observe(
-        estimator, X, y=y, index=np.arange(len(y)), label_names=["a", "b"], examples=count
+        estimator,
+        X,
+        rows=predictions(estimator, X, y),
+        index=np.arange(len(y)),
+        label_names=["a", "b"],
+        examples=count,
     ).examples
     hits = [one.label == one.truth for one in found]
     assert (hits.count(False), hits.count(True)) == expected

@@ -87,8 +87,8 @@ def write(
 | --- | ---: | ---: |
 {_metric_rows(metrics)}
 {_more(metrics)}
-The held-out rows show how good the model is on new data. `evaluation.json` has more measurements on
-them, and examples.
+{_sample_note(metrics)}The held-out rows show how good the model is on new data.
+`evaluation.json` has more measurements on them, and examples.
 
 ## Recipe
 
@@ -133,6 +133,12 @@ def _metric_rows(metrics: Metrics) -> str:
         for name in BY_NAME
         if name in metrics.test
     )
+
+
+def _sample_note(metrics: Metrics) -> str:
+    if metrics.train_rows is None:
+        return ""
+    return f"Metrics of training rows are of a random sample of {metrics.train_rows:,} of them. "
 
 
 def _more(metrics: Metrics) -> str:

@@ -264,6 +264,8 @@ class Metrics(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     test: dict[str, float]
     train: dict[str, float] | None = None
     """Absent for a model that was fitted elsewhere."""
+    train_rows: Count | None = None
+    """The number of training rows in the sample that `train` is measured on; absent for all."""
     slices: dict[str, Slice] | None = None
     cv: dict[str, Spread] | None = None
     """On folds of the training rows."""

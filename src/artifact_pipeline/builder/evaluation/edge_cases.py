@@ -24,7 +24,7 @@ from artifact_pipeline.builder.evaluation.edge_columns import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 3
+VERSION = 4
 """The version of the rules by which the rows are made."""
 SEED = 0
 ROWS = 2048
@@ -327,7 +327,8 @@ class _Maker:
         import numpy as np
 
         column = self._columns[index]
-        known = np.asarray(column.numbers or np.unique(self._seen[index]), dtype=np.float64)
+        seen = column.numbers or np.unique(edge_columns.sample_of(self._seen[index]))
+        known = np.asarray(seen, dtype=np.float64)
         known = known[np.isfinite(known)]
         low, high = column.below[0], column.above[0]
         numbers: list[float] = []

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from artifact_pipeline.builder.data.dataset import Target
+    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
 
 
 def observe(
     estimator: Any,
     X: Any,
     *,
-    y: NDArray[Any],
+    rows: PredictedRows,
     index: NDArray[np.int64],
     label_names: list[str],
-    target: Target = "class",
     examples: int = EXAMPLES,
 ) -> EvaluationReport:
     """Evaluate an estimator on the held-out rows.
@@ -38,18 +38,17 @@ def observe(
     Args:
         estimator: A fitted classifier or regressor.
         X: (n_rows, n_features) float64, or a DataFrame.
-        y: True labels or numbers, (n_rows,).
+        rows: The true values of the rows, and what the estimator predicts for them.
         index: The index of each row in the data set, (n_rows,).
         label_names: The name of each label of the estimator.
-        target: What it predicts.
         examples: How many rows to show.
     """
     import numpy as np
 
     from artifact_pipeline.builder.evaluation.metrics import count_pairs
-    from artifact_pipeline.builder.model.estimators import as_labels, predict_with_proba
+    from artifact_pipeline.builder.model.estimators import as_labels
 
-    predicted, proba = predict_with_proba(estimator, X)
+    y, predicted, proba, target = rows.truth, rows.predicted, rows.probabilities, rows.target
     worst = np.abs(predicted - y) if target == "number" else (predicted != y).astype(float)
     shown = [
         Example(
@@ -147,7 +146,7 @@ def _values(X: Any, row: int) -> list[float | str | None]:
     return [None if value != value else value for value in values]
 
 
-def _calibration(proba: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[Bin]:
+def _calibration(proba: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> list[Bin]:
     import numpy as np
 
     confidence = proba.max(axis=1)

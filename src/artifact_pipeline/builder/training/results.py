@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+MAX_TRAINING_ROWS = 100_000
+"""The most training rows that are measured; of more, a seeded sample."""
+
+
 class Predicted(NamedTuple):
     """Rows, and the estimator's outputs for them."""
 
@@ -69,13 +73,20 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
     held_out = Outputs(
         *predict_with_proba(estimator, parts.X_test), decision_scores(estimator, parts.X_test)
     )
+    predicted = PredictedRows(
+        truth=parts.y_test,
+        predicted=held_out.predicted,
+        probabilities=held_out.probabilities,
+        labels=labels,
+        positive=rows.description.positive,
+        target=rows.target,
+    )
     evaluation = observe(
         estimator,
         parts.X_test,
-        y=parts.y_test,
+        rows=predicted,
         index=parts.test_index,
         label_names=label_names,
-        target=rows.target,
         examples=trained.prepared.config.data.examples,
     )
     evaluation = msgspec.structs.replace(
@@ -83,7 +94,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
         search=trained.search,
         leaks=trained.leaks or None,
         baseline=_measure_baseline(trained),
-        diagnostics=_diagnose(trained, held_out),
+        diagnostics=_diagnose(trained, predicted),
     )
     columns = rows.columns()
     kinds = list(columns.values()) if columns else None
@@ -131,7 +142,7 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     """Return the metrics of a model.
 
     Those on the held-out rows and slices are measured on the outputs of the sealed form, those on
-    the training rows and folds on the outputs of the estimator.
+    the training rows, or a sample of them, and on folds on the outputs of the estimator.
 
     Args:
         trained: The estimator.
@@ -140,11 +151,20 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     Raises:
         DataError: If a slice has no held-out rows.
     """
-    parts = trained.prepared.parts
-    predicted, proba = predict_with_proba(trained.fitted.estimator, parts.X_train)
+    import numpy as np
+
+    parts, train_rows = trained.prepared.parts, None
+    X, y = parts.X_train, parts.y_train
+    if len(y) > MAX_TRAINING_ROWS:
+        train_rows = MAX_TRAINING_ROWS
+        sample = np.random.default_rng(0).choice(len(y), train_rows, replace=False)
+        sample.sort()
+        X, y = take(X, sample), y[sample]
+    predicted, proba = predict_with_proba(trained.fitted.estimator, X)
     return msgspec.structs.replace(
         _measure_held_out(trained, sealed),
-        train=_metrics_of(trained, parts.y_train, predicted=predicted, probabilities=proba),
+        train=_metrics_of(trained, y, predicted=predicted, probabilities=proba),
+        train_rows=train_rows,
         cv=None if trained.cv is None else _spreads(trained.cv),
     )
 
@@ -155,19 +175,12 @@ def _measure_baseline(trained: TrainedEstimator) -> Metrics:
     return _measure_held_out(trained, Outputs(*outputs))
 
 
-def _diagnose(trained: TrainedEstimator, outputs: Outputs) -> Diagnostics:
+def _diagnose(trained: TrainedEstimator, predicted: PredictedRows) -> Diagnostics:
     rows, parts = trained.prepared.rows, trained.prepared.parts
     return diagnose(
         trained.fitted.estimator,
         parts.X_test,
-        rows=PredictedRows(
-            truth=parts.y_test,
-            predicted=outputs.predicted,
-            probabilities=outputs.probabilities,
-            labels=_labels(trained),
-            positive=rows.description.positive,
-            target=rows.target,
-        ),
+        rows=predicted,
         features=rows.feature_names,
         kinds=rows.columns(),
         train=TrainingRows(parts.X_train, parts.y_train),

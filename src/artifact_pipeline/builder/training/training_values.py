@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.artifact.manifest import MAX_CATEGORIES, TrainingValues
 from artifact_pipeline.builder.config.values import Kind
+from artifact_pipeline.builder.evaluation.edge_columns import sample_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,7 @@ def _of_texts(counts: Counter[str]) -> TrainingValues:
 
 
 def _of_numbers(values: NDArray[np.float64], *, is_boolean: bool = False) -> TrainingValues:
-    """Return the range of numbers, and their lower median, which is one of them."""
+    """Return the range of numbers, and the lower median of a sample, which is one of them."""
     import numpy as np
 
     absent = np.isnan(values)
@@ -59,10 +60,11 @@ def _of_numbers(values: NDArray[np.float64], *, is_boolean: bool = False) -> Tra
         return TrainingValues(missing=True)
     if is_boolean:
         return TrainingValues(typical=float(2 * known.sum() > len(known)), missing=missing)
-    middle = (len(known) - 1) // 2
+    sample = sample_of(known)
+    middle = (len(sample) - 1) // 2
     # Adding zero turns -0.0 into 0.0: which of the two comes first depends on the processor.
     low, typical, high = (
         float(value) + 0.0
-        for value in (known.min(), np.partition(known, middle)[middle], known.max())
+        for value in (known.min(), np.partition(sample, middle)[middle], known.max())
     )
     return TrainingValues(typical=typical, range=(low, high), missing=missing)
