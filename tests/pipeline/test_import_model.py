@@ -298,7 +298,7 @@ def test_an_archive_of_skops_is_sealed_as_a_pickle_is(tmp_path, monkeypatch):
     assert sealed.metrics.test["accuracy"] == model.score(rows, ["no", "yes"] * 20)
     with pytest.raises(VerificationError, match="has the digest"):
         seal("model/model.skops", data[:-9])
-    with pytest.raises(CallError, match="name the file in it, model.model.skops"):
+    with pytest.raises(CallError, match=r"name the file in it, model.model\.skops"):
         seal("model", data)  # as the folder of an MLflow model
     for content in (data[:-9], data[:40], b"PK\x03\x04"):
         (tmp_path / "model" / "model.skops").write_bytes(content)
