@@ -152,7 +152,7 @@ def _wait_for_worker(client: Any, scheduler: str) -> None:
         raise no_workers(scheduler) from error
 
 
-def check_workers(client: Any, check: Callable[[T, Any], None], requirements: T) -> None:
+def check_workers(client: Any, check: Callable[[T, Any], None], *, requirements: T) -> None:
     """Let each worker check itself, before there is work for it.
 
     Args:

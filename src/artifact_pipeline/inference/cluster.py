@@ -64,7 +64,7 @@ def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[Tally
     from distributed import CancelledError, KilledWorker
 
     with dask_cluster.connect(cluster, len(tasks)) as client:
-        dask_cluster.check_workers(client, check_worker, package_versions())
+        dask_cluster.check_workers(client, check_worker, requirements=package_versions())
         futures = [
             client.submit(predict_task, task, pure=False, retries=_RETRIES) for task in tasks
         ]

@@ -209,7 +209,7 @@ def connected(
         _silent_children() if cluster.scheduler is None else nullcontext(),
         dask_cluster.connect(cluster, fits, profile=profile) as client,
     ):
-        dask_cluster.check_workers(client, check_worker, requirements)
+        dask_cluster.check_workers(client, check_worker, requirements=requirements)
         yield FitCluster(client, rows, requirements=requirements)
 
 
