@@ -206,7 +206,9 @@ def _infer_files(
     if path == "-" and as_json:
         problem = "both write to standard output"
         raise CallError(problem, location=Location("--output - and --json"))
-    result = api.infer_files(artifact, rows, output=path, **options)
+    is_free = path != "-" or sys.stdout is None or not sys.stdout.isatty()
+    with output.progress("infer", is_free=is_free) as report:
+        result = api.infer_files(artifact, rows, output=path, report=report, **options)
     for remark in render.file_remarks(result):
         output.say(remark)
     if as_json:
@@ -340,7 +342,7 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 
 @group.command()
 @click.option("--pickle", "path", metavar="FILE", required=True, shell_complete=completion.file,
-              help="Pickled fitted estimator.")  # fmt: skip
+              help="Fitted estimator: a file of pickle, joblib or skops.")  # fmt: skip
 @click.option("--digest", metavar="sha256:…", required=True,
               help="Digest of that file. Opening a pickle runs the code in it.")  # fmt: skip
 @click.option("-d", "--data", metavar="PATH", required=True, shell_complete=completion.file,
