@@ -24,7 +24,7 @@ def check(workspace, *, config="model.json", store="artifacts", **variables):
     env = {**os.environ, "PYTHON": sys.executable, "GITHUB_WORKSPACE": str(workspace),
            "GITHUB_OUTPUT": str(workspace / "output"), "GITHUB_REPOSITORY": "acme/churn",
            "CONFIG": config, "STORE": store, "DATA_PATH": "", "SIGN": "", "REMOTE": "",
-           "PROMOTE": "", "COMMENT": "true", "HEAD": "", "IS_PULL_REQUEST": "",
+           "PROMOTE": "", "COMMENT": "true", "ACTOR": "ann", "HEAD": "", "IS_PULL_REQUEST": "",
            **variables}  # fmt: skip
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", CHECK]
     return subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True)
@@ -124,6 +124,14 @@ def test_a_pull_request_from_a_fork_is_known(workspace, pull_request, head, is_f
     assert done.returncode == 0, done.stderr
     assert (workspace / "output").read_text() == f"is-fork={is_fork}\n"
     assert ("::notice::" in done.stdout) is (is_fork == "true")
+
+
+def test_a_pull_request_of_dependabot_is_as_from_a_fork(workspace):
+    known = {"HEAD": "acme/churn", "ACTOR": "dependabot[bot]"}
+    for pull_request, is_fork in (("true", "true"), ("", "false")):
+        (workspace / "output").unlink(missing_ok=True)
+        assert check(workspace, IS_PULL_REQUEST=pull_request, **known).returncode == 0
+        assert (workspace / "output").read_text() == f"is-fork={is_fork}\n"
 
 
 def test_what_a_fork_trains_is_not_pushed():
