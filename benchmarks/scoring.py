@@ -3,10 +3,17 @@
 The bare loop reads the same file with Arrow, converts its columns, runs the graph with onnxruntime
 on batches of the same size, and writes the same columns. Both are processes of their own, in turns.
 Time is processor time, memory the peak of the process tree. Linux only.
+
+    --rounds N     medians of N rounds [default: 3]
+    --format NAME  only csv or only parquet
+    --dask         one Dask worker and two, for a folder of parts with these rows in all
+    --record       keep the figures in benchmarks/scoring.json
+    --picture      draw docs/scale.svg from them
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -14,10 +21,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.speed import PIPELINE, ROOT
-from benchmarks.tables import CONFIG, Usage, make_table, run_measured
+import pyarrow.parquet as pq
 
-ROUNDS = 3
+from benchmarks import scoring_dask, scoring_picture
+from benchmarks.scoring_figures import Figures, FileFigures
+from benchmarks.speed import PIPELINE, ROOT
+from benchmarks.tables import CONFIG, Usage, make_chunks, make_table, run_measured
+
 TRAINING_ROWS = 20_000
 _BARE = """
 import itertools, json, sys
@@ -76,50 +86,109 @@ writer.close()
 """
 
 
-def measure(folder: Path, artifact: Path, *, extension: str, batch: int) -> tuple[Usage, Usage]:
+def measure(
+    folder: Path, artifact: Path, *, extension: str, batch: int, rounds: int
+) -> tuple[Usage, Usage]:
     """Return the medians of our command and of the bare loop for `table` + `extension`."""
     rows, ours, bare = f"table{extension}", f"ours{extension}", f"bare{extension}"
     commands = (
         [*PIPELINE, "infer", str(artifact), rows, "--output", ours],
         [sys.executable, "bare.py", str(artifact), rows, bare, str(batch)],
     )
-    rounds = [
-        [run_measured(command, folder, quiet=True) for command in commands] for _ in range(ROUNDS)
-    ]
+    usages = []
+    for _ in range(rounds):
+        usages.append([run_measured(command, folder, quiet=True) for command in commands])
+        for name in (ours, bare):
+            (folder / name).unlink()
     command, loop = (
-        Usage(*map(statistics.median, zip(*usages, strict=True)))
-        for usages in zip(*rounds, strict=True)
+        Usage(*map(statistics.median, zip(*each, strict=True)))
+        for each in zip(*usages, strict=True)
     )
     return command, loop
 
 
-def main(sizes: list[int]) -> None:
-    sys.path.insert(0, str(ROOT / "src"))
+def make_artifact(folder: Path) -> Path:
+    """Train the model on a small table, and return the folder of its artifact."""
+    (folder / "train").mkdir()
+    make_table(folder / "train", TRAINING_ROWS)
+    (folder / "train" / "config.json").write_text(json.dumps(CONFIG))
+    run = [*PIPELINE, "train", "config.json", "--json"]
+    env = {"PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(folder), "PATH": ""}
+    done = subprocess.run(run, cwd=folder / "train", env=env, capture_output=True, check=True)
+    artifact: str = json.loads(done.stdout)["artifact"]
+    return folder / "train" / artifact
+
+
+def _make_rows(folder: Path, rows: int, *, formats: list[str]) -> None:
+    if "csv" in formats:
+        make_table(folder, rows)
+        return
+    chunks = make_chunks(rows)
+    first = next(chunks)
+    with pq.ParquetWriter(folder / "table.parquet", first.schema) as file:
+        file.write_table(first)
+        for chunk in chunks:
+            file.write_table(chunk)
+
+
+def measure_files(
+    folder: Path, artifact: Path, *, sizes: list[int], formats: list[str], rounds: int
+) -> list[FileFigures]:
+    """Print and return the figures of tables of these sizes in these formats."""
     from artifact_pipeline.inference.row_batches import batch_rows
 
+    (folder / "bare.py").write_text(_BARE)
+    print(f"{'rows':>12}  {'format':<9}{'CPU':>9}{'bare':>9}{'speed':>8}{'peak':>10}{'bare':>10}")
+    figures = []
+    for rows in sizes:
+        _make_rows(folder, rows, formats=formats)
+        for name in formats:
+            ours, bare = measure(
+                folder, artifact, extension=f".{name}", batch=batch_rows(18), rounds=rounds
+            )
+            print(
+                f"{rows:>12,}  {name:<9}{ours.cpu:>7.2f} s{bare.cpu:>7.2f} s"
+                f"{bare.cpu / ours.cpu:>8.2f}{ours.peak:>6.0f} MiB{bare.peak:>6.0f} MiB",
+                flush=True,
+            )
+            figures.append(
+                FileFigures(rows=rows, format=name, rounds=rounds, command=ours, loop=bare)
+            )
+    return figures
+
+
+def main() -> None:
+    """Measure, record or draw what the arguments name."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring")
+    parser.add_argument("rows", type=float, nargs="*", default=[1e5, 1e6])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--format", choices=["csv", "parquet"], action="append")
+    parser.add_argument("--dask", action="store_true")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--picture", action="store_true")
+    options = parser.parse_args()
+    if options.picture:
+        scoring_picture.draw(Figures.read())
+        return
+    sys.path.insert(0, str(ROOT / "src"))
+    sizes, figures = [int(rows) for rows in options.rows], Figures.read()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "train").mkdir()
-        make_table(folder / "train", TRAINING_ROWS)
-        (folder / "train" / "config.json").write_text(json.dumps(CONFIG))
-        run = [*PIPELINE, "train", "config.json", "--json"]
-        env = {"PYTHONPATH": str(ROOT / "src"), "XDG_STATE_HOME": str(folder), "PATH": ""}
-        done = subprocess.run(run, cwd=folder / "train", env=env, capture_output=True, check=True)
-        artifact = folder / "train" / json.loads(done.stdout)["artifact"]
-        (folder / "bare.py").write_text(_BARE)
-        print(
-            f"{'rows':>12}  {'format':<9}{'CPU':>9}{'bare':>9}{'speed':>8}{'peak':>10}{'bare':>10}"
-        )
-        for rows in sizes:
-            make_table(folder, rows)
-            for extension in (".csv", ".parquet"):
-                ours, bare = measure(folder, artifact, extension=extension, batch=batch_rows(18))
-                print(
-                    f"{rows:>12,}  {extension:<9}{ours.cpu:>7.2f} s{bare.cpu:>7.2f} s"
-                    f"{bare.cpu / ours.cpu:>8.2f}{ours.peak:>6.0f} MiB{bare.peak:>6.0f} MiB",
-                    flush=True,
-                )
+        artifact = make_artifact(folder)
+        if options.dask:
+            for rows in sizes:
+                dask = scoring_dask.measure(folder, artifact, rows=rows, rounds=options.rounds)
+                print(scoring_dask.report(dask), flush=True)
+                figures = figures.with_dask(dask)
+        else:
+            formats = options.format or ["csv", "parquet"]
+            files = measure_files(
+                folder, artifact, sizes=sizes, formats=formats, rounds=options.rounds
+            )
+            figures = figures.with_files(files)
+    if options.record:
+        figures.write()
 
 
 if __name__ == "__main__":
-    main([int(float(word)) for word in sys.argv[1:]] or [100_000, 1_000_000])
+    main()

@@ -8,6 +8,7 @@ together. Linux only.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,11 +129,18 @@ class Phase(NamedTuple):
     """The name of the other phase; its own if it is one of those."""
 
 
-def make_table(folder: Path, rows: int) -> None:
-    """Write a seeded table as `table.csv` and `table.parquet`."""
+def make_chunks(rows: int) -> Iterator[pa.Table]:
+    """Yield a seeded table in chunks."""
     random = np.random.default_rng(0)
     weights = random.normal(size=NUMBERS)
-    first = _chunk(random, weights, rows=min(rows, CHUNK))
+    for begin in range(0, rows, CHUNK):
+        yield _chunk(random, weights, rows=min(rows - begin, CHUNK))
+
+
+def make_table(folder: Path, rows: int) -> None:
+    """Write a seeded table as `table.csv` and `table.parquet`."""
+    chunks = make_chunks(rows)
+    first = next(chunks)
     # Arrow's header has quotes, unlike that of pandas.
     plain = pa.csv.WriteOptions(include_header=False, quoting_style="none")
     with (
@@ -141,8 +149,7 @@ def make_table(folder: Path, rows: int) -> None:
         pq.ParquetWriter(folder / "table.parquet", first.schema) as parquet,
     ):
         file.write(",".join(first.column_names).encode() + b"\n")
-        for begin in range(0, rows, CHUNK):
-            chunk = first if begin == 0 else _chunk(random, weights, rows=min(rows - begin, CHUNK))
+        for chunk in itertools.chain([first], chunks):
             text.write_table(chunk)
             parquet.write_table(chunk)
 

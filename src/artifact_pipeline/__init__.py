@@ -51,6 +51,7 @@ _EXPORTS = {
     "ModelSpec": "serving.options",
     "export": "exports.export",
     "Exported": "exports.export",
+    "check_bom": "exports.cyclonedx",
     "check_provenance": "exports.provenance",
     "RunDetails": "exports.provenance",
     # trust
@@ -156,6 +157,7 @@ if TYPE_CHECKING:  # the same list, for type checkers
         UntrustedModel as UntrustedModel,
         VerificationError as VerificationError,
     )
+    from artifact_pipeline.exports.cyclonedx import check_bom as check_bom
     from artifact_pipeline.exports.export import (
         Exported as Exported,
         export as export,

@@ -72,8 +72,65 @@ def test_the_fits_of_a_search_and_of_a_cross_validation_are_counted(tmp_path):
     notes = [job.note for job in jobs if job.outcome == "running"]
     counts = [note.partition(",")[0] for note in notes if note]
     assert counts == [
+        "fit",
         *(f"fit {done} of 6" for done in range(1, 7)),
         *(f"cross-validate {done} of 3" for done in range(3)),
+        "measure",
+        "prove",
     ]
-    assert all("s left" in note for note in notes if note.startswith("fit"))
+    assert all("s left" in note for note in notes if note.startswith("fit "))
     assert not any(job.note.startswith("fit") for job in run.jobs)
+
+
+def test_the_parts_and_columns_of_a_table_are_counted_while_it_is_read(tmp_path):
+    (tmp_path / "parts").mkdir()
+    for part in range(3):
+        rows = "".join(f"{row},{row % 7},{row % 2 > 0}\n" for row in range(40))
+        (tmp_path / "parts" / f"{part}.csv").write_text("a,b,y\n" + rows)
+    config = {
+        "data": {"path": str(tmp_path / "parts"), "target": "y"},
+        "model": {"estimator": "sklearn.naive_bayes.GaussianNB"},
+    }
+    jobs = []
+    api.train(config, store=tmp_path / "store", listener=jobs.append)
+    notes = [job.note.partition(", about")[0] for job in jobs if job.outcome == "running"]
+    assert notes[:9] == [
+        *(f"read {done} of 3 files" for done in range(3)),
+        *("parse 0 of 1 MB" for _ in range(3)),
+        *(f"convert {done} of 3 columns of 120 rows" for done in range(3)),
+    ]
+    assert {job.name for job in jobs} == {"train"}
+
+
+def test_a_table_that_cannot_be_read_ends_the_line_of_the_job_that_read_it(tmp_path):
+    (tmp_path / "table.csv").write_text("a,y\n1,x\n2\n")
+    config = {
+        "data": {"path": str(tmp_path / "table.csv"), "target": "y"},
+        "model": {"estimator": "sklearn.naive_bayes.GaussianNB"},
+    }
+    jobs = []
+    with pytest.raises(api.DataError):
+        api.train(config, store=tmp_path / "store", listener=jobs.append)
+    assert [job.outcome for job in jobs][-1] == "failed"
+    assert "running" in {job.outcome for job in jobs}
+
+
+def test_a_late_line_is_removed_when_its_work_ends(quick):
+    stream = Terminal(True)
+    line = output.LiveLine(stream)
+    line.begin("infer", late=True)
+    line.change("predict 3 of 9 parts")
+    assert "running" not in stream.getvalue()
+    assert stream.drawn.wait(60)
+    line.end()
+    assert "predict 3 of 9 parts" in stream.getvalue()
+    assert stream.getvalue().endswith("\r\x1b[K")
+
+
+def test_short_work_prints_no_line(quick):
+    for is_terminal in (True, False):
+        stream = Terminal(is_terminal)
+        line = output.LiveLine(stream)
+        line.begin("infer", late=True)
+        line.end()
+        assert stream.getvalue() == ""

@@ -9,6 +9,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 import artifact_pipeline as api
 from tests.support.artifacts import variant
+from tests.support.command import call
 from tests.support.configs import FIXTURES
 
 SCHEMA = JsonStrictValidator(SchemaVersion.V1_6)
@@ -68,3 +69,47 @@ def test_a_signed_bill_is_a_statement_about_the_artifact(digits, keys, tmp_path)
     assert statement["predicateType"] == "https://cyclonedx.org/bom"
     assert statement["subject"][0]["digest"]["sha256"] == digits.digest[7:]
     assert SCHEMA.validate_str(json.dumps(statement["predicate"])) is None
+    signers = [api.public_key(keys / "ours.pub")]
+    api.check_bom(api.check_integrity(digits.folder), path, signers=signers)
+    with pytest.raises(api.VerificationError, match="not signed by the required signer"):
+        signers = [api.public_key(keys / "other.pub")]
+        api.check_bom(api.check_integrity(digits.folder), path, signers=signers)
+    with pytest.raises(api.VerificationError, match="is not a provenance"):
+        api.check_provenance(api.check_integrity(digits.folder), path)
+
+
+CHANGES = {
+    "a package": lambda b: b["components"][-1].update(version="0.1"),
+    "a package left out": lambda b: b["components"].pop(),
+    "a metric": lambda b: b["metadata"]["component"]["modelCard"]["quantitativeAnalysis"][
+        "performanceMetrics"][0].update(value="1.0"),
+    "the data": lambda b: b["components"][0]["hashes"][0].update(content="0" * 64),
+    "a number of another type": lambda b: b.update(version=1.0),
+    "more": lambda b: b.update(annotations=[]),
+    "the format": lambda b: b.update(bomFormat="other"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_bill_is_refused(change, signed, digits, keys, tmp_path):
+    path = tmp_path / "bom.json"
+    api.export(digits.folder, "cyclonedx", output=path, key=keys / "ours.pem" if signed else None)
+    document = json.loads(path.read_bytes())
+    if signed:
+        document = json.loads(base64.b64decode(document["payload"]))
+    CHANGES[change](document["predicate"] if signed else document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(api.VerificationError, match="is not the bill of materials"):
+        api.check_bom(api.check_integrity(digits.folder), path)
+
+
+def test_verify_takes_a_bill_as_it_takes_a_provenance(digits, tmp_path):
+    api.export(digits.folder, "cyclonedx", output=tmp_path / "bom.json")
+    verify = ("verify", digits.folder, "--provenance", "bom.json")
+    done = call(*verify, cwd=tmp_path)
+    assert done.code == 0 and "the bill of materials is that of this artifact" in done.out
+    pretty = json.dumps(json.loads((tmp_path / "bom.json").read_bytes()), indent=2)
+    (tmp_path / "bom.json").write_text(pretty.replace("scikit-learn", "scikit-learm"))
+    done = call(*verify, cwd=tmp_path)
+    assert done.code == 4 and len(done.err.splitlines()) == 1

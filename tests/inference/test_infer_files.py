@@ -19,7 +19,7 @@ import pytest
 import artifact_pipeline as api
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.errors import CallError, DataError, StoreError
-from tests.support.command import call, environment
+from tests.support.command import call, environment, script
 from tests.support.s3 import endpoint
 from tests.support.waiting import until
 
@@ -566,3 +566,48 @@ def test_a_number_means_what_it_means_among_other_rows(scored, tmp_path, cell):
     except DataError as error:
         got = str(error).partition("rows.csv")[2]
     assert got == expected
+
+
+@pytest.mark.parametrize("form", [".csv", ".parquet"])
+def test_the_progress_counts_rows_or_bytes_up_to_their_number(scored, tmp_path, form):
+    _, artifact = scored
+    rows, notes = write(make_table(), tmp_path / f"rows{form}"), []
+    api.infer_files(artifact, rows, output=tmp_path / f"out{form}", report=notes.append)
+    batches = [*range(65_536, ROWS, 65_536), ROWS]
+    if form == ".parquet":
+        assert [(note.done, note.total, note.unit) for note in notes] == [
+            (batch, ROWS, "rows") for batch in batches
+        ]
+    else:
+        megabytes = -(-rows.stat().st_size // 10**6)
+        assert [note.unit for note in notes] == [f"MB, {batch:,} rows" for batch in batches]
+        assert {note.total for note in notes} == {megabytes}
+        assert [note.done for note in notes] == sorted(note.done for note in notes)
+        assert notes[-1].done >= megabytes - 1
+
+
+def test_the_progress_of_a_folder_counts_parts(scored, tmp_path):
+    _, artifact = scored
+    for part in range(3):
+        write(make_table(100, seed=part), tmp_path / "rows" / f"{part}.parquet")
+    notes = []
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", report=notes.append)
+    assert [note.text() for note in notes] == [
+        f"predict {part} of 3 parts, {part * 100} rows" for part in range(4)
+    ]
+
+
+def test_a_long_prediction_shows_its_progress_in_a_pipe(scored, tmp_path):
+    """The line of each half minute comes at once, by a shorter half minute."""
+    _, artifact = scored
+    write(make_table(), tmp_path / "rows.csv")
+    code = (
+        "import sys\n"
+        "from artifact_pipeline.cli import main, output\n"
+        "output._QUIET_SECONDS = 0.01\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = ("infer", artifact, "rows.csv", "-o", "out.csv")
+    done = script("-c", code, *words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "infer      running" in done.err and "predict " in done.err

@@ -83,6 +83,26 @@ def test_a_table_of_a_bucket_is_trained_and_predicted_without_changing_the_confi
         assert missing.err == "error: s3://tables/v2/rows.csv: no such file\n"
 
 
+def test_another_checkout_has_the_table_where_its_config_says(project, config):
+    first, second = project / "first", project / "second"
+    for checkout in (first, second):
+        table(checkout / "config" / "data" / "rows.csv")
+        shutil.copy(config, checkout / "config")
+    done = call("train", "config/rows.json", "--json", cwd=first)
+    assert done.code == 0, done.err
+    shutil.move(first / "artifacts", second / "artifacts")
+    shutil.rmtree(first)
+    done = call("infer", "latest", "--json", cwd=second)
+    assert done.code == 0, done.err
+    # Other rows there are refused, and nothing there is an error with a remedy.
+    table(second / "config" / "data" / "rows.csv", shift=1)
+    done = call("infer", "latest", cwd=second)
+    assert done.code == 3 and "digest" in done.err
+    shutil.rmtree(second / "config" / "data")
+    done = call("infer", "latest", cwd=second)
+    assert done.code == 3 and "which cannot be read here; name the table with --data" in done.err
+
+
 @pytest.mark.parametrize(
     ("path", "code", "message"),
     [
@@ -106,3 +126,20 @@ def test_a_bundled_data_set_has_no_path_to_replace(project):
     assert done.code == 2 and "--data: replaces data.path" in done.err
     with pytest.raises(CallError, match="bundled data set iris"):
         api.recipe_of(QUICK, data=project / "rows.csv")
+
+
+@pytest.mark.slow
+def test_empty_variables_of_a_store_are_as_if_they_were_not_set(project, config):
+    """As in a workflow that passes on secrets and inputs which are not set."""
+    import boto3
+
+    empty = ("AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_PROFILE",
+             "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_CA_BUNDLE")  # fmt: skip
+    with endpoint("tables") as variables:
+        boto3.client("s3").upload_file(str(table(project / "local.csv")), "tables", "rows.csv")
+        env = {**variables, **dict.fromkeys(empty, "")}
+        words = (config, "--data", "s3://tables/rows.csv", "--json")
+        done = call("train", *words, cwd=project, env=env)
+        assert done.code == 0, done.err
+        done = call("push", "latest", "s3://tables/models", cwd=project, env=env)
+        assert done.code == 0, done.err

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.dask_cluster import Cluster
+from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.builder.recipe import Recipe
-from artifact_pipeline.builder.training.protocol import FitProgress
 from artifact_pipeline.builder.training.trainer import Trained, Trainer
 from artifact_pipeline.errors import Location
 
@@ -34,7 +33,7 @@ def build(
     *,
     location: Location,
     warning: str | None = None,
-    report: Callable[[FitProgress], None] = lambda _: None,
+    report: ReportProgress = ignore,
     cluster: Cluster | None = None,
 ) -> Built:
     """Train a model, prove an open form of it and seal both as the files of an artifact.
@@ -44,7 +43,7 @@ def build(
         trainer: A trainer process that has checked the recipe's config.
         location: The model's location in the config.
         warning: Why the recipe's numeric profile is `native`, if that is known.
-        report: Called when one of several fits is done.
+        report: Called when a phase begins and when one of several fits is done.
         cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
     Raises:
@@ -57,6 +56,7 @@ def build(
     from artifact_pipeline.builder.formats import interface as interfaces
     from artifact_pipeline.builder.formats import parity
 
+    report(PhaseProgress(phase="prove"))
     result, edges = trained.result, trained.edges
     form, model, proof = parity.prove(
         trainer.forms(),

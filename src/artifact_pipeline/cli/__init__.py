@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # The trainer process computes; here BLAS would only start idle threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _drop_empty_variables()
     with exit_on_error(as_json="--json" in words):
         try:
             code = group.main(words, prog_name="artifact-pipeline", standalone_mode=False)
@@ -41,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if code:  # of the help that is shown without arguments
             output.flush()
             sys.exit(code)
+
+
+def _drop_empty_variables() -> None:
+    """Remove the empty variables of object stores, whose clients would take them for values.
+
+    A workflow that passes on a secret which is not set has such a variable.
+    """
+    for name in [name for name, value in os.environ.items() if not value]:
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
+            del os.environ[name]
 
 
 def _in_our_words(message: str) -> tuple[str, str]:

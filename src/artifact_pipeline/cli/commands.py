@@ -206,7 +206,9 @@ def _infer_files(
     if path == "-" and as_json:
         problem = "both write to standard output"
         raise CallError(problem, location=Location("--output - and --json"))
-    result = api.infer_files(artifact, rows, output=path, **options)
+    is_free = path != "-" or sys.stdout is None or not sys.stdout.isatty()
+    with output.progress("infer", is_free=is_free) as report:
+        result = api.infer_files(artifact, rows, output=path, report=report, **options)
     for remark in render.file_remarks(result):
         output.say(remark)
     if as_json:

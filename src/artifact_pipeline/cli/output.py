@@ -19,6 +19,7 @@ import click
 import msgspec
 
 from artifact_pipeline.builder.escapes import write_out, write_out_json
+from artifact_pipeline.builder.progress import Estimator, ReportProgress
 from artifact_pipeline.cli import layout
 from artifact_pipeline.errors import (
     CheckFailed,
@@ -156,7 +157,6 @@ def drop() -> None:
 
 def document(value: Any) -> None:
     """Print one JSON document on standard output."""
-    import msgspec
 
     try:
         data = msgspec.json.encode(value)
@@ -216,7 +216,6 @@ def _printable(value: Any) -> Any:
 
 
 def _builtins(value: Any) -> dict[str, Any]:
-    import msgspec
 
     fields: dict[str, Any] = msgspec.to_builtins(value)
     return fields
@@ -239,62 +238,117 @@ def coloured(stream: IO[str] | None) -> bool:
 
 def job_line(job: Job) -> str:
     """Return the line that shows a job."""
-    colour = {"done": "green", "failed": "red"}.get(job.outcome, "yellow")
-    outcome = click.style(f"{job.outcome:<8}", fg=colour)
-    digits = 0 if job.outcome == "running" else 2
-    seconds = f"{job.seconds:6.{digits}f} s" if job.seconds else " " * 8
-    line = f"  {job.name:<10} {outcome}{seconds}"
-    if not job.note:
+    return _line(job.name, job.outcome, seconds=job.seconds, note=job.note)
+
+
+def _line(name: str, outcome: str, *, seconds: float, note: str) -> str:
+    colour = {"done": "green", "failed": "red"}.get(outcome, "yellow")
+    styled = click.style(f"{outcome:<8}", fg=colour)
+    digits = 0 if outcome == "running" else 2
+    duration = f"{seconds:6.{digits}f} s" if seconds else " " * 8
+    line = f"  {name:<10} {styled}{duration}"
+    if not note:
         return line.rstrip()
-    note = layout.paragraph(write_out(job.note), indent=" " * 31).lstrip()
-    return f"{line}  {note}"
+    return f"{line}  {layout.paragraph(write_out(note), indent=' ' * 31).lstrip()}"
 
 
-class Progress:
-    """Shows each job when it has ended, and while it runs: what it does, and for how long.
+class LiveLine:
+    """A line about running work, which shows what it does and for how long until it ends.
 
     A terminal has one line for that, which is drawn again each second; any other stream gets a line
-    every half minute. A line that cannot be printed stops no job: printing the result meets the
+    every half minute. A line that cannot be printed stops no work: printing the result meets the
     same failure.
+
+    Args:
+        stream: Where to show it.
+        is_free: Whether nothing else writes to the same terminal meanwhile.
     """
 
-    def __init__(self, stream: IO[str] | None) -> None:
+    def __init__(self, stream: IO[str] | None, *, is_free: bool = True) -> None:
         self._stream = stream
-        # A log on the same terminal would overwrite the line of a running job.
-        self._live = coloured(stream) and not is_verbose()
+        # A log on the same terminal would overwrite the line.
+        self._live = is_free and coloured(stream) and not is_verbose()
         self._interval = 1.0 if self._live else _QUIET_SECONDS
         self._lock = threading.Lock()
-        self._running: Job | None = None
+        self._name: str | None = None
+        self._note = ""
         self._start = 0.0
+        self._is_drawn = False
 
-    def __call__(self, job: Job) -> None:
-        if job.outcome != "running":
-            with self._lock:
-                self._running = None
-                self._show(job)
-        elif self._running is not None and self._running.name == job.name:
-            self._running = job  # the next line has its note
-        else:
-            with self._lock:
-                self._running, self._start = job, time.monotonic()
-                if self._live:
-                    self._show(job)
-            threading.Thread(target=self._repeat, args=(job.name, self._start), daemon=True).start()
+    @property
+    def name(self) -> str | None:
+        """The name of the work that runs, None if there is none."""
+        return self._name
+
+    def begin(self, name: str, note: str = "", *, late: bool = False) -> None:
+        """Show the line of some work, `late` after the first second."""
+        with self._lock:
+            self._name, self._note, self._start = name, note, time.monotonic()
+            if self._live and not late:
+                self._draw(0.0)
+        threading.Thread(target=self._repeat, args=(name, self._start), daemon=True).start()
+
+    def change(self, note: str) -> None:
+        """Show another note from the next line on."""
+        self._note = note
+
+    def end(self, last: str | None = None) -> None:
+        """Remove the line, and print another one in its place."""
+        with self._lock:
+            self._name = None
+            if last is not None:
+                self._print(last, ends=True)
+            elif self._live and self._is_drawn:
+                self._print("", ends=False)
+            self._is_drawn = False
 
     def _repeat(self, name: str, start: float) -> None:
-        """Show a job again and again until it has ended."""
+        """Draw the line again and again until its work has ended."""
         while True:
             time.sleep(self._interval)
             with self._lock:
-                job = self._running
-                if job is None or (job.name, self._start) != (name, start):
+                if (self._name, self._start) != (name, start):
                     return
-                self._show(msgspec.structs.replace(job, seconds=time.monotonic() - start))
+                self._draw(time.monotonic() - start)
 
-    def _show(self, job: Job) -> None:
+    def _draw(self, seconds: float) -> None:
+        assert self._name is not None
+        self._is_drawn = True
+        line = _line(self._name, "running", seconds=seconds, note=self._note)
+        self._print(line, ends=not self._live)
+
+    def _print(self, line: str, *, ends: bool) -> None:
         with suppress(OSError, ValueError):  # ValueError: the stream was closed
             begin = "\r\x1b[K" if self._live else ""
-            ends = not self._live or job.outcome != "running"
-            click.echo(
-                begin + job_line(job), file=self._stream, nl=ends, color=coloured(self._stream)
-            )
+            click.echo(begin + line, file=self._stream, nl=ends, color=coloured(self._stream))
+
+
+class Progress:
+    """Shows each job when it has ended, and while it runs in a `LiveLine`."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        self._line = LiveLine(stream)
+
+    def __call__(self, job: Job) -> None:
+        if job.outcome != "running":
+            self._line.end(job_line(job))
+        elif self._line.name == job.name:
+            self._line.change(job.note)
+        else:
+            self._line.begin(job.name, job.note)
+
+
+@contextmanager
+def progress(name: str, *, is_free: bool) -> Iterator[ReportProgress]:
+    """Show the progress of some work on standard error while the `with` block runs.
+
+    Args:
+        name: The name of the work.
+        is_free: As for `LiveLine`.
+    """
+    line, estimator = LiveLine(sys.stderr, is_free=is_free), Estimator(time.monotonic())
+    line.begin(name, late=True)
+    try:
+        yield lambda phase: line.change(estimator.text(phase, time.monotonic()))
+    finally:
+        line.end()

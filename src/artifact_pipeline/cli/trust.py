@@ -17,7 +17,7 @@ from artifact_pipeline.store.policy import required_signers
 @click.command(cls=Command)
 @options.ARTIFACT
 @click.option("--provenance", metavar="FILE", shell_complete=completion.file,
-              help="Check that this provenance is that of ARTIFACT.")  # fmt: skip
+              help="Check that this provenance or bill of materials is ARTIFACT's.")  # fmt: skip
 @options.trust_options
 @options.STORE_TO_READ
 @options.JSON
@@ -26,13 +26,16 @@ def verify(
 ) -> None:
     """Check every file of ARTIFACT, its digest and its signature.
 
-    With --provenance, the required signer must have signed the provenance too.
+    With --provenance, the required signer must have signed that document too.
     """
     arguments = options.trust(trusted, store)
     verified = api.open_trusted(artifact, **arguments)
     signers = required_signers(verified.folder, signed_by=arguments["signed_by"], store=store)
+    kind = None
     if provenance is not None:
-        api.check_provenance(verified, provenance, signers=signers)
+        from artifact_pipeline.exports.cyclonedx import check_document
+
+        kind = check_document(verified, provenance, signers=signers)
     if as_json:
         answer = {"digest": verified.digest, "verified": True, "signed": bool(signers)}
         if provenance is not None:
@@ -40,7 +43,7 @@ def verify(
         output.document({**answer, "artifact": str(verified.folder)})
     else:
         signed = "; signed by the required signer" if signers else ""
-        described = "" if provenance is None else "; the provenance is that of this artifact"
+        described = "" if kind is None else f"; the {kind} is that of this artifact"
         output.text(
             f"{short(verified.digest)} verified: {len(verified.files) + 1} files intact"
             f"{described}{signed}"

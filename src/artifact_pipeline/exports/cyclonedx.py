@@ -7,15 +7,23 @@ Source: https://cyclonedx.org/docs/1.6/json/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.canonical import JSON
 from artifact_pipeline.exports.provenance import (
     STATEMENT_TYPE,
+    check_statement,
+    compare,
     digest_set,
     package_url,
+    read_document,
     subjects,
 )
+from artifact_pipeline.store.references import PathLike
+from artifact_pipeline.verification.signatures import Signer
 from artifact_pipeline.verification.verify import Verified
 
 PREDICATE_TYPE = "https://cyclonedx.org/bom"
@@ -30,16 +38,57 @@ def bom(verified: Verified) -> bytes:
 
 def statement(verified: Verified) -> bytes:
     """Return an in-toto statement with the bill of materials, to be signed."""
+    return canonical.encode(_statement(verified))
+
+
+def check_bom(verified: Verified, path: PathLike, *, signers: Sequence[Signer] = ()) -> None:
+    """Check that a bill of materials is that of an artifact: all of it follows from the artifact.
+
+    Args:
+        verified: The artifact.
+        path: A file with the bill, or with a DSSE envelope that holds a statement with it.
+        signers: Those who must have signed it.
+
+    Raises:
+        ArtifactNotFound: If the file does not exist.
+        StoreError: If it cannot be read.
+        VerificationError: If it differs from the artifact's, or lacks a required signature.
+    """
+    _check(verified, read_document(path, signers=signers), name=str(path))
+
+
+def check_document(
+    verified: Verified, path: PathLike, *, signers: Sequence[Signer]
+) -> Literal["provenance", "bill of materials"]:
+    """Check a provenance or a bill of materials, whichever the file is, and return its kind.
+
+    Args and Raises: As `check_bom`.
+    """
+    value = read_document(path, signers=signers)
+    if isinstance(value, dict) and (
+        value.get("bomFormat") == "CycloneDX" or value.get("predicateType") == PREDICATE_TYPE
+    ):
+        _check(verified, value, name=str(path))
+        return "bill of materials"
+    check_statement(verified, value, name=str(path))
+    return "provenance"
+
+
+def _check(verified: Verified, value: JSON, *, name: str) -> None:
+    is_bare = isinstance(value, dict) and "bomFormat" in value
+    expected: JSON = _bom(verified) if is_bare else _statement(verified)
+    compare(value, expected, kind="bill of materials", name=name)
+
+
+def _statement(verified: Verified) -> dict[str, JSON]:
     from msgspec import to_builtins
 
-    return canonical.encode(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": to_builtins(subjects(verified)),
-            "predicateType": PREDICATE_TYPE,
-            "predicate": _bom(verified),
-        }
-    )
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": to_builtins(subjects(verified)),
+        "predicateType": PREDICATE_TYPE,
+        "predicate": _bom(verified),
+    }
 
 
 def _bom(verified: Verified) -> dict[str, JSON]:

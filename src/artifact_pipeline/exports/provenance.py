@@ -21,7 +21,7 @@ from artifact_pipeline import disk
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, Manifest
-from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.canonical import JSON, Digest
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import ArtifactNotFound, Location, VerificationError
 from artifact_pipeline.store.journal import PastRun
@@ -129,27 +129,63 @@ def check_provenance(
         VerificationError: If it is malformed, is about another artifact, differs from what the
             artifact says about its recipe, data or packages, or lacks a required signature.
     """
+    return check_statement(verified, read_document(path, signers=signers), name=str(path))
+
+
+def read_document(path: PathLike, *, signers: Sequence[Signer]) -> JSON:
+    """Return the JSON in a file, or that in the DSSE envelope that the file is.
+
+    Raises:
+        ArtifactNotFound, StoreError, VerificationError: As `check_provenance`.
+    """
     location = Location(str(path))
     data = disk.read_file(
         Path(path).resolve(), limit=MAX_STATEMENT, remedy="name a file that `export` wrote"
     )
     if data is None:
         raise ArtifactNotFound("no such file", location=location)
-    payload = dsse.payload_of(data, str(path), signers=signers)
     try:
-        value = canonical.decode(payload)
-        found = msgspec.convert(value, Statement)
-    except (canonical.NotCanonical, msgspec.ValidationError) as error:
-        problem = f"is not a provenance: {ascii(str(error))[1:161]}"
+        return canonical.decode(dsse.payload_of(data, str(path), signers=signers))
+    except canonical.NotCanonical as error:
+        problem = f"is not a statement: {ascii(str(error))[1:161]}"
         raise VerificationError(problem, location=location) from error
+
+
+def check_statement(verified: Verified, value: JSON, *, name: str) -> RunDetails:
+    """Check that a statement is the provenance of an artifact; see `check_provenance`.
+
+    Args:
+        verified: The artifact.
+        value: The statement.
+        name: The name of its file in errors.
+    """
+    try:
+        found = msgspec.convert(value, Statement)
+    except msgspec.ValidationError as error:
+        problem = f"is not a provenance: {ascii(str(error))[1:161]}"
+        raise VerificationError(problem, location=Location(name)) from error
     expected = to_builtins(_statement(verified, found.predicate.run_details))
-    assert isinstance(value, dict)
+    compare(value, expected, kind="provenance", name=name)
+    return found.predicate.run_details
+
+
+def compare(value: JSON, expected: JSON, *, kind: str, name: str) -> None:
+    """Compare a document with the one that follows from the artifact.
+
+    Args:
+        value: The document.
+        expected: The one that follows from the artifact.
+        kind: What it is, in errors.
+        name: The name of its file in errors.
+
+    Raises:
+        VerificationError: If they differ.
+    """
     if value != expected or canonical.encode(value) != canonical.encode(expected):
         raise VerificationError(
-            f"is not the provenance of this artifact: {_difference(value, expected)} differs",
-            location=location,
+            f"is not the {kind} of this artifact: {_difference(value, expected)} differs",
+            location=Location(name),
         )
-    return found.predicate.run_details
 
 
 def subjects(verified: Verified) -> list[Resource]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from artifact_pipeline.builder.data import bundled, loader, split, table_files
 from artifact_pipeline.builder.data.dataset import batch
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import DataError, Location, NetworkError
+from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 
@@ -125,18 +127,25 @@ def data_section(
 
 
 def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str:
-    """Return the path where the run that made an artifact read its table, if it is still there."""
+    """Return the path where the run that made an artifact read its table, if it is still there.
+
+    If it is not, the path in the config of that run, from the working folder: another checkout has
+    the table there.
+    """
     location = Location(f"data {title}")
-    path = Store(store).run_index.data_path(digest)
-    if path is None:
+    run = Store(store).run_index.record_with_data(digest)
+    if run is None or run.data is None:
         raise DataError(
             "no run record holds the path of the table",
             location=location,
             remedy="name it with --data",
         )
+    path = run.data
     try:
         table_files.locate(path, "")
     except (DataError, NetworkError) as error:
+        if (in_config := _path_in_config(run)) is not None:
+            return in_config
         reason = "which cannot be read here"
         if "\\x" in path:  # as `record.printable` writes it
             reason += " (a run record does not hold bytes of a path that are not UTF-8)"
@@ -145,6 +154,17 @@ def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str
             location=location,
             remedy="name the table with --data",
         ) from error
+    return path
+
+
+def _path_in_config(run: PastRun) -> str | None:
+    """Return `data.path` of a run's config, relative to the working folder, if files are there."""
+    try:
+        config: Any = canonical.decode((run.config_text or "").encode())
+        path = str(Path(run.config).parent / config["data"]["path"])
+        table_files.locate(path, "")
+    except (canonical.NotCanonical, KeyError, TypeError, DataError, NetworkError):
+        return None
     return path
 
 

@@ -21,6 +21,7 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.formats import onnx_format
+from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.disk import (
     check_folder_of,
     file_lock,
@@ -30,7 +31,8 @@ from artifact_pipeline.disk import (
     write_atomically,
 )
 from artifact_pipeline.errors import CallError, DataError, Location, PipelineError, StoreError
-from artifact_pipeline.inference import prediction_files, row_batches, row_paths
+from artifact_pipeline.inference import file_progress, prediction_files, row_batches, row_paths
+from artifact_pipeline.inference.file_progress import FileMeter
 from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, KeptColumn, OutputFormat
 from artifact_pipeline.inference.predictor import Predictor, load_predictor
 from artifact_pipeline.inference.row_batches import CheckedRows, Layout, Piece
@@ -137,6 +139,7 @@ def infer_files(
     digest: Digest | None = None,
     signed_by: Signer | None = None,
     store: PathLike | None = None,
+    report: ReportProgress = ignore,
 ) -> FilePredictions:
     """Predict the rows in files of any size, in batches of a fixed number of rows.
 
@@ -154,6 +157,7 @@ def infer_files(
         digest: As for `open_artifact`.
         signed_by: As for `open_artifact`.
         store: As for `open_artifact`.
+        report: Called after each batch, or for a folder as output after each part.
 
     Raises:
         ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
@@ -185,7 +189,7 @@ def infer_files(
             predict = _on_dask(verified, cluster, options=options)
         else:
             predict = _here(predictor, options)
-        tally = _predict_folder(predict, source, options=options, folder=target)
+        tally = _predict_folder(predict, source, options=options, folder=target, report=report)
     elif remote_files.is_remote(target):
         restarted = resume
         with TemporaryDirectory() as folder:
@@ -195,14 +199,17 @@ def infer_files(
                 source.files,
                 output=local,
                 options=structs.replace(options, resume=False),
+                report=report,
             )
             _check_any(tally, source.files)
             remote_files.upload(local, target)
     elif target == "-":
-        tally = _predict_to_stdout(predictor, source, options=options)
+        tally = _predict_to_stdout(predictor, source, options=options, report=report)
     else:
         restarted = resume and prediction_files.format_of(target) not in TEXT_FORMATS
-        tally = predict_file(predictor, source.files, output=Path(target), options=options)
+        tally = predict_file(
+            predictor, source.files, output=Path(target), options=options, report=report
+        )
         _check_any(tally, source.files)
     return FilePredictions(
         digest=predictor.digest,
@@ -297,7 +304,7 @@ def _check_any(tally: Tally, files: Sequence[RowPath]) -> None:
 
 
 def _predict_to_stdout(
-    predictor: Predictor, source: row_paths.RowPaths, *, options: Options
+    predictor: Predictor, source: row_paths.RowPaths, *, options: Options, report: ReportProgress
 ) -> Tally:
     """Write predictions to standard output, in the format of the rows."""
     if options.resume:
@@ -309,7 +316,9 @@ def _predict_to_stdout(
     tally = Tally()
     with ExitStack() as stack:
         writer: prediction_files.Writer | None = None
-        for step in steps(predictor, source.files, output_format=None, options=options):
+        for step in steps(
+            predictor, source.files, output_format=None, options=options, report=report
+        ):
             if writer is None:
                 opened = prediction_files.writer(sys.stdout.buffer, step.table)
                 writer = stack.enter_context(opened)
@@ -324,7 +333,12 @@ PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[Tally]]"
 
 
 def _predict_folder(
-    predict: PredictParts, source: row_paths.RowPaths, *, options: Options, folder: str
+    predict: PredictParts,
+    source: row_paths.RowPaths,
+    *,
+    options: Options,
+    folder: str,
+    report: ReportProgress,
 ) -> Tally:
     """Write a file of predictions for each file of rows into a folder.
 
@@ -333,7 +347,7 @@ def _predict_folder(
     """
     if remote_files.is_remote(folder):
         folder = folder.rstrip("/")
-        tally = _total(predict(source.files, folder))
+        tally = _total(predict(source.files, folder), len(source.files), report=report)
         _check_any(tally, source.files)
         remote_files.delete_folder(f"{folder}/{REMOTE_REPORTS}")
         return tally
@@ -344,16 +358,18 @@ def _predict_folder(
             remove(stage)
         (stage / REPORTS).mkdir(parents=True, exist_ok=True)
         with _locked(stage / ".lock"):
-            tally = _total(predict(source.files, str(stage)))
+            tally = _total(predict(source.files, str(stage)), len(source.files), report=report)
             _check_any(tally, source.files)
             _publish(stage, output, parts=[file.part for file in source.files])
     return tally
 
 
-def _total(tallies: Iterator[Tally]) -> Tally:
+def _total(tallies: Iterator[Tally], parts: int, *, report: ReportProgress) -> Tally:
     total = Tally()
-    for tally in tallies:
+    file_progress.report_part(report, 0, total=parts, rows=0)
+    for done, tally in enumerate(tallies, 1):
         total += tally
+        file_progress.report_part(report, done, total=parts, rows=total.rows)
     return total
 
 
@@ -502,7 +518,12 @@ class _Journal(Struct, frozen=True, kw_only=True):
 
 
 def predict_file(
-    predictor: Predictor, files: Sequence[RowPath], *, output: Path, options: Options
+    predictor: Predictor,
+    files: Sequence[RowPath],
+    *,
+    output: Path,
+    options: Options,
+    report: ReportProgress = ignore,
 ) -> Tally:
     """Write the predictions for files into one file.
 
@@ -514,6 +535,7 @@ def predict_file(
         files: The files of rows.
         output: The file to write, whose extension is its format.
         options: How rows are predicted.
+        report: Called after each batch.
 
     Raises:
         DataError, CallError: As `infer_files`.
@@ -525,7 +547,7 @@ def predict_file(
     write = _write_text if output_format in TEXT_FORMATS else _write_binary
     with translate_os_errors(output), _locked(output.with_name(f".{output.name}.lock")):
         try:
-            tally = write(predictor, files, output=output, options=options)
+            tally = write(predictor, files, output=output, options=options, report=report)
         except PipelineError as error:
             if not isinstance(error, StoreError):  # what was written is not wanted
                 partial.unlink(missing_ok=True)
@@ -541,7 +563,12 @@ def predict_file(
 
 
 def _write_text(
-    predictor: Predictor, files: Sequence[RowPath], *, output: Path, options: Options
+    predictor: Predictor,
+    files: Sequence[RowPath],
+    *,
+    output: Path,
+    options: Options,
+    report: ReportProgress,
 ) -> Tally:
     """Write a partial file of text, and after each batch how far it is."""
     partial = output.with_name(f".{output.name}.partial")
@@ -564,7 +591,12 @@ def _write_text(
         file.seek(size)
         output_format = prediction_files.format_of(str(output))
         for step in steps(
-            predictor, files, output_format=output_format, options=options, begin=after
+            predictor,
+            files,
+            output_format=output_format,
+            options=options,
+            begin=after,
+            report=report,
         ):
             batch = io.BytesIO()
             with prediction_files.writer(batch, step.table, header=size == 0) as writer:
@@ -581,7 +613,12 @@ def _write_text(
 
 
 def _write_binary(
-    predictor: Predictor, files: Sequence[RowPath], *, output: Path, options: Options
+    predictor: Predictor,
+    files: Sequence[RowPath],
+    *,
+    output: Path,
+    options: Options,
+    report: ReportProgress,
 ) -> Tally:
     """Write a partial file of Parquet or Arrow IPC, which is of no use until it is complete."""
     partial = output.with_name(f".{output.name}.partial")
@@ -591,7 +628,9 @@ def _write_binary(
         with partial.open("wb") as file:
             with ExitStack() as stack:
                 writer: prediction_files.Writer | None = None
-                for step in steps(predictor, files, output_format=output_format, options=options):
+                for step in steps(
+                    predictor, files, output_format=output_format, options=options, report=report
+                ):
                     if writer is None:
                         opened = prediction_files.writer(file, step.table)
                         writer = stack.enter_context(opened)
@@ -613,6 +652,7 @@ def steps(
     output_format: OutputFormat | None,
     options: Options,
     begin: Position = Position(),  # noqa: B008  (frozen)
+    report: ReportProgress = ignore,
 ) -> Iterator[PredictedBatch]:
     """Yield the predictions for files in batches, with an empty one as each file is opened.
 
@@ -622,13 +662,14 @@ def steps(
         output_format: The format of the predictions; that of the rows by default.
         options: How rows are predicted.
         begin: Where to begin.
+        report: Called after each batch.
 
     Raises:
         DataError, CallError: As `infer_files`.
     """
     layout = Layout.of(predictor.manifest, options.keep)
     table: prediction_files.PredictionTable | None = None
-    position = begin
+    position, meter = begin, FileMeter(files, report)
     for index, path in enumerate(files):
         if index < begin.file:
             continue
@@ -649,6 +690,7 @@ def steps(
                 step = _step(predictor, piece, table=table, position=position, options=options)
                 position = step.after
                 yield step
+                meter.batch(index, stream, rows=position.rows, known=file.rows)
         position = Position(file=index + 1, rows=position.rows)
 
 

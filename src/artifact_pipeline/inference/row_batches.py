@@ -169,6 +169,7 @@ class RowFile(Struct, frozen=True, kw_only=True):
         pieces: Its rows, each piece but the last with the number of the layout.
         kept_as_json: Whether these hold each value as it is written in JSON.
         output_format: The format of predictions that are written in that of the rows.
+        rows: The number of its rows, if it says so.
     """
 
     name: str
@@ -178,6 +179,7 @@ class RowFile(Struct, frozen=True, kw_only=True):
     pieces: Iterator[Piece]
     kept_as_json: bool = False
     output_format: OutputFormat = "csv"
+    rows: int | None = None
 
 
 @contextmanager
@@ -553,7 +555,7 @@ def _parquet_file(content: IO[bytes], name: str, *, layout: Layout) -> RowFile:
             yield table
 
     typed = _typed_file(schema, name, layout=layout, batches=tables_of_rows())
-    return structs.replace(typed, output_format="parquet")
+    return structs.replace(typed, output_format="parquet", rows=file.metadata.num_rows)
 
 
 def _arrow_file(content: IO[bytes], name: str, *, layout: Layout) -> RowFile:

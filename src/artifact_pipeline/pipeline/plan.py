@@ -17,6 +17,7 @@ from artifact_pipeline.builder.config.resolved import BundledData, ResolvedConfi
 from artifact_pipeline.builder.config.source import Source, read
 from artifact_pipeline.builder.data import bundled
 from artifact_pipeline.builder.numeric_profile import Inspection
+from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
 from artifact_pipeline.log import Log
@@ -52,7 +53,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def planned(
-    source: Source, *, data: PathLike | None = None
+    source: Source, *, data: PathLike | None = None, report: ReportProgress = ignore
 ) -> Iterator[tuple[Plan, Trainer | None]]:
     """Resolve the recipe of the config at a path or of a dict, without training.
 
@@ -62,6 +63,7 @@ def planned(
     Args:
         source: The config.
         data: Where to read the table instead of at `data.path`; the recipe holds no path.
+        report: Called when part of the table is read.
 
     Raises:
         CallError: If `data` is given and the config reads no table.
@@ -105,7 +107,7 @@ def planned(
     fingerprint = config_cache.fingerprint_of(config, base)
     try:
         with log.timed("check %s in a trainer process, profile %s", name, profile):
-            trainer = Trainer(config, name, profile=profile, base=base)
+            trainer = Trainer(config, name, profile=profile, base=base, report=report)
     except ConfigError as error:
         if error.location is not None and loader.is_short(written):
             error.location = _in_short_form(error.location)
@@ -121,10 +123,14 @@ def planned(
 
 
 @contextmanager
-def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
+def started(plan: Plan, *, report: ReportProgress = ignore) -> Iterator[tuple[Plan, Trainer]]:
     """Start the trainer process of a plan that needed none, for the `with` block.
 
     The plan may change with it: to a lesser numeric profile, if that is what the process has.
+
+    Args:
+        plan: The plan.
+        report: Called when part of the table is read.
 
     Raises:
         DataError: If the rows changed since the plan was made.
@@ -133,7 +139,7 @@ def started(plan: Plan) -> Iterator[tuple[Plan, Trainer]]:
     from artifact_pipeline.builder.training.trainer import Trainer
 
     profile = plan.recipe.numerics.profile
-    with Trainer(plan.config, plan.name, profile=profile, base=plan.base) as trainer:
+    with Trainer(plan.config, plan.name, profile=profile, base=plan.base, report=report) as trainer:
         resolved = trainer.resolved
         if resolved.data != plan.recipe.data:
             raise DataError(

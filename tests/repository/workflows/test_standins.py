@@ -1,7 +1,7 @@
 """The stand-ins do what the documentation and the code of the pinned actions say.
 
-Sources: the README, action.yml and src/ of actions/setup-python v7.0.0, actions/cache v5.0.5,
-actions/upload-artifact v7.0.1 and actions/download-artifact v8.0.1.
+Sources: the README, action.yml and src/ of actions/checkout v7.0.1, actions/setup-python v7.0.0,
+actions/cache v5.0.5, actions/upload-artifact v7.0.1 and actions/download-artifact v8.0.1.
 """
 
 import json
@@ -22,6 +22,14 @@ from tests.repository.workflows.standins.patterns import find
 TOOLKIT = Path(__file__).with_name("toolkit")
 # The inputs of the real actions, with their defaults, and the outputs.
 REAL = {
+    "checkout": (
+        {"repository", "ref", "token", "ssh-key", "ssh-known-hosts", "ssh-strict", "ssh-user",
+         "persist-credentials", "path", "clean", "filter", "sparse-checkout",
+         "sparse-checkout-cone-mode", "fetch-depth", "fetch-tags", "show-progress", "lfs",
+         "submodules", "set-safe-directory", "github-server-url"},
+        {"persist-credentials": "true"},
+        {"ref", "commit"},
+    ),
     "setup-python": (
         {"python-version", "python-version-file", "cache", "architecture", "check-latest", "token",
          "cache-dependency-path", "update-environment", "allow-prereleases", "freethreaded",
@@ -121,6 +129,39 @@ def test_a_stand_in_has_the_inputs_and_outputs_of_the_real_action(standin):
     given = {name: one["default"] for name, one in action["inputs"].items() if "default" in one}
     assert given == defaults
     assert set(action.get("outputs", {})) <= outputs
+
+
+class TestCheckout:
+    def keep(self, runner):
+        runner.write("action.yml", "src/a.py", ".git/config", "tests/b.py",
+                     folder=runner.services / "repositories" / "acme" / "tool@c0ffee")  # fmt: skip
+
+    def checkout(self, runner, **inputs):
+        known = {"repository": "acme/tool", "ref": "c0ffee", "path": ".tool"}
+        return runner.step("checkout", **{**known, **inputs})
+
+    def test_it_fills_a_folder_of_the_workspace(self, runner):
+        self.keep(runner)
+        runner.write("mine", ".tool/stale")
+        assert self.checkout(runner).outputs == {"commit": "c0ffee"}
+        assert runner.files(runner.workspace) == [
+            ".tool/action.yml", ".tool/src/a.py", ".tool/tests/b.py", "mine"
+        ]  # fmt: skip
+
+    def test_a_sparse_one_has_the_files_at_the_root_and_some_folders(self, runner):
+        self.keep(runner)
+        self.checkout(runner, sparse_checkout="src")
+        assert runner.files(runner.workspace) == [".tool/action.yml", ".tool/src/a.py"]
+
+    @pytest.mark.parametrize("inputs", [
+        {"repository": ""}, {"repository": "acme/other"}, {"ref": "beef"}, {"path": "../tool"},
+        {"persist_credentials": "no"},
+    ])  # fmt: skip
+    def test_what_the_real_one_does_not_find_or_take_fails(self, runner, inputs):
+        self.keep(runner)
+        done = self.checkout(runner, **inputs)
+        assert done.code == 1 and "::error::" in done.log
+        assert runner.files(runner.workspace) == []
 
 
 class TestSetupPython:

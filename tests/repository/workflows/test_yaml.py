@@ -1,13 +1,19 @@
 """Triggers, permissions, limits and pins of the workflows."""
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.support.configs import ROOT
 
-FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ALL = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PIPELINE = ROOT / ".github" / "workflows" / "pipeline.yml"
+FILES = [path for path in ALL if path != PIPELINE]
 BRANCHES = {
     "train": ["classification"],
     "test": ["test", "main"],
@@ -53,20 +59,23 @@ class TestEachWorkflow:
         assert all("${{" not in step.get("run", "") for step in steps)
 
 
-@pytest.mark.parametrize("path", [*FILES, ROOT / "action.yml"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*ALL, ROOT / "action.yml"], ids=lambda path: path.name)
 def test_every_action_is_pinned_by_commit_with_a_version_comment(path):
     used = re.findall(r"uses: (.*)", path.read_text("utf-8"))
     assert used
     for one in used:
-        assert one == "./" or re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)
+        is_own = one in ("./", "./.artifact-pipeline")
+        assert is_own or re.fullmatch(r"actions/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one)
 
 
 def test_the_documented_workflows_pin_what_the_workflows_of_this_repository_pin():
-    pins = r"actions/[\w-]+@[0-9a-f]{40}.* # v[\d.]+"
-    pinned = {pin for path in FILES for pin in re.findall(pins, path.read_text("utf-8"))}
+    pins = r"actions/[\w/-]+@[0-9a-f]{40}.* # v[\d.]+"
+    files = [*ALL, ROOT / "action.yml"]
+    pinned = {pin for path in files for pin in re.findall(pins, path.read_text("utf-8"))}
+    pinned = {re.sub("/(restore|save)@", "@", pin) for pin in pinned}
     page = (ROOT / "docs" / "github-actions.md").read_text("utf-8")
     documented = {re.sub(r", with.*(?= #)", "", pin) for pin in re.findall(pins, page)}
-    assert len(documented) == 2 and documented <= pinned
+    assert len(documented) == 3 and documented <= pinned
 
 
 def test_shell_steps_of_the_action_contain_no_expression():
@@ -93,7 +102,7 @@ def test_the_action_signs_only_its_own_artifact_on_request():
     assert steps["Sign"]["if"] == "inputs.sign == 'keyless'"
     assert steps["Restore the store"]["if"] == "inputs.sign == ''"
     assert "${SIGN:+--force}" in steps["Train"]["run"]  # the pulled champion is not its own
-    assert "id-token" not in "".join(path.read_text("utf-8") for path in FILES)
+    assert "id-token" not in "".join(path.read_text("utf-8") for path in ALL)
 
 
 def test_the_model_is_kept_for_thirty_days_and_only_after_training():
@@ -110,6 +119,77 @@ def test_the_jobs_are_chained():
         "test": None, "train": "test", "inference": "train"
     }  # fmt: skip
     assert set(jobs["train"]["outputs"]) == {"digest"}
+
+
+class TestThePipelineOfOtherRepositories:
+    def test_its_jobs_are_chained_and_only_the_training_has_what_the_caller_grants(self):
+        jobs = load(PIPELINE)["jobs"]
+        assert {name: job.get("needs") for name, job in jobs.items()} == {
+            "test": None, "train": "test", "inference": "train"
+        }  # fmt: skip
+        permissions = {name: job.get("permissions") for name, job in jobs.items()}
+        reads = {"contents": "read"}
+        assert permissions == {"test": reads, "train": None, "inference": reads}
+        assert "permissions" not in load(PIPELINE)  # it would take them from the training, too
+
+    def test_it_cannot_cancel_its_caller(self):
+        workflow = load(PIPELINE)  # whose group github.workflow is the caller's
+        assert "concurrency" not in workflow
+        assert all("concurrency" not in job for job in workflow["jobs"].values())
+        assert set(workflow["on"]) == {"workflow_call"}
+
+    def test_the_action_comes_from_its_own_commit_and_no_credentials_are_kept(self):
+        jobs = load(PIPELINE)["jobs"]
+        for job in jobs.values():
+            checkouts = [
+                s["with"] for s in job["steps"] if "actions/checkout@" in s.get("uses", "")
+            ]
+            assert all(checkout["persist-credentials"] is False for checkout in checkouts)
+        for name in ("train", "inference"):
+            [own] = [s["with"] for s in jobs[name]["steps"] if s["name"] == "Check out the action"]
+            assert own["repository"] == "${{ job.workflow_repository }}"
+            assert own["ref"] == "${{ job.workflow_sha }}"
+
+    def test_no_expression_stands_in_shell_text(self):
+        steps = [step for job in load(PIPELINE)["jobs"].values() for step in job["steps"]]
+        assert all("${{" not in step.get("run", "") for step in steps)
+
+    def test_every_input_is_described_used_and_on_the_page(self):
+        call = load(PIPELINE)["on"]["workflow_call"]
+        text = PIPELINE.read_text("utf-8")
+        page = (ROOT / "docs" / "github-actions.md").read_text("utf-8").partition("\n## ")[0]
+        for kind in ("inputs", "secrets", "outputs"):
+            for name, one in call[kind].items():
+                assert one["description"] and f"`{name}`" in page, name
+                assert kind == "outputs" or f"{kind}.{name} " in text.replace("'", " "), name
+        inputs = load(ROOT / "action.yml")["inputs"]
+        for name in ("config", "python-version"):
+            assert call["inputs"][name]["default"] == inputs[name]["default"]
+
+    @pytest.mark.parametrize("document", ["README.md", "docs/github-actions.md"])
+    def test_the_documented_caller_is_valid_and_has_ten_lines(self, document, tmp_path):
+        text = (ROOT / document).read_text("utf-8")
+        workflow = re.findall(r"```yaml\n(.*?)```", text, re.S)[0]
+        assert len(workflow.splitlines()) <= 10
+        path = tmp_path / "caller.yml"
+        path.write_text(workflow, "utf-8")
+        checker = (
+            shutil.which("check-jsonschema") or Path(sys.executable).parent / "check-jsonschema"
+        )
+        command = [checker, "--builtin-schema=vendor.github-workflows", path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+        [job] = load(path)["jobs"].values()
+        assert job["uses"] == "OWNER/mlops-artifact-pipeline/.github/workflows/pipeline.yml@COMMIT"
+        assert set(job["with"]) <= set(load(PIPELINE)["on"]["workflow_call"]["inputs"])
+
+
+def test_the_readme_and_the_page_show_the_same_caller():
+    shown = [
+        re.findall(r"```yaml\n(.*?)```", (ROOT / document).read_text("utf-8"), re.S)[0]
+        for document in ("README.md", "docs/github-actions.md")
+    ]
+    assert shown[0] == shown[1]
 
 
 def test_updates_come_after_a_cooldown():

@@ -34,6 +34,7 @@ from artifact_pipeline.builder.data.dataset import (
 from artifact_pipeline.builder.data.frames import frame
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.errors import ConfigError, DataError, Location
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def load(
     base: str | os.PathLike[str] = "",
     config: str = "config",
     expected: Description | None = None,
+    report: ReportProgress = ignore,
 ) -> Rows:
     """Return the rows of a config.
 
@@ -74,6 +76,7 @@ def load(
         base: The folder that the path of a table is relative to.
         config: The name of the config in errors.
         expected: What the rows must be; their digest is compared before they are parsed.
+        report: Called when part of a table is read.
 
     Raises:
         DataError: If the rows are wrong, with the file, row and column, or not as expected.
@@ -85,7 +88,10 @@ def load(
         return bundled.load(data)
     paths = table_files.locate(data.path, base)
     memory.check_fits(paths, Location(data.path))
-    contents = [(path.name, table_files.read(path)) for path in paths]
+    contents: list[tuple[str, bytes]] = []
+    for path in paths:
+        report(PhaseProgress(phase="read", done=len(contents), total=len(paths), unit="files"))
+        contents.append((path.name, table_files.read(path)))
     digest = table_files.digest([canonical.digest(content) for _, content in contents])
     if expected is not None:
         check_digest(digest, expected)
@@ -96,14 +102,18 @@ def load(
         raise ConfigError(problem, location=location.inside("csv"))
     declared = {name for name, kind in data.columns.items() if kind != "number"}
     raw = table_reader.read(
-        contents, file_format, csv=data.csv or Csv(), text_columns={*declared, *data.formats}
+        contents,
+        file_format,
+        csv=data.csv or Csv(),
+        text_columns={*declared, *data.formats},
+        report=report,
     )
     contents.clear()  # a large table is not held twice
     table_files.check_keys(paths, data.path, base=base, columns=raw.table.column_names)
     rows = raw.table.num_rows
     if data.missing_target == "drop":
         raw = _drop_missing_targets(raw, data)
-    columns = _read_columns(raw, data, split=split, extra_columns=extra_columns)
+    columns = _read_columns(raw, data, split=split, extra_columns=extra_columns, report=report)
     y, target = _target(columns, target)
     labels = _labels(y, data.positive, location=location) if target == "class" else []
     dropped = rows - len(y) if data.missing_target == "drop" else None
@@ -155,16 +165,26 @@ def _drop_missing_targets(raw: Raw, data: TableData) -> Raw:
 
 
 def _read_columns(
-    raw: Raw, data: TableData, *, split: SplitConfig, extra_columns: Collection[str]
+    raw: Raw,
+    data: TableData,
+    *,
+    split: SplitConfig,
+    extra_columns: Collection[str],
+    report: ReportProgress,
 ) -> _TableColumns:
     roles = _roles(raw, data, split=split)
-    columns = {
-        name: table_columns.column(
-            raw, name, kind=data.columns.get(name), column_format=data.formats.get(name)
-        )
+    names = [
+        name
         for name, role in roles.items()
         if role not in ("unused", "id") or name in extra_columns or name in data.columns
-    }
+    ]
+    unit = f"columns of {raw.table.num_rows:,} rows"
+    columns: dict[str, ColumnData] = {}
+    for name in names:
+        report(PhaseProgress(phase="convert", done=len(columns), total=len(names), unit=unit))
+        columns[name] = table_columns.column(
+            raw, name, kind=data.columns.get(name), column_format=data.formats.get(name)
+        )
     for name in extra_columns:
         _check_known(raw, name, key="evaluation.slices")
     if "feature" not in roles.values():

@@ -16,10 +16,14 @@ from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import csv_numbers, table_json, table_packaging
 from artifact_pipeline.builder.data.table_csv import read_csv
 from artifact_pipeline.builder.data.table_files import Format
+from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_MB = 10**6
 
 
 class Part(NamedTuple):
@@ -103,6 +107,7 @@ def read(
     *,
     csv: Csv = Csv(),  # noqa: B008  (frozen)
     text_columns: Collection[str] | None = None,
+    report: ReportProgress = ignore,
 ) -> Raw:
     """Return the columns in the files of a table.
 
@@ -112,6 +117,7 @@ def read(
         csv: The dialect of CSV files.
         text_columns: The columns of CSV files that stay text, where plain numbers of others may be
             float64; by default all.
+        report: Called as files are parsed.
 
     Raises:
         DataError: For files of another format or encoding, columns without a name, with the same
@@ -122,7 +128,10 @@ def read(
     csv = csv if file_format == "csv" else Csv()
     read_files: list[_File] = []
     sources: list[bytes] = []
+    size, parsed = sum(len(packed) for _, packed in files), 0
     for packed_name, packed in files:
+        report(PhaseProgress(phase="parse", done=parsed // _MB, total=-(-size // _MB), unit="MB"))
+        parsed += len(packed)
         name, data = table_packaging.unpack(packed, packed_name)
         if file_format == "jsonl":
             data = data.removeprefix(codecs.BOM_UTF8)

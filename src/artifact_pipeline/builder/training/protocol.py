@@ -19,6 +19,7 @@ from artifact_pipeline.builder.config.resolved import ModelConfig, ResolvedConfi
 from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data.dataset import Description
 from artifact_pipeline.builder.numeric_profile import Inspection
+from artifact_pipeline.builder.progress import PhaseProgress
 from artifact_pipeline.errors import Location
 
 if TYPE_CHECKING:
@@ -63,15 +64,6 @@ class Resolved(Struct, frozen=True, tag=True, kw_only=True):
     """The numeric profile in force, which may be less than the requested one."""
     observed: Inspection
     """BLAS, CPU features and threads of the process."""
-
-
-class FitProgress(Struct, frozen=True, tag=True, kw_only=True):
-    """The fits that are done. It may precede any answer to `Train`."""
-
-    phase: str
-    """`fit` or `cross-validate`."""
-    done: int
-    total: int
 
 
 class ExportedForm(Struct, frozen=True, tag=True, kw_only=True):
@@ -151,11 +143,11 @@ def decode(message: Message, content: type[Content]) -> Content | Failure:
     return struct
 
 
-def progress(message: Message) -> FitProgress | None:
+def progress(message: Message) -> PhaseProgress | None:
     """Return the progress in a message, or None if it holds something else."""
-    if message.body.get("type") != FitProgress.__name__:
+    if message.body.get("type") != PhaseProgress.__name__:
         return None
-    return msgspec.convert(message.body, FitProgress)
+    return msgspec.convert(message.body, PhaseProgress)
 
 
 def pack(name: str, batch: Batch, *, outputs: Outputs) -> dict[str, bytes]:

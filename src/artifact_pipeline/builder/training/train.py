@@ -23,15 +23,12 @@ from artifact_pipeline.builder.metric_table import default_scoring
 from artifact_pipeline.builder.model import construction, fit
 from artifact_pipeline.builder.model import search as searching
 from artifact_pipeline.builder.model.fit import Fitted
+from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.builder.training.cross_validation import FoldFit, by_metric, measure_fold
-from artifact_pipeline.builder.training.protocol import FitProgress
 from artifact_pipeline.errors import ConfigError, Location
 
 if TYPE_CHECKING:
     from artifact_pipeline.builder.training.cluster_fits import FitCluster
-
-Report = Callable[[FitProgress], None]
-"""Called when one of several fits is done."""
 
 
 class Prepared(NamedTuple):
@@ -121,7 +118,7 @@ def prepare(config: ResolvedConfig, model: ModelConfig, *, rows: Rows, name: str
 
 def train(
     prepared: Prepared,
-    report: Report = lambda _: None,
+    report: ReportProgress = ignore,
     *,
     profile: str = numeric_profile.NATIVE,
     cluster: Cluster | None = None,
@@ -178,14 +175,14 @@ def train(
 
 
 def _search_of(
-    prepared: Prepared, cluster: FitCluster | None, *, n_jobs: int | None, report: Report
+    prepared: Prepared, cluster: FitCluster | None, *, n_jobs: int | None, report: ReportProgress
 ) -> Callable[[Any], None] | None:
     """Return what fits the search on a cluster; None if scikit-learn does it in this process."""
     if prepared.config.search is None:
         return None
 
     def count(done: int, total: int) -> None:
-        report(FitProgress(phase="fit", done=done, total=total))
+        report(PhaseProgress(phase="fit", done=done, total=total))
 
     if cluster is None:
         if n_jobs is None:  # other processes would not report
@@ -210,13 +207,13 @@ def _folds(
 
 
 def _cross_validate(
-    how: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: Report
+    how: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: ReportProgress
 ) -> dict[str, list[float]]:
     """Return each metric on the folds where it is defined."""
     parts, folds = prepared.parts, prepared.folds or []
 
     def count(done: int, total: int) -> None:
-        report(FitProgress(phase="cross-validate", done=done, total=total))
+        report(PhaseProgress(phase="cross-validate", done=done, total=total))
 
     if cluster is not None:
         from artifact_pipeline.builder.training import cluster_fits

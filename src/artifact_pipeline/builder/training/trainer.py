@@ -2,9 +2,10 @@
 
     parent                     child (`builder.training.worker`)
       Start             ──►      loads, checks, splits
+                        ◄──    PhaseProgress, while it reads a table
                         ◄──    Resolved
       Train             ──►      fits, measures, exports
-                        ◄──    FitProgress, after each of several fits
+                        ◄──    PhaseProgress, after each of several fits
                         ◄──    TrainingResult, with the arrays
                         ◄──    ExportedForm, with the file
       NextForm          ──►      exports the next form, while the last one was not proven
@@ -21,7 +22,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,13 +34,13 @@ from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.config.resolved import ResolvedConfig
 from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data import memory
+from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
     Content,
     ExportedForm,
     Failure,
-    FitProgress,
     Measure,
     Measured,
     NextForm,
@@ -79,6 +80,7 @@ class Trainer:
         name: Its name in errors.
         profile: The numeric profile to compute under.
         base: The folder that paths in the config are relative to.
+        report: Called when part of the table is read.
 
     Raises:
         ConfigError: If an estimator refuses the config.
@@ -86,7 +88,16 @@ class Trainer:
         TrainerDied: If the process ended.
     """
 
-    def __init__(self, config: ResolvedConfig, name: str, *, profile: str, base: str) -> None:
+    def __init__(
+        self,
+        config: ResolvedConfig,
+        name: str,
+        *,
+        profile: str,
+        base: str,
+        report: ReportProgress = ignore,
+    ) -> None:
+        self._report = report
         environment = {**os.environ, "PYTHONPATH": numeric_profile.import_path()}
         self._oom_kills = memory.oom_kills()
         self._process = subprocess.Popen(
@@ -110,7 +121,7 @@ class Trainer:
 
     def train(
         self,
-        report: Callable[[FitProgress], None] = lambda _: None,
+        report: ReportProgress = ignore,
         *,
         cluster: Cluster | None = None,
     ) -> Trained:

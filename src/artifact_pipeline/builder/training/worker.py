@@ -23,6 +23,7 @@ import msgspec
 from artifact_pipeline import errors
 from artifact_pipeline.builder import numeric_profile
 from artifact_pipeline.builder.config.messages import sentence
+from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress
 from artifact_pipeline.builder.training import protocol
 from artifact_pipeline.builder.training.protocol import (
     REPORT_BUG,
@@ -146,9 +147,10 @@ def _bug(error: Exception) -> TrainerDied:
 def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
     from artifact_pipeline.builder.training import results, train
 
+    report = partial(write_message, answers)
     start = msgspec.convert(requests.get().body, Start)
     with _timed("load and split the data, check the model"):
-        prepared = _prepare(start)
+        prepared = _prepare(start, report)
     observed = numeric_profile.inspect_process()
     in_force = numeric_profile.in_force(start.profile, observed)
     resolved = Resolved(
@@ -160,10 +162,10 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
     write_message(answers, resolved)
 
     cluster = msgspec.convert(requests.get().body, Train).cluster
+    report(PhaseProgress(phase="fit"))
     with _timed("fit the model"):
-        trained = train.train(
-            prepared, partial(write_message, answers), profile=start.profile, cluster=cluster
-        )
+        trained = train.train(prepared, report, profile=start.profile, cluster=cluster)
+    report(PhaseProgress(phase="measure"))
     for answer, blobs in _answers(trained):
         write_message(answers, answer, blobs=blobs)
         if not isinstance(answer, ExportedForm) or answer.form is None:
@@ -178,7 +180,7 @@ def _serve(requests: Queue[Message], answers: IO[bytes]) -> None:
             return
 
 
-def _prepare(start: Start) -> Prepared:
+def _prepare(start: Start, report: ReportProgress) -> Prepared:
     from artifact_pipeline.builder.data import loader
     from artifact_pipeline.builder.model import construction
     from artifact_pipeline.builder.training import train
@@ -191,6 +193,7 @@ def _prepare(start: Start) -> Prepared:
         extra_columns=train.slice_columns(config.evaluation),
         base=start.base,
         config=name,
+        report=report,
     )
     model, rows = construction.resolve_for(
         config.model,

@@ -98,7 +98,7 @@ def pack(sealed: bytes) -> ModelPack:
     config = canonical.encode(
         {
             "descriptor": {"name": name, "title": describe.title(manifest.recipe)},
-            "config": {"format": manifest.parity.form},
+            "config": _format(manifest.parity.form),
             "modelfs": {"type": "layers", "diffIds": [layer["digest"] for layer in layers]},
         }
     )
@@ -203,6 +203,11 @@ def write_index(referrers: list[Descriptor]) -> bytes:
 def descriptor(data: bytes, media_type: str) -> dict[str, Any]:
     """Return the descriptor of content as JSON."""
     return {"mediaType": media_type, "digest": canonical.digest(data), "size": len(data)}
+
+
+def _format(form: str) -> dict[str, str]:
+    """Return the format and the precision of a form such as `onnx-float64`."""
+    return dict(zip(("format", "precision"), form.split("-"), strict=False))
 
 
 def _layer(file: File) -> dict[str, Any]:

@@ -1,0 +1,78 @@
+"""How far a phase of long work is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+
+class PhaseProgress(Struct, frozen=True, tag=True, kw_only=True):
+    """What is done of a phase.
+
+    Attributes:
+        phase: What is done, such as `fit`.
+        done: How much of it.
+        total: How much there is; 0 if that is unknown.
+        unit: What is counted, if the phase does not say so.
+    """
+
+    phase: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+    def text(self) -> str:
+        """Return the progress in words.
+
+        >>> PhaseProgress(phase="fit", done=3, total=20).text()
+        'fit 3 of 20'
+        >>> PhaseProgress(phase="parse", done=100, total=2000, unit="MB").text()
+        'parse 100 of 2,000 MB'
+        >>> PhaseProgress(phase="predict", done=70_000, total=0, unit="rows").text()
+        'predict 70,000 rows'
+        >>> PhaseProgress(phase="measure").text()
+        'measure'
+        """
+        if not (self.total or self.done):
+            return self.phase
+        total = f" of {self.total:,}" if self.total else ""
+        return f"{self.phase} {self.done:,}{total} {self.unit}".rstrip()
+
+
+ReportProgress: TypeAlias = Callable[[PhaseProgress], None]
+
+
+def ignore(_: PhaseProgress) -> None:
+    """Ignore progress that is not shown."""
+
+
+class Estimator:
+    """Estimates how long the rest of a phase takes, from the time that its part has taken.
+
+    Args:
+        now: The time in seconds at which the first phase begins.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._begin = self._last = now
+        self._phase = ""
+
+    def text(self, progress: PhaseProgress, now: float) -> str:
+        """Return the progress in words, with an estimate once part of the phase is done.
+
+        >>> estimator = Estimator(0.0)
+        >>> estimator.text(PhaseProgress(phase="fit", done=1, total=4), 2.0)
+        'fit 1 of 4, about 6 s left'
+        >>> estimator.text(PhaseProgress(phase="cross-validate", done=0, total=5), 8.0)
+        'cross-validate 0 of 5'
+        """
+        if progress.phase != self._phase:
+            # The first report of a phase may follow the first of its parts.
+            self._phase, self._begin = progress.phase, self._last if progress.done else now
+        self._last = now
+        if not (progress.done and progress.total):
+            return progress.text()
+        left = (now - self._begin) / progress.done * max(progress.total - progress.done, 0)
+        return f"{progress.text()}, about {left:.0f} s left"

@@ -1,0 +1,77 @@
+"""How far predictions for files are: in rows if their number is known, otherwise in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress
+from artifact_pipeline.inference.row_paths import RowPath
+
+PHASE = "predict"
+_MB = 10**6
+
+
+class FileMeter:
+    """Reports how far predictions for files are.
+
+    Args:
+        files: The files, as one table.
+        report: Called after each batch.
+    """
+
+    def __init__(self, files: Sequence[RowPath], report: ReportProgress) -> None:
+        self._report = report
+        self._sizes = [_size(file) for file in files]
+
+    def batch(self, file: int, stream: IO[bytes], *, rows: int, known: int | None) -> None:
+        """Report that a batch is written.
+
+        Args:
+            file: The number of files before the one that it is from.
+            stream: That file.
+            rows: The number of rows that are predicted, of all files.
+            known: The number of rows of that file, if it says so.
+        """
+        total = sum(self._sizes)
+        if known is not None and len(self._sizes) == 1:
+            progress = PhaseProgress(phase=PHASE, done=rows, total=known, unit="rows")
+        elif total:
+            done = sum(self._sizes[:file])
+            with suppress(OSError, ValueError):  # a stream without positions
+                done += min(stream.tell(), self._sizes[file])
+            unit = f"MB, {rows:,} rows"
+            progress = PhaseProgress(
+                phase=PHASE, done=done // _MB, total=-(-total // _MB), unit=unit
+            )
+        else:
+            progress = PhaseProgress(phase=PHASE, done=rows, unit="rows")
+        self._report(progress)
+
+
+def report_part(report: ReportProgress, parts: int, *, total: int, rows: int) -> None:
+    """Report that another part of a folder is complete.
+
+    Args:
+        report: Called with the progress.
+        parts: The number of complete parts.
+        total: The number of all parts.
+        rows: The number of rows in the complete ones.
+    """
+    unit = f"parts, {rows:,} rows"
+    report(PhaseProgress(phase=PHASE, done=parts, total=total, unit=unit))
+
+
+def _size(file: RowPath) -> int:
+    """Return the size of a file in bytes; 0 if it is unknown, as for a pipe."""
+    if file.path == "-":
+        return 0
+    if remote_files.is_remote(file.path):
+        remote = remote_files.stat(file.path)
+        return 0 if remote is None else remote.size
+    with suppress(OSError, ValueError):
+        return Path(file.path).stat().st_size
+    return 0
