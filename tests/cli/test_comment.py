@@ -103,16 +103,19 @@ def test_a_token_that_may_only_read_leaves_the_text_in_the_summary(project, gith
     assert "::" not in done.out
 
 
-def test_outside_of_a_pull_request_the_text_is_printed(project, github, record):
+def test_outside_of_a_pull_request_the_text_is_printed(project, github, record, monkeypatch):
     env = job(project, github)
     (project / "event.json").write_text('{"ref": "refs/heads/main"}')
     done = call("comment", record, cwd=project, env=env)
     assert done.code == 0 and done.out.startswith("### `digits`: no gates\n")
+    done = call("comment", record, "--json", cwd=project, env=env)
+    assert done.json["markdown"].startswith("### ") and done.json["url"] is None
+    assert github.requests == []
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
     for event in ("", "[]", '{"pull_request": null}', '{"pull_request": {"number": "7"}}', "{"):
         (project / "event.json").write_text(event)
-        done = call("comment", record, "--json", cwd=project, env=env)
-        assert done.json["markdown"].startswith("### ") and done.json["url"] is None
-    assert github.requests == []
+        assert pull_request.of_job() is None
 
 
 @pytest.mark.parametrize(

@@ -280,15 +280,30 @@ def test_a_file_of_joblib_is_sealed_as_a_pickle_is(tmp_path, monkeypatch, compre
         seal_pickle("m.joblib", canonical.digest(data[: len(data) // 2]), data="t.csv", target="y")
 
 
-def test_an_archive_of_skops_is_refused_with_the_way_to_seal_it(tmp_path, monkeypatch):
+def test_an_archive_of_skops_is_sealed_as_a_pickle_is(tmp_path, monkeypatch):
     import skops.io
 
     monkeypatch.chdir(tmp_path)
-    data = skops.io.dumps(GaussianNB().fit([[0.0], [1.0]], ["no", "yes"]))
-    (tmp_path / "m.skops").write_bytes(data)
-    (tmp_path / "t.csv").write_text("a,y\n1,no\n2,yes\n")
-    with pytest.raises(VerificationError, match=r"as skops writes it.*; open it with skops\.io"):
-        seal_pickle("m.skops", canonical.digest(data), data="t.csv", target="y")
+    rows = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 3})
+    model = make_pipeline(StandardScaler(), GaussianNB()).fit(rows, ["no", "yes"] * 20)
+    (tmp_path / "model").mkdir()
+    data = skops.io.dumps(model)
+    (tmp_path / "model" / "model.skops").write_bytes(data)
+    rows.assign(y=["no", "yes"] * 20).to_csv("t.csv", index=False)
+
+    def seal(path, content):
+        return seal_pickle(path, canonical.digest(content), data="t.csv", target="y")
+
+    sealed = seal("model/model.skops", data)
+    assert sealed.metrics.test["accuracy"] == model.score(rows, ["no", "yes"] * 20)
+    with pytest.raises(VerificationError, match="has the digest"):
+        seal("model/model.skops", data[:-9])
+    with pytest.raises(CallError, match=r"name the file in it, model.model\.skops"):
+        seal("model", data)  # as the folder of an MLflow model
+    for content in (data[:-9], data[:40], b"PK\x03\x04"):
+        (tmp_path / "model" / "model.skops").write_bytes(content)
+        with pytest.raises(VerificationError, match="is not an archive of skops that opens here"):
+            seal("model/model.skops", content)
 
 
 @pytest.mark.parametrize(

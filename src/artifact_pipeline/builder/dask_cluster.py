@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -23,9 +23,12 @@ from artifact_pipeline.errors import (
     NetworkError,
 )
 
+T = TypeVar("T")
+
+SAME_VERSIONS = "install the same versions on all workers"
 ALLOWED_FAILURES = 5
 """How often a task may lose its worker, on a cluster that is started here."""
-_CONNECT_SECONDS = 20
+_CONNECT_SECONDS = 15
 _WORKER_SECONDS = 30
 
 
@@ -85,14 +88,8 @@ def connect(cluster: Cluster, tasks: int, *, profile: str | None = None) -> Iter
         # Lost workers and connections become errors here, or their tasks run again.
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL + 1))
         if cluster.scheduler is not None:
-            try:
-                client = Client(cluster.scheduler, timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
-            except (OSError, TimeoutError, ValueError) as error:
-                raise NetworkError(
-                    f"the Dask scheduler cannot be reached: {first_line(error)}",
-                    location=Location(cluster.scheduler),
-                    remedy="check --scheduler, such as tcp://10.0.0.1:8786",
-                ) from error
+            _check_scheduler(cluster.scheduler)
+            client = Client(cluster.scheduler, timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
             stack.enter_context(client)
             _wait_for_worker(client, cluster.scheduler)
             yield client
@@ -115,11 +112,84 @@ def connect(cluster: Cluster, tasks: int, *, profile: str | None = None) -> Iter
         yield stack.enter_context(Client(local))  # type: ignore[no-untyped-call]
 
 
+def _check_scheduler(address: str) -> None:
+    """Check that a scheduler answers, since Dask's client waits forever for another kind of server.
+
+    Raises:
+        NetworkError: If it does not.
+    """
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    from distributed.comm.core import connect as open_connection
+    from distributed.security import Security
+
+    async def reach() -> None:
+        async with asyncio.timeout(_CONNECT_SECONDS + 5):
+            options = Security().get_connection_args("client")  # type: ignore[no-untyped-call]
+            connection = await open_connection(  # type: ignore[no-untyped-call]
+                address, timeout=_CONNECT_SECONDS, **options
+            )
+            await connection.close()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:  # a notebook has a loop of its own in this thread
+            pool.submit(asyncio.run, reach()).result()
+    except Exception as error:  # another kind of server may make Dask raise anything
+        is_known = isinstance(error, OSError | ValueError) and str(error)
+        reason = first_line(error) if is_known else "another kind of server is there"
+        raise NetworkError(
+            f"the Dask scheduler cannot be reached: {reason}",
+            location=Location(address),
+            remedy="check --scheduler, such as tcp://10.0.0.1:8786",
+        ) from error
+
+
 def _wait_for_worker(client: Any, scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=_WORKER_SECONDS)
     except TimeoutError as error:
         raise no_workers(scheduler) from error
+
+
+def check_workers(client: Any, check: Callable[[T, Any], None], *, requirements: T) -> None:
+    """Let each worker check itself, before there is work for it.
+
+    Args:
+        client: A connected client.
+        check: Called on each worker with the requirements and the worker, which it names
+            `dask_worker`. It raises EnvironmentFailure.
+        requirements: What a worker must have.
+
+    Raises:
+        EnvironmentFailure: For the first worker that is refused or cannot import this package.
+    """
+    results = client.run(check, requirements, on_error="return")
+    for address, result in results.items():
+        if isinstance(result, EnvironmentFailure):
+            raise result
+        if isinstance(result, BaseException):
+            raise EnvironmentFailure(
+                f"cannot import this package: {first_line(result)}",
+                location=Location(f"the Dask worker {address}"),
+                remedy=SAME_VERSIONS,
+            )
+
+
+def location_of(worker: Any) -> Location:
+    """Return the location of a worker in errors: its address, after its name if it has one."""
+    has_name = isinstance(worker.name, str) and worker.name != worker.address
+    place = f"{worker.name} ({worker.address})" if has_name else worker.address
+    return Location(f"the Dask worker {place}")
+
+
+def connection_lost(client: Any, remedy: str) -> NetworkError:
+    """Return the error for a scheduler that ended, or dropped its tasks."""
+    return NetworkError(
+        "the connection to the Dask scheduler was lost",
+        location=Location(client.scheduler.address),
+        remedy=remedy,
+    )
 
 
 def no_workers(scheduler: str) -> EnvironmentFailure:

@@ -342,7 +342,7 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 
 @group.command()
 @click.option("--pickle", "path", metavar="FILE", required=True, shell_complete=completion.file,
-              help="Pickled fitted estimator.")  # fmt: skip
+              help="Fitted estimator: a file of pickle, joblib or skops.")  # fmt: skip
 @click.option("--digest", metavar="sha256:…", required=True,
               help="Digest of that file. Opening a pickle runs the code in it.")  # fmt: skip
 @click.option("-d", "--data", metavar="PATH", required=True, shell_complete=completion.file,

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from msgspec import Struct
 
 from artifact_pipeline.builder import dask_cluster
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.dask_cluster import Cluster
-from artifact_pipeline.errors import EnvironmentFailure, Location
+from artifact_pipeline.errors import EnvironmentFailure
 from artifact_pipeline.inference import infer_files
 from artifact_pipeline.inference.infer_files import Options, Tally
 from artifact_pipeline.inference.predict import open_artifact
@@ -60,9 +61,10 @@ def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[Tally
             workers are lost again and again.
         PipelineError: As `infer_files`.
     """
-    from distributed import KilledWorker
+    from distributed import CancelledError, KilledWorker
 
     with dask_cluster.connect(cluster, len(tasks)) as client:
+        dask_cluster.check_workers(client, check_worker, requirements=package_versions())
         futures = [
             client.submit(predict_task, task, pure=False, retries=_RETRIES) for task in tasks
         ]
@@ -72,24 +74,39 @@ def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[Tally
         except KilledWorker as error:
             remedy = "give them more memory, or continue with --resume"
             raise dask_cluster.workers_lost(remedy) from error
+        except CancelledError as error:
+            raise dask_cluster.connection_lost(client, "continue with --resume") from error
         finally:
             client.cancel(futures)
 
 
 def predict_task(task: PartTask) -> Tally:
     """Predict a part, on a worker."""
-    own = package_versions()
-    for name, expected in task.packages.items():
-        if own[name] != expected:
-            from distributed import get_worker
+    from distributed import get_worker
 
-            raise EnvironmentFailure(
-                f"has {name} {own[name]}, and the process that asks has {expected}",
-                location=Location(f"the Dask worker {get_worker().address}"),
-                remedy="install the same versions on all workers",
-            )
+    check_worker(task.packages, get_worker())
     predictor = _predictor(task.artifact, task.digest)
     return infer_files.predict_part(predictor, task.file, folder=task.folder, options=task.options)
+
+
+def check_worker(packages: dict[str, str], dask_worker: Any) -> None:
+    """Check that this process, a worker, has the packages of the one that asks.
+
+    Args:
+        packages: The versions of `PACKAGES`.
+        dask_worker: The worker; `Client.run` gives it to a parameter of this name.
+
+    Raises:
+        EnvironmentFailure: If it has other versions, with its address.
+    """
+    own = package_versions()
+    for name, expected in packages.items():
+        if own[name] != expected:
+            raise EnvironmentFailure(
+                f"has {name} {own[name]}, and the process that asks has {expected}",
+                location=dask_cluster.location_of(dask_worker),
+                remedy=dask_cluster.SAME_VERSIONS,
+            )
 
 
 def package_versions() -> dict[str, str]:

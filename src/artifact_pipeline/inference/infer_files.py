@@ -170,13 +170,14 @@ def infer_files(
     options = Options(keep=tuple(keep), on_error=on_error, resume=resume)
     source = row_paths.locate(str(rows))
     target = str(output)
-    is_folder = _is_folder(target, source, resume=resume)
-    if cluster is not None and not is_folder:
+    is_file = Path(target).suffix.lower() in prediction_files.OUTPUT_FORMATS
+    if cluster is not None and (is_file or target == "-" or not source.is_many):
         raise CallError(
             "predicts a folder of parts into a folder",
             location=Location("--engine dask"),
             remedy="name a folder of rows and a folder for --output",
         )
+    is_folder = _is_folder(target, source, resume=resume)
     onnx_format.preload()
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
     predictor = load_predictor(verified)

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, MODEL_PICKLE
 from artifact_pipeline.builder.canonical import Digest
+from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.disk import translate_os_errors, write_atomically
 from artifact_pipeline.errors import (
     ArtifactNotFound,
+    CallError,
     Location,
     UntrustedModel,
     VerificationError,
@@ -33,6 +35,8 @@ _PROTOCOL = b"\x80"
 """The first byte of pickles since protocol 2, and of joblib's files that are not compressed."""
 _ZIP = b"PK\x03\x04"
 """The first bytes of a zip archive, which skops writes."""
+_MLFLOW_FILES = ("model.skops", "model.pkl", MODEL_PICKLE)
+"""Names of estimators in the folders of MLflow models and of artifacts."""
 _JOBLIB = b"joblib.numpy_pickle"
 """The module that a file of joblib's names if it has arrays."""
 
@@ -61,8 +65,8 @@ def load_model(
 ) -> Any:
     """Return the estimator in a pickle, if the origin of the pickle is known.
 
-    A pickle is signed as part of the artifact in whose folder it lies. Signatures are required as
-    by `open_trusted`.
+    A file of joblib or skops is opened on the same terms. A pickle is signed as part of the
+    artifact in whose folder it lies. Signatures are required as by `open_trusted`.
 
     Args:
         path: The pickle.
@@ -72,6 +76,7 @@ def load_model(
 
     Raises:
         ArtifactNotFound: If there is no such file.
+        CallError: If it is a folder, or `digest` is malformed.
         UntrustedModel: If its origin is unknown.
         VerificationError: If its digest or a required signature is wrong, or it does not open.
     """
@@ -80,6 +85,8 @@ def load_model(
     name = os.fspath(path)
     location = Location(name)
     check_pin(digest)
+    if Path(path).is_dir():
+        raise CallError("is a folder, expected a file", location=location, remedy=_file_in(path))
     if not Path(path).is_file():
         raise ArtifactNotFound(
             "no such file", location=location, remedy="make it with: python src/train.py"
@@ -99,6 +106,8 @@ def load_model(
             remedy="train it here, or pin the digest if you know where it is from: "
             f"load_model({name!r}, digest={actual!r})",
         )
+    if data.startswith(_ZIP):
+        return _load_skops(data, location)
     if data.startswith(_PROTOCOL) and _JOBLIB not in data:
         return pickle_format.load(data, location)
     return _load_joblib(data, location)
@@ -118,12 +127,6 @@ def _load_joblib(trusted: bytes, location: Location) -> Any:
 
     import joblib
 
-    if trusted.startswith(_ZIP):
-        raise VerificationError(
-            "is a zip archive, as skops writes it, and not a pickle",
-            location=location,
-            remedy="open it with skops.io.load, and pass the estimator to artifact_pipeline.seal",
-        )
     try:
         return joblib.load(io.BytesIO(trusted))
     except (
@@ -133,6 +136,30 @@ def _load_joblib(trusted: bytes, location: Location) -> Any:
         raise VerificationError(
             f"is not a pickle that opens here: {error}", location=location
         ) from error
+
+
+def _load_skops(trusted: bytes, location: Location) -> Any:
+    """Return the estimator in an archive of skops whose origin is known.
+
+    Raises:
+        VerificationError: If it does not open.
+    """
+    import skops.io
+
+    try:
+        types = skops.io.get_untrusted_types(data=trusted)
+        return skops.io.loads(trusted, trusted=types)
+    except Exception as error:  # skops may raise anything for other archives
+        problem = f"is not an archive of skops that opens here: {first_line(error)[:200]}"
+        raise VerificationError(problem, location=location) from error
+
+
+def _file_in(path: str | os.PathLike[str]) -> str:
+    """Return the remedy for a folder in place of a file, which may be an MLflow model."""
+    for name in _MLFLOW_FILES:
+        if (Path(path) / name).is_file():
+            return f"name the file in it, {Path(path) / name}"
+    return "name a file of pickle, joblib or skops"
 
 
 def _read(path: Path) -> bytes:

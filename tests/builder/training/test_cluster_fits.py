@@ -2,9 +2,12 @@
 
 import os
 import signal
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -243,7 +246,28 @@ def test_a_model_without_a_search_or_folds_is_trained_here_and_that_is_reported(
 
 @pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_reported(tmp_path):
-    for address, problem in (("tcp://127.0.0.1:1", "cannot be reached"), ("nope", "reached")):
-        with pytest.raises(NetworkError, match=problem):
-            api.train({**QUICK, "evaluation": {"cv": 2}}, store=tmp_path, engine="dask",
-                      scheduler=address)  # fmt: skip
+    config = {**QUICK, "evaluation": {"cv": 2}}
+    with socket.create_server(("127.0.0.1", 0)) as silent, strange_server() as strange:
+        for address, problem in (
+            ("tcp://127.0.0.1:1", "Timed out trying to connect"),
+            ("nope", "missing port number"),
+            ("http://127.0.0.1:8787", "unknown address scheme"),
+            (f"tcp://127.0.0.1:{silent.getsockname()[1]}", "another kind of server is there"),
+            (f"tcp://127.0.0.1:{strange}", "another kind of server is there"),
+        ):
+            with pytest.raises(NetworkError, match=f"cannot be reached: {problem}"):
+                api.train(config, store=tmp_path, engine="dask", scheduler=address)
+
+
+@contextmanager
+def strange_server():
+    """A server that answers at once, as no Dask scheduler does; yields its port."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"x" * 10_000)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from artifact_pipeline._version import __version__
 from artifact_pipeline.builder import dask_cluster, dask_worker, numeric_profile, recipe
-from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.builder.data.split import Fold
 from artifact_pipeline.builder.environment import PACKAGES, TABLE_PACKAGES, libc, versions
@@ -28,9 +27,7 @@ from artifact_pipeline.builder.training import cross_validation
 from artifact_pipeline.builder.training.cross_validation import FoldFit
 from artifact_pipeline.errors import (
     EnvironmentFailure,
-    Location,
     MissingDependency,
-    NetworkError,
 )
 
 T = TypeVar("T")
@@ -180,11 +177,8 @@ class FitCluster:
 
     def _check_connection(self, error: BaseException) -> None:
         if self._client.status != "running":
-            raise NetworkError(
-                "the connection to the Dask scheduler was lost",
-                location=Location(self._client.scheduler.address),
-                remedy="run it again when the scheduler runs",
-            ) from error
+            remedy = "run it again when the scheduler runs"
+            raise dask_cluster.connection_lost(self._client, remedy) from error
 
 
 @contextmanager
@@ -215,16 +209,7 @@ def connected(
         _silent_children() if cluster.scheduler is None else nullcontext(),
         dask_cluster.connect(cluster, fits, profile=profile) as client,
     ):
-        states = client.run(check_worker, requirements, on_error="return")
-        for address, state in states.items():
-            if isinstance(state, EnvironmentFailure):
-                raise state
-            if isinstance(state, BaseException):
-                raise EnvironmentFailure(
-                    f"cannot import this package: {first_line(state)}",
-                    location=Location(f"the Dask worker {address}"),
-                    remedy="install the same versions on all workers",
-                )
+        dask_cluster.check_workers(client, check_worker, requirements=requirements)
         yield FitCluster(client, rows, requirements=requirements)
 
 
@@ -317,13 +302,7 @@ def check_worker(requirements: Requirements, dask_worker: Any) -> None:
     import scipy.linalg  # noqa: F401  (loads its BLAS, which is inspected as well)
     import sklearn  # noqa: F401  (loads OpenMP)
 
-    worker = dask_worker
-    place = (
-        worker.address
-        if worker.name in (None, worker.address)
-        else (f"{worker.name} ({worker.address})")
-    )
-    location = Location(f"the Dask worker {place}")
+    location = dask_cluster.location_of(dask_worker)
     expected = requirements.properties
     try:
         own = _properties([name for name in expected if name not in _properties(())])
@@ -331,18 +310,18 @@ def check_worker(requirements: Requirements, dask_worker: Any) -> None:
         raise EnvironmentFailure(
             f"{error.problem}, and the trainer has it",
             location=location,
-            remedy="install the same versions on all workers",
+            remedy=dask_cluster.SAME_VERSIONS,
         ) from error
     for name, value in expected.items():
         if own[name] != value:
             raise EnvironmentFailure(
                 f"has {name} {own[name]}, and the trainer has {value}",
                 location=location,
-                remedy="install the same versions on all workers",
+                remedy=dask_cluster.SAME_VERSIONS,
             )
-    if worker.state.nthreads != 1:
+    if dask_worker.state.nthreads != 1:
         raise EnvironmentFailure(
-            f"has {worker.state.nthreads} threads, and a fit needs a process of its own",
+            f"has {dask_worker.state.nthreads} threads, and a fit needs a process of its own",
             location=location,
             remedy=_START,
         )
