@@ -174,6 +174,19 @@ def test_the_champion_of_a_remote_outlives_the_runner(workspace, digits, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("branch", ['a";touch${IFS}pwned;"', "$(touch${IFS}pwned)", "it's-ok"])
+def test_the_name_of_a_branch_runs_nothing(workspace, digits, tmp_path, branch):
+    shutil.copytree(digits.store, workspace / "artifacts")
+    (tmp_path / "shared").mkdir()
+    remote = (tmp_path / "shared").as_uri()
+    assert check(workspace, REMOTE=remote, PROMOTE=branch).returncode == 0
+    job = {"DIGEST": digits.digest, "GITHUB_EVENT_NAME": "push", "PROMOTE": branch}
+    done = remote_step(PUSH, workspace, remote=remote, GITHUB_REF=f"refs/heads/{branch}", **job)
+    assert done.returncode == 0, done.stderr
+    assert "champion" in api.list_remote(remote)[0].aliases
+    assert not list(tmp_path.rglob("pwned"))
+
+
 def test_a_remote_that_is_wrong_fails_the_job(workspace):
     assert remote_step(PULL, workspace, remote="https://example.org").returncode == 2
     done = remote_step(PULL, workspace, remote="oci://localhost:1/acme/churn")
