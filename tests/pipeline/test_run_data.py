@@ -50,6 +50,7 @@ def test_the_same_rows_elsewhere_have_the_same_recipe(project, config):
     assert "moved" not in str(there) and "other name" not in str(there)
 
 
+@pytest.mark.slow
 def test_the_cache_of_checked_configs_keeps_tables_apart(project, config):
     table(project / "config" / "data" / "rows.csv")
     one, two = table(project / "one.csv", shift=1), table(project / "two.csv", shift=2)
@@ -83,6 +84,7 @@ def test_a_table_of_a_bucket_is_trained_and_predicted_without_changing_the_confi
         assert missing.err == "error: s3://tables/v2/rows.csv: no such file\n"
 
 
+@pytest.mark.slow
 def test_another_checkout_has_the_table_where_its_config_says(project, config):
     first, second = project / "first", project / "second"
     for checkout in (first, second):

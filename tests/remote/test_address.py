@@ -50,6 +50,8 @@ def test_an_address_and_its_label(text, address, label):
         "file://hunter2/share",
         "file:///srv/../hunter2",
         "s3://models/\x1bhunter2",
+        "s3://models/churn@sha256:hunter2",
+        "file:///srv/churn@sha256:hunter2",
     ],
 )
 @pytest.mark.parametrize("words", [["pull"], ["push", "latest"], ["remote", "list"]])

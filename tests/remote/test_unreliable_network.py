@@ -1,6 +1,11 @@
 """Connections that break: a transfer continues where it broke off."""
 
 import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
@@ -10,10 +15,14 @@ from artifact_pipeline.errors import NetworkError
 from artifact_pipeline.store.store import Store
 from tests.remote.conftest import needs_registry
 from tests.support.artifacts import variant
+from tests.support.command import environment
 from tests.support.hostile_registry import HostileRegistry, send
 from tests.support.unreliable_network import UnreliableNetwork
+from tests.support.waiting import HANG
 
 SIZE = 8 << 20
+READ_SECONDS = 30.0
+"""How long the client waits for a registry that is silent."""
 
 
 @pytest.fixture
@@ -109,3 +118,29 @@ class KeptUploads:
         else:
             handler.rfile.read(size)
             send(handler, 201)
+
+
+def test_an_interrupt_ends_a_pull_from_a_registry_that_has_fallen_silent(digits, tmp_path):
+    silence = threading.Event()
+    with HostileRegistry(digits.folder).serving() as registry:
+
+        def answer(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(registry.blobs[registry.model])))
+            handler.end_headers()
+            silence.set()
+            handler.connection.recv(1)  # returns when the client has ended
+
+        registry.answers[f"blobs/{registry.model}"] = answer
+        words = [sys.executable, "-m", "artifact_pipeline", "pull"]
+        process = subprocess.Popen(
+            [*words, f"oci://{registry.host}/acme/churn"],
+            cwd=tmp_path, env=environment(DOCKER_CONFIG=str(tmp_path)), stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert silence.wait(HANG)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=HANG)
+        assert (process.returncode, err.count(b"Traceback")) == (130, 0), err
+        assert time.monotonic() - start < READ_SECONDS
+    assert not list((tmp_path / "artifacts").glob("staging/*"))

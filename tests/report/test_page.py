@@ -178,6 +178,15 @@ def test_a_report_without_importance_says_so(digits):
     assert "Permutation importance was not measured." in influences(data).content
 
 
+def test_the_report_says_how_many_training_rows_were_measured(digits, html):
+    artifact = verify(digits.folder)
+    metrics = msgspec.structs.replace(artifact.manifest.metrics, train_rows=1000)
+    manifest = msgspec.structs.replace(artifact.manifest, metrics=metrics)
+    note = "Metrics of training rows are of a random sample of 1,000 of 1,437 rows."
+    assert note not in html
+    assert note in page.write(artifact._replace(manifest=manifest))
+
+
 def test_the_report_tells_of_the_run(digits, html):
     assert digits.run["run"] in html and '"solver"' not in html
     config = (digits.store.parent / "config.json").read_text("utf-8").strip()

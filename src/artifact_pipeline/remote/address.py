@@ -143,6 +143,10 @@ def parse_remote(text: str) -> RemoteAddress:
 def _split_label(rest: str, scheme: str) -> tuple[str, str | None]:
     """Return an address without its label, and the label."""
     head, at, label = rest.rpartition("@")
+    if at and label.startswith("sha256:") and not DIGEST.fullmatch(label):
+        problem = "found a digest that is not complete"
+        remedy = "expected sha256: and 64 hex digits"
+        raise CallError(problem, location=Location(f"{scheme}://…"), remedy=remedy)
     if at and (DIGEST.fullmatch(label) or ALIAS.fullmatch(label)):
         return head, label
     head, colon, label = rest.rpartition(":")

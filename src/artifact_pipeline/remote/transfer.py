@@ -7,7 +7,9 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from queue import Empty, Queue
 from typing import TypeAlias, TypeVar
 
 from artifact_pipeline import disk
@@ -42,34 +44,68 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
     Raises:
         Exception: That of the first job that failed.
     """
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
-    with ThreadPoolExecutor(TRANSFERS) as pool:
-        try:
-            futures = [pool.submit(job) for job in jobs]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failures = [failure for future in done if (failure := future.exception())]
-            if failures:
-                raise failures[0]
-            return [future.result() for future in futures]
-        finally:
-            stopping.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+    futures: list[Future[T]] = [Future() for _ in jobs]
+    waiting = deque(zip(futures, jobs, strict=True))
+
+    def work() -> None:
+        with suppress(IndexError):  # none is left
+            while True:
+                future, job = waiting.popleft()
+                if future.set_running_or_notify_cancel():
+                    try:
+                        future.set_result(job())
+                    except BaseException as error:  # noqa: BLE001  (the caller raises it)
+                        future.set_exception(error)
+
+    for _ in range(min(TRANSFERS, len(jobs))):
+        _start(work)
+    try:
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        failures = [failure for future in done if (failure := future.exception())]
+        if failures:
+            raise failures[0]
+        return [future.result() for future in futures]
+    finally:
+        stopping.set()
+        for future in futures:
+            future.cancel()
 
 
 def read_ahead(pieces: Generator[bytes]) -> Iterator[bytes]:
     """Yield pieces that a thread reads in advance, so that reading and writing overlap."""
-    from concurrent.futures import ThreadPoolExecutor
+    queue: Queue[bytes | BaseException | None] = Queue(_AHEAD)
+    stopped = threading.Event()
 
-    pool = ThreadPoolExecutor(1)
+    def read() -> None:
+        end = None
+        try:
+            with closing(pieces):
+                for piece in pieces:
+                    queue.put(piece)
+                    if stopped.is_set():
+                        break
+        except BaseException as error:  # noqa: BLE001  (the caller raises it)
+            end = error
+        queue.put(end)
+
+    _start(read)
     try:
-        pending = deque(pool.submit(next, pieces, None) for _ in range(_AHEAD))
-        while (piece := pending.popleft().result()) is not None:
-            pending.append(pool.submit(next, pieces, None))
+        while (piece := queue.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
             yield piece
     finally:
-        pool.shutdown(cancel_futures=True)
-        pieces.close()
+        stopped.set()
+        with suppress(Empty):  # the thread may be waiting for room
+            while True:
+                queue.get_nowait()
+
+
+def _start(work: Callable[[], None]) -> None:
+    """Start a thread that does not keep the process from ending while a server is silent."""
+    threading.Thread(target=work, daemon=True).start()
 
 
 def pieces_of(

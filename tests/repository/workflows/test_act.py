@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import artifact_pipeline as api
 from artifact_pipeline.verification.verify import verify
 from tests.repository.workflows.runner import Repository, commit, find_act, git
 from tests.support.configs import ROOT
@@ -324,16 +325,63 @@ def test_a_pull_request_is_tested_trained_predicted_and_commented(repository, tm
     assert body.startswith("<!-- artifact-pipeline rows -->\n### `rows`: 1 of 1 gates passed\n")
     assert "| Accuracy | 1.0000 |" in body and "There is no champion to compare with." in body
 
-    # The next push with another model: the comment is replaced, and compares with the run before.
-    for path in kept.iterdir():
-        _remove(path) if path.is_dir() else path.unlink()
-    config = json.loads((repository.folder / "model.json").read_text())
-    config["model"]["params"] = {"var_smoothing": 10.0}
-    repository.write("model.json", json.dumps(config))
+    # The next push with a worse model: the comment is replaced, and compares with the run before.
+    next_run(repository, worse=True)
     done = strangers(repository, tmp_path, workflow, *words, event="pull_request")
-    assert done.code == 0 or "gate missed" in done.log, done.log
+    assert done.code != 0 and "gate missed" in done.log, done.log
     [body] = github.by()
+    assert "### `rows`: 1 of 1 gates missed" in body
     assert f"| held-out rows | run before, {digest[7:19]} | this run | difference |" in body
+
+
+@pytest.mark.slow
+def test_a_pull_request_is_judged_by_the_champion_of_the_remote(repository, tmp_path, github):
+    (tmp_path / "remote").mkdir()
+    remote = (tmp_path / "remote").as_uri()
+    workflow = example("test-command").replace('"min": 0.8', '"not_worse_than": "champion"')
+    workflow += f"      remote: {remote}\n      promote: main\n"
+    done = strangers(repository, tmp_path, workflow)
+    assert done.code == 0, done.log
+    assert "the remote has no champion yet" in done.log
+    assert "champion" in api.list_remote(remote)[0].aliases
+    assert github.comments == []
+
+    next_run(repository, worse=True)
+    _remove(repository.services / "cache")  # the remote is what another runner has
+    (repository.services / "cache").mkdir()
+    words = pull_request(repository, github)
+    done = strangers(repository, tmp_path, workflow, *words, event="pull_request")
+    assert done.code != 0 and succeeded(done.log) == JOBS[:1]
+    [body] = github.by()
+    assert "### `rows`: 1 of 1 gates missed" in body
+    assert "| held-out rows | champion, version 1 | this run | difference |" in body
+    assert re.search(r"\| Accuracy \| 1.0000 \| 0.\d{4} \| -0.\d{4} \*\*worse\*\* \|", body)
+    [artifact] = api.list_remote(remote)  # what missed the gate was not pushed
+    assert artifact.version == 1
+
+
+def next_run(repository, *, worse=False):
+    """Make what one run has of its own empty, and the model worse by hiding the features."""
+    for path in (repository.services / "artifacts").iterdir():
+        _remove(path) if path.is_dir() else path.unlink()
+    if worse:
+        config = json.loads((repository.folder / "model.json").read_text())
+        config["model"]["params"] = {"var_smoothing": 1e6}
+        repository.write("model.json", json.dumps(config))
+
+
+@pytest.mark.slow
+def test_what_a_fork_trains_is_not_pushed_with_the_rights_of_the_repository(
+    repository, tmp_path, github
+):
+    (tmp_path / "remote").mkdir()
+    remote = (tmp_path / "remote").as_uri()
+    workflow = example("test-command").replace("pull_request", "pull_request_target")
+    workflow += f"      remote: {remote}\n      promote: main\n"
+    words = pull_request(repository, github, fork=True)
+    done = strangers(repository, tmp_path, workflow, *words, event="pull_request_target")
+    assert done.code == 0, done.log
+    assert len(github.by()) == 1 and list((tmp_path / "remote").iterdir()) == []
 
 
 @pytest.mark.slow
@@ -348,8 +396,7 @@ def test_a_pull_request_from_a_fork_ends_green_without_a_comment(repository, tmp
     assert "403: Resource not accessible by integration" in done.log
     assert github.comments == []
     assert list((tmp_path / "remote").iterdir()) == []  # nothing was pushed
-    for path in (repository.services / "artifacts").iterdir():
-        _remove(path) if path.is_dir() else path.unlink()
+    next_run(repository)
     done = strangers(repository, tmp_path, workflow)  # a push to the repository itself
     assert done.code == 0, done.log
     assert list((tmp_path / "remote").iterdir()) != []

@@ -24,7 +24,7 @@ def check(workspace, *, config="model.json", store="artifacts", **variables):
     env = {**os.environ, "PYTHON": sys.executable, "GITHUB_WORKSPACE": str(workspace),
            "GITHUB_OUTPUT": str(workspace / "output"), "GITHUB_REPOSITORY": "acme/churn",
            "CONFIG": config, "STORE": store, "DATA_PATH": "", "SIGN": "", "REMOTE": "",
-           "PROMOTE": "", "COMMENT": "true", "HEAD": "", "IS_PULL_REQUEST": "",
+           "PROMOTE": "", "COMMENT": "true", "ACTOR": "ann", "HEAD": "", "IS_PULL_REQUEST": "",
            **variables}  # fmt: skip
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", CHECK]
     return subprocess.run(command, cwd=workspace, env=env, capture_output=True, text=True)
@@ -126,6 +126,14 @@ def test_a_pull_request_from_a_fork_is_known(workspace, pull_request, head, is_f
     assert ("::notice::" in done.stdout) is (is_fork == "true")
 
 
+def test_a_pull_request_of_dependabot_is_as_from_a_fork(workspace):
+    known = {"HEAD": "acme/churn", "ACTOR": "dependabot[bot]"}
+    for pull_request, is_fork in (("true", "true"), ("", "false")):
+        (workspace / "output").unlink(missing_ok=True)
+        assert check(workspace, IS_PULL_REQUEST=pull_request, **known).returncode == 0
+        assert (workspace / "output").read_text() == f"is-fork={is_fork}\n"
+
+
 def test_what_a_fork_trains_is_not_pushed():
     conditions = {step["name"]: step.get("if", "") for step in STEPS}
     assert conditions["Push"] == "inputs.remote != '' && steps.inputs.outputs.is-fork != 'true'"
@@ -166,6 +174,19 @@ def test_the_champion_of_a_remote_outlives_the_runner(workspace, digits, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("branch", ['a";touch${IFS}pwned;"', "$(touch${IFS}pwned)", "it's-ok"])
+def test_the_name_of_a_branch_runs_nothing(workspace, digits, tmp_path, branch):
+    shutil.copytree(digits.store, workspace / "artifacts")
+    (tmp_path / "shared").mkdir()
+    remote = (tmp_path / "shared").as_uri()
+    assert check(workspace, REMOTE=remote, PROMOTE=branch).returncode == 0
+    job = {"DIGEST": digits.digest, "GITHUB_EVENT_NAME": "push", "PROMOTE": branch}
+    done = remote_step(PUSH, workspace, remote=remote, GITHUB_REF=f"refs/heads/{branch}", **job)
+    assert done.returncode == 0, done.stderr
+    assert "champion" in api.list_remote(remote)[0].aliases
+    assert not list(tmp_path.rglob("pwned"))
+
+
 def test_a_remote_that_is_wrong_fails_the_job(workspace):
     assert remote_step(PULL, workspace, remote="https://example.org").returncode == 2
     done = remote_step(PULL, workspace, remote="oci://localhost:1/acme/churn")

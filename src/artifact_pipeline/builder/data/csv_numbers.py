@@ -73,14 +73,17 @@ def _candidates(data: bytes, file: Location, *, dialect: Csv) -> set[str]:
         return set()
     if b'"' in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
         return set()
+    head = data[: data.rfind(b"\n", 0, _HEAD) + 1]
     try:
-        head, _ = table_csv.read_csv(data[: data.rfind(b"\n", 0, _HEAD) + 1], file, dialect=dialect)
+        table, _ = table_csv.read_csv(head, file, dialect=dialect)
     except DataError:
         return set()
-    names = head.column_names
-    if len(set(names)) < len(names):
+    names = table.column_names
+    delimiter = table_csv.delimiter_of(file, dialect).encode()
+    header = head.lstrip(b"\r\n").partition(b"\n")[0]
+    if len(set(names)) < len(names) or len(names) != header.count(delimiter) + 1:
         return set()
-    return {name for name in names if plain_columns.numbers(head.column(name)) is not None}
+    return {name for name in names if plain_columns.numbers(table.column(name)) is not None}
 
 
 def prefixed_columns(data: bytes, delimiter: bytes, *, columns: int) -> set[int]:

@@ -80,13 +80,14 @@ def dates(strings: Any) -> Any | None:
 
     if strings.null_count == len(strings):
         return None
-    lengths = set(pc.binary_length(strings).drop_null().unique().to_pylist())
-    if lengths <= _NAIVE:
-        moments = pa.timestamp("us")
-    elif lengths <= _UTC:
-        moments = pa.timestamp("us", "UTC")
-    else:
-        return None
+    for some in (strings.slice(0, _SAMPLE), strings):
+        lengths = set(pc.binary_length(some).drop_null().unique().to_pylist())
+        if lengths <= _NAIVE:
+            moments = pa.timestamp("us")
+        elif lengths <= _UTC:
+            moments = pa.timestamp("us", "UTC")
+        else:
+            return None
     try:
         return strings.cast(moments)
     except pa.ArrowInvalid:

@@ -68,7 +68,9 @@ def read_csv(
         if not error.first_row_has_one_more:
             raise
         header = _Header([_unused(names), *names], delimiter)
-        with_row_names = _read_with_row_names(content, file, dialect=dialect, header=header)
+        with_row_names = _read_with_row_names(
+            content, file, dialect=dialect, header=header, numbers=numbers
+        )
         if with_row_names is None:
             raise
         table, names, index = with_row_names, header.names, (header.names[0], *index)
@@ -161,7 +163,7 @@ def _uneven(row: Any, file: Location) -> _UnevenRows:
 
 
 def _read_with_row_names(
-    content: bytes, file: Location, *, dialect: Csv, header: _Header
+    content: bytes, file: Location, *, dialect: Csv, header: _Header, numbers: Collection[str]
 ) -> pa.Table | None:
     """Return a CSV whose rows begin with a name that the header lacks, as R writes it.
 
@@ -172,10 +174,17 @@ def _read_with_row_names(
         file: Its name.
         dialect: Its dialect.
         header: Its header, with a name for the first column.
+        numbers: Columns to convert.
     """
     first_cell = f'"{header.names[0]}"{header.delimiter}'.encode()
     try:
-        table = _read(first_cell + content.lstrip(b"\r\n"), file, dialect=dialect, header=header)
+        table = _read(
+            first_cell + content.lstrip(b"\r\n"),
+            file,
+            dialect=dialect,
+            header=header,
+            numbers=numbers,
+        )
     except _UnevenRows:
         return None
     last = table.column(table.num_columns - 1)

@@ -317,7 +317,9 @@ class RegistryClient:
         except (self._httpx.HTTPError, self._httpx.InvalidURL, OSError, ValueError) as error:
             text = " ".join(scrub(str(error)).split())[:200]
             raise NetworkError(
-                f"cannot be reached: {text or type(error).__name__}", location=self.location
+                f"cannot be reached: {text or type(error).__name__}",
+                location=self.location,
+                remedy="check the address and the network",
             ) from None
 
 
