@@ -259,3 +259,10 @@ def test_a_damaged_artifact_is_not_published(remote, store, digits):
     model.write_bytes(b"0" + data[1:])
     with pytest.raises(VerificationError, match="was changed"):
         api.push("latest", remote, store=store)
+
+
+def test_a_remote_with_a_long_address_is_pulled_by_an_alias(store, elsewhere, tmp_path, digits):
+    deep = tmp_path.joinpath(*["a folder with a long name" * 8] * 8)
+    api.promote_remote("latest", deep.as_uri(), store=store)
+    assert api.pull(f"{deep.as_uri()}@champion", store=elsewhere).alias == "champion"
+    assert Store(elsewhere).alias("digits", "champion") == digits.digest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from artifact_pipeline.builder.artifact.digits import headline_sentence
@@ -172,19 +172,16 @@ def _table(head: Sequence[str], rows: list[list[str]], *, numbers: bool = True) 
 
 
 def code(text: str) -> str:
-    """Return a text as a code span that may be a cell of a table.
+    r"""Return a text as a code span that may be a cell of a table.
+
+    Backticks are escaped too: cmark ends no span at a run of more than 80.
 
     >>> print(code("a | b"), code("`@all`"))
-    `a \\x7c b` `` `@all` ``
+    `a \x7c b` `\x60@all\x60`
     """
-    line = " ".join(write_out(text).split()).replace("|", r"\x7c") or " "
+    line = " ".join(write_out(text).split()) or " "
     if len(line) > _MAX_TEXT:
         line = line[:_MAX_TEXT] + "…"
-    fence = "`" * (1 + max((len(run) for run in _runs(line)), default=0))
-    pad = " " if "`" in (line[0], line[-1]) else ""
-    return f"{fence}{pad}{line}{pad}{fence}"
-
-
-def _runs(text: str) -> Iterator[str]:
-    """Return the sequences of backticks in a text; a longer one ends no code span."""
-    return (match[0] for match in re.finditer("`+", text))
+    for sign in "|`":
+        line = line.replace(sign, f"\\x{ord(sign):02x}")
+    return f"`{line}`"

@@ -41,7 +41,7 @@ from artifact_pipeline.store.journal import MAX_RECORD, PastRun, decode_record
 from artifact_pipeline.store.models import MOVE_WAIT, now, parse_time
 from artifact_pipeline.store.pointers import ALIAS, LATEST
 from artifact_pipeline.store.policy import required_signers, signer_of
-from artifact_pipeline.store.promotion import promote, user
+from artifact_pipeline.store.promotion import MAX_TEXT, promote_verified, user
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified, check_pin, read_signature, verify
@@ -152,7 +152,8 @@ def pull(
     if alias == LATEST:
         target.set_latest(artifact)
     elif alias is not None and target.alias(name, alias) != digest:
-        promote(digest, alias, message=f"pulled from {parsed}", store=target.root)
+        message = f"pulled from {parsed}"[:MAX_TEXT]
+        promote_verified(target, artifact, alias=alias, message=message)
     return Pulled(
         remote=remote.address,
         digest=digest,

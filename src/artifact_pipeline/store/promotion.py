@@ -51,8 +51,14 @@ def promote(
         StoreError: If another process is writing the history, or the store cannot be written.
     """
     check_move(alias, message)
-    target = Store(store)
     verified = open_trusted(artifact, store=store)
+    return promote_verified(Store(store), verified, alias=alias, message=message)
+
+
+def promote_verified(
+    target: Store, verified: Verified, *, alias: str, message: str | None
+) -> Promotion:
+    """Move an alias as `promote` does, to an artifact that was just opened and is trusted."""
     name = _name_in(target, verified)
     evidence = evidence_of(target, verified)
     version = target.models.assign(name, verified.digest)
