@@ -98,6 +98,15 @@ def test_plain_numbers_are_converted_and_other_columns_are_text():
     assert raw.table.column("zip").to_pylist() == ["01234", "2"]
 
 
+def test_small_and_empty_files_of_a_table_are_converted_as_its_first_one():
+    first = b"n,zip,some\n" + b"1,01234,\n2.5,2,0.5\n" * 20_000
+    files = [("a.csv", first), ("b.csv", b"n,zip,some\n"), ("c.csv", b"n,zip,some\n,7,\n")]
+    types = [
+        str(field.type) for field in table_reader.read(files, "csv", text_columns=()).table.schema
+    ]
+    assert types == ["double", "string", "double"]
+
+
 prefixes = st.sampled_from(
     ["", "0", "00", "-0", "-00", "-01.5", "+1", " 1", "\t1", "1 +", "-", "0.0"]
 )

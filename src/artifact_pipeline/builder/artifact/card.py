@@ -177,6 +177,13 @@ def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` escaped for Markdown: no markup, link, HTML or control character remains."""
+    r"""Return `text` escaped for Markdown: no markup, HTML or control character remains.
+
+    No link either, except that GitHub makes one of an e-mail address, which no escape prevents.
+
+    >>> print(plain("[x](http://example.org) www.example.org"))
+    \[x\]\(http\://example.org\) www\.example.org
+    """
     escaped = html.escape(" ".join(write_out(text).split()), quote=False)
-    return re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", escaped)
+    escaped = re.sub(r"([\\`*_{}\[\]()#+!|~@:$])", r"\\\1", escaped)
+    return re.sub(r"(?i)(www)\.", r"\1\\.", escaped)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MIN_SIZE = 1 << 21
-"""Bytes. Smaller files are read as text."""
+"""Bytes. Smaller tables are read as text."""
 _HEAD = 1 << 18
 """Bytes that show which columns may be numbers."""
 _SLICE = 1 << 18
@@ -27,30 +27,33 @@ _LONGEST_PREFIX = 3
 
 
 def read_csv(
-    data: bytes, file: Location, *, dialect: Csv, text_columns: Collection[str]
+    data: bytes, file: Location, *, dialect: Csv, numbers: Collection[str]
 ) -> tuple[pa.Table, tuple[str, ...]]:
     """Return what `table_csv.read_csv` does, with plain numbers as float64.
 
     A column is converted only if `plain_columns.numbers` would convert its texts to the same
-    numbers, and none is beyond the integers that a float64 holds.
+    numbers, or all are missing, and none is beyond the integers that a float64 holds.
 
     Args:
         data: The bytes of the file.
         file: Its name.
         dialect: Its dialect.
-        text_columns: Columns that stay text.
+        numbers: Columns that may be numbers; others are text.
 
     Raises:
         DataError: As `table_csv.read_csv`.
     """
-    numbers = _candidates(data, file, dialect=dialect).difference(text_columns)
+    numbers = set(numbers) if _is_plain(data, dialect) else set()
     while numbers:
         try:
             table, index = table_csv.read_csv(data, file, dialect=dialect, numbers=numbers)
         except DataError:  # of a cell that is not a number, or of the file, which is raised below
             break
-        delimiter = table_csv.delimiter_of(file, dialect)
-        prefixed = prefixed_columns(data, delimiter.encode(), columns=table.num_columns)
+        delimiter = table_csv.delimiter_of(file, dialect).encode()
+        header = data[: 1 << 20].lstrip(b"\r\n").partition(b"\n")[0]
+        if table.num_columns != header.count(delimiter) + 1:  # as in a file of R
+            break
+        prefixed = prefixed_columns(data, delimiter, columns=table.num_columns)
         doubtful = {
             name
             for position, (name, column) in enumerate(
@@ -64,24 +67,22 @@ def read_csv(
     return table_csv.read_csv(data, file, dialect=dialect)
 
 
-def _candidates(data: bytes, file: Location, *, dialect: Csv) -> set[str]:
-    """Return the columns whose first cells are plain numbers.
+def _is_plain(data: bytes, dialect: Csv) -> bool:
+    """Return whether the column of a cell follows from the delimiters before it."""
+    if dialect.decimal != "." or not table_csv.is_utf8(dialect.encoding) or b'"' in data:
+        return False
+    return b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")
 
-    None of a file in which the column of a cell does not follow from the delimiters before it.
-    """
-    if len(data) < MIN_SIZE or dialect.decimal != "." or not table_csv.is_utf8(dialect.encoding):
-        return set()
-    if b'"' in data or (b"\r" in data and data.count(b"\r") != data.count(b"\r\n")):
-        return set()
+
+def candidates(data: bytes, file: Location, *, dialect: Csv) -> set[str]:
+    """Return the columns of a file whose first cells are plain numbers."""
     head = data[: data.rfind(b"\n", 0, _HEAD) + 1]
     try:
         table, _ = table_csv.read_csv(head, file, dialect=dialect)
     except DataError:
         return set()
     names = table.column_names
-    delimiter = table_csv.delimiter_of(file, dialect).encode()
-    header = head.lstrip(b"\r\n").partition(b"\n")[0]
-    if len(set(names)) < len(names) or len(names) != header.count(delimiter) + 1:
+    if len(set(names)) < len(names):
         return set()
     return {name for name in names if plain_columns.numbers(table.column(name)) is not None}
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import csv_numbers, table_json, table_packaging
-from artifact_pipeline.builder.data.table_csv import read_csv
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
@@ -128,6 +127,7 @@ def read(
     csv = csv if file_format == "csv" else Csv()
     read_files: list[_File] = []
     sources: list[bytes] = []
+    numbers: Collection[str] = ()
     size, parsed = sum(len(packed) for _, packed in files), 0
     for packed_name, packed in files:
         report(PhaseProgress(phase="parse", done=parsed // _MB, total=-(-size // _MB), unit="MB"))
@@ -136,9 +136,14 @@ def read(
         if file_format == "jsonl":
             data = data.removeprefix(codecs.BOM_UTF8)
             sources.append(data)
-        file = _read_file(
-            data, Location(name), file_format=file_format, csv=csv, text_columns=text_columns
-        )
+        location = Location(name)
+        if file_format == "csv" and text_columns is not None and size >= csv_numbers.MIN_SIZE:
+            numbers = (
+                {field.name for field in read_files[0].table.schema if field.type == pa.float64()}
+                if read_files
+                else csv_numbers.candidates(data, location, dialect=csv).difference(text_columns)
+            )
+        file = _read_file(data, location, file_format=file_format, csv=csv, numbers=numbers)
         if read_files:
             first = read_files[0]
             _check_same_columns(file, first)
@@ -147,7 +152,8 @@ def read(
     parts = [file.part for file in read_files]
     first_location = Location(parts[0].name)
     if file_format == "csv" and (mixed := _mixed_columns(read_files)):
-        return read(files, file_format, csv=csv, text_columns={*(text_columns or ()), *mixed})
+        text_columns = {*(text_columns or ()), *mixed}
+        return read(files, file_format, csv=csv, text_columns=text_columns, report=report)
     if not sum(part.rows for part in parts):
         raise DataError("holds no rows", location=first_location)
     for column in read_files[0].table.column_names:
@@ -205,13 +211,11 @@ def _read_file(
     *,
     file_format: Format,
     csv: Csv,
-    text_columns: Collection[str] | None,
+    numbers: Collection[str],
 ) -> _File:
     index: tuple[str, ...] = ()
-    if file_format == "csv" and text_columns is not None:
-        table, index = csv_numbers.read_csv(data, file, dialect=csv, text_columns=text_columns)
-    elif file_format == "csv":
-        table, index = read_csv(data, file, dialect=csv)
+    if file_format == "csv":
+        table, index = csv_numbers.read_csv(data, file, dialect=csv, numbers=numbers)
     elif file_format == "parquet":
         table = _read_parquet(data, file)
         index = _pandas_index(table)
