@@ -47,7 +47,7 @@ def report(figures: DaskFigures) -> str:
     """Return figures as lines for a terminal."""
     lines = [
         f"{each.workers} worker{'s' * (each.workers > 1):<2}{each.wall:>8.2f} s wall"
-        f"{each.cpu:>8.2f} s CPU   load {each.load:.1f}"
+        f"{each.cpu:>8.2f} s CPU, {each.busiest:.2f} s the busiest   load {each.load:.1f}"
         for each in figures.rounds
     ]
     return "\n".join([f"{figures.rows:,} rows, {figures.parts} parts", *lines, ratios(figures)])
@@ -56,12 +56,15 @@ def report(figures: DaskFigures) -> str:
 def ratios(figures: DaskFigures) -> str:
     """Return the ratio of the medians of one worker and of two."""
     one, two = ([each for each in figures.rounds if each.workers == workers] for workers in (1, 2))
-    wall, cpu = (
+    wall, cpu, busiest = (
         statistics.median(getattr(each, name) for each in one)
         / statistics.median(getattr(each, name) for each in two)
-        for name in ("wall", "cpu")
+        for name in ("wall", "cpu", "busiest")
     )
-    return f"two workers: {wall:.2f} x as fast, with {1 / cpu:.2f} x the processor time"
+    return (
+        f"two workers: {wall:.2f} x as fast, with {1 / cpu:.2f} x the processor time; "
+        f"one has {busiest:.2f} x that of the busiest"
+    )
 
 
 def _round(folder: Path, artifact: Path, *, workers: int, address: str) -> WorkerRound:
@@ -73,14 +76,14 @@ def _round(folder: Path, artifact: Path, *, workers: int, address: str) -> Worke
         command, cwd=folder, env=_environment(folder), stdout=subprocess.DEVNULL, check=True
     )
     wall = time.perf_counter() - start
-    cpu = _cpu(folder) - before
+    spent = [cpu - before.get(process, 0.0) for process, cpu in _cpu(folder).items()]
     shutil.rmtree(output)
-    return WorkerRound(workers=workers, wall=wall, cpu=cpu, load=load)
+    return WorkerRound(workers=workers, wall=wall, cpu=sum(spent), busiest=max(spent), load=load)
 
 
-def _cpu(folder: Path) -> float:
-    """Return the processor time of all worker processes, in seconds."""
-    ticks = 0
+def _cpu(folder: Path) -> dict[str, float]:
+    """Return the processor time of each worker process, in seconds."""
+    seconds = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes()
@@ -89,8 +92,8 @@ def _cpu(folder: Path) -> float:
         except OSError:  # it ended, or belongs to another user
             continue
         if is_ours and b"spawn_main" in command:
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICKS
+            seconds[process.name] = (int(fields[11]) + int(fields[12])) / _TICKS
+    return seconds
 
 
 @contextmanager

@@ -38,12 +38,14 @@ class WorkerRound(Struct, frozen=True, kw_only=True):
         workers: The number of workers, with one thread each.
         wall: The time of the command, in seconds.
         cpu: The processor time of the workers, in seconds.
+        busiest: The part of the worker with the greatest.
         load: The load of the machine in the last minute, when the round began.
     """
 
     workers: int
     wall: float
     cpu: float
+    busiest: float
     load: float
 
 

@@ -1,6 +1,6 @@
 """docs/scale.svg: time and memory of predictions against the rows, from the recorded figures.
 
-Hand-written SVG with a style for light and dark pages. Both axes are logarithmic.
+SVG with a style for light and dark pages. Rows and time have logarithmic axes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.scoring_figures import Figures, FileFigures
 from benchmarks.speed import ROOT
 
 PATH = ROOT / "docs" / "scale.svg"
-WIDTH, HEIGHT = 760, 340
+WIDTH, HEIGHT = 760, 356
 _PLOT_WIDTH, _PLOT_HEIGHT = 280, 220
 _TOP = 56
 _LEFTS = (62, 438)
@@ -35,13 +35,21 @@ rect { fill: #ffffff; }
 
 
 class Panel(NamedTuple):
-    """A diagram: its title, its place, the range of its values, and what a figure has of them."""
+    """A diagram.
+
+    Attributes:
+        title: Its title, with the unit.
+        left: The left end of its axis of rows.
+        ticks: The values on its other axis, from the lowest.
+        scale: What is proportional on that axis.
+        command: The value of the command in a figure.
+        loop: The value of the bare loop in a figure.
+    """
 
     title: str
     left: float
-    low: float
-    high: float
-    label: Callable[[float], str]
+    ticks: list[float]
+    scale: Callable[[float], float]
     command: Callable[[FileFigures], float]
     loop: Callable[[FileFigures], float]
 
@@ -54,9 +62,29 @@ def draw(figures: Figures) -> None:
 
 def _lines(files: list[FileFigures]) -> Iterator[str]:
     rows = sorted({file.rows for file in files})
+    usages = [usage for file in files for usage in (file.command, file.loop)]
+    low, high = (
+        round_to(math.log10(choose(usage.cpu for usage in usages)))
+        for choose, round_to in ((min, math.floor), (max, math.ceil))
+    )
+    most = math.ceil(max(usage.peak for usage in usages) / 100)
     panels = (
-        _panel(files, "Processor time", _LEFTS[0], unit="s", field="cpu"),
-        _panel(files, "Peak memory", _LEFTS[1], unit="MiB", field="peak"),
+        Panel(
+            title="Processor time, s",
+            left=_LEFTS[0],
+            ticks=[10.0**exponent for exponent in range(low, high + 1)],
+            scale=math.log10,
+            command=lambda file: file.command.cpu,
+            loop=lambda file: file.loop.cpu,
+        ),
+        Panel(
+            title="Peak memory, MiB",
+            left=_LEFTS[1],
+            ticks=[100.0 * hundreds for hundreds in range(most + 1)],
+            scale=float,
+            command=lambda file: file.command.peak,
+            loop=lambda file: file.loop.peak,
+        ),
     )
     size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="t d">'
@@ -73,28 +101,14 @@ def _lines(files: list[FileFigures]) -> Iterator[str]:
     yield "</svg>"
 
 
-def _panel(files: list[FileFigures], title: str, left: float, *, unit: str, field: str) -> Panel:
-    values = [getattr(usage, field) for file in files for usage in (file.command, file.loop)]
-    return Panel(
-        title=f"{title}, {unit}",
-        left=left,
-        low=10 ** math.floor(math.log10(min(values))),
-        high=10 ** math.ceil(math.log10(max(values))),
-        label=lambda value: f"{value:,g}",
-        command=lambda file: float(getattr(file.command, field)),
-        loop=lambda file: float(getattr(file.loop, field)),
-    )
-
-
 def _axes(panel: Panel, rows: list[int]) -> Iterator[str]:
     left, bottom = panel.left, _TOP + _PLOT_HEIGHT
     yield f'<text class="title" x="{left}" y="{_TOP - 14}">{panel.title}</text>'
-    for exponent in range(round(math.log10(panel.low)), round(math.log10(panel.high)) + 1):
-        y = _y(panel, 10**exponent)
+    for tick in panel.ticks:
+        y = _y(panel, tick)
         yield (
             f'<path class="grid" style="stroke-width:1" d="M{left} {y:.1f}h{_PLOT_WIDTH}"/>'
-            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">'
-            f"{panel.label(10**exponent)}</text>"
+            f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:,g}</text>'
         )
     for count in rows:
         x = _x(panel, count, rows)
@@ -102,7 +116,7 @@ def _axes(panel: Panel, rows: list[int]) -> Iterator[str]:
             f'<text x="{x:.1f}" y="{bottom + 20}" text-anchor="middle">10'
             f'<tspan dy="-5" font-size="9">{round(math.log10(count))}</tspan></text>'
         )
-    yield f'<text x="{left + _PLOT_WIDTH}" y="{bottom + 40}" text-anchor="end">rows</text>'
+    yield f'<text x="{left + _PLOT_WIDTH}" y="{bottom + 36}" text-anchor="end">rows</text>'
 
 
 def _curve(panel: Panel, files: list[FileFigures], *, rows: list[int], name: str) -> Iterator[str]:
@@ -145,5 +159,5 @@ def _x(panel: Panel, count: int, rows: list[int]) -> float:
 
 
 def _y(panel: Panel, value: float) -> float:
-    low, high = math.log10(panel.low), math.log10(panel.high)
-    return _TOP + _PLOT_HEIGHT * (high - math.log10(value)) / (high - low)
+    low, high = panel.scale(panel.ticks[0]), panel.scale(panel.ticks[-1])
+    return _TOP + _PLOT_HEIGHT * (high - panel.scale(value)) / (high - low)

@@ -134,3 +134,14 @@ def test_short_work_prints_no_line(quick):
         line.begin("infer", late=True)
         line.end()
         assert stream.getvalue() == ""
+
+
+def test_a_running_line_fits_a_narrow_terminal(quick, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    stream = Terminal(True)
+    progress = output.Progress(stream)
+    progress(Job(name="train", outcome="running", note="fit 3 of 20, about 9 s left" * 3))
+    assert stream.drawn.wait(60)
+    lines = re.sub(r"\x1b\[\d*[mK]", "", stream.getvalue()).split("\r")
+    assert "\n" not in stream.getvalue()
+    assert max(map(len, lines)) < 60

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import select
+import shutil
 import stat
 import sys
 import threading
@@ -39,6 +40,8 @@ _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
 _QUIET_SECONDS = 30.0
 """The time between the lines of a running job where the stream is not a terminal."""
+_NOTE = 31
+"""The column at which the note of a job begins."""
 _STANDARD_OUTPUT = Location("standard output")
 
 
@@ -249,7 +252,9 @@ def _line(name: str, outcome: str, *, seconds: float, note: str) -> str:
     line = f"  {name:<10} {styled}{duration}"
     if not note:
         return line.rstrip()
-    return f"{line}  {layout.paragraph(write_out(note), indent=' ' * 31).lstrip()}"
+    if outcome == "running":  # it is drawn again in place, which takes a single line
+        return f"{line}  {' '.join(write_out(note).split())}"
+    return f"{line}  {layout.paragraph(write_out(note), indent=' ' * _NOTE).lstrip()}"
 
 
 class LiveLine:
@@ -314,7 +319,11 @@ class LiveLine:
     def _draw(self, seconds: float) -> None:
         assert self._name is not None
         self._is_drawn = True
-        line = _line(self._name, "running", seconds=seconds, note=self._note)
+        note = self._note
+        if self._live:
+            columns = shutil.get_terminal_size().columns
+            note = layout.truncated(note, max(columns - _NOTE - 1, 1))
+        line = _line(self._name, "running", seconds=seconds, note=note)
         self._print(line, ends=not self._live)
 
     def _print(self, line: str, *, ends: bool) -> None:
