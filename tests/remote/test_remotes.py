@@ -266,3 +266,17 @@ def test_a_remote_with_a_long_address_is_pulled_by_an_alias(store, elsewhere, tm
     api.promote_remote("latest", deep.as_uri(), store=store)
     assert api.pull(f"{deep.as_uri()}@champion", store=elsewhere).alias == "champion"
     assert Store(elsewhere).alias("digits", "champion") == digits.digest
+
+
+def test_other_files_among_the_aliases_are_left_out(store, tmp_path, digits):
+    shared = tmp_path / "shared"
+    api.push("latest", shared.as_uri(), store=store)
+    pointer = (shared / "names" / "latest").read_bytes()
+    for name in (".DS_Store", "Thumbs.db", "a b"):
+        (shared / "names" / name).write_bytes(b"\0junk")
+    for name in ("000", "LATEST", "\u0663", "\x1b[31m"):
+        (shared / "names" / name).write_bytes(pointer)
+    second = another(store, digits)
+    assert api.push(second, shared.as_uri(), store=store).version == 2
+    listed = {item.version: item.aliases for item in api.list_remote(shared.as_uri())}
+    assert listed == {1: [], 2: ["latest"]}

@@ -82,6 +82,11 @@ def is_remote(text: str) -> bool:
     return match is not None and match[1].lower() in SCHEMES
 
 
+def is_label(text: str) -> bool:
+    """Return whether a text is an alias or a version."""
+    return bool(ALIAS.fullmatch(text) or _VERSION.fullmatch(text))
+
+
 def parse(text: str) -> RemoteReference:
     """Return the artifact that `REMOTE`, `REMOTE@ALIAS`, `REMOTE:VERSION` or `REMOTE@DIGEST` names.
 

@@ -19,6 +19,7 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import MAX_MANIFEST, File
 from artifact_pipeline.builder.canonical import DIGEST, Digest
 from artifact_pipeline.errors import Location, NetworkError, VerificationError
+from artifact_pipeline.remote.address import is_label
 from artifact_pipeline.remote.protocol import (
     ATTACHMENT_KINDS,
     MAX_DOCUMENT,
@@ -51,7 +52,8 @@ class ObjectRemote:
     def pointers(self) -> dict[str, Pointer]:
         """See `Remote`."""
         labels = [entry.key.removeprefix("names/") for entry in self._objects.entries("names/")]
-        labels = sorted(label for label in labels if "/" not in label)
+        # A shared drive may have files such as .DS_Store beside them.
+        labels = sorted(label for label in labels if is_label(label))
         found = in_threads([partial(self.pointer, label) for label in labels], threading.Event())
         return {
             label: seen.pointer

@@ -20,7 +20,7 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact.manifest import MANIFEST, MAX_MANIFEST, File
 from artifact_pipeline.builder.canonical import DIGEST, Digest
 from artifact_pipeline.errors import Location, NetworkError, VerificationError
-from artifact_pipeline.remote.address import RemoteAddress
+from artifact_pipeline.remote.address import RemoteAddress, is_label
 from artifact_pipeline.remote.protocol import (
     ATTACHMENT_KINDS,
     MAX_DOCUMENT,
@@ -40,13 +40,11 @@ from artifact_pipeline.remote.registry.modelpack import (
     ModelPack,
 )
 from artifact_pipeline.remote.transfer import in_threads
-from artifact_pipeline.store.pointers import ALIAS
 from artifact_pipeline.verification.verify import Verified
 
 _SINGLE = 1 << 20
 """Bytes of a file that is uploaded again from its start if the connection breaks."""
 _ATTEMPTS = 4
-_VERSION = re.compile("[1-9][0-9]{0,8}")
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
@@ -72,7 +70,7 @@ class RegistryRemote:
 
     def pointers(self) -> dict[str, Pointer]:
         """See `Remote`. Tags of other things than artifacts are left out."""
-        labels = [tag for tag in self._tags() if ALIAS.fullmatch(tag) or _VERSION.fullmatch(tag)]
+        labels = [tag for tag in self._tags() if is_label(tag)]
         found = in_threads([partial(self._ours, label) for label in labels], threading.Event())
         return {label: pointer for label, pointer in zip(labels, found, strict=True) if pointer}
 
