@@ -1,0 +1,43 @@
+"""A control group whose processes the kernel kills for memory. Linux only, and only as root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+_OLD = _ROOT / "memory"
+
+
+def is_possible() -> bool:
+    """Return whether this process may limit the memory of others."""
+    if (_OLD / "memory.limit_in_bytes").exists():
+        return os.access(_OLD, os.W_OK)
+    try:
+        controllers = (_ROOT / "cgroup.subtree_control").read_text()
+    except OSError:
+        return False
+    return "memory" in controllers and os.access(_ROOT, os.W_OK)
+
+
+@contextmanager
+def limited(size: int) -> Iterator[Path]:
+    """Make a group for the `with` block, and return the file that a process joins it by.
+
+    Args:
+        size: The memory of all of its processes, in bytes.
+    """
+    is_old = (_OLD / "memory.limit_in_bytes").exists()
+    folder = (_OLD if is_old else _ROOT) / f"artifact-pipeline-{os.getpid()}"
+    folder.mkdir()
+    try:
+        limit = "memory.limit_in_bytes" if is_old else "memory.max"
+        (folder / limit).write_text(str(size))
+        swap = folder / "memory.swap.max"
+        if swap.exists():
+            swap.write_text("0")
+        yield folder / "cgroup.procs"
+    finally:
+        folder.rmdir()
