@@ -91,11 +91,13 @@ def floats(column: Any) -> NDArray[Any]:
 
     values = np.empty(len(column), dtype=np.float64)
     end = 0
+    # From its bytes, since Arrow imports pandas to convert a value of Python.
+    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
     # One chunk after the other, since a temporary copy of a large column is slow.
     for chunk in column.chunks:
         begin, end = end, end + len(chunk)
         numbers = chunk.cast(pa.float64(), safe=False)
-        values[begin:end] = _view(numbers.fill_null(np.nan), np.dtype(np.float64))
+        values[begin:end] = _view(numbers.fill_null(nan), np.dtype(np.float64))
     return values
 
 
