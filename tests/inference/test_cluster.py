@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -10,7 +12,8 @@ import artifact_pipeline as api
 from artifact_pipeline.errors import CallError, DataError, EnvironmentFailure, NetworkError
 from artifact_pipeline.inference import cluster as clusters
 from tests.inference.test_infer_files import make_table, scored, write
-from tests.support.command import call
+from tests.support import dask
+from tests.support.command import call, environment
 from tests.support.configs import ROOT
 from tests.support.waiting import until
 
@@ -119,3 +122,21 @@ def test_what_a_cluster_cannot_do_is_refused(scored, tmp_path):
         api.infer_files(
             artifact, tmp_path / "rows", output=tmp_path / "out", engine="dask", scheduler="nope"
         )
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_clean_while_a_local_cluster_starts(scored, tmp_path):
+    _, artifact = scored
+    write_parts(tmp_path / "rows", count=4, rows=500)
+    command = [sys.executable, "-m", "artifact_pipeline", "infer", artifact, "rows", "-o", "out",
+               "--engine", "dask"]  # fmt: skip
+    env = environment() | {"PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=env, start_new_session=True, stderr=subprocess.PIPE
+    )
+    until(lambda: dask.spawned(lambda fields: int(fields[3]) == process.pid))
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.decode().split() == "interrupted; stored artifacts are unchanged".split()
+    assert not (tmp_path / "out").exists()

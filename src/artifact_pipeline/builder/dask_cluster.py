@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
@@ -82,11 +83,12 @@ def connect(cluster: Cluster, tasks: int, *, profile: str | None = None) -> Iter
     import dask
     from dask.system import CPU_COUNT
     from distributed import Client, LocalCluster
-    from distributed.utils import silence_logging_cmgr
 
     with ExitStack() as stack:
-        # Lost workers and connections become errors here, or their tasks run again.
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL + 1))
+        # Lost workers and connections become errors here, or their tasks run again. A cluster that
+        # Ctrl-C ends logs until its process ends, so this is not undone.
+        for handler in logging.getLogger("distributed").handlers:
+            handler.setLevel(logging.CRITICAL + 1)
         if cluster.scheduler is not None:
             _check_scheduler(cluster.scheduler)
             client = Client(cluster.scheduler, timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
@@ -98,18 +100,39 @@ def connect(cluster: Cluster, tasks: int, *, profile: str | None = None) -> Iter
             os.environ[dask_worker.PROFILE_ENV_VAR] = profile
         failures = {"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}
         stack.enter_context(dask.config.set(failures))
-        local = stack.enter_context(
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=min(CPU_COUNT, tasks),
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=None,
-                memory_limit=None,
-                preload_nanny=[] if profile is None else [dask_worker.__name__],
-                silence_logs=logging.CRITICAL,
+        with _interrupts_deferred():
+            local = stack.enter_context(
+                LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=min(CPU_COUNT, tasks),
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    memory_limit=None,
+                    preload_nanny=[] if profile is None else [dask_worker.__name__],
+                    silence_logs=logging.CRITICAL + 1,
+                )
             )
-        )
         yield stack.enter_context(Client(local))  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Deliver Ctrl-C after the `with` block, and never to processes that are started in it.
+
+    It reaches the whole process group, and a worker that is starting would print a traceback. The
+    threads and processes that are started here inherit that SIGINT is blocked.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # whoever starts it unblocks SIGINT
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check_scheduler(address: str) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -200,7 +199,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path):
     process = subprocess.Popen(
         command, cwd=tmp_path, env=env, start_new_session=True, stderr=subprocess.PIPE
     )
-    workers = until(lambda: _workers(lambda fields: int(fields[3]) == process.pid))
+    workers = until(lambda: dask.spawned(lambda fields: int(fields[3]) == process.pid))
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
@@ -211,20 +210,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path):
 
 def _children(parent):
     """Return the worker processes of a nanny, which has a resource tracker as well."""
-    return _workers(lambda fields: int(fields[1]) == parent)
-
-
-def _workers(is_wanted):
-    """Return the processes that Dask spawned, by the fields of their state. Linux only."""
-    pids = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if is_wanted(fields) and b"spawn_main" in (entry / "cmdline").read_bytes():
-                pids.append(int(entry.name))
-        except OSError:
-            continue
-    return pids
+    return dask.spawned(lambda fields: int(fields[1]) == parent)
 
 
 def test_a_scheduler_needs_the_engine(tmp_path):
