@@ -69,10 +69,14 @@ def test_a_truncated_pickle_is_one_clear_error(tmp_path):
         load_model(tmp_path / "m.pkl", digest=digest(data))
 
 
-@pytest.mark.parametrize("name", ["none.pkl", "."])
-def test_the_error_for_a_missing_file_says_how_to_make_it(tmp_path, name):
+def test_the_error_for_a_missing_file_says_how_to_make_it(tmp_path):
     with pytest.raises(ArtifactNotFound, match=r"python src/train.py"):
-        load_model(tmp_path / name)
+        load_model(tmp_path / "none.pkl")
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(CallError, match="is a folder, expected a file"):
+        load_model(tmp_path)
 
 
 def test_saving_into_a_missing_folder_names_it(tmp_path):
