@@ -54,8 +54,9 @@ def _installed() -> dict[str, str]:
         except OSError:  # an entry of sys.path may be missing, or a zip file
             continue
         for name in names:
-            if match := re.fullmatch(r"(.+)-([^-]+)\.dist-info", name):
-                installed_versions.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+            if name.endswith(".dist-info"):
+                project, _, version = name.removesuffix(".dist-info").rpartition("-")
+                installed_versions.setdefault(re.sub(r"[-_.]+", "-", project).lower(), version)
     return installed_versions
 
 

@@ -20,10 +20,10 @@ from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.pipeline.gates import Verdict
 from artifact_pipeline.pipeline.held_out_outputs import other_rows
 from artifact_pipeline.pipeline.record import Record
+from artifact_pipeline.store.pointers import CHAMPION
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
-CHAMPION = "champion"
 _MAX_ROWS = 30
 """Rows of a table."""
 _MAX_TEXT = 160

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
 
 from artifact_pipeline.cli import output
 from artifact_pipeline.cli.group import Command
@@ -14,6 +13,8 @@ from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.store.pointers import LATEST
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from artifact_pipeline.store.models import ModelHistory
 
 Items: TypeAlias = "list[CompletionItem]"
@@ -28,6 +29,8 @@ def completion(shell: str) -> None:
     It completes commands, options, files, and the store's aliases and digests. Put the line
     below for your shell into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish.
     """
+    from click.shell_completion import get_completion_class
+
     kind = get_completion_class(shell)
     assert kind is not None
     root = click.get_current_context().find_root().command
@@ -35,20 +38,26 @@ def completion(shell: str) -> None:
     output.text(script.source_template % script.source_vars())
 
 
+def _item(value: str, *, kind: str = "plain", note: str | None = None) -> CompletionItem:
+    from click.shell_completion import CompletionItem  # only a shell that completes needs it
+
+    return CompletionItem(value, type=kind, help=note)
+
+
 def file(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
     """Complete the path of a file."""
-    return [CompletionItem(incomplete, type="file")]
+    return [_item(incomplete, kind="file")]
 
 
 def folder(_: click.Context, __: click.Parameter, incomplete: str) -> Items:
     """Complete the path of a folder."""
-    return [CompletionItem(incomplete, type="dir")]
+    return [_item(incomplete, kind="dir")]
 
 
 def alias_name(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """Complete an alias without the name of its model."""
     names = sorted({alias for own in _aliases(context).values() for alias in own})
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [_item(name) for name in names if name.startswith(incomplete)]
 
 
 def alias(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
@@ -58,7 +67,7 @@ def alias(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
 
 def model(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """Complete the name of a model, or an alias of one."""
-    items = [CompletionItem(name) for name in _histories(context)] + _labels(context)
+    items = [_item(name) for name in _histories(context)] + _labels(context)
     return [item for item in items if item.value.startswith(incomplete)]
 
 
@@ -67,18 +76,18 @@ def artifact(context: click.Context, parameter: click.Parameter, incomplete: str
 
     Versions are completed once the name is complete, digests once they are begun.
     """
-    items = [CompletionItem(LATEST)] if _has_latest(context) else []
+    items = [_item(LATEST)] if _has_latest(context) else []
     items += _labels(context)
     items = [item for item in items if item.value.startswith(incomplete)]
     name, colon, _ = incomplete.partition(":")
     if colon and name in (histories := _histories(context)):
         versions = [f"{name}:{version}" for version in histories[name].versions]
-        items += [CompletionItem(word) for word in versions if word.startswith(incomplete)]
+        items += [_item(word) for word in versions if word.startswith(incomplete)]
     prefix = "sha256:" if incomplete.startswith("sha256:") else ""
     # All digits of a digest that is meant to be exact, and those that name it otherwise.
     end = None if prefix else 12
     items += [
-        CompletionItem(value)
+        _item(value)
         for digest in _digests(context)
         if (value := prefix + digest.removeprefix("sha256:")[:end]).startswith(incomplete)
     ]
@@ -87,7 +96,7 @@ def artifact(context: click.Context, parameter: click.Parameter, incomplete: str
 
 def digest(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
     """Complete a whole digest of the store."""
-    return [CompletionItem(name) for name in _digests(context) if name.startswith(incomplete)]
+    return [_item(name) for name in _digests(context) if name.startswith(incomplete)]
 
 
 def served(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
@@ -96,7 +105,7 @@ def served(context: click.Context, parameter: click.Parameter, incomplete: str) 
     if not equals:
         return artifact(context, parameter, incomplete)
     items = artifact(context, parameter, reference)
-    return [CompletionItem(f"{name}={item.value}") for item in items if item.type == "plain"]
+    return [_item(f"{name}={item.value}") for item in items if item.type == "plain"]
 
 
 def column(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
@@ -111,12 +120,12 @@ def column(context: click.Context, _: click.Parameter, incomplete: str) -> Items
         head = "".join(itertools.islice(file, 1))[: 1 << 16]
         delimiter = max(",;\t|", key=head.count)
         names = next(csv.reader([head], delimiter=delimiter), [])
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [_item(name) for name in names if name.startswith(incomplete)]
 
 
 def _labels(context: click.Context) -> Items:
     return [
-        CompletionItem(f"{name}@{alias}", help=digest[7:19])
+        _item(f"{name}@{alias}", note=digest[7:19])
         for name, own in _aliases(context).items()
         for alias, digest in own.items()
     ]

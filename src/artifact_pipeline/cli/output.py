@@ -7,7 +7,6 @@ import io
 import os
 import re
 import select
-import shutil
 import stat
 import sys
 import threading
@@ -321,6 +320,8 @@ class LiveLine:
         self._is_drawn = True
         note = self._note
         if self._live:
+            import shutil  # it takes milliseconds, and quick commands show no running work
+
             columns = shutil.get_terminal_size().columns
             note = layout.truncated(note, max(columns - _NOTE - 1, 1))
         line = _line(self._name, "running", seconds=seconds, note=note)

@@ -61,7 +61,6 @@ from artifact_pipeline.store.access import check_integrity, mark_made_here
 from artifact_pipeline.store.artifact_folder import MAX_REPORT
 from artifact_pipeline.store.journal import PastRun, printable
 from artifact_pipeline.store.pointers import LATEST
-from artifact_pipeline.store.promotion import user
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
@@ -196,7 +195,7 @@ def _execute(
                 record.observed = plan.observed
                 path = _table_path(plan)
                 record.data = None if path is None else printable(str(path))
-                record.config_text, record.by = plan.text, user()
+                record.config_text, record.by = plan.text, provenance.user()
                 name, rows = describe.model_name_of(plan.recipe), plan.recipe.data.schema
                 job.note = f"{name}: {rows.rows} rows, {rows.features} features"
             with job_log.job("train") as job:

@@ -41,7 +41,8 @@ from artifact_pipeline.store.journal import MAX_RECORD, PastRun, decode_record
 from artifact_pipeline.store.models import MOVE_WAIT, now, parse_time
 from artifact_pipeline.store.pointers import ALIAS, LATEST
 from artifact_pipeline.store.policy import required_signers, signer_of
-from artifact_pipeline.store.promotion import MAX_TEXT, promote_verified, user
+from artifact_pipeline.store.promotion import MAX_TEXT, promote_verified
+from artifact_pipeline.store.provenance import user
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified, check_pin, read_signature, verify

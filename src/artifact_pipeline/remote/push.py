@@ -26,8 +26,9 @@ from artifact_pipeline.store.events import Promotion
 from artifact_pipeline.store.folder import REPAIR
 from artifact_pipeline.store.journal import MAX_RECORD
 from artifact_pipeline.store.models import now
-from artifact_pipeline.store.pointers import LATEST
-from artifact_pipeline.store.promotion import CHAMPION, check_move, evidence_of, user
+from artifact_pipeline.store.pointers import CHAMPION, LATEST
+from artifact_pipeline.store.promotion import check_move, evidence_of
+from artifact_pipeline.store.provenance import user
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified, check_file, read_signature

@@ -30,9 +30,10 @@ from artifact_pipeline.errors import (
 from artifact_pipeline.report import blocks
 from artifact_pipeline.store.folder import DEFAULT_STORE
 from artifact_pipeline.store.history import HistoryEntry, history
+from artifact_pipeline.store.pointers import CHAMPION
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.run_fields import param_title
-from artifact_pipeline.store.run_rows import CHAMPION, RunRow, Scalar
+from artifact_pipeline.store.run_rows import RunRow, Scalar
 from artifact_pipeline.store.run_versions import iterate
 from artifact_pipeline.store.store import Store
 

@@ -17,7 +17,7 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, title
 from artifact_pipeline.errors import StoreError, VerificationError
 from artifact_pipeline.store.journal import PastRun
-from artifact_pipeline.store.run_rows import CHAMPION
+from artifact_pipeline.store.pointers import CHAMPION
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 

@@ -42,7 +42,7 @@ from artifact_pipeline.store.models import (
 )
 from artifact_pipeline.store.models import LOCK as MODEL_LOCK
 from artifact_pipeline.store.pointers import ALIAS, LATEST, Pointers
-from artifact_pipeline.store.promotion import user
+from artifact_pipeline.store.provenance import user
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import read_signature

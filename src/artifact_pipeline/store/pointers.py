@@ -11,6 +11,7 @@ from artifact_pipeline.disk import translate_os_errors
 from artifact_pipeline.errors import StoreError
 from artifact_pipeline.store.folder import REPAIR, StoreFolder
 
+CHAMPION = "champion"
 LATEST = "latest"
 """The alias that each run moves."""
 ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")

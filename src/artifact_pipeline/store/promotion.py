@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -11,18 +9,17 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import CallError, Location, StoreError, VerificationError, quoted
-from artifact_pipeline.store import provenance
 from artifact_pipeline.store.access import check_integrity, open_trusted
 from artifact_pipeline.store.events import Evidence, Promotion, RemovedAlias, TagChange
 from artifact_pipeline.store.models import MOVE_WAIT, ModelHistory, now
-from artifact_pipeline.store.pointers import ALIAS, LATEST
+from artifact_pipeline.store.pointers import ALIAS, CHAMPION, LATEST
 from artifact_pipeline.store.policy import required_signers
+from artifact_pipeline.store.provenance import user
 from artifact_pipeline.store.queries import record_of
 from artifact_pipeline.store.references import ArtifactLike, PathLike, parse
 from artifact_pipeline.store.store import LISTING, Store, listed
 from artifact_pipeline.verification.verify import Verified, read_signature
 
-CHAMPION = "champion"
 TAG_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 MAX_TEXT = 1000
 """Characters of a message or of a tag."""
@@ -231,18 +228,6 @@ def tag(
             target.models.append(name, event)
             events.append(event)
     return events
-
-
-def user() -> str:
-    """Return the user and the machine; in GitHub Actions the user who triggered the workflow."""
-    name = os.environ.get("GITHUB_ACTOR") if os.environ.get("GITHUB_ACTIONS") == "true" else None
-    if not name:
-        try:
-            name = getpass.getuser()
-        except (KeyError, OSError, ImportError):  # a user id without a name, as in a container
-            name = "unknown"
-    text = f"{name} on {provenance.host()['name']}"
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def check_move(alias: str, message: str | None) -> None:

@@ -1,7 +1,8 @@
-"""Provenance of a run: the git commit, the machine and the versions, for the run record only."""
+"""Provenance of a run: the git commit, the user, the machine and the versions, for records only."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
 import sys
@@ -84,3 +85,15 @@ def host() -> dict[str, str]:
         "python": ".".join(map(str, sys.version_info[:3])),
         "artifact_pipeline": __version__,
     }
+
+
+def user() -> str:
+    """Return the user and the machine; in GitHub Actions the user who triggered the workflow."""
+    name = os.environ.get("GITHUB_ACTOR") if os.environ.get("GITHUB_ACTIONS") == "true" else None
+    if not name:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError, ImportError):  # a user id without a name, as in a container
+            name = "unknown"
+    text = f"{name} on {host()['name']}"
+    return os.fsencode(text).decode("utf-8", "backslashreplace")

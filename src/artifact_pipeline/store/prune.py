@@ -17,7 +17,7 @@ from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.store.events import Event, Promotion, PrunedVersion, RemovedAlias
 from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.models import SEAL_WAIT, ModelHistory, now, parse_time
-from artifact_pipeline.store.promotion import user
+from artifact_pipeline.store.provenance import user
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
 

@@ -20,7 +20,6 @@ from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.metric_table import METRICS
 from artifact_pipeline.store.journal import PastRun
 
-CHAMPION = "champion"
 """The alias whose artifact the headline metric of each run is compared with."""
 MAX_TEXT = 200
 """Characters of a value that a row keeps."""

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.store.journal import PastRun
-from artifact_pipeline.store.run_rows import CHAMPION, RunRow, row_of
+from artifact_pipeline.store.pointers import CHAMPION
+from artifact_pipeline.store.run_rows import RunRow, row_of
 from artifact_pipeline.store.store import Store
 
 
