@@ -162,7 +162,8 @@ def test_a_table_in_a_folder_that_is_not_utf_8_is_found_with_data(tmp_path):
     (odd / "config.json").write_text(json.dumps(config))
     assert call("train", "config.json", cwd=odd).code == 0
     for words in (["evaluate", "latest"], ["infer", "latest"], ["reproduce", "latest"]):
-        done = call(*words, cwd=odd)
+        assert call(*words, cwd=odd).code == 0  # the config names it from there
+        done = call(*words, "--store", odd / "artifacts", cwd=tmp_path)
         assert done.code == 3 and done.err.count("\n") == 1
         assert "o\\xff/t.csv" in done.err and "not UTF-8" in done.err and "--data" in done.err
     for place in ("t.csv", odd / "t.csv"):
@@ -263,7 +264,7 @@ def test_an_unexpected_error_in_a_trainer_is_reported_as_a_bug(project):
         "    import sklearn.naive_bayes as n\n"
         "    def fit(self, X, y): raise ZeroDivisionError('nobody\\nexpected this')\n"
         "    import artifact_pipeline.builder.training.train as learning\n"
-        "    learning.train = lambda *prepared: fit(None, None, None)\n"
+        "    learning.train = lambda *prepared, **_: fit(None, None, None)\n"
     )
     env = {"PYTHONPATH": os.pathsep.join([str(project / "site"), str(ROOT / "src")])}
     done = call(

@@ -373,7 +373,7 @@ def test_arguments_that_do_not_fit_are_refused(tmp_path, arguments, message):
 
 @pytest.mark.slow
 def test_a_draft_is_printed_or_overwrites_a_config(tmp_path):
-    table(tmp_path, "age,a,y", lambda i: f"{i % 40},{i % 9},{i % 2}")
+    table(tmp_path, "age,a,y", lambda i: f"{i % 40},{i % 9},{i % 2}", count=60)
     done = call("init", "t.csv", "--target", "y", "--output", "-", cwd=tmp_path)
     assert done.code == 0 and json.loads(done.out)["data"]["path"] == "t.csv"
     assert "range or examples" in done.err and "0 to 39" in done.err

@@ -24,6 +24,8 @@ _ATTEMPTS = 4
 """How often a download that broke off continues."""
 _AHEAD = 8
 """Pieces of a file that are read before they are needed."""
+_GRACE = 1.0
+"""Seconds in which transfers end after one has failed; those that a silent server holds do not."""
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the bytes transferred since the last call, from several threads."""
@@ -39,7 +41,8 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
 
     Args:
         jobs: The jobs. They end soon once `stopping` is set.
-        stopping: Set when a job fails, or an exception such as Ctrl-C interrupts this call.
+        stopping: Set when a job fails, or an exception such as Ctrl-C interrupts this call, which
+            then waits for the others for a moment.
 
     Raises:
         Exception: That of the first job that failed.
@@ -71,6 +74,8 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
         stopping.set()
         for future in futures:
             future.cancel()
+        # Otherwise one may write into a folder that the caller is removing.
+        wait(futures, timeout=_GRACE)
 
 
 def read_ahead(pieces: Generator[bytes]) -> Iterator[bytes]:
@@ -147,6 +152,7 @@ def download(
         VerificationError: If it returns other bytes.
     """
     path = folder / file.path
+    _check_running(stopping)
     with disk.translate_os_errors(path):
         if path.exists() and _fetch(remote, file, path=path, progress=progress, stopping=stopping):
             return
