@@ -16,12 +16,15 @@ CREDENTIALS = {
 def endpoint(bucket: str) -> Iterator[dict[str, str]]:
     """Serve a bucket, and yield the variables that name the endpoint, which are set here too."""
     import boto3
+    import httpx
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    url = f"http://{host}:{port}"
+    httpx.post(f"{url}/moto-api/reset").raise_for_status()  # servers of a process share buckets
+    variables = {**CREDENTIALS, "AWS_ENDPOINT_URL": url}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
