@@ -276,8 +276,8 @@ class LiveLine:
         self._lock = threading.Lock()
         self._name: str | None = None
         self._note = ""
-        self._start = 0.0
-        self._is_drawn = False
+        self._start = self._due = 0.0
+        self._is_drawn = self._is_repeated = False
 
     @property
     def name(self) -> str | None:
@@ -288,9 +288,12 @@ class LiveLine:
         """Show the line of some work, `late` after the first second."""
         with self._lock:
             self._name, self._note, self._start = name, note, time.monotonic()
+            self._due = self._start + self._interval
             if self._live and not late:
                 self._draw(0.0)
-        threading.Thread(target=self._repeat, args=(name, self._start), daemon=True).start()
+        if not self._is_repeated:  # one thread for all work, since quick work takes less than it
+            self._is_repeated = True
+            threading.Thread(target=self._repeat, daemon=True).start()
 
     def change(self, note: str) -> None:
         """Show another note from the next line on."""
@@ -306,14 +309,17 @@ class LiveLine:
                 self._print("", ends=False)
             self._is_drawn = False
 
-    def _repeat(self, name: str, start: float) -> None:
-        """Draw the line again and again until its work has ended."""
+    def _repeat(self) -> None:
+        """Draw the line of running work each time that it is due."""
         while True:
-            time.sleep(self._interval)
+            time.sleep(max(self._due - time.monotonic(), 0.0))
             with self._lock:
-                if (self._name, self._start) != (name, start):
-                    return
-                self._draw(time.monotonic() - start)
+                now = time.monotonic()
+                if now < self._due:  # other work has begun meanwhile
+                    continue
+                if self._name is not None:
+                    self._draw(now - self._start)
+                self._due = now + self._interval
 
     def _draw(self, seconds: float) -> None:
         assert self._name is not None
