@@ -17,10 +17,10 @@ from artifact_pipeline.builder import dask_cluster
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.errors import EnvironmentFailure
-from artifact_pipeline.inference import infer_files
-from artifact_pipeline.inference.infer_files import Options, Tally
+from artifact_pipeline.inference import resumable_output
 from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.inference.predictor import Predictor
+from artifact_pipeline.inference.resumable_output import Options, Tally
 from artifact_pipeline.inference.row_paths import RowPath
 
 PACKAGES = ("artifact-pipeline", "numpy", "onnxruntime", "pyarrow")
@@ -86,7 +86,9 @@ def predict_task(task: PartTask) -> Tally:
 
     check_worker(task.packages, get_worker())
     predictor = _predictor(task.artifact, task.digest)
-    return infer_files.predict_part(predictor, task.file, folder=task.folder, options=task.options)
+    return resumable_output.predict_part(
+        predictor, task.file, folder=task.folder, options=task.options
+    )
 
 
 def check_worker(packages: dict[str, str], dask_worker: Any) -> None:
