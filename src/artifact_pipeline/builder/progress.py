@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+_MB = 10**6
+
 
 class PhaseProgress(Struct, frozen=True, tag=True, kw_only=True):
     """What is done of a phase.
@@ -22,6 +24,15 @@ class PhaseProgress(Struct, frozen=True, tag=True, kw_only=True):
     done: int = 0
     total: int = 0
     unit: str = ""
+
+    @classmethod
+    def of_bytes(cls, phase: str, done: int, *, total: int, note: str = "") -> PhaseProgress:
+        """Return the progress of a phase that counts bytes, in MB.
+
+        >>> PhaseProgress.of_bytes("parse", 2_500_000, total=9_000_001).text()
+        'parse 2 of 10 MB'
+        """
+        return cls(phase=phase, done=done // _MB, total=-(-total // _MB), unit=f"MB{note}")
 
     def text(self) -> str:
         """Return the progress in words.

@@ -88,20 +88,16 @@ SCHEDULER = click.option(
     metavar="ADDRESS",
     help="Dask scheduler [default: a cluster on this machine].",
 )
-DATA = click.option(
-    "-d",
-    "--data",
-    metavar="PATH",
-    shell_complete=completion.file,
-    help="Where the artifact's table is now.",
-)
-TABLE = click.option(
-    "-d",
-    "--data",
-    metavar="PATH",
-    shell_complete=completion.file,
-    help="Read the table here instead of at data.path.",
-)
+
+
+def _data_option(help_text: str) -> Callable[[Command], Command]:
+    return click.option(
+        "-d", "--data", metavar="PATH", shell_complete=completion.file, help=help_text
+    )
+
+
+DATA = _data_option("Where the artifact's table is now.")
+TABLE = _data_option("Read the table here instead of at data.path.")
 ROOTS = click.option(
     "--certificate-chain",
     metavar="FILE",

@@ -159,7 +159,6 @@ def drop() -> None:
 
 def document(value: Any) -> None:
     """Print one JSON document on standard output."""
-
     try:
         data = msgspec.json.encode(value)
     except UnicodeEncodeError:  # a file name that is not UTF-8
@@ -218,7 +217,6 @@ def _printable(value: Any) -> Any:
 
 
 def _builtins(value: Any) -> dict[str, Any]:
-
     fields: dict[str, Any] = msgspec.to_builtins(value)
     return fields
 

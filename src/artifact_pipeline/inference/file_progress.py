@@ -12,7 +12,6 @@ from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress
 from artifact_pipeline.inference.row_paths import RowPath
 
 PHASE = "predict"
-_MB = 10**6
 
 
 class FileMeter:
@@ -43,10 +42,8 @@ class FileMeter:
             done = sum(self._sizes[:file])
             with suppress(OSError, ValueError):  # a stream without positions
                 done += min(stream.tell(), self._sizes[file])
-            unit = f"MB, {rows:,} rows"
-            progress = PhaseProgress(
-                phase=PHASE, done=done // _MB, total=-(-total // _MB), unit=unit
-            )
+            note = f", {rows:,} rows"
+            progress = PhaseProgress.of_bytes(PHASE, done, total=total, note=note)
         else:
             progress = PhaseProgress(phase=PHASE, done=rows, unit="rows")
         self._report(progress)

@@ -13,6 +13,7 @@ from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.errors import Location
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 Target: TypeAlias = Literal["class", "number"]
@@ -157,3 +158,16 @@ def batch(X: Any) -> Any:
 def take(X: Any, index: Any) -> Any:
     """Return some rows of X, an array or a DataFrame."""
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
+
+
+def sample_index(count: int, most: int) -> NDArray[np.int64]:
+    """Return the indices of a seeded sample of rows, ascending; of all if there are not more.
+
+    >>> sample_index(3, 5).tolist()
+    [0, 1, 2]
+    """
+    import numpy as np
+
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))

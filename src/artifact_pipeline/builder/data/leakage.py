@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.data.dataset import Rows, Target
+from artifact_pipeline.builder.data.dataset import Rows, Target, sample_index
 from artifact_pipeline.builder.data.split import TrainTestSplit
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def find(rows: Rows, parts: TrainTestSplit) -> list[str]:
         return []
     warnings, kinds = [], rows.columns() or {}
     if len(rows.y) >= MIN_ROWS:
-        sample = _sample(len(rows.y))
+        sample = sample_index(len(rows.y), SAMPLE_ROWS)
         for name in rows.feature_names:
             values = rows.X[name].to_numpy()
             # Few features pass on a sample, and these are checked on all rows.
@@ -78,15 +78,6 @@ def is_id(values: NDArray[Any]) -> bool:
     if values.max() - values.min() + 1 != count or (values != np.floor(values)).any():
         return False
     return len(np.unique(values)) == count
-
-
-def _sample(count: int) -> NDArray[Any]:
-    """Return the indices of rows to look at first."""
-    import numpy as np
-
-    if count <= SAMPLE_ROWS:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, SAMPLE_ROWS, replace=False))
 
 
 def _may_give_class(values: NDArray[Any], y: NDArray[Any]) -> bool:

@@ -10,7 +10,7 @@ import string
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.data.number_limits import EXACT
-from artifact_pipeline.builder.data.text_cells import floats
+from artifact_pipeline.builder.data.text_cells import floats, view
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,9 +60,7 @@ def are_exact(converted: Any) -> bool:
     import numpy as np
 
     chunks = [
-        np.frombuffer(
-            chunk.buffers()[1], dtype=np.float64, count=len(chunk), offset=8 * chunk.offset
-        )
+        view(chunk, np.dtype(np.float64))
         for chunk in converted.chunks
         if chunk.null_count < len(chunk)
     ]

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_MB = 10**6
-
-
 class Part(NamedTuple):
     """A file of a table."""
 
@@ -130,7 +127,7 @@ def read(
     numbers: Collection[str] = ()
     size, parsed = sum(len(packed) for _, packed in files), 0
     for packed_name, packed in files:
-        report(PhaseProgress(phase="parse", done=parsed // _MB, total=-(-size // _MB), unit="MB"))
+        report(PhaseProgress.of_bytes("parse", parsed, total=size))
         parsed += len(packed)
         name, data = table_packaging.unpack(packed, packed_name)
         if file_format == "jsonl":

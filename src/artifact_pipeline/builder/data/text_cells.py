@@ -97,7 +97,7 @@ def floats(column: Any) -> NDArray[Any]:
     for chunk in column.chunks:
         begin, end = end, end + len(chunk)
         numbers = chunk.cast(pa.float64(), safe=False)
-        values[begin:end] = _view(numbers.fill_null(nan), np.dtype(np.float64))
+        values[begin:end] = view(numbers.fill_null(nan), np.dtype(np.float64))
     return values
 
 
@@ -108,11 +108,12 @@ def buffer(column: Any, dtype: str) -> NDArray[Any]:
     """
     import numpy as np
 
-    chunks = [_view(chunk, np.dtype(dtype)) for chunk in column.chunks]
+    chunks = [view(chunk, np.dtype(dtype)) for chunk in column.chunks]
     return np.concatenate(chunks) if chunks else np.empty(0, dtype=dtype)
 
 
-def _view(chunk: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+def view(chunk: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a chunk of a column as an array on its memory, with any value where it is null."""
     import numpy as np
 
     if not len(chunk):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.artifact.diagnostics import MIN_COUNT, Coefficient, Coefficients
-from artifact_pipeline.builder.data.dataset import take
+from artifact_pipeline.builder.data.dataset import sample_index, take
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,6 @@ MAX_ROWS = 2000
 """The most rows that are encoded, to find the spread of each column."""
 MAX_LABELS = 20
 """With more labels, the coefficients are too many to list."""
-_SEED = 0
 
 
 def coefficients(estimator: Any, X: Any, *, features: list[str]) -> Coefficients | None:
@@ -38,8 +37,7 @@ def coefficients(estimator: Any, X: Any, *, features: list[str]) -> Coefficients
     if values is None or not np.isfinite(values).all() or len(values) > MAX_LABELS:
         return None
     if len(X) > MAX_ROWS:
-        rng = np.random.default_rng(_SEED)
-        X = take(X, np.sort(rng.choice(len(X), MAX_ROWS, replace=False)))
+        X = take(X, sample_index(len(X), MAX_ROWS))
     try:
         # Encoders of text have no names for their columns in some releases.
         names = _names(estimator, features)

@@ -16,7 +16,7 @@ from artifact_pipeline.builder.artifact.diagnostics import (
     ValueCount,
 )
 from artifact_pipeline.builder.config.values import Kind
-from artifact_pipeline.builder.data.dataset import take
+from artifact_pipeline.builder.data.dataset import sample_index, take
 from artifact_pipeline.builder.evaluation.residuals import round_range, round_step
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _FEW = 12
 """A range of so few whole numbers has a bin for each."""
 _ROUNDED = 50
 """A median is rounded to about this part of the range."""
-_SEED = 0
 
 
 def summarize(
@@ -83,12 +82,7 @@ def column(
 
 
 def _sample(X: Any) -> Any:
-    import numpy as np
-
-    if len(X) <= MAX_ROWS:
-        return X
-    index = np.random.default_rng(_SEED).choice(len(X), MAX_ROWS, replace=False)
-    return take(X, np.sort(index))
+    return X if len(X) <= MAX_ROWS else take(X, sample_index(len(X), MAX_ROWS))
 
 
 def _values(X: Any, position: int) -> NDArray[Any]:

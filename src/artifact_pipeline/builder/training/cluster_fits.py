@@ -304,8 +304,9 @@ def check_worker(requirements: Requirements, dask_worker: Any) -> None:
 
     location = dask_cluster.location_of(dask_worker)
     expected = requirements.properties
+    own = _properties(())
     try:
-        own = _properties([name for name in expected if name not in _properties(())])
+        own |= versions(name for name in expected if name not in own)
     except MissingDependency as error:
         raise EnvironmentFailure(
             f"{error.problem}, and the trainer has it",

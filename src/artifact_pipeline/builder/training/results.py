@@ -24,7 +24,7 @@ from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Kind, Value
 from artifact_pipeline.builder.data import table_columns
-from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, take
+from artifact_pipeline.builder.data.dataset import ColumnRole, Rows, batch, sample_index, take
 from artifact_pipeline.builder.data.split import TrainTestSplit
 from artifact_pipeline.builder.evaluation import dummy, edge_answers, edge_cases
 from artifact_pipeline.builder.evaluation.diagnose import TrainingRows, diagnose
@@ -151,14 +151,12 @@ def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     Raises:
         DataError: If a slice has no held-out rows.
     """
-    import numpy as np
 
     parts, train_rows = trained.prepared.parts, None
     X, y = parts.X_train, parts.y_train
     if len(y) > MAX_TRAINING_ROWS:
         train_rows = MAX_TRAINING_ROWS
-        sample = np.random.default_rng(0).choice(len(y), train_rows, replace=False)
-        sample.sort()
+        sample = sample_index(len(y), train_rows)
         X, y = take(X, sample), y[sample]
     predicted, proba = predict_with_proba(trained.fitted.estimator, X)
     return msgspec.structs.replace(
