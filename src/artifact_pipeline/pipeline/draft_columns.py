@@ -162,7 +162,7 @@ def read(raw: Raw, target: str, *, day_first: bool | None) -> Columns:
 
 def _numbers(raw: Raw, name: str) -> ColumnData | None:
     """Return a column of numbers that a JSON or Parquet file holds as texts, such as "42"."""
-    texts = [text for text in raw.table.column(name).unique().to_pylist() if text]
+    texts = [text for text in raw.column(name).unique().to_pylist() if text]
     if not texts or not all(map(_NUMBER_TEXT.fullmatch, texts)):
         return None
     try:
@@ -180,7 +180,7 @@ def _date_orders(raw: Raw, name: str) -> list[ColumnFormat]:
     """Return the format with the day first and that with the month first, if both fit."""
     import pyarrow.types as t
 
-    strings = raw.table.column(name)
+    strings = raw.column(name)
     if not (t.is_string(strings.type) or t.is_large_string(strings.type)):
         return []
     proposal = column_types.propose_format(strings, raw)
@@ -198,7 +198,7 @@ def _number_date(raw: Raw, name: str) -> ColumnFormat | None:
     """Return the format of a column of dates such as 20260131 whose name says that it is one."""
     if not {"date", "day", "dt"} & {*_words(name)}:
         return None
-    texts = [str(value) for value in raw.table.column(name).drop_null().unique().to_pylist()]
+    texts = [str(value) for value in raw.column(name).drop_null().unique().to_pylist()]
     for date_format in _NUMBER_DATES:
         if texts and all(
             re.fullmatch(r"(19|20)\d{6}", text) and table_formats.moment(text, date_format)
@@ -299,9 +299,10 @@ def _check_told(raw: Raw, columns: Columns, *, target: str, told: Overrides) -> 
         if name not in columns.data:
             raise CallError(f"{show(name)} has no numbers, dates or text", location=location)
         column = columns.data[name]
-        if option != "--id" and column.missing.any():
+        missing = int(column.without_value().sum())
+        if option != "--id" and missing:
             raise CallError(
-                f"{show(name)} is missing in {int(column.missing.sum())} rows, so they are on "
+                f"{show(name)} is missing in {missing} rows, so they are on "
                 "neither side of the split",
                 location=location,
             )
@@ -382,7 +383,7 @@ def _split(
         reason = f"rows with the same {show(told.group)} stay on one side of the split"
         return split | {"method": "group", "column": told.group}, reason
     for fact in facts:
-        if fact.name == id_column or not fact.repeats or fact.column.missing.any():
+        if fact.name == id_column or not fact.repeats or fact.column.without_value().any():
             continue
         if not _is_whole(fact.column):
             continue
@@ -403,7 +404,7 @@ def _reason_to_drop(fact: _Facts, raw: Raw, *, columns: Columns) -> str:
         return "it is the index of a data frame"
     if fact.distinct == 0:
         return "it has no values"
-    if fact.distinct == 1 and not column.missing.any():
+    if fact.distinct == 1 and not column.without_value().any():
         return "it has the same value in every row"
     if name in columns.ambiguous_dates:
         return "its dates have the day or the month first; add --day-first or --month-first"
