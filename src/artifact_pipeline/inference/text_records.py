@@ -54,7 +54,12 @@ class TextPiece(NamedTuple):
         """Return a piece of consecutive parts, each with the ends of its records in the piece."""
         import numpy as np
 
-        return cls(b"".join([header, *parts]), np.concatenate(ends) + len(header), line, header)
+        return cls(
+            data=b"".join([header, *parts]),
+            ends=np.concatenate(ends) + len(header),
+            line=line,
+            header=header,
+        )
 
     def slice(self, begin: int, end: int) -> TextPiece:
         """Return some of the records, counted from 0."""
@@ -62,7 +67,8 @@ class TextPiece(NamedTuple):
         first = int(self.ends[begin - 1]) if begin else size
         data = self.header + self.data[first : int(self.ends[end - 1])]
         line = self.line + line_after(self.data[size:first]) - 1
-        return TextPiece(data, self.ends[begin:end] - (first - size), line, self.header)
+        ends = self.ends[begin:end] - (first - size)
+        return TextPiece(data=data, ends=ends, line=line, header=self.header)
 
     def behind(self, blank_lines: int) -> bytes:
         """Return the bytes with blank lines before the first record."""
