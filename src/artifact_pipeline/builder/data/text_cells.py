@@ -76,11 +76,11 @@ def text_cells(column: Any) -> TextCells:
     import pyarrow as pa
     import pyarrow.types as t
 
-    is_dictionary = t.is_dictionary(column.type)
-    if len(column) < _MIN_ROWS or not _repeats(column.slice(0, _SAMPLE)):
-        plain = column.cast(column.type.value_type) if is_dictionary else column
-        return TextCells(plain, plain)
-    if is_dictionary:
+    if len(column) < _MIN_ROWS or (
+        len(column) > _SAMPLE and not _repeats(column.slice(0, _SAMPLE))
+    ):
+        return _all_cells(column)
+    if t.is_dictionary(column.type):
         column = column.unify_dictionaries()
         numbers = pa.chunked_array([chunk.indices for chunk in column.chunks])
         encoded = numbers.dictionary_encode()
@@ -89,8 +89,17 @@ def text_cells(column: Any) -> TextCells:
         encoded = column.dictionary_encode()
         # The dictionary of a later chunk begins with those of the chunks before.
         texts = encoded.chunks[-1].dictionary
+    if len(column) <= _SAMPLE and 2 * (len(texts) + bool(column.null_count)) > len(column):
+        return _all_cells(column)
     codes = pa.chunked_array([chunk.indices for chunk in encoded.chunks]).fill_null(-1)
     return TextCells(column, pa.chunked_array([texts]), buffer(codes, "int32"))
+
+
+def _all_cells(column: Any) -> TextCells:
+    import pyarrow.types as t
+
+    plain = column.cast(column.type.value_type) if t.is_dictionary(column.type) else column
+    return TextCells(plain, plain)
 
 
 def _repeats(column: Any) -> bool:
