@@ -40,9 +40,9 @@ class OnnxPyfunc:
         if not hasattr(model_input, "columns"):
             model_input = pd.DataFrame(model_input, columns=names)
         columns = [_values(model_input[name]) for name in names]
-        inputs = self._checks.inputs(columns, self._interface, self._graph)
+        inputs = self._checks.inputs(columns, self._interface, graph=self._graph)
         results = self._graph.run(None, inputs)
-        found = self._checks.predictions(results, self._interface, self._graph)
+        found = self._checks.predictions(results, self._interface, graph=self._graph)
         if "predictions" in found:
             return pd.DataFrame({"prediction": found["predictions"]})
         frame = pd.DataFrame({"label": found["labels"]})

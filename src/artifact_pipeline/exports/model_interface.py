@@ -67,7 +67,7 @@ def _values(row: Any, names: list[str], *, number: int) -> list[Any]:
 
 
 def inputs(
-    columns: Sequence[Sequence[Any]], interface: dict[str, Any], graph: Any
+    columns: Sequence[Sequence[Any]], interface: dict[str, Any], *, graph: Any
 ) -> dict[str, Any]:
     """Return the inputs of the graph.
 
@@ -92,7 +92,7 @@ def inputs(
     }
 
 
-def predictions(results: list[Any], interface: dict[str, Any], graph: Any) -> dict[str, Any]:
+def predictions(results: list[Any], interface: dict[str, Any], *, graph: Any) -> dict[str, Any]:
     """Return the outputs of the graph: `predictions`, or `labels` and perhaps `probabilities`."""
     found = dict(zip((port.name for port in graph.get_outputs()), results, strict=True))
     if "prediction" in found:

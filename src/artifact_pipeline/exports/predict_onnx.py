@@ -18,8 +18,8 @@ def load(folder: Path) -> Callable[[Any], Any]:
 
     def predict(rows: Any) -> Any:
         columns = model_interface.columns(rows, interface)
-        inputs = model_interface.inputs(columns, interface, graph)
-        return model_interface.predictions(graph.run(None, inputs), interface, graph)
+        inputs = model_interface.inputs(columns, interface, graph=graph)
+        return model_interface.predictions(graph.run(None, inputs), interface, graph=graph)
 
     return predict
 
