@@ -283,19 +283,22 @@ def summary(outcomes: list[Outcome], total: int) -> str:
             for way, count in by_way.items()
         ),
         "",
-        "Refused, or a fault:" if any(outcome.reason for outcome in outcomes) else "",
-        "",
     ]
-    reasons: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for outcome in outcomes:
         if outcome.form in ("refused", "fault"):
-            reasons.setdefault((outcome.estimator, _short(outcome.reason)), []).append(outcome.way)
-    lines += [f"- {name} ({', '.join(ways)}): {why}" for (name, why), ways in reasons.items()]
+            reasons.setdefault(_short(outcome.reason), []).append(outcome.estimator)
+    if reasons:
+        lines += ["| refused, or a fault | pipelines | reason |", "| --- | --- | --- |"]
+    lines += [
+        f"| {', '.join(sorted(set(names)))} | {len(names)} | {why} |"
+        for why, names in sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+    ]
     return "\n".join(lines)
 
 
 def _short(reason: str) -> str:
-    text = re.sub(r"\s+", " ", reason)
+    text = re.sub(r"\s+", " ", reason).replace("All the 2 fits failed. ValueError: ", "")
     return (text if len(text) <= 160 else text[:157] + "…").replace("|", "/")
 
 

@@ -83,10 +83,13 @@ def explain(
         value = value[key]
         kind = _inner(kind, key)
     if match := re.search(r"unknown field `(.*)`", message, re.DOTALL):
+        sections = _sections_with(match[1], form=form)
         return ConfigError(
             f"unknown key {show(match[1])}",
             location=location,
-            remedy=nearest(match[1], kind.__struct_fields__),
+            remedy=f"it belongs in {sections}"
+            if sections
+            else nearest(match[1], kind.__struct_fields__),
         )
     if match := re.search(r"missing required field `(.*)`", message):
         return ConfigError(f"the key {match[1]!r} is missing", location=location)
@@ -167,6 +170,13 @@ def _choices(kind: Any) -> list[str]:
     arguments = get_args(kind)
     texts = [argument for argument in arguments if isinstance(argument, str)]
     return texts + [choice for argument in arguments for choice in _choices(argument)]
+
+
+def _sections_with(key: str, *, form: type[Struct]) -> str:
+    """Return the names of the sections of `form` that have the key, joined by "or"."""
+    sections = (name for name in form.__struct_fields__
+                if key in getattr(_inner(form, name), "__struct_fields__", ()))  # fmt: skip
+    return " or ".join(map(repr, sections))
 
 
 def _inner(kind: Any, key: str | int) -> Any:

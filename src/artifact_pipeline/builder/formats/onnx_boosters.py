@@ -20,6 +20,7 @@ import json
 from functools import cache
 from typing import Any, NamedTuple
 
+from artifact_pipeline.builder.formats.onnx_graph import ML, Graph, give
 from artifact_pipeline.builder.model.estimators import BOOSTERS
 
 _EXACT = 1 << 24
@@ -98,112 +99,76 @@ def register(package: str) -> None:
 
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
-    from onnx import TensorProto
+    import numpy as np
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-    estimator = operator.raw_operator
+    estimator, graph = operator.raw_operator, Graph(scope, container)
     read = _read_lightgbm if hasattr(estimator, "booster_") else _read_xgboost
     ensemble = read(estimator)
     [source] = operator.inputs
     if not isinstance(source.type, (DoubleTensorType, FloatTensorType)):
         raise RuntimeError("a booster whose inputs are not numbers")  # noqa: TRY004  (as skl2onnx)
-    element = {"float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT}[ensemble.dtype]
+    is_wide = ensemble.dtype == "float64"
 
-    def node(kind: str, inputs: list[str], **attributes: Any) -> str:
-        name: str = scope.get_unique_variable_name(kind.lower())
-        container.add_node(
-            kind, inputs, [name], name=scope.get_unique_operator_name(kind), **attributes
-        )
-        return name
+    def constant(values: Any) -> str:
+        return graph.constant(np.asarray(values, dtype=ensemble.dtype))
 
-    def constant(values: list[float], shape: list[int], *, kind: int = element) -> str:
-        name: str = scope.get_unique_variable_name("constant")
-        container.add_initializer(name, kind, shape, values)
-        return name
-
-    rows = node("Cast", [source.full_name], to=element)
+    rows = graph.cast(source.full_name, ensemble.dtype)
     if ensemble.missing == ensemble.missing:
-        is_missing = node("Equal", [rows, constant([ensemble.missing], [1])])
-        rows = node("Where", [is_missing, constant([float("nan")], [1]), rows])
-    if ensemble.dtype == "float64":
-        near = node("LessOrEqual", [node("Abs", [rows]), constant([_LIGHTGBM_ZERO], [1])])
-        rows = node("Where", [near, constant([0.0], [1]), rows])
+        is_missing = graph.add("Equal", rows, constant([ensemble.missing]))
+        rows = graph.add("Where", is_missing, constant([np.nan]), rows)
+    if is_wide:
+        near = graph.add("LessOrEqual", graph.add("Abs", rows), constant([_LIGHTGBM_ZERO]))
+        rows = graph.add("Where", near, constant([0.0]), rows)
     if ensemble.categories:
-        width = estimator.n_features_in_
-        mask = [index in ensemble.categories for index in range(width)]
-        acts = constant([float(one) for one in mask], [1, width], kind=TensorProto.BOOL)
-        whole = node("Floor", [rows])
-        if ensemble.dtype == "float64":  # LightGBM rounds towards 0
-            whole = node("Mul", [node("Sign", [rows]), node("Floor", [node("Abs", [rows])])])
-        rows = node("Where", [acts, whole, rows])
-    asked = ensemble if ensemble.dtype == "float32" else _numbering(ensemble)
-    found = node("TreeEnsembleRegressor", [rows], op_domain="ai.onnx.ml", op_version=3,
-                 **_attributes(asked))  # fmt: skip
-    if ensemble.dtype == "float64":  # onnxruntime returns float32, so trees return leaf numbers
-        leaves = [one.value for tree in ensemble.trees for one in tree if one.mode == "LEAF"]
-        places = node("Cast", [found], to=TensorProto.INT64)
-        values = node("Gather", [constant(leaves, [len(leaves)]), places], axis=0)
-        adds = [float(score == one) for one in ensemble.targets
-                for score in range(ensemble.n_targets)]  # fmt: skip
-        sums = constant(adds, [len(ensemble.trees), ensemble.n_targets])
-        scores = node("MatMul", [values, sums])
+        mask = np.isin(np.arange(estimator.n_features_in_), ensemble.categories)
+        encodes = graph.constant(mask.reshape(1, -1))
+        truncated = graph.add("Floor", rows)
+        if is_wide:  # LightGBM rounds towards 0
+            size = graph.add("Floor", graph.add("Abs", rows))
+            truncated = graph.add("Mul", graph.add("Sign", rows), size)
+        rows = graph.add("Where", encodes, truncated, rows)
+    sums = graph.add(
+        "TreeEnsembleRegressor",
+        rows,
+        op_domain=ML,
+        op_version=3,
+        **_attributes(_numbering(ensemble) if is_wide else ensemble),
+    )
+    if is_wide:  # onnxruntime returns float32, so trees return leaf numbers
+        leaves = [node.value for tree in ensemble.trees for node in tree if node.mode == "LEAF"]
+        values = graph.add("Gather", constant(leaves), graph.cast(sums, "int64"), axis=0)
+        adds = np.equal.outer(ensemble.targets, np.arange(ensemble.n_targets))
+        scores = graph.add("MatMul", values, constant(adds))
     else:
-        scores = node("Add", [found, constant(ensemble.base, [1, ensemble.n_targets])])
+        scores = graph.add("Add", sums, constant([ensemble.base]))
     if ensemble.scale != 1.0:
-        scores = node("Mul", [scores, constant([ensemble.scale], [1])])
-    raw = (
+        scores = graph.add("Mul", scores, constant([ensemble.scale]))
+    is_raw = (
         hasattr(estimator, "decision_function")
         and container.get_options(estimator, {"raw_scores": False})["raw_scores"]
     )
-    linked = scores if raw else _link(ensemble, scores, node=node)
+    linked = scores if is_raw else _link(ensemble, scores, graph=graph)
     if len(operator.outputs) == 1:
-        _give(node, container, scope=scope, name=linked, variable=operator.outputs[0])
+        give(graph, linked, variable=operator.outputs[0])
         return
     if ensemble.n_targets == 1:
-        other = node("Sub", [constant([0.0 if raw else 1.0], [1]), linked])
-        linked = node("Concat", [other, linked], axis=1)
-    _give(node, container, scope=scope, name=linked, variable=operator.outputs[1])
-    best = node("ArgMax", [linked], axis=1, keepdims=0)
-    _label(estimator, best, variable=operator.outputs[0], container=container, scope=scope)
+        other = graph.add("Sub", constant([0.0 if is_raw else 1.0]), linked)
+        linked = graph.add("Concat", other, linked, axis=1)
+    give(graph, linked, variable=operator.outputs[1])
+    graph.label(graph.best(linked), estimator.classes_, output=operator.outputs[0].full_name)
 
 
-def _link(ensemble: _Ensemble, scores: str, *, node: Any) -> str:
-    name: str
+def _link(ensemble: _Ensemble, scores: str, *, graph: Graph) -> str:
     if ensemble.objective in _IDENTITY:
         return scores
     if ensemble.objective in _EXP:
-        name = node("Exp", [scores])
-    elif ensemble.objective in _SIGMOID:
-        name = node("Sigmoid", [scores])
-    elif ensemble.objective in _SOFTMAX:
-        name = node("Softmax", [scores], axis=1)
-    else:
-        raise RuntimeError(f"the objective {ensemble.objective}")
-    return name
-
-
-def _give(node: Any, container: Any, *, scope: Any, name: str, variable: Any) -> None:
-    """Cast a result to the type of an output."""
-    element = variable.type.to_onnx_type().tensor_type.elem_type
-    container.add_node("Cast", [name], [variable.full_name], to=element,
-                       name=scope.get_unique_operator_name("Cast"))  # fmt: skip
-
-
-def _label(estimator: Any, best: str, *, variable: Any, container: Any, scope: Any) -> None:
-    """Add the class with the best score."""
-    classes = estimator.classes_.tolist()
-    text = isinstance(classes[0], str)
-    values = {"values_strings": classes} if text else {"values_int64s": [int(c) for c in classes]}
-    container.add_node(
-        "LabelEncoder",
-        [best],
-        [variable.full_name],
-        op_domain="ai.onnx.ml",
-        op_version=2,
-        name=scope.get_unique_operator_name("LabelEncoder"),
-        keys_int64s=list(range(len(classes))),
-        **values,
-    )
+        return graph.add("Exp", scores)
+    if ensemble.objective in _SIGMOID:
+        return graph.add("Sigmoid", scores)
+    if ensemble.objective in _SOFTMAX:
+        return graph.add("Softmax", scores, axis=1)
+    raise RuntimeError(f"the objective {ensemble.objective}")
 
 
 def _numbering(ensemble: _Ensemble) -> _Ensemble:

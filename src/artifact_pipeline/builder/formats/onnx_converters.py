@@ -27,15 +27,15 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any
 
-from artifact_pipeline.builder.formats import onnx_exact
-
-TREES_AND_KERNELS = (
-    *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier"),
-    *("ExtraTreeRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"),
-    *("GradientBoostingClassifier", "GradientBoostingRegressor"),
-    *("HistGradientBoostingClassifier", "HistGradientBoostingRegressor"),
-    *("RandomForestClassifier", "RandomForestRegressor", "SVC", "SVR"),
+from artifact_pipeline.builder.formats import (
+    onnx_encoders,
+    onnx_forests,
+    onnx_graph,
+    onnx_linear,
+    onnx_words,
 )
+
+TREES_AND_KERNELS = (*onnx_forests.FORESTS, *onnx_forests.BOOSTED, "SVC", "SVR")
 Convert = Callable[[Any, Any, Any], None]
 
 _PATTERN = r"(?u)\b\w\w+\b"
@@ -101,19 +101,19 @@ def register() -> None:
 
     for name in TREES_AND_KERNELS:
         replace(name, _in_float32)
-    own = dict.fromkeys(onnx_exact.FORESTS, onnx_exact.forest)
-    own |= dict.fromkeys(onnx_exact.BOOSTED, onnx_exact.boosted) | dict.fromkeys(
-        onnx_exact.LINEAR, onnx_exact.linear
+    own = dict.fromkeys(onnx_forests.FORESTS, onnx_forests.forest)
+    own |= dict.fromkeys(onnx_forests.BOOSTED, onnx_forests.boosted) | dict.fromkeys(
+        onnx_linear.LINEAR, onnx_linear.linear
     )
-    own["Binarizer"] = onnx_exact.binarize
-    own["TfidfVectorizer"] = onnx_exact.tfidf_vectorizer
-    own["TfidfTransformer"] = onnx_exact.tfidf_transformer
+    own["Binarizer"] = onnx_encoders.binarize
+    own["TfidfVectorizer"] = onnx_words.tfidf_vectorizer
+    own["TfidfTransformer"] = onnx_words.tfidf_transformer
     for name, convert in own.items():
         replace(name, _where_wide(convert))
         _give_wide(name)
     encoders: dict[str, Callable[..., None]] = {
-        "OneHotEncoder": onnx_exact.one_hot,
-        "OrdinalEncoder": onnx_exact.ordinal,
+        "OneHotEncoder": onnx_encoders.one_hot,
+        "OrdinalEncoder": onnx_encoders.ordinal,
         "CountVectorizer": _as_before,
     }
     _give_wide("TargetEncoder")
@@ -241,8 +241,8 @@ def correct(graph: Any) -> None:
 
     if any(node.op_type == "TreeEnsemble" for node in graph.graph.node):
         for opset in graph.opset_import:
-            if opset.domain == onnx_exact.ML:
-                opset.version = onnx_exact.ML_VERSION
+            if opset.domain == onnx_graph.ML:
+                opset.version = onnx_graph.ML_VERSION
     for node in graph.graph.node:
         if node.op_type == "StringNormalizer":
             kept = [attribute for attribute in node.attribute if attribute.name != "locale"]
@@ -320,7 +320,7 @@ def _takes_texts(operator: Any) -> bool:
 def _group_texts(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
     groups = operator.raw_operator._infrequent_enabled
     if groups and _takes_texts(operator):
-        onnx_exact.grouped_one_hot(scope, operator, container)
+        onnx_encoders.grouped_one_hot(scope, operator, container)
     else:
         convert(scope, operator, container)
 
@@ -328,7 +328,7 @@ def _group_texts(convert: Convert, scope: Any, operator: Any, container: Any) ->
 def _encode_texts(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
     if not _takes_texts(operator):
         raise RuntimeError("an encoder by the target of other columns than text")
-    onnx_exact.target_encoder(scope, operator, container)
+    onnx_encoders.target_encoder(scope, operator, container)
 
 
 def _find_words(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
