@@ -29,7 +29,7 @@ def project(project, digits):
 def test_help_shows_the_commands_by_purpose(project, words):
     done = call(*words, cwd=project)
     assert done.code == (0 if words else 2) and done.err == ""
-    headings = ["Make a model:", "Look at it:", "Use it:", "Trust it:", "Share it:", "Set up:"]
+    headings = ["Train:", "Inspect:", "Predict:", "Verify:", "Share:", "Set up:"]
     places = [done.out.index(f"\n{heading}\n") for heading in headings]
     assert places == sorted(places) and "Other:" not in done.out
     assert "..." not in done.out.replace("[ARGS]...", "")  # no sentence is cut off

@@ -58,7 +58,7 @@ def verify(
               help="Certificate of the key.")  # fmt: skip
 @options.ROOTS
 @click.option("--keyless", is_flag=True,
-              help="Sign through Sigstore, as the CI job or as you logged in.")  # fmt: skip
+              help="Sign through Sigstore as the CI job or your login.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
 def sign(
