@@ -123,6 +123,6 @@ def doctor(repair: bool, store: str | None, *, as_json: bool) -> None:
         raise api.StoreDamaged(
             problem,
             location=Location(report.store),
-            remedy=None if repair else "--repair fixes what it can",
+            remedy=None if repair else "run it again with --repair",
             run=report,
         )

@@ -243,7 +243,7 @@ def _check_any(tally: Tally, files: Sequence[RowPath]) -> None:
     if tally.skipped:
         problem = f"all {tally.skipped} rows were skipped; the first: {tally.first_skipped[0]}"
         raise DataError(problem, location=location)
-    raise DataError("holds no rows", location=location)
+    raise DataError("has no rows", location=location)
 
 
 def _predict_to_stdout(

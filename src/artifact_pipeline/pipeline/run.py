@@ -329,7 +329,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         and stored.digest != artifact.digest
     ):
         raise ReproductionDiffers(
-            f"the recipe gave {artifact.digest} now, and {stored.digest} before",
+            f"the recipe gave {artifact.digest} now, but {stored.digest} before",
             location=Location(recipe_digest),
             remedy="compare them: artifact-pipeline compare "
             f"{stored.digest[7:19]} {artifact.digest[7:19]}",

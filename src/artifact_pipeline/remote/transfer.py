@@ -190,7 +190,7 @@ def _fetch(
                 if attempt == _ATTEMPTS - 1 or size == before:
                     raise
             if size == before:
-                problem = f"broke off {file.path} after {size} of {file.bytes} bytes"
+                problem = f"disconnected after {size} of {file.bytes} bytes of {file.path}"
                 raise NetworkError(problem, location=Location(remote.address), remedy="try again")
         target.flush()
         os.fsync(target.fileno())

@@ -112,8 +112,8 @@ def _curves(data: ReportData) -> list[str]:
         precision_rows.append([*start, share(true, true + false)])
     head = ["Class", "Threshold", "Recall"]
     low = ranked[0]
-    versus = "" if len(names) == 2 else " Each class is told from all others."
-    known = "The colours are those of the classes with the least area." if others else ""
+    versus = "" if len(names) == 2 else " Each class is compared with all others."
+    known = "Colours mark the classes with the smallest area." if others else ""
     rate = Axis("False positive rate", 0.0, 1.0)
     recall = Axis("Recall (true positive rate)", 0.0, 1.0)
     even = Series([(0.0, 0.0), (1.0, 1.0)], "even")
@@ -352,7 +352,7 @@ def _densities(data: ReportData, residuals: Residuals) -> list[str]:
             "A good model has no pattern here: rows above the line are predicted too high.",
         ),
     ):
-        beyond = f" {density.outside:,} are outside of the plot." if density.outside else ""
+        beyond = f" {density.outside:,} are outside the plot." if density.outside else ""
         cells = [
             (count, k, i)
             for i, row in enumerate(density.counts)
@@ -401,7 +401,7 @@ def _residuals(data: ReportData, residuals: Residuals) -> list[str]:
         [_range(bins.low + k * width, width, low=bins.low, high=bins.high), f"{count:,}"]
         for k, count in enumerate(bins.counts)
     ]
-    beyond = f" {bins.outside:,} rows are outside of the plot." if bins.outside else ""
+    beyond = f" {bins.outside:,} rows are outside the plot." if bins.outside else ""
     normal = [NormalDist().inv_cdf(part) for part in RESIDUAL_SHARES]
     values = residuals.quantiles
     # The quartile line, as in R's qqline.
@@ -437,8 +437,8 @@ def _residuals(data: ReportData, residuals: Residuals) -> list[str]:
                 dots=[Dot(x=x, y=y) for x, y in zip(normal, values, strict=True)],
                 label="Quantiles of the residuals by those of a normal distribution; numbers below",
             ),
-            note="Points that bend away from the dashed line at its ends are errors that are "
-            "larger, more often, than normal.",
+            note="Points that leave the dashed line at its ends show that large errors are "
+            "more frequent than normal.",
             numbers=blocks.table(
                 "Quantiles", ["Share of the rows", "Residual", "Normal"], rows=quantiles
             ),
@@ -535,7 +535,7 @@ def _slices(data: ReportData) -> str:
 def _mistakes(data: ReportData) -> str:
     evaluation, manifest = data.evaluation, data.manifest
     if not evaluation.examples:
-        text = "No held-out rows are shown. data.examples in the config is how many may be."
+        text = "No held-out rows are shown. Set data.examples in the config to show some."
         return blocks.panel("Single rows", "", note=text, width="wide")
     if not manifest.interface.labels:
         head = ["Row", f"True {data.target}", "Predicted"]

@@ -142,7 +142,7 @@ def verify(
     expected = digest or (digest_in_name if DIGEST.fullmatch(digest_in_name) else None)
     if expected not in (None, actual):
         raise VerificationError(
-            f"this is not the artifact asked for: its digest is {actual}, expected {expected}",
+            f"is another artifact: its digest is {actual}, expected {expected}",
             location=location,
         )
     manifest = manifests.decode(data, str(root / MANIFEST))
@@ -248,7 +248,7 @@ def _compare_size(root: Path, file: File) -> None:
         size = os.fstat(opened.fileno()).st_size
     if size != file.bytes:
         raise VerificationError(
-            f"was changed: it has {size} bytes, the manifest says {file.bytes}",
+            f"was changed: it has {size} bytes, expected {file.bytes}",
             location=Location(str(root / file.path)),
         )
 
@@ -265,7 +265,7 @@ def _pieces(root: Path, file: File) -> Iterator[bytes]:
 def _compare(root: Path, file: File, *, size: int, digest: Digest) -> None:
     if (size, digest) != (file.bytes, file.sha256):
         raise VerificationError(
-            f"was changed: it has {digest}, the manifest says {file.sha256}",
+            f"was changed: its digest is {digest}, expected {file.sha256}",
             location=Location(str(root / file.path)),
         )
 
