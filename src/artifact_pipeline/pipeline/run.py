@@ -116,7 +116,7 @@ def run(
         TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
         StoreError, TrainerDied: If the store or the machine fails.
         CallError: If there is a scheduler, and the engine is not Dask.
-        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster fails.
     """
     jobs, cluster = ("test", "train", "inference"), _cluster(engine, scheduler)
     return _execute(
