@@ -163,7 +163,7 @@ def test_a_comment_that_was_deleted_meanwhile_is_written_again(github):
         (500, b"<html>", "returned 500$"),
         (503, b'{"message": 7}', "returned 503: 7"),
         (200, b"<html>", "cannot be used"),
-        (200, b'{"data": {"viewer": null}}', "no user of the token|not a list|None"),
+        (200, b'{"data": {"viewer": null}}', "does not name the token's user|not a list|None"),
     ],
 )
 def test_a_refusal_is_an_error_of_the_network(github, method, status, content, message):
@@ -181,7 +181,7 @@ def test_a_refusal_is_an_error_of_the_network(github, method, status, content, m
 def test_the_user_of_the_token_must_be_known_before_a_comment_is_replaced(github):
     github.write(BOT, f"{MARKER}\nbefore")
     github.fails["POST"] = (200, {}, b'{"errors": [{"message": "no"}]}')
-    with pytest.raises(NetworkError, match="no user of the token"):
+    with pytest.raises(NetworkError, match="does not name the token's user"):
         put(github)
 
 
@@ -204,7 +204,7 @@ def test_the_token_follows_no_redirect(github, status, method):
         ({"repository": "acme/gone"}, "returned 404: Not Found"),
         ({"number": 8}, "returned 404"),
         ({"token": "wrong"}, "returned 401"),
-        ({"token": ""}, "passes no token"),
+        ({"token": ""}, "has no token"),
         ({"token": "a\r\nX-Evil: 1"}, "cannot be used: ValueError"),
         ({"api": "http://example.org"}, "not https://"),
         ({"api": "http://127.0.0.1.example.org"}, "not https://"),

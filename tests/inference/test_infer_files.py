@@ -297,6 +297,21 @@ def test_a_byte_order_mark_and_blank_lines_are_not_rows(scored, tmp_path):
     assert (tmp_path / "wide.out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
 
 
+def test_a_quote_inside_the_first_cell_does_not_join_the_rows_after_it(scored, tmp_path):
+    odd = GOOD.replace(b"Bern", b'5" Bern')
+    data = CSV + odd + GOOD.replace(b"1.5", b"x") + GOOD
+    result = infer(scored[1], tmp_path, data, on_error="skip")
+    assert (result.tally.rows, result.tally.skipped) == (2, 1)
+    assert "row 2, column 'a': found 'x'" in result.tally.first_skipped[0]
+
+
+def test_a_carriage_return_ends_a_line_also_beside_line_feeds(scored, tmp_path):
+    infer(scored[1], tmp_path, CSV + GOOD * 66_000, output="plain.csv")
+    odd = (CSV + GOOD * 2).replace(b"\n", b"\r") + GOOD * 65_998
+    infer(scored[1], tmp_path, odd)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+
+
 def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):
     folder = tmp_path / "rows"
     for index in range(8):

@@ -512,7 +512,7 @@ def test_numbers_that_json_holds_as_texts_are_numbers(tmp_path):
     write(tmp_path, rows, "t.json")
     draft = api.draft(tmp_path / "t.json", "won", base=tmp_path)
     assert draft.config["data"]["columns"] == {"n": "number"}
-    assert "'n' is a number: so is each of its texts" in said(draft)
+    assert "'n' is a number, because each of its texts is one" in said(draft)
     assert summary(draft, "n").values == "0.5 to 6.5"
     write(tmp_path, draft.config)
     assert api.run(tmp_path / "config.json", store=tmp_path / "s").metrics.test

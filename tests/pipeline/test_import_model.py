@@ -231,7 +231,7 @@ def test_sparse_rows_are_accepted(tmp_path):
     [
         (KNeighborsClassifier().fit(X, np.c_[y, y]), y, CallError, "predicts several targets"),
         (Ridge().fit(X, np.c_[y, y]), y, CallError, "expected one; seal a model of each target"),
-        (Ridge().fit(X, y), ["a"] * 150, DataError, "y: does not hold numbers"),
+        (Ridge().fit(X, y), ["a"] * 150, DataError, "y: contains other values than numbers"),
         (Ridge().fit(X, y), [None] * 150, DataError, "y: has a number that is not finite"),
         (GaussianNB().fit(X, y), [None, *y[1:]], DataError, "y: has None in row 1"),
         (GaussianNB().fit(X, y), y + 0.5, DataError, "y: has 0.5 in row 1"),

@@ -200,6 +200,7 @@ def test_the_commands_of_the_branches_page_nest_the_branches(tmp_path):
         ("requirements-serve.txt", "--extra serve"),
         ("requirements-boosting.txt", "--extra boosting"),
         ("requirements-mlflow.txt", "--extra mlflow"),
+        ("requirements-huggingface.txt", "--extra huggingface"),
         ("requirements-mlflow-server.txt", "--group mlflow-server"),
         ("requirements-remote.txt", "--extra remote"),
         ("requirements-dask.txt", "--extra dask"),

@@ -78,6 +78,10 @@ def test_the_test_environment_pins_what_the_run_environment_pins():
     assert pins("requirements.txt") <= pins("requirements-serve.txt")
     assert pins("requirements.txt") <= pins("requirements-remote.txt")
     assert pins("requirements.txt") <= pins("requirements-mlflow.txt")
+    assert pins("requirements.txt") <= pins("requirements-huggingface.txt")
+    # Other packages of the development environment need some of these on more systems.
+    versions = {pin.partition(" ;")[0] for pin in pins("requirements-huggingface.txt")}
+    assert versions <= {pin.partition(" ;")[0] for pin in pins("requirements-dev.txt")}
     assert pins("requirements-serve.txt") <= pins("requirements-dev.txt")
     assert pins("requirements-remote.txt") <= pins("requirements-dev.txt")
     assert pins("requirements.txt") <= pins("requirements-dask.txt")

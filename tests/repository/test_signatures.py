@@ -13,7 +13,7 @@ TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text("utf-8")) for pat
 SIGNATURES_OF_OTHERS = {
     ("scope", "operator", "container"),  # a converter of skl2onnx
     ("scope", "receive", "send"),  # an ASGI application
-    ("walk", "node", "inputs"),  # a rule of onnx_costs, which a table holds by operator
+    ("walk", "node", "inputs"),  # a rule of onnx_costs, held in a table by operator
 }
 """The last parameters of functions that others call by position."""
 

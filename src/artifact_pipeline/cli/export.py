@@ -29,20 +29,25 @@ from artifact_pipeline.exports.formats import TRACKING_URI_ENV_VAR, ExportFormat
               )  # fmt: skip
 @click.option("--registered-model", metavar="NAME",
               help="Name in the MLflow server's registry to add a version to.")  # fmt: skip
+@click.option("--repo", metavar="OWNER/NAME",
+              help="Repository on Hugging Face's Hub to upload to [default: a folder].",
+              )  # fmt: skip
+@click.option("--private", is_flag=True, help="Require that repository to be private.")
 @options.STORE_TO_READ
 @options.JSON
 def export(artifact: str, as_json: bool, **arguments: Any) -> None:
     """Write ARTIFACT in the format of another tool.
 
     folder is a zip file with the ONNX model and a script that predicts without this program, slsa
-    the provenance, cyclonedx the bill of materials, huggingface a folder for the Hub, and mlflow an
-    MLflow model, as a folder or on a server.
+    the provenance, cyclonedx the bill of materials, huggingface a folder for the Hub or a commit on
+    it, and mlflow an MLflow model, as a folder or on a server.
     """
     exported = api.export(artifact, **arguments)
     if as_json:
         output.document(exported)
     else:
         path = write_out(exported.path)
-        output.text(f"wrote {path}: {short(exported.digest)}")
-        if exported.to == "huggingface":
+        verb = "wrote" if exported.changed else "no change to"
+        output.text(f"{verb} {path}: {short(exported.digest)}")
+        if exported.to == "huggingface" and arguments["repo"] is None:
             output.text(f"upload it with: hf upload OWNER/NAME {path}")

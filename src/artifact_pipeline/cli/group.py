@@ -84,6 +84,7 @@ EXAMPLES = {
         "artifact-pipeline export latest --to folder -o model.zip",
         "artifact-pipeline export churn@champion --to slsa --key model.pem",
         "artifact-pipeline export churn:3 --to mlflow --registered-model churn",
+        "artifact-pipeline export churn:3 --to huggingface --repo acme/churn --private",
     ),
     "comment": ("artifact-pipeline comment artifacts/runs/ID.json",),
     "push": (

@@ -24,19 +24,24 @@ from artifact_pipeline.verification.verify import Verified
 _TAKEN_BY: dict[str, tuple[ExportFormat, ...]] = {
     "key": ("slsa", "cyclonedx"),
     "license": ("huggingface",),
+    "repo": ("huggingface",),
+    "private": ("huggingface",),
     "tracking-uri": ("mlflow",),
     "registered-model": ("mlflow",),
 }
 """The formats that an option is for."""
 
 
-class Exported(Struct, frozen=True, kw_only=True):
+class Exported(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An export that was written."""
 
     digest: Digest
     to: ExportFormat
     path: str
-    """The file or folder, or the URI of the model on an MLflow server."""
+    """The file or folder, the URI of the model on an MLflow server, or the address of the commit
+    on Hugging Face's Hub."""
+    changed: bool = True
+    """False if the repository on the Hub had the files already."""
 
 
 def export(
@@ -48,6 +53,8 @@ def export(
     license_id: str | None = None,
     tracking_uri: str | None = None,
     registered_model: str | None = None,
+    repo: str | None = None,
+    private: bool = False,
     store: PathLike | None = None,
 ) -> Exported:
     """Write an artifact in the format of another tool.
@@ -66,6 +73,9 @@ def export(
         tracking_uri: The MLflow server to log the model to; by default that of the variable
             `MLFLOW_TRACKING_URI`. Without one, or with `output`, a folder is written.
         registered_model: The name in the server's registry under which to add a version.
+        repo: The repository on the Hub, `OWNER/NAME`, to upload the folder to in place of writing
+            it; it is created if it does not exist.
+        private: Whether that repository must be private.
         store: The store that aliases and digests are looked up in.
 
     Raises:
@@ -74,8 +84,9 @@ def export(
             argument, if the key or the licence cannot be used, or if the output is the artifact,
             inside the store, or a folder with files.
         StoreError: If the output cannot be written.
-        MissingDependency: If the package that signs, or `mlflow`, is not installed.
-        NetworkError: If the server cannot be reached or refuses.
+        MissingDependency: If the package that signs, or the client of the server or the Hub, is
+            not installed.
+        NetworkError: If the server or the Hub cannot be reached or refuses.
     """
     if to not in get_args(ExportFormat):
         known = ", ".join(get_args(ExportFormat))
@@ -88,8 +99,11 @@ def export(
             "license": license_id,
             "tracking-uri": tracking_uri,
             "registered-model": registered_model,
+            "repo": repo,
+            "private": private or None,
         },
     )
+    _check_repository(repo, private=private, output=output)
     server = _server(to, tracking_uri, output=output, registered_model=registered_model)
     verified = open_trusted(artifact, store=store)
     if server is not None:
@@ -97,6 +111,13 @@ def export(
 
         uri = mlflow_model.send(verified, server, registered_model=registered_model)
         return Exported(digest=verified.digest, to=to, path=uri)
+    if repo is not None:
+        from artifact_pipeline.exports import hub, huggingface
+
+        uploaded = hub.upload(
+            verified, huggingface.files(verified, license_id), repository=repo, private=private
+        )
+        return Exported(digest=verified.digest, to=to, path=uploaded.url, changed=uploaded.changed)
     path = Path(output) if output is not None else Path(OUTPUTS[to])
     inputs = [verified.folder] if key is None else [verified.folder, key]
     files.check_output(path, Store(store).root, inputs=inputs)
@@ -116,6 +137,21 @@ def _check_taken(to: ExportFormat, arguments: Mapping[str, object]) -> None:
                 f"is for {' and '.join(_TAKEN_BY[name])}, not for {to}",
                 location=Location(f"--{name}"),
             )
+
+
+def _check_repository(repo: str | None, *, private: bool, output: PathLike | None) -> None:
+    """Check the options of an upload to the Hub."""
+    if repo is None:
+        if private:
+            raise CallError("only a repository is private", location=Location("--private"),
+                            remedy="name one with --repo OWNER/NAME")  # fmt: skip
+        return
+    if output is not None:
+        problem = "expected either a repository or a folder, found --output too"
+        raise CallError(problem, location=Location("--repo"))
+    from artifact_pipeline.exports import hub
+
+    hub.check_repository(repo)
 
 
 def _server(

@@ -16,6 +16,7 @@ from artifact_pipeline.verification.verify import Verified
 
 SCRIPT = "predict.py"
 INTERFACE = "interface.json"
+NAMES = (MODEL_ONNX, INTERFACE, SCRIPT)
 _SOURCE = Path(__file__).with_name("predict_onnx.py")
 Known: TypeAlias = "list[float] | list[str] | None"
 

@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, FeatureLimits, Manifest
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import plain_columns, table_csv, table_packaging, table_reader
+from artifact_pipeline.builder.data import table_csv, table_packaging, table_reader
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
 from artifact_pipeline.builder.data.table_files import FORMATS
 from artifact_pipeline.builder.data.table_reader import Part, Raw
@@ -329,7 +329,7 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
     _check_columns(header.columns, name, layout=layout)
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
-        text = header.text + b"\n" * blank_lines + piece.data
+        text = piece.behind(blank_lines)
         table = _plain_numbers(text, file, dialect=dialect, names=numbers)
         if table is None:
             table = tables.TableFile.read(text, name, file_format="csv", csv=dialect)
@@ -356,6 +356,7 @@ def _csv_file(content: IO[bytes], name: str, *, layout: Layout, start: bytes) ->
         name=name,
         start=header.rest,
         line=lines,
+        header=header.text,
     )
     return RowFile(
         name=name,
@@ -374,14 +375,23 @@ def _plain_numbers(
     None if one of these columns has anything but finite numbers below 2^53 or is written in a way
     that only the rules of `table_columns` tell.
     """
+    import numpy as np
+
     try:
         table, _ = table_csv.read_csv(text, file, dialect=dialect, numbers=names)
     except DataError:
         return None
-    if not all(plain_columns.are_exact(table.column(name)) for name in names):
-        return None
+    numbers = {}
+    for name in names:
+        column = table.column(name)
+        values = tables.exact_numbers(column)
+        # Arrow reads "nan" as a number, which is none by the rules.
+        if values is None or np.count_nonzero(np.isnan(values)) != column.null_count:
+            return None
+        numbers[name] = values
     parts = [Part(str(file), len(table))]
-    return tables.TableFile.of(Raw(table=table, parts=parts, format="csv", csv=dialect))
+    raw = Raw(table=table, parts=parts, format="csv", csv=dialect)
+    return tables.TableFile.of(raw, numbers=numbers)
 
 
 def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:
@@ -451,7 +461,7 @@ def _json_lines_file(content: IO[bytes], name: str, *, layout: Layout, start: by
     columns: dict[str, None] = {}
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
-        text = b"\n" * blank_lines + piece.data
+        text = piece.behind(blank_lines)
         table = tables.TableFile.read(text, name, file_format="jsonl", csv=Csv())
         kept = _kept_json(piece.data, layout.keep) if layout.keep else []
         return _rows(table, name, layout=layout, kept=kept, file_columns=columns)
@@ -695,7 +705,7 @@ def _matrix_csv_file(content: IO[bytes], name: str, *, layout: Layout, start: by
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         before = zeros if piece.line else b""
-        text = before + b"\n" * blank_lines + piece.data
+        text = before + piece.behind(blank_lines)
         matrix = matrix_rows.parse(text, layout.features, name=name)
         return _matrix(matrix[1:] if before else matrix, layout=layout, location=file)
 

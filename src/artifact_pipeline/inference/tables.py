@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -12,13 +12,17 @@ from artifact_pipeline.builder.config.resolved import ColumnFormat
 from artifact_pipeline.builder.config.values import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.builder.data.encoded_text import marked_encoding
-from artifact_pipeline.builder.data.number_limits import outside
+from artifact_pipeline.builder.data.number_limits import EXACT, outside
+from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.data.table_json import MixedTypes
 from artifact_pipeline.builder.data.table_reader import Raw
+from artifact_pipeline.builder.data.text_cells import floats
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 MISSING = "is missing, and the model takes no row without it"
@@ -111,15 +115,16 @@ def rows_of(
     known = set(table.names)
     if missing := [column for column in names if column not in known | {*file_columns}]:
         raise DataError(f"the column {show(missing[0])} is missing", location=Location(name))
-    columns = [
+    read_columns = [
         table.column(limit.name, kind=limit.kind, form=limit.format)
         if limit.name in known
         else _without_values(limit.kind, table.rows)
         for limit in limits
     ]
+    columns = [column.values for column in read_columns]
     ids = None
     if id_column is not None and id_column in known:
-        ids = table.column(id_column, kind="text", form=None).tolist()
+        ids = table.column(id_column, kind="text", form=None).values.tolist()
     elif id_column is not None and id_column in file_columns:
         ids = [""] * table.rows
     return TableRows(
@@ -127,23 +132,61 @@ def rows_of(
         id=None if ids is None else id_column,
         ids=ids,
         extra=[column for column in table.names if column not in names and column != id_column],
-        unseen=check(columns, limits, locate=table.locate),
+        unseen=check(
+            columns,
+            limits,
+            locate=table.locate,
+            texts=[column.texts for column in read_columns],
+        ),
     )
 
 
-def _without_values(kind: Kind, rows: int) -> NDArray[Any]:
+class ColumnValues(NamedTuple):
+    """A column of a table as a model takes it.
+
+    Attributes:
+        values: (n_rows,) float64, or objects for text.
+        texts: The texts in it, where it is known that it repeats them.
+    """
+
+    values: NDArray[Any]
+    texts: set[str] | None = None
+
+
+def _without_values(kind: Kind, rows: int) -> ColumnValues:
     import numpy as np
 
     if kind == "text":
-        return np.full(rows, "", dtype=object)
-    return np.full(rows, np.nan)
+        return ColumnValues(np.full(rows, "", dtype=object))
+    return ColumnValues(np.full(rows, np.nan))
+
+
+def exact_numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    """Return a column of numbers as float64, with NaN for null.
+
+    None if one is infinite or so large that a float64 may not hold it.
+    """
+    import numpy as np
+
+    values = floats(column)
+    # Ufuncs that ignore NaN, and make no temporary array.
+    if np.fmax.reduce(values, initial=0) < EXACT and np.fmin.reduce(values, initial=0) > -EXACT:
+        return values
+    return None
 
 
 class TableFile(NamedTuple):
-    """A table, whose columns are each in one part, or in parts by the type of their values."""
+    """A table, whose columns are each in one part, or in parts by the type of their values.
+
+    Attributes:
+        parts: The parts of each column.
+        locate: The location of a row, counted from 0.
+        numbers: Columns that were converted already.
+    """
 
     parts: dict[str, list[Raw]]
     locate: Callable[[int], Location]
+    numbers: Mapping[str, NDArray[np.float64]] = {}
 
     @classmethod
     def read(cls, data: bytes, name: str, *, file_format: Format, csv: Csv) -> TableFile:
@@ -158,9 +201,9 @@ class TableFile(NamedTuple):
         return cls.of(raw)
 
     @classmethod
-    def of(cls, raw: Raw) -> TableFile:
+    def of(cls, raw: Raw, numbers: Mapping[str, NDArray[np.float64]] = {}) -> TableFile:
         """Return a table whose columns have one type each."""
-        return cls({column: [raw] for column in raw.table.column_names}, raw.locate)
+        return cls({column: [raw] for column in raw.table.column_names}, raw.locate, numbers)
 
     @property
     def rows(self) -> int:
@@ -171,20 +214,47 @@ class TableFile(NamedTuple):
     def names(self) -> list[str]:
         return list(self.parts)
 
-    def column(self, name: str, *, kind: Kind, form: ColumnFormat | None) -> NDArray[Any]:
+    def column(self, name: str, *, kind: Kind, form: ColumnFormat | None) -> ColumnValues:
         """Return the values of a column, each at its row."""
         import numpy as np
 
+        if name in self.numbers:
+            return ColumnValues(self.numbers[name])
         parts = self.parts[name]
-        values = [
-            table_columns.column(part, name, kind=kind, column_format=form).values for part in parts
+        if (
+            kind == "number"
+            and form is None
+            and (values := _typed_numbers(parts[0], name)) is not None
+        ):
+            return ColumnValues(values)
+        columns = [
+            table_columns.column(part, name, kind=kind, column_format=form) for part in parts
         ]
         if parts[0].row_numbers is None:
-            return values[0]
-        merged = np.concatenate(values)
+            return ColumnValues(columns[0].values, _distinct(columns[0]))
+        merged = np.concatenate([column.values for column in columns])
         rows = np.concatenate([part.row_numbers for part in parts if part.row_numbers])
         merged[rows] = merged.copy()
-        return merged
+        return ColumnValues(merged)
+
+
+def _typed_numbers(raw: Raw, name: str) -> NDArray[np.float64] | None:
+    """Return a column that has a type of numbers, unless its numbers have to be looked at."""
+    import pyarrow.types as t
+
+    column = raw.table.column(name)
+    if raw.sources or not (t.is_floating(column.type) or t.is_integer(column.type)):
+        return None
+    return exact_numbers(column)
+
+
+def _distinct(column: ColumnData) -> set[str] | None:
+    """Return the texts in a column of text, None if it is not known that it repeats them."""
+    cells = column.cells
+    if cells is None or cells.codes is None:
+        return None
+    texts = {*cells.texts.to_pylist()}
+    return {*texts, ""} if cells.column.null_count else texts
 
 
 def check(
@@ -192,6 +262,7 @@ def check(
     limits: Sequence[ColumnLimits],
     *,
     locate: Callable[[int], Location],
+    texts: Sequence[set[str] | None] | None = None,
 ) -> dict[str, int]:
     """Check that a model takes all rows, and count those with a text that was not in training.
 
@@ -199,6 +270,7 @@ def check(
         columns: The model's features in its order: each (n_rows,) float64, or objects for text.
         limits: The columns that the model takes.
         locate: The location of a row, counted from 0.
+        texts: The texts in each column, where they are known.
 
     Returns:
         The number of rows with an unseen text, by column.
@@ -207,28 +279,34 @@ def check(
         DataError: For a value that the model does not take.
     """
     unseen = {}
-    for values, limit in zip(columns, limits, strict=True):
+    known = texts or [None] * len(limits)
+    for values, limit, distinct in zip(columns, limits, known, strict=True):
         if limit.kind != "text":
             _check_numbers(values, limit, locate=locate)
-        elif count := _check_texts(values, limit, locate=locate):
+        elif count := _check_texts(values, limit, locate=locate, texts=distinct):
             unseen[limit.name] = count
     return unseen
 
 
 def _check_texts(
-    values: NDArray[Any], limit: ColumnLimits, *, locate: Callable[[int], Location]
+    values: NDArray[Any],
+    limit: ColumnLimits,
+    *,
+    locate: Callable[[int], Location],
+    texts: set[str] | None,
 ) -> int:
     """Check a column of text, and count the values that were not in training."""
     import numpy as np
 
-    if not limit.nullable and (limit.categories is None or "" not in limit.categories):
+    takes_missing = limit.nullable or (limit.categories is not None and "" in limit.categories)
+    if not takes_missing and (texts is None or "" in texts):
         empty = np.flatnonzero(values == "")
         if len(empty):
             raise _error(MISSING, limit, location=locate(int(empty[0])))
     if limit.categories is None:
         return 0
     known = {*limit.categories, ""}
-    if known.issuperset(values.tolist()):
+    if known.issuperset(values.tolist() if texts is None else texts):
         return 0
     unseen = np.array([value not in known for value in values], dtype=bool)
     if unseen.any() and not limit.unseen:

@@ -23,7 +23,7 @@ MAX_PIECE = 64 << 20
 """Bytes after which a piece ends, though it has fewer rows than asked for."""
 MAX_RECORD = 256 << 20
 """The most bytes of one record."""
-_BLOCK = 8 << 20
+_BLOCK = 1 << 20
 
 
 class Stream(Protocol):
@@ -36,21 +36,45 @@ class TextPiece(NamedTuple):
     """Consecutive records of a text file.
 
     Attributes:
-        data: Their bytes.
+        data: The header, and their bytes.
         ends: (n_records,) where each record ends in `data`. Blank lines belong to the next record.
         line: The number of lines before them.
+        header: Bytes before the first record.
     """
 
     data: bytes
     ends: NDArray[np.int64]
     line: int
+    header: bytes = b""
+
+    @classmethod
+    def of(
+        cls, parts: list[memoryview], ends: list[NDArray[np.int64]], *, line: int, header: bytes
+    ) -> TextPiece:
+        """Return a piece of consecutive parts, each with the ends of its records in the piece."""
+        import numpy as np
+
+        return cls(
+            data=b"".join([header, *parts]),
+            ends=np.concatenate(ends) + len(header),
+            line=line,
+            header=header,
+        )
 
     def slice(self, begin: int, end: int) -> TextPiece:
         """Return some of the records, counted from 0."""
-        first = int(self.ends[begin - 1]) if begin else 0
-        data = self.data[first : int(self.ends[end - 1])]
-        line = self.line + line_after(self.data[:first]) - 1
-        return TextPiece(data, self.ends[begin:end] - first, line)
+        size = len(self.header)
+        first = int(self.ends[begin - 1]) if begin else size
+        data = self.header + self.data[first : int(self.ends[end - 1])]
+        line = self.line + line_after(self.data[size:first]) - 1
+        ends = self.ends[begin:end] - (first - size)
+        return TextPiece(data=data, ends=ends, line=line, header=self.header)
+
+    def behind(self, blank_lines: int) -> bytes:
+        """Return the bytes with blank lines before the first record."""
+        if not blank_lines:
+            return self.data
+        return self.header + b"\n" * blank_lines + self.data[len(self.header) :]
 
 
 def cut(
@@ -61,6 +85,7 @@ def cut(
     name: str = "rows",
     start: bytes = b"",
     line: int = 0,
+    header: bytes = b"",
 ) -> Iterator[TextPiece]:
     """Yield the records of a text file in pieces, each but the last of `rows` records.
 
@@ -73,63 +98,106 @@ def cut(
         name: Its name, for errors.
         start: Bytes that were read before.
         line: The number of lines before these.
+        header: Bytes that each piece begins with.
 
     Raises:
         DataError: For a record of more than `MAX_RECORD` bytes.
     """
-    data, at_end = start, False
+    import numpy as np
+
+    rest, at_end = start, False
+    # A carriage return is a space in JSON, unless nothing else ends the lines.
+    returns = None if delimiter is None else True
+    parts: list[memoryview] = []
+    part_ends: list[NDArray[np.int64]] = []
+    count = size = lines = 0
     while not at_end:
-        block = stream.read(_BLOCK)
+        # A long record is searched again with each block, so blocks grow with it.
+        block = stream.read(max(_BLOCK, len(rest)))
         at_end = not block
-        data = data + block if data else block
-        ends = record_ends(data, delimiter, at_end=at_end)
+        data = rest + block
+        if returns is None:
+            returns = b"\n" not in data
+        line_ends = _line_ends(data, returns=returns, at_end=at_end)
+        ends = _record_ends(data, line_ends, delimiter=delimiter, at_end=at_end)
         first, begin = 0, 0
         while begin < len(ends):
-            last = min(begin + rows, len(ends))
-            by_size = int(ends.searchsorted(first + MAX_PIECE, side="left")) + 1
-            is_full = last == begin + rows or by_size <= last
-            if not (is_full or at_end):
-                break
-            last = min(last, by_size)
+            by_size = int(ends.searchsorted(first + MAX_PIECE - size)) + 1
+            last = min(begin + rows - count, by_size)
+            is_full = last <= len(ends)
+            last = min(last, len(ends))
             end = int(ends[last - 1])
-            piece = TextPiece(data[first:end], ends[begin:last] - first, line)
-            yield piece
-            line += _line_ends(piece.data)
-            first, begin = end, last
-        data = data[first:]
-        if len(data) > MAX_RECORD and begin == len(ends):
+            parts.append(memoryview(data)[first:end])
+            part_ends.append(ends[begin:last] + (size - first))
+            lines += int(np.diff(line_ends.searchsorted([first, end], side="right"))[0])
+            size, count, first, begin = size + end - first, count + last - begin, end, last
+            if is_full:
+                yield TextPiece.of(parts, part_ends, line=line, header=header)
+                parts, part_ends = [], []
+                line, count, size, lines = line + lines, 0, 0, 0
+        rest = data[first:]
+        if len(rest) > MAX_RECORD:
             raise DataError(
                 f"a row of more than {MAX_RECORD >> 20} MiB begins here; is a quote missing?",
-                location=Location(name, line=line + 1),
+                location=Location(name, line=line + lines + 1),
             )
+    if parts:
+        yield TextPiece.of(parts, part_ends, line=line, header=header)
 
 
-def _line_ends(data: bytes) -> int:
-    """Return the number of line ends, fast where all are line feeds."""
-    return line_after(data) - 1 if b"\r" in data else data.count(b"\n")
-
-
-def record_ends(data: bytes, delimiter: bytes | None, *, at_end: bool = True) -> NDArray[np.int64]:
-    """Return where the records in text end, (n_records,).
+def record_ends(data: bytes, delimiter: bytes, *, at_end: bool = True) -> NDArray[np.int64]:
+    """Return where the records in a CSV end, (n_records,).
 
     Args:
         data: Text that begins with a record.
-        delimiter: As for `cut`.
-        at_end: Whether what follows the last line end is a record.
+        delimiter: What separates its cells.
+        at_end: Whether the text ends where `data` does.
+    """
+    line_ends = _line_ends(data, returns=True, at_end=at_end)
+    return _record_ends(data, line_ends, delimiter=delimiter, at_end=at_end)
+
+
+def _line_ends(data: bytes, *, returns: bool, at_end: bool) -> NDArray[np.int64]:
+    """Return where the lines in text end, also those inside quotes, (n_lines,).
+
+    Args:
+        data: The text.
+        returns: Whether a carriage return without a line feed ends a line.
+        at_end: Whether the text ends where `data` does.
     """
     import numpy as np
 
     codes = np.frombuffer(data, dtype="uint8")
-    mark = ord("\n") if b"\n" in data[:_BLOCK] else ord("\r")
-    ends = np.flatnonzero(codes == mark) + 1
+    ends = np.flatnonzero(codes == ord("\n")) + 1
+    if not returns or b"\r" not in data:
+        return ends
+    after = np.flatnonzero(codes == ord("\r")) + 1
+    is_last = after == len(data)
+    is_lone = codes[np.where(is_last, 0, after)] != ord("\n")
+    is_lone[is_last] = at_end  # otherwise a line feed may follow
+    return np.sort(np.concatenate([ends, after[is_lone]])) if is_lone.any() else ends
+
+
+def _record_ends(
+    data: bytes, line_ends: NDArray[np.int64], *, delimiter: bytes | None, at_end: bool
+) -> NDArray[np.int64]:
+    """Return those of the line ends that end a record, and the end of a last line without one."""
+    import numpy as np
+
+    ends = line_ends
     if delimiter is not None and b'"' in data:
         ends = _outside_quotes(data, ends, delimiter=delimiter)
-    if at_end and len(data) > (ends[-1] if len(ends) else 0) and data.rstrip(b"\r\n"):
+    last = int(ends[-1]) if len(ends) else 0
+    if at_end and data[last:].strip(b"\r\n"):
         ends = np.append(ends, len(data))
-    begins = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-    is_blank = (ends - begins == 1) & (codes[begins] == mark) if len(ends) else ends > 0
-    if mark == ord("\n") and len(ends):
-        is_blank |= (ends - begins == 2) & (codes[begins] == ord("\r")) & (codes[ends - 1] == mark)
+    if not len(ends):
+        return ends
+    lengths = np.diff(ends, prepend=0)
+    if lengths.min() > 2:
+        return ends
+    codes = np.frombuffer(data, dtype="uint8")
+    is_blank = (lengths == 1) & np.isin(codes[ends - 1], [*b"\r\n"])
+    is_blank |= (lengths == 2) & (codes[ends - 2] == ord("\r")) & (codes[ends - 1] == ord("\n"))
     records: NDArray[np.int64] = ends[~is_blank]
     return records
 
@@ -140,14 +208,16 @@ def _outside_quotes(data: bytes, ends: NDArray[np.int64], *, delimiter: bytes) -
 
     quotes = np.flatnonzero(np.frombuffer(data, dtype="uint8") == ord('"'))
     outside: NDArray[np.int64] = ends[np.searchsorted(quotes, ends) % 2 == 0]
-    if not len(outside) or are_paired(data[: outside[-1]], delimiter):
-        return outside
-    is_inside = np.zeros(len(ends), dtype=bool)
-    for cell in quoted_cells(data, delimiter):
+    if not len(outside) or not are_paired(data[: outside[-1]], delimiter):
+        outside = ends[:0]
+    paired = int(outside[-1]) if len(outside) else 0
+    # A quote in a cell that does not begin with one is text, so each cell is looked at.
+    later = ends[ends.searchsorted(paired, side="right") :]
+    is_inside = np.zeros(len(later), dtype=bool)
+    for cell in quoted_cells(data[paired:], delimiter) if len(later) else ():
         close = cell.end() if cell[1] is None else cell.start(1)
-        first, last = np.searchsorted(ends, [cell.start() + 1, close], side="right")
-        is_inside[first:last] = True
-        if cell[1] is None:
-            is_inside[first:] = True
-    outside = ends[~is_inside]
-    return outside
+        first, last = later.searchsorted(
+            [paired + cell.start() + 1, paired + close], side="right"
+        ).tolist()
+        is_inside[first : None if cell[1] is None else last] = True
+    return np.concatenate([outside, later[~is_inside]])

@@ -28,8 +28,9 @@ from artifact_pipeline.builder.metric_table import headline_metrics
 from artifact_pipeline.builder.model.preprocess import target_encoding
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
-from artifact_pipeline.pipeline import draft_columns, draft_table, draft_trial
-from artifact_pipeline.pipeline.draft_columns import Columns, ColumnSummary, Overrides, Roles
+from artifact_pipeline.pipeline import draft_columns, draft_roles, draft_table, draft_trial
+from artifact_pipeline.pipeline.draft_columns import Columns, ColumnSummary
+from artifact_pipeline.pipeline.draft_roles import Overrides, Roles
 
 MAX_CLASSES = 20
 """A target of integers with more distinct values than this is a number to predict."""
@@ -133,7 +134,7 @@ def draft(
     outcome = _outcome(columns.data[target], target, task=task, raw=raw)
     if outcome.positive is not None:
         section["positive"] = outcome.positive
-    roles = draft_columns.assign(
+    roles = draft_roles.assign(
         raw, columns, target=target, class_counts=outcome.class_counts, told=told
     )
     _check_rows(raw, columns.data[target], target=target, class_counts=outcome.class_counts)

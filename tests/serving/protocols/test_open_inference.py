@@ -576,10 +576,10 @@ def test_the_server_accepts_the_example_rows_of_the_page(written):
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("day", "2026-02-01", "found '2026-02-01', expected a date as data.formats says"),
+        ("day", "2026-02-01", "found '2026-02-01', expected a date as in data.formats"),
         ("day", 20485.0, "is 20485.0, expected a text in the column's format"),
         ("day", True, "expected a text in the column's format"),
-        ("stamp", 20260230, "found '20260230', expected a date as data.formats says"),
+        ("stamp", 20260230, "found '20260230', expected a date as in data.formats"),
         ("price", "$1,00", "found '$1,00', expected a number as data.formats says"),
         ("price", "7 kg", "found '7 kg', expected a number as data.formats says"),
         ("price", "", "found ''"),

@@ -21,6 +21,8 @@ _INDEX = re.compile(r"Unnamed: \d+(\.\d+)*")
 """The names that pandas gives to columns without one."""
 BLOCK = 1 << 22
 """Bytes that Arrow reads at once where no cell spans lines."""
+_START = 1 << 12
+"""Bytes that show that a file is not empty."""
 _LARGEST_BLOCK = (1 << 31) - 1
 _SLICE = 1 << 26
 """Bytes that are searched for quotes at once."""
@@ -50,7 +52,7 @@ def read_csv(
     """
     delimiter = delimiter_of(file, dialect)
     content = _utf8(data, file, encoding=dialect.encoding)
-    if not content[:BLOCK].strip() and not content.strip():
+    if not content[:_START].strip() and not content.strip():
         raise DataError("is empty, expected a table", location=file)
     if not delimiter.isascii():
         raise DataError(
@@ -114,7 +116,9 @@ def _read(
 
     quoted = b'"' in content
     # Arrow drops a byte where a line end in a quoted cell meets the end of a block.
-    blocks = [len(content) + 1] if quoted else [BLOCK, len(content) + 1]
+    blocks = [len(content) + 1]
+    if not quoted and len(content) > 2 * BLOCK:
+        blocks.insert(0, BLOCK)
     if quoted and len(content) >= _LARGEST_BLOCK:
         raise DataError(
             "has quotes and over 2 GiB", location=file, remedy="split it into several files"

@@ -71,11 +71,15 @@ def text_cells(column: Any) -> TextCells:
     """Return the cells of a column of Arrow's text, by distinct text if it repeats them."""
     import pyarrow as pa
 
-    if len(column) < _MIN_ROWS or not _repeats(column.slice(0, _SAMPLE)):
+    if len(column) < _MIN_ROWS or (
+        len(column) > _SAMPLE and not _repeats(column.slice(0, _SAMPLE))
+    ):
         return TextCells(column, column)
     encoded = column.dictionary_encode()
     # The dictionary of a later chunk begins with those of the chunks before.
     texts = pa.chunked_array([encoded.chunks[-1].dictionary])
+    if len(column) <= _SAMPLE and 2 * (len(texts) + bool(column.null_count)) > len(column):
+        return TextCells(column, column)
     indices = pa.chunked_array([chunk.indices for chunk in encoded.chunks])
     return TextCells(column, texts, buffer(indices.fill_null(-1), "int32"))
 
