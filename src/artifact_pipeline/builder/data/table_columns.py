@@ -249,7 +249,7 @@ def _parse_numbers(cells: _Cells) -> NDArray[Any]:
     texts = cells.text.texts
     if cells.format is not None:
         plain, good = table_formats.numbers(texts, cells.format, decimal=cells.raw.csv.decimal)
-        _refuse(cells, good, expected=f"a number as data.formats says: {_as_json(cells.format)}")
+        _refuse(cells, good, expected=f"a number as in data.formats: {_as_json(cells.format)}")
     else:
         pointed = with_points(texts, cells.raw)
         good = pc.match_substring_regex(pointed, column_types.NUMBER)
