@@ -115,7 +115,9 @@ def load(
         raw = _drop_missing_targets(raw, data)
     columns = _read_columns(raw, data, split=split, extra_columns=extra_columns, report=report)
     y, target = _target(columns, target)
-    labels = _labels(y, data.positive, location=location) if target == "class" else []
+    labels: list[Any] = []
+    if target == "class":
+        labels = _labels(columns.data[data.target], y, positive=data.positive, location=location)
     dropped = rows - len(y) if data.missing_target == "drop" else None
     features = [name for name, role in columns.roles.items() if role == "feature"]
     return Rows(
@@ -338,11 +340,13 @@ def iso_date(days: float) -> str:
     return moment.date().isoformat() if days == int(days) else moment.isoformat()
 
 
-def _labels(y: NDArray[Any], positive: Any, *, location: Location) -> list[Any]:
+def _labels(column: ColumnData, y: NDArray[Any], *, positive: Any, location: Location) -> list[Any]:
     """Return the distinct labels, sorted, and check that the positive one is among two."""
     import numpy as np
 
-    labels: list[Any] = np.unique(y).tolist()
+    cells = column.cells
+    distinct = y if cells is None else np.array(cells.texts.to_pylist())
+    labels: list[Any] = np.unique(distinct).tolist()
     if positive is None:
         return labels
     location = location.inside("positive")
