@@ -410,12 +410,12 @@ def _tried_model(
             f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"
         )
         return forest._replace(choices=[reason, *forest.choices])
-    against = "the most frequent class" if is_class else "always answering the mean"
+    against = "the most frequent class" if is_class else "always predicting the mean"
     measured = (
         f"{folds} {trial.score:.2f}, that of a random forest {other.score:.2f} and of {against} "
         f"{trial.baseline:.2f}"
     )
-    doubt = "" if trial.learns else ", so the columns may not tell the target"
+    doubt = "" if trial.learns else ", so the columns may not predict the target"
     return linear._replace(choices=[f"{fast}: {measured}{doubt}", *linear.choices])
 
 
