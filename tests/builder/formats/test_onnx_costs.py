@@ -234,7 +234,7 @@ ENDING = {
     "columns of no rows": (
         graph(node("Slice", "X", "k", "k", output="e"),
               node("FeatureVectorizer", "e", "e", domain=ML, inputdimensions=[4, 4]),
-              constants={"k": [0]}), "joins columns"),
+              constants={"k": [0]}), "joins an unknown number of columns"),
     "a number of columns that is not there": (
         graph(node("FeatureVectorizer", "X", "X", domain=ML, inputdimensions=[9, 4])),
         "another number of columns"),
