@@ -159,8 +159,8 @@ def draft(
     choices += _few_rows(raw.table.num_rows, is_class=is_class)
     metric = headline_metrics("class" if is_class else "number")[0].name
     choices.append(
-        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} rejects a useless model; '
-        "run once, then set gates from the result"
+        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} rejects a useless '
+        "model; run once, then set gates from the result"
     )
     return Draft(
         config=config,
