@@ -40,7 +40,10 @@ def test_the_folder_predicts_and_names_the_artifact(digits, tmp_path):
     folder, card = export(digits.folder, tmp_path)
     assert card.data.license == "unknown" and digits.digest in card.text
     names = {path.name for path in folder.iterdir()}
-    assert names == {"README.md", "interface.json", "manifest.json", "model.onnx", "predict.py"}
+    assert names == {
+        "README.md", "interface.json", "manifest.json", "model.onnx", "model_interface.py",
+        "predict.py",
+    }  # fmt: skip
     sealed = (folder / "manifest.json").read_bytes()
     assert "sha256:" + hashlib.sha256(sealed).hexdigest() == digits.digest
     (tmp_path / "rows.json").write_text(json.dumps([[0] * 64]))

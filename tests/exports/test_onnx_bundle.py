@@ -2,6 +2,7 @@
 
 import io
 import json
+import runpy
 import subprocess
 import sys
 import zipfile
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import artifact_pipeline as api
+from artifact_pipeline.errors import DataError
 from tests.support.command import call
 from tests.support.configs import FIXTURES
 from tests.support.exports import estimator
@@ -87,6 +89,60 @@ def test_the_script_answers_as_scikit_learn_with_numbers(ridge, tmp_path):
     np.testing.assert_allclose(found["predictions"], estimator(ridge).predict(X), rtol=1e-9)
 
 
+def test_the_script_has_thirty_lines_at_most(digits, tmp_path):
+    lines = unpack(digits.folder, tmp_path).read_text("utf-8").splitlines()
+    assert len(lines) <= 30 and max(map(len, lines)) <= 100
+    assert not any(";" in line or "exec" in line for line in lines)
+
+
+VALUES = {
+    "since": ["2026-01-31", "2026-01-31 12:00:00.5", "2026-01-31T12:00+05", " 2026-01-31 ", None,
+              "0001-01-01T00:00+23:59", "9999-12-31T23:59-12:00",
+              "", "20260131", "2026-W05-1", "2026-01-31T12", "2026-01-31T24:00", "2026-02-30",
+              "2026-01-31x12:00", "2026-01-31T12:00:00,5", "2026-01-31T1200", "٢٠٢٦-01-31",
+              "2026-01-31T12:00:00.123456789", 20000, 1e300, True, [], {}],
+    "age": [1, 1.5, None, 1e308, -1, 2**53, "", True, "x", 2**53 + 1, 10**400, [1], {}],
+    "review": ["", None, "É", "NA", "\x00", "x" * 10_000, {}, []],
+}  # fmt: skip
+"""Values of the churn model's columns; some are accepted."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("column", list(VALUES))
+def test_the_script_refuses_exactly_what_infer_refuses(churn, tmp_path, column):
+    script = unpack(churn.artifact, tmp_path)
+    accepted = [value for value in VALUES[column] if infer(churn, column, value) is not None]
+    assert 0 < len(accepted) < len(VALUES[column])
+    found = predict(script, [{**churn.records[0], column: value} for value in accepted])
+    expected = [infer(churn, column, value)[0] for value in accepted]
+    np.testing.assert_allclose(found["probabilities"], expected, rtol=0, atol=1e-12)
+    load = runpy.run_path(script)["load"]
+    predict_rows = load(script.parent)
+    for value in VALUES[column]:
+        if value not in accepted:
+            with pytest.raises(ValueError, match=rf"'{column}' is"):
+                predict_rows([{**churn.records[0], column: value}])
+
+
+def infer(churn, column, value):
+    """Return the probabilities of a row with this value, or None if it is refused."""
+    row = json.dumps({**churn.records[0], column: value}) + "\n"
+    try:
+        return api.infer(churn.artifact, row.encode(), name="rows.jsonl").probabilities
+    except DataError:
+        return None
+
+
+def test_rows_may_be_an_array(digits, tmp_path, monkeypatch):
+    from sklearn.datasets import load_digits
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    script = unpack(digits.folder, tmp_path)
+    predict_rows = runpy.run_path(script)["load"](script.parent)
+    X = load_digits().data[:5]
+    assert predict_rows(X) == predict_rows(X.tolist())
+
+
 def test_equal_artifacts_give_equal_bytes_whatever_the_name(churn, tmp_path):
     for name in ("a.zip", "b.zip"):
         api.export(churn.artifact, "folder", output=tmp_path / name)
@@ -94,7 +150,7 @@ def test_equal_artifacts_give_equal_bytes_whatever_the_name(churn, tmp_path):
     assert data == (tmp_path / "b.zip").read_bytes()
     members = zipfile.ZipFile(io.BytesIO(data)).infolist()
     names = sorted(member.filename.partition("/")[2] for member in members)
-    assert names == ["interface.json", "model.onnx", "predict.py"]
+    assert names == ["interface.json", "model.onnx", "model_interface.py", "predict.py"]
     assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
 
 
@@ -115,7 +171,8 @@ def test_the_script_refuses_what_the_model_does_not_accept(churn, tmp_path, colu
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("rows", ["[]", "[[1, 2]]", "[{}]", "nonsense", "1", "[1]", '[["a"]]'])
+@pytest.mark.parametrize("rows", ["[]", "[[1, 2]]", "[{}]", "nonsense", "1", "[1]", '[["a"]]',
+                                  "[" * 100_000, '{"a": 1}', "null"])  # fmt: skip
 def test_the_script_refuses_other_rows_in_one_line(digits, tmp_path, rows):
     done = start(unpack(digits.folder, tmp_path), rows)
     assert done.returncode == 1 and done.stderr.startswith("predict.py: ")

@@ -495,7 +495,7 @@ def test_a_missing_home_folder_is_one_error_with_a_remedy(project):
     env = {"XDG_STATE_HOME": "", "HOME": "relative", "LOCALAPPDATA": "", "USERPROFILE": "x"}
     done = call("run", cwd=project, env=env)
     assert done.code == 5 and done.err.count("\n") == 1
-    assert "there is no home folder" in done.err and "set HOME" in done.err
+    assert "no home folder was found" in done.err and "set HOME" in done.err
     assert not (project / "relative").exists() and not (project / "artifacts").exists()
 
 

@@ -1,29 +1,32 @@
 """Opens the model for MLflow's python_function flavor: the ONNX graph, and nothing is unpickled."""
 
 import importlib.util
-from collections.abc import Callable
+import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
 def _load_pyfunc(path: str) -> "OnnxPyfunc":
     """Return the model in the folder `path`, as MLflow calls this function."""
-    script = Path(__file__).with_name("predict.py")
-    spec = importlib.util.spec_from_file_location("predict", script)
+    # Not imported by its name, so that models of several releases fit into one process.
+    source = Path(__file__).with_name("model_interface.py")
+    spec = importlib.util.spec_from_file_location("model_interface", source)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return OnnxPyfunc(*module.load(Path(path)))
+    return OnnxPyfunc(Path(path), module)
 
 
 class OnnxPyfunc:
     """The model as MLflow uses it: a DataFrame in, a DataFrame out."""
 
-    def __init__(
-        self, predict: Callable[[list[list[Any]]], dict[str, Any]], interface: dict[str, Any]
-    ) -> None:
-        self._predict = predict
-        self._interface = interface
+    def __init__(self, folder: Path, model_interface: ModuleType) -> None:
+        from onnxruntime import InferenceSession
+
+        self._checks = model_interface
+        self._interface = json.loads((folder / "interface.json").read_text("utf-8"))
+        self._graph = InferenceSession(str(folder / "model.onnx"), model_interface.options())
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
         """Return labels and probabilities, or numbers.
@@ -37,7 +40,9 @@ class OnnxPyfunc:
         if not hasattr(model_input, "columns"):
             model_input = pd.DataFrame(model_input, columns=names)
         columns = [_values(model_input[name]) for name in names]
-        found = self._predict(columns)
+        inputs = self._checks.inputs(columns, self._interface, graph=self._graph)
+        results = self._graph.run(None, inputs)
+        found = self._checks.predictions(results, self._interface, graph=self._graph)
         if "predictions" in found:
             return pd.DataFrame({"prediction": found["predictions"]})
         frame = pd.DataFrame({"label": found["labels"]})

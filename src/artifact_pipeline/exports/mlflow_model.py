@@ -50,15 +50,16 @@ def files(verified: Verified) -> dict[str, bytes]:
         VerificationError: If a file has changed since it was verified.
     """
     bundle = onnx_bundle.files(verified)
-    script, loader = bundle.pop(onnx_bundle.SCRIPT), _LOADER.read_bytes()
+    del bundle[onnx_bundle.SCRIPT]
+    checks, loader = bundle.pop(onnx_bundle.CHECKS), _LOADER.read_bytes()
     # Python imports a module once, so each release's has a name of its own.
-    module = f"artifact_pipeline_{hashlib.sha256(loader + script).hexdigest()[:12]}"
+    module = f"artifact_pipeline_{hashlib.sha256(loader + checks).hexdigest()[:12]}"
     example = _input_example(verified.manifest.interface)
     described = {
         "MLmodel": _as_json(_description(verified, module, has_example=example is not None)),
         **{f"{_DATA}/{name}": data for name, data in bundle.items()},
         f"{_CODE}/{module}.py": loader,
-        f"{_CODE}/{onnx_bundle.SCRIPT}": script,
+        f"{_CODE}/{onnx_bundle.CHECKS}": checks,
         **_environment(verified),
     }
     if example is not None:

@@ -15,9 +15,11 @@ from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.verification.verify import Verified
 
 SCRIPT = "predict.py"
+CHECKS = "model_interface.py"
 INTERFACE = "interface.json"
-NAMES = (MODEL_ONNX, INTERFACE, SCRIPT)
+NAMES = (MODEL_ONNX, INTERFACE, SCRIPT, CHECKS)
 _SOURCE = Path(__file__).with_name("predict_onnx.py")
+_CHECKS_SOURCE = Path(__file__).with_name(CHECKS)
 Known: TypeAlias = "list[float] | list[str] | None"
 
 
@@ -49,7 +51,7 @@ class BundleInterface(Struct, frozen=True, kw_only=True):
 
 
 def files(verified: Verified) -> dict[str, bytes]:
-    """Return the model, its interface and the script by their names.
+    """Return the model, its interface, the script and its module of checks by their names.
 
     Values of training rows are left out, unless they are the only ones that the model accepts.
 
@@ -76,6 +78,7 @@ def files(verified: Verified) -> dict[str, bytes]:
         MODEL_ONNX: verified.files[MODEL_ONNX],
         INTERFACE: text.encode(),
         SCRIPT: _SOURCE.read_bytes(),
+        CHECKS: _CHECKS_SOURCE.read_bytes(),
     }
 
 

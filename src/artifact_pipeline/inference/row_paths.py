@@ -177,11 +177,11 @@ def checked(parts: dict[str, str], rows: str) -> list[RowPath]:
     """
     if not parts:
         extensions = ", ".join(OUTPUT_FORMATS)
-        problem = f"holds no file that ends in {extensions}"
+        problem = f"has no file that ends in {extensions}"
         raise CallError(problem, location=Location(rows))
     formats = {ROW_FORMATS.get(PurePosixPath(_unpacked(part)).suffix.lower()) for part in parts}
     if len(formats) > 1:
-        problem = "holds files of several formats, expected one"
+        problem = "has files of several formats, expected one"
         raise DataError(problem, location=Location(rows))
     return [RowPath(parts[part], _unpacked(part)) for part in sorted(parts)]
 

@@ -52,7 +52,7 @@ _FOREST_REGRESSOR = "sklearn.ensemble.RandomForestRegressor"
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A config, the columns of its table, and the reasons for it."""
+    """A drafted config, the columns of its table, and the reason for each choice."""
 
     config: dict[str, Any]
     rows: int

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -116,7 +117,7 @@ def run(
         TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
         StoreError, TrainerDied: If the store or the machine fails.
         CallError: If there is a scheduler, and the engine is not Dask.
-        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster fails.
     """
     jobs, cluster = ("test", "train", "inference"), _cluster(engine, scheduler)
     return _execute(
@@ -218,19 +219,8 @@ def _execute(
                 record.version = store.models.assign(record.name, artifact.digest)
                 record.artifact, record.metrics = artifact.digest, artifact.manifest.metrics
                 record.previous = _previous(artifact, store)
-                record.gates = judge(
-                    record.metrics,
-                    required,
-                    incumbents=incumbents(
-                        required,
-                        artifact.manifest,
-                        store=store.root,
-                        candidate=partial(_held_out, artifact, store, path=path),
-                        data=path,
-                    ),
-                    baseline=baseline_of(required, artifact),
-                    config=plan.name if override is None else "--gates",
-                )
+                config = plan.name if override is None else "--gates"
+                record.gates = _judge(artifact, store, gates=required, config=config, path=path)
                 record.warnings = [*record.warnings, *unjudged(record.gates)]
                 if cluster is not None and not _has_fits(plan.config):
                     record.warnings.append(_NO_FITS)
@@ -329,7 +319,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         and stored.digest != artifact.digest
     ):
         raise ReproductionDiffers(
-            f"the recipe gave {artifact.digest} now, and {stored.digest} before",
+            f"the recipe gave {artifact.digest} now, but {stored.digest} before",
             location=Location(recipe_digest),
             remedy="compare them: artifact-pipeline compare "
             f"{stored.digest[7:19]} {artifact.digest[7:19]}",
@@ -342,6 +332,34 @@ def _training_note(artifact: Verified, stored: Verified | None) -> str:
     note = f"{describe.title(manifest.recipe)} on {manifest.split.rows.train} rows"
     is_same = stored is not None and stored.digest == artifact.digest
     return f"{note}, again, and identical to the byte" if is_same else note
+
+
+def _judge(
+    artifact: Verified,
+    store: Store,
+    *,
+    gates: Mapping[str, Gate],
+    config: str,
+    path: Path | RemotePath | None,
+) -> list[Verdict]:
+    """Return the verdicts on an artifact, compared with other artifacts where gates name them.
+
+    Raises:
+        ConfigError: If a metric was not measured.
+    """
+    return judge(
+        artifact.manifest.metrics,
+        gates,
+        incumbents=incumbents(
+            gates,
+            artifact.manifest,
+            store=store.root,
+            candidate=partial(_held_out, artifact, store, path=path),
+            data=path,
+        ),
+        baseline=baseline_of(gates, artifact),
+        config=config,
+    )
 
 
 def _check_gates(verdicts: list[Verdict]) -> None:

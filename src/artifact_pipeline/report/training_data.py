@@ -149,8 +149,8 @@ def _columns(data: ReportData) -> str:
             "held-out rows."
         )
     note = (
-        "Filled are the training rows, outlined the held-out rows. A shift is marked where over "
-        f"{_SHIFT:.0%} of the held-out rows, beyond chance, lie in other bins than the training "
+        "Training rows are filled, held-out rows outlined. A shift is marked if over "
+        f"{_SHIFT:.0%} of the held-out rows, beyond chance, are in other bins than the training "
         f"rows. Ranges end on round numbers, and texts of few rows are not shown.{seen}"
     )
     head = ["Column", "Kind", "Missing", "Distinct", "Range or most frequent", "Rows by value"]

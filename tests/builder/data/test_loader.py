@@ -146,7 +146,7 @@ def test_keys_of_a_partitioned_folder_are_refused(tmp_path):
     frame = pd.DataFrame({"a": range(8), "y": ["n", "y"] * 4, "year": [2024] * 4 + [2025] * 4})
     frame.to_parquet(tmp_path / "t", partition_cols=["year"])
     for path in ("t", "t/*/*.parquet", "t/**/*.parquet"):
-        with pytest.raises(DataError, match="lies in the folder 'year=2024', and its rows have no"):
+        with pytest.raises(DataError, match="is in the folder 'year=2024', and its rows have no"):
             load(tmp_path, path)
     one = load(tmp_path, "t/year=2024")  # a part that the config names itself
     assert one.feature_names == ["a"]

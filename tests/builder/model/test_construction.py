@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 
 from artifact_pipeline.builder.config.resolved import ModelConfig, Step
 from artifact_pipeline.builder.formats import pickle_format
@@ -215,6 +217,14 @@ def test_a_fit_that_did_not_converge_is_reported_in_one_line():
     assert fitted.warnings == (
         "LogisticRegression did not converge within max_iter=1; raise max_iter, or scale the "
         "features.",
+    )
+
+
+def test_fits_of_a_search_that_did_not_converge_are_reported_in_one_line():
+    model = GridSearchCV(LogisticRegression(max_iter=1), {"C": [0.1, 1.0]}, cv=2)
+    assert fit(model, X, y).warnings == (
+        "LogisticRegression did not converge in some fits of the search; raise max_iter, or scale "
+        "the features.",
     )
 
 

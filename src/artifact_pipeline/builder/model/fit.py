@@ -129,14 +129,19 @@ def _text(warning: warnings.WarningMessage, estimator: Any) -> str:
     from sklearn.exceptions import ConvergenceWarning
 
     if issubclass(warning.category, ConvergenceWarning):
-        limits = [
-            f"{step.__class__.__name__} did not converge within max_iter={step.max_iter}"
-            for step in _steps(estimator)
-            if hasattr(step, "max_iter")
-        ]
-        name = limits[-1] if limits else f"{estimator.__class__.__name__} did not converge"
-        return f"{name}; raise max_iter, or scale the features."
+        return f"{_unconverged(estimator)}; raise max_iter, or scale the features."
     return f"{warning.category.__name__}: {sentence(str(warning.message))}"
+
+
+def _unconverged(estimator: Any) -> str:
+    is_search = hasattr(estimator, "cv_results_")
+    steps = list(_steps(estimator.estimator if is_search else estimator))
+    step = next((step for step in reversed(steps) if hasattr(step, "max_iter")), steps[-1])
+    name = step.__class__.__name__
+    if is_search:  # the limit may be one of the parameters that it tries
+        return f"{name} did not converge in some fits of the search"
+    limit = getattr(step, "max_iter", None)
+    return f"{name} did not converge" + ("" if limit is None else f" within max_iter={limit}")
 
 
 def _steps(estimator: Any) -> Iterator[Any]:
