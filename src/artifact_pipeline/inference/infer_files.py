@@ -174,6 +174,7 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         prediction_files.format_of(target)
     _check_apart(target, source)
     if remote_files.is_remote(target):
+        remote_files.check_bucket(target)
         if is_folder and not resume and remote_files.find(target.rstrip("/")):
             raise CallError(
                 "is not an empty folder",

@@ -152,9 +152,12 @@ def _locate_remote(url: str) -> RowPaths:
     if is_pattern:
         plain = itertools.takewhile(lambda part: not glob.has_magic(part), url.split("/"))
         folder = "/".join(plain)
+    files = remote_files.find(url if is_pattern else folder)
+    if not files:
+        raise CallError("no such file or folder", location=Location(url))
     parts = {
         part: file.url
-        for file in remote_files.find(url if is_pattern else folder)
+        for file in files
         if not is_hidden(part := file.url.removeprefix(f"{folder}/"))
         and (is_pattern or PurePosixPath(part).suffix.lower() in OUTPUT_FORMATS)
     }
