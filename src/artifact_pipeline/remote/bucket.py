@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,14 +29,27 @@ from artifact_pipeline.errors import (
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
+from artifact_pipeline.remote.transfer import in_order
 
 _PART = 8 << 20
-"""Bytes of a part of an upload."""
+"""Bytes of a part of an upload or a download."""
 _SINGLE = 5 << 20
 """Bytes of an object that is uploaded in one request, and can then have a condition."""
 _CONNECTIONS = 4
 """Parts of one object that are uploaded at once."""
+_PARTS_AHEAD = 7
+"""Parts of a download that are requested while the one before them is used."""
+_SAMPLE = 16 << 20
+"""Bytes of a download after which its rate is known."""
+_FAST = 100e6
+"""Bytes per second of one connection that are enough."""
+_PIECE = 256 << 10
+"""Bytes that are read at a time; they stay in the processor's cache until they are hashed."""
 _REMEDY = "check the address, the network and the credentials in the environment"
+
+
+class _RangeIgnored(NetworkError):
+    """A service answered a request for a range in another way than with status 206."""
 
 
 class BucketObjects:
@@ -85,14 +100,75 @@ class BucketObjects:
         """See `ObjectStore`."""
         if start >= end:
             return
-        with self._translated():
-            # Some services answer a range of a whole object as if no range was asked for.
-            options = {"range": (start, end)} if start else None
-            result = self._client.get(self._store, key, options=options)
-            for chunk in result.stream(min_chunk_size=PIECE):
-                piece = bytes(chunk)[: end - start]
+        try:
+            for piece in self._range(key, start=start, end=end):
                 start += len(piece)
                 yield piece
+        except _RangeIgnored:
+            yield from self._stream(key, start=start, end=end, is_range=False)
+
+    def _range(self, key: str, *, start: int, end: int) -> Generator[bytes]:
+        """Yield a range of an object, in parts at the same time where one connection is slow.
+
+        One connection to a service of a cloud is slower than the network. A service that is near
+        is slower in parts, as it may read the object anew for each of them.
+        """
+        position, began = start, time.monotonic()
+        # Some services answer a range of a complete object as if there was no range.
+        with closing(self._stream(key, start=start, end=end, is_range=start > 0)) as pieces:
+            for piece in pieces:
+                if position == start:
+                    began = time.monotonic()
+                position += len(piece)
+                yield piece
+                rate = (position - start) / max(time.monotonic() - began, 1e-6)
+                if rate < _FAST and position - start > _SAMPLE and end - position > _SAMPLE:
+                    break
+            else:
+                return
+        trial_end, began = min(position + (_PARTS_AHEAD + 1) * _PART, end), time.monotonic()
+        for piece in self._parts(key, start=position, end=trial_end):
+            position += len(piece)
+            yield piece
+        if position < trial_end:
+            return
+        is_faster = (_PARTS_AHEAD + 1) * _PART / (time.monotonic() - began) > rate
+        if is_faster:
+            yield from self._parts(key, start=position, end=end)
+        elif position < end:
+            yield from self._stream(key, start=position, end=end, is_range=True)
+
+    def _parts(self, key: str, *, start: int, end: int) -> Generator[bytes]:
+        """Yield a range of an object, in parts that are requested at the same time."""
+
+        def part(first: int) -> tuple[int, list[bytes]]:
+            last = min(first + _PART, end)
+            pieces = list(self._stream(key, start=first, end=last, is_range=True))
+            return last - first, pieces
+
+        jobs = (partial(part, first) for first in range(start, end, _PART))
+        for size, pieces in in_order(jobs, ahead=_PARTS_AHEAD):
+            yield from pieces
+            if sum(map(len, pieces)) < size:
+                return
+
+    def _stream(self, key: str, *, start: int, end: int, is_range: bool) -> Generator[bytes]:
+        """Yield a range of an object from one request, which asks for the range or everything."""
+        with self._translated():
+            options = {"range": (start, end)} if is_range else None
+            try:
+                result = self._client.get(self._store, key, options=options)
+            except self._errors.GenericError as error:
+                if "non-partial response" in str(error):
+                    raise _RangeIgnored("ignores ranges", location=Location(self.address)) from None
+                raise
+            skipped = 0 if is_range else start
+            for chunk in result.stream(min_chunk_size=_PIECE):
+                piece = bytes(chunk)[skipped : skipped + end - start]
+                skipped = max(0, skipped - len(chunk))
+                if piece:
+                    start += len(piece)
+                    yield piece
                 if start >= end:
                     break
 

@@ -165,7 +165,7 @@ def _read(text: CsvText, numbers: Collection[str]) -> pa.Table:
         blocks.insert(0, BLOCK)
     if quoted and len(content) >= _LARGEST_BLOCK:
         raise DataError(
-            "holds quotes in over 2 GiB", location=file, remedy="split it into several files"
+            "has quotes and over 2 GiB", location=file, remedy="split it into several files"
         )
     for block in blocks:
         try:
@@ -292,7 +292,7 @@ def _utf8(data: bytes, file: Location, *, encoding: str) -> bytes:
 def _check_no_nul(data: bytes, file: Location) -> None:
     if (at := data.find(b"\0")) >= 0:
         location = file.at(line=line_after(data[:at]))
-        raise DataError("holds NUL bytes; is this a table?", location=location)
+        raise DataError("contains NUL bytes; is this a table?", location=location)
 
 
 def _first_row(content: bytes, file: Location, *, delimiter: str) -> list[str]:
