@@ -209,7 +209,7 @@ def infer(artifact, folder, data, *, name="rows.csv", output="out.csv", **option
         (b"k,1,2,Bern,soon\n", "row 66003, column 'day': found 'soon', expected a date"),
         (b"k,9007199254740993,2,Bern,2020-01-01\n", "row 66003, column 'a': found 90071992547"),
         (b"k,1,2,\xff,2020-01-01\n", "line 66004: is not utf-8: byte 0xff"),
-        (b"k,1,2,B\0,2020-01-01\n", "line 66004: holds NUL bytes"),
+        (b"k,1,2,B\0,2020-01-01\n", "line 66004: contains NUL bytes"),
         (b'k,1,2,"B"x\nk,1,2",2020-01-01\n', None),
         (b'k,1,2,"Bern,2020-01-01\n', "line 66004: a quote is opened here and never closed"),
     ],
@@ -276,7 +276,7 @@ def test_a_column_of_json_lines_may_change_its_type_between_batches(scored, tmp_
     ("data", "problem"),
     [
         (b"", "is empty"),
-        (CSV, "holds no rows"),
+        (CSV, "has no rows"),
         (b"key,a,b\n1,2,3\n", "the column 'city' is missing"),
         (CSV.replace(b"b,", b"a,") + GOOD, "two columns are called 'a'"),
         (b"\xff\xfea\0", "the column 'b' is missing"),
@@ -321,7 +321,7 @@ def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):
         api.infer_files(scored[1], folder, output=tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["rows"]
     write(make_table(10), folder / "7.csv")
-    with pytest.raises(DataError, match="holds files of several formats"):
+    with pytest.raises(DataError, match="has files of several formats"):
         api.infer_files(scored[1], folder, output=tmp_path / "out")
 
 

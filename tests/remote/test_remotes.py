@@ -126,7 +126,7 @@ def test_the_policy_of_a_store_applies_to_what_is_pulled(remote, store, elsewher
 def test_a_remote_holds_one_model_and_a_push_of_another_changes_nothing(remote, store, digits):
     api.push("latest", remote, store=store)
     other = another(store, digits, name="zahlen")
-    with pytest.raises(CallError, match="holds the model digits"):
+    with pytest.raises(CallError, match="has the model digits"):
         api.push(other, remote, store=store)
     assert [item.digest for item in api.list_remote(remote)] == [digits.digest]
 

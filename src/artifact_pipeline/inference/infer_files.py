@@ -51,14 +51,14 @@ Engine: TypeAlias = Literal["local", "dask"]
 
 
 class FilePredictions(Struct, frozen=True, kw_only=True):
-    """What was predicted for files of rows.
+    """The result of `infer_files`.
 
     Attributes:
         digest: The artifact.
         output: The file or folder with the predictions.
         parts: The number of files in that folder; 1 for a file.
         tally: The counts over all rows.
-        restarted: Whether the output was written from the start although it was to be continued.
+        restarted: Whether the output was written from the start despite `resume`.
     """
 
     digest: Digest
@@ -93,7 +93,7 @@ def infer_files(
             each of several files of rows, in their format; or `-` for standard output.
         keep: Columns of the rows to carry over.
         on_error: `skip` leaves out rows that cannot be read or that the model does not take.
-        resume: Continue what a killed process has written of the same output.
+        resume: Continue the same output after it was interrupted.
         engine: `dask` predicts the parts of a folder on a Dask cluster, with the same bytes.
         scheduler: The address of its scheduler; by default a cluster is started on this machine.
         digest: As for `open_artifact`.
@@ -103,8 +103,8 @@ def infer_files(
 
     Raises:
         ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
-        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
-        CallError: If rows or output cannot be what they are.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster fails.
+        CallError: If `rows` or `output` cannot be used.
         DataError: For rows that the model does not take; no output is written then.
         StoreError: If the output cannot be written.
     """
@@ -174,6 +174,7 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         prediction_files.format_of(target)
     _check_apart(target, source)
     if remote_files.is_remote(target):
+        remote_files.check_bucket(target)
         if is_folder and not resume and remote_files.find(target.rstrip("/")):
             raise CallError(
                 "is not an empty folder",
@@ -243,7 +244,7 @@ def _check_any(tally: Tally, files: Sequence[RowPath]) -> None:
     if tally.skipped:
         problem = f"all {tally.skipped} rows were skipped; the first: {tally.first_skipped[0]}"
         raise DataError(problem, location=location)
-    raise DataError("holds no rows", location=location)
+    raise DataError("has no rows", location=location)
 
 
 def _predict_to_stdout(

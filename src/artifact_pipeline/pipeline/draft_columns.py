@@ -82,7 +82,7 @@ def read(raw: Raw, target: str, *, day_first: bool | None) -> Columns:
                 continue
         if not problem and column.kind == "text" and (numbers := _numbers(raw, name)) is not None:
             columns.data[name], columns.kinds[name] = numbers, "number"
-            columns.choices.append(f"{show(name)} is a number: so is each of its texts")
+            columns.choices.append(f"{show(name)} is a number, because each of its texts is one")
             continue
         form = None
         if problem:

@@ -108,7 +108,7 @@ def assign(
         features[name] = fact.column
         if names_id(name) and fact.column.kind == "number" and _is_whole(fact.column):
             categories.append(name)
-            choices.append(f"{show(name)} is text: its numbers are names of {fact.distinct} things")
+            choices.append(f"{show(name)} is text: its numbers identify {fact.distinct} things")
     if not features and (last := _last_resort(facts, told)) is not None:
         name = last.name
         features[name] = last.column
@@ -117,7 +117,7 @@ def assign(
         if name == id_column:
             id_column = None
             choices = [line for line in choices if not line.startswith(f"{show(name)} is the id")]
-        choices.append(f"{show(name)} is a feature, as there is no other")
+        choices.append(f"{show(name)} is a feature, because there is no other")
     choices += spare.values()
     if not features:
         raise DataError(

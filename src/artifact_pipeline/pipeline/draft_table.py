@@ -265,7 +265,7 @@ def _check_header(rows: list[list[str]], file: Location) -> None:
         if not is_data:
             return
     raise DataError(
-        f"the first line holds data, such as {show(numbers[0])}, expected the names of the columns",
+        f"the first line has data, such as {show(numbers[0])}, expected the names of the columns",
         location=file,
         remedy="add a first line with a name for each column",
     )

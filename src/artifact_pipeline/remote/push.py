@@ -142,9 +142,9 @@ def _push(store: Store, artifact: Verified, *, remote: Remote, progress: Progres
     latest = remote.pointer(LATEST)
     if latest is not None and latest.pointer.name != name:
         raise CallError(
-            f"holds the model {latest.pointer.name}, and this is {name}",
+            f"has the model {latest.pointer.name}, and this is {name}",
             location=Location(remote.address),
-            remedy=f"push it to {remote.address}/{name.lower()}: a remote holds one model",
+            remedy=f"push it to {remote.address}/{name.lower()}: a remote has one model",
         )
     missing = _upload(artifact, remote=remote, progress=progress)
     warnings = []

@@ -223,7 +223,7 @@ def _fetch(
             # A service may end each request for a large file after some time.
             failures = 0 if size - before > _FLUSHED else failures + 1
             if size < file.bytes and (size == before or failures > _ATTEMPTS):
-                problem = f"broke off {file.path} after {size} of {file.bytes} bytes"
+                problem = f"disconnected after {size} of {file.bytes} bytes of {file.path}"
                 raise NetworkError(problem, location=Location(remote.address), remedy="try again")
         target.flush()
         os.fsync(target.fileno())

@@ -245,7 +245,7 @@ def _notes(columns: _TableColumns, data: TableData, *, rows: int, dropped: int |
     if dropped:
         notes.append(
             f"{dropped} of {rows} rows have no {show(data.target)} and are left out, as "
-            "data.missing_target says"
+            "set in data.missing_target"
         )
     return notes
 
@@ -288,7 +288,7 @@ def _target(columns: _TableColumns, target: Target | None) -> tuple[NDArray[Any]
     y, kind = _target_values(raw, name, column=column, target=target)
     if len(np.unique(y[:_FIRST])) < 2 and len(np.unique(y)) < 2:
         raise DataError(
-            f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
+            f"has one value, {show(y[0].item())}, in all rows; there is nothing to learn",
             location=raw.location().at(column=name),
         )
     return y, kind
@@ -379,7 +379,7 @@ def _split_values(columns: _TableColumns, split: SplitConfig) -> NDArray[Any] | 
         raise DataError(f"found {value}, {expected}", location=location)
     if split.method == "time" and column.kind == "text":
         raise DataError(
-            f"holds text, such as {show(column.values[0])}; expected dates or numbers",
+            f"has text, such as {show(column.values[0])}; expected dates or numbers",
             location=columns.raw.location().at(column=split.column),
         )
     return column.values

@@ -117,7 +117,7 @@ def column(
     location = raw.location().at(column=name)
     if own is None:
         raise DataError(
-            f"holds {str(values.type)[:60]}, which is not a number, date or text",
+            f"has the type {str(values.type)[:60]}, which is not a number, date or text",
             location=location,
             remedy="name it in data.drop",
         )
@@ -251,7 +251,7 @@ def _parse_numbers(cells: _Cells) -> NDArray[Any]:
     texts = cells.text.texts
     if cells.format is not None:
         plain, good = table_formats.numbers(texts, cells.format, decimal=cells.raw.csv.decimal)
-        _refuse(cells, good, expected=f"a number as data.formats says: {_as_json(cells.format)}")
+        _refuse(cells, good, expected=f"a number as in data.formats: {_as_json(cells.format)}")
     else:
         pointed = with_points(texts, cells.raw)
         good = pc.match_substring_regex(pointed, column_types.NUMBER)
@@ -319,7 +319,7 @@ def _parse_formatted_dates(cells: _Cells, date_format: str) -> NDArray[Any]:
         moment = table_formats.moment(text, date_format)
         if moment is None:
             raise DataError(
-                f"found {show(text)}, expected a date as data.formats says: {show(date_format)}",
+                f"found {show(text)}, expected a date as in data.formats: {show(date_format)}",
                 location=cells.location(index),
             )
         days[text] = (moment - EPOCH) // datetime.timedelta(microseconds=1) / MICROSECONDS
@@ -393,9 +393,9 @@ def _finite(
             raise DataError(f"found {found}, expected a finite number", location=location)
         if abs(number) > EXACT if exact else literal is not None and is_rounded(literal):
             raise DataError(
-                f"found {found}, beyond the integers that a float64 holds (2^53)",
+                f"found {found}, beyond the integers that a float64 can represent (2^53)",
                 location=location,
-                remedy=f"if it is a name, set data.columns: {json_option(name, 'text')}",
+                remedy=f"if it is an identifier, set data.columns: {json_option(name, 'text')}",
             )
     return values
 

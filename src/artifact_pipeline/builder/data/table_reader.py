@@ -161,7 +161,7 @@ def read(
         text_columns = {*(text_columns or ()), *mixed}
         return read(files, file_format, csv=csv, text_columns=text_columns, report=report)
     if not sum(part.rows for part in parts):
-        raise DataError("holds no rows", location=Location(parts[0].name))
+        raise DataError("has no rows", location=Location(parts[0].name))
     for column in read_files[0].table.column_names:
         _check_same_types(read_files, column)
     index = dict.fromkeys(name for file in read_files for name in file.index_columns)
@@ -288,7 +288,7 @@ def _check_same_types(files: list[_File], column: str) -> None:
     for name, group in known[1:]:
         if group != known[0][1]:
             raise DataError(
-                f"the column {show(column)} holds {group}, and {known[0][1]} in {known[0][0]}",
+                f"the column {show(column)} has {group}, and {known[0][1]} in {known[0][0]}",
                 location=Location(name),
             )
 

@@ -179,7 +179,7 @@ class RegistryClient:
             )
         wait = _retry_after(response)
         remedy = f"try again in {wait:.0f} seconds" if wait else None
-        problem = f"the registry answered {status} {doing}"
+        problem = f"the registry returned {status} {doing}"
         return NetworkError(problem, location=self.location, remedy=remedy)
 
     def _send(
@@ -267,7 +267,7 @@ class RegistryClient:
                 )
             if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
                 raise NetworkError("redirects to an address without TLS", location=self.location)
-        raise NetworkError("redirects without end", location=self.location)
+        raise NetworkError("redirects too many times", location=self.location)
 
     def _authorize(self, challenge: str, url: str) -> None:
         """Set the header that a challenge asks for.
@@ -291,7 +291,7 @@ class RegistryClient:
         elif scheme.lower() == "bearer" and "realm" in parameters:
             self._authorization = f"Bearer {self._token(parameters, known)}"
         else:
-            raise NetworkError("asks for an unknown kind of access", location=self.location)
+            raise NetworkError("requires an unknown kind of authentication", location=self.location)
 
     def _token(self, parameters: Mapping[str, str], known: Credentials | None) -> str:
         realm = parameters["realm"]
@@ -323,10 +323,10 @@ class RegistryClient:
         try:
             answer = msgspec.json.decode(data, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise NetworkError("got no token", location=self.location) from error
+            raise NetworkError("returned no token", location=self.location) from error
         token = str(answer.get("token") or answer.get("access_token") or "")
         if not re.fullmatch(r"[!-~]{1,65536}", token):
-            raise NetworkError("got no token", location=self.location)
+            raise NetworkError("returned no token", location=self.location)
         return token
 
     def _origin(self) -> str:
