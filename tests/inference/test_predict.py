@@ -176,7 +176,9 @@ def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path):
     predictor = api.open_artifact(run.artifact, run.digest)
     row = {"since": [1.0], "age": [2.0], "a b/€": [3.0], "label": ["Paris"], "zip": ["1"],
            "review": ["x"]}  # fmt: skip
-    with pytest.raises(DataError, match=r"row 1, column 'label': is 'Paris', and the model knows"):
+    with pytest.raises(
+        DataError, match=r"row 1, column 'label': is 'Paris', but the model accepts only"
+    ):
         predictor.predict(row)
     assert len(predictor.predict({**row, "label": ["Rome"]})) == 1
 

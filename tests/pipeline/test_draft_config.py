@@ -444,7 +444,7 @@ def test_a_forest_is_drafted_only_where_it_learns_clearly_more_than_a_linear_mod
     path = table(tmp_path, "a,b,y", lambda i: f"{i % 21},{i % 7},{i % 21 * 3}", 210)
     draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
-    figures = "its R² is 1.00, that of a random forest 1.00 and of always answering the mean 0.00"
+    figures = "its R² is 1.00, that of a random forest 1.00 and of always predicting the mean 0.00"
     assert figures in said(draft)
 
 

@@ -105,7 +105,7 @@ def check_worker(packages: dict[str, str], dask_worker: Any) -> None:
     for name, expected in packages.items():
         if own[name] != expected:
             raise EnvironmentFailure(
-                f"has {name} {own[name]}, and the process that asks has {expected}",
+                f"has {name} {own[name]}, but this process has {expected}",
                 location=dask_cluster.location_of(dask_worker),
                 remedy=dask_cluster.SAME_VERSIONS,
             )

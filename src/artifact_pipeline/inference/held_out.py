@@ -148,7 +148,7 @@ def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str
             return in_config
         reason = "which cannot be read here"
         if "\\x" in path:  # as `record.printable` writes it
-            reason += " (a run record does not hold bytes of a path that are not UTF-8)"
+            reason += " (a run record cannot contain a path that is not UTF-8)"
         raise DataError(
             f"the run that made the artifact read {path}, {reason}",
             location=location,

@@ -50,7 +50,7 @@ def _leaks(data: ReportData) -> str:
     items = "".join(f"<li>{escape(leak)}</li>" for leak in leaks)
     return (
         f'<div class="panel wide warning"><h3>Likely leaks</h3>'
-        f'<p class="soft">Only who owns the data can tell.</p><ul>{items}</ul></div>'
+        f'<p class="soft">Only the owner of the data can decide.</p><ul>{items}</ul></div>'
     )
 
 

@@ -60,7 +60,7 @@ _REFUSED = {
     ast.Lambda: "a function",
     ast.JoinedStr: "a formatted text",
     ast.Compare: "`is`",
-    ast.Constant: "a value that is no comparison",
+    ast.Constant: "a value without a comparison",
 }
 
 

@@ -103,7 +103,7 @@ def load_model(
             f"this checkout did not write this pickle ({actual}), and opening a pickle runs the "
             "code in it",
             location=location,
-            remedy="train it here, or pin the digest if you know where it is from: "
+            remedy="train it here, or pin the digest if you know its origin: "
             f"load_model({name!r}, digest={actual!r})",
         )
     if data.startswith(_ZIP):

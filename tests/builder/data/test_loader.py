@@ -92,7 +92,9 @@ def test_rows_without_a_target_are_dropped_if_the_config_says_so(tmp_path, form)
     kept = frame.dropna(subset="y")
     assert rows.X["a"].tolist() == kept["a"].tolist() and rows.y.tolist() == kept["y"].tolist()
     assert rows.description.dropped == 3 and rows.description.schema.rows == 37
-    assert rows.notes == ("3 of 40 rows have no 'y' and are left out, as data.missing_target says",)
+    assert rows.notes == (
+        "3 of 40 rows have no 'y' and are left out, as set in data.missing_target",
+    )
     assert str(rows.locate(3)) == f"{path.name}, row 5, column 'y'"
 
 

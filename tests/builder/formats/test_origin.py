@@ -183,5 +183,7 @@ def test_a_foreign_manifest_with_our_bytes_creates_only_classes_that_it_names(tm
     manifest["recipe_digest"] = canonical.digest(canonical.encode(manifest["recipe"]))
     (copy / "manifest.json").write_bytes(canonical.encode(manifest))
     digest = canonical.digest(canonical.encode(manifest))
-    with pytest.raises(VerificationError, match=r"no estimator of its recipe holds .*NearestCent"):
+    with pytest.raises(
+        VerificationError, match=r"no estimator of its recipe contains .*NearestCent"
+    ):
         api.open_artifact(copy, digest)

@@ -224,7 +224,7 @@ class SearchSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Meta(
             min_length=1,
             description="Lists of values by parameter, such as model__C. A random search also "
-            'takes {"uniform": [low, high]}, and likewise loguniform and randint.',
+            'takes {"uniform": [low, high]}, loguniform and randint.',
         ),
     ]
     method: Annotated[

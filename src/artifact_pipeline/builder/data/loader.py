@@ -245,7 +245,7 @@ def _notes(columns: _TableColumns, data: TableData, *, rows: int, dropped: int |
     if dropped:
         notes.append(
             f"{dropped} of {rows} rows have no {show(data.target)} and are left out, as "
-            "data.missing_target says"
+            "set in data.missing_target"
         )
     return notes
 
