@@ -23,24 +23,21 @@ from artifact_pipeline.disk import (
     translate_os_errors,
 )
 from artifact_pipeline.errors import CallError, DataError, Location, StoreError
-from artifact_pipeline.inference import file_progress, prediction_files, row_batches, row_paths
-from artifact_pipeline.inference.prediction_files import TEXT_FORMATS
-from artifact_pipeline.inference.predictor import Predictor, load_predictor
-from artifact_pipeline.inference.resumable_output import (
+from artifact_pipeline.inference import file_progress, prediction_files, row_files, row_paths
+from artifact_pipeline.inference.part_output import (
     REMOTE_REPORTS,
     REPORTS,
-    OnError,
-    Options,
     PartResult,
-    Tally,
-    locked,
-    predict_file,
     predict_part,
     publish,
-    steps,
 )
-from artifact_pipeline.inference.row_batches import Layout
+from artifact_pipeline.inference.predicted_batches import predict_batches
+from artifact_pipeline.inference.prediction_files import TEXT_FORMATS
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
+from artifact_pipeline.inference.resumable_output import locked, predict_file
+from artifact_pipeline.inference.row_layout import Layout
 from artifact_pipeline.inference.row_paths import RowPath
+from artifact_pipeline.inference.tally import OnError, Options, Tally
 from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
@@ -234,7 +231,7 @@ def _is_same(target: str, path: str) -> bool:
 def _check_parts(files: Sequence[RowPath], layout: Layout) -> None:
     """Check that each file has the columns that the model takes, before any is predicted."""
     for file in files:
-        with file.open() as stream, row_batches.opened(stream, file.name, layout=layout):
+        with file.open() as stream, row_files.opened(stream, file.name, layout=layout):
             pass
 
 
@@ -261,7 +258,7 @@ def _predict_to_stdout(
     tally = Tally()
     with ExitStack() as stack:
         writer: prediction_files.Writer | None = None
-        for step in steps(
+        for step in predict_batches(
             predictor, source.files, output_format=None, options=options, report=report
         ):
             if writer is None:

@@ -15,7 +15,7 @@ from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file, check_readable
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.inference.prediction_files import OUTPUT_FORMATS
-from artifact_pipeline.inference.row_batches import ROW_FORMATS
+from artifact_pipeline.inference.row_files import ROW_FORMATS
 
 STDIN = "standard input"
 
