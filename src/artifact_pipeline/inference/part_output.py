@@ -67,7 +67,7 @@ def predict_part(
                 return PartResult(known.tally, is_resumed=True)
     for path in (output, report):
         path.parent.mkdir(parents=True, exist_ok=True)
-    tally = predict_file(predictor, [file], output=output, options=options)
+    tally = predict_file(predictor, [file], output=output, options=options, may_be_empty=True)
     done = _Report(key, output.stat().st_size, tally)
     write_atomically(report, msgspec.json.encode(done))
     return PartResult(tally)
@@ -89,7 +89,11 @@ def _predict_remote_part(
                 if known.key == key and written is not None and written.size == known.bytes:
                     return PartResult(known.tally, is_resumed=True)
         tally = predict_file(
-            predictor, [file], output=output, options=structs.replace(options, resume=False)
+            predictor,
+            [file],
+            output=output,
+            options=structs.replace(options, resume=False),
+            may_be_empty=True,
         )
         done = _Report(key, output.stat().st_size, tally)
         remote_files.upload(output, target)

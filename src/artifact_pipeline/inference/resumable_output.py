@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +24,7 @@ from artifact_pipeline.disk import (
 from artifact_pipeline.errors import CallError, Location, PipelineError, StoreError
 from artifact_pipeline.inference import prediction_files
 from artifact_pipeline.inference.predicted_batches import Position, predict_batches
-from artifact_pipeline.inference.prediction_files import TEXT_FORMATS
+from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, OutputFormat
 from artifact_pipeline.inference.predictor import Predictor
 from artifact_pipeline.inference.row_layout import Layout
 from artifact_pipeline.inference.row_paths import RowPath
@@ -55,6 +55,44 @@ class _Journal(Struct, frozen=True, kw_only=True):
     tally: Tally
 
 
+class OutputFile(NamedTuple):
+    """A file of predictions, and the files beside it while it is written.
+
+    Attributes:
+        path: Its path, whose extension is its format.
+    """
+
+    path: Path
+
+    @property
+    def format(self) -> OutputFormat:
+        return prediction_files.format_of(str(self.path))
+
+    @property
+    def partial(self) -> Path:
+        """The file until it is complete."""
+        return self.path.with_name(f".{self.path.name}.partial")
+
+    @property
+    def journal(self) -> Path:
+        """How far that is."""
+        return self.path.with_name(f".{self.path.name}.partial.json")
+
+    @property
+    def lock(self) -> Path:
+        return self.path.with_name(f".{self.path.name}.lock")
+
+
+class _Work(Struct, frozen=True, kw_only=True):
+    """What is written to a file; see `predict_file`."""
+
+    predictor: Predictor
+    files: Sequence[RowPath]
+    output: OutputFile
+    options: Options
+    report: ReportProgress
+
+
 def predict_file(
     predictor: Predictor,
     files: Sequence[RowPath],
@@ -62,6 +100,7 @@ def predict_file(
     output: Path,
     options: Options,
     report: ReportProgress = ignore,
+    may_be_empty: bool = False,
 ) -> Tally:
     """Write the predictions for files into one file.
 
@@ -74,43 +113,36 @@ def predict_file(
         output: The file to write, whose extension is its format.
         options: How rows are predicted.
         report: Called after each batch.
+        may_be_empty: Whether it may have no predictions, as a part may.
 
     Raises:
         DataError, CallError: As `infer_files`.
         StoreError: If it cannot be written, or another process writes it.
     """
-    output_format = prediction_files.format_of(str(output))
-    partial = output.with_name(f".{output.name}.partial")
-    journal = output.with_name(f".{output.name}.partial.json")
-    write = _write_text if output_format in TEXT_FORMATS else _write_binary
-    with translate_os_errors(output), locked(output.with_name(f".{output.name}.lock")):
+    file = OutputFile(output)
+    work = _Work(predictor=predictor, files=files, output=file, options=options, report=report)
+    with translate_os_errors(output), locked(file.lock, output):
         try:
-            tally = write(predictor, files, output=output, options=options, report=report)
+            tally = (_write_text if file.format in TEXT_FORMATS else _write_binary)(work)
+            if not may_be_empty:
+                tally.check_any(files[0].name)
         except PipelineError as error:
             if not isinstance(error, StoreError):  # what was written is not wanted
-                partial.unlink(missing_ok=True)
-                journal.unlink(missing_ok=True)
+                file.partial.unlink(missing_ok=True)
+                file.journal.unlink(missing_ok=True)
             raise
         except OSError as error:
-            error.filename = str(output)  # the partial file is nothing that the user named
+            error.filename = str(output)  # the user named no partial file
             raise
-        partial.replace(output)
-        journal.unlink(missing_ok=True)
+        file.partial.replace(output)
+        file.journal.unlink(missing_ok=True)
         sync_folder(output.parent)
     return tally
 
 
-def _write_text(
-    predictor: Predictor,
-    files: Sequence[RowPath],
-    *,
-    output: Path,
-    options: Options,
-    report: ReportProgress,
-) -> Tally:
+def _write_text(work: _Work) -> Tally:
     """Write a partial file of text, and after each batch how far it is."""
-    partial = output.with_name(f".{output.name}.partial")
-    journal = output.with_name(f".{output.name}.partial.json")
+    files, options, output = work.files, work.options, work.output
     can_resume = all(file.path != "-" for file in files)
     if options.resume and not can_resume:
         raise CallError(
@@ -118,23 +150,24 @@ def _write_text(
             location=Location("--resume"),
             remedy="name a file of rows",
         )
-    key = key_of(predictor, files, output=output, options=options) if can_resume else ""
-    done = read_json(journal, _Journal) if options.resume else None
-    if done is not None and (done.key != key or _crc(partial, done.bytes) != done.crc):
+    key = ""
+    if can_resume:
+        key = key_of(work.predictor, files, output=output.path, options=options)
+    done = read_json(output.journal, _Journal) if options.resume else None
+    if done is not None and (done.key != key or _crc(output.partial, done.bytes) != done.crc):
         done = None
-    tally, after = (done.tally, done.after) if done else (Tally(), Position())
-    with partial.open("r+b" if done else "wb") as file:
+    tally, begin = (done.tally, done.after) if done else (Tally(), Position())
+    with output.partial.open("r+b" if done else "wb") as file:
         size, crc = (done.bytes, done.crc) if done else (0, 0)
         file.truncate(size)
         file.seek(size)
-        output_format = prediction_files.format_of(str(output))
         for step in predict_batches(
-            predictor,
+            work.predictor,
             files,
-            output_format=output_format,
+            output_format=output.format,
             options=options,
-            begin=after,
-            report=report,
+            begin=begin,
+            report=work.report,
         ):
             batch = io.BytesIO()
             with prediction_files.writer(batch, step.table, header=size == 0) as writer:
@@ -145,29 +178,25 @@ def _write_text(
             size, crc, tally = size + len(data), zlib.crc32(data, crc), tally + step.tally
             if can_resume:
                 state = _Journal(key=key, bytes=size, crc=crc, after=step.after, tally=tally)
-                _replace(journal, msgspec.json.encode(state))
+                _replace(output.journal, msgspec.json.encode(state))
         os.fsync(file.fileno())
     return tally
 
 
-def _write_binary(
-    predictor: Predictor,
-    files: Sequence[RowPath],
-    *,
-    output: Path,
-    options: Options,
-    report: ReportProgress,
-) -> Tally:
+def _write_binary(work: _Work) -> Tally:
     """Write a partial file of Parquet or Arrow IPC, which is of no use until it is complete."""
-    partial = output.with_name(f".{output.name}.partial")
-    output_format = prediction_files.format_of(str(output))
+    partial = work.output.partial
     tally = Tally()
     try:
         with partial.open("wb") as file:
             with ExitStack() as stack:
                 writer: prediction_files.Writer | None = None
                 for step in predict_batches(
-                    predictor, files, output_format=output_format, options=options, report=report
+                    work.predictor,
+                    work.files,
+                    output_format=work.output.format,
+                    options=work.options,
+                    report=work.report,
                 ):
                     if writer is None:
                         opened = prediction_files.writer(file, step.table)
@@ -230,15 +259,21 @@ def _crc(path: Path, size: int) -> int | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Lock an output, so that only one process writes it."""
+def locked(path: Path, output: Path) -> Iterator[None]:
+    """Lock an output, so that only one process writes it.
+
+    Args:
+        path: The file to lock.
+        output: The output in errors, since the user named no lock.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(file_lock(path, "another process writes the same output"))
-        except PipelineError:
-            raise
+        except StoreError as error:
+            location = Location(str(output))
+            raise StoreError(error.problem, location=location, remedy=error.remedy) from error
         except OSError as error:
-            error.filename = str(path.parent)  # the lock is nothing that the user named
+            error.filename = str(path.parent)
             raise
         try:
             yield

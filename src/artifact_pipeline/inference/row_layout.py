@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, FeatureLimits, Manifest
-from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables
 from artifact_pipeline.inference.prediction_files import OutputFormat
 
@@ -159,7 +157,7 @@ class RowFile(Struct, frozen=True, kw_only=True):
 def check_columns(names: list[str], name: str, *, layout: Layout) -> None:
     needed = [*(column.name for column in layout.columns), *layout.keep]
     if missing := [column for column in needed if column not in set(names)]:
-        raise DataError(f"the column {show(missing[0])} is missing", location=Location(name))
+        raise tables.missing_column(missing[0], names, name)
 
 
 def checked_rows(

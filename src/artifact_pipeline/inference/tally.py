@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from msgspec import Struct
 
+from artifact_pipeline.errors import DataError, Location
+
 if TYPE_CHECKING:
     pass
 
@@ -44,6 +46,22 @@ class Tally(Struct, frozen=True, kw_only=True):
             unseen=_sum(self.unseen, other.unseen),
             outside=_sum(self.outside, other.outside),
         )
+
+    def check_any(self, name: str) -> None:
+        """Check that a row was predicted.
+
+        Args:
+            name: The name of the rows.
+
+        Raises:
+            DataError: If none was.
+        """
+        if self.rows:
+            return
+        problem = "has no rows"
+        if self.skipped:
+            problem = f"all {self.skipped} rows were skipped; the first: {self.first_skipped[0]}"
+        raise DataError(problem, location=Location(name))
 
 
 def _sum(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
