@@ -73,7 +73,11 @@ READS = {
             _LOAD,
             'loader.load(TableData(path="table.csv", target="target"))',
         ),
-        (PARQUET, "import pyarrow.parquet", 'pyarrow.parquet.read_table("table.parquet")'),
+        (
+            PARQUET,
+            "import pyarrow.dataset, pyarrow.parquet",  # read_table imports both
+            'pyarrow.parquet.read_table("table.parquet")',
+        ),
         (
             "Parquet, read, typed and hashed",
             _LOAD,

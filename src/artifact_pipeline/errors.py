@@ -131,7 +131,7 @@ class CheckFailed(PipelineError):
     """The work ran and a check failed.
 
     Attributes:
-        run: What the call would have returned if the check had passed.
+        run: The value that the call would have returned if the check had passed.
     """
 
     exit_code = 1
@@ -218,7 +218,7 @@ class UntrustedModel(VerificationError):
 
 
 class EnvironmentFailure(PipelineError):
-    """The machine, or something that the package needs from it, could not do its part."""
+    """The machine, the network or a required package failed."""
 
     kind = "environment"
     exit_code = 5
@@ -243,6 +243,6 @@ class MissingDependency(EnvironmentFailure):
 
 
 class TrainerDied(EnvironmentFailure):
-    """The trainer process ended before it answered, because it was killed or out of memory."""
+    """The trainer process ended early, because it was killed or out of memory."""
 
     kind = "trainer"

@@ -29,7 +29,7 @@ def project(project, digits):
 def test_help_shows_the_commands_by_purpose(project, words):
     done = call(*words, cwd=project)
     assert done.code == (0 if words else 2) and done.err == ""
-    headings = ["Make a model:", "Look at it:", "Use it:", "Trust it:", "Share it:", "Set up:"]
+    headings = ["Train:", "Inspect:", "Predict:", "Verify:", "Share:", "Set up:"]
     places = [done.out.index(f"\n{heading}\n") for heading in headings]
     assert places == sorted(places) and "Other:" not in done.out
     assert "..." not in done.out.replace("[ARGS]...", "")  # no sentence is cut off
@@ -248,7 +248,7 @@ def test_a_missing_file_of_rows_exits_2(project):
 
 def test_infer_refuses_an_artifact_with_another_digest(project):
     done = call("infer", "latest", "--digest", "sha256:" + "0" * 64, cwd=project)
-    assert done.code == 4 and "this is not the artifact asked for" in done.err
+    assert done.code == 4 and "is another artifact" in done.err
 
 
 @pytest.mark.slow
@@ -309,7 +309,7 @@ def test_show_leads_with_name_headline_and_gates(tmp_path):
 
 def test_show_without_a_store_reports_no_run_record(digits, tmp_path):
     done = call("show", digits.folder, cwd=tmp_path)
-    assert done.code == 0 and "this store has no record of it" in done.out
+    assert done.code == 0 and "the store has no record of it" in done.out
 
 
 def test_list_prints_artifacts_and_runs(project, digits):

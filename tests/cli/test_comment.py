@@ -94,7 +94,7 @@ def test_only_the_comment_of_the_own_user_and_model_is_replaced(project, github,
 def test_a_token_that_may_only_read_leaves_the_text_in_the_summary(project, github, record):
     done = call("comment", record, cwd=project, env=job(project, github, "reads"))
     assert done.code == 0 and github.comments == []
-    problem = "GitHub: answered 403: Resource not accessible by integration"
+    problem = "GitHub: returned 403: Resource not accessible by integration"
     assert done.err == f"warning: not posted on the pull request: {problem}\n"
     summary = (project / "summary").read_text("utf-8")
     assert f"Not posted on the pull request: `{problem}`" in summary
@@ -157,13 +157,13 @@ def test_a_comment_that_was_deleted_meanwhile_is_written_again(github):
 @pytest.mark.parametrize(
     ("status", "content", "message"),
     [
-        (401, b'{"message": "Bad credentials"}', "answered 401: Bad credentials"),
+        (401, b'{"message": "Bad credentials"}', "returned 401: Bad credentials"),
         (403, b'{"message": "rate limit\\u001b[2J\\n::error::"}', r"403: rate limit\\x1b\[2J\\n::"),
-        (422, b"[]", "answered 422$"),
-        (500, b"<html>", "answered 500$"),
-        (503, b'{"message": 7}', "answered 503: 7"),
+        (422, b"[]", "returned 422$"),
+        (500, b"<html>", "returned 500$"),
+        (503, b'{"message": 7}', "returned 503: 7"),
         (200, b"<html>", "cannot be used"),
-        (200, b'{"data": {"viewer": null}}', "no user of the token|not a list|None"),
+        (200, b'{"data": {"viewer": null}}', "does not name the token's user|not a list|None"),
     ],
 )
 def test_a_refusal_is_an_error_of_the_network(github, method, status, content, message):
@@ -181,7 +181,7 @@ def test_a_refusal_is_an_error_of_the_network(github, method, status, content, m
 def test_the_user_of_the_token_must_be_known_before_a_comment_is_replaced(github):
     github.write(BOT, f"{MARKER}\nbefore")
     github.fails["POST"] = (200, {}, b'{"errors": [{"message": "no"}]}')
-    with pytest.raises(NetworkError, match="no user of the token"):
+    with pytest.raises(NetworkError, match="does not name the token's user"):
         put(github)
 
 
@@ -193,7 +193,7 @@ def test_the_token_follows_no_redirect(github, status, method):
         github.comments.clear()
     with github_api() as elsewhere:
         github.fails[method] = (status, {"Location": f"{elsewhere.url}/"}, b"")
-        with pytest.raises(NetworkError, match=f"answered {status}"):
+        with pytest.raises(NetworkError, match=f"returned {status}"):
             put(github)
         assert elsewhere.requests == []
 
@@ -201,10 +201,10 @@ def test_the_token_follows_no_redirect(github, status, method):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"repository": "acme/gone"}, "answered 404: Not Found"),
-        ({"number": 8}, "answered 404"),
-        ({"token": "wrong"}, "answered 401"),
-        ({"token": ""}, "passes no token"),
+        ({"repository": "acme/gone"}, "returned 404: Not Found"),
+        ({"number": 8}, "returned 404"),
+        ({"token": "wrong"}, "returned 401"),
+        ({"token": ""}, "has no token"),
         ({"token": "a\r\nX-Evil: 1"}, "cannot be used: ValueError"),
         ({"api": "http://example.org"}, "not https://"),
         ({"api": "http://127.0.0.1.example.org"}, "not https://"),

@@ -93,7 +93,7 @@ def test_a_private_repository_is_created_and_a_public_one_is_refused(served, dig
     ("variables", "message"),
     [
         ({"HF_TOKEN": ""}, "not logged in; set HF_TOKEN, or log in with: hf auth login"),
-        ({"HF_TOKEN": "hf_nobodys"}, "the Hub answers 401 Invalid credentials"),
+        ({"HF_TOKEN": "hf_nobodys"}, "the Hub returned 401 Invalid credentials"),
         ({"HF_TOKEN": "hf_reads"}, "use a token that may write to this repository"),
         ({"HF_TOKEN": "hf_other"}, "use a token that may write to this repository"),
         ({"HF_TOKEN": "hf_nobod\x01ys"}, "the token has a character that no token has"),

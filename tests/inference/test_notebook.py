@@ -192,7 +192,7 @@ def test_records_of_a_table_are_predicted_and_sealed(flowers, tmp_path):
     assert predictor.predict(records).tolist() == estimator.predict(X).tolist()
     with pytest.raises(api.DataError, match="the column 'size' is missing"):
         predictor.predict([{"sizes": "large"}])
-    with pytest.raises(api.DataError, match="the column 'size' holds no text"):
+    with pytest.raises(api.DataError, match="the column 'size' has no text"):
         predictor.predict([{"size": "large"}, {"size": 3}])
 
 

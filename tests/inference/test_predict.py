@@ -138,7 +138,7 @@ def test_rows_are_matched_by_column_name(churn, text, extra, unseen):
         (HEADER + "x;2020-01-01;3,5;Pune;1;a\n", "row 1, column 'age': found 'x', expected a numb"),
         (HEADER + "1;soon;3,5;Pune;1;a\n", "row 1, column 'since': found 'soon', expected a date"),
         (HEADER + "1;2020-01-01;inf;Pune;1;a\n", ": found inf, expected a finite number"),
-        (HEADER, "holds no rows"),
+        (HEADER, "has no rows"),
         ("", "is empty"),
         (HEADER + "1;2\n", "row 1: found 2 cells, expected 6"),
     ],
@@ -176,7 +176,9 @@ def test_an_unknown_category_is_refused_with_the_known_ones(tmp_path):
     predictor = api.open_artifact(run.artifact, run.digest)
     row = {"since": [1.0], "age": [2.0], "a b/€": [3.0], "label": ["Paris"], "zip": ["1"],
            "review": ["x"]}  # fmt: skip
-    with pytest.raises(DataError, match=r"row 1, column 'label': is 'Paris', and the model knows"):
+    with pytest.raises(
+        DataError, match=r"row 1, column 'label': is 'Paris', but the model accepts only"
+    ):
         predictor.predict(row)
     assert len(predictor.predict({**row, "label": ["Rome"]})) == 1
 
@@ -203,7 +205,7 @@ def test_held_out_rows_come_from_the_recorded_path_or_from_data(churn, tmp_path)
     told = call("infer", lonely, cwd=tmp_path)
     assert (
         told.code == 3
-        and "no run record holds the path of the table; name it with --data" in told.err
+        and "no run record has the path of the table; name it with --data" in told.err
     )
     assert call("evaluate", lonely, "--data", folder / "churn.csv", cwd=tmp_path).code == 0
     other = table(tmp_path / "other.csv", count=500)

@@ -61,7 +61,7 @@ def test_line_ends_a_bom_and_blank_lines_do_not_matter():
 
 WRONG = [
     ("r.csv", b"", "r.csv: is empty"),
-    ("r.csv", b"a,b,c\n", "r.csv: holds no rows"),
+    ("r.csv", b"a,b,c\n", "r.csv: has no rows"),
     ("r.csv", b"1,2,3\n1,2\n", "r.csv, line 2: found 2 values, expected 3"),
     ("r.csv", b"a,b,c\n1,2,3\n1,2,3,4\n", "r.csv, line 3: found 4 values, expected 3"),
     ("r.csv", b"1,2,3\n1,,3\n", "r.csv, line 2: b is missing, expected a number"),
@@ -78,7 +78,7 @@ WRONG = [
     ("r.json", b"{", "r.json: is not JSON"),
     ("r.json", b"[1, 2, 3]", "r.json: expected a list of rows"),
     ("r.json", b'{"rows": []}', "r.json: expected a list of rows"),
-    ("r.json", b"[]", "r.json: holds no rows"),
+    ("r.json", b"[]", "r.json: has no rows"),
     ("r.json", b"[[1, 2, 3], [1, 2]]", "r.json, row 2: found 2 values, expected 3"),
     ("r.json", b"[[1, 2, null]]", "r.json, row 1: c is null, expected a number"),
     ("r.json", b'[[1, 2, "3"]]', "r.json, row 1: c is '3', expected a number"),
@@ -93,7 +93,7 @@ WRONG = [
     ("r.npy", b"1,2,3", "r.npy: is not an .npy file"),
     ("r.npy", npy(np.zeros((2, 4))), "r.npy, row 1: found 4 values, expected 3"),
     ("r.npy", npy(np.zeros(3)), "r.npy: has the shape (3,), expected (rows, 3)"),
-    ("r.npy", npy(np.zeros((0, 3))), "r.npy: holds no rows"),
+    ("r.npy", npy(np.zeros((0, 3))), "r.npy: has no rows"),
     ("r.npy", npy(np.array([[1, 2, np.nan]])), "r.npy, row 1: c is nan, expected a finite number"),
     ("r.npy", npy(np.array([["a", "b", "c"]])), "expected numbers"),
     ("r.npy", npy(np.array([[1, 2, None]]), allow_pickle=True), "expected numbers"),

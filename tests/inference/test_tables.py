@@ -88,7 +88,7 @@ def test_values_of_several_types_are_refused_at_their_row():
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (b'{"k": "\\ud800"}', "(surrogate|row 3: holds text that is not Unicode)"),
+        (b'{"k": "\\ud800"}', "(surrogate|row 3: contains text that is not Unicode)"),
         (b'{"k": "b", "k": 2}', "row 3: is not JSON: a key is written twice"),
         (b'{"d": ' + b"[" * 64 + b"]" * 64 + b"}", "row 3: is nested deeper than 64 levels"),
         (b"[1]", "row 3: is not JSON lines: expected an object"),
@@ -144,7 +144,7 @@ def test_a_data_frame_is_read_like_a_table():
         ),
         (["$5", "5 €"], "number", price, "X, row 2, column 'k': found '5 €'"),
         (["1_000"], "number", None, "found '1_000', expected a number"),
-        ([{}, "5"], "number", None, "the column 'k' holds no numbers"),
+        ([{}, "5"], "number", None, "the column 'k' has no numbers"),
     ):
         with pytest.raises(DataError) as caught:
             of(values, kind, form)

@@ -129,7 +129,9 @@ def test_an_encoder_of_numbers_answers_or_refuses_an_unseen_one_as_scikit_learn_
         except ValueError:
             done = call("infer", "latest", "new.csv", cwd=project)
             assert done.code == 3 and done.err.count("\n") == 1
-            refusal = f"new.csv, row 2, column 'k': is {value}, and the model knows 0, 1, 2, 3"
+            refusal = (
+                f"new.csv, row 2, column 'k': is {value}, but the model accepts only 0, 1, 2, 3"
+            )
             assert refusal in done.err
         else:
             result = infer(project, "new.csv")
@@ -495,7 +497,7 @@ def test_a_missing_home_folder_is_one_error_with_a_remedy(project):
     env = {"XDG_STATE_HOME": "", "HOME": "relative", "LOCALAPPDATA": "", "USERPROFILE": "x"}
     done = call("run", cwd=project, env=env)
     assert done.code == 5 and done.err.count("\n") == 1
-    assert "there is no home folder" in done.err and "set HOME" in done.err
+    assert "no home folder was found" in done.err and "set HOME" in done.err
     assert not (project / "relative").exists() and not (project / "artifacts").exists()
 
 

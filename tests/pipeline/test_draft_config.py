@@ -78,7 +78,7 @@ def test_a_numeric_target_is_a_regression(tmp_path):
     ("text", "message"),
     [
         ("a,b\n1,2\n", "has no column 'won'"),
-        ("a,won\n", "holds no rows"),
+        ("a,won\n", "has no rows"),
         ("won\n1\n2\n", "no feature columns left"),
         ("", "is empty"),
     ],
@@ -313,8 +313,8 @@ def test_a_class_with_one_row_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("5.1,3.5,setosa\n" + "4.9,3.0,setosa\n6.0,2.2,virginica\n" * 9, "first line holds data"),
-        ("1,0,1\n" + "0,1,1\n1,1,0\n" * 9, "first line holds data"),
+        ("5.1,3.5,setosa\n" + "4.9,3.0,setosa\n6.0,2.2,virginica\n" * 9, "first line has data"),
+        ("1,0,1\n" + "0,1,1\n1,1,0\n" * 9, "first line has data"),
         ("a,y\n" + "1,5\n2,5\n" * 20, "the same 'y' in every row"),
         ("a,y\n" + "".join(f"{i % 3},n{i}\n" for i in range(20)), "too many to be classes"),
         ("a,y\n1,2\n2,3\n3,4\n", "3 rows with a target, expected 10 or more"),
@@ -444,7 +444,7 @@ def test_a_forest_is_drafted_only_where_it_learns_clearly_more_than_a_linear_mod
     path = table(tmp_path, "a,b,y", lambda i: f"{i % 21},{i % 7},{i % 21 * 3}", 210)
     draft = api.draft(path, "y", base=tmp_path)
     assert draft.config["model"]["estimator"] == "sklearn.linear_model.Ridge"
-    figures = "its R² is 1.00, that of a random forest 1.00 and of always answering the mean 0.00"
+    figures = "its R² is 1.00, that of a random forest 1.00 and of always predicting the mean 0.00"
     assert figures in said(draft)
 
 
@@ -512,7 +512,7 @@ def test_numbers_that_json_holds_as_texts_are_numbers(tmp_path):
     write(tmp_path, rows, "t.json")
     draft = api.draft(tmp_path / "t.json", "won", base=tmp_path)
     assert draft.config["data"]["columns"] == {"n": "number"}
-    assert "'n' is a number: so is each of its texts" in said(draft)
+    assert "'n' is a number, because each of its texts is one" in said(draft)
     assert summary(draft, "n").values == "0.5 to 6.5"
     write(tmp_path, draft.config)
     assert api.run(tmp_path / "config.json", store=tmp_path / "s").metrics.test

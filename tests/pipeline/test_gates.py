@@ -32,11 +32,13 @@ def test_without_an_incumbent_a_gate_passes_unjudged_unless_one_is_required():
     [passed] = judge(metrics, {"test.accuracy": gate}, incumbents=NOBODY)
     assert passed.passed and not passed.judged
     [warning] = unjudged([passed])
-    assert "champion names no artifact yet" in warning and '"required": true' in warning
+    assert "there is no champion to compare with yet" in warning and '"required": true' in warning
     required = Gate(not_worse_than="champion", required=True)
     [missed] = judge(metrics, {"test.accuracy": required}, incumbents=NOBODY)
     assert not missed.passed and missed.judged and not unjudged([missed])
-    assert str(missed).endswith("names no artifact yet to compare with, and the gate requires one")
+    assert str(missed).endswith(
+        "there is no champion to compare with yet, and the gate requires one"
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_slice_is_compared_with_the_baseline_on_that_slice():
 def test_an_artifact_without_a_baseline_does_not_pass_for_better_than_one():
     gates = {"test.accuracy": Gate(better_than="baseline")}
     [verdict] = judge(Metrics(test={"accuracy": 1.0}), gates)
-    assert not verdict.passed and "holds no metrics of one" in str(verdict)
+    assert not verdict.passed and "has no baseline metrics" in str(verdict)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_a_gate_that_was_not_judged_is_seen_in_terminal_annotation_and_summary(p
     path = write(project, {**SHORT, "gates": gates})
     done = call("run", path, cwd=project, env=ACTIONS)
     assert done.code == 0, done.err
-    assert "NOT JUDGED: champion names no artifact yet" in " ".join(done.out.split())
+    assert "NOT JUDGED: there is no champion to compare with yet" in " ".join(done.out.split())
     assert "warning: the gate test.accuracy not worse than champion was not judged" in done.err
     assert (
         "::warning title=artifact-pipeline%3A gate not judged::the gate test.accuracy" in done.err

@@ -12,6 +12,7 @@ import pytest
 import artifact_pipeline as api
 from artifact_pipeline.builder.canonical import digest
 from artifact_pipeline.errors import NetworkError
+from artifact_pipeline.remote.transfer import TRANSFERS
 from artifact_pipeline.store.store import Store
 from tests.remote.conftest import needs_registry
 from tests.support.artifacts import variant
@@ -64,6 +65,26 @@ def test_a_pull_continues_where_the_connection_broke(network, store, large, tmp_
         pulled = api.pull(remote, store=elsewhere)
     assert pulled.digest == large and unreliable.cuts == 0
     assert unreliable.received < pulled.bytes + SIZE // 4
+
+
+@pytest.mark.slow
+def test_a_large_object_is_read_in_parts_at_once_where_a_connection_is_slow(
+    s3_environment, store, digits, tmp_path, elsewhere, monkeypatch
+):
+    """`aws s3 cp` does the same: each connection of a service has a limited rate."""
+    for name, value in s3_environment.items():
+        monkeypatch.setenv(name, value)
+    text = "".join(map(str, range(9_000_000)))[: 7 * SIZE]
+    large = Store(store).add(variant(digits.folder, text)).digest
+    remote = f"s3://models/{tmp_path.name}"
+    api.push(large, remote, store=store)
+    port = int(s3_environment["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    slow = UnreliableNetwork(port, pause=0.001)
+    with slow.serving() as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://localhost:{proxy}")
+        pulled = api.pull(remote, store=elsewhere)
+    assert pulled.digest == large and slow.most > TRANSFERS
+    assert api.check_integrity(large, store=elsewhere)
 
 
 @needs_registry

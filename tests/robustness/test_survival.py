@@ -150,5 +150,5 @@ def test_a_killed_trainer_is_one_clear_error(project):
     os.kill(child, signal.SIGKILL)
     _, err = process.communicate(timeout=HANG)
     assert process.returncode == 5
-    assert b"trainer process: ended by signal 9 before it answered" in err
+    assert b"trainer process: ended by signal 9 without a result" in err
     assert b"Traceback" not in err

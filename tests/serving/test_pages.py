@@ -382,7 +382,7 @@ def test_the_form_uses_the_formats_of_the_columns(browser, tmp_path):
             assert page.locator("#problem").is_hidden() and rows[-1] == [day, weight]
         page.get_by_label("day").fill("2026-02-03")
         page.locator("#problem").wait_for()
-        assert "expected a date as data.formats says" in page.locator("#problem").inner_text()
+        assert "expected a date as in data.formats" in page.locator("#problem").inner_text()
         tab.context.close()
 
 

@@ -44,7 +44,7 @@ def test_a_promotion_records_user_time_and_previous_artifact(two, tmp_path):
         "champion", first, None
     )  # fmt: skip
     told = call("promote", second[7:19], cwd=tmp_path)
-    assert told.code == 0 and f"instead of version 1, {first[7:19]}" in " ".join(told.out.split())
+    assert told.code == 0 and f"it was version 1, {first[7:19]}" in " ".join(told.out.split())
     assert Store().alias("digits", "champion") == second
     newest, oldest = api.promotions()
     assert newest.instead_of == first and oldest.instead_of is None

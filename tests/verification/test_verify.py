@@ -69,7 +69,7 @@ def test_a_malformed_digest_is_refused(copied, digest):
 
 def test_a_folder_named_by_a_digest_must_have_that_digest(copied, tmp_path):
     named = copied.rename(tmp_path / ("0" * 64))
-    refused(named, "this is not the artifact asked for")
+    refused(named, "is another artifact")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,13 +124,13 @@ def test_a_pipe_is_refused_without_blocking(copied):
 def test_a_huge_file_is_refused_by_its_size_and_not_read(copied):
     with (copied / "model.onnx").open("r+b") as file:
         file.truncate(1 << 40)
-    refused(copied, "it has 1099511627776 bytes, the manifest says")
+    refused(copied, "it has 1099511627776 bytes, expected")
 
 
 def test_a_huge_manifest_is_refused_by_its_size_and_not_read(copied):
     with (copied / "manifest.json").open("r+b") as file:
         file.truncate(1 << 40)
-    refused(copied, "the manifest may have")
+    refused(copied, "expected at most")
 
 
 def test_two_swapped_files_are_refused(copied):

@@ -299,18 +299,18 @@ def _truth(y: Any, rows: int, *, labels: list[Label]) -> NDArray[Any]:
             if value not in known:
                 names = ", ".join(map(str, labels))
                 raise DataError(
-                    f"holds {value!r} in row {index + 1}, and the estimator knows {names}",
+                    f"has {value!r} in row {index + 1}, and the estimator was fitted to {names}",
                     location=_Y,
                 )
         return np.array([known[value] for value in truth.tolist()])
     if rows < 2:
-        raise DataError("holds one number, and R² needs two", location=_Y)
+        raise DataError("has one number, and R² needs two", location=_Y)
     try:
         numbers = truth.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"does not hold numbers: {error}", location=_Y) from error
+        raise DataError(f"contains other values than numbers: {error}", location=_Y) from error
     if not np.isfinite(numbers).all():
-        raise DataError("holds a number that is not finite", location=_Y)
+        raise DataError("has a number that is not finite", location=_Y)
     return numbers
 
 
@@ -470,7 +470,7 @@ def _outputs_as_served(served: _Served, rows: Any, *, given: Outputs) -> Outputs
         outputs = Outputs(*edge_answers.outputs_of(served, rows))
     except Exception as error:  # an estimator may raise anything
         raise ConfigError(
-            "it does not take these rows as they would be served, with missing texts empty and "
+            "it rejects these rows as they would be served, with missing texts empty and "
             f"categories as text ({sentence(str(error))[:150]})",
             location=_ESTIMATOR,
             remedy=remedy + "; encode categories in a Pipeline",
@@ -481,8 +481,8 @@ def _outputs_as_served(served: _Served, rows: Any, *, given: Outputs) -> Outputs
         differs |= ~(distance <= 1e-9)
     if differs.any():
         raise ConfigError(
-            f"it answers row {np.flatnonzero(differs)[0] + 1} otherwise when it is given as it "
-            "would be served, numbers as float64 and missing texts empty",
+            f"its prediction for row {np.flatnonzero(differs)[0] + 1} changes when the row is "
+            "passed as it would be served, numbers as float64 and missing texts empty",
             location=_ESTIMATOR,
             remedy=remedy,
         )

@@ -146,7 +146,7 @@ def _check_working_folder() -> None:
         raise StoreError(
             f"cannot be found: {error.strerror}",
             location=Location("the working folder"),
-            remedy="change to another one",
+            remedy="change to another folder",
         ) from error
 
 

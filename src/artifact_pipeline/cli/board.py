@@ -13,14 +13,14 @@ from artifact_pipeline.cli.group import Command
 @click.command(cls=Command)
 @click.option("-o", "--output", "path", metavar="PATH", default="board.html", show_default=True,
               shell_complete=completion.file,
-              help="File to write, or a folder, which gets index.html and the reports.",
+              help="HTML file to write, or folder for index.html and the reports.",
               )  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
 def board(path: str, store: str | None, *, as_json: bool) -> None:
     """Write a page that compares all runs of a store.
 
-    It is one HTML file that needs no server and no network.
+    The page is one HTML file that needs no server or network.
     """
     written = api.write_board(path, store=store)
     if as_json:

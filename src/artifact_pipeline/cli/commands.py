@@ -69,14 +69,14 @@ def group() -> None:
 @options.TABLE
 @options.GATES
 @options.FORCE
-@options.engine("the fits of a search and of a cross-validation run")
+@options.engine("run the fits of a search or a cross-validation")
 @options.SCHEDULER
 @options.STORE
 @options.JSON
 def run(example: bool, as_json: bool, **arguments: Any) -> None:
     """Run the pipeline of CONFIG: test, train, inference.
 
-    CONFIG is a JSON file [default: config/config.json]. A job that fails stops those after it.
+    CONFIG is a JSON file [default: config/config.json]. If a job fails, later ones do not run.
     """
     if example:
         _write_example(arguments["config"])
@@ -88,7 +88,7 @@ def run(example: bool, as_json: bool, **arguments: Any) -> None:
 @options.TABLE
 @options.GATES
 @options.FORCE
-@options.engine("the fits of a search and of a cross-validation run")
+@options.engine("run the fits of a search or a cross-validation")
 @options.SCHEDULER
 @options.STORE
 @options.JSON
@@ -137,10 +137,10 @@ def evaluate(
 @click.option("--keep", metavar="COLUMN", multiple=True,
               help="Column of ROWS to carry over; repeatable.")  # fmt: skip
 @click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail",
-              show_default=True, help="What to do about rows that cannot be read.")  # fmt: skip
+              show_default=True, help="What to do with rows that cannot be read.")  # fmt: skip
 @click.option("--resume", is_flag=True,
-              help="Continue the output of a run that was killed.")  # fmt: skip
-@options.engine("the parts of a folder are predicted")
+              help="Continue an output that was interrupted.")  # fmt: skip
+@options.engine("predict the parts of a folder")
 @options.SCHEDULER
 @options.DATA
 @options.trust_options
@@ -278,7 +278,7 @@ def compare(
 ) -> None:
     """Compare the recipes, metrics and predictions of artifacts.
 
-    A paired test tells whether B, and each of C, differs from A by more than chance.
+    A paired test decides whether B and each C differ from A by more than chance.
     """
     from artifact_pipeline.cli.comparison import compared
 
@@ -355,7 +355,7 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 @click.option("-n", "--name", metavar="NAME",
               help="Name of the model [default: from the name of the table].")  # fmt: skip
 @click.option("--description", metavar="TEXT", help="Text for the model card and the report.")
-@click.option("--positive", metavar="LABEL", help="The positive one of two labels.")
+@click.option("--positive", metavar="LABEL", help="Positive label of two.")
 @click.option("--tracking-uri", metavar="URI",
               help=f"MLflow server of an address [default: ${TRACKING_URI_ENV_VAR}].")  # fmt: skip
 @options.STORE
@@ -383,7 +383,7 @@ def seal(
               help="Column to predict.")  # fmt: skip
 @click.option("-m", "--model", metavar="NAME",
               help="Estimator, such as RandomForestClassifier [default: linear, or a "
-              "forest that is clearly better].")  # fmt: skip
+              "random forest if clearly better].")  # fmt: skip
 @click.option("--id", metavar="COLUMN", shell_complete=completion.column,
               help="Column that identifies a row.")  # fmt: skip
 @click.option("--group", metavar="COLUMN", shell_complete=completion.column,
@@ -401,8 +401,8 @@ def init(
 ) -> None:
     """Draft a config for the table DATA and explain each choice.
 
-    DATA is a .csv, .parquet or .jsonl file, which may be packed, or a folder of them. Each column
-    of the table is shown with what becomes of it.
+    DATA is a .csv, .parquet or .jsonl file, which may be packed, or a folder of them. The
+    output shows each column and how the config uses it.
     """
     to_stdout = path == "-"
     if not to_stdout:
@@ -435,7 +435,7 @@ def init(
 
 
 @group.command()
-@click.option("--json", "as_json", is_flag=True, help="Accepted; a schema is JSON anyway.")
+@click.option("--json", "as_json", is_flag=True, help="No effect: a schema is always JSON.")
 def schema(as_json: bool) -> None:
     """Print the JSON Schema of configs."""
     output.document(api.schema())

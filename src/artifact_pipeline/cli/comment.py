@@ -33,7 +33,7 @@ class Comment(Struct, frozen=True, kw_only=True):
 @options.STORE_TO_READ
 @options.JSON
 def comment(record: str, store: str | None, *, as_json: bool) -> None:
-    """Comment on a pull request with what a run changed.
+    """Comment on a pull request with the results of a run.
 
     RECORD is the file of the run record. The comment has the metrics against the champion and the
     gates. In a GitHub Actions job for a pull request, $GITHUB_TOKEN posts it, and later runs of

@@ -24,7 +24,7 @@ VARIABLE = "_ARTIFACT_PIPELINE_COMPLETE"
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the script that completes commands in SHELL.
+    """Print the completion script of a shell.
 
     It completes commands, options, files, and the store's aliases and digests. Put the line
     below for your shell into ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish.

@@ -14,12 +14,12 @@ from artifact_pipeline.errors import CallError, Location, quoted
 from artifact_pipeline.log import VERBOSE_ENV_VAR
 
 SECTIONS = {
-    "Make a model": ("init", "run", "train", "seal"),
-    "Look at it": ("list", "runs", "board", "show", "compare", "report", "recipe"),
-    "Use it": ("infer", "evaluate", "serve"),
-    "Trust it": ("verify", "reproduce", "trust", "doctor"),
-    "Keep versions": ("promote", "rollback", "history", "tag", "prune"),
-    "Share it": ("sign", "push", "pull", "remote", "export", "comment"),
+    "Train": ("init", "run", "train", "seal"),
+    "Inspect": ("list", "runs", "board", "show", "compare", "report", "recipe"),
+    "Predict": ("infer", "evaluate", "serve"),
+    "Verify": ("verify", "reproduce", "trust", "doctor"),
+    "Manage versions": ("promote", "rollback", "history", "tag", "prune"),
+    "Share": ("sign", "push", "pull", "remote", "export", "comment"),
     "Set up": ("schema", "completion"),
 }
 """The commands by what they are for, in the order in which `--help` shows them."""

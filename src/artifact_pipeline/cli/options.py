@@ -96,7 +96,7 @@ def _data_option(help_text: str) -> Callable[[Command], Command]:
     )
 
 
-DATA = _data_option("Where the artifact's table is now.")
+DATA = _data_option("Current path of the artifact's table.")
 TABLE = _data_option("Read the table here instead of at data.path.")
 ROOTS = click.option(
     "--certificate-chain",
@@ -133,14 +133,14 @@ _TRUST = (
 )
 
 
-def engine(subject: str) -> Callable[[Command], Command]:
-    """Return the option `--engine` of a command, which says where `subject` run."""
+def engine(task: str) -> Callable[[Command], Command]:
+    """Return the option `--engine`, which sets where a command runs `task`."""
     return click.option(
         "--engine",
         type=click.Choice(["local", "dask"]),
         default="local",
         show_default=True,
-        help=f"Where {subject}.",
+        help=f"Where to {task}.",
     )
 
 

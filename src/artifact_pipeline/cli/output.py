@@ -97,7 +97,7 @@ def check_standard_output() -> None:
         raise StoreError(
             "is closed",
             location=_STANDARD_OUTPUT,
-            remedy="redirect it to /dev/null if the output is not needed",
+            remedy="redirect it to /dev/null if you do not need the output",
         )
     try:
         handle = sys.stdout.fileno()

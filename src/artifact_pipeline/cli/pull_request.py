@@ -82,7 +82,7 @@ def put_comment(pull_request: PullRequest, body: str, *, marker: str, token: str
         NetworkError: If GitHub cannot be reached, or does not accept the comment.
     """
     if not token:
-        raise NetworkError("the job passes no token", location=Location("GitHub"))
+        raise NetworkError("the job has no token", location=Location("GitHub"))
     comments = f"{pull_request.api}/repos/{pull_request.repository}/issues"
     text = json.dumps({"body": body}).encode()
     own = _own_comment(pull_request, marker, token=token)
@@ -119,7 +119,9 @@ def _comments(pull_request: PullRequest, *, token: str) -> Iterator[dict[str, An
         query = f"per_page={_PER_PAGE}&page={page}"
         comments = _call("GET", f"{address}/comments?{query}", token=token)
         if not isinstance(comments, list):
-            raise NetworkError("the answer is not a list of comments", location=Location("GitHub"))
+            raise NetworkError(
+                "the response is not a list of comments", location=Location("GitHub")
+            )
         yield from (comment for comment in comments if isinstance(comment, dict))
         if len(comments) < _PER_PAGE:
             return
@@ -131,7 +133,7 @@ def _login(pull_request: PullRequest, *, token: str) -> str:
     try:
         return str(answer["data"]["viewer"]["login"])
     except (KeyError, TypeError) as error:
-        problem = "the answer has no user of the token"
+        problem = "the response does not name the token's user"
         raise NetworkError(problem, location=Location("GitHub")) from error
 
 
@@ -160,7 +162,7 @@ def _call(method: str, url: str, *, token: str, data: bytes | None = None) -> An
         with error:
             reason = _reason(error.read(4096))
         kind = _NotFound if error.code in (404, 410) else NetworkError
-        raise kind(f"answered {error.code}{reason}", location=location) from None
+        raise kind(f"returned {error.code}{reason}", location=location) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         # The cause is not chained: it may quote the header with the token.
         raise NetworkError(f"cannot be used: {type(error).__name__}", location=location) from None

@@ -17,7 +17,7 @@ MESSAGE = click.option("-m", "--message", metavar="TEXT", help="Reason, for the 
 @click.option("-a", "--as", "alias", metavar="ALIAS", default="champion", show_default=True,
               shell_complete=completion.alias_name, help="Alias to move.")  # fmt: skip
 @click.option("--remote", metavar="REMOTE",
-              help="Push it there, and move the alias of the remote first.")  # fmt: skip
+              help="Push to this remote and move its alias first.")  # fmt: skip
 @click.option("--remove", metavar="NAME@ALIAS", shell_complete=completion.alias,
               help="Remove this alias instead.")  # fmt: skip
 @MESSAGE
@@ -57,7 +57,7 @@ def promote(
 @click.command(cls=Command)
 @click.argument("alias", metavar="NAME@ALIAS", shell_complete=completion.alias)
 @click.option("--to", metavar="VERSION", type=click.IntRange(1),
-              help="Version to go back to [default: the one before].")  # fmt: skip
+              help="Version to go back to [default: the previous one].")  # fmt: skip
 @MESSAGE
 @options.STORE_TO_READ
 @options.JSON
@@ -75,7 +75,7 @@ def rollback(
 @click.command(cls=Command)
 @click.argument("reference", metavar="NAME[@ALIAS]", shell_complete=completion.model)
 @click.option("--at", metavar="DATE",
-              help="What the alias named then: a date (its end in UTC), or a time with its "
+              help="Show what the alias named at a date (its end in UTC) or a time with "
               "zone.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
@@ -91,9 +91,9 @@ def history(reference: str, at: str | None, *, store: str | None, as_json: bool)
 
 @click.command(cls=Command)
 @click.option("--keep-last", metavar="N", type=click.IntRange(0), default=0, show_default=True,
-              help="Last runs of each model that keep their artifacts.")  # fmt: skip
+              help="Number of last runs of each model to keep.")  # fmt: skip
 @click.option("--keep-days", metavar="D", type=click.FloatRange(0, 365_000), default=30.0,
-              show_default=True, help="Days within which what was in use is kept.")  # fmt: skip
+              show_default=True, help="Keep artifacts in use within these days.")  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be removed.")
 @options.STORE_TO_READ
 @options.JSON
@@ -102,7 +102,7 @@ def prune(
 ) -> None:
     """Remove artifacts that no alias, tag or recent run names.
 
-    What an alias named within these days is kept as well. Run records stay.
+    Artifacts that an alias named within --keep-days are kept too. Run records stay.
     """
     report = api.prune(keep_last=keep_last, keep_days=keep_days, dry_run=dry_run, store=store)
     render.answer(report, render.pruned, as_json=as_json)
@@ -126,7 +126,7 @@ def tag(
 ) -> None:
     """Set and remove tags of ARTIFACT, or print them.
 
-    A tag is a free text under a key, such as reviewed-by=asha.
+    A tag is a key with a text, such as reviewed-by=asha.
     """
     pairs = {}
     for word in tags:

@@ -1,4 +1,4 @@
-"""The commands that copy artifacts to remotes and from them."""
+"""The commands that copy artifacts to and from remotes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REMOTE = click.argument("remote", metavar="REMOTE")
 @REMOTE
 @click.option("-t", "--tag", "tags", metavar="ALIAS", multiple=True,
               shell_complete=completion.alias_name,
-              help="Alias of the remote to move to it as well; repeatable.")  # fmt: skip
+              help="Also move this alias of REMOTE; repeatable.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
 def push(
@@ -33,8 +33,8 @@ def push(
 ) -> None:
     """Copy ARTIFACT to REMOTE.
 
-    Its signature, run record and report go with it. REMOTE is file:///folder, s3://bucket/prefix,
-    gs://, az:// or oci://host/repository. What it has already is not transferred.
+    The signature, run record and report are copied too. Files that REMOTE has are not transferred
+    again. REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or oci://host/repository.
     """
     with _progress() as progress:
         result = api.push(artifact, remote, tags=tags, store=store, progress=progress)
@@ -49,8 +49,8 @@ def push(
 def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
     """Verify an artifact of REMOTE and copy it into the store.
 
-    Without an alias, a version or a digest it is the one that was pushed last. The alias of the
-    same name moves in the store.
+    Without an alias, version or digest, pull the last one pushed. The alias of the same name moves
+    in the store.
     """
     with _progress() as progress:
         result = api.pull(reference, **options.trust(trusted, store), progress=progress)
@@ -59,7 +59,7 @@ def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) ->
 
 @click.group(cls=Group)
 def remote() -> None:
-    """Look at a remote."""
+    """List what a remote contains."""
 
 
 @remote.command(name="list")

@@ -124,8 +124,8 @@ def file_remarks(result: FilePredictions) -> list[str]:
             lines.append("  …")
     if result.restarted:
         lines.append(
-            "the output cannot be continued in one file, so it was written from the start; a "
-            "folder of parts is continued part by part"
+            "the output could not be continued, so it was written from the start; only a folder "
+            "of parts is continued part by part"
         )
     return lines
 
@@ -265,30 +265,33 @@ def shown(result: Shown) -> str:
 
 def promoted(move: Promotion) -> str:
     """Return what an alias names now and named before."""
-    before = ""
+    before, adverb = "", "again" if move.rollback else "now"
     if move.instead_of == move.digest:
-        before = ", as before"
+        adverb = "still"
     elif move.instead_of:
         version = "" if move.instead_of_version is None else f"version {move.instead_of_version}, "
-        before = f", instead of {version}{short(move.instead_of)}"
-    again = " again" if move.rollback else ""
-    lines = [f"{move.name}@{move.alias} is version {move.version}{again}, "
+        before = f"; it was {version}{short(move.instead_of)}"
+    lines = [f"{move.name}@{move.alias} is {adverb} version {move.version}, "
              f"{short(move.digest)}{before}"]  # fmt: skip
-    if move.went_back_over:
-        lines.append(f"went back over {', '.join(map(str, move.went_back_over))}")
+    if len(over := move.went_back_over) > 1:
+        lines.append(f"undone: versions {', '.join(map(str, over))}")
     return "\n".join(lines)
 
 
 def alias_removed(removal: RemovedAlias) -> str:
     """Return which alias was removed, and what it named."""
     version = f"version {removal.version}, " if removal.version else ""
-    return f"{removal.name}@{removal.alias} is removed; it named {version}{short(removal.digest)}"
+    return f"removed {removal.name}@{removal.alias}, which named {version}{short(removal.digest)}"
 
 
 def pushed(result: Pushed) -> str:
     """Return where an artifact is now, and what was transferred."""
     count = _counted(result.uploaded, "file")
-    size = f"{count}, {_size(result.bytes)}" if result.uploaded else "nothing: it had every file"
+    size = (
+        f"{count}, {_size(result.bytes)}"
+        if result.uploaded
+        else "nothing; the remote already has every file"
+    )
     lines = [
         field("artifact", f"{result.name}:{result.version}, {short(result.digest)}"),
         field("remote", result.remote),
@@ -301,7 +304,11 @@ def pushed(result: Pushed) -> str:
 def pulled(result: Pulled) -> str:
     """Return what was pulled, and how the store names it."""
     count = _counted(result.downloaded, "file")
-    size = f"{count}, {_size(result.bytes)}" if result.downloaded else "nothing: the store had it"
+    size = (
+        f"{count}, {_size(result.bytes)}"
+        if result.downloaded
+        else "nothing; the store already has it"
+    )
     alias = "" if result.alias is None else f", {result.name}@{result.alias}"
     signed = "; signed by the required signer" if result.signed else ""
     lines = [
@@ -318,7 +325,7 @@ def remote_artifacts(artifacts: list[RemoteArtifact]) -> str:
         [f"{item.name}:{item.version or '?'}", short(item.digest), ", ".join(item.aliases)]
         for item in artifacts
     ]
-    return write_out(table(rows)) if rows else "nothing was pushed to it yet"
+    return write_out(table(rows)) if rows else "no artifacts"
 
 
 def tagged(changes: list[TagChange]) -> str:
@@ -361,7 +368,7 @@ def _tag_change(change: TagChange) -> str:
 def history(entries: list[HistoryEntry]) -> str:
     """Return a line for each event, with its message and its evidence."""
     if not entries:
-        return "nothing happened yet"
+        return "no events"
     lines = []
     for entry in entries:
         when = entry.when[:19].replace("T", " ")
@@ -379,14 +386,15 @@ def history(entries: list[HistoryEntry]) -> str:
 def _event(entry: HistoryEntry) -> str:
     version = f"version {entry.version}" if entry.version else short(entry.digest)
     if entry.event == "moved":
-        verb = "rolled back to" if entry.rollback else "is"
-        before = f", instead of {entry.instead_of_version}" if entry.instead_of_version else ""
-        over = ", ".join(map(str, entry.went_back_over))
-        return f"{entry.alias} {verb} {version}{before}" + (f", back over {over}" if over else "")
+        verb = "rolled back" if entry.rollback else "moved"
+        before = f", from {entry.instead_of_version}" if entry.instead_of_version else ""
+        if len(over := entry.went_back_over) > 1:
+            before += f", undoing {', '.join(map(str, over))}"
+        return f"{entry.alias} {verb} to {version}{before}"
     if entry.event == "tagged":
         if entry.value is None:
-            return f"{version} lost the tag {entry.key}={entry.before}"
-        return f"{version} has the tag {entry.key}={entry.value}"
+            return f"{version} is no longer tagged {entry.key}={entry.before}"
+        return f"{version} was tagged {entry.key}={entry.value}"
     if entry.event == "removed":
         reason = "" if entry.is_wanted else ", which did not verify"
         return f"{entry.alias} was removed from {version}{reason}"
@@ -397,7 +405,7 @@ def _event(entry: HistoryEntry) -> str:
 
 def _remote_move(move: Promotion) -> str:
     message = f": {move.message}" if move.message else ""
-    return f"there, {move.alias} moved to it on {move.when[:10]}, by {move.by}{message}"
+    return f"in the remote, {move.alias} moved to it on {move.when[:10]}, by {move.by}{message}"
 
 
 def _evidence(evidence: Evidence) -> str:
@@ -417,7 +425,7 @@ def named_at(results: list[AliasAt]) -> str:
     for result in results:
         label = f"{result.name}@{result.alias}"
         if result.digest is None:
-            lines.append(f"{label} named nothing on {result.at}")
+            lines.append(f"{label} named no version on {result.at}")
             continue
         version = f"version {result.version}, " if result.version else ""
         span = f"since {result.since}" + (f" until {result.until}" if result.until else "")
@@ -427,7 +435,7 @@ def named_at(results: list[AliasAt]) -> str:
 
 def _version(name: str, version: int | None) -> str:
     if version is None:
-        return f"none of {name}; artifact-pipeline doctor --repair numbers it"
+        return f"none of {name}; run artifact-pipeline doctor --repair to number it"
     return f"{name}:{version}"
 
 
@@ -499,7 +507,7 @@ def reproduced(result: Reproduction) -> str:
         note = "identical bytes are promised only for one profile and platform"
         lines.append(field("expected", note))
     if result.install:
-        lines += ["", "  to install its packages, or use --with-packages:", f"  {result.install}"]
+        lines += ["", "  to install its packages (or use --with-packages):", f"  {result.install}"]
     return "\n".join(lines)
 
 
@@ -613,7 +621,7 @@ def _alias_history(result: Shown) -> list[str]:
 
 def _provenance(record: PastRun | None) -> list[str]:
     if record is None:
-        return [field("run", "this store has no record of it")]
+        return [field("run", "the store has no record of it")]
     commit = "not in a git repository"
     if record.git is not None:
         commit = record.git.commit + (", with uncommitted changes" if record.git.dirty else "")

@@ -40,7 +40,7 @@ from artifact_pipeline.remote.address import is_remote
               help="Maximum rows per request.")  # fmt: skip
 @click.option("--deadline", metavar="SECONDS", type=click.FloatRange(0.1, 3600.0), default=30.0,
               show_default=True,
-              help="Maximum time to receive a request, and again to answer it.")  # fmt: skip
+              help="Maximum time to receive a request, and again to respond.")  # fmt: skip
 @click.option("--queue", metavar="N", type=click.IntRange(1), default=128, show_default=True,
               help="Maximum concurrent requests per worker; further requests get 503 with "
               "Retry-After.")  # fmt: skip

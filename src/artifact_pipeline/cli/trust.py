@@ -58,7 +58,7 @@ def verify(
               help="Certificate of the key.")  # fmt: skip
 @options.ROOTS
 @click.option("--keyless", is_flag=True,
-              help="Sign through Sigstore, as the CI job or as you logged in.")  # fmt: skip
+              help="Sign through Sigstore as the CI job or your login.")  # fmt: skip
 @options.STORE_TO_READ
 @options.JSON
 def sign(
@@ -123,6 +123,6 @@ def doctor(repair: bool, store: str | None, *, as_json: bool) -> None:
         raise api.StoreDamaged(
             problem,
             location=Location(report.store),
-            remedy=None if repair else "--repair fixes what it can",
+            remedy=None if repair else "run it again with --repair",
             run=report,
         )

@@ -42,12 +42,12 @@ def statement(verified: Verified) -> bytes:
 
 
 def check_bom(verified: Verified, path: PathLike, *, signers: Sequence[Signer] = ()) -> None:
-    """Check that a bill of materials is that of an artifact: all of it follows from the artifact.
+    """Check that a bill of materials describes an artifact; all of it follows from the artifact.
 
     Args:
         verified: The artifact.
         path: A file with the bill, or with a DSSE envelope that holds a statement with it.
-        signers: Those who must have signed it.
+        signers: The signers who must have signed it.
 
     Raises:
         ArtifactNotFound: If the file does not exist.

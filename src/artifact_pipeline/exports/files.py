@@ -40,7 +40,7 @@ def check_output(output: Path, root: Path, *, inputs: Iterable[str | os.PathLike
             if path == folder or folder in path.parents:
                 raise CallError(
                     "is the input, or inside of it" if folder != root.resolve()
-                    else "is inside the store, which holds only artifacts and records",
+                    else "is inside the store, which is only for artifacts and records",
                     location=location,
                     remedy=_NEW,
                 )  # fmt: skip

@@ -171,7 +171,7 @@ def _hub_errors(endpoint: str, *, repository: str, token: str) -> Iterator[None]
         problem = f"{type(cause).__name__}: {cause}"
         if status is not None:
             answer = getattr(cause, "server_message", None) or ""
-            problem = f"the Hub answers {status} {answer}"
+            problem = f"the Hub returned {status} {answer}"
         elif isinstance(cause, ValueError) and "metadata" in str(cause):
             status, problem = 400, str(cause)
         text = scrub(" ".join(problem.split())).replace(token, "***")

@@ -116,18 +116,18 @@ def statement(verified: Verified, record: PastRun | None) -> bytes:
 def check_provenance(
     verified: Verified, path: PathLike, *, signers: Sequence[Signer] = ()
 ) -> RunDetails:
-    """Check that a provenance is that of an artifact, and return its run details.
+    """Check that a provenance describes an artifact, and return its run details.
 
     Args:
         verified: The artifact.
         path: A file with a statement, or with a DSSE envelope that holds one.
-        signers: Those who must have signed it.
+        signers: The signers who must have signed it.
 
     Raises:
         ArtifactNotFound: If the file does not exist.
         StoreError: If it cannot be read.
-        VerificationError: If it is malformed, is about another artifact, differs from what the
-            artifact says about its recipe, data or packages, or lacks a required signature.
+        VerificationError: If it is malformed, is about another artifact, contradicts the
+            artifact's recipe, data or packages, or lacks a required signature.
     """
     return check_statement(verified, read_document(path, signers=signers), name=str(path))
 

@@ -136,7 +136,7 @@ def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str
     run = Store(store).run_index.record_with_data(digest)
     if run is None or run.data is None:
         raise DataError(
-            "no run record holds the path of the table",
+            "no run record has the path of the table",
             location=location,
             remedy="name it with --data",
         )
@@ -148,7 +148,7 @@ def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str
             return in_config
         reason = "which cannot be read here"
         if "\\x" in path:  # as `record.printable` writes it
-            reason += " (a run record does not hold bytes of a path that are not UTF-8)"
+            reason += " (a run record cannot contain a path that is not UTF-8)"
         raise DataError(
             f"the run that made the artifact read {path}, {reason}",
             location=location,
@@ -191,5 +191,5 @@ def _section(values: dict[str, Any]) -> DataSection:
     try:
         return msgspec.convert(values, DataSection)
     except msgspec.ValidationError as error:
-        problem = f"this release does not know it: {error}"
+        problem = f"is not supported by this release: {error}"
         raise DataError(problem, location=Location("data")) from error

@@ -31,6 +31,7 @@ from artifact_pipeline.inference.resumable_output import (
     REPORTS,
     OnError,
     Options,
+    PartResult,
     Tally,
     locked,
     predict_file,
@@ -51,14 +52,14 @@ Engine: TypeAlias = Literal["local", "dask"]
 
 
 class FilePredictions(Struct, frozen=True, kw_only=True):
-    """What was predicted for files of rows.
+    """The result of `infer_files`.
 
     Attributes:
         digest: The artifact.
         output: The file or folder with the predictions.
         parts: The number of files in that folder; 1 for a file.
         tally: The counts over all rows.
-        restarted: Whether the output was written from the start although it was to be continued.
+        restarted: Whether the output was written from the start despite `resume`.
     """
 
     digest: Digest
@@ -93,7 +94,7 @@ def infer_files(
             each of several files of rows, in their format; or `-` for standard output.
         keep: Columns of the rows to carry over.
         on_error: `skip` leaves out rows that cannot be read or that the model does not take.
-        resume: Continue what a killed process has written of the same output.
+        resume: Continue the same output after it was interrupted.
         engine: `dask` predicts the parts of a folder on a Dask cluster, with the same bytes.
         scheduler: The address of its scheduler; by default a cluster is started on this machine.
         digest: As for `open_artifact`.
@@ -103,8 +104,8 @@ def infer_files(
 
     Raises:
         ArtifactNotFound, CallError, VerificationError, StoreError: As `open_artifact`.
-        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
-        CallError: If rows or output cannot be what they are.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster fails.
+        CallError: If `rows` or `output` cannot be used.
         DataError: For rows that the model does not take; no output is written then.
         StoreError: If the output cannot be written.
     """
@@ -174,6 +175,7 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         prediction_files.format_of(target)
     _check_apart(target, source)
     if remote_files.is_remote(target):
+        remote_files.check_bucket(target)
         if is_folder and not resume and remote_files.find(target.rstrip("/")):
             raise CallError(
                 "is not an empty folder",
@@ -243,7 +245,7 @@ def _check_any(tally: Tally, files: Sequence[RowPath]) -> None:
     if tally.skipped:
         problem = f"all {tally.skipped} rows were skipped; the first: {tally.first_skipped[0]}"
         raise DataError(problem, location=location)
-    raise DataError("holds no rows", location=location)
+    raise DataError("has no rows", location=location)
 
 
 def _predict_to_stdout(
@@ -271,8 +273,8 @@ def _predict_to_stdout(
     return tally
 
 
-PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[Tally]]"
-"""Predicts files into a folder, and yields the counts of each."""
+PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[PartResult]]"
+"""Predicts files into a folder, and yields what was done for each."""
 
 
 def _predict_folder(
@@ -307,12 +309,13 @@ def _predict_folder(
     return tally
 
 
-def _total(tallies: Iterator[Tally], parts: int, *, report: ReportProgress) -> Tally:
-    total = Tally()
-    file_progress.report_part(report, 0, total=parts, rows=0)
-    for done, tally in enumerate(tallies, 1):
-        total += tally
-        file_progress.report_part(report, done, total=parts, rows=total.rows)
+def _total(results: Iterator[PartResult], parts: int, *, report: ReportProgress) -> Tally:
+    total, resumed = Tally(), 0
+    file_progress.report_part(report, 0, total=parts, rows=0, resumed=0)
+    for done, result in enumerate(results, 1):
+        total += result.tally
+        resumed += result.is_resumed
+        file_progress.report_part(report, done, total=parts, rows=total.rows, resumed=resumed)
     return total
 
 
@@ -327,7 +330,7 @@ def _on_dask(verified: Verified, cluster: Cluster, *, options: Options) -> Predi
     """Return what predicts files on a Dask cluster."""
     from artifact_pipeline.inference.cluster import PartTask, package_versions, predict_parts
 
-    def predict(files: Sequence[RowPath], folder: str) -> Iterator[Tally]:
+    def predict(files: Sequence[RowPath], folder: str) -> Iterator[PartResult]:
         tasks = [
             PartTask(
                 artifact=str(verified.folder.absolute()),

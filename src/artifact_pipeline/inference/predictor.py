@@ -158,7 +158,7 @@ class Predictor:
         if not is_expected or predicted.dtype.kind not in self._kinds:
             # A graph may leave shapes and dtypes of its outputs open.
             raise VerificationError(
-                "the model gives other outputs than its manifest says", location=self._location
+                "the model's outputs do not match its manifest", location=self._location
             )
         if self._has_boolean_labels:  # ONNX gives 0 and 1
             return outputs._replace(predicted=predicted.astype(bool))

@@ -20,7 +20,12 @@ from msgspec import Struct, structs
 from artifact_pipeline.builder.artifact.manifest import ColumnSpec, FeatureLimits, Manifest
 from artifact_pipeline.builder.config.messages import first_line, show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import table_csv, table_packaging, table_reader
+from artifact_pipeline.builder.data import (
+    table_csv,
+    table_packaging,
+    table_parquet,
+    table_reader,
+)
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
 from artifact_pipeline.builder.data.table_files import FORMATS
 from artifact_pipeline.builder.data.table_reader import Part, Raw
@@ -626,13 +631,13 @@ def _typed_file(
 
     def read(table: pa.Table) -> CheckedRows:
         with _arrow_errors(name, "a table that can be read"):
-            plain = table_reader.plain(table)
+            plain = table.cast(table_parquet.plain_schema(table.schema))
         raw = Raw(table=plain, parts=[Part(name, len(plain))], format="parquet", csv=Csv())
         kept = [_single(plain.column(column)) for column in layout.keep]
         rows = _rows(tables.TableFile.of(raw), name, layout=layout, kept=kept)
         return rows._replace(extra=[column for column in extra if column not in layout.keep])
 
-    kept_types = table_reader.plain(schema.empty_table()).schema
+    kept_types = table_parquet.plain_schema(schema)
     return RowFile(
         name=name,
         columns=list(schema.names),

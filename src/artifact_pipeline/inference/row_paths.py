@@ -152,9 +152,12 @@ def _locate_remote(url: str) -> RowPaths:
     if is_pattern:
         plain = itertools.takewhile(lambda part: not glob.has_magic(part), url.split("/"))
         folder = "/".join(plain)
+    files = remote_files.find(url if is_pattern else folder)
+    if not files:
+        raise CallError("no such file or folder", location=Location(url))
     parts = {
         part: file.url
-        for file in remote_files.find(url if is_pattern else folder)
+        for file in files
         if not is_hidden(part := file.url.removeprefix(f"{folder}/"))
         and (is_pattern or PurePosixPath(part).suffix.lower() in OUTPUT_FORMATS)
     }
@@ -174,11 +177,11 @@ def checked(parts: dict[str, str], rows: str) -> list[RowPath]:
     """
     if not parts:
         extensions = ", ".join(OUTPUT_FORMATS)
-        problem = f"holds no file that ends in {extensions}"
+        problem = f"has no file that ends in {extensions}"
         raise CallError(problem, location=Location(rows))
     formats = {ROW_FORMATS.get(PurePosixPath(_unpacked(part)).suffix.lower()) for part in parts}
     if len(formats) > 1:
-        problem = "holds files of several formats, expected one"
+        problem = "has files of several formats, expected one"
         raise DataError(problem, location=Location(rows))
     return [RowPath(parts[part], _unpacked(part)) for part in sorted(parts)]
 

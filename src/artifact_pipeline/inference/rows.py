@@ -70,7 +70,7 @@ def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]
         delimiter = "\t" if extension == ".tsv" else ","
         rows = _parse_csv(data, features, file=file, delimiter=delimiter)
     if not rows:
-        raise DataError("holds no rows to predict", location=file)
+        raise DataError("has no rows to predict", location=file)
     return np.array(rows, dtype=np.float64)
 
 
@@ -178,7 +178,7 @@ def _parse_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[n
     except Exception as error:  # a tokenizer's, a parser's or a dtype's, without another parent
         raise DataError(f"is not an .npy file: {show(str(error))}", location=file) from error
     if dtype.kind not in "iufb":
-        raise DataError(f"holds {dtype}, expected numbers", location=file)
+        raise DataError(f"has the dtype {dtype}, expected numbers", location=file)
     if len(shape) != 2:
         raise DataError(f"has the shape {shape}, expected (rows, {len(features)})", location=file)
     _check_length(shape[1], features, location=file.at(row=1))
@@ -216,7 +216,7 @@ def check(
         problem = f"has the shape {matrix.shape}, expected (rows, {len(features)})"
         raise DataError(problem, location=location)
     if not len(matrix):
-        raise DataError("holds no rows to predict", location=location)
+        raise DataError("has no rows to predict", location=location)
     _check_length(matrix.shape[1], features, location=location.at(row=1))
     finite = np.isfinite(matrix)
     if not finite.all():

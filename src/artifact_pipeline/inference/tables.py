@@ -312,7 +312,7 @@ def _check_texts(
     if unseen.any() and not limit.unseen:
         row = int(np.flatnonzero(unseen)[0])
         examples = ", ".join(show(value) for value in limit.categories[:5])
-        problem = f"is {show(values[row])}, and the model knows {examples}"
+        problem = f"is {show(values[row])}, but the model accepts only {examples}"
         raise _error(problem, limit, location=locate(row))
     return int(unseen.sum())
 

@@ -133,7 +133,7 @@ class PairComparison(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """How artifacts differ. The first one, `a`, is what the others are compared with."""
+    """The differences between artifacts. All others are compared with the first one, `a`."""
 
     artifacts: list[ComparedArtifact]
     rows: int
@@ -184,13 +184,12 @@ def compare(
     store: PathLike | None = None,
     data: PathLike | None = None,
 ) -> Comparison:
-    """Compare artifacts: what differs in their recipes, their metrics and their predictions.
+    """Compare the recipes, metrics and predictions of artifacts.
 
-    Metrics are those that were sealed. If all is there to do it, the models are opened and predict
-    the held-out rows again, and a paired test tells whether they differ by more than chance:
-    McNemar's test for labels, a bootstrap of the mean absolute error for numbers
-    (`pipeline.paired_tests`). A pair that was not measured on the same rows, whose data is gone or
-    whose models may not be opened has the reason as its verdict.
+    Metrics are the sealed ones. If possible, both models predict the held-out rows again, and a
+    paired test decides whether they differ by more than chance: McNemar's test for labels, a
+    bootstrap of the mean absolute error for numbers (`pipeline.paired_tests`). If the rows differ,
+    the data is gone, or a model may not be opened, the verdict gives the reason.
 
     Args:
         a: As for `check_integrity`.

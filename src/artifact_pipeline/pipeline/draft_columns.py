@@ -82,7 +82,7 @@ def read(raw: Raw, target: str, *, day_first: bool | None) -> Columns:
                 continue
         if not problem and column.kind == "text" and (numbers := _numbers(raw, name)) is not None:
             columns.data[name], columns.kinds[name] = numbers, "number"
-            columns.choices.append(f"{show(name)} is a number: so is each of its texts")
+            columns.choices.append(f"{show(name)} is a number, because each of its texts is one")
             continue
         form = None
         if problem:
@@ -147,7 +147,7 @@ def known_values(column: ColumnData) -> set[Any]:
 
 def _numbers(raw: Raw, name: str) -> ColumnData | None:
     """Return a column of numbers that a JSON or Parquet file holds as texts, such as "42"."""
-    texts = [text for text in raw.table.column(name).unique().to_pylist() if text]
+    texts = [text for text in raw.column(name).unique().to_pylist() if text]
     if not texts or not all(map(_NUMBER_TEXT.fullmatch, texts)):
         return None
     try:
@@ -165,7 +165,7 @@ def _date_orders(raw: Raw, name: str) -> list[ColumnFormat]:
     """Return the format with the day first and that with the month first, if both fit."""
     import pyarrow.types as t
 
-    strings = raw.table.column(name)
+    strings = raw.column(name)
     if not (t.is_string(strings.type) or t.is_large_string(strings.type)):
         return []
     proposal = column_types.propose_format(strings, raw)
@@ -183,7 +183,7 @@ def _number_date(raw: Raw, name: str) -> ColumnFormat | None:
     """Return the format of a column of dates such as 20260131 whose name says that it is one."""
     if not {"date", "day", "dt"} & {*words_of(name)}:
         return None
-    texts = [str(value) for value in raw.table.column(name).drop_null().unique().to_pylist()]
+    texts = [str(value) for value in raw.column(name).drop_null().unique().to_pylist()]
     for date_format in _NUMBER_DATES:
         if texts and all(
             re.fullmatch(r"(19|20)\d{6}", text) and table_formats.moment(text, date_format)

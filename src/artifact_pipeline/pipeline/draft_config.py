@@ -52,7 +52,7 @@ _FOREST_REGRESSOR = "sklearn.ensemble.RandomForestRegressor"
 
 
 class Draft(Struct, frozen=True, kw_only=True):
-    """A config, the columns of its table, and the reasons for it."""
+    """A drafted config, the columns of its table, and the reason for each choice."""
 
     config: dict[str, Any]
     rows: int
@@ -159,8 +159,8 @@ def draft(
     choices += _few_rows(raw.table.num_rows, is_class=is_class)
     metric = headline_metrics("class" if is_class else "number")[0].name
     choices.append(
-        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} stops a useless model; '
-        "run it once, then require what it reaches"
+        f'no gates yet: {{"test.{metric}": {{"better_than": "baseline"}}}} rejects a useless '
+        "model; run once, then set gates from the result"
     )
     return Draft(
         config=config,
@@ -410,12 +410,12 @@ def _tried_model(
             f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"
         )
         return forest._replace(choices=[reason, *forest.choices])
-    against = "the most frequent class" if is_class else "always answering the mean"
+    against = "the most frequent class" if is_class else "always predicting the mean"
     measured = (
         f"{folds} {trial.score:.2f}, that of a random forest {other.score:.2f} and of {against} "
         f"{trial.baseline:.2f}"
     )
-    doubt = "" if trial.learns else ", so the columns may not tell the target"
+    doubt = "" if trial.learns else ", so the columns may not predict the target"
     return linear._replace(choices=[f"{fast}: {measured}{doubt}", *linear.choices])
 
 

@@ -108,7 +108,7 @@ def assign(
         features[name] = fact.column
         if names_id(name) and fact.column.kind == "number" and _is_whole(fact.column):
             categories.append(name)
-            choices.append(f"{show(name)} is text: its numbers are names of {fact.distinct} things")
+            choices.append(f"{show(name)} is text: its numbers identify {fact.distinct} things")
     if not features and (last := _last_resort(facts, told)) is not None:
         name = last.name
         features[name] = last.column
@@ -117,7 +117,7 @@ def assign(
         if name == id_column:
             id_column = None
             choices = [line for line in choices if not line.startswith(f"{show(name)} is the id")]
-        choices.append(f"{show(name)} is a feature, as there is no other")
+        choices.append(f"{show(name)} is a feature, because there is no other")
     choices += spare.values()
     if not features:
         raise DataError(
@@ -157,9 +157,10 @@ def _check_told(raw: Raw, columns: Columns, *, target: str, told: Overrides) -> 
         if name not in columns.data:
             raise CallError(f"{show(name)} has no numbers, dates or text", location=location)
         column = columns.data[name]
-        if option != "--id" and column.missing.any():
+        missing = int(column.without_value().sum())
+        if option != "--id" and missing:
             raise CallError(
-                f"{show(name)} is missing in {int(column.missing.sum())} rows, so they are on "
+                f"{show(name)} is missing in {missing} rows, so they are on "
                 "neither side of the split",
                 location=location,
             )
@@ -236,7 +237,7 @@ def _split(
         reason = f"rows with the same {show(told.group)} stay on one side of the split"
         return split | {"method": "group", "column": told.group}, reason
     for fact in facts:
-        if fact.name == id_column or not fact.repeats or fact.column.missing.any():
+        if fact.name == id_column or not fact.repeats or fact.column.without_value().any():
             continue
         if not _is_whole(fact.column):
             continue
@@ -257,7 +258,7 @@ def _reason_to_drop(fact: _Facts, raw: Raw, *, columns: Columns) -> str:
         return "it is the index of a data frame"
     if fact.distinct == 0:
         return "it has no values"
-    if fact.distinct == 1 and not column.missing.any():
+    if fact.distinct == 1 and not column.without_value().any():
         return "it has the same value in every row"
     if name in columns.ambiguous_dates:
         return "its dates have the day or the month first; add --day-first or --month-first"

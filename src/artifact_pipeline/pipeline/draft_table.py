@@ -86,7 +86,7 @@ def read(paths: Sequence[TablePath], target: str) -> DraftTable:
             verb = "is" if len(counts) == 1 else "are"
             choices.append(f"{show(name)}: {listed} {verb} read as missing (data.csv.null_values)")
     if target in raw.table.column_names:
-        labels = set(raw.table.column(target).to_pylist())
+        labels = set(raw.column(target).to_pylist())
         if not _is_numeric(raw, target):
             words = {word: None for word in words if word in NO_VALUE or word not in labels}
     if not words:
@@ -124,7 +124,7 @@ def words_for_missing(raw: Raw, name: str, *, is_target: bool) -> dict[str, int]
 
 def _counts(raw: Raw, name: str) -> dict[str, int]:
     """Return each text of a column and its number of rows, the most frequent first."""
-    counts = raw.table.column(name).drop_null().value_counts()
+    counts = raw.column(name).drop_null().value_counts()
     texts, rows = counts.field("values").to_pylist(), counts.field("counts").to_pylist()
     return dict(sorted(zip(texts, rows, strict=True), key=lambda item: -item[1]))
 
@@ -193,7 +193,7 @@ def _dialect(contents: list[Unpacked]) -> tuple[Csv, list[str]]:
     commas = [
         column
         for column in raw.table.column_names
-        if pc.any(pc.match_substring_regex(raw.table.column(column), _DECIMAL_COMMA)).as_py()
+        if pc.any(pc.match_substring_regex(raw.column(column), _DECIMAL_COMMA)).as_py()
     ]
     if not commas:
         return Csv(delimiter=delimiter, encoding=encoding), choices
@@ -265,7 +265,7 @@ def _check_header(rows: list[list[str]], file: Location) -> None:
         if not is_data:
             return
     raise DataError(
-        f"the first line holds data, such as {show(numbers[0])}, expected the names of the columns",
+        f"the first line has data, such as {show(numbers[0])}, expected the names of the columns",
         location=file,
         remedy="add a first line with a name for each column",
     )

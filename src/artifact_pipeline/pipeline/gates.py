@@ -155,7 +155,7 @@ def _compare(name: str, value: float, *, gate: Gate, incumbent: Incumbent) -> Ve
         against=incumbent.digest,
     )  # fmt: skip
     if incumbent.digest is None:
-        note = f"{alias} names no artifact yet to compare with"
+        note = f"there is no {alias} to compare with yet"
         if gate.required:
             return replace(verdict, note=f"{note}, and the gate requires one")
         return replace(verdict, passed=True, judged=False, note=note)
@@ -227,7 +227,7 @@ def _test(
 def _compare_with_baseline(name: str, value: float, *, baseline: Metrics | None) -> Verdict:
     verdict = Verdict(metric=name, bound="better_than", value=value, passed=False)
     if baseline is None:
-        note = "not comparable with the baseline: the artifact holds no metrics of one"
+        note = "not comparable with the baseline: the artifact has no baseline metrics"
         return replace(verdict, note=note)
     try:
         limit = _value(baseline, name, location=Location("the baseline"))

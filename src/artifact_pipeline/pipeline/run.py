@@ -117,7 +117,7 @@ def run(
         TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
         StoreError, TrainerDied: If the store or the machine fails.
         CallError: If there is a scheduler, and the engine is not Dask.
-        MissingDependency, NetworkError, EnvironmentFailure: If the cluster cannot do it.
+        MissingDependency, NetworkError, EnvironmentFailure: If the cluster fails.
     """
     jobs, cluster = ("test", "train", "inference"), _cluster(engine, scheduler)
     return _execute(
@@ -319,7 +319,7 @@ def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
         and stored.digest != artifact.digest
     ):
         raise ReproductionDiffers(
-            f"the recipe gave {artifact.digest} now, and {stored.digest} before",
+            f"the recipe gave {artifact.digest} now, but {stored.digest} before",
             location=Location(recipe_digest),
             remedy="compare them: artifact-pipeline compare "
             f"{stored.digest[7:19]} {artifact.digest[7:19]}",

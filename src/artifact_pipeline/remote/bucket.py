@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,44 @@ from artifact_pipeline.errors import (
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
+from artifact_pipeline.remote.transfer import in_order, submit
 
 _PART = 8 << 20
-"""Bytes of a part of an upload."""
+"""Bytes of a part of an upload or a download."""
 _SINGLE = 5 << 20
 """Bytes of an object that is uploaded in one request, and can then have a condition."""
 _CONNECTIONS = 4
 """Parts of one object that are uploaded at once."""
+_PARTS_AHEAD = 7
+"""Parts of a download that are requested while the one before them is used."""
+_SAMPLE = 16 << 20
+"""Bytes of a download after which its rate is known."""
+_FAST = 100e6
+"""Bytes per second of one connection that are enough."""
+_PIECE = 256 << 10
+"""Bytes that are read at a time; they stay in the processor's cache until they are hashed."""
+_ENDPOINTS = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT",
+    "AZURE_ENDPOINT",
+    "AZURE_STORAGE_ENDPOINT",
+)
+_WORDS = (
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?\Z")
+_LIST_SECONDS = 120.0
+"""How long a list of objects may take."""
 _REMEDY = "check the address, the network and the credentials in the environment"
+
+
+class _RangeIgnored(NetworkError):
+    """A service answered a request for a range in another way than with status 206."""
 
 
 class BucketObjects:
@@ -85,14 +116,75 @@ class BucketObjects:
         """See `ObjectStore`."""
         if start >= end:
             return
-        with self._translated():
-            # Some services answer a range of a whole object as if no range was asked for.
-            options = {"range": (start, end)} if start else None
-            result = self._client.get(self._store, key, options=options)
-            for chunk in result.stream(min_chunk_size=PIECE):
-                piece = bytes(chunk)[: end - start]
+        try:
+            for piece in self._range(key, start=start, end=end):
                 start += len(piece)
                 yield piece
+        except _RangeIgnored:
+            yield from self._stream(key, start=start, end=end, is_range=False)
+
+    def _range(self, key: str, *, start: int, end: int) -> Generator[bytes]:
+        """Yield a range of an object, in parts at the same time where one connection is slow.
+
+        One connection to a service of a cloud is slower than the network. A service that is near
+        is slower in parts, as it may read the object anew for each of them.
+        """
+        position, began = start, time.monotonic()
+        # Some services answer a range of a complete object as if there was no range.
+        with closing(self._stream(key, start=start, end=end, is_range=start > 0)) as pieces:
+            for piece in pieces:
+                if position == start:
+                    began = time.monotonic()
+                position += len(piece)
+                yield piece
+                rate = (position - start) / max(time.monotonic() - began, 1e-6)
+                if rate < _FAST and position - start > _SAMPLE and end - position > _SAMPLE:
+                    break
+            else:
+                return
+        trial_end, began = min(position + (_PARTS_AHEAD + 1) * _PART, end), time.monotonic()
+        for piece in self._parts(key, start=position, end=trial_end):
+            position += len(piece)
+            yield piece
+        if position < trial_end:
+            return
+        is_faster = (_PARTS_AHEAD + 1) * _PART / (time.monotonic() - began) > rate
+        if is_faster:
+            yield from self._parts(key, start=position, end=end)
+        elif position < end:
+            yield from self._stream(key, start=position, end=end, is_range=True)
+
+    def _parts(self, key: str, *, start: int, end: int) -> Generator[bytes]:
+        """Yield a range of an object, in parts that are requested at the same time."""
+
+        def part(first: int) -> tuple[int, list[bytes]]:
+            last = min(first + _PART, end)
+            pieces = list(self._stream(key, start=first, end=last, is_range=True))
+            return last - first, pieces
+
+        jobs = (partial(part, first) for first in range(start, end, _PART))
+        for size, pieces in in_order(jobs, ahead=_PARTS_AHEAD):
+            yield from pieces
+            if sum(map(len, pieces)) < size:
+                return
+
+    def _stream(self, key: str, *, start: int, end: int, is_range: bool) -> Generator[bytes]:
+        """Yield a range of an object from one request, which asks for the range or everything."""
+        with self._translated():
+            options = {"range": (start, end)} if is_range else None
+            try:
+                result = self._client.get(self._store, key, options=options)
+            except self._errors.GenericError as error:
+                if "non-partial response" in str(error):
+                    raise _RangeIgnored("ignores ranges", location=Location(self.address)) from None
+                raise
+            skipped = 0 if is_range else start
+            for chunk in result.stream(min_chunk_size=_PIECE):
+                piece = bytes(chunk)[skipped : skipped + end - start]
+                skipped = max(0, skipped - len(chunk))
+                if piece:
+                    start += len(piece)
+                    yield piece
                 if start >= end:
                     break
 
@@ -130,15 +222,24 @@ class BucketObjects:
 
     def entries(self, prefix: str) -> list[ObjectEntry]:
         """See `ObjectStore`."""
+
+        def listed() -> list[ObjectEntry]:
+            found: list[ObjectEntry] = []
+            for page in self._client.list(self._store, prefix):
+                for entry in page:
+                    modified = entry["last_modified"].timestamp()
+                    found.append(ObjectEntry(str(entry["path"]), int(entry["size"]), modified))
+                if len(found) > MAX_ENTRIES:
+                    break
+            return found
+
         with self._translated():
-            pages = self._client.list(self._store, prefix)
-            found = [
-                ObjectEntry(
-                    str(entry["path"]), int(entry["size"]), entry["last_modified"].timestamp()
-                )
-                for page in islice(pages, MAX_ENTRIES)
-                for entry in page
-            ]
+            try:
+                # obstore requests the next page for as long as a service says that there is one.
+                found = submit(listed).result(_LIST_SECONDS)
+            except TimeoutError:
+                problem = f"sends no complete list of the entries below {prefix}"
+                raise NetworkError(problem, location=Location(self.address)) from None
         if len(found) > MAX_ENTRIES:
             problem = f"has more than {MAX_ENTRIES} entries below {prefix}"
             raise NetworkError(problem, location=Location(self.address))
@@ -160,6 +261,14 @@ class BucketObjects:
             problem = "access was denied" if isinstance(error, denied) else _reason(error)
             # The cause is not chained: it may quote what was sent.
             raise NetworkError(problem, location=Location(self.address), remedy=_REMEDY) from None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust, which has no other base
+                raise
+            raise NetworkError(
+                "cannot be used: the client failed on its settings or on what was returned",
+                location=Location(self.address),
+                remedy=_REMEDY,
+            ) from None
 
 
 def _tag(meta: Any) -> str:
@@ -183,6 +292,7 @@ def _reason(error: BaseException) -> str:
 
 def _open(address: RemoteAddress, stores: Any) -> Any:
     """Return the client of a bucket, with the credentials of the environment."""
+    _check_environment()
     retry = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
     options: dict[str, Any] = {
         "connect_timeout": "10s",
@@ -202,21 +312,28 @@ def _open(address: RemoteAddress, stores: Any) -> Any:
     return kind(address.host, prefix=prefix, client_options=options, retry_config=retry)
 
 
+def _check_environment() -> None:
+    """Check the settings with which obstore ends in a panic.
+
+    Raises:
+        NetworkError: If one is not valid. Its value is not part of the message.
+    """
+    for name in (*_ENDPOINTS, *_WORDS):
+        value = os.environ.get(name)
+        if value and name in _ENDPOINTS and not _URL.match(value):
+            remedy = "expected https://host or http://host"
+            raise NetworkError("is not a URL", location=Location(name), remedy=remedy)
+        if value and not re.fullmatch("[!-~]+", value):
+            problem = "contains a space or a character that is not of ASCII"
+            raise NetworkError(problem, location=Location(name), remedy="correct this variable")
+
+
 def _allows_http() -> bool:
     """Return whether requests without TLS are allowed: to this machine, or if a variable says so.
 
     The clients of the three services have a variable of this name.
     """
-    endpoints = [
-        os.environ.get(name, "")
-        for name in (
-            "AWS_ENDPOINT_URL_S3",
-            "AWS_ENDPOINT_URL",
-            "AWS_ENDPOINT",
-            "AZURE_ENDPOINT",
-            "AZURE_STORAGE_ENDPOINT",
-        )
-    ]
+    endpoints = [os.environ.get(name, "") for name in _ENDPOINTS]
     local = re.compile(r"http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
     if any(os.environ.get(name, "").lower() in ("1", "true")
            for name in ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")):  # fmt: skip
@@ -254,6 +371,8 @@ def _aws_profile() -> dict[str, str]:
         "endpoint_url": "endpoint",
     }
     found = {ours: settings[theirs] for theirs, ours in names.items() if theirs in settings}
+    if (endpoint := found.get("endpoint")) and not _URL.match(endpoint):
+        raise NetworkError("endpoint_url is not a URL", location=Location(f"profile {profile}"))
     if "AWS_ACCESS_KEY_ID" in os.environ:
         found = {name: found[name] for name in found.keys() & {"region", "endpoint"}}
     if {"AWS_REGION", "AWS_DEFAULT_REGION"} & os.environ.keys():

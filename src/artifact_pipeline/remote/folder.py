@@ -18,7 +18,7 @@ from artifact_pipeline.disk import staged, sync_folder, translate_os_errors
 from artifact_pipeline.errors import ArtifactNotFound, Location, StoreError
 from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
 
-_REMEDY = "inspect it; a remote holds only regular files"
+_REMEDY = "inspect it; a remote has only regular files"
 _LOCK_WAIT = 30.0
 
 

@@ -6,11 +6,12 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, Queue
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 from artifact_pipeline import disk
 from artifact_pipeline.builder.artifact.manifest import File
@@ -18,12 +19,17 @@ from artifact_pipeline.errors import EnvironmentFailure, Location, NetworkError,
 from artifact_pipeline.remote.protocol import PIECE, Pieces, Remote
 from artifact_pipeline.verification.verify import Verified
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 TRANSFERS = 4
 """Files of an artifact that are transferred at once."""
 _ATTEMPTS = 4
-"""How often a download that broke off continues."""
+"""How often a download breaks off, soon after the last time, before it fails."""
 _AHEAD = 8
 """Pieces of a file that are read before they are needed."""
+_FLUSHED = 64 << 20
+"""Bytes of a download that are flushed to the disk at a time."""
 _GRACE = 1.0
 """Seconds in which transfers end after one has failed; those that a silent server holds do not."""
 
@@ -108,6 +114,33 @@ def read_ahead(pieces: Generator[bytes]) -> Iterator[bytes]:
                 queue.get_nowait()
 
 
+def in_order(jobs: Iterable[Callable[[], T]], *, ahead: int) -> Iterator[T]:
+    """Yield the results of jobs in their order, while threads run the `ahead` jobs that follow."""
+    running: deque[Future[T]] = deque()
+    for job in jobs:
+        running.append(submit(job))
+        if len(running) > ahead:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+def submit(job: Callable[[], T]) -> Future[T]:
+    """Run a job in a thread of its own."""
+    from concurrent.futures import Future
+
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(job())
+        except BaseException as error:  # noqa: BLE001  (the caller raises it)
+            future.set_exception(error)
+
+    _start(run)
+    return future
+
+
 def _start(work: Callable[[], None]) -> None:
     """Start a thread that does not keep the process from ending while a server is silent."""
     threading.Thread(target=work, daemon=True).start()
@@ -175,26 +208,45 @@ def _fetch(
             digest.update(piece)
             size += len(piece)
         progress(min(size, file.bytes))
-        for attempt in range(_ATTEMPTS):
-            if size >= file.bytes:
-                break
+        failures = 0
+        while size < file.bytes:
             before = size
             try:
-                for piece in read_ahead(remote.download(file, start=size)):
+                for piece in read_ahead(_write(remote.download(file, start=size), target)):
                     _check_running(stopping)
-                    target.write(piece)
                     digest.update(piece)
                     size += len(piece)
                     progress(len(piece))
             except NetworkError:
-                if attempt == _ATTEMPTS - 1 or size == before:
+                if failures == _ATTEMPTS or size == before:
                     raise
-            if size == before:
-                problem = f"broke off {file.path} after {size} of {file.bytes} bytes"
+            # A service may end each request for a large file after some time.
+            failures = 0 if size - before > _FLUSHED else failures + 1
+            if size < file.bytes and (size == before or failures > _ATTEMPTS):
+                problem = f"disconnected after {size} of {file.bytes} bytes of {file.path}"
                 raise NetworkError(problem, location=Location(remote.address), remedy="try again")
         target.flush()
         os.fsync(target.fileno())
     return size == file.bytes and f"sha256:{digest.hexdigest()}" == file.sha256
+
+
+def _write(pieces: Generator[bytes], target: BinaryIO) -> Generator[bytes]:
+    """Write pieces to a file, and yield them.
+
+    A thread flushes the file to the disk meanwhile, so that little of it is left for the end.
+    """
+    written, flush = 0, None
+    with closing(pieces):
+        for piece in pieces:
+            target.write(piece)
+            yield piece
+            written += len(piece)
+            if written > _FLUSHED:
+                if flush is not None:
+                    flush.result()
+                flush, written = submit(partial(os.fsync, target.fileno())), 0
+    if flush is not None:
+        flush.result()
 
 
 def _check_running(stopping: threading.Event) -> None:

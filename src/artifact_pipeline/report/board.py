@@ -251,7 +251,7 @@ def _check_outside(output: Path, store: Store) -> None:
         root, path = store.root.resolve(), output.resolve()
     if path == root or root in path.parents:
         raise CallError(
-            "is inside the store, which holds only artifacts and records",
+            "is inside the store, which is only for artifacts and records",
             location=Location(str(output)),
             remedy="name a file or a folder outside of it",
         )

@@ -97,8 +97,8 @@ def _curves(data: ReportData) -> list[str]:
         precision_rows.append([*start, share(true, true + false)])
     head = ["Class", "Threshold", "Recall"]
     low = ranked[0]
-    versus = "" if len(names) == 2 else " Each class is told from all others."
-    known = "The colours are those of the classes with the least area." if others else ""
+    versus = "" if len(names) == 2 else " Each class is compared with all others."
+    known = "Colours mark the classes with the smallest area." if others else ""
     rate = Axis("False positive rate", 0.0, 1.0)
     recall = Axis("Recall (true positive rate)", 0.0, 1.0)
     even = Series([(0.0, 0.0), (1.0, 1.0)], "even")

@@ -43,7 +43,7 @@ def _densities(data: ReportData, residuals: Residuals) -> list[str]:
             "A good model has no pattern here: rows above the line are predicted too high.",
         ),
     ):
-        beyond = f" {density.outside:,} are outside of the plot." if density.outside else ""
+        beyond = f" {density.outside:,} are outside the plot." if density.outside else ""
         cells = [
             (count, k, i)
             for i, row in enumerate(density.counts)
@@ -92,7 +92,7 @@ def _residuals(data: ReportData, residuals: Residuals) -> list[str]:
         [_range(bins.low + k * width, width, low=bins.low, high=bins.high), f"{count:,}"]
         for k, count in enumerate(bins.counts)
     ]
-    beyond = f" {bins.outside:,} rows are outside of the plot." if bins.outside else ""
+    beyond = f" {bins.outside:,} rows are outside the plot." if bins.outside else ""
     normal = [NormalDist().inv_cdf(part) for part in RESIDUAL_SHARES]
     values = residuals.quantiles
     # The quartile line, as in R's qqline.
@@ -128,8 +128,8 @@ def _residuals(data: ReportData, residuals: Residuals) -> list[str]:
                 dots=[Dot(x=x, y=y) for x, y in zip(normal, values, strict=True)],
                 label="Quantiles of the residuals by those of a normal distribution; numbers below",
             ),
-            note="Points that bend away from the dashed line at its ends are errors that are "
-            "larger, more often, than normal.",
+            note="Points that leave the dashed line at its ends show that large errors are "
+            "more frequent than normal.",
             numbers=blocks.table(
                 "Quantiles", ["Share of the rows", "Residual", "Normal"], rows=quantiles
             ),

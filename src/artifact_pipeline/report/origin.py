@@ -30,7 +30,7 @@ def origin(data: ReportData) -> Section:
 def _steps(data: ReportData) -> str:
     lines = describe.estimators(data.manifest.recipe, data.evaluation.chosen(), columns=_COLUMNS)
     items = "".join(f"<li><code>{escape(line)}</code></li>" for line in lines)
-    note = "The steps with the parameters that the sealed model has."
+    note = "The steps, with the parameters of the sealed model."
     return blocks.panel("Model", f'<ol class="steps">{items}</ol>', note=note)
 
 
@@ -42,13 +42,11 @@ def _run(data: ReportData) -> str:
     if run.by:
         fields["by"] = run.by
     if run.commit:
-        fields["commit"] = run.commit + (
-            " with changes that are not committed" if run.dirty else ""
-        )
+        fields["commit"] = run.commit + (" with uncommitted changes" if run.dirty else "")
     if run.name and run.version is not None:
         fields["version"] = f"{run.name}:{run.version}"
     fields["config"] = run.config
-    note = "From the run record in the store. The artifact holds nothing of it."
+    note = "From the run record in the store; not part of the artifact."
     return blocks.panel("Run", blocks.listing(fields), note=note)
 
 
@@ -65,7 +63,7 @@ def _config(data: ReportData) -> str:
         return ""
     lines = "\n".join(escape(line) for line in text.strip().splitlines())
     pre = f"<pre><code>{lines}</code></pre>"
-    return blocks.panel("Config, as it was written", blocks.scroll("Config", pre))
+    return blocks.panel("Config as written", blocks.scroll("Config", pre))
 
 
 def _commands(data: ReportData) -> str:
@@ -80,7 +78,7 @@ def _commands(data: ReportData) -> str:
         ),
     ):
         parts += f'<dt>{what}</dt><dd><code class="command">{escape(command)}</code></dd>'
-    note = "The 12 digits name the artifact in its store. A click selects a command."
+    note = "The 12 digits name the artifact in its store. Click a command to select it."
     return blocks.panel("Use it", f'<dl class="commands">{parts}</dl>', note=note)
 
 

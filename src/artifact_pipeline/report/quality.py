@@ -60,7 +60,7 @@ def _headline(data: ReportData) -> str:
 def _without_gates(data: ReportData) -> str:
     """Return why no gates are shown, or nothing if some are."""
     if data.run is None:
-        text = "Gates are not shown, because no run record lies beside this artifact."
+        text = "Gates are not shown, because there is no run record beside this artifact."
     elif not data.run.gates:
         text = "The config has no gates: nothing decides whether this is good enough."
     else:

@@ -50,7 +50,7 @@ def _leaks(data: ReportData) -> str:
     items = "".join(f"<li>{escape(leak)}</li>" for leak in leaks)
     return (
         f'<div class="panel wide warning"><h3>Likely leaks</h3>'
-        f'<p class="soft">Only who owns the data can tell.</p><ul>{items}</ul></div>'
+        f'<p class="soft">Only the owner of the data can decide.</p><ul>{items}</ul></div>'
     )
 
 
@@ -149,8 +149,8 @@ def _columns(data: ReportData) -> str:
             "held-out rows."
         )
     note = (
-        "Filled are the training rows, outlined the held-out rows. A shift is marked where over "
-        f"{_SHIFT:.0%} of the held-out rows, beyond chance, lie in other bins than the training "
+        "Training rows are filled, held-out rows outlined. A shift is marked if over "
+        f"{_SHIFT:.0%} of the held-out rows, beyond chance, are in other bins than the training "
         f"rows. Ranges end on round numbers, and texts of few rows are not shown.{seen}"
     )
     head = ["Column", "Kind", "Missing", "Distinct", "Range or most frequent", "Rows by value"]

@@ -93,7 +93,7 @@ def _slices(data: ReportData) -> str:
 def _mistakes(data: ReportData) -> str:
     evaluation, manifest = data.evaluation, data.manifest
     if not evaluation.examples:
-        text = "No held-out rows are shown. data.examples in the config is how many may be."
+        text = "No held-out rows are shown. Set data.examples in the config to show some."
         return blocks.panel("Single rows", "", note=text, width="wide")
     if not manifest.interface.labels:
         head = ["Row", f"True {data.target}", "Predicted"]

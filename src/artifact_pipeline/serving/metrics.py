@@ -41,7 +41,7 @@ _HELP = {
     "in_flight": ("gauge", "Requests that have no response yet."),
     "model_info": ("gauge", "The artifact that is served under a name."),
     "model_refused": ("gauge", "Workers that keep an older artifact because the new one failed."),
-    "remote_unreachable": ("gauge", "Workers that could not ask the remote where its alias is."),
+    "remote_unreachable": ("gauge", "Workers that could not reach the remote."),
 }
 
 

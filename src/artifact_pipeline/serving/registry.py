@@ -263,7 +263,7 @@ class ModelRegistry:
         from artifact_pipeline.remote.pull import pull_to_serve
 
         reference = addresses.parse(spec.artifact)
-        lock, problem = self._shared / f"{spec.name}.lock", "another worker pulls it"
+        lock, problem = self._shared / f"{spec.name}.lock", "another worker is pulling it"
         with file_lock(lock, problem, wait=_PULL_WAIT):
             folder = pull_to_serve(
                 self._remote(spec), reference, signed_by=spec.signed_by, store=spec.store

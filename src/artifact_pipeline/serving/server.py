@@ -79,7 +79,7 @@ def _check(options: ServerOptions) -> None:
             )
     if len(set(names)) < len(names):
         raise CallError(
-            "two models have one name", location=Location("serve"), remedy="use NAME=ARTIFACT"
+            "two models have the same name", location=Location("serve"), remedy="use NAME=ARTIFACT"
         )
     if not is_local(options.host) and options.token is None:
         raise CallError(

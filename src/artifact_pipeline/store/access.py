@@ -53,8 +53,7 @@ def _check_integrity(
     by_digest = isinstance(artifact, str) and parse(artifact).is_complete_digest
     if digest and location.digest and digest != location.digest:
         raise VerificationError(
-            f"this is not the artifact asked for: its digest is {location.digest}, "
-            f"expected {digest}",
+            f"is another artifact: its digest is {location.digest}, expected {digest}",
             location=Location(str(location.folder)),
         )
     verified = verify(location.folder, digest or location.digest, contents=contents)

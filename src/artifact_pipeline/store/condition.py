@@ -60,7 +60,7 @@ _REFUSED = {
     ast.Lambda: "a function",
     ast.JoinedStr: "a formatted text",
     ast.Compare: "`is`",
-    ast.Constant: "a value that is no comparison",
+    ast.Constant: "a value without a comparison",
 }
 
 
@@ -233,7 +233,9 @@ def parse(condition: str, known: Collection[str]) -> Condition:
     except (MemoryError, RecursionError) as error:
         raise CallError("the condition is nested too deep", location=LOCATION) from error
     except (SyntaxError, ValueError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else "it holds bytes that are not text"
+        reason = (
+            error.msg if isinstance(error, SyntaxError) else "it contains bytes that are not text"
+        )
         problem = f"{quoted(condition)} cannot be read: {reason}"
         raise CallError(problem, location=LOCATION, remedy=_EXPECTED) from error
     return _condition(tree, frozenset(known), depth=0)
@@ -269,7 +271,7 @@ def _predicate(
             right=_operand(right, known),
         )
     if not isinstance(sign, (ast.In, ast.NotIn)):
-        raise CallError("holds `is`", location=LOCATION, remedy="use == instead")
+        raise CallError("contains `is`", location=LOCATION, remedy="use == instead")
     member = _operand(left, known)
     inside: Condition
     if isinstance(right, (ast.Tuple, ast.List)):
@@ -312,7 +314,7 @@ def _name(node: ast.expr) -> str | None:
 
 def _refused(node: ast.expr) -> CallError:
     what = _REFUSED.get(type(node), "an expression of another kind")
-    return CallError(f"holds {what}", location=LOCATION, remedy=_EXPECTED)
+    return CallError(f"contains {what}", location=LOCATION, remedy=_EXPECTED)
 
 
 def predicates(condition: Condition) -> Iterator[Predicate]:

@@ -112,7 +112,7 @@ class StoreFolder:
                 raise StoreError(
                     "is a folder, expected a file",
                     location=Location(str(path)),
-                    remedy="artifact-pipeline doctor says what to do",
+                    remedy="run artifact-pipeline doctor",
                 )
         with self.staging() as new:
             path.parent.mkdir(parents=True, exist_ok=True)

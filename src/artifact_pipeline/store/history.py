@@ -102,7 +102,7 @@ def history(reference: str, *, store: PathLike | None = None) -> list[HistoryEnt
 
 
 def alias_at(reference: str, at: str, *, store: PathLike | None = None) -> list[AliasAt]:
-    """Return what an alias named at a time, or each alias of a model.
+    """Return what an alias, or each alias of a model, named at a time.
 
     Args:
         reference: As for `history`.

@@ -109,7 +109,7 @@ def _home() -> Path:
         home = Path()
     if not home.is_absolute():
         raise StoreError(
-            "there is no home folder to keep it in",
+            "no home folder was found",
             location=Location("the state folder"),
             remedy="set HOME, or XDG_STATE_HOME, to a folder that can be written",
         )

@@ -103,7 +103,7 @@ def load_model(
             f"this checkout did not write this pickle ({actual}), and opening a pickle runs the "
             "code in it",
             location=location,
-            remedy="train it here, or pin the digest if you know where it is from: "
+            remedy="train it here, or pin the digest if you know its origin: "
             f"load_model({name!r}, digest={actual!r})",
         )
     if data.startswith(_ZIP):
@@ -133,9 +133,7 @@ def _load_joblib(trusted: bytes, location: Location) -> Any:
         pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError, KeyError,
         TypeError, IndexError, OSError, zlib.error,
     ) as error:  # fmt: skip
-        raise VerificationError(
-            f"is not a pickle that opens here: {error}", location=location
-        ) from error
+        raise VerificationError(f"cannot be unpickled here: {error}", location=location) from error
 
 
 def _load_skops(trusted: bytes, location: Location) -> Any:
@@ -150,7 +148,7 @@ def _load_skops(trusted: bytes, location: Location) -> Any:
         types = skops.io.get_untrusted_types(data=trusted)
         return skops.io.loads(trusted, trusted=types)
     except Exception as error:  # skops may raise anything for other archives
-        problem = f"is not an archive of skops that opens here: {first_line(error)[:200]}"
+        problem = f"cannot be opened here as a skops archive: {first_line(error)[:200]}"
         raise VerificationError(problem, location=location) from error
 
 
@@ -172,7 +170,7 @@ def _read_signed(path: Path, signed_by: Signer | None) -> tuple[bytes, bool]:
     location = Location(str(path))
     if not (path.parent / MANIFEST).exists():
         raise VerificationError(
-            "a signature is required, but this file lies in no artifact",
+            "a signature is required, but this file is not in an artifact",
             location=location,
             remedy="open the pickle in the artifact's own folder",
         )

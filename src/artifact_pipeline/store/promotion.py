@@ -250,7 +250,7 @@ def _target(
     before = stack if stack and store.alias(history.name, alias) is None else stack[:-1]
     if to is None:
         if not before:
-            problem = "names nothing to go back to: it was moved only once"
+            problem = "has no previous version: it was moved only once"
             raise CallError(problem, location=location, remedy="promote another version")
         position = len(before) - 1
     else:

@@ -26,7 +26,7 @@ _ID_TIME = re.compile(r"(\d{8}T\d{6}\.\d{6})Z-", re.ASCII)
 
 
 class PrunedArtifact(Struct, frozen=True, kw_only=True):
-    """An artifact that was removed, or would be."""
+    """An artifact that `prune` removed, or would remove."""
 
     digest: Digest
     name: str
@@ -36,7 +36,7 @@ class PrunedArtifact(Struct, frozen=True, kw_only=True):
 
 
 class PruneReport(Struct, frozen=True, kw_only=True):
-    """What was removed from a store, or would be."""
+    """The artifacts that `prune` removed, or would remove."""
 
     store: str
     removed: list[PrunedArtifact]
@@ -60,9 +60,9 @@ def prune(
 ) -> PruneReport:
     """Remove the artifacts of a store that nothing refers to.
 
-    Kept are artifacts that an alias names or named within the last days, that have a tag, that
-    were sealed or used by a run within these days, or that one of the last runs of their model
-    gave. Run records stay, and so does what does not verify.
+    Artifacts are kept if an alias names them or named them within `keep_days`, if they have a tag,
+    if they were sealed or used by a run within these days, if they are the result of one of the
+    last runs of their model, or if they do not verify. Run records stay.
 
     Args:
         keep_last: How many of the last runs of each model keep their artifacts.

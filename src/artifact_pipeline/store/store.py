@@ -261,7 +261,7 @@ class Store:
         if digest := self.aliases.get(alias):
             return digest
         location = Location(str(self.aliases.path(alias)))
-        raise StoreError("holds no digest", location=location, remedy=REPAIR)
+        raise StoreError("contains no digest", location=location, remedy=REPAIR)
 
     def _digest_by_start(self, reference: Reference) -> Digest | None:
         start = f"sha256:{reference.digits}"

@@ -54,7 +54,7 @@ class Files(Mapping[str, bytes]):
 
     def __getitem__(self, name: str) -> bytes:
         file = self._listed[name]
-        data = _read(self._folder, name, limit=file.bytes, source="the manifest says")
+        data = _read(self._folder, name, limit=file.bytes, source="expected")
         _compare(self._folder, file, size=len(data), digest=canonical.digest(data))
         return data
 
@@ -136,13 +136,13 @@ def verify(
     location = Location(str(root / MANIFEST))
     if MANIFEST not in names:
         raise VerificationError("is missing; is this an artifact?", location=location)
-    data = _read(root, MANIFEST, limit=MAX_MANIFEST, source="the manifest may have")
+    data = _read(root, MANIFEST, limit=MAX_MANIFEST, source="expected at most")
     actual = canonical.digest(data)
     digest_in_name = f"sha256:{root.name}"
     expected = digest or (digest_in_name if DIGEST.fullmatch(digest_in_name) else None)
     if expected not in (None, actual):
         raise VerificationError(
-            f"this is not the artifact asked for: its digest is {actual}, expected {expected}",
+            f"is another artifact: its digest is {actual}, expected {expected}",
             location=location,
         )
     manifest = manifests.decode(data, str(root / MANIFEST))
@@ -201,7 +201,7 @@ def read_signature(folder: Path) -> bytes:
             location=Location(str(folder / SIGNATURE)),
             remedy="sign the artifact with artifact-pipeline sign, unless the file was removed",
         )
-    return _read(folder, SIGNATURE, limit=MAX_SIGNATURE, source="a signature may have")
+    return _read(folder, SIGNATURE, limit=MAX_SIGNATURE, source="expected at most")
 
 
 def check_pin(digest: Digest | None) -> None:
@@ -244,11 +244,11 @@ def _hash(root: Path, file: File, *, copy: IO[bytes] | None = None) -> None:
 
 
 def _compare_size(root: Path, file: File) -> None:
-    with _open(root, file.path, limit=file.bytes, source="the manifest says") as opened:
+    with _open(root, file.path, limit=file.bytes, source="expected") as opened:
         size = os.fstat(opened.fileno()).st_size
     if size != file.bytes:
         raise VerificationError(
-            f"was changed: it has {size} bytes, the manifest says {file.bytes}",
+            f"was changed: it has {size} bytes, expected {file.bytes}",
             location=Location(str(root / file.path)),
         )
 
@@ -256,7 +256,7 @@ def _compare_size(root: Path, file: File) -> None:
 def _pieces(root: Path, file: File) -> Iterator[bytes]:
     """Yield a file's bytes, at most one more than the manifest says."""
     left = file.bytes + 1
-    with _open(root, file.path, limit=file.bytes, source="the manifest says") as opened:
+    with _open(root, file.path, limit=file.bytes, source="expected") as opened:
         while piece := opened.read(min(_PIECE, left)):
             left -= len(piece)
             yield piece
@@ -265,7 +265,7 @@ def _pieces(root: Path, file: File) -> Iterator[bytes]:
 def _compare(root: Path, file: File, *, size: int, digest: Digest) -> None:
     if (size, digest) != (file.bytes, file.sha256):
         raise VerificationError(
-            f"was changed: it has {digest}, the manifest says {file.sha256}",
+            f"was changed: its digest is {digest}, expected {file.sha256}",
             location=Location(str(root / file.path)),
         )
 

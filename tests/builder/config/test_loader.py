@@ -105,7 +105,7 @@ WRONG = [
     (
         with_(FULL, model={"steps": [{"name": "a__b", "estimator": LOGISTIC}]}),
         "model.steps[0].name",
-        "'a__b' holds '__', expected a unique name",
+        "'a__b' contains '__', expected a unique name",
     ),
     (
         with_(FULL, model={"steps": [{"name": "a", "estimator": LOGISTIC}] * 2}),

@@ -34,7 +34,7 @@ def read(parts, *, convert, csv=Csv(), ending="\n"):  # noqa: B008  (frozen)
         return f"{error} {error.remedy}", set()
     converted = {name for name in typed if t.is_floating(raw.table.schema.field(name).type)}
     return {
-        name: (column.kind, column.values.tolist(), column.missing.tolist(), column.note)
+        name: (column.kind, column.values.tolist(), column.without_value().tolist(), column.note)
         for name, column in typed.items()
     }, converted
 

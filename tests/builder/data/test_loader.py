@@ -92,7 +92,9 @@ def test_rows_without_a_target_are_dropped_if_the_config_says_so(tmp_path, form)
     kept = frame.dropna(subset="y")
     assert rows.X["a"].tolist() == kept["a"].tolist() and rows.y.tolist() == kept["y"].tolist()
     assert rows.description.dropped == 3 and rows.description.schema.rows == 37
-    assert rows.notes == ("3 of 40 rows have no 'y' and are left out, as data.missing_target says",)
+    assert rows.notes == (
+        "3 of 40 rows have no 'y' and are left out, as set in data.missing_target",
+    )
     assert str(rows.locate(3)) == f"{path.name}, row 5, column 'y'"
 
 
@@ -146,7 +148,7 @@ def test_keys_of_a_partitioned_folder_are_refused(tmp_path):
     frame = pd.DataFrame({"a": range(8), "y": ["n", "y"] * 4, "year": [2024] * 4 + [2025] * 4})
     frame.to_parquet(tmp_path / "t", partition_cols=["year"])
     for path in ("t", "t/*/*.parquet", "t/**/*.parquet"):
-        with pytest.raises(DataError, match="lies in the folder 'year=2024', and its rows have no"):
+        with pytest.raises(DataError, match="is in the folder 'year=2024', and its rows have no"):
             load(tmp_path, path)
     one = load(tmp_path, "t/year=2024")  # a part that the config names itself
     assert one.feature_names == ["a"]

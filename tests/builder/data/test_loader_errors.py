@@ -18,7 +18,7 @@ from tests.support.configs import write
         (None, quick(split={"method": "group", "column": "hom"}), "did you mean 'home'?"),
         (lambda i, r: {**r, "churn": "" if i == 3 else r["churn"]}, quick(),
          "row 4, column 'churn': is missing: every row needs a target"),
-        (lambda i, r: {**r, "churn": "yes"}, quick(), "holds one value, 'yes', in all rows"),
+        (lambda i, r: {**r, "churn": "yes"}, quick(), "has one value, 'yes', in all rows"),
         (lambda i, r: {**r, "churn": "maybe" if i == 8 else r["churn"]},
          quick(data={"positive": "yes"}), "data.positive: there are 3 classes"),
         (lambda i, r: {"churn": r["churn"], "cid": r["cid"]},
@@ -27,7 +27,7 @@ from tests.support.configs import write
         (lambda i, r: {**r, "home": ""}, quick(split={"method": "group", "column": "home"}),
          "row 1, column 'home': found a missing value, each row needs its group"),
         (None, quick(split={"method": "column", "column": "home"}), "expected train or test"),
-        (None, quick(split={"method": "time", "column": "home"}), "holds text, such as 'h"),
+        (None, quick(split={"method": "time", "column": "home"}), "has text, such as 'h"),
     ],
 )  # fmt: skip
 def test_invalid_data_is_refused_in_one_line(tmp_path, monkeypatch, change, config, said):

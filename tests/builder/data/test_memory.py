@@ -44,7 +44,7 @@ def test_the_limit_of_a_container_counts(tmp_path, limit, usage, free):
 
 def test_a_trainer_that_is_killed_for_memory_names_the_memory():
     error = trainer._died(-signal.SIGKILL, killed=True)
-    assert "was killed because memory ran out; it had taken " in error.problem
+    assert "was killed because memory ran out; it used " in error.problem
     assert "take a sample of the rows" in error.remedy
     other = trainer._died(-signal.SIGKILL, killed=False)
-    assert other.problem.startswith("ended by signal 9 before it answered; it had taken ")
+    assert other.problem.startswith("ended by signal 9 without a result; it used ")

@@ -37,7 +37,7 @@ def test_a_path_names_a_file_a_folder_or_a_pattern(parts, path, names):
         ("*.tsv", "no such file"),
         ("b/_SUCCESS", "is not a table; expected a name in .csv"),
         ("*", "several formats, expected one; name a file, or a pattern such as *.csv"),
-        (".", "holds tables of several formats"),
+        (".", "has tables of several formats"),
         ("a\0.csv", "no such file"),
         ("x" * 5000, "cannot be read"),
     ],

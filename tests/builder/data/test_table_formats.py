@@ -93,7 +93,7 @@ def test_a_column_is_read_in_its_format(form, written, cells, expected):
 )
 def test_a_value_that_violates_the_format_is_refused_by_row(written, cell):
     good = "02/01/2026" if "date" in written else "7"
-    with pytest.raises(DataError, match=r"t\.csv, row 2, column 'a': found .*data\.formats says"):
+    with pytest.raises(DataError, match=r"t\.csv, row 2, column 'a': found .*as in data\.formats"):
         column([good, cell], **written)
 
 

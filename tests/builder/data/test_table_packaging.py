@@ -56,7 +56,7 @@ def test_a_packed_table_has_the_rows_of_the_table(tmp_path, name, data):
         ("t.csv.gz", b"age,y\n1,2\n", "not a .gz file"),
         ("t.csv.gz", gzip.compress(CSV)[:-9], "not a .gz file"),
         ("t.zip", b"PK no", "not a zip file"),
-        ("t.zip", zipped(a_csv=CSV, b_csv=CSV), "holds 2 files, expected one table"),
+        ("t.zip", zipped(a_csv=CSV, b_csv=CSV), "has 2 files, expected one table"),
         ("t.zip", zipped(a_png=b""), "'a.png', which is not a table"),
         ("t.json", b"[1, 2", "not a JSON array"),
         ("t.xlsx", b"PK", "save the sheet as CSV"),

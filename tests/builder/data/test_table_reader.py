@@ -129,7 +129,7 @@ def test_files_may_differ_in_categories_and_time_zones():
     with pytest.raises(DataError) as caught:
         columns([files[0], parquet(t=["w"], d=noon.cast(pa.timestamp("us")))], "parquet")
     assert str(caught.value) == (
-        "part1.parquet: the column 'd' holds dates, and dates with a time zone in part0.parquet"
+        "part1.parquet: the column 'd' has dates, and dates with a time zone in part0.parquet"
     )
 
 
@@ -144,7 +144,7 @@ def test_files_may_differ_in_categories_and_time_zones():
         (b"a,b,a\n1,2,3\n", "csv", "two columns are called 'a': 1 and 3"),
         (b"a,\n1,2\n", "csv", "column 2 has no name in the header"),
         (b"", "csv", "is empty, expected a table"),
-        (b"a,b\n", "csv", "holds no rows"),
+        (b"a,b\n", "csv", "has no rows"),
         (b"a,b\n1,2\n1,2,3\n", "csv", "row 2: found 3 cells, expected 2"),
         (b"a,b\n1,2\n1\n", "csv", "row 2: found 1 cells, expected 2"),
         (b"a,b\n1,x\n2,\xe9\n", "csv", "line 3: is not utf-8: byte 0xe9; name the encoding"),
@@ -155,21 +155,25 @@ def test_files_may_differ_in_categories_and_time_zones():
             'is utf-16, by its byte order mark; set data.csv.encoding: "utf-16"',
         ),
         ("a,b\n1,2\n".encode("utf-32"), "csv", 'set data.csv.encoding: "utf-32"'),
-        ("a,b\n1,2\n".encode("utf-16-le"), "csv", "holds NUL bytes; is this a table?"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "csv", "holds NUL bytes; is this a table?"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "csv", "contains NUL bytes; is this a table?"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "csv", "contains NUL bytes; is this a table?"),
         (b"PAR1", "parquet", "is not a Parquet file"),
         (b"{}", "parquet", "is not a Parquet file"),
         (b'{"a": 1}\n{"a": "x"}\n', "jsonl", "row 2: is not JSON lines: Column(/a) changed from"),
         (b'{"a": 1, "a": 2}\n', "jsonl", "row 1: is not JSON lines: Column(/a) was specified twi"),
         (b'{"a": 1}\n{"a":\n', "jsonl", "row 2: is not JSON lines"),
         (b"[1, 2]\n", "jsonl", "row 1: is not JSON lines"),
-        (b'{"a": [1]}\n', "jsonl", "column 'a': holds list<item: int64>, which is not a number"),
+        (
+            b'{"a": [1]}\n',
+            "jsonl",
+            "column 'a': has the type list<item: int64>, which is not a number",
+        ),
         (b'{"a": 9007199254740993}\n', "jsonl", "row 1, column 'a': found 9007199254740993"),
         ([b"a\n1\n", b"b\n1\n"], "csv", "part1.csv: the column 'a' is in part0.csv"),
-        ([b'{"a": 1}\n', b'{"a": "x"}\n'], "jsonl", "part1.jsonl: the column 'a' holds text, and"),
+        ([b'{"a": 1}\n', b'{"a": "x"}\n'], "jsonl", "part1.jsonl: the column 'a' has text, and"),
         ([b"a\n1\n2\n", b"a\n3\nx\n"], "csv", "part1.csv, row 2, column 'a': found 'x' among num"),
         (parquet(a=[float("inf")]), "parquet", "row 1, column 'a': found inf"),
-        (parquet(a=[1.0], b=[b"x"]), "parquet", "column 'b': holds binary"),
+        (parquet(a=[1.0], b=[b"x"]), "parquet", "column 'b': has the type binary"),
     ],
 )
 def test_invalid_data_is_reported_with_file_row_and_column(data, form, said):

@@ -132,7 +132,7 @@ def test_a_cell_of_several_megabytes_is_read(quote):
 
 
 def test_nul_bytes_are_refused_by_line():
-    with pytest.raises(DataError, match=r"t\.csv, line 5002: holds NUL bytes"):
+    with pytest.raises(DataError, match=r"t\.csv, line 5002: contains NUL bytes"):
         read(b"a,b\n" + b"1,2\n" * 5000 + b"1,\0\n")
 
 

@@ -429,9 +429,9 @@ def test_slices_are_named_as_the_table_writes_their_values(tmp_path):
     for conditions, said in (
         (
             {"day": "2026-02-16"},
-            r"s\.day: found '2026-02-16', expected a date as data.formats says",
+            r"s\.day: found '2026-02-16', expected a date as in data.formats",
         ),
-        ({"iso": 20500}, r"s\.iso: found 20500, and the column holds dates"),
+        ({"iso": 20500}, r"s\.iso: found 20500, and the column has dates"),
         ({"a": "x"}, r"s\.a: found 'x', expected a number"),
         ({"iso": "2026-03-01"}, "no held-out row is in it"),
     ):

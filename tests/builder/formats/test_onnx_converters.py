@@ -157,7 +157,7 @@ def test_a_number_that_an_encoder_refuses_is_refused_by_row_and_column(seal, enc
     y = np.where(table.k == 1, "yes", "no")
     predictor = seal(make_pipeline(encoder, DecisionTreeClassifier()).fit(table, y), table, y)
     with pytest.raises(
-        DataError, match=r"X, row 2, column 'k': is .*, and the model knows 0, 1, 2"
+        DataError, match=r"X, row 2, column 'k': is .*, but the model accepts only 0, 1, 2"
     ):
         predictor.predict(pd.DataFrame({"k": [1.0, value]}))
 

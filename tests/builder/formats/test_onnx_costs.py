@@ -167,7 +167,7 @@ TEXT = {
         graph(node("Cast", "X", output="n", to=T.INT64), node("Reshape", "n", "line", output="s"),
               repeated("s", output="i"),
               node("Gather", "labels", "i"), constants={"labels": ["a"], "line": [-1]}),
-        "cannot be told"),
+        "unknown"),
     "labels in a loop": (
         graph(scan(helper.make_graph(
             [node("Cast", "v", output="n", to=T.INT64), node("Gather", "labels", "n", output="o")],
@@ -198,13 +198,13 @@ BUSY = {
     "a product of unknown shape": (
         graph(node("Cast", "X", output="n", to=T.INT64), node("Reshape", "n", "line", output="s"),
               node("Reshape", "X", "s", output="m"), node("MatMul", "m", "m"),
-              constants={"line": [-1]}), "cannot be told"),
+              constants={"line": [-1]}), "unknown"),
     "trees for many rows": (
         graph(ROWS, *leaves(1000, "w"), constants=COUNT, opset=5), "steps"),
     "trees for rows of unknown number": (
         graph(node("Cast", "X", output="n", to=T.INT64), node("Reshape", "n", "line", output="s"),
               node("Reshape", "X", "s", output="m"), forest("m"), constants={"line": [-1]}),
-        "cannot be told"),
+        "unknown"),
     "support vectors for many rows": (
         graph(ROWS, node("SVMRegressor", "w", domain=ML, kernel_type="RBF", n_supports=100,
                          kernel_params=[0.1, 0.0, 3.0], rho=[0.0], coefficients=[1.0] * 100,
@@ -234,7 +234,7 @@ ENDING = {
     "columns of no rows": (
         graph(node("Slice", "X", "k", "k", output="e"),
               node("FeatureVectorizer", "e", "e", domain=ML, inputdimensions=[4, 4]),
-              constants={"k": [0]}), "joins columns"),
+              constants={"k": [0]}), "joins an unknown number of columns"),
     "a number of columns that is not there": (
         graph(node("FeatureVectorizer", "X", "X", domain=ML, inputdimensions=[9, 4])),
         "another number of columns"),

@@ -65,7 +65,7 @@ def test_lists_integers_and_data_frames_predict_as_arrays_do(predictor, parts):
     [
         (np.zeros(64), "has the shape (64,), expected (rows, 64)"),
         (np.zeros((2, 63)), "found 63 values, expected 64"),
-        (np.zeros((0, 64)), "holds no rows"),
+        (np.zeros((0, 64)), "has no rows"),
         (np.full((3, 64), np.nan), "row 1: pixel_0_0 is nan, expected a finite number"),
         ([["a"] * 64], "is not a matrix of numbers"),
         ([[1], [1, 2]], "is not a matrix of numbers"),

@@ -165,7 +165,7 @@ def test_boosting_beyond_its_classes_is_refused(change):
 def test_only_functions_that_a_config_may_name_are_loaded(function, monkeypatch):
     model = make_pipeline(FunctionTransformer(np.log1p), GaussianNB()).fit(X, y)
     monkeypatch.setattr(skops_parts, "_name_of", lambda value: function)
-    with pytest.raises(VerificationError, match="holds a value that its methods must not use"):
+    with pytest.raises(VerificationError, match="contains a value that its methods must not use"):
         load(exported(model))
 
 

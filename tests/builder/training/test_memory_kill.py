@@ -34,7 +34,7 @@ if memory_limit.is_possible():
         with memory_limit.limited(480 << 20) as group:
             done = script("-c", JOINED, group, "train", path, cwd=project)
         assert done.code == 5
-        assert "trainer process: was killed because memory ran out; it had taken" in done.err
+        assert "trainer process: was killed because memory ran out; it used" in done.err
         assert "take a sample of the rows or a smaller model" in done.err
         assert "Traceback" not in done.err
         assert call("list", cwd=project).code == 0

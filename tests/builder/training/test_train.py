@@ -94,7 +94,7 @@ def test_a_comparison_passes_misses_or_is_impossible(config, tmp_path):
     against = {"test.accuracy": {"not_worse_than": "champion", "tolerance": 0.001}}
     first = api.run(config(gates=against), store=store)
     [verdict] = first.gates
-    assert verdict.passed and "champion names no artifact yet" in verdict.note
+    assert verdict.passed and "there is no champion to compare with yet" in verdict.note
     api.promote(first.digest, store=store)
     worse = {"preprocess": "auto", "estimator": "sklearn.dummy.DummyClassifier"}
     with pytest.raises(GateMissed, match="required by champion") as missed:

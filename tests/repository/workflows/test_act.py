@@ -102,7 +102,7 @@ def test_a_missed_gate_stops_inference_and_uploads_no_model(repository):
     ("between", "message"),
     [
         ('for f in "$1"/*/model.onnx; do echo x >> "$f"; done', "model.onnx: was changed"),
-        ('sed -i s/0.9/0.8/ "$1"/*/manifest.json', "this is not the artifact asked for"),
+        ('sed -i s/0.9/0.8/ "$1"/*/manifest.json', "is another artifact"),
         ('rm -r "$1"/$(ls "$1" | grep -v runs)', "cannot be read: No such file or directory"),
     ],
     ids=["changed", "swapped", "gone"],

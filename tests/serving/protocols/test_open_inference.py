@@ -576,19 +576,19 @@ def test_the_server_accepts_the_example_rows_of_the_page(written):
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
-        ("day", "2026-02-01", "found '2026-02-01', expected a date as data.formats says"),
+        ("day", "2026-02-01", "found '2026-02-01', expected a date as in data.formats"),
         ("day", 20485.0, "is 20485.0, expected a text in the column's format"),
         ("day", True, "expected a text in the column's format"),
-        ("stamp", 20260230, "found '20260230', expected a date as data.formats says"),
-        ("price", "$1,00", "found '$1,00', expected a number as data.formats says"),
-        ("price", "7 kg", "found '7 kg', expected a number as data.formats says"),
+        ("stamp", 20260230, "found '20260230', expected a date as in data.formats"),
+        ("price", "$1,00", "found '$1,00', expected a number as in data.formats"),
+        ("price", "7 kg", "found '7 kg', expected a number as in data.formats"),
         ("price", "", "found ''"),
         ("price", "inf", "expected a finite number"),
         ("price", "9007199254740993", "beyond the integers"),
         ("price", 2**53 + 1, "beyond the integers"),
         ("price", "9007199254740993.0", "found 9007199254740993.0, beyond the integers"),
         ("price", [7], "expected a number, or a text in the column's format"),
-        ("weight", "1,234.5", "expected a number as data.formats says"),
+        ("weight", "1,234.5", "expected a number as in data.formats"),
     ],
 )
 def test_a_value_that_violates_the_format_is_named_by_row_and_column(written, column, value, said):

@@ -58,7 +58,7 @@ def _check_model(model: ModelConfig, location: Location) -> None:
 def _check_names(names: list[str], location: Location) -> None:
     for index, name in enumerate(names):
         if name in names[:index] or "__" in name:
-            reason = "is used twice" if name in names[:index] else "holds '__'"
+            reason = "is used twice" if name in names[:index] else "contains '__'"
             raise ConfigError(
                 f"{name!r} {reason}, expected a unique name without '__'",
                 location=location.inside(index).inside("name"),

@@ -95,7 +95,7 @@ def parse(value: Any, name: str) -> ResolvedConfig:
         canonical.encode(value)
     except (canonical.NotCanonical, TypeError) as error:
         raise ConfigError(
-            f"holds a value that JSON cannot represent: {error}", location=file
+            f"contains a value that JSON cannot represent: {error}", location=file
         ) from error
     sections = _sections(value, file)
     config = resolve(sections)

@@ -140,9 +140,9 @@ class SplitSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     def __post_init__(self) -> None:
         if (self.method == "random") != (self.column is UNSET):
-            raise ValueError("Expected 'column' where 'method' is group, time or column")
+            raise ValueError("Expected 'column' if 'method' is group, time or column")
         if self.method == "column" and self.test_size is not UNSET:
-            raise ValueError("Expected no 'test_size' where a column says what is held out")
+            raise ValueError("Expected no 'test_size' with the method 'column'")
         if self.method != "random" and self.stratify is not UNSET:
             raise ValueError("Expected 'stratify' only with a random split")
 
@@ -224,7 +224,7 @@ class SearchSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Meta(
             min_length=1,
             description="Lists of values by parameter, such as model__C. A random search also "
-            'takes {"uniform": [low, high]}, and likewise loguniform and randint.',
+            'takes {"uniform": [low, high]}, loguniform and randint.',
         ),
     ]
     method: Annotated[

@@ -84,7 +84,7 @@ def columns_of(
     if len({len(values) for values in columns}) > 1:
         raise DataError("its columns are of different lengths", location=_X)
     if not len(columns[0]):
-        raise DataError("holds no rows to predict", location=_X)
+        raise DataError("has no rows to predict", location=_X)
     return columns
 
 
@@ -96,7 +96,7 @@ def _column(
     if kind == "text":
         texts = ["" if _is_null(value) else value for value in values.tolist()]
         if not all(isinstance(text, str) for text in texts):
-            raise DataError(f"the column {show(name)} holds no text", location=_X)
+            raise DataError(f"the column {show(name)} has no text", location=_X)
         return np.array(texts, dtype=object)
     parsed = _parse_objects(values, name, kind=kind, column_format=column_format)
     if parsed is not None:
@@ -107,7 +107,7 @@ def _column(
             return np.where(np.isnat(values), np.nan, moments / table_columns.MICROSECONDS)
         return values.astype(np.float64)
     except (TypeError, ValueError) as error:
-        problem = f"the column {show(name)} holds no numbers: {error}"
+        problem = f"the column {show(name)} has no numbers: {error}"
         raise DataError(problem, location=_X) from error
 
 
@@ -147,7 +147,7 @@ def _parse_objects(
     except DataError:
         raise
     except (TypeError, ValueError, pa.ArrowException) as error:
-        problem = f"the column {show(name)} holds no numbers: {first_line(error)}"
+        problem = f"the column {show(name)} has no numbers: {first_line(error)}"
         raise DataError(problem, location=_X) from error
     return parsed
 

@@ -115,7 +115,9 @@ def load(
         raw = _drop_missing_targets(raw, data)
     columns = _read_columns(raw, data, split=split, extra_columns=extra_columns, report=report)
     y, target = _target(columns, target)
-    labels = _labels(y, data.positive, location=location) if target == "class" else []
+    labels: list[Any] = []
+    if target == "class":
+        labels = _labels(columns.data[data.target], y, positive=data.positive, location=location)
     dropped = rows - len(y) if data.missing_target == "drop" else None
     features = [name for name, role in columns.roles.items() if role == "feature"]
     return Rows(
@@ -243,7 +245,7 @@ def _notes(columns: _TableColumns, data: TableData, *, rows: int, dropped: int |
     if dropped:
         notes.append(
             f"{dropped} of {rows} rows have no {show(data.target)} and are left out, as "
-            "data.missing_target says"
+            "set in data.missing_target"
         )
     return notes
 
@@ -286,7 +288,7 @@ def _target(columns: _TableColumns, target: Target | None) -> tuple[NDArray[Any]
     y, kind = _target_values(raw, name, column=column, target=target)
     if len(np.unique(y[:_FIRST])) < 2 and len(np.unique(y)) < 2:
         raise DataError(
-            f"holds one value, {show(y[0].item())}, in all rows; there is nothing to learn",
+            f"has one value, {show(y[0].item())}, in all rows; there is nothing to learn",
             location=raw.location().at(column=name),
         )
     return y, kind
@@ -338,11 +340,13 @@ def iso_date(days: float) -> str:
     return moment.date().isoformat() if days == int(days) else moment.isoformat()
 
 
-def _labels(y: NDArray[Any], positive: Any, *, location: Location) -> list[Any]:
+def _labels(column: ColumnData, y: NDArray[Any], *, positive: Any, location: Location) -> list[Any]:
     """Return the distinct labels, sorted, and check that the positive one is among two."""
     import numpy as np
 
-    labels: list[Any] = np.unique(y).tolist()
+    cells = column.cells
+    distinct = y if cells is None else np.array(cells.texts.to_pylist())
+    labels: list[Any] = np.unique(distinct).tolist()
     if positive is None:
         return labels
     location = location.inside("positive")
@@ -375,7 +379,7 @@ def _split_values(columns: _TableColumns, split: SplitConfig) -> NDArray[Any] | 
         raise DataError(f"found {value}, {expected}", location=location)
     if split.method == "time" and column.kind == "text":
         raise DataError(
-            f"holds text, such as {show(column.values[0])}; expected dates or numbers",
+            f"has text, such as {show(column.values[0])}; expected dates or numbers",
             location=columns.raw.location().at(column=split.column),
         )
     return column.values

@@ -4,7 +4,7 @@
 >>> class Codes:
 ...     numbers, range = [0.0, 1.0, 2.0], None
 >>> outside(np.array([1.0, 1.5]), Codes())
-(1, 'is 1.5, and the model knows 0, 1, 2')
+(1, 'is 1.5, but the model accepts only 0, 1, 2')
 >>> is_rounded("9007199254740993.0"), is_rounded("9007199254740992.5"), is_rounded("1e300")
 (True, False, False)
 """
@@ -70,7 +70,7 @@ def outside(values: NDArray[Any], limits: NumberLimits) -> tuple[int, str] | Non
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             known = ", ".join(f"{value:g}" for value in limits.numbers[:5])
-            return row, f"is {values[row]:.17g}, and the model knows {known}"
+            return row, f"is {values[row]:.17g}, but the model accepts only {known}"
     if limits.range is not None:
         low, high = limits.range
         wrong = (values < low) | (values > high)

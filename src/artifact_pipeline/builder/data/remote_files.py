@@ -1,34 +1,51 @@
 """Files in object stores: `s3://bucket/key`, `gs://bucket/key` and `az://container/key`.
 
-Read and written through `pyarrow.fs`, which takes credentials, region and endpoint from where the
-tools of each store do: for S3 from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …),
-from `~/.aws` or the machine's role; for Google Cloud from the application default credentials; for
-Azure from `AZURE_STORAGE_ACCOUNT` and the default credential.
+Read and written through `pyarrow.fs`. Credentials and endpoints come from the variables of each
+store's own tools: for S3 `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …, `~/.aws` or the machine's
+role; for Google Cloud the application default credentials, or an emulator at
+`STORAGE_EMULATOR_HOST`; for Azure `AZURE_STORAGE_ACCOUNT_NAME` with a key, a SAS or the default
+credential, and `AZURE_STORAGE_ENDPOINT`.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import os
+import queue
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
-from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     CallError,
     Location,
     MissingDependency,
     NetworkError,
+    PipelineError,
 )
 
 _REMOTE = re.compile(r"(s3|gs|az)://([^/]+)/?(.*)", re.DOTALL)
 _MAGIC = re.compile(r"[*?\[]")
 _BLOCK = 8 << 20
+_ANSWER_SECONDS = 60.0
+"""Seconds after which a store that does not answer is given up."""
+_RETRY_SECONDS = 10
+"""Seconds in which a request to Google Cloud Storage is repeated."""
+_REASON = re.compile(
+    r"(?:AWS|Azure) Error:? (?:\[\] )?(.+)|Status\((.+?) error_info=| failed: \w+: (.+)"
+)
+"""The part of a message of pyarrow that a store or its library wrote."""
+_NO_BUCKET = re.compile(r"ContainerNotFound|NO_SUCH_BUCKET|NoSuchBucket")
+_FORBIDDEN = re.compile(r"\b40[13]\b|ACCESS_DENIED|PERMISSION_DENIED|UNAUTHENTICATED")
+
+T = TypeVar("T")
 
 
 class RemotePath(PurePosixPath):
@@ -76,9 +93,7 @@ def open_file(url: str) -> Iterator[IO[bytes]]:
         ArtifactNotFound: If there is none.
         NetworkError: If the store cannot be reached, or refuses it.
     """
-    with _errors(url):
-        store, path = _resolve(url)
-        file = store.open_input_file(path)
+    file = _answer(url, lambda store, path: store.open_input_file(path))
     try:
         yield file
     finally:
@@ -94,34 +109,56 @@ def read(url: str) -> bytes | None:
         return None
 
 
+def check_bucket(url: str) -> None:
+    """Check that the bucket of a file to be written exists, as far as one may see that.
+
+    Raises:
+        NetworkError: If it does not exist, or the store cannot be reached.
+    """
+    import pyarrow.fs
+
+    try:
+        info = _answer(url, lambda store, path: store.get_file_info(path.partition("/")[0]))
+    except NetworkError as error:
+        if _FORBIDDEN.search(error.problem):  # one may write and not look
+            return
+        raise
+    if info.type == pyarrow.fs.FileType.NotFound:
+        raise _no_bucket(url)
+
+
+def _no_bucket(url: str) -> NetworkError:
+    return NetworkError(
+        "the bucket or container does not exist", location=Location(url), remedy="create it"
+    )
+
+
 def upload(source: Path, url: str) -> None:
     """Write a local file to an object store. The object exists when all of it has arrived.
 
     Raises:
         NetworkError: If the store cannot be reached, or refuses it.
     """
-    with _errors(url), source.open("rb") as file:
-        store, path = _resolve(url)
-        with store.open_output_stream(path) as sink:
+    try:
+        opened = _answer(url, lambda store, path: store.open_output_stream(path))
+        with _errors(url), source.open("rb") as file, opened as sink:
             while block := file.read(_BLOCK):
                 sink.write(block)
+    except ArtifactNotFound as error:
+        raise _no_bucket(url) from error
 
 
 def delete_folder(url: str) -> None:
     """Delete all files under an address. Raises as `upload`."""
-    with _errors(url):
-        for file in find(url):
-            store, path = _resolve(file.url)
-            store.delete_file(path)
+    for file in find(url):
+        _answer(file.url, lambda store, path: store.delete_file(path))
 
 
 def stat(url: str) -> RemoteFile | None:
     """Return a file, None if there is none; raises `NetworkError` as `open_file`."""
     import pyarrow.fs
 
-    with _errors(url):
-        store, path = _resolve(url)
-        info = store.get_file_info(path)
+    info = _answer(url, lambda store, path: store.get_file_info(path))
     if info.type != pyarrow.fs.FileType.File:
         return None
     return RemoteFile(url, info.size, info.mtime_ns or 0)
@@ -141,14 +178,18 @@ def find(url: str) -> list[RemoteFile]:
     plain = url
     if match := _MAGIC.search(url):
         plain = url[: match.start()].rpartition("/")[0]
-    with _errors(url):
-        store, path = _resolve(plain)
-        selector = pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
-        infos = [
-            info for info in store.get_file_info(selector) if info.type == pyarrow.fs.FileType.File
-        ]
+    infos = _answer(
+        plain,
+        lambda store, path: store.get_file_info(
+            pyarrow.fs.FileSelector(path, recursive=True, allow_not_found=True)
+        ),
+    )
     scheme = url.partition("://")[0]
-    files = [RemoteFile(f"{scheme}://{info.path}", info.size, info.mtime_ns or 0) for info in infos]
+    files = [
+        RemoteFile(f"{scheme}://{info.path}", info.size, info.mtime_ns or 0)
+        for info in infos
+        if info.type == pyarrow.fs.FileType.File
+    ]
     if match:
         depth = url.count("/")
         files = [
@@ -157,6 +198,43 @@ def find(url: str) -> list[RemoteFile]:
             if file.url.count("/") == depth and fnmatch.fnmatchcase(file.url, url)
         ]
     return sorted(files)
+
+
+def _answer(url: str, request: Callable[[Any, str], T]) -> T:
+    """Return what an object store answers.
+
+    The libraries of the stores wait for minutes or forever, and Ctrl-C does not reach them, so they
+    run in a thread of their own.
+
+    Args:
+        url: The address of a file or a folder.
+        request: Called with its store, and the path in it.
+
+    Raises:
+        ArtifactNotFound: If there is no such file.
+        NetworkError: If the store cannot be reached, or refuses it.
+    """
+    answers: queue.SimpleQueue[tuple[T, None] | tuple[None, Exception]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            with _errors(url):
+                answers.put((request(*_resolve(url)), None))
+        except Exception as error:  # noqa: BLE001  (raised by the caller)
+            answers.put((None, error))
+
+    threading.Thread(target=run, name=f"request to {url}", daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=_ANSWER_SECONDS)
+    except queue.Empty:
+        raise NetworkError(
+            f"the object store does not answer within {_ANSWER_SECONDS:.0f} seconds",
+            location=Location(url),
+            remedy="check the address and the endpoint",
+        ) from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]
 
 
 def _resolve(url: str) -> tuple[Any, str]:
@@ -170,45 +248,98 @@ def _resolve(url: str) -> tuple[Any, str]:
 
 @cache
 def _store(scheme: str, bucket: str) -> Any:
-    import pyarrow.fs as fs
-
     try:
         if scheme == "gs":
-            return fs.GcsFileSystem()
+            return _google()
         if scheme == "az":
-            account = os.environ.get("AZURE_STORAGE_ACCOUNT")
-            if not account:
-                raise CallError(
-                    "the storage account is not known",
-                    location=Location(f"az://{bucket}"),
-                    remedy="set AZURE_STORAGE_ACCOUNT",
-                )
-            return fs.AzureFileSystem(account_name=account)
+            return _azure(bucket)
     except (ImportError, AttributeError) as error:
         problem = f"this build of pyarrow does not read {scheme}://"
         raise MissingDependency(problem, location=Location("pyarrow")) from error
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return _s3(bucket)
+
+
+def _s3(bucket: str) -> Any:
+    import pyarrow.fs as fs
+
+    region = _variable("AWS_REGION", "AWS_DEFAULT_REGION")
+    endpoint = _variable("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if endpoint is None:
         return fs.S3FileSystem(region=region or fs.resolve_s3_region(bucket))
-    protocol, _, host = endpoint.rpartition("://")
-    return fs.S3FileSystem(
-        region=region, scheme=protocol or "https", endpoint_override=host.rstrip("/")
+    protocol, host, _ = _endpoint(endpoint, default="https")
+    return fs.S3FileSystem(region=region, scheme=protocol, endpoint_override=host)
+
+
+def _google() -> Any:
+    import pyarrow.fs as fs
+
+    limit = timedelta(seconds=_RETRY_SECONDS)
+    emulator = _variable("STORAGE_EMULATOR_HOST")
+    if emulator is None:
+        return fs.GcsFileSystem(retry_time_limit=limit)
+    protocol, host, _ = _endpoint(emulator, default="http")
+    return fs.GcsFileSystem(
+        anonymous=True, scheme=protocol, endpoint_override=host, retry_time_limit=limit
     )
+
+
+def _azure(container: str) -> Any:
+    import pyarrow.fs as fs
+
+    account = _variable("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
+    if account is None:
+        raise CallError(
+            "the storage account is not known",
+            location=Location(f"az://{container}"),
+            remedy="set AZURE_STORAGE_ACCOUNT_NAME",
+        )
+    options = {"account_key": _variable("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY")}
+    if sas := _variable("AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_SAS_KEY"):
+        options["sas_token"] = "?" + sas.removeprefix("?")  # pyarrow appends it to addresses
+    if endpoint := _variable("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"):
+        protocol, host, path = _endpoint(endpoint, default="https")
+        if path != account:  # the account is in the host, where pyarrow expects `.host`
+            host = host.removeprefix(account)
+        options |= {
+            "blob_storage_scheme": protocol,
+            "blob_storage_authority": host,
+            "dfs_storage_scheme": protocol,
+            "dfs_storage_authority": host.replace(".blob.", ".dfs.", 1),
+        }
+    given = {name: value for name, value in options.items() if value is not None}
+    return fs.AzureFileSystem(account_name=account, **given)
+
+
+def _variable(*names: str) -> str | None:
+    """Return the first of these environment variables that is set and not empty."""
+    return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def _endpoint(url: str, *, default: str) -> tuple[str, str, str]:
+    """Return the protocol, the host with its port, and the path of an endpoint."""
+    parts = urlsplit(url if "://" in url else f"{default}://{url}")
+    return parts.scheme, parts.netloc, parts.path.strip("/")
 
 
 @contextmanager
 def _errors(url: str) -> Iterator[None]:
     """Translate the errors of an object store."""
+    import pyarrow as pa
+
     try:
         yield
-    except (CallError, NetworkError, MissingDependency):
+    except PipelineError:
         raise
     except FileNotFoundError as error:
         raise ArtifactNotFound("no such file", location=Location(url)) from error
-    except OSError as error:
+    except (OSError, pa.ArrowException) as error:
+        message = " ".join(str(error).split())
+        match = _REASON.search(message)
+        if _NO_BUCKET.search(message):
+            raise _no_bucket(url) from error
+        reason = next(filter(None, match.groups())) if match else message
         raise NetworkError(
-            f"the object store refuses or cannot be reached: {first_line(error)[:200]}",
+            f"the object store refuses or cannot be reached: {reason[:200]}",
             location=Location(url),
             remedy="check the address, the credentials and the endpoint",
         ) from error

@@ -19,7 +19,7 @@ from artifact_pipeline.builder.data import column_types, plain_columns, table_fo
 from artifact_pipeline.builder.data.column_types import json_option, with_points
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
-from artifact_pipeline.builder.data.text_cells import TextCells, buffer, floats, text_cells
+from artifact_pipeline.builder.data.text_cells import TextCells, floats, text_cells
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ class ColumnData(NamedTuple):
     kind: Kind
     values: NDArray[Any]
     """(n_rows,) float64, or objects for text."""
-    missing: NDArray[Any]
-    """(n_rows,) booleans: whether the table has no value."""
     note: str = ""
     """Why it is text although most of its values look like something else."""
     cells: TextCells | None = None
@@ -105,9 +103,6 @@ def column(
     import pyarrow.types as t
 
     values = raw.table.column(name)
-    if t.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    missing = _nulls(values)
     if column_format is not None:
         kind = kind or column_format.kind
         if column_format.date is not None and t.is_integer(values.type):  # such as 20260131
@@ -116,30 +111,13 @@ def column(
         values = values.cast(pa.string())
     if t.is_string_view(values.type):
         values = values.cast(pa.large_string())
-    if t.is_string(values.type) or t.is_large_string(values.type):
-        if column_format is None:
-            plain = _plain_column(values, raw, name=name, kind=kind)
-            if plain is not None:
-                return ColumnData(kind=plain[0], values=plain[1], missing=missing)
-        cells = text_cells(values)
-        inferred = (
-            column_types.Inferred(kind) if kind else column_types.infer(cells, raw, name=name)
-        )
-        parsed = _PARSERS[inferred.kind](
-            _Cells(text=cells, raw=raw, name=name, format=column_format)
-        )
-        return ColumnData(
-            kind=inferred.kind,
-            values=parsed,
-            missing=missing,
-            note=inferred.note,
-            cells=cells if inferred.kind == "text" else None,
-        )
+    if t.is_string(values.type) or t.is_large_string(values.type) or t.is_dictionary(values.type):
+        return _text_column(values, raw, name=name, kind=kind, column_format=column_format)
     own = _kind_of(values.type)
     location = raw.location().at(column=name)
     if own is None:
         raise DataError(
-            f"holds {str(values.type)[:60]}, which is not a number, date or text",
+            f"has the type {str(values.type)[:60]}, which is not a number, date or text",
             location=location,
             remedy="name it in data.drop",
         )
@@ -147,7 +125,7 @@ def column(
         if raw.sources and t.is_floating(values.type):  # integers keep the digits of the file
             texts = [None if value is None else str(value) for value in raw.literals(name)]
             values = pa.chunked_array([pa.array(texts, type=pa.string())])
-        return ColumnData(kind="text", values=_texts(values.cast(pa.string())), missing=missing)
+        return ColumnData(kind="text", values=_texts(values.cast(pa.string())))
     if kind not in (None, own):
         raise DataError(
             f"is a column of {own}s, expected {kind}s",
@@ -155,26 +133,50 @@ def column(
             remedy="correct its type in data.columns",
         )
     if own == "date":
-        return ColumnData(
-            kind=own, values=_days(_microseconds(values, raw, name=name)), missing=missing
-        )
+        return ColumnData(kind=own, values=_days(_microseconds(values, raw, name=name)))
     numbers = values.cast(pa.float64()) if own == "boolean" else values
-    return ColumnData(kind=own, values=_finite(numbers, raw, name=name), missing=missing)
+    return ColumnData(kind=own, values=_finite(numbers, raw, name=name))
 
 
-def _plain_column(
-    strings: Any, raw: Raw, *, name: str, kind: Kind | None
-) -> tuple[Kind, NDArray[Any]] | None:
+def _text_column(
+    strings: Any, raw: Raw, *, name: str, kind: Kind | None, column_format: ColumnFormat | None
+) -> ColumnData:
+    """Return a column of text, or of a dictionary of texts, as `column` does."""
+    import pyarrow.types as t
+
+    is_encoded = t.is_dictionary(strings.type)
+    text = text_cells(strings) if is_encoded else TextCells(strings, strings)
+    cells = _Cells(text=text, raw=raw, name=name, format=column_format)
+    if column_format is None and (plain := _plain_column(cells, kind)) is not None:
+        return plain
+    if not is_encoded:
+        cells = cells._replace(text=text_cells(strings))
+    inferred = (
+        column_types.Inferred(kind) if kind else column_types.infer(cells.text, raw, name=name)
+    )
+    return ColumnData(
+        kind=inferred.kind,
+        values=_PARSERS[inferred.kind](cells),
+        note=inferred.note,
+        cells=cells.text if inferred.kind == "text" else None,
+    )
+
+
+def _plain_column(cells: _Cells, kind: Kind | None) -> ColumnData | None:
     """Return a column of text as numbers or dates if it is that without a doubt."""
+    import numpy as np
+
+    texts, raw = cells.text.texts, cells.raw
     if kind == "number" or (kind is None and raw.format == "csv"):
-        pointed = with_points(strings, raw)
+        pointed = with_points(texts, raw)
         numbers = plain_columns.numbers(pointed)
         if numbers is not None:
-            return "number", _finite(numbers, raw, name=name, texts=pointed)
+            values = _finite(numbers, raw, name=cells.name, texts=pointed, locate=cells.location)
+            return ColumnData(kind="number", values=cells.text.spread(values, null=np.nan))
     if kind in (None, "date"):
-        moments = plain_columns.dates(strings)
+        moments = plain_columns.dates(texts)
         if moments is not None:
-            return "date", _days(moments)
+            return ColumnData(kind="date", values=cells.text.spread(_days(moments), null=np.nan))
     return None
 
 
@@ -215,7 +217,7 @@ def format_of(raw: Raw, name: str) -> ColumnFormat | None:
     """Return the only format in which all values of a column of text can be read, if any."""
     import pyarrow.types as t
 
-    strings = raw.table.column(name)
+    strings = raw.column(name)
     if not (t.is_string(strings.type) or t.is_large_string(strings.type)):
         return None
     proposal = column_types.propose_format(strings, raw)
@@ -249,7 +251,7 @@ def _parse_numbers(cells: _Cells) -> NDArray[Any]:
     texts = cells.text.texts
     if cells.format is not None:
         plain, good = table_formats.numbers(texts, cells.format, decimal=cells.raw.csv.decimal)
-        _refuse(cells, good, expected=f"a number as data.formats says: {_as_json(cells.format)}")
+        _refuse(cells, good, expected=f"a number as in data.formats: {_as_json(cells.format)}")
     else:
         pointed = with_points(texts, cells.raw)
         good = pc.match_substring_regex(pointed, column_types.NUMBER)
@@ -317,7 +319,7 @@ def _parse_formatted_dates(cells: _Cells, date_format: str) -> NDArray[Any]:
         moment = table_formats.moment(text, date_format)
         if moment is None:
             raise DataError(
-                f"found {show(text)}, expected a date as data.formats says: {show(date_format)}",
+                f"found {show(text)}, expected a date as in data.formats: {show(date_format)}",
                 location=cells.location(index),
             )
         days[text] = (moment - EPOCH) // datetime.timedelta(microseconds=1) / MICROSECONDS
@@ -391,20 +393,11 @@ def _finite(
             raise DataError(f"found {found}, expected a finite number", location=location)
         if abs(number) > EXACT if exact else literal is not None and is_rounded(literal):
             raise DataError(
-                f"found {found}, beyond the integers that a float64 holds (2^53)",
+                f"found {found}, beyond the integers that a float64 can represent (2^53)",
                 location=location,
-                remedy=f"if it is a name, set data.columns: {json_option(name, 'text')}",
+                remedy=f"if it is an identifier, set data.columns: {json_option(name, 'text')}",
             )
     return values
-
-
-def _nulls(column: Any) -> NDArray[Any]:
-    import numpy as np
-    import pyarrow as pa
-
-    if not column.null_count:
-        return np.zeros(len(column), dtype=bool)
-    return buffer(column.is_null().cast(pa.uint8()), "uint8").view(bool)
 
 
 def _refuse(cells: _Cells, good: Any, *, expected: str) -> None:

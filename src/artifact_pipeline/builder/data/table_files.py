@@ -97,7 +97,7 @@ def locate(path: str, base: str | os.PathLike[str]) -> Sequence[TablePath]:
     if missing:
         is_folder = root.is_dir()
         raise DataError(
-            f"holds no file that ends in {extensions}" if is_folder else "no such file",
+            f"has no file that ends in {extensions}" if is_folder else "no such file",
             location=Location(str(root)),
             remedy="data.path is relative to the config" if os.fspath(base) else None,
         )
@@ -130,7 +130,7 @@ def _check_tables(files: Sequence[TablePath], root: str) -> None:
             raise DataError("is not a table", location=Location(str(file)), remedy=remedy)
     if len({format_of(file) for file in files}) > 1:
         raise DataError(
-            "holds tables of several formats, expected one",
+            "has tables of several formats, expected one",
             location=Location(root),
             remedy=f"name a file, or a pattern such as *{files[0].suffix}",
         )
@@ -185,7 +185,7 @@ def check_keys(
             key, equals, _ = part.partition("=")
             if equals and key and key not in columns:
                 raise DataError(
-                    f"lies in the folder {show(part)}, and its rows have no column {show(key)}",
+                    f"is in the folder {show(part)}, and its rows have no column {show(key)}",
                     location=Location(str(file)),
                     remedy="write the table with that column in its files",
                 )
@@ -220,7 +220,7 @@ def format_of(file: TablePath) -> Format:
         return "jsonl"
     if suffix not in FORMATS:
         raise DataError(
-            f"holds {show(name)}, which is not a table",
+            f"contains {show(name)}, which is not a table",
             location=Location(str(file)),
             remedy=f"expected a name in {', '.join(FORMATS)}",
         )

@@ -157,7 +157,7 @@ def _texts(values: list[str], locations: list[Location]) -> pa.Array:
         return pa.array(values)
     except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can hold
         at = next(at for at, text in enumerate(values) if re.search("[\ud800-\udfff]", text))
-        raise DataError("holds text that is not Unicode", location=locations[at]) from error
+        raise DataError("contains text that is not Unicode", location=locations[at]) from error
 
 
 def _numbers(values: list[int | float]) -> pa.Array:

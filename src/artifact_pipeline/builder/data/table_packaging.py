@@ -107,7 +107,7 @@ def only_member(archive: zipfile.ZipFile, file: Location) -> zipfile.ZipInfo:
     ]
     if len(members) != 1:
         raise DataError(
-            f"holds {len(members)} files, expected one table",
+            f"has {len(members)} files, expected one table",
             location=file,
             remedy="unpack it, and name the table or its folder",
         )

@@ -6,15 +6,20 @@ Parquet and JSON lines have types. CSV is text, and plain numbers are converted 
 from __future__ import annotations
 
 import codecs
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from artifact_pipeline.builder.config.messages import first_line, show
+from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import csv_numbers, table_json, table_packaging
+from artifact_pipeline.builder.data import (
+    csv_numbers,
+    table_json,
+    table_packaging,
+    table_parquet,
+)
 from artifact_pipeline.builder.data.table_files import Format
+from artifact_pipeline.builder.data.table_parquet import ParquetTable
 from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
 
@@ -33,7 +38,7 @@ class Part(NamedTuple):
 class Raw(NamedTuple):
     """The columns of all files of a table, one file after the other."""
 
-    table: pa.Table
+    table: pa.Table | ParquetTable
     parts: list[Part]
     format: Format
     csv: Csv
@@ -70,6 +75,13 @@ class Raw(NamedTuple):
         """Return the location of a cell; the row is counted from 0."""
         return self.locate(row).at(column=column)
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column; unlike in `table`, its texts are not encoded as a dictionary."""
+        import pyarrow.types as t
+
+        column = self.table.column(name)
+        return column.cast(column.type.value_type) if t.is_dictionary(column.type) else column
+
     def literals(self, column: str) -> list[Any]:
         """Return the values in a column of JSON lines, as `table_json.literals` does."""
         file = Location(self.parts[0].name)
@@ -93,7 +105,7 @@ class _File(NamedTuple):
     """The columns of one file, and the names of those that hold the index of a data frame."""
 
     part: Part
-    table: pa.Table
+    table: pa.Table | ParquetTable
     index_columns: tuple[str, ...]
 
 
@@ -142,27 +154,19 @@ def read(
             )
         file = _read_file(data, location, file_format=file_format, csv=csv, numbers=numbers)
         if read_files:
-            first = read_files[0]
-            _check_same_columns(file, first)
-            file = file._replace(table=file.table.select(first.table.column_names))
+            _check_same_columns(file, read_files[0])
         read_files.append(file)
     parts = [file.part for file in read_files]
-    first_location = Location(parts[0].name)
     if file_format == "csv" and (mixed := _mixed_columns(read_files)):
         text_columns = {*(text_columns or ()), *mixed}
         return read(files, file_format, csv=csv, text_columns=text_columns, report=report)
     if not sum(part.rows for part in parts):
-        raise DataError("holds no rows", location=first_location)
+        raise DataError("has no rows", location=Location(parts[0].name))
     for column in read_files[0].table.column_names:
         _check_same_types(read_files, column)
-    try:
-        table = pa.concat_tables([file.table for file in read_files], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        problem = f"its files do not fit together: {first_line(error)}"
-        raise DataError(problem, location=first_location) from error
     index = dict.fromkeys(name for file in read_files for name in file.index_columns)
     return Raw(
-        table=table,
+        table=_concatenate(read_files),
         parts=parts,
         format=file_format,
         csv=csv,
@@ -214,58 +218,12 @@ def _read_file(
     if file_format == "csv":
         table, index = csv_numbers.read_csv(data, file, dialect=csv, numbers=numbers)
     elif file_format == "parquet":
-        table = _read_parquet(data, file)
-        index = _pandas_index(table)
+        table = table_parquet.read_parquet(data, file)
+        index = table_parquet.pandas_index(table.schema)
     else:
         table = table_json.read_jsonl(data, file)
     check_names(table.column_names, file)
     return _File(Part(str(file), table.num_rows), table, index)
-
-
-def _read_parquet(data: bytes, file: Location) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as arrow
-
-    try:
-        table = arrow.ParquetFile(pa.BufferReader(data)).read()
-        # Only this finds text that is not UTF-8 and dictionary indices out of range.
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        problem = f"is not a Parquet file: {first_line(error)[:160]}"
-        raise DataError(problem, location=file) from error
-    return plain(table)
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """Return a table with categories as their values and times with a zone in UTC.
-
-    Files of one table may then differ in both.
-    """
-    import pyarrow as pa
-    import pyarrow.types as t
-
-    for index, field in enumerate(table.schema):
-        plain = field.type.value_type if t.is_dictionary(field.type) else field.type
-        if t.is_timestamp(plain) and plain.tz is not None:
-            plain = pa.timestamp(plain.unit, "UTC")
-        if plain != field.type:
-            column = table.column(index).cast(plain)
-            table = table.set_column(index, field.with_type(plain), column)
-    return table
-
-
-def _pandas_index(table: pa.Table) -> tuple[str, ...]:
-    """Return the columns that pandas wrote as the index of a data frame, by its metadata."""
-    try:
-        metadata = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
-        index = tuple(
-            name
-            for name in metadata.get("index_columns", [])
-            if isinstance(name, str) and name in table.column_names
-        )
-    except (ValueError, AttributeError, TypeError):  # a table may have any metadata
-        return ()
-    return index if len(index) < table.num_columns else ()
 
 
 def check_names(names: list[str], file: Location) -> None:
@@ -297,6 +255,19 @@ def _check_same_columns(file: _File, first: _File) -> None:
         )
 
 
+def _concatenate(files: list[_File]) -> pa.Table | ParquetTable:
+    """Return the rows of all files, whose columns may be in another order."""
+    import pyarrow as pa
+
+    tables = [file.table for file in files]
+    try:
+        if isinstance(tables[0], ParquetTable):
+            return table_parquet.concatenate(tables)
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise table_parquet.do_not_fit(error, Location(files[0].part.name)) from error
+
+
 def _mixed_columns(files: list[_File]) -> set[str]:
     """Return the columns of CSV files that are numbers in some files only."""
     schemas = [file.table.schema for file in files]
@@ -317,7 +288,7 @@ def _check_same_types(files: list[_File], column: str) -> None:
     for name, group in known[1:]:
         if group != known[0][1]:
             raise DataError(
-                f"the column {show(column)} holds {group}, and {known[0][1]} in {known[0][0]}",
+                f"the column {show(column)} has {group}, and {known[0][1]} in {known[0][0]}",
                 location=Location(name),
             )
 

@@ -36,7 +36,7 @@ class TextCells(NamedTuple):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if self.codes is None:
+        if self.codes is None or not pc.any(mask).as_py():
             return int(pc.sum(mask).as_py() or 0)
         true = buffer(mask.cast(pa.uint8()), "uint8")
         return int(np.count_nonzero(self.spread(true, null=0)))
@@ -68,20 +68,38 @@ class TextCells(NamedTuple):
 
 
 def text_cells(column: Any) -> TextCells:
-    """Return the cells of a column of Arrow's text, by distinct text if it repeats them."""
+    """Return the cells of a column of Arrow's text, by distinct text if it repeats them.
+
+    Args:
+        column: Texts, or a dictionary of texts as `table_parquet` returns it.
+    """
     import pyarrow as pa
+    import pyarrow.types as t
 
     if len(column) < _MIN_ROWS or (
         len(column) > _SAMPLE and not _repeats(column.slice(0, _SAMPLE))
     ):
-        return TextCells(column, column)
-    encoded = column.dictionary_encode()
-    # The dictionary of a later chunk begins with those of the chunks before.
-    texts = pa.chunked_array([encoded.chunks[-1].dictionary])
+        return _all_cells(column)
+    if t.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+        numbers = pa.chunked_array([chunk.indices for chunk in column.chunks])
+        encoded = numbers.dictionary_encode()
+        texts = column.chunk(0).dictionary.take(encoded.chunks[-1].dictionary)
+    else:
+        encoded = column.dictionary_encode()
+        # The dictionary of a later chunk begins with those of the chunks before.
+        texts = encoded.chunks[-1].dictionary
     if len(column) <= _SAMPLE and 2 * (len(texts) + bool(column.null_count)) > len(column):
-        return TextCells(column, column)
-    indices = pa.chunked_array([chunk.indices for chunk in encoded.chunks])
-    return TextCells(column, texts, buffer(indices.fill_null(-1), "int32"))
+        return _all_cells(column)
+    codes = pa.chunked_array([chunk.indices for chunk in encoded.chunks]).fill_null(-1)
+    return TextCells(column, pa.chunked_array([texts]), buffer(codes, "int32"))
+
+
+def _all_cells(column: Any) -> TextCells:
+    import pyarrow.types as t
+
+    plain = column.cast(column.type.value_type) if t.is_dictionary(column.type) else column
+    return TextCells(plain, plain)
 
 
 def _repeats(column: Any) -> bool:
@@ -93,16 +111,28 @@ def floats(column: Any) -> NDArray[Any]:
     import numpy as np
     import pyarrow as pa
 
+    if column.type == pa.float64() and column.num_chunks == 1 and not column.null_count:
+        values = view(column.chunk(0), np.dtype(np.float64))
+        if values.flags.writeable:
+            return values
     values = np.empty(len(column), dtype=np.float64)
     end = 0
-    # From its bytes, since Arrow imports pandas to convert a value of Python.
-    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
     # One chunk after the other, since a temporary copy of a large column is slow.
     for chunk in column.chunks:
         begin, end = end, end + len(chunk)
-        numbers = chunk.cast(pa.float64(), safe=False)
-        values[begin:end] = view(numbers.fill_null(nan), np.dtype(np.float64))
+        copy_floats(chunk, values[begin:end])
     return values
+
+
+def copy_floats(chunk: Any, values: NDArray[Any]) -> None:
+    """Copy numbers to an array of float64, as NaN where they are null."""
+    import numpy as np
+    import pyarrow as pa
+
+    # From its bytes, since Arrow imports pandas to convert a value of Python.
+    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
+    numbers = chunk.cast(pa.float64(), safe=False)
+    values[:] = view(numbers.fill_null(nan), np.dtype(np.float64))
 
 
 def buffer(column: Any, dtype: str) -> NDArray[Any]:

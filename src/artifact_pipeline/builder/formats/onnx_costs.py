@@ -143,7 +143,7 @@ class _Pass:
         if inner:
             raise GraphRefused("it makes text in a loop")
         if value.shape is None:
-            raise GraphRefused("it makes text in a number that cannot be told")
+            raise GraphRefused("it makes an unknown number of texts")
         if not value.columns or value.longest:
             self.text += count * (value.longest + _STRING_OBJECT)
         self.copies.update(value.columns)
@@ -275,7 +275,7 @@ def _tree_ensemble(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _word_counts(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     shape = inputs[0].shape
     if shape is None:
-        raise GraphRefused("it counts words in a number of rows that cannot be told")
+        raise GraphRefused("it counts words in an unknown number of rows")
     skips, longest = node.integer("max_skip_count", 0), node.integer("max_gram_length", 1)
     walk.spend(product(shape), max(skips, 0) + 1, max(longest, 1))
     width = max(node.integers("ngram_indexes") or (0,)) + 1
@@ -287,7 +287,7 @@ def _tokenizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     if any(len(text) > _SHORT for text in node.texts("pad_value")):
         raise GraphRefused(f"it pads words with a text of more than {_SHORT} bytes")
     if value.shape is None:
-        raise GraphRefused("it splits text in a number of rows that cannot be told")
+        raise GraphRefused("it splits text in an unknown number of rows")
     walk.spend(product(value.shape), _TOKENS, len(node.texts("separators")) + 1)
     return [value._replace(shape=(*value.shape, _TOKENS), ordered=False)]
 
@@ -295,7 +295,7 @@ def _tokenizer(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _matrices(*values: Value) -> list[tuple[int, ...]]:
     shapes = [value.shape for value in values if value.shape is not None]
     if len(shapes) < len(values):
-        raise GraphRefused("it multiplies matrices whose shape cannot be told")
+        raise GraphRefused("it multiplies matrices of unknown shape")
     return shapes
 
 

@@ -31,9 +31,9 @@ _MODE = re.compile(rb"LEAF|BRANCH_(?:LEQ|GTE|NEQ|LT|GT|EQ)")
 _MALFORMED = "its protobuf does not have the form of ONNX"
 _TRUNCATED = "its protobuf is truncated"
 _REASONS = {
-    ("model", 14): "it holds settings for the runtime",
-    ("model", 20): "it holds functions or training information",
-    ("model", 25): "it holds functions or training information",
+    ("model", 14): "it contains settings for the runtime",
+    ("model", 20): "it contains functions or training information",
+    ("model", 25): "it contains functions or training information",
     ("tensor", 13): "its data is in another file",
     ("tensor", 14): "its data is in another file",
 }
@@ -405,7 +405,7 @@ def text(data: bytes, field: Field) -> str:
         GraphRefused: If it is longer than `MAX_STRING`.
     """
     if field.end - field.start > MAX_STRING:
-        raise GraphRefused(f"it holds a text of more than {MAX_STRING} bytes")
+        raise GraphRefused(f"it contains a text of more than {MAX_STRING} bytes")
     # Distinct bytes stay distinct names, also where they are not UTF-8.
     return data[field.start : field.end].decode("utf-8", "surrogateescape")
 

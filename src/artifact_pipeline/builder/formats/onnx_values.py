@@ -103,7 +103,7 @@ def axis_of(axis: int, rank: int) -> int:
 def rows_of(node: Node, inputs: list[Value]) -> int:
     shape = inputs[0].shape
     if not shape:
-        raise GraphRefused(f"the number of rows that {node.operator} takes cannot be told")
+        raise GraphRefused(f"the number of rows for {node.operator} is unknown")
     return shape[0]
 
 
@@ -323,7 +323,7 @@ def _feature_vectorizer(node: Node, inputs: list[Value]) -> list[Value]:
     widths = node.integers("inputdimensions") or ()
     shapes = [value.shape for value in inputs]
     if any(value.loose or not value.shape or min(value.shape) < 1 for value in inputs):
-        raise GraphRefused("it joins columns whose number cannot be told")
+        raise GraphRefused("it joins an unknown number of columns")
     if [shape[-1] for shape in shapes if shape] != list(widths):
         raise GraphRefused("it joins another number of columns than it has")
     return [Value(shape=(rows_of(node, inputs), sum(widths)))]

@@ -14,7 +14,7 @@ from artifact_pipeline.errors import Location, UntrustedModel
 class Origin(Enum):
     """How the maker of an artifact is known."""
 
-    UNKNOWN = "the maker is not known"
+    UNKNOWN = "the origin is unknown"
     PINNED = "the caller named the digest"
     SIGNED = "a signature that the caller or the store requires covers the bytes"
     MADE_HERE = "this checkout wrote the bytes"

@@ -139,7 +139,7 @@ def prove(
     why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     raise ConfigError(
         f"this estimator has no open form that could be proven equal to it "
-        f"({why or 'no converter knows it'})",
+        f"({why or 'no converter supports it'})",
         location=location,
         remedy="choose another estimator or other preprocessing; LightGBM and XGBoost are "
         "supported as the last step of a pipeline, and not in every other estimator",
@@ -332,7 +332,7 @@ def _refuse(
         ]
         if not named:
             failed = row not in set(partial.places)
-            reason = partial.error if failed else "it gives another answer"
+            reason = partial.error if failed else "it gives another prediction"
             return f"{reason}, for one of the {edges.kinds[row]}"
         refused = edge_answers.with_outer([*refused, *named], edges.columns)
     return refused

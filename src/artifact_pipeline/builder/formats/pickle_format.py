@@ -28,6 +28,4 @@ def load(trusted: bytes, location: Location) -> Any:
     try:
         return pickle.Unpickler(io.BytesIO(trusted)).load()  # noqa: S301
     except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError) as error:
-        raise VerificationError(
-            f"is not a pickle that opens here: {error}", location=location
-        ) from error
+        raise VerificationError(f"cannot be unpickled here: {error}", location=location) from error

@@ -225,9 +225,9 @@ def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
                 TYPES[path](value)
         elif isinstance(value, type):
             if _path(value) not in _NUMBERS:
-                raise ArchiveRefused(f"it holds the class {_path(value)[:80]!a}")
+                raise ArchiveRefused(f"it contains the class {_path(value)[:80]!a}")
         elif not isinstance(value, np.dtype) and type(value) not in _PLAIN and path not in _BUILT:
-            raise ArchiveRefused(f"it holds an object of the class {path[:80]!a}")
+            raise ArchiveRefused(f"it contains an object of the class {path[:80]!a}")
 
 
 def _named(value: Any) -> Iterator[str]:
@@ -252,7 +252,9 @@ def _check_node(node: dict[str, Any], allowed: frozenset[str]) -> None:
     if not isinstance(kind, str) or not (isinstance(module, str) and isinstance(name, str)):
         raise ArchiveRefused("a node of its schema has no kind or class")
     if path not in (allowed if kind == "ObjectNode" else NODES.get(kind, ())):
-        raise ArchiveRefused(f"no estimator of its recipe holds {path[:80]!a} (as {kind[:30]!a})")
+        raise ArchiveRefused(
+            f"no estimator of its recipe contains {path[:80]!a} (as {kind[:30]!a})"
+        )
     if kind == "JsonNode" and isinstance(json.loads(node["content"]), (list, dict)):
         raise ArchiveRefused("a plain value of its schema is a list or an object")
     if kind == "SliceNode" and not {type(one) for one in node["content"].values()} <= _BOUNDS:
@@ -284,7 +286,7 @@ def _check_attributes(part: Any, path: str) -> None:
         check = ATTRIBUTES.get(name)
         if check is not None and not check(value):
             raise ArchiveRefused(
-                f"{cls.__name__}.{name} holds a value that its methods must not use"
+                f"{cls.__name__}.{name} contains a value that its methods must not use"
             )
 
 

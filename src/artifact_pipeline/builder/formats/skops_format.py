@@ -157,13 +157,13 @@ def _numbered(archive: bytes) -> bytes:
 def _check_interface(estimator: Any, interface: Interface) -> None:
     """Refuse an estimator whose features or labels are not those of its manifest."""
     if getattr(estimator, "n_features_in_", None) not in (None, len(interface.features)):
-        raise ValueError("it takes another number of features than the manifest says")
+        raise ValueError("its number of features does not match the manifest")
     names = _names_of(estimator, len(interface.features))
     known = names is not None and [str(name) for name in names]
     if interface.columns and known and known != interface.features:
-        raise ValueError("it takes other features than the manifest says")
+        raise ValueError("its features do not match the manifest")
     if interface.labels and as_labels(estimator.classes_).tolist() != interface.labels:
-        raise ValueError("it predicts other labels than the manifest says")
+        raise ValueError("its labels do not match the manifest")
 
 
 def _check(archive: bytes) -> bytes:
@@ -179,9 +179,9 @@ def _check(archive: bytes) -> bytes:
         entries = file.infolist()
     names = [entry.filename for entry in entries]
     if len(set(names)) < len(names) or sum(entry.file_size for entry in entries) > len(archive):
-        raise ValueError("it unpacks to more than it is")
+        raise ValueError("it unpacks to more than its size")
     if min((entry.header_offset for entry in entries), default=1):
-        raise ValueError("it does not begin as an archive")
+        raise ValueError("it does not start like an archive")
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1:
             raise ValueError(f"{entry.filename!a} is compressed")

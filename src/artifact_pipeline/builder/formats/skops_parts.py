@@ -156,7 +156,7 @@ def _restored(part: Any, name: str, *, value: Any) -> Any:
             raise Unsafe("it names a function that is not for feature selection")
         return _named(value)
     if name == "f_":
-        raise Unsafe("it holds a function of its own")
+        raise Unsafe("it contains a function of its own")
     return value
 
 

@@ -318,7 +318,7 @@ def _resolve_inner(branch: Branch, random_state: int, *, location: Location) -> 
         raise ConfigError(
             f"two steps are called {repeated[0]!r}",
             location=location.inside("steps"),
-            remedy="give them names of their own",
+            remedy="give each its own name",
         )
     return steps
 

@@ -173,7 +173,7 @@ def _check_keys(
             raise ConfigError(
                 "belongs to a nested estimator",
                 location=location.inside(key),
-                remedy="write it into that estimator's own params",
+                remedy="set it in that estimator's params",
             )
         if key == "n_jobs" and not (value is None or (type(value) is int and value)):
             raise ConfigError(

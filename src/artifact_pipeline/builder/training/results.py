@@ -332,7 +332,7 @@ def _stored_value(value: Value, column: ColumnRole, *, location: Location) -> Va
             raise DataError(error.problem, location=location, remedy=error.remedy) from error
     if kind == "date":
         raise DataError(
-            f"found {show(value)}, and the column holds dates",
+            f"found {show(value)}, and the column has dates",
             location=location,
             remedy="write a date as the table does, such as 2026-01-31",
         )

@@ -223,10 +223,10 @@ def _died(code: int, *, killed: bool) -> TrainerDied:
     location = Location("trainer process")
     if code >= 0:
         return TrainerDied(
-            f"ended with exit code {code} before it answered", location=location, remedy=REPORT_BUG
+            f"ended with exit code {code} and no result", location=location, remedy=REPORT_BUG
         )
     used = _peak_memory()
-    had = "" if used is None else f"; it had taken {memory.in_words(used)} of memory"
+    had = "" if used is None else f"; it used {memory.in_words(used)} of memory"
     if killed and code == -signal.SIGKILL:
         free = memory.available()
         now = "" if free is None else f", and {memory.in_words(free)} is free without it"
@@ -237,7 +237,7 @@ def _died(code: int, *, killed: bool) -> TrainerDied:
             "with more",
         )
     return TrainerDied(
-        f"ended by signal {-code} before it answered{had}",
+        f"ended by signal {-code} without a result{had}",
         location=location,
         remedy="was it killed, or out of memory?",
     )

@@ -125,14 +125,14 @@ def unpack(data: bytes, *, location: Location) -> Named:
     try:
         manifest = msgspec.json.decode(data, type=_ModelManifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise VerificationError("holds no model", location=location, remedy=remedy) from error
+        raise VerificationError("contains no model", location=location, remedy=remedy) from error
     name, digest = manifest.annotations.get(_NAME, ""), manifest.annotations.get(_DIGEST)
     first = manifest.layers[0].digest if manifest.layers else None
     types = (manifest.media_type, manifest.artifact_type)
     if types != (MANIFEST_TYPE, MODEL_TYPE) or digest is None or not model_name.is_valid(name):
-        raise VerificationError("holds no model", location=location, remedy=remedy)
+        raise VerificationError("contains no model", location=location, remedy=remedy)
     if digest != first:
-        problem = f"says that it holds {digest[:80]}, and holds {first}"
+        problem = f"claims to contain {digest[:80]}, but contains {first}"
         raise VerificationError(problem, location=location)
     return Named(digest, name)
 

@@ -128,7 +128,7 @@ class RegistryRemote:
             if sent >= file.bytes:
                 break
         else:
-            raise NetworkError("does not take an upload", location=self._client.location)
+            raise NetworkError("does not accept uploads", location=self._client.location)
         self._finish_upload(url, file.sha256, pieces=None, size=0)
 
     def publish(self, artifact: Verified, name: str) -> bool:
@@ -142,7 +142,7 @@ class RegistryRemote:
         for data in (artifact.sealed, pack.config):
             self._upload_bytes(data)
         self._put_manifest(pack.digest, pack.data, media_type=MANIFEST_TYPE)
-        return True
+        return False  # the protocol has no conditions
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:
         """See `Remote`."""
@@ -233,7 +233,7 @@ class RegistryRemote:
             if len(tags) > MAX_ENTRIES or len(seen) > MAX_ENTRIES // 100:
                 break
             url = self._client.same_origin(following[1], base=url)
-        raise NetworkError("sends tags without end", location=self._client.location)
+        raise NetworkError("returns an endless list of tags", location=self._client.location)
 
     def _manifest(self, reference: str, *, accept: str = MANIFEST_TYPE) -> bytes | None:
         """Return a manifest by its tag; its content is not checked."""

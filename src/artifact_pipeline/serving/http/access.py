@@ -39,7 +39,7 @@ class RequestGuard:
             if host not in self._known:
                 self._check_host(host)
             if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != host:
-                raise HTTPError(403, "requests from pages of other sites are not answered")
+                raise HTTPError(403, "requests from pages of other sites are refused")
         if self._token is not None and not routing.is_open(path):
             self.authorize(headers)
 

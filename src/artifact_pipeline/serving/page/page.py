@@ -168,7 +168,7 @@ def _examples(
             f"at least {MIN_OF_EACH} of each."
         )
     elif hits and not right:
-        note += " The artifact holds none of those that are predicted right."
+        note += " The artifact has no example of a right prediction."
     groups = [
         _group(f"{title}: {total:,} of {count:,}", rows, columns=columns)
         for title, total, rows in (

@@ -414,7 +414,7 @@ def _check_integers(tensor: Input) -> None:
             raise HTTPError(
                 400,
                 f"{tensor.name}, element {index}: {value} is beyond the integers that a float64 "
-                "holds (2^53)",
+                "can represent (2^53)",
             )
 
 

@@ -283,7 +283,7 @@ _FORMATTED: dict[str, tuple[set[type], str]] = {
     "date": ({int, str, type(None)}, "a text in the column's format"),
 }
 """The same for a column with a format; an integer may be a date, such as 20260131."""
-_BEYOND = "beyond the integers that a float64 holds (2^53)"
+_BEYOND = "beyond the integers that a float64 can represent (2^53)"
 _SURROGATE = "has half a character, a lone surrogate"
 
 
