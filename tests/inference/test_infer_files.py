@@ -259,6 +259,25 @@ def test_without_a_predicted_row_an_output_stays_as_it_is(scored, tmp_path, capf
     assert capfdbinary.readouterr().out == b""
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'k,1,2,"Bern,2020-01-01\n', "line 3: a quote is opened here and never closed"),
+        (b'k,1,2,"B\nk,1,2",x,2020-01-01\n"k"z,1,2,3,4\n', None),
+        (b'k,1,2,"B\nk,1,2"y,2020-01-01\n', "line 3: a quote is opened here and closed in line 4"),
+    ],
+)
+def test_a_quote_that_hides_rows_is_not_skipped(scored, tmp_path, line, problem):
+    data = CSV + GOOD + line + GOOD * 3
+    if problem is None:
+        result = infer(scored[1], tmp_path, data, on_error="skip")
+        assert (result.tally.rows, result.tally.skipped) == (4, 2)
+        return
+    with pytest.raises(DataError, match=problem):
+        infer(scored[1], tmp_path, data, on_error="skip")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
 def test_skipped_rows_keep_the_numbers_of_others(scored, tmp_path):
     data = b"a,b,city,day\n1,2,Bern,2020-01-01\nx,2,Bern,2020-01-01\n3,2,Bern,2020-01-01\n"
     infer(scored[1], tmp_path, data, on_error="skip")
@@ -376,8 +395,10 @@ def test_outputs_that_cannot_be_written_are_refused_first(scored, tmp_path):
     write(make_table(10), rows / "0.csv")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for output, error, problem in (
         (tmp_path / "full", CallError, "is not an empty folder"),
+        (tmp_path / "link", CallError, "is not a folder"),
         (rows, CallError, "is the folder of rows"),
         (rows / "out", CallError, "is in the folder of rows"),
         (rows / "0.csv", CallError, "is the input"),

@@ -182,8 +182,10 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         return is_folder
     if is_folder:
         with translate_os_errors(path):
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                problem = "is not an empty folder" if path.is_dir() else "is not a folder"
+            # A link could not be replaced by the folder when that is complete.
+            is_other = path.is_symlink() or (path.exists() and not path.is_dir())
+            if is_other or (path.is_dir() and any(path.iterdir())):
+                problem = "is not a folder" if is_other else "is not an empty folder"
                 raise CallError(
                     problem, location=Location(target), remedy="name a folder that does not exist"
                 )

@@ -46,7 +46,7 @@ def open_json_lines(content: IO[bytes], name: str, *, layout: Layout, start: byt
     pieces = text_records.cut(content, rows=layout.rows, name=name, start=start)
     # A row may lack a value, so the columns are those of all rows in the first piece.
     first = next(pieces)
-    columns.update(_keys(first.data))
+    columns.update(_keys(first.data, name))
     check_columns(list(columns), name, layout=layout)
     return RowFile(
         name=name,
@@ -59,7 +59,7 @@ def open_json_lines(content: IO[bytes], name: str, *, layout: Layout, start: byt
     )
 
 
-def _keys(data: bytes) -> dict[str, None]:
+def _keys(data: bytes, name: str) -> dict[str, None]:
     """Return the keys of all objects in JSON lines; lines that are wrong are met when read."""
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     try:
@@ -70,9 +70,9 @@ def _keys(data: bytes) -> dict[str, None]:
             with suppress(msgspec.DecodeError, UnicodeDecodeError):
                 records.append(decoder.decode(line))
         if not records:  # an object in several lines
-            table = table_reader.read([("rows", data)], "jsonl").table
+            table = table_reader.read([(name, data)], "jsonl").table
             return dict.fromkeys(table.column_names)
-    return {name: None for record in records for name in record}
+    return {key: None for record in records for key in record}
 
 
 def _kept_json(data: bytes, names: Sequence[str]) -> list[pa.Array]:

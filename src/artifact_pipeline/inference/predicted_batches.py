@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, structs
 
+from artifact_pipeline.builder.data.table_csv import UnpairedQuote
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import prediction_files, row_files, row_layout
@@ -193,6 +194,8 @@ def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
 
     try:
         rows = piece.read()
+    except UnpairedQuote:  # the number of rows that it hides is not known
+        raise
     except DataError as error:
         location = error.location
         if location is not None and location.row is not None:

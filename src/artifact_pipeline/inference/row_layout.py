@@ -157,7 +157,7 @@ class RowFile(Struct, frozen=True, kw_only=True):
 def check_columns(names: list[str], name: str, *, layout: Layout) -> None:
     needed = [*(column.name for column in layout.columns), *layout.keep]
     if missing := [column for column in needed if column not in set(names)]:
-        raise tables.missing_column(missing[0], names, name)
+        raise tables.missing_column(missing[0], names, file=name)
 
 
 def checked_rows(

@@ -114,7 +114,7 @@ def rows_of(
     names = [limit.name for limit in limits]
     known = set(table.names)
     if missing := [column for column in names if column not in known | {*file_columns}]:
-        raise missing_column(missing[0], table.names, name)
+        raise missing_column(missing[0], table.names, file=name)
     read_columns = [
         table.column(limit.name, kind=limit.kind, form=limit.format)
         if limit.name in known
@@ -141,7 +141,7 @@ def rows_of(
     )
 
 
-def missing_column(column: str, names: Sequence[str], file: str) -> DataError:
+def missing_column(column: str, names: Sequence[str], *, file: str) -> DataError:
     """Return the error for a column that a file does not have.
 
     Args:
