@@ -1,9 +1,14 @@
-"""`python -m benchmarks.remotes [MB]`: push and pull of a large artifact beside bare clients.
+"""`python -m benchmarks.remotes [MB]`: push and pull of a large artifact beside other clients.
 
-The bare client sends the same files from the disk and writes what it gets to the disk, flushed, and
-hashes nothing. Both use the same server on this machine: moto's S3 and Debian's docker-registry.
-Times are wall-clock, medians of `ROUNDS`. The two take turns at being first, and what each wrote is
-removed before the next, because a machine that has to find new memory for files is slower.
+The bare clients send the same files from the disk and write what they get to the disk, flushed, and
+hash nothing: obstore with one request for each file, and httpx. `boto3` is the transfer of `aws s3
+cp` with its defaults: ten requests at once for parts of 8 MB, and nothing is flushed. All use the
+same servers on this machine: the S3 of rclone, and Debian's docker-registry. moto's S3 is not
+used, since it reads the complete object for each part.
+
+Wall-clock times and processor times of the client are medians of `ROUNDS`. The clients take
+turns, each is the first as often, and what one wrote is removed before the next, because a machine
+that has to find new memory for files is slower.
 """
 
 from __future__ import annotations
@@ -18,24 +23,37 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import boto3
 import httpx
 import obstore
 from obstore.store import S3Store
 from tests.support.artifacts import variant
-from tests.support.remotes import registry, s3
+from tests.support.remotes import rclone, registry
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.canonical import digest
 from artifact_pipeline.store.store import Store
 
-ROUNDS = 4
+ROUNDS = 6
+JOBS = ("push", "pull")
 CONFIG = {
     "data": {"dataset": "iris"},
     "model": {"estimator": "sklearn.naive_bayes.GaussianNB", "params": {}},
 }
 _PIECE = 8 << 20
+
+Calls: TypeAlias = tuple[Callable[[], object], Callable[[], object]]
+Client: TypeAlias = Callable[[str, list[Path], Path], Calls]
+"""Returns the push of files to a remote, and their pull into a folder."""
+
+
+class Seconds(NamedTuple):
+    """Wall-clock time, and time of the processors in this process."""
+
+    wall: float
+    processor: float
 
 
 def main(megabytes: int) -> None:
@@ -44,48 +62,61 @@ def main(megabytes: int) -> None:
         store = Store(place / "here")
         run = api.train(CONFIG, store=store.root)
         big = store.add(variant(Path(run.artifact), os.urandom(megabytes << 19).hex()))
+        files = [big.folder / file.path for file in big.manifest.files]
         os.environ["DOCKER_CONFIG"] = str(place)
-        os.environ.update(stack.enter_context(s3()))
+        os.environ["AWS_RESPONSE_CHECKSUM_VALIDATION"] = "when_required"  # rclone sends none
+        os.environ.update(stack.enter_context(rclone(place / "s3")))
         host = stack.enter_context(registry(place))
-        print(f"an artifact of {megabytes} MiB, seconds; ours takes … of the speed of bare")
-        for name in ("s3", "oci"):
-            times: dict[str, list[float]] = {}
+        print(
+            f"an artifact of {megabytes} MiB: seconds, of these of a processor, ours is … as fast"
+        )
+
+        def ours(base: str, files: list[Path], copy: Path) -> Calls:
+            del files
+            push = partial(api.push, big.digest, base, store=store.root)
+            return push, partial(api.pull, base, store=copy)
+
+        clients: dict[str, dict[str, Client]] = {
+            "s3": {"ours": ours, "obstore": _bare_s3, "boto3": _boto3},
+            "oci": {"ours": ours, "httpx": _bare_oci},
+        }
+        for scheme, named in clients.items():
+            root = "s3://models" if scheme == "s3" else f"oci://{host}/bench"
+            times: dict[tuple[str, str], list[Seconds]] = {}
             for index in range(ROUNDS):
-                base = f"s3://models/{index}" if name == "s3" else f"oci://{host}/bench/{index}"
-                bare = _bare_s3 if name == "s3" else _bare_oci
-                files = [big.folder / file.path for file in big.manifest.files]
-                up, down = bare(f"{base}bare", files, place / "there")
-                pairs: list[dict[str, Callable[[], object]]] = [
-                    {
-                        "push": partial(api.push, big.digest, base, store=store.root),
-                        "bare push": up,
-                    },
-                    {"pull": partial(api.pull, base, store=place / "there"), "bare pull": down},
-                ]
-                for jobs in pairs:
-                    for job, call in sorted(jobs.items(), reverse=bool(index % 2)):
-                        times.setdefault(job, []).append(_seconds(call))
+                first = index % len(named)
+                names = [*named][first:] + [*named][:first]
+                calls = {
+                    name: named[name](f"{root}/{index}{name}", files, place / "there")
+                    for name in names
+                }
+                for job, word in enumerate(JOBS):
+                    for name in names:
+                        times.setdefault((word, name), []).append(_seconds(calls[name][job]))
                         shutil.rmtree(place / "there", ignore_errors=True)
-                _empty(place / "registry")
-            medians = {job: statistics.median(values) for job, values in times.items()}
-            for job in ("push", "pull"):
-                ours, theirs = medians[job], medians[f"bare {job}"]
-                print(f"{name:4} {job}  {ours:6.1f}  bare {theirs:6.1f}  {theirs / ours:5.2f}")
+                _empty(place)
+            for (job_name, name), values in sorted(times.items(), reverse=True):
+                wall, processor = _median(values)
+                ratio = wall / _median(times[job_name, "ours"]).wall
+                print(f"{scheme:4} {job_name} {name:8} {wall:6.1f} {processor:6.1f} {ratio:6.2f}")
 
 
-def _empty(registry: Path) -> None:
+def _empty(place: Path) -> None:
     """Remove what the servers hold."""
-    shutil.rmtree(registry, ignore_errors=True)
-    client = boto3.client("s3")
-    for entry in client.list_objects_v2(Bucket="models").get("Contents", ()):
-        client.delete_object(Bucket="models", Key=entry["Key"])
+    shutil.rmtree(place / "registry", ignore_errors=True)
+    for path in (place / "s3" / "models").iterdir():
+        shutil.rmtree(path)
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object]) -> Seconds:
     os.sync()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     call()
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - start, time.process_time() - before)
+
+
+def _median(times: list[Seconds]) -> Seconds:
+    return Seconds(*map(statistics.median, zip(*times, strict=True)))
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> None:
@@ -97,7 +128,7 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _bare_s3(base: str, files: list[Path], copy: Path) -> tuple[Callable[[], None], ...]:
+def _bare_s3(base: str, files: list[Path], copy: Path) -> Calls:
     client = S3Store(
         "models",
         prefix=base.partition("models/")[2],
@@ -117,7 +148,22 @@ def _bare_s3(base: str, files: list[Path], copy: Path) -> tuple[Callable[[], Non
     return up, down
 
 
-def _bare_oci(base: str, files: list[Path], copy: Path) -> tuple[Callable[[], None], ...]:
+def _boto3(base: str, files: list[Path], copy: Path) -> Calls:
+    client, prefix = boto3.client("s3"), base.partition("models/")[2]
+
+    def up() -> None:
+        for path in files:
+            client.upload_file(str(path), "models", f"{prefix}/{path.name}")
+
+    def down() -> None:
+        copy.mkdir(exist_ok=True)
+        for path in files:
+            client.download_file("models", f"{prefix}/{path.name}", str(copy / path.name))
+
+    return up, down
+
+
+def _bare_oci(base: str, files: list[Path], copy: Path) -> Calls:
     root = base.replace("oci://", "http://").replace("/bench", "/v2/bench")
     client = httpx.Client(timeout=300)
 

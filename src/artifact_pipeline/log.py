@@ -45,6 +45,12 @@ class Log(NamedTuple):
         if (logging := sys.modules.get("logging")) is not None:
             logging.getLogger(self.name).debug(message, *values)
 
+    def warning(self, message: str, *values: object) -> None:
+        """Log a warning with %-style values; without a handler, Python prints it on stderr."""
+        import logging
+
+        logging.getLogger(self.name).warning(message, *values)
+
     @contextmanager
     def timed(self, message: str, *values: object) -> Iterator[None]:
         """Log a step with the time that it took, whether it succeeds or not."""

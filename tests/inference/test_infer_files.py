@@ -15,9 +15,11 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.progress import Estimator
 from artifact_pipeline.errors import CallError, DataError, StoreError
 from tests.support.command import call, environment, script
 from tests.support.s3 import endpoint
@@ -610,6 +612,52 @@ def test_the_progress_of_a_folder_counts_parts(scored, tmp_path):
     assert [note.text() for note in notes] == [
         f"predict {part} of 3 parts, {part * 100} rows" for part in range(4)
     ]
+
+
+class Killed(Exception):
+    """Ends a prediction, as a kill does."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [".csv", ".parquet"])
+def test_what_was_predicted_before_does_not_shorten_the_estimate(scored, tmp_path, form):
+    _, artifact = scored
+    rows, notes = write(make_table(140_000), tmp_path / f"rows{form}"), []
+
+    def stop(note):
+        raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(artifact, rows, output=tmp_path / "out.csv", report=stop)
+    api.infer_files(artifact, rows, output=tmp_path / "out.csv", resume=True, report=notes.append)
+    if form == ".parquet":
+        assert [(note.done, note.resumed) for note in notes] == [
+            (131_072, 65_536),
+            (140_000, 65_536),
+        ]
+    else:
+        assert 0 < notes[0].resumed == notes[1].resumed < notes[0].done <= notes[1].done
+    estimator = Estimator(0.0)
+    text = estimator.text(structs.replace(notes[0], done=60, total=100, resumed=40), 10.0)
+    assert text.endswith("about 20 s left")
+
+
+def test_parts_that_were_complete_before_do_not_shorten_the_estimate(scored, tmp_path):
+    _, artifact = scored
+    for part in range(4):
+        write(make_table(100, seed=part), tmp_path / "rows" / f"{part}.parquet")
+
+    def stop(note):
+        if note.done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", report=stop)
+    notes = []
+    api.infer_files(
+        artifact, tmp_path / "rows", output=tmp_path / "out", resume=True, report=notes.append
+    )
+    assert [(note.done, note.resumed) for note in notes] == [(0, 0), (1, 1), (2, 2), (3, 2), (4, 2)]
 
 
 def test_a_long_prediction_shows_its_progress_in_a_pipe(scored, tmp_path):

@@ -26,7 +26,7 @@ __all__ = ["scored"]  # the fixture
 
 needs_azurite = pytest.mark.skipif(
     shutil.which("azurite-blob") is None,
-    reason="Azurite is not installed: npm install --global azurite",
+    reason="Azurite is not installed: npm ci --prefix .ci/azurite",
 )
 SERVERS = {"gs": google_json, "az": azurite}
 AWAY = {

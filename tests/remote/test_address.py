@@ -25,6 +25,8 @@ DIGEST = "sha256:" + "ab" * 32
         ("file:///srv/models@champion", "file:///srv/models", "champion"),
         ("file:///srv/a%20b", "file:///srv/a%20b", None),
         ("S3://models/churn", "s3://models/churn", None),
+        ("oci://GHCR.io/acme/churn", "oci://ghcr.io/acme/churn", None),
+        ("oci://[::1]:5000/acme/churn:3", "oci://[::1]:5000/acme/churn", "3"),
     ],
 )
 def test_an_address_and_its_label(text, address, label):
@@ -52,6 +54,9 @@ def test_an_address_and_its_label(text, address, label):
         "s3://models/\x1bhunter2",
         "s3://models/churn@sha256:hunter2",
         "file:///srv/churn@sha256:hunter2",
+        "file:///srv/hunter2%FF",
+        "oci://hunter2..example.org/churn",
+        "oci://hunter2:0/churn",
     ],
 )
 @pytest.mark.parametrize("words", [["pull"], ["push", "latest"], ["remote", "list"]])
@@ -64,6 +69,17 @@ def test_a_wrong_address_is_refused_without_printing_it(text, words, digits, tmp
     with pytest.raises(CallError) as caught:
         calls[words[0]]()
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["@", "@@champion", "@champion@staging", ":0", ":1:2", "@1", "@champion:3", f":3@{DIGEST}",
+     f"@SHA256:{DIGEST[7:]}", f"@sha512:{DIGEST[7:]}"],
+)  # fmt: skip
+@pytest.mark.parametrize("address", ["s3://models/churn", "oci://ghcr.io/acme/churn"])
+def test_a_wrong_label_is_named_as_such(address, label):
+    with pytest.raises(CallError, match="found no valid label; expected one of @ALIAS, :VERSION"):
+        parse(address + label)
 
 
 def test_a_password_in_an_address_is_nowhere_in_the_output(tmp_path):

@@ -4,8 +4,13 @@ import base64
 
 import pytest
 
+import artifact_pipeline as api
+from artifact_pipeline.errors import NetworkError
+from artifact_pipeline.remote import bucket
 from tests.remote.conftest import needs_azurite, needs_rclone
 from tests.support.command import call
+from tests.support.hostile_registry import HostileRegistry, send
+from tests.support.remotes import AWS
 
 WRONG = base64.b64encode(b"another secret of thirty-two byte").decode()
 
@@ -25,3 +30,37 @@ def test_a_wrong_secret_is_refused_and_not_printed(remote, variable, store, tmp_
     assert done.code == 5 and "access was denied" in done.err
     assert WRONG not in done.out + done.err
     assert call(*push, cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL", "localhost:9000"),
+        ("AWS_ENDPOINT_URL_S3", "http://?hunter2"),
+        ("AZURE_STORAGE_ENDPOINT", "https://a b"),
+        ("AWS_REGION", "eu west"),
+        ("AWS_ACCESS_KEY_ID", "hunter2\u00fc"),
+        ("AWS_SESSION_TOKEN", "hunter2\n"),
+    ],
+)
+def test_a_setting_that_is_not_valid_is_named_and_not_printed(name, value, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(NetworkError, match=f"^{name}: ") as caught:
+        api.list_remote("s3://models/churn")
+    assert value not in str(caught.value)
+
+
+def test_a_list_that_does_not_end_is_given_up(digits, monkeypatch):
+    page = (
+        "<ListBucketResult><Name>models</Name><Prefix></Prefix><KeyCount>0</KeyCount>"
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>"
+        "</ListBucketResult>"
+    )
+    monkeypatch.setattr(bucket, "_LIST_SECONDS", 0.3)
+    with HostileRegistry(digits.folder).serving() as service:
+        service.answers["list-type"] = lambda handler: send(handler, 200, page.encode())
+        for name, setting in {**AWS, "AWS_ENDPOINT_URL": f"http://{service.host}"}.items():
+            monkeypatch.setenv(name, setting)
+        with pytest.raises(NetworkError, match="no complete list of the entries below names/"):
+            api.list_remote("s3://models/churn")
+        service.answers["list-type"] = lambda handler: send(handler, 403)  # ends the thread

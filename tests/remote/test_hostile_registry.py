@@ -1,11 +1,13 @@
 """A registry that lies: it is refused, nothing is kept, and no other host gets credentials."""
 
 import json
+import threading
 
 import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import NetworkError, VerificationError
+from artifact_pipeline.remote.registry import client
 from artifact_pipeline.store.store import Store
 from tests.support.hostile_registry import HostileRegistry, cut, endless, send
 from tests.support.remotes import LOGIN, docker_login
@@ -146,3 +148,84 @@ def test_an_upload_goes_to_no_other_host(location, registry, store):
     registry.answers["blobs/sha256"] = answering(b"", 404)
     with pytest.raises(NetworkError):
         api.push("latest", f"oci://{registry.host}/acme/churn", store=store)
+
+
+def test_a_registry_that_is_busy_is_asked_again_when_it_says(registry, elsewhere, digits):
+    """After a minute at most; otherwise the error says when."""
+
+    def busy(handler):
+        del registry.answers["manifests/latest"]
+        send(handler, 429, b"", Retry_After="0")
+
+    registry.answers["manifests/latest"] = busy
+    assert pull(registry, elsewhere).digest == digits.digest
+    later = "Tue, 01 Jan 2999 00:00:00 GMT"
+    for value, expected in (("3600", "try again in 3600 seconds"), (later, "try again in")):
+        registry.answers["manifests/latest"] = answering(b"", 429, Retry_After=value)
+        registry.requests.clear()
+        with pytest.raises(NetworkError, match=expected):
+            pull(registry, elsewhere)
+        assert len(registry.requests) == 1
+
+
+@pytest.mark.parametrize("where", ["headers", "body"])
+def test_a_registry_that_sends_a_byte_at_a_time_is_given_up(
+    where, registry, elsewhere, monkeypatch
+):
+    monkeypatch.setattr(client, "_SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(client, "_TIMEOUT", {**client._TIMEOUT, "read": 0.3})
+    stopped = threading.Event()
+
+    def drip(handler):
+        if where == "body":
+            handler.send_response(200)
+            handler.send_header("Content-Length", "1000000")
+            handler.end_headers()
+        while not stopped.wait(0.05):
+            handler.wfile.write(b"H")
+            handler.wfile.flush()
+
+    registry.answers["manifests/latest"] = drip
+    try:
+        with pytest.raises(NetworkError, match="sends too slowly"):
+            pull(registry, elsewhere)
+    finally:
+        stopped.set()
+
+
+def test_a_token_that_expires_is_replaced_in_the_middle_of_a_push(registry, store):
+    """Each token is good for five requests."""
+    uses, sent, granted = {}, {}, []
+
+    def token(handler):
+        granted.append(f"granted{len(granted)}")
+        send(handler, 200, json.dumps({"token": granted[-1]}).encode())
+
+    def guarded(handler):
+        name = (handler.headers["Authorization"] or "").removeprefix("Bearer ")
+        uses[name] = uses.get(name, 0) + 1
+        length = int(handler.headers["Content-Length"] or 0)
+        data = handler.rfile.read(length)
+        if name not in granted or uses[name] > 5:
+            realm = f'Bearer realm="http://{registry.host}/token"'
+            send(handler, 401, b"", WWW_Authenticate=realm)
+        elif handler.command == "POST":
+            send(handler, 202, b"", Location="/v2/acme/churn/blobs/uploads/1")
+        elif handler.command in ("PATCH", "PUT") and "uploads" in handler.path:
+            sent[handler.command] = sent.get(handler.command, 0) + 1
+            status = 202 if handler.command == "PATCH" else 201
+            send(handler, status, b"", Location="/v2/acme/churn/blobs/uploads/1")
+        elif handler.command == "PUT":
+            registry.manifests[handler.path.rpartition("/")[2]] = data
+            send(handler, 201, b"", OCI_Subject="x")
+        else:
+            del registry.answers["/v2/acme"]
+            registry.answer(handler)
+            registry.answers["/v2/acme"] = guarded
+
+    registry.blobs = {name: data for name, data in registry.blobs.items() if len(data) < 10}
+    registry.manifests.clear()
+    registry.answers["/token"] = token
+    registry.answers["/v2/acme"] = guarded
+    api.push("latest", f"oci://{registry.host}/acme/churn", store=store)
+    assert len(granted) > 3 and sent["PUT"] >= 4

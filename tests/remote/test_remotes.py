@@ -22,7 +22,7 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.remote.transfer import pieces_of
 from artifact_pipeline.store.store import Store
-from tests.remote.conftest import WITH_CONDITIONS
+from tests.remote.conftest import WITH_CONDITIONS, needs_rclone
 from tests.support.artifacts import variant
 from tests.support.command import call
 
@@ -129,6 +129,30 @@ def test_a_remote_holds_one_model_and_a_push_of_another_changes_nothing(remote, 
     with pytest.raises(CallError, match="has the model digits"):
         api.push(other, remote, store=store)
     assert [item.digest for item in api.list_remote(remote)] == [digits.digest]
+
+
+@pytest.mark.slow
+@needs_rclone
+def test_a_service_that_ignores_conditions_is_named_in_one_line(
+    rclone_environment, store, tmp_path
+):
+    remote = f"s3://models/{tmp_path.name}"
+    for index, command in enumerate((["push"], ["promote", "--remote"])):
+        words = [command[0], "latest", *command[1:], remote, "--store", store, "--json"]
+        result = call(*words, cwd=tmp_path, env=rclone_environment)
+        assert result.code == 0, result.err
+        [line] = result.err.splitlines()
+        assert line.startswith(f"warning: {remote} ignores If-None-Match"), index
+        if index == 0:
+            assert json.loads(result.out)["warnings"] == [line.removeprefix("warning: ")]
+
+
+def test_a_service_that_checks_conditions_causes_no_warning(remote, request, store, caplog):
+    pushed = api.push("latest", remote, store=store)
+    ignores = request.node.callspec.params["remote"] == "s3-rclone"
+    assert bool(pushed.warnings) == bool(caplog.records) == ignores
+    # The second write of the manifest, which finds it out, changes nothing.
+    assert api.list_remote(remote)[0].digest == pushed.digest
 
 
 @pytest.mark.parametrize("remote", WITH_CONDITIONS, indirect=True)

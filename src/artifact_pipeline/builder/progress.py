@@ -18,21 +18,31 @@ class PhaseProgress(Struct, frozen=True, tag=True, kw_only=True):
         done: How much of it.
         total: How much there is; 0 if that is unknown.
         unit: What is counted, if the phase does not say so.
+        resumed: How much of what is done was done before, by work that is continued.
     """
 
     phase: str
     done: int = 0
     total: int = 0
     unit: str = ""
+    resumed: int = 0
 
     @classmethod
-    def of_bytes(cls, phase: str, done: int, *, total: int, note: str = "") -> PhaseProgress:
+    def of_bytes(
+        cls, phase: str, done: int, *, total: int, note: str = "", resumed: int = 0
+    ) -> PhaseProgress:
         """Return the progress of a phase that counts bytes, in MB.
 
         >>> PhaseProgress.of_bytes("parse", 2_500_000, total=9_000_001).text()
         'parse 2 of 10 MB'
         """
-        return cls(phase=phase, done=done // _MB, total=-(-total // _MB), unit=f"MB{note}")
+        return cls(
+            phase=phase,
+            done=done // _MB,
+            total=-(-total // _MB),
+            unit=f"MB{note}",
+            resumed=resumed // _MB,
+        )
 
     def text(self) -> str:
         """Return the progress in words.
@@ -78,12 +88,15 @@ class Estimator:
         'fit 1 of 4, about 6 s left'
         >>> estimator.text(PhaseProgress(phase="cross-validate", done=0, total=5), 8.0)
         'cross-validate 0 of 5'
+        >>> estimator.text(PhaseProgress(phase="predict", done=90, total=120, resumed=80), 18.0)
+        'predict 90 of 120, about 30 s left'
         """
         if progress.phase != self._phase:
             # The first report of a phase may follow the first of its parts.
             self._phase, self._begin = progress.phase, self._last if progress.done else now
         self._last = now
-        if not (progress.done and progress.total):
+        done = progress.done - progress.resumed
+        if done <= 0 or not progress.total:
             return progress.text()
-        left = (now - self._begin) / progress.done * max(progress.total - progress.done, 0)
+        left = (now - self._begin) / done * max(progress.total - progress.done, 0)
         return f"{progress.text()}, about {left:.0f} s left"

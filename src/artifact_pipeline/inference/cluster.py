@@ -20,7 +20,7 @@ from artifact_pipeline.errors import EnvironmentFailure
 from artifact_pipeline.inference import resumable_output
 from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.inference.predictor import Predictor
-from artifact_pipeline.inference.resumable_output import Options, Tally
+from artifact_pipeline.inference.resumable_output import Options, PartResult
 from artifact_pipeline.inference.row_paths import RowPath
 
 PACKAGES = ("artifact-pipeline", "numpy", "onnxruntime", "pyarrow")
@@ -48,8 +48,8 @@ class PartTask(Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
 
 
-def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[Tally]:
-    """Predict parts on a cluster, and yield the counts of each, in the order of the tasks.
+def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[PartResult]:
+    """Predict parts on a cluster, and yield the result of each, in the order of the tasks.
 
     Args:
         tasks: The parts.
@@ -80,7 +80,7 @@ def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[Tally
             client.cancel(futures)
 
 
-def predict_task(task: PartTask) -> Tally:
+def predict_task(task: PartTask) -> PartResult:
     """Predict a part, on a worker."""
     from distributed import get_worker
 

@@ -20,11 +20,37 @@ class FileMeter:
     Args:
         files: The files, as one table.
         report: Called after each batch.
+        skipped_files: The number of files that were predicted before.
+        skipped_rows: The number of rows that were.
     """
 
-    def __init__(self, files: Sequence[RowPath], report: ReportProgress) -> None:
+    def __init__(
+        self,
+        files: Sequence[RowPath],
+        report: ReportProgress,
+        *,
+        skipped_files: int = 0,
+        skipped_rows: int = 0,
+    ) -> None:
         self._report = report
         self._sizes = [_size(file) for file in files]
+        self._skipped_rows = skipped_rows
+        self._skipped_bytes = sum(self._sizes[:skipped_files])
+
+    def skip(self, file: int, stream: IO[bytes]) -> None:
+        """Note that a batch was predicted before.
+
+        Args:
+            file: The number of files before the one that it is from.
+            stream: That file.
+        """
+        self._skipped_bytes = self._bytes(file, stream)
+
+    def _bytes(self, file: int, stream: IO[bytes]) -> int:
+        done = sum(self._sizes[:file])
+        with suppress(OSError, ValueError):  # a stream without positions
+            done += min(stream.tell(), self._sizes[file])
+        return done
 
     def batch(self, file: int, stream: IO[bytes], *, rows: int, known: int | None) -> None:
         """Report that a batch is written.
@@ -37,19 +63,23 @@ class FileMeter:
         """
         total = sum(self._sizes)
         if known is not None and len(self._sizes) == 1:
-            progress = PhaseProgress(phase=PHASE, done=rows, total=known, unit="rows")
+            progress = PhaseProgress(
+                phase=PHASE, done=rows, total=known, unit="rows", resumed=self._skipped_rows
+            )
         elif total:
-            done = sum(self._sizes[:file])
-            with suppress(OSError, ValueError):  # a stream without positions
-                done += min(stream.tell(), self._sizes[file])
-            note = f", {rows:,} rows"
-            progress = PhaseProgress.of_bytes(PHASE, done, total=total, note=note)
+            progress = PhaseProgress.of_bytes(
+                PHASE,
+                self._bytes(file, stream),
+                total=total,
+                note=f", {rows:,} rows",
+                resumed=self._skipped_bytes,
+            )
         else:
             progress = PhaseProgress(phase=PHASE, done=rows, unit="rows")
         self._report(progress)
 
 
-def report_part(report: ReportProgress, parts: int, *, total: int, rows: int) -> None:
+def report_part(report: ReportProgress, parts: int, *, total: int, rows: int, resumed: int) -> None:
     """Report that another part of a folder is complete.
 
     Args:
@@ -57,9 +87,10 @@ def report_part(report: ReportProgress, parts: int, *, total: int, rows: int) ->
         parts: The number of complete parts.
         total: The number of all parts.
         rows: The number of rows in the complete ones.
+        resumed: The number of parts that were complete before.
     """
     unit = f"parts, {rows:,} rows"
-    report(PhaseProgress(phase=PHASE, done=parts, total=total, unit=unit))
+    report(PhaseProgress(phase=PHASE, done=parts, total=total, unit=unit, resumed=resumed))
 
 
 def _size(file: RowPath) -> int:

@@ -31,6 +31,7 @@ from artifact_pipeline.inference.resumable_output import (
     REPORTS,
     OnError,
     Options,
+    PartResult,
     Tally,
     locked,
     predict_file,
@@ -272,8 +273,8 @@ def _predict_to_stdout(
     return tally
 
 
-PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[Tally]]"
-"""Predicts files into a folder, and yields the counts of each."""
+PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[PartResult]]"
+"""Predicts files into a folder, and yields what was done for each."""
 
 
 def _predict_folder(
@@ -308,12 +309,13 @@ def _predict_folder(
     return tally
 
 
-def _total(tallies: Iterator[Tally], parts: int, *, report: ReportProgress) -> Tally:
-    total = Tally()
-    file_progress.report_part(report, 0, total=parts, rows=0)
-    for done, tally in enumerate(tallies, 1):
-        total += tally
-        file_progress.report_part(report, done, total=parts, rows=total.rows)
+def _total(results: Iterator[PartResult], parts: int, *, report: ReportProgress) -> Tally:
+    total, resumed = Tally(), 0
+    file_progress.report_part(report, 0, total=parts, rows=0, resumed=0)
+    for done, result in enumerate(results, 1):
+        total += result.tally
+        resumed += result.is_resumed
+        file_progress.report_part(report, done, total=parts, rows=total.rows, resumed=resumed)
     return total
 
 
@@ -328,7 +330,7 @@ def _on_dask(verified: Verified, cluster: Cluster, *, options: Options) -> Predi
     """Return what predicts files on a Dask cluster."""
     from artifact_pipeline.inference.cluster import PartTask, package_versions, predict_parts
 
-    def predict(files: Sequence[RowPath], folder: str) -> Iterator[Tally]:
+    def predict(files: Sequence[RowPath], folder: str) -> Iterator[PartResult]:
         tasks = [
             PartTask(
                 artifact=str(verified.folder.absolute()),

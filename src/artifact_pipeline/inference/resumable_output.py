@@ -106,7 +106,21 @@ class _Report(Struct, frozen=True):
     tally: Tally
 
 
-def predict_part(predictor: Predictor, file: RowPath, *, folder: str, options: Options) -> Tally:
+class PartResult(Struct, frozen=True):
+    """What was done for a part.
+
+    Attributes:
+        tally: The counts over its rows.
+        is_resumed: Whether it was complete before.
+    """
+
+    tally: Tally
+    is_resumed: bool = False
+
+
+def predict_part(
+    predictor: Predictor, file: RowPath, *, folder: str, options: Options
+) -> PartResult:
     """Write the predictions for a file into a folder, unless it has them already."""
     if remote_files.is_remote(folder):
         return _predict_remote_part(predictor, file, folder=folder, options=options)
@@ -116,18 +130,18 @@ def predict_part(predictor: Predictor, file: RowPath, *, folder: str, options: O
     if options.resume and (known := _read_json(report, _Report)) is not None:
         with suppress(OSError):
             if known.key == key and output.stat().st_size == known.bytes:
-                return known.tally
+                return PartResult(known.tally, is_resumed=True)
     for path in (output, report):
         path.parent.mkdir(parents=True, exist_ok=True)
     tally = predict_file(predictor, [file], output=output, options=options)
     done = _Report(key, output.stat().st_size, tally)
     write_atomically(report, msgspec.json.encode(done))
-    return tally
+    return PartResult(tally)
 
 
 def _predict_remote_part(
     predictor: Predictor, file: RowPath, *, folder: str, options: Options
-) -> Tally:
+) -> PartResult:
     """Write the predictions for a file into an object store, unless it has them already."""
     target = f"{folder}/{file.part}"
     report = f"{folder}/{REMOTE_REPORTS}/{file.part}.json"
@@ -139,7 +153,7 @@ def _predict_remote_part(
                 known = msgspec.json.decode(data, type=_Report)
                 written = remote_files.stat(target)
                 if known.key == key and written is not None and written.size == known.bytes:
-                    return known.tally
+                    return PartResult(known.tally, is_resumed=True)
         tally = predict_file(
             predictor, [file], output=output, options=structs.replace(options, resume=False)
         )
@@ -147,7 +161,7 @@ def _predict_remote_part(
         remote_files.upload(output, target)
         output.write_bytes(msgspec.json.encode(done))
         remote_files.upload(output, report)
-    return tally
+    return PartResult(tally)
 
 
 def publish(stage: Path, folder: Path, *, parts: Sequence[str]) -> None:
@@ -365,7 +379,8 @@ def steps(
     """
     layout = Layout.of(predictor.manifest, options.keep)
     table: prediction_files.PredictionTable | None = None
-    position, meter = begin, FileMeter(files, report)
+    position = begin
+    meter = FileMeter(files, report, skipped_files=begin.file, skipped_rows=begin.rows)
     for index, path in enumerate(files):
         if index < begin.file:
             continue
@@ -382,6 +397,7 @@ def steps(
             )
             for number, piece in enumerate(file.pieces):
                 if number < position.pieces:
+                    meter.skip(index, stream)
                     continue
                 step = _step(predictor, piece, table=table, position=position, options=options)
                 position = step.after

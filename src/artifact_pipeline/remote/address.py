@@ -21,12 +21,14 @@ from artifact_pipeline.store.pointers import ALIAS
 SCHEMES = ("file", "s3", "gs", "az", "oci")
 EXPECTED = "expected file:///absolute/path/of/a/folder, s3://bucket/prefix, gs://, az:// or oci://host/repository"
 
+_EXPECTED_LABEL = "expected one of @ALIAS, :VERSION and @sha256:DIGEST after the address"
+
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,20})://", re.IGNORECASE)
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,221}")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}")
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
-                   r"(?::[0-9]{1,5})?")  # fmt: skip
+_NAME = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"
+_HOST = re.compile(rf"(?:{_NAME}(?:\.{_NAME}){{0,40}}|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{{0,4}})?")
 _REPOSITORY = re.compile("[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _REMEDY_SECRET = (
     "leave them out, and use the environment, a profile or docker login; see docs/remotes.md"
@@ -117,6 +119,8 @@ def parse(text: str) -> RemoteReference:
     if "@" in host:
         raise CallError("contains credentials", location=location, remedy=_REMEDY_SECRET)
     path = path.strip("/")
+    if "@" in path or ":" in path:
+        raise CallError("found no valid label", location=location, remedy=_EXPECTED_LABEL)
     is_registry = scheme == "oci"
     part = _REPOSITORY if is_registry else _PREFIX
     parts = path.split("/") if path else []
@@ -126,7 +130,7 @@ def parse(text: str) -> RemoteReference:
     if not all(part.fullmatch(name) for name in parts) or (is_registry and not parts):
         kind = "repository, in lower case" if is_registry else "prefix"
         raise CallError(f"found no valid {kind}", location=location, remedy=EXPECTED)
-    return RemoteReference(RemoteAddress(scheme, host, path), label)
+    return RemoteReference(RemoteAddress(scheme, host.lower(), path), label)
 
 
 def parse_remote(text: str) -> RemoteAddress:
@@ -164,6 +168,7 @@ def _split_label(rest: str, scheme: str) -> tuple[str, str | None]:
 
 
 def _folder(place: str, location: Location) -> str:
+    from urllib.parse import unquote
     from urllib.request import url2pathname
 
     if not place.startswith("/"):
@@ -171,8 +176,9 @@ def _folder(place: str, location: Location) -> str:
             "the path of a folder is absolute", location=location, remedy="use file:///folder"
         )
     try:
+        unquote(place, errors="strict")
         path = url2pathname(place)
-    except OSError as error:  # a URL that names no path on Windows
+    except (OSError, UnicodeDecodeError) as error:  # OSError: it names no path on Windows
         raise CallError("names no folder", location=location, remedy=EXPECTED) from error
     if "\0" in path or ".." in Path(path).parts or len(Path(path).parts) < 2:
         raise CallError("names no folder", location=location, remedy=EXPECTED)

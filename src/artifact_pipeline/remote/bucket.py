@@ -15,7 +15,6 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from artifact_pipeline.errors import (
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
-from artifact_pipeline.remote.transfer import in_order
+from artifact_pipeline.remote.transfer import in_order, submit
 
 _PART = 8 << 20
 """Bytes of a part of an upload or a download."""
@@ -45,6 +44,23 @@ _FAST = 100e6
 """Bytes per second of one connection that are enough."""
 _PIECE = 256 << 10
 """Bytes that are read at a time; they stay in the processor's cache until they are hashed."""
+_ENDPOINTS = (
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT",
+    "AZURE_ENDPOINT",
+    "AZURE_STORAGE_ENDPOINT",
+)
+_WORDS = (
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
+_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?\Z")
+_LIST_SECONDS = 120.0
+"""How long a list of objects may take."""
 _REMEDY = "check the address, the network and the credentials in the environment"
 
 
@@ -206,15 +222,24 @@ class BucketObjects:
 
     def entries(self, prefix: str) -> list[ObjectEntry]:
         """See `ObjectStore`."""
+
+        def listed() -> list[ObjectEntry]:
+            found: list[ObjectEntry] = []
+            for page in self._client.list(self._store, prefix):
+                for entry in page:
+                    modified = entry["last_modified"].timestamp()
+                    found.append(ObjectEntry(str(entry["path"]), int(entry["size"]), modified))
+                if len(found) > MAX_ENTRIES:
+                    break
+            return found
+
         with self._translated():
-            pages = self._client.list(self._store, prefix)
-            found = [
-                ObjectEntry(
-                    str(entry["path"]), int(entry["size"]), entry["last_modified"].timestamp()
-                )
-                for page in islice(pages, MAX_ENTRIES)
-                for entry in page
-            ]
+            try:
+                # obstore requests the next page for as long as a service says that there is one.
+                found = submit(listed).result(_LIST_SECONDS)
+            except TimeoutError:
+                problem = f"sends no complete list of the entries below {prefix}"
+                raise NetworkError(problem, location=Location(self.address)) from None
         if len(found) > MAX_ENTRIES:
             problem = f"has more than {MAX_ENTRIES} entries below {prefix}"
             raise NetworkError(problem, location=Location(self.address))
@@ -236,6 +261,14 @@ class BucketObjects:
             problem = "access was denied" if isinstance(error, denied) else _reason(error)
             # The cause is not chained: it may quote what was sent.
             raise NetworkError(problem, location=Location(self.address), remedy=_REMEDY) from None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # of Rust, which has no other base
+                raise
+            raise NetworkError(
+                "cannot be used: the client failed on its settings or on what was returned",
+                location=Location(self.address),
+                remedy=_REMEDY,
+            ) from None
 
 
 def _tag(meta: Any) -> str:
@@ -259,6 +292,7 @@ def _reason(error: BaseException) -> str:
 
 def _open(address: RemoteAddress, stores: Any) -> Any:
     """Return the client of a bucket, with the credentials of the environment."""
+    _check_environment()
     retry = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
     options: dict[str, Any] = {
         "connect_timeout": "10s",
@@ -278,21 +312,28 @@ def _open(address: RemoteAddress, stores: Any) -> Any:
     return kind(address.host, prefix=prefix, client_options=options, retry_config=retry)
 
 
+def _check_environment() -> None:
+    """Check the settings with which obstore ends in a panic.
+
+    Raises:
+        NetworkError: If one is not valid. Its value is not part of the message.
+    """
+    for name in (*_ENDPOINTS, *_WORDS):
+        value = os.environ.get(name)
+        if value and name in _ENDPOINTS and not _URL.match(value):
+            remedy = "expected https://host or http://host"
+            raise NetworkError("is not a URL", location=Location(name), remedy=remedy)
+        if value and not re.fullmatch("[!-~]+", value):
+            problem = "contains a space or a character that is not of ASCII"
+            raise NetworkError(problem, location=Location(name), remedy="correct this variable")
+
+
 def _allows_http() -> bool:
     """Return whether requests without TLS are allowed: to this machine, or if a variable says so.
 
     The clients of the three services have a variable of this name.
     """
-    endpoints = [
-        os.environ.get(name, "")
-        for name in (
-            "AWS_ENDPOINT_URL_S3",
-            "AWS_ENDPOINT_URL",
-            "AWS_ENDPOINT",
-            "AZURE_ENDPOINT",
-            "AZURE_STORAGE_ENDPOINT",
-        )
-    ]
+    endpoints = [os.environ.get(name, "") for name in _ENDPOINTS]
     local = re.compile(r"http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/|$)")
     if any(os.environ.get(name, "").lower() in ("1", "true")
            for name in ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")):  # fmt: skip
@@ -330,6 +371,8 @@ def _aws_profile() -> dict[str, str]:
         "endpoint_url": "endpoint",
     }
     found = {ours: settings[theirs] for theirs, ours in names.items() if theirs in settings}
+    if (endpoint := found.get("endpoint")) and not _URL.match(endpoint):
+        raise NetworkError("endpoint_url is not a URL", location=Location(f"profile {profile}"))
     if "AWS_ACCESS_KEY_ID" in os.environ:
         found = {name: found[name] for name in found.keys() & {"region", "endpoint"}}
     if {"AWS_REGION", "AWS_DEFAULT_REGION"} & os.environ.keys():

@@ -89,8 +89,13 @@ class ObjectRemote:
         self._objects.upload(_blob(file.sha256), pieces(), size=file.bytes)
 
     def publish(self, artifact: Verified, name: str) -> bool:
-        """See `Remote`."""
-        return self._objects.create(_blob(artifact.digest), artifact.sealed)
+        """See `Remote`. A service that writes a new object a second time ignores the condition.
+
+        The second write has the same bytes, so it changes nothing whichever service gets it.
+        """
+        key = _blob(artifact.digest)
+        is_new = self._objects.create(key, artifact.sealed)
+        return is_new and self._objects.create(key, artifact.sealed)
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:
         """See `Remote`."""

@@ -85,7 +85,11 @@ class Remote(Protocol):
         """Store a file, which the remote does not have."""
 
     def publish(self, artifact: Verified, name: str) -> bool:
-        """Store the manifest of an artifact whose files are there; False if it was there."""
+        """Store the manifest of an artifact whose files are there.
+
+        Returns:
+            Whether the service was found to ignore the conditions of writes.
+        """
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:
         """Yield the bytes of a file from a position, at most as many as it has."""

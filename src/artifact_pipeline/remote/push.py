@@ -16,6 +16,7 @@ from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import File
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.errors import CallError, Location, StoreError, VerificationError
+from artifact_pipeline.log import Log
 from artifact_pipeline.remote import address as addresses
 from artifact_pipeline.remote.connect import connect
 from artifact_pipeline.remote.protocol import Pointer, Remote
@@ -32,6 +33,8 @@ from artifact_pipeline.store.provenance import user
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified, check_file, read_signature
+
+log = Log(__name__)
 
 _ATTEMPTS = 20
 """How often a version or `latest` is set again that another process set at the same moment."""
@@ -51,6 +54,8 @@ class Pushed(Struct, frozen=True, kw_only=True):
     """The number of files that the remote did not have."""
     bytes: int
     """Of these files."""
+    warnings: list[str]
+    """What the remote does not do as it should; also logged."""
 
 
 def push(
@@ -142,7 +147,13 @@ def _push(store: Store, artifact: Verified, *, remote: Remote, progress: Progres
             remedy=f"push it to {remote.address}/{name.lower()}: a remote has one model",
         )
     missing = _upload(artifact, remote=remote, progress=progress)
-    remote.publish(artifact, name)
+    warnings = []
+    if remote.publish(artifact, name):
+        warnings.append(
+            f"{remote.address} ignores If-None-Match and If-Match: "
+            "the later of two promotions at the same moment wins"
+        )
+        log.warning("warning: %s", warnings[0])
     _attach(store, artifact, remote=remote)
     version = _claim_version(store, remote, pointer=Pointer(digest=artifact.digest, name=name))
     _set_latest(remote, Pointer(digest=artifact.digest, name=name, version=version))
@@ -154,6 +165,7 @@ def _push(store: Store, artifact: Verified, *, remote: Remote, progress: Progres
         aliases=[LATEST],
         uploaded=len(missing),
         bytes=sum(file.bytes for file in missing),
+        warnings=warnings,
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TRANSFERS = 4
 """Files of an artifact that are transferred at once."""
 _ATTEMPTS = 4
-"""How often a download that broke off continues."""
+"""How often a download breaks off, soon after the last time, before it fails."""
 _AHEAD = 8
 """Pieces of a file that are read before they are needed."""
 _FLUSHED = 64 << 20
@@ -118,14 +118,14 @@ def in_order(jobs: Iterable[Callable[[], T]], *, ahead: int) -> Iterator[T]:
     """Yield the results of jobs in their order, while threads run the `ahead` jobs that follow."""
     running: deque[Future[T]] = deque()
     for job in jobs:
-        running.append(_submit(job))
+        running.append(submit(job))
         if len(running) > ahead:
             yield running.popleft().result()
     while running:
         yield running.popleft().result()
 
 
-def _submit(job: Callable[[], T]) -> Future[T]:
+def submit(job: Callable[[], T]) -> Future[T]:
     """Run a job in a thread of its own."""
     from concurrent.futures import Future
 
@@ -208,9 +208,8 @@ def _fetch(
             digest.update(piece)
             size += len(piece)
         progress(min(size, file.bytes))
-        for attempt in range(_ATTEMPTS):
-            if size >= file.bytes:
-                break
+        failures = 0
+        while size < file.bytes:
             before = size
             try:
                 for piece in read_ahead(_write(remote.download(file, start=size), target)):
@@ -219,9 +218,11 @@ def _fetch(
                     size += len(piece)
                     progress(len(piece))
             except NetworkError:
-                if attempt == _ATTEMPTS - 1 or size == before:
+                if failures == _ATTEMPTS or size == before:
                     raise
-            if size == before:
+            # A service may end each request for a large file after some time.
+            failures = 0 if size - before > _FLUSHED else failures + 1
+            if size < file.bytes and (size == before or failures > _ATTEMPTS):
                 problem = f"disconnected after {size} of {file.bytes} bytes of {file.path}"
                 raise NetworkError(problem, location=Location(remote.address), remedy="try again")
         target.flush()
@@ -243,7 +244,7 @@ def _write(pieces: Generator[bytes], target: BinaryIO) -> Generator[bytes]:
             if written > _FLUSHED:
                 if flush is not None:
                     flush.result()
-                flush, written = _submit(partial(os.fsync, target.fileno())), 0
+                flush, written = submit(partial(os.fsync, target.fileno())), 0
     if flush is not None:
         flush.result()
 

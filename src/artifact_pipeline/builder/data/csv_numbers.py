@@ -7,10 +7,12 @@ one of its cells may mean something else by the rules of `column_types`.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import plain_columns, table_csv
+from artifact_pipeline.builder.data.table_csv import CsvText
+from artifact_pipeline.builder.data.text_cells import copy_floats
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _LONGEST_PREFIX = 3
 def read_csv(
     data: bytes, file: Location, *, dialect: Csv, numbers: Collection[str]
 ) -> tuple[pa.Table, tuple[str, ...]]:
-    """Return what `table_csv.read_csv` does, with plain numbers as float64.
+    """Return what `table_csv.read_csv` does, with plain numbers as float64 and NaN for null.
 
     A column is converted only if `plain_columns.numbers` would convert its texts to the same
     numbers, or all are missing, and none is beyond the integers that a float64 holds.
@@ -43,28 +45,80 @@ def read_csv(
     Raises:
         DataError: As `table_csv.read_csv`.
     """
-    numbers = set(numbers) if _is_plain(data, dialect) else set()
-    while numbers:
-        try:
-            table, index = table_csv.read_csv(data, file, dialect=dialect, numbers=numbers)
-        except DataError:  # of a cell that is not a number, or of the file, which is raised below
-            break
-        delimiter = table_csv.delimiter_of(file, dialect).encode()
-        header = data[: 1 << 20].lstrip(b"\r\n").partition(b"\n")[0]
-        if table.num_columns != header.count(delimiter) + 1:  # as in a file of R
-            break
-        prefixed = prefixed_columns(data, delimiter, columns=table.num_columns)
-        doubtful = {
-            name
-            for position, (name, column) in enumerate(
-                zip(table.column_names, table.columns, strict=True)
-            )
-            if name in numbers and (position in prefixed or not plain_columns.are_exact(column))
-        }
-        if not doubtful:
-            return table, index
-        numbers -= doubtful
+    if numbers and _is_plain(data, dialect):
+        text = table_csv.check_csv(data, file, dialect=dialect)
+        table = _convert(text, numbers)
+        if table is not None:
+            return table, text.index_columns
     return table_csv.read_csv(data, file, dialect=dialect)
+
+
+def _convert(text: CsvText, numbers: Collection[str]) -> pa.Table | None:
+    """Return a CSV without quotes; None if Arrow cannot split it or convert its numbers."""
+    import pyarrow as pa
+
+    if len({*text.names}) < len(text.names):
+        return None
+    prefixed = prefixed_columns(text.content, text.delimiter.encode(), columns=len(text.names))
+    numbers = {
+        name
+        for position, name in enumerate(text.names)
+        if name in numbers and position not in prefixed
+    }
+    try:
+        while numbers:
+            converted = _collect(text, numbers)
+            if not converted.doubtful:
+                return converted.table
+            numbers -= converted.doubtful
+    except pa.ArrowException:
+        return None
+    return None
+
+
+class _Converted(NamedTuple):
+    """A table, and its columns that are not converted as the rules would."""
+
+    table: pa.Table
+    doubtful: set[str]
+
+
+def _collect(text: CsvText, numbers: set[str]) -> _Converted:
+    """Return the columns of a CSV, with numbers in an array each, which is written once."""
+    import numpy as np
+    import pyarrow as pa
+
+    lines = _count_lines(text.content)
+    values = {name: np.empty(lines, dtype=np.float64) for name in numbers}
+    texts: dict[str, list[pa.Array]] = {name: [] for name in text.names if name not in numbers}
+    doubtful: set[str] = set()
+    rows = 0
+    for block in table_csv.blocks(text, numbers):
+        begin, rows = rows, rows + len(block)
+        for name, cells in zip(text.names, block.columns, strict=True):
+            if name in texts:
+                texts[name].append(cells)
+            elif not plain_columns.are_exact(cells):
+                doubtful.add(name)
+            else:
+                copy_floats(cells, values[name][begin:rows])
+    columns = {
+        name: pa.chunked_array(texts[name], pa.string())
+        if name in texts
+        else pa.Array.from_buffers(
+            pa.float64(), rows, [None, pa.py_buffer(values[name][:rows])], null_count=0
+        )
+        for name in text.names
+    }
+    return _Converted(pa.table(columns), doubtful)
+
+
+def _count_lines(content: bytes) -> int:
+    import numpy as np
+
+    codes = np.frombuffer(content, dtype="uint8")
+    slices = (codes[begin : begin + _SLICE] for begin in range(0, len(codes), _SLICE))
+    return sum(int(np.count_nonzero(part == ord("\n"))) for part in slices)
 
 
 def _is_plain(data: bytes, dialect: Csv) -> bool:

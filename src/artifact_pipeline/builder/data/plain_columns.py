@@ -13,6 +13,7 @@ from artifact_pipeline.builder.data.number_limits import EXACT
 from artifact_pipeline.builder.data.text_cells import floats, view
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 _SAMPLE = 100
@@ -55,17 +56,15 @@ def numbers(strings: Any) -> NDArray[Any] | None:
     return values
 
 
-def are_exact(converted: Any) -> bool:
-    """Return whether the numbers of a float64 column are finite and below 2^53."""
+def are_exact(converted: pa.Array) -> bool:
+    """Return whether float64 numbers are finite and below 2^53."""
     import numpy as np
 
-    chunks = [
-        view(chunk, np.dtype(np.float64))
-        for chunk in converted.chunks
-        if chunk.null_count < len(chunk)
-    ]
+    if converted.null_count == len(converted):
+        return True
     # A null may hold any number here. With NaN, both extremes are NaN.
-    return all(values.min() > -EXACT and values.max() < EXACT for values in chunks)
+    values = view(converted, np.dtype(np.float64))
+    return bool(values.min() > -EXACT and values.max() < EXACT)
 
 
 def dates(strings: Any) -> Any | None:

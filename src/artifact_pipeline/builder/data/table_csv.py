@@ -28,27 +28,32 @@ _SLICE = 1 << 26
 """Bytes that are searched for quotes at once."""
 
 
-class _Header(NamedTuple):
-    """The names in the header and the delimiter between them."""
+class CsvText(NamedTuple):
+    """A CSV file whose encoding and quotes are checked, and its header."""
 
-    names: list[str]
+    content: bytes
+    """The file in UTF-8, without a byte order mark."""
+    file: Location
+    dialect: Csv
     delimiter: str
+    header: list[str]
+    """The names as they are written."""
+    names: list[str]
+    """A name for each column."""
+    index_columns: tuple[str, ...]
+    """The columns that hold the index of a data frame."""
 
 
-def read_csv(
-    data: bytes, file: Location, *, dialect: Csv, numbers: Collection[str] = ()
-) -> tuple[pa.Table, tuple[str, ...]]:
-    """Return the columns of a CSV file, and the names of those that hold a data frame's index.
+def check_csv(data: bytes, file: Location, *, dialect: Csv) -> CsvText:
+    """Return the text and the header of a CSV file.
 
     Args:
         data: The bytes of the file.
         file: Its name; the default delimiter of a `.tsv` file is a tab.
         dialect: The delimiter, the encoding and the texts that mean a missing value.
-        numbers: Columns to convert to float64 as Arrow does; others are text.
 
     Raises:
-        DataError: For text in another encoding, unpaired quotes, rows of different lengths and
-            bytes that are not CSV; with the line or the row.
+        DataError: For text in another encoding, and unpaired quotes; with the line.
     """
     delimiter = delimiter_of(file, dialect)
     content = _utf8(data, file, encoding=dialect.encoding)
@@ -62,21 +67,66 @@ def read_csv(
         )
     if b'"' in content:
         _check_quotes(content, file, delimiter=delimiter.encode())
-    header = _Header(_first_row(content, file, delimiter=delimiter), delimiter)
-    names, index = _named(header.names)
+    header = _first_row(content, file, delimiter=delimiter)
+    names, index = _named(header)
+    return CsvText(
+        content=content,
+        file=file,
+        dialect=dialect,
+        delimiter=delimiter,
+        header=header,
+        names=names,
+        index_columns=index,
+    )
+
+
+def read_csv(
+    data: bytes, file: Location, *, dialect: Csv, numbers: Collection[str] = ()
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the columns of a CSV file, and the names of those that hold a data frame's index.
+
+    Args:
+        data: The bytes of the file.
+        file: Its name.
+        dialect: Its dialect.
+        numbers: Columns to convert to float64 as Arrow does; others are text.
+
+    Raises:
+        DataError: As `check_csv`, for rows of different lengths and for bytes that are not CSV;
+            with the line or the row.
+    """
+    text = check_csv(data, file, dialect=dialect)
     try:
-        table = _read(content, file, dialect=dialect, header=header, numbers=numbers)
+        return _read(text, numbers).rename_columns(text.names), text.index_columns
     except _UnevenRows as error:
         if not error.first_row_has_one_more:
             raise
-        header = _Header([_unused(names), *names], delimiter)
-        with_row_names = _read_with_row_names(
-            content, file, dialect=dialect, header=header, numbers=numbers
-        )
+        with_row_names = _read_with_row_names(text, numbers)
         if with_row_names is None:
             raise
-        table, names, index = with_row_names, header.names, (header.names[0], *index)
-    return table.rename_columns(names), index
+        return with_row_names, (with_row_names.column_names[0], *text.index_columns)
+
+
+def blocks(text: CsvText, numbers: Collection[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a CSV file without quotes in blocks, each cell as `read_csv` reads it.
+
+    Args:
+        text: The file.
+        numbers: Columns to convert to float64 as Arrow does; others are text.
+
+    Raises:
+        pa.ArrowException: If one of them holds another text, and for rows of different lengths or
+            longer than a block.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as arrow
+
+    yield from arrow.open_csv(
+        pa.BufferReader(text.content),
+        read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK),
+        parse_options=arrow.ParseOptions(delimiter=text.delimiter),
+        convert_options=_conversion(text, numbers),
+    )
 
 
 def delimiter_of(file: Location, dialect: Csv) -> str:
@@ -96,15 +146,8 @@ class _UnevenRows(DataError):
     first_row_has_one_more = False
 
 
-def _read(
-    content: bytes,
-    file: Location,
-    *,
-    dialect: Csv,
-    header: _Header,
-    numbers: Collection[str] = (),
-) -> pa.Table:
-    """Return the columns of a CSV in UTF-8: float64 if they are in `numbers`, and text."""
+def _read(text: CsvText, numbers: Collection[str]) -> pa.Table:
+    """Return the columns of a CSV: float64 if they are in `numbers`, and text."""
     import pyarrow as pa
     import pyarrow.csv as arrow
 
@@ -114,6 +157,7 @@ def _read(
         uneven.append(row)
         return "error"
 
+    content, file = text.content, text.file
     quoted = b'"' in content
     # Arrow drops a byte where a line end in a quoted cell meets the end of a block.
     blocks = [len(content) + 1]
@@ -133,18 +177,11 @@ def _read(
                     use_threads=False, block_size=min(block, _LARGEST_BLOCK)
                 ),
                 parse_options=arrow.ParseOptions(
-                    delimiter=header.delimiter,
+                    delimiter=text.delimiter,
                     newlines_in_values=quoted,
                     invalid_row_handler=stop_at,
                 ),
-                convert_options=arrow.ConvertOptions(
-                    column_types={
-                        name: pa.float64() if name in numbers else pa.string()
-                        for name in header.names
-                    },
-                    null_values=["", *dialect.null_values],
-                    strings_can_be_null=True,
-                ),
+                convert_options=_conversion(text, numbers),
             )
         except pa.ArrowException as error:
             if uneven:
@@ -153,6 +190,21 @@ def _read(
                 continue
             raise DataError(f"is not CSV: {first_line(error)[:160]}", location=file) from error
     raise AssertionError("the last block holds the entire file")
+
+
+def _conversion(text: CsvText, numbers: Collection[str]) -> Any:
+    import pyarrow as pa
+    import pyarrow.csv as arrow
+
+    return arrow.ConvertOptions(
+        check_utf8=False,  # the content was checked
+        column_types={
+            written: pa.float64() if name in numbers else pa.string()
+            for written, name in zip(text.header, text.names, strict=True)
+        },
+        null_values=["", *text.dialect.null_values],
+        strings_can_be_null=True,
+    )
 
 
 def _uneven(row: Any, file: Location) -> _UnevenRows:
@@ -166,33 +218,24 @@ def _uneven(row: Any, file: Location) -> _UnevenRows:
     return error
 
 
-def _read_with_row_names(
-    content: bytes, file: Location, *, dialect: Csv, header: _Header, numbers: Collection[str]
-) -> pa.Table | None:
+def _read_with_row_names(text: CsvText, numbers: Collection[str]) -> pa.Table | None:
     """Return a CSV whose rows begin with a name that the header lacks, as R writes it.
 
     None if not all rows do, or if they only end in a delimiter too many.
-
-    Args:
-        content: The file in UTF-8.
-        file: Its name.
-        dialect: Its dialect.
-        header: Its header, with a name for the first column.
-        numbers: Columns to convert.
     """
-    first_cell = f'"{header.names[0]}"{header.delimiter}'.encode()
+    name = _unused(text.names)
+    first_cell = f'"{name}"{text.delimiter}'.encode()
+    with_name = text._replace(
+        content=first_cell + text.content.lstrip(b"\r\n"),
+        header=[name, *text.header],
+        names=[name, *text.names],
+    )
     try:
-        table = _read(
-            first_cell + content.lstrip(b"\r\n"),
-            file,
-            dialect=dialect,
-            header=header,
-            numbers=numbers,
-        )
+        table = _read(with_name, numbers)
     except _UnevenRows:
         return None
     last = table.column(table.num_columns - 1)
-    return None if last.null_count == len(last) else table
+    return None if last.null_count == len(last) else table.rename_columns(with_name.names)
 
 
 def _named(header: list[str]) -> tuple[list[str], tuple[str, ...]]:

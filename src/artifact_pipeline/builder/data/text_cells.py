@@ -111,16 +111,28 @@ def floats(column: Any) -> NDArray[Any]:
     import numpy as np
     import pyarrow as pa
 
+    if column.type == pa.float64() and column.num_chunks == 1 and not column.null_count:
+        values = view(column.chunk(0), np.dtype(np.float64))
+        if values.flags.writeable:
+            return values
     values = np.empty(len(column), dtype=np.float64)
     end = 0
-    # From its bytes, since Arrow imports pandas to convert a value of Python.
-    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
     # One chunk after the other, since a temporary copy of a large column is slow.
     for chunk in column.chunks:
         begin, end = end, end + len(chunk)
-        numbers = chunk.cast(pa.float64(), safe=False)
-        values[begin:end] = view(numbers.fill_null(nan), np.dtype(np.float64))
+        copy_floats(chunk, values[begin:end])
     return values
+
+
+def copy_floats(chunk: Any, values: NDArray[Any]) -> None:
+    """Copy numbers to an array of float64, as NaN where they are null."""
+    import numpy as np
+    import pyarrow as pa
+
+    # From its bytes, since Arrow imports pandas to convert a value of Python.
+    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
+    numbers = chunk.cast(pa.float64(), safe=False)
+    values[:] = view(numbers.fill_null(nan), np.dtype(np.float64))
 
 
 def buffer(column: Any, dtype: str) -> NDArray[Any]:

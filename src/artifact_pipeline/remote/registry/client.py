@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
@@ -30,15 +32,17 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
-from artifact_pipeline.remote.protocol import PIECE
 from artifact_pipeline.remote.registry import credentials
 from artifact_pipeline.remote.registry.credentials import DOCKER_HUB, IDENTITY_TOKEN, Credentials
+from artifact_pipeline.remote.transfer import submit
 
 Content: TypeAlias = Callable[[], Iterator[bytes]]
 
 _REDIRECTS = 5
 _RETRY_SECONDS = (0.5, 2.0)
 """Delays before a request that the server could not answer is sent again."""
+_MAX_WAIT = 60.0
+"""Seconds; a server that asks for a longer delay is not asked again."""
 _TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _WRITE_TIMEOUT = {**_TIMEOUT, "read": 300.0}
 """A registry hashes a large file and flushes it to the disk before it answers."""
@@ -154,7 +158,7 @@ class RegistryClient:
         if response.headers.get("content-encoding", "identity") != "identity":
             raise NetworkError("sent a compressed body", location=self.location)
         size, start = 0, time.monotonic()
-        for piece in response.iter_raw(PIECE):
+        for piece in response.iter_raw():
             size += len(piece)
             if size > limit:
                 problem = f"sent more than the {limit} bytes that were expected"
@@ -173,7 +177,10 @@ class RegistryClient:
                 location=self.location,
                 remedy=f"docker login {self._name}, or check the permissions of the token",
             )
-        return NetworkError(f"the registry returned {status} {doing}", location=self.location)
+        wait = _retry_after(response)
+        remedy = f"try again in {wait:.0f} seconds" if wait else None
+        problem = f"the registry returned {status} {doing}"
+        return NetworkError(problem, location=self.location, remedy=remedy)
 
     def _send(
         self,
@@ -183,26 +190,47 @@ class RegistryClient:
         headers: Mapping[str, str],
         content: Content | bytes | None,
     ) -> Any:
-        delays = list(_RETRY_SECONDS)
-        authorized = False
-        while True:
+        send = partial(self._follow, method, url, headers=headers, content=content)
+        response = self._retry(send, is_read=method in ("GET", "HEAD"))
+        if response.status_code == 401:
+            response.close()
+            self._authorize(response.headers.get("www-authenticate", ""), url)
+            response = self._retry(send, is_read=method in ("GET", "HEAD"))
+        return response
+
+    def _retry(self, send: Callable[[], Any], *, is_read: bool) -> Any:
+        """Return the response of a request, sent again if the server could not answer it now."""
+        for delay in _RETRY_SECONDS:
             try:
-                response = self._follow(method, url, headers=headers, content=content)
+                response = send()
             except self._httpx.TransportError:
-                if method not in ("GET", "HEAD") or not delays:
+                if not is_read:
                     raise
-                time.sleep(delays.pop(0))
-                continue
-            if response.status_code == 401 and not authorized:
-                challenge = response.headers.get("www-authenticate", "")
-                response.close()
-                self._authorize(challenge, url)
-                authorized = True
-            elif response.status_code in (429, 502, 503, 504) and delays:
-                response.close()
-                time.sleep(delays.pop(0))
+                wait = delay
             else:
-                return response
+                wait = max(delay, _retry_after(response))
+                if response.status_code not in (429, 502, 503, 504) or wait > _MAX_WAIT:
+                    return response
+                response.close()
+            time.sleep(wait)
+        return send()
+
+    def _open(self, request: Any, *, seconds: float | None) -> Any:
+        """Return the response of a request with an open body.
+
+        Args:
+            request: The request.
+            seconds: How long the response may take to begin. The limit of the client is for each
+                part that arrives.
+        """
+        send = partial(self._client.send, request, stream=True, auth=None)
+        if seconds is None:
+            return send()
+        answer = submit(send)
+        try:
+            return answer.result(seconds)
+        except TimeoutError:
+            raise NetworkError("sends too slowly", location=self.location) from None
 
     def _follow(
         self,
@@ -225,7 +253,9 @@ class RegistryClient:
                 content=body,
                 timeout=self._httpx.Timeout(**(_TIMEOUT if is_read else _WRITE_TIMEOUT)),
             )
-            response = self._client.send(request, stream=True, auth=None)
+            # How long the upload of a file takes is not known.
+            seconds = None if callable(content) else 3 * request.extensions["timeout"]["read"]
+            response = self._open(request, seconds=seconds)
             if not is_read or response.status_code not in (301, 302, 303, 307, 308):
                 return response
             response.close()
@@ -281,7 +311,9 @@ class RegistryClient:
         else:
             headers = {} if known is None else {"Authorization": known.basic()}
             request = self._client.build_request("GET", realm, params=query, headers=headers)
-        response = self._client.send(request, stream=True, auth=None)
+        response = self._retry(
+            partial(self._open, request, seconds=3 * _TIMEOUT["read"]), is_read=True
+        )
         try:
             if response.status_code != 200:
                 raise self.failure(response, "for a token")
@@ -344,6 +376,18 @@ def _is_related(host: str, registry: str) -> bool:
     ours, theirs = registry.split(".")[::-1], host.split(".")[::-1]
     count = 3 if len(ours) > 2 and len(ours[1]) <= 3 else 2
     return len(ours) >= count and len(theirs) >= count and ours[:count] == theirs[:count]
+
+
+def _retry_after(response: Any) -> float:
+    """Return the seconds after which a server wants the request again, 0 if it does not say."""
+    value = response.headers.get("retry-after", "")
+    if re.fullmatch("[0-9]{1,9}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return 0.0
+    return max(0.0, moment - time.time())
 
 
 def _origin_of(url: str) -> tuple[str, str, int | None]:

@@ -142,7 +142,7 @@ class RegistryRemote:
         for data in (artifact.sealed, pack.config):
             self._upload_bytes(data)
         self._put_manifest(pack.digest, pack.data, media_type=MANIFEST_TYPE)
-        return True
+        return False  # the protocol has no conditions
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:
         """See `Remote`."""
