@@ -156,12 +156,7 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
     staged = (staging or path.parent) / f".{path.name}.{os.urandom(4).hex()}"
     with translate_os_errors(path):
         check_folder_of(path)
-        if path.is_dir():
-            raise StoreError(
-                "is a folder, expected a file",
-                location=Location(str(path)),
-                remedy="name a file in it",
-            )
+        _check_replaceable(path)
         try:
             write_new(staged, data)
             staged.replace(path)
@@ -170,6 +165,19 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
             raise
         finally:
             staged.unlink(missing_ok=True)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Check that a rename to `path` removes nothing but a file or a link to one."""
+    location = Location(str(path))
+    if path.is_dir():
+        raise StoreError("is a folder, expected a file", location=location,
+                         remedy="name a file in it")  # fmt: skip
+    # /dev/stdout is a link to one of a process's streams, wherever that leads.
+    is_stream = path.is_symlink() and str(path.readlink()).startswith("/proc/")
+    if is_stream or (path.exists() and not path.is_file()):
+        raise StoreError("is a device or a pipe, expected a file", location=location,
+                         remedy="name another file")  # fmt: skip
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 """The command `export`: where it writes, and what it refuses."""
 
+import os
 import shutil
+import socket
 
 import pytest
 
+import artifact_pipeline as api
+from artifact_pipeline.errors import CallError, StoreError
 from tests.support.command import call
 
 
@@ -66,3 +70,28 @@ def test_formats_are_completed(tmp_path, word):
     env = {"_ARTIFACT_PIPELINE_COMPLETE": "bash_complete", "COMP_WORDS": words,
            "COMP_CWORD": "4"}  # fmt: skip
     assert "plain,folder" in call(cwd=tmp_path, env=env).out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+@pytest.mark.parametrize("kind", ["pipe", "socket", "stream"])
+def test_a_pipe_or_a_stream_is_not_replaced_by_a_file(digits, tmp_path, kind):
+    path = tmp_path / "out"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(os.path.relpath(path))
+    else:
+        path.symlink_to("/proc/self/fd/1")
+    before = path.lstat()
+    with pytest.raises(StoreError, match="is a device or a pipe, expected a file"):
+        api.export(digits.folder, "slsa", output=path)
+    assert path.lstat() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("to", ["folder", "slsa", "huggingface"])
+def test_standard_output_is_not_a_file_named_dash(digits, tmp_path, monkeypatch, to):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CallError, match="not written to standard output"):
+        api.export(digits.folder, to, output="-")
+    assert not list(tmp_path.iterdir())

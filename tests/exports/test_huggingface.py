@@ -69,6 +69,12 @@ def test_a_regressor_has_its_task_and_metrics(ridge, tmp_path):
     assert {result.metric_type for result in card.data.eval_results} == {"r_squared", "mae"}
 
 
+def test_a_table_is_not_listed_as_a_data_set_of_the_hub(churn, tmp_path):
+    folder, card = export(churn.artifact, tmp_path)
+    assert card.data.datasets is None and "datasets" not in metadata_load(folder / "README.md")
+    assert {result.dataset_type for result in card.data.eval_results} == {card.data.model_name}
+
+
 def test_private_rows_stay_out(churn, tmp_path):
     folder, _ = export(churn.artifact, tmp_path)
     text = b"".join(path.read_bytes() for path in folder.iterdir() if path.suffix != ".onnx")

@@ -1,14 +1,8 @@
-"""The MLflow model: without MLflow, and with the real client and server in their own environment.
-
-`.ci/run` installs MLflow there and names its Python in MLFLOW_PYTHON.
-"""
+"""The MLflow model: without MLflow, and with the real client and server."""
 
 import importlib.util
 import json
-import os
-import socket
 import subprocess
-import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -20,10 +14,8 @@ from tests.support.artifacts import variant
 from tests.support.command import call, environment
 from tests.support.configs import FIXTURES
 from tests.support.exports import estimator
-from tests.support.waiting import until
+from tests.support.mlflow import MLFLOW, mlflow, running_server, with_mlflow
 
-MLFLOW = os.environ.get("MLFLOW_PYTHON")
-with_mlflow = pytest.mark.skipif(MLFLOW is None, reason="MLFLOW_PYTHON names no Python")
 PREDICT = """
 import sys, json, mlflow, mlflow.pyfunc, mlflow.onnx, pandas as pd
 if len(sys.argv) > 3:
@@ -55,14 +47,6 @@ def opened(folder, description):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module._load_pyfunc(str(folder / flavor["data"]))
-
-
-def mlflow(*words, cwd, **variables):
-    """Run MLflow's Python; the hook of the tests ends it if it unpickles anything."""
-    done = subprocess.run([MLFLOW, *map(str, words)], cwd=cwd, env=environment(**variables),
-                          capture_output=True, text=True)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def predicted(model, frame, folder, *server):
@@ -153,33 +137,8 @@ def test_a_server_without_the_package_mlflow_is_a_missing_dependency(digits, tmp
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A tracking server with a registry."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [MLFLOW, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-             "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
-             "--artifacts-destination", str(folder / "artifacts")],
-            cwd=folder, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-    address = f"http://127.0.0.1:{port}"
-
-    def healthy():
-        assert process.poll() is None, (folder / "log").read_text()
-        try:
-            return urllib.request.urlopen(f"{address}/health").status == 200
-        except OSError:
-            return False
-
-    try:
-        until(healthy)
-        yield address
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait()
+    with running_server(tmp_path_factory.mktemp("server")) as server_:
+        yield server_.address
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
+from artifact_pipeline.exports.formats import TRACKING_URI_ENV_VAR
 
 if TYPE_CHECKING:
     from artifact_pipeline.pipeline.gates import Verdict
@@ -341,10 +342,12 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 
 
 @group.command()
-@click.option("--pickle", "path", metavar="FILE", required=True, shell_complete=completion.file,
-              help="Fitted estimator: a file of pickle, joblib or skops.")  # fmt: skip
-@click.option("--digest", metavar="sha256:…", required=True,
-              help="Digest of that file. Opening a pickle runs the code in it.")  # fmt: skip
+@click.argument("model", required=False, shell_complete=completion.file)
+@click.option("--pickle", metavar="FILE", shell_complete=completion.file, hidden=True,
+              help="Another way to write MODEL.")  # fmt: skip
+@click.option("--digest", metavar="sha256:…",
+              help="Digest of the file with the estimator, which is required: opening it can run "
+              "code. Without it, the error has the digest to compare.")  # fmt: skip
 @click.option("-d", "--data", metavar="PATH", required=True, shell_complete=completion.file,
               help="Table to measure the model on.")  # fmt: skip
 @click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
@@ -353,13 +356,24 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
               help="Name of the model [default: from the name of the table].")  # fmt: skip
 @click.option("--description", metavar="TEXT", help="Text for the model card and the report.")
 @click.option("--positive", metavar="LABEL", help="Positive label of two.")
+@click.option("--tracking-uri", metavar="URI",
+              help=f"MLflow server of an address [default: ${TRACKING_URI_ENV_VAR}].")  # fmt: skip
 @options.STORE
 @options.JSON
-def seal(path: str, digest: str, *, as_json: bool, **arguments: Any) -> None:
-    """Seal a scikit-learn estimator that was fitted elsewhere."""
-    from artifact_pipeline.pipeline.import_model import seal_pickle
+def seal(
+    model: str | None, digest: str | None, *, pickle: str | None, as_json: bool, **arguments: Any
+) -> None:
+    """Seal a scikit-learn estimator that was fitted elsewhere.
 
-    result = seal_pickle(path, digest, **arguments)
+    MODEL is a file of pickle, joblib or skops, the folder of an MLflow model, or the address of one
+    on a server: mlflow:models:/NAME/VERSION, mlflow:models:/NAME@ALIAS or mlflow:runs:/ID/PATH.
+    """
+    from artifact_pipeline.pipeline.import_model import seal_saved
+
+    source = model or pickle
+    if source is None or (model and pickle):
+        raise click.UsageError("name one MODEL: a file, the folder of an MLflow model, or mlflow:…")
+    result = seal_saved(source, digest, **arguments)
     render.answer(result, render.sealed, as_json=as_json)
 
 

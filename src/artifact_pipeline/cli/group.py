@@ -41,8 +41,7 @@ EXAMPLES = {
     ),
     "train": ("artifact-pipeline train churn.json --force",),
     "seal": (
-        "artifact-pipeline seal --pickle model.pkl --digest sha256:… --data held-out.csv "
-        "--target left",
+        "artifact-pipeline seal model.pkl --digest sha256:… --data held-out.csv --target left",
     ),
     "list": ("artifact-pipeline list --store shared",),
     "runs": (

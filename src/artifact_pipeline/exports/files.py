@@ -31,6 +31,9 @@ def check_output(output: Path, root: Path, *, inputs: Iterable[str | os.PathLike
         CallError: If it would.
     """
     location = Location(str(output))
+    if str(output) == "-":
+        raise CallError("exports are not written to standard output", location=location,
+                        remedy=_NEW)  # fmt: skip
     with translate_os_errors(output):
         path = output.resolve()
         for folder in (root.resolve(), *(Path(name).resolve() for name in inputs)):

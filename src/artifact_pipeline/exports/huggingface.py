@@ -20,7 +20,6 @@ from artifact_pipeline.verification.verify import Verified
 UNKNOWN_LICENSE = "unknown"
 """The Hub's identifier of a licence that is not known."""
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
-_DATASET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(?<![.-])")
 
 
 def files(verified: Verified, license_id: str | None) -> dict[str, bytes]:
@@ -49,7 +48,8 @@ def files(verified: Verified, license_id: str | None) -> dict[str, bytes]:
 
 def _metadata(verified: Verified, license_id: str) -> str:
     manifest = verified.manifest
-    title, is_onnx = manifest.recipe.data.title, verified.model_file == MODEL_ONNX
+    name, is_onnx = model_name_of(manifest.recipe), verified.model_file == MODEL_ONNX
+    bundled = manifest.recipe.data.dataset
     task = f"tabular-{'classification' if manifest.interface.labels else 'regression'}"
     measured = {
         metric.card_name: manifest.metrics.test[metric.name]
@@ -58,7 +58,11 @@ def _metadata(verified: Verified, license_id: str) -> str:
     }
     result = {
         "task": {"type": task},
-        "dataset": {"type": title, "name": title, "split": "test"},
+        "dataset": {
+            "type": bundled or name,
+            "name": bundled or f"{name}: {manifest.recipe.data.title}",
+            "split": "test",
+        },
         "metrics": [{"type": name, "value": value} for name, value in measured.items()],
     }
     metadata = {
@@ -66,10 +70,10 @@ def _metadata(verified: Verified, license_id: str) -> str:
         "library_name": "onnx" if is_onnx else "sklearn",
         "pipeline_tag": task,
         "tags": ["sklearn", "onnx" if is_onnx else "skops", "artifact-pipeline"],
-        # The Hub links each to a data set of its own, so only names that can be one are listed.
-        **({"datasets": [title]} if _DATASET_ID.fullmatch(title) else {}),
+        # The Hub links each to one of its own data sets, which a user's table is not.
+        **({} if bundled is None else {"datasets": [bundled]}),
         "metrics": list(measured),
-        "model-index": [{"name": model_name_of(manifest.recipe), "results": [result]}],
+        "model-index": [{"name": name, "results": [result]}],
     }
     # JSON is YAML, and escapes every character that YAML might treat in another way.
     return f"---\n{write_out_json(json.dumps(metadata, indent=2, ensure_ascii=False))}\n---\n"

@@ -11,21 +11,18 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import MODEL_ONNX, Interface
 from artifact_pipeline.builder.canonical import JSON
-from artifact_pipeline.builder.config.messages import first_line
-from artifact_pipeline.errors import Location, MissingDependency, NetworkError
-from artifact_pipeline.exports import onnx_bundle
+from artifact_pipeline.exports import mlflow_client, onnx_bundle
 from artifact_pipeline.verification.verify import Verified
 
 _LOADER = Path(__file__).with_name("mlflow_loader.py")
@@ -36,10 +33,7 @@ _MAX_PARAM = 6000
 """Characters of a parameter's value that a tracking server keeps."""
 _NOT_IN_NAMES = re.compile(r"[^\w./: -]")
 _MAX_NAME = 250
-_USER = re.compile(r"//[^/\s]*@")
-"""The user and the password in a URI."""
-_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
-"""MLflow would try for minutes to reach a server that is not there."""
+_SERVER_REMEDY = "check the address, the credentials and the server"
 
 
 def files(verified: Verified) -> dict[str, bytes]:
@@ -80,14 +74,11 @@ def send(verified: Verified, tracking_uri: str, *, registered_model: str | None 
         MissingDependency: If `mlflow` is not installed.
         NetworkError: If the server cannot be reached or refuses.
     """
-    import os
     import sys
     import tempfile
 
     content = files(verified)
-    for name, value in _IMPATIENT.items():
-        os.environ.setdefault(name, value)
-    mlflow = _library()
+    mlflow = mlflow_client.library()
     name = describe.model_name_of(verified.manifest.recipe)
     tags = {
         "artifact_pipeline.digest": verified.digest,
@@ -95,7 +86,7 @@ def send(verified: Verified, tracking_uri: str, *, registered_model: str | None 
     }
     # The client prints the address of a run that ends.
     with (
-        _server_errors(tracking_uri),
+        mlflow_client.server_errors(tracking_uri, remedy=_SERVER_REMEDY),
         redirect_stdout(sys.stderr),
         tempfile.TemporaryDirectory() as scratch,
     ):
@@ -281,40 +272,3 @@ def _metrics(verified: Verified) -> dict[str, float]:
 def _metric_name(name: str) -> str:
     """Return a name without the characters that MLflow refuses."""
     return _NOT_IN_NAMES.sub("_", name)[:_MAX_NAME]
-
-
-@contextmanager
-def _server_errors(tracking_uri: str) -> Iterator[None]:
-    """Translate the errors of MLflow's client and of the connection."""
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException
-
-    try:
-        yield
-    except (MlflowException, RequestException) as error:
-        # Without its cause, which quotes the URI with its password.
-        raise NetworkError(
-            ascii(_USER.sub("//", first_line(error)))[1:201],
-            location=Location(without_secrets(tracking_uri)),
-            remedy="check the address, the credentials and the server",
-        ) from None
-
-
-def without_secrets(uri: str) -> str:
-    """Return a URI without the user, the password and the query.
-
-    >>> without_secrets("https://user:secret@example.org:5000/a?token=b")
-    'https://example.org:5000/a'
-    """
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _library() -> Any:
-    try:
-        import mlflow
-    except ImportError as error:
-        raise MissingDependency(
-            str(error), location=Location("mlflow"), remedy="pip install mlflow"
-        ) from error
-    return mlflow

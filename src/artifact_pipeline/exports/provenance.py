@@ -147,7 +147,7 @@ def read_document(path: PathLike, *, signers: Sequence[Signer]) -> JSON:
     try:
         return canonical.decode(dsse.payload_of(data, str(path), signers=signers))
     except canonical.NotCanonical as error:
-        problem = f"is not a statement: {ascii(str(error))[1:161]}"
+        problem = f"is not a statement: {ascii(str(error))[1:-1][:160]}"
         raise VerificationError(problem, location=location) from error
 
 
@@ -162,7 +162,7 @@ def check_statement(verified: Verified, value: JSON, *, name: str) -> RunDetails
     try:
         found = msgspec.convert(value, Statement)
     except msgspec.ValidationError as error:
-        problem = f"is not a provenance: {ascii(str(error))[1:161]}"
+        problem = f"is not a provenance: {ascii(str(error))[1:-1][:160]}"
         raise VerificationError(problem, location=Location(name)) from error
     expected = to_builtins(_statement(verified, found.predicate.run_details))
     compare(value, expected, kind="provenance", name=name)
@@ -306,11 +306,11 @@ def _difference(value: Any, expected: Any, *, path: str = "") -> str:
         for key in sorted(value.keys() | expected.keys()):
             inner = f"{path}.{key}" if path else key
             if key not in value or key not in expected:
-                return ascii(inner)[1:121]
+                return ascii(inner)[1:-1][:120]
             if value[key] != expected[key]:
                 return _difference(value[key], expected[key], path=inner)
     if isinstance(value, list) and isinstance(expected, list) and len(value) == len(expected):
         for index, (one, other) in enumerate(zip(value, expected, strict=True)):
             if one != other:
                 return _difference(one, other, path=f"{path}[{index}]")
-    return ascii(path)[1:121].rstrip("'") or "its encoding"
+    return ascii(path)[1:-1][:120] or "its encoding"

@@ -7,8 +7,10 @@ The artifact supports everything except `reproduce`: its recipe records that it 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +29,23 @@ from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Rows, Target
 from artifact_pipeline.builder.imported import build_imported, learned_empty_text
-from artifact_pipeline.errors import CallError, ConfigError, DataError, Location
+from artifact_pipeline.disk import translate_os_errors
+from artifact_pipeline.errors import (
+    ArtifactNotFound,
+    CallError,
+    ConfigError,
+    DataError,
+    Location,
+    PipelineError,
+    UntrustedModel,
+)
 from artifact_pipeline.pipeline.record import Record, begin
 from artifact_pipeline.report.write import publish_report
 from artifact_pipeline.store import pickles, provenance
 from artifact_pipeline.store.access import mark_made_here
 from artifact_pipeline.store.references import PathLike
 from artifact_pipeline.store.store import Store
-from artifact_pipeline.verification.verify import Verified
+from artifact_pipeline.verification.verify import Verified, check_pin
 
 
 class Sealed(Struct, frozen=True, kw_only=True):
@@ -132,6 +143,7 @@ def seal_pickle(
     name: str | None = None,
     description: str | None = None,
     positive: Label | None = None,
+    columns: list[str] | None = None,
     store: PathLike | None = None,
 ) -> Sealed:
     """Seal the estimator in a pickle, measured on the rows of a table.
@@ -147,6 +159,8 @@ def seal_pickle(
             `seal`.
         description: As for `seal`.
         positive: As for `seal`.
+        columns: The columns of the table that an estimator without names was fitted to, in their
+            order; by default all except the target.
         store: As for `seal`.
 
     Raises:
@@ -164,21 +178,90 @@ def seal_pickle(
             (label for label in rows.labels() if positive in (show(label), str(label))), positive
         )
     X = rows.X
-    names = getattr(estimator, "feature_names_in_", None)
+    learned = getattr(estimator, "feature_names_in_", None)
+    names = columns if learned is None else list(learned)
     if names is None:  # it was fitted to an array
         X = X.to_numpy()
     elif missing := [name for name in names if name not in X.columns]:
         raise DataError(f"has no column {missing[0]!r}", location=Location(os.fspath(data)))
     else:
-        X = _with_missing_texts(estimator, X[list(names)])
-    return seal(
-        estimator,
-        X,
-        rows.y,
-        name=name or model_name.from_path(os.fspath(data)),
-        description=description,
-        positive=positive,
-        store=store,
+        X = _with_missing_texts(estimator, X[names])
+    with warnings.catch_warnings():
+        if learned is None:
+            warnings.filterwarnings("ignore", message="X has feature names, but")
+        return seal(
+            estimator,
+            X,
+            rows.y,
+            name=name or model_name.from_path(os.fspath(data)),
+            description=description,
+            positive=positive,
+            store=store,
+        )
+
+
+def seal_saved(
+    source: str,
+    digest: Digest | None,
+    *,
+    data: str | os.PathLike[str],
+    target: str,
+    name: str | None = None,
+    description: str | None = None,
+    positive: Label | None = None,
+    tracking_uri: str | None = None,
+    store: PathLike | None = None,
+) -> Sealed:
+    """Seal a saved estimator, from a file or an MLflow model.
+
+    Args:
+        source: A file of pickle, joblib or skops, the folder of an MLflow model, or the address of
+            one: `mlflow:models:/NAME/VERSION`, `mlflow:models:/NAME@ALIAS`, `mlflow:runs:/ID/PATH`.
+        digest: The digest of the file with the estimator.
+        data: As for `seal_pickle`.
+        target: As for `seal_pickle`.
+        name: As for `seal_pickle`; a model in a registry has its name there by default.
+        description: As for `seal`.
+        positive: As for `seal`.
+        tracking_uri: The MLflow server; by default that of the variable `MLFLOW_TRACKING_URI`.
+        store: As for `seal`.
+
+    Raises:
+        UntrustedModel: Without a digest; the error has that of the file, to be compared.
+        CallError, MissingDependency, NetworkError, VerificationError: As `mlflow_source.find`.
+        ArtifactNotFound, DataError, ConfigError, StoreError: As `seal_pickle`.
+    """
+    from artifact_pipeline.pipeline import mlflow_source
+
+    check_pin(digest)
+    with mlflow_source.find(source, tracking_uri=tracking_uri) as saved:
+        if digest is None:
+            raise _untrusted(saved.path, source)
+        return seal_pickle(
+            saved.path,
+            digest,
+            data=data,
+            target=target,
+            name=name or saved.name,
+            description=description,
+            positive=positive,
+            columns=saved.columns,
+            store=store,
+        )
+
+
+def _untrusted(path: Path, source: str) -> PipelineError:
+    """Return the error for a file without a digest."""
+    location = Location(source)
+    if not path.is_file():
+        return ArtifactNotFound("no such file", location=Location(str(path)))
+    with translate_os_errors(path), path.open("rb") as file:
+        digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return UntrustedModel(
+        f"opening {path.name} can run code, and its digest is not pinned: it is {digest}",
+        location=location,
+        remedy=f"compare it with that of {path.name} where the model was saved (sha256sum), and "
+        "add --digest",
     )
 
 
