@@ -118,18 +118,23 @@ def infer_files(
             remedy="name a folder of rows and a folder for --output",
         )
     is_folder = _is_folder(target, source, resume=resume)
-    onnx_format.preload()
+    if cluster is None:
+        onnx_format.preload()
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    layout = Layout.of(verified.manifest, options.keep)
+    if cluster is not None:  # the workers open the model
+        _check_parts(source.files, layout)
+        predict = _on_dask(verified, cluster, options=options)
+        tally = _predict_folder(predict, source, options=options, folder=target, report=report)
+        return FilePredictions(
+            digest=verified.digest, output=target, parts=len(source.files), tally=tally
+        )
     predictor = load_predictor(verified)
-    layout = Layout.of(predictor.manifest, options.keep)
     if source.is_many:
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        if cluster is not None:
-            predict = _on_dask(verified, cluster, options=options)
-        else:
-            predict = _here(predictor, options)
+        predict = _here(predictor, options)
         tally = _predict_folder(predict, source, options=options, folder=target, report=report)
     elif remote_files.is_remote(target):
         restarted = resume
