@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -129,10 +130,17 @@ def copy_floats(chunk: Any, values: NDArray[Any]) -> None:
     import numpy as np
     import pyarrow as pa
 
-    # From its bytes, since Arrow imports pandas to convert a value of Python.
-    nan = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
-    numbers = chunk.cast(pa.float64(), safe=False)
-    values[:] = view(numbers.fill_null(nan), np.dtype(np.float64))
+    numbers = chunk.cast(pa.float64(), safe=False).fill_null(_nan())
+    values[:] = view(numbers, np.dtype(np.float64))
+
+
+@functools.cache
+def _nan() -> Any:
+    """Return NaN of Arrow from its bytes: to convert Python's, Arrow imports pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(np.array([np.nan]))])[0]
 
 
 def buffer(column: Any, dtype: str) -> NDArray[Any]:
