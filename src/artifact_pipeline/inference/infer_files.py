@@ -19,6 +19,7 @@ from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.disk import (
     check_folder_of,
+    kind_of,
     remove,
     translate_os_errors,
 )
@@ -118,18 +119,23 @@ def infer_files(
             remedy="name a folder of rows and a folder for --output",
         )
     is_folder = _is_folder(target, source, resume=resume)
-    onnx_format.preload()
+    if cluster is None:
+        onnx_format.preload()
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    layout = Layout.of(verified.manifest, options.keep)
+    if cluster is not None:  # the workers open the model
+        _check_parts(source.files, layout)
+        predict = _on_dask(verified, cluster, options=options)
+        tally = _predict_folder(predict, source, options=options, folder=target, report=report)
+        return FilePredictions(
+            digest=verified.digest, output=target, parts=len(source.files), tally=tally
+        )
     predictor = load_predictor(verified)
-    layout = Layout.of(predictor.manifest, options.keep)
     if source.is_many:
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        if cluster is not None:
-            predict = _on_dask(verified, cluster, options=options)
-        else:
-            predict = _here(predictor, options)
+        predict = _here(predictor, options)
         tally = _predict_folder(predict, source, options=options, folder=target, report=report)
     elif remote_files.is_remote(target):
         restarted = resume
@@ -193,6 +199,8 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         raise StoreError(
             "is a folder, expected a file", location=Location(target), remedy="name a file in it"
         )
+    elif path.exists() and not path.is_file():  # it would be replaced by a file
+        raise StoreError(f"is {kind_of(path)}, expected a file", location=Location(target))
     with translate_os_errors(path):
         check_folder_of(path)
     return is_folder
