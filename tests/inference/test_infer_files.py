@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -373,6 +374,28 @@ def test_packed_parts_of_a_folder_are_read_and_written_apart(scored, tmp_path):
     result = api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out")
     assert (result.parts, result.tally.rows) == (2, 20)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.csv", "1.csv"]
+
+
+def test_files_whose_predictions_have_other_columns_do_not_become_one(scored, tmp_path):
+    rows = tmp_path / "rows"
+    write(make_table(10), rows / "0.parquet")
+    write(make_table(10).drop(["key"]), rows / "1.parquet")
+    with pytest.raises(DataError, match=r"1\.parquet: lacks the id column 'key', unlike"):
+        api.infer_files(scored[1], rows, output=tmp_path / "out.csv")
+    table = make_table(10)
+    write(table.set_column(2, "b", table["b"].cast(pa.float64())), rows / "1.parquet")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.csv")
+    with pytest.raises(DataError, match="the column 'b' is double, and int64 in the files before"):
+        api.infer_files(scored[1], rows, output=tmp_path / "kept.csv", keep=["b"])
+    assert not (tmp_path / "kept.csv").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_replaced_by_an_output(scored, tmp_path):
+    os.mkfifo(tmp_path / "out.csv")
+    with pytest.raises(StoreError, match=r"out\.csv: is .*, expected a file"):
+        infer(scored[1], tmp_path, CSV + GOOD)
+    assert (tmp_path / "out.csv").is_fifo()
 
 
 def test_a_header_in_one_cell_shows_its_delimiter(scored, tmp_path):

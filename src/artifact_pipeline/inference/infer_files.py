@@ -19,6 +19,7 @@ from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.disk import (
     check_folder_of,
+    kind_of,
     remove,
     translate_os_errors,
 )
@@ -198,6 +199,8 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         raise StoreError(
             "is a folder, expected a file", location=Location(target), remedy="name a file in it"
         )
+    elif path.exists() and not path.is_file():  # it would be replaced by a file
+        raise StoreError(f"is {kind_of(path)}, expected a file", location=Location(target))
     with translate_os_errors(path):
         check_folder_of(path)
     return is_folder

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, structs
 
+from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.table_csv import UnpairedQuote
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
@@ -89,8 +90,9 @@ def predict_batches(
             own = _table_of(predictor, file, layout=layout, output_format=output_format)
             if table is not None and own.schema != table.schema:
                 raise DataError(
-                    "has other columns to carry over than the files before it, or of other types",
+                    _difference(own, table),
                     location=Location(path.name),
+                    remedy="name a folder with --output, for a file for each of them",
                 )
             table = table or own
             yield PredictedBatch(
@@ -105,6 +107,21 @@ def predict_batches(
                 yield step
                 meter.batch(index, stream, rows=position.rows, known=file.rows)
         position = Position(file=index + 1, rows=position.rows)
+
+
+def _difference(
+    table: prediction_files.PredictionTable, first: prediction_files.PredictionTable
+) -> str:
+    """Return how the columns of a file's predictions differ from those of the files before it."""
+    if table.id != first.id:
+        named = table if first.id == "row" else first
+        has = "has" if named is table else "lacks"
+        return f"{has} the id column {show(named.id)}, unlike the files before it"
+    column = next(
+        mine for mine, other in zip(table.schema, first.schema, strict=True) if mine != other
+    )
+    before = first.schema.field(column.name).type
+    return f"the column {show(column.name)} is {column.type}, and {before} in the files before it"
 
 
 def _table_of(
