@@ -13,6 +13,7 @@ that has to find new memory for files is slower.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import statistics
@@ -57,6 +58,7 @@ class Seconds(NamedTuple):
 
 
 def main(megabytes: int) -> None:
+    logging.getLogger("artifact_pipeline").setLevel(logging.ERROR)  # rclone ignores conditions
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="remotes-")))
         store = Store(place / "here")

@@ -135,7 +135,7 @@ def measure_files(
     folder: Path, artifact: Path, *, sizes: list[int], formats: list[str], rounds: int
 ) -> list[FileFigures]:
     """Print and return the figures of tables of these sizes in these formats."""
-    from artifact_pipeline.inference.row_batches import batch_rows
+    from artifact_pipeline.inference.row_layout import batch_rows
 
     (folder / "bare.py").write_text(_BARE)
     print(f"{'rows':>12}  {'format':<9}{'CPU':>9}{'bare':>9}{'speed':>8}{'peak':>10}{'bare':>10}")

@@ -14,7 +14,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import IO
@@ -164,7 +164,8 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
             error.filename = str(path)  # the temporary file is nothing that the user named
             raise
         finally:
-            staged.unlink(missing_ok=True)
+            with suppress(OSError):  # a file system that is read-only refuses that as well
+                staged.unlink(missing_ok=True)
 
 
 def _check_replaceable(path: Path) -> None:

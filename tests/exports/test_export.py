@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import sys
 
 import pytest
 
@@ -95,3 +96,11 @@ def test_standard_output_is_not_a_file_named_dash(digits, tmp_path, monkeypatch,
     with pytest.raises(CallError, match="not written to standard output"):
         api.export(digits.folder, to, output="-")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has /proc")
+@pytest.mark.parametrize("to", ["slsa", "huggingface"])
+def test_an_output_that_cannot_be_written_is_named_as_the_user_named_it(digits, to):
+    with pytest.raises(StoreError) as caught:
+        api.export(digits.folder, to, output="/proc/none")
+    assert str(caught.value).startswith("/proc/none: ")

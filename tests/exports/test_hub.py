@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 import urllib.error
 import urllib.request
@@ -143,6 +144,25 @@ def test_the_hub_accepts_a_card_with_hostile_text(served, digits, tmp_path, text
     for name, data in variant(digits.folder, text, description=text).items():
         (artifact / name).write_bytes(data)
     assert upload(served, artifact, tmp_path).code == 0
+
+
+@pytest.mark.slow
+def test_the_login_of_hf_auth_login_is_used(served, digits, tmp_path):
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text("hf_writes\n")
+    assert upload(served, digits.folder, tmp_path, HF_TOKEN="").code == 0
+    (tmp_path / "hf" / "token").write_bytes(b"\xff\xfe")
+    done = upload(served, digits.folder, tmp_path, HF_TOKEN="")
+    assert done.code == 5 and "log in with: hf auth login" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_an_artifact_that_a_policy_refuses_is_not_uploaded(served, digits, keys, tmp_path):
+    store = shutil.copytree(digits.store, tmp_path / "artifacts")
+    assert call("trust", "--public-key", keys / "ours.pub", "-s", store, cwd=tmp_path).code == 0
+    done = upload(served, digits.digest, tmp_path, "-s", store)
+    assert done.code == 4 and not served.requests
 
 
 @pytest.mark.slow

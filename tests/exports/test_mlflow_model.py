@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import artifact_pipeline as api
+from artifact_pipeline.errors import CallError
 from tests.support.artifacts import variant
 from tests.support.command import call, environment
 from tests.support.configs import FIXTURES
@@ -125,6 +126,13 @@ def test_a_registry_needs_a_server(digits, tmp_path):
     assert done.code == 2 and "--registered-model: only a server has a registry" in done.err
     done = call(*words, "--tracking-uri", "http://127.0.0.1:1", "-o", "m", cwd=tmp_path)
     assert done.code == 2 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", " ", ".", "..", "a/b", "models:x", "a\nb", "x" * 256])
+def test_a_name_that_no_registry_accepts_is_refused_before_a_run_begins(digits, name):
+    with pytest.raises(CallError, match="--registered-model: found"):
+        api.export(digits.folder, "mlflow", registered_model=name,
+                   tracking_uri="http://127.0.0.1:1")  # fmt: skip
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is not None, reason="mlflow is installed")

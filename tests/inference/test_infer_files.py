@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -243,6 +244,41 @@ def test_skipped_rows_are_counted_and_shown(scored, tmp_path):
         infer(scored[1], tmp_path, CSV + bad[0], on_error="skip")
 
 
+@pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out.jsonl", "-"])
+def test_without_a_predicted_row_an_output_stays_as_it_is(scored, tmp_path, capfdbinary, output):
+    if output != "-":
+        (tmp_path / output).write_bytes(b"earlier")
+    target = tmp_path / output if output != "-" else output
+    (tmp_path / "rows.csv").write_bytes(CSV + GOOD.replace(b"1.5", b"x") * 3)
+    with pytest.raises(DataError, match="all 3 rows were skipped"):
+        api.infer_files(scored[1], tmp_path / "rows.csv", output=target, on_error="skip")
+    (tmp_path / "rows.csv").write_bytes(CSV)
+    with pytest.raises(DataError, match="has no rows"):
+        api.infer_files(scored[1], tmp_path / "rows.csv", output=target)
+    assert {path.name for path in tmp_path.iterdir()} <= {"rows.csv", output}
+    assert output == "-" or (tmp_path / output).read_bytes() == b"earlier"
+    assert capfdbinary.readouterr().out == b""
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'k,1,2,"Bern,2020-01-01\n', "line 3: a quote is opened here and never closed"),
+        (b'k,1,2,"B\nk,1,2",x,2020-01-01\n"k"z,1,2,3,4\n', None),
+        (b'k,1,2,"B\nk,1,2"y,2020-01-01\n', "line 3: a quote is opened here and closed in line 4"),
+    ],
+)
+def test_a_quote_that_hides_rows_is_not_skipped(scored, tmp_path, line, problem):
+    data = CSV + GOOD + line + GOOD * 3
+    if problem is None:
+        result = infer(scored[1], tmp_path, data, on_error="skip")
+        assert (result.tally.rows, result.tally.skipped) == (4, 2)
+        return
+    with pytest.raises(DataError, match=problem):
+        infer(scored[1], tmp_path, data, on_error="skip")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
 def test_skipped_rows_keep_the_numbers_of_others(scored, tmp_path):
     data = b"a,b,city,day\n1,2,Bern,2020-01-01\nx,2,Bern,2020-01-01\n3,2,Bern,2020-01-01\n"
     infer(scored[1], tmp_path, data, on_error="skip")
@@ -327,6 +363,46 @@ def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):
         api.infer_files(scored[1], folder, output=tmp_path / "out")
 
 
+def test_packed_parts_of_a_folder_are_read_and_written_apart(scored, tmp_path):
+    for index in range(2):
+        write(make_table(10, seed=index), tmp_path / "rows" / f"{index}.csv")
+    packed = tmp_path / "rows" / "1.csv.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "rows" / "1.csv").read_bytes()))
+    with pytest.raises(CallError, match=r"1\.csv and .*1\.csv\.gz would both be written to 1\.csv"):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out")
+    (tmp_path / "rows" / "1.csv").unlink()
+    result = api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out")
+    assert (result.parts, result.tally.rows) == (2, 20)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.csv", "1.csv"]
+
+
+def test_files_whose_predictions_have_other_columns_do_not_become_one(scored, tmp_path):
+    rows = tmp_path / "rows"
+    write(make_table(10), rows / "0.parquet")
+    write(make_table(10).drop(["key"]), rows / "1.parquet")
+    with pytest.raises(DataError, match=r"1\.parquet: lacks the id column 'key', unlike"):
+        api.infer_files(scored[1], rows, output=tmp_path / "out.csv")
+    table = make_table(10)
+    write(table.set_column(2, "b", table["b"].cast(pa.float64())), rows / "1.parquet")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.csv")
+    with pytest.raises(DataError, match="the column 'b' is double, and int64 in the files before"):
+        api.infer_files(scored[1], rows, output=tmp_path / "kept.csv", keep=["b"])
+    assert not (tmp_path / "kept.csv").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_replaced_by_an_output(scored, tmp_path):
+    os.mkfifo(tmp_path / "out.csv")
+    with pytest.raises(StoreError, match=r"out\.csv: is .*, expected a file"):
+        infer(scored[1], tmp_path, CSV + GOOD)
+    assert (tmp_path / "out.csv").is_fifo()
+
+
+def test_a_header_in_one_cell_shows_its_delimiter(scored, tmp_path):
+    with pytest.raises(DataError, match=r"'a' is missing; the header is one cell; .* by ';'\?"):
+        infer(scored[1], tmp_path, (CSV + GOOD).replace(b",", b";"))
+
+
 def test_a_truncated_parquet_file_is_named(scored, tmp_path):
     data = write(make_table(1_000), tmp_path / "rows.parquet").read_bytes()
     with pytest.raises(DataError, match=r"rows\.parquet: is not a Parquet file"):
@@ -342,8 +418,10 @@ def test_outputs_that_cannot_be_written_are_refused_first(scored, tmp_path):
     write(make_table(10), rows / "0.csv")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for output, error, problem in (
         (tmp_path / "full", CallError, "is not an empty folder"),
+        (tmp_path / "link", CallError, "is not a folder"),
         (rows, CallError, "is the folder of rows"),
         (rows / "out", CallError, "is in the folder of rows"),
         (rows / "0.csv", CallError, "is the input"),
@@ -459,7 +537,7 @@ def test_two_processes_do_not_write_the_same_output(scored, tmp_path):
 
     with (
         file_lock(tmp_path / ".out.csv.lock", "locked"),
-        pytest.raises(StoreError, match="another process writes the same output"),
+        pytest.raises(StoreError, match=r"/out\.csv: another process writes the same output"),
     ):
         infer(scored[1], tmp_path, CSV + GOOD)
     assert not (tmp_path / "out.csv").exists()

@@ -181,7 +181,7 @@ def test_a_store_that_never_answers_is_given_up(google_at, monkeypatch):
     monkeypatch.setattr(remote_files, "_ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         google_at(server.getsockname()[1])
-        with pytest.raises(NetworkError, match="does not answer within 0 seconds"):
+        with pytest.raises(NetworkError, match="did not respond within 0 seconds"):
             remote_files.stat("gs://models/rows.csv")
 
 

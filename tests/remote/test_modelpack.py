@@ -12,6 +12,8 @@ import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.canonical import digest
+from artifact_pipeline.errors import VerificationError
+from artifact_pipeline.remote.registry.modelpack import INDEX_TYPE, MANIFEST_TYPE
 from tests.remote.conftest import needs_registry
 
 LAYERS = {f"application/vnd.cncf.model.{kind}.v1.raw" for kind in
@@ -66,3 +68,28 @@ def test_oras_pulls_the_files(repository, digits, tmp_path):
     for path in digits.folder.iterdir():
         assert (tmp_path / "oras" / path.name).read_bytes() == path.read_bytes()
     assert api.check_integrity(tmp_path / "oras").digest == digits.digest
+
+
+@pytest.mark.parametrize("kind", ["index", "image"])
+@pytest.mark.parametrize("tag", ["latest", "1", "champion"])
+def test_a_tag_of_a_container_image_is_not_overwritten(kind, tag, repository, store):
+    """Registries say that an index does not exist to a client that accepts no indexes."""
+    host, _, name = repository.partition("/")
+    url = f"http://{host}/v2/{name}/manifests"
+    own = httpx.get(f"{url}/latest", headers={"Accept": MANIFEST_TYPE})
+    if kind == "image":
+        media_type, changes = MANIFEST_TYPE, {"artifactType": "application/x"}
+        data = json.dumps({**own.json(), **changes}).encode()
+    else:
+        entry = {"mediaType": MANIFEST_TYPE, "digest": digest(own.content),
+                 "size": len(own.content)}  # fmt: skip
+        media_type = INDEX_TYPE
+        content = {"schemaVersion": 2, "mediaType": media_type, "manifests": [entry]}
+        data = json.dumps(content).encode()
+    headers = {"Content-Type": media_type}
+    assert httpx.put(f"{url}/{tag}", content=data, headers=headers).status_code == 201
+    with pytest.raises(VerificationError, match="contains no model"):
+        api.promote_remote("latest", f"oci://{repository}", store=store)
+    with pytest.raises(VerificationError, match="contains no model"):
+        api.pull(f"oci://{repository}:{tag}", store=store)
+    assert httpx.get(f"{url}/{tag}", headers={"Accept": media_type}).content == data

@@ -20,7 +20,9 @@ from artifact_pipeline.errors import (
     StoreError,
     VerificationError,
 )
+from artifact_pipeline.remote import pull
 from artifact_pipeline.remote.transfer import pieces_of
+from artifact_pipeline.store.events import PulledVersion
 from artifact_pipeline.store.store import Store
 from tests.remote.conftest import WITH_CONDITIONS, needs_rclone
 from tests.support.artifacts import variant
@@ -94,6 +96,20 @@ def test_a_promotion_travels_with_its_history(remote, store, elsewhere, digits):
     assert [(move.alias, move.message) for move in event.moves] == [("champion", "better")]
     shown = call("history", "digits", "--store", elsewhere, cwd=elsewhere)
     assert "champion moved to it" in " ".join(shown.out.split()) and "better" in shown.out
+
+
+@pytest.mark.parametrize("remote", ["folder"], indirect=True)
+def test_an_artifact_that_was_promoted_often_is_pulled_with_its_newest_moves(
+    remote, store, elsewhere, monkeypatch
+):
+    """CI promotes the same artifact again with each commit that changes nothing in it."""
+    monkeypatch.setattr(pull, "MAX_ATTACHMENTS", 3)
+    for index in range(5):
+        api.promote_remote("latest", remote, message=f"commit {index}", store=store)
+    api.pull(f"{remote}@champion", store=elsewhere)
+    events = Store(elsewhere).models.history("digits").events
+    [pulled] = [event for event in events if isinstance(event, PulledVersion)]
+    assert [move.message for move in pulled.moves] == ["commit 2", "commit 3", "commit 4"]
 
 
 def test_a_promotion_of_the_command_line_moves_both_aliases(remote, store, digits):

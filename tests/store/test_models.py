@@ -179,7 +179,7 @@ def test_a_move_records_who_why_and_the_evidence(store, digits, monkeypatch):
 @pytest.mark.slow
 def test_the_commands_move_tag_and_show(store, digits, churn):
     cwd = Path.cwd()
-    assert "churn@champion is version 1" in call("promote", "churn:1", cwd=cwd).out
+    assert "churn@champion is now version 1" in call("promote", "churn:1", cwd=cwd).out
     call("promote", "churn:2", "--message", "more \x1b[31m data", cwd=cwd)
     back = call("rollback", "churn@champion", "-m", "wrong", cwd=cwd)
     assert "is again version 1" in back.out and "it was version 2" in back.out

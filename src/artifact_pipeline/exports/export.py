@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
@@ -30,6 +31,10 @@ _TAKEN_BY: dict[str, tuple[ExportFormat, ...]] = {
     "registered-model": ("mlflow",),
 }
 """The formats that an option is for."""
+
+
+_REGISTERED_NAME = re.compile(r"(?!\s*\.{0,2}\s*$)[^/:\x00-\x1f\x7f]{1,255}")
+"""The names that MLflow accepts, checked before a run is begun, without line ends."""
 
 
 class Exported(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -170,6 +175,11 @@ def _server(
     server = tracking_uri or os.environ.get(TRACKING_URI_ENV_VAR) or None
     if output is not None:
         server = None
+    if registered_model is not None and not _REGISTERED_NAME.fullmatch(registered_model):
+        raise CallError(
+            f"found {quoted(registered_model)}, expected a name without / and :",
+            location=Location("--registered-model"),
+        )
     if registered_model is not None and server is None:
         raise CallError(
             "only a server has a registry",

@@ -83,8 +83,12 @@ def write_folder(output: Path, files: Mapping[str, bytes]) -> None:
             if kind == "a folder":
                 output.rmdir()
             staging.rename(output)
+        except OSError as error:
+            error.filename = str(output)  # the temporary folder is nothing that the user named
+            raise
         finally:
-            remove(staging)
+            if os.path.lexists(staging):
+                remove(staging)
 
 
 def zipped(files: Mapping[str, bytes], prefix: str) -> bytes:

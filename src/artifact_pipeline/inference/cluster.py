@@ -17,11 +17,12 @@ from artifact_pipeline.builder import dask_cluster
 from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.dask_cluster import Cluster
 from artifact_pipeline.errors import EnvironmentFailure
-from artifact_pipeline.inference import resumable_output
+from artifact_pipeline.inference import part_output
+from artifact_pipeline.inference.part_output import PartResult
 from artifact_pipeline.inference.predict import open_artifact
 from artifact_pipeline.inference.predictor import Predictor
-from artifact_pipeline.inference.resumable_output import Options, PartResult
 from artifact_pipeline.inference.row_paths import RowPath
+from artifact_pipeline.inference.tally import Options
 
 PACKAGES = ("artifact-pipeline", "numpy", "onnxruntime", "pyarrow")
 """The packages that decide the bytes of predictions."""
@@ -86,9 +87,7 @@ def predict_task(task: PartTask) -> PartResult:
 
     check_worker(task.packages, get_worker())
     predictor = _predictor(task.artifact, task.digest)
-    return resumable_output.predict_part(
-        predictor, task.file, folder=task.folder, options=task.options
-    )
+    return part_output.predict_part(predictor, task.file, folder=task.folder, options=task.options)
 
 
 def check_worker(packages: dict[str, str], dask_worker: Any) -> None:

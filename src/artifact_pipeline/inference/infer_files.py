@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -19,28 +19,26 @@ from artifact_pipeline.builder.formats import onnx_format
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.disk import (
     check_folder_of,
+    kind_of,
     remove,
     translate_os_errors,
 )
-from artifact_pipeline.errors import CallError, DataError, Location, StoreError
-from artifact_pipeline.inference import file_progress, prediction_files, row_batches, row_paths
-from artifact_pipeline.inference.prediction_files import TEXT_FORMATS
-from artifact_pipeline.inference.predictor import Predictor, load_predictor
-from artifact_pipeline.inference.resumable_output import (
+from artifact_pipeline.errors import CallError, Location, StoreError
+from artifact_pipeline.inference import file_progress, prediction_files, row_files, row_paths
+from artifact_pipeline.inference.part_output import (
     REMOTE_REPORTS,
     REPORTS,
-    OnError,
-    Options,
     PartResult,
-    Tally,
-    locked,
-    predict_file,
     predict_part,
     publish,
-    steps,
 )
-from artifact_pipeline.inference.row_batches import Layout
+from artifact_pipeline.inference.predicted_batches import predict_batches
+from artifact_pipeline.inference.prediction_files import TEXT_FORMATS
+from artifact_pipeline.inference.predictor import Predictor, load_predictor
+from artifact_pipeline.inference.resumable_output import locked, predict_file
+from artifact_pipeline.inference.row_layout import Layout
 from artifact_pipeline.inference.row_paths import RowPath
+from artifact_pipeline.inference.tally import OnError, Options, Tally
 from artifact_pipeline.store.access import open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 
@@ -121,18 +119,23 @@ def infer_files(
             remedy="name a folder of rows and a folder for --output",
         )
     is_folder = _is_folder(target, source, resume=resume)
-    onnx_format.preload()
+    if cluster is None:
+        onnx_format.preload()
     verified = open_trusted(artifact, digest, signed_by=signed_by, store=store)
+    layout = Layout.of(verified.manifest, options.keep)
+    if cluster is not None:  # the workers open the model
+        _check_parts(source.files, layout)
+        predict = _on_dask(verified, cluster, options=options)
+        tally = _predict_folder(predict, source, options=options, folder=target, report=report)
+        return FilePredictions(
+            digest=verified.digest, output=target, parts=len(source.files), tally=tally
+        )
     predictor = load_predictor(verified)
-    layout = Layout.of(predictor.manifest, options.keep)
     if source.is_many:
         _check_parts(source.files, layout)
     restarted = False
     if is_folder:
-        if cluster is not None:
-            predict = _on_dask(verified, cluster, options=options)
-        else:
-            predict = _here(predictor, options)
+        predict = _here(predictor, options)
         tally = _predict_folder(predict, source, options=options, folder=target, report=report)
     elif remote_files.is_remote(target):
         restarted = resume
@@ -145,7 +148,6 @@ def infer_files(
                 options=structs.replace(options, resume=False),
                 report=report,
             )
-            _check_any(tally, source.files)
             remote_files.upload(local, target)
     elif target == "-":
         tally = _predict_to_stdout(predictor, source, options=options, report=report)
@@ -154,7 +156,6 @@ def infer_files(
         tally = predict_file(
             predictor, source.files, output=Path(target), options=options, report=report
         )
-        _check_any(tally, source.files)
     return FilePredictions(
         digest=predictor.digest,
         output=target,
@@ -174,6 +175,8 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
     if not is_folder:
         prediction_files.format_of(target)
     _check_apart(target, source)
+    if is_folder:
+        row_paths.check_distinct(source.files, target)
     if remote_files.is_remote(target):
         remote_files.check_bucket(target)
         if is_folder and not resume and remote_files.find(target.rstrip("/")):
@@ -185,8 +188,10 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         return is_folder
     if is_folder:
         with translate_os_errors(path):
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                problem = "is not an empty folder" if path.is_dir() else "is not a folder"
+            # A link could not be replaced by the folder when that is complete.
+            is_other = path.is_symlink() or (path.exists() and not path.is_dir())
+            if is_other or (path.is_dir() and any(path.iterdir())):
+                problem = "is not a folder" if is_other else "is not an empty folder"
                 raise CallError(
                     problem, location=Location(target), remedy="name a folder that does not exist"
                 )
@@ -194,6 +199,8 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
         raise StoreError(
             "is a folder, expected a file", location=Location(target), remedy="name a file in it"
         )
+    elif path.exists() and not path.is_file():  # it would be replaced by a file
+        raise StoreError(f"is {kind_of(path)}, expected a file", location=Location(target))
     with translate_os_errors(path):
         check_folder_of(path)
     return is_folder
@@ -234,18 +241,8 @@ def _is_same(target: str, path: str) -> bool:
 def _check_parts(files: Sequence[RowPath], layout: Layout) -> None:
     """Check that each file has the columns that the model takes, before any is predicted."""
     for file in files:
-        with file.open() as stream, row_batches.opened(stream, file.name, layout=layout):
+        with file.open() as stream, row_files.opened(stream, file.name, layout=layout):
             pass
-
-
-def _check_any(tally: Tally, files: Sequence[RowPath]) -> None:
-    if tally.rows:
-        return
-    location = Location(files[0].name)
-    if tally.skipped:
-        problem = f"all {tally.skipped} rows were skipped; the first: {tally.first_skipped[0]}"
-        raise DataError(problem, location=location)
-    raise DataError("has no rows", location=location)
 
 
 def _predict_to_stdout(
@@ -261,15 +258,17 @@ def _predict_to_stdout(
     tally = Tally()
     with ExitStack() as stack:
         writer: prediction_files.Writer | None = None
-        for step in steps(
+        for step in predict_batches(
             predictor, source.files, output_format=None, options=options, report=report
         ):
+            tally += step.tally
+            if not len(step.rows):  # without any, nothing is written
+                continue
             if writer is None:
                 opened = prediction_files.writer(sys.stdout.buffer, step.table)
                 writer = stack.enter_context(opened)
             writer.write(step.rows)
-            tally += step.tally
-    _check_any(tally, source.files)
+    tally.check_any(source.files[0].name)
     return tally
 
 
@@ -293,7 +292,7 @@ def _predict_folder(
     if remote_files.is_remote(folder):
         folder = folder.rstrip("/")
         tally = _total(predict(source.files, folder), len(source.files), report=report)
-        _check_any(tally, source.files)
+        tally.check_any(source.files[0].name)
         remote_files.delete_folder(f"{folder}/{REMOTE_REPORTS}")
         return tally
     output = Path(folder).absolute()
@@ -302,11 +301,24 @@ def _predict_folder(
         if not options.resume:
             remove(stage)
         (stage / REPORTS).mkdir(parents=True, exist_ok=True)
-        with locked(stage / ".lock"):
+        with locked(stage / ".lock", output), _named_without(stage, output):
             tally = _total(predict(source.files, str(stage)), len(source.files), report=report)
-            _check_any(tally, source.files)
+            tally.check_any(source.files[0].name)
             publish(stage, output, parts=[file.part for file in source.files])
     return tally
+
+
+@contextmanager
+def _named_without(stage: Path, folder: Path) -> Iterator[None]:
+    """Name the files of a folder in errors, and not those that are written until it is complete."""
+    try:
+        yield
+    except StoreError as error:
+        file = "" if error.location is None else error.location.file or ""
+        if not file.startswith(str(stage)):
+            raise
+        location = Location(str(folder) + file.removeprefix(str(stage)))
+        raise StoreError(error.problem, location=location, remedy=error.remedy) from error
 
 
 def _total(results: Iterator[PartResult], parts: int, *, report: ReportProgress) -> Tally:

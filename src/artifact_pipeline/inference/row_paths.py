@@ -6,7 +6,7 @@ import glob
 import itertools
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
@@ -15,7 +15,7 @@ from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file, check_readable
 from artifact_pipeline.errors import CallError, DataError, Location
 from artifact_pipeline.inference.prediction_files import OUTPUT_FORMATS
-from artifact_pipeline.inference.row_batches import ROW_FORMATS
+from artifact_pipeline.inference.row_files import ROW_FORMATS
 
 STDIN = "standard input"
 
@@ -137,7 +137,7 @@ def locate(rows: str) -> RowPaths:
         part: path
         for path in names
         if not is_hidden(part := Path(path).relative_to(root).as_posix())
-        and (is_pattern or PurePath(path).suffix.lower() in OUTPUT_FORMATS)
+        and (is_pattern or PurePath(_unpacked(path)).suffix.lower() in OUTPUT_FORMATS)
         and Path(path).is_file()
     }
     return RowPaths(checked(parts, rows), is_many=True, folder=rows if is_folder else None)
@@ -159,7 +159,7 @@ def _locate_remote(url: str) -> RowPaths:
         part: file.url
         for file in files
         if not is_hidden(part := file.url.removeprefix(f"{folder}/"))
-        and (is_pattern or PurePosixPath(part).suffix.lower() in OUTPUT_FORMATS)
+        and (is_pattern or PurePosixPath(_unpacked(part)).suffix.lower() in OUTPUT_FORMATS)
     }
     return RowPaths(checked(parts, url), is_many=True, folder=None if is_pattern else folder)
 
@@ -184,6 +184,27 @@ def checked(parts: dict[str, str], rows: str) -> list[RowPath]:
         problem = "has files of several formats, expected one"
         raise DataError(problem, location=Location(rows))
     return [RowPath(parts[part], _unpacked(part)) for part in sorted(parts)]
+
+
+def check_distinct(files: Sequence[RowPath], folder: str) -> None:
+    """Check that no two files have their predictions in one part.
+
+    Args:
+        files: The files, in the order of their names.
+        folder: The folder of parts.
+
+    Raises:
+        CallError: If two have, such as `a.csv` and `a.csv.gz`.
+    """
+    paths: dict[str, str] = {}
+    for file in files:
+        if file.part in paths:
+            raise CallError(
+                f"{paths[file.part]} and {file.path} would both be written to {file.part}",
+                location=Location(folder),
+                remedy="rename one of them, or name a file with --output",
+            )
+        paths[file.part] = file.path
 
 
 def is_hidden(part: str) -> bool:

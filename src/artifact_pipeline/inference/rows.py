@@ -19,6 +19,7 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import NumberLimits, outside
+from artifact_pipeline.builder.data.table_csv import UnpairedQuote
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -117,10 +118,11 @@ def _parse_csv(
             named = zip(cells, features, strict=True)
             rows.append([_parse_cell(cell, name, location=location) for cell, name in named])
     except csv.Error as error:
-        problem = str(error)
+        location, problem = file.at(line=first_line), str(error)
         if '"' in text and problem.startswith(("unexpected end", "field larger")):
-            problem = "a quote is opened here and never closed"
-        raise DataError(f"is not CSV: {problem}", location=file.at(line=first_line)) from error
+            problem = "is not CSV: a quote is opened here and never closed"
+            raise UnpairedQuote(problem, location=location) from error
+        raise DataError(f"is not CSV: {problem}", location=location) from error
     return rows
 
 

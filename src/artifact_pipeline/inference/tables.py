@@ -114,7 +114,7 @@ def rows_of(
     names = [limit.name for limit in limits]
     known = set(table.names)
     if missing := [column for column in names if column not in known | {*file_columns}]:
-        raise DataError(f"the column {show(missing[0])} is missing", location=Location(name))
+        raise missing_column(missing[0], table.names, file=name)
     read_columns = [
         table.column(limit.name, kind=limit.kind, form=limit.format)
         if limit.name in known
@@ -139,6 +139,21 @@ def rows_of(
             texts=[column.texts for column in read_columns],
         ),
     )
+
+
+def missing_column(column: str, names: Sequence[str], *, file: str) -> DataError:
+    """Return the error for a column that a file does not have.
+
+    Args:
+        column: The column.
+        names: Those of the file.
+        file: Its name.
+    """
+    remedy = None
+    if len(names) == 1 and (marks := {";", "\t", "|", ","} & {*names[0]}):
+        remedy = f"the header is one cell; are its cells separated by {show(min(marks))}?"
+    problem = f"the column {show(column)} is missing"
+    return DataError(problem, location=Location(file), remedy=remedy)
 
 
 class ColumnValues(NamedTuple):

@@ -28,7 +28,8 @@ from artifact_pipeline.builder.config.model_name import ModelDescription
 from artifact_pipeline.builder.config.resolved import TableData
 from artifact_pipeline.builder.data import frames, loader
 from artifact_pipeline.builder.data.dataset import Rows, Target
-from artifact_pipeline.builder.imported import build_imported, learned_empty_text
+from artifact_pipeline.builder.imported import build_imported
+from artifact_pipeline.builder.missing_texts import learned_empty_text
 from artifact_pipeline.disk import translate_os_errors
 from artifact_pipeline.errors import (
     ArtifactNotFound,

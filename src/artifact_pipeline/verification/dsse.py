@@ -97,7 +97,8 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
         payload = base64.b64decode(envelope.payload, validate=True)
         signatures = [base64.b64decode(one.sig, validate=True) for one in envelope.signatures]
     except (canonical.NotCanonical, msgspec.ValidationError, binascii.Error, ValueError) as error:
-        problem = f"is neither a statement nor an envelope with one: {ascii(str(error))[1:121]}"
+        reason = ascii(str(error))[1:-1][:120]
+        problem = f"is neither a statement nor an envelope with one: {reason}"
         raise VerificationError(problem, location=location) from error
     if envelope.payload_type != IN_TOTO or len(signatures) > _MAX_SIGNATURES:
         raise VerificationError("is not an envelope of an in-toto statement", location=location)

@@ -385,6 +385,19 @@ def test_what_a_fork_trains_is_not_pushed_with_the_rights_of_the_repository(
 
 
 @pytest.mark.slow
+def test_what_a_workflow_after_that_of_a_fork_trains_is_not_pushed(repository, tmp_path):
+    (tmp_path / "remote").mkdir()
+    remote = (tmp_path / "remote").as_uri()
+    workflow = example("test-command").replace("pull_request: {}", "workflow_run: {workflows: [x]}")
+    workflow += f"      remote: {remote}\n      promote: main\n"
+    event = repository.services / "event.json"
+    event.write_text('{"workflow_run": {"head_repository": {"full_name": "mallory/churn"}}}')
+    done = strangers(repository, tmp_path, workflow, "-e", str(event), event="workflow_run")
+    assert done.code == 0, done.log
+    assert list((tmp_path / "remote").iterdir()) == []
+
+
+@pytest.mark.slow
 def test_a_pull_request_from_a_fork_ends_green_without_a_comment(repository, tmp_path, github):
     remote = (tmp_path / "remote").as_uri()
     (tmp_path / "remote").mkdir()

@@ -228,7 +228,7 @@ def _answer(url: str, request: Callable[[Any, str], T]) -> T:
         answer, error = answers.get(timeout=_ANSWER_SECONDS)
     except queue.Empty:
         raise NetworkError(
-            f"the object store does not answer within {_ANSWER_SECONDS:.0f} seconds",
+            f"the object store did not respond within {_ANSWER_SECONDS:.0f} seconds",
             location=Location(url),
             remedy="check the address and the endpoint",
         ) from None

@@ -140,6 +140,10 @@ def is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
+class UnpairedQuote(DataError):
+    """A quote is not closed where its cell ends, so the rows after it are not known."""
+
+
 class _UnevenRows(DataError):
     """A row has more or fewer cells than the header."""
 
@@ -317,9 +321,9 @@ def _check_quotes(content: bytes, file: Location, *, delimiter: bytes) -> None:
             continue
         location = file.at(line=line_after(content[: cell.start()]))
         if not closed:
-            raise DataError("a quote is opened here and never closed", location=location)
+            raise UnpairedQuote("a quote is opened here and never closed", location=location)
         line = line_after(content[: cell.start(1)])
-        raise DataError(
+        raise UnpairedQuote(
             f"a quote is opened here and closed in line {line}, before more text of its cell; is "
             "one missing? A quote inside a quoted cell is written twice",
             location=location,

@@ -45,6 +45,15 @@ from artifact_pipeline.verification.verify import Verified
 _SINGLE = 1 << 20
 """Bytes of a file that is uploaded again from its start if the connection breaks."""
 _ATTEMPTS = 4
+_ANY_MANIFEST = ", ".join(
+    [
+        MANIFEST_TYPE,
+        INDEX_TYPE,
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    ]
+)
+"""What a tag can name. Of a kind that is not accepted, registries say that it does not exist."""
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
@@ -235,7 +244,7 @@ class RegistryRemote:
             url = self._client.same_origin(following[1], base=url)
         raise NetworkError("returns an endless list of tags", location=self._client.location)
 
-    def _manifest(self, reference: str, *, accept: str = MANIFEST_TYPE) -> bytes | None:
+    def _manifest(self, reference: str, *, accept: str = _ANY_MANIFEST) -> bytes | None:
         """Return a manifest by its tag; its content is not checked."""
         url = self._client.url(f"manifests/{reference}")
         with self._client.request("GET", url, headers={"Accept": accept}) as response:

@@ -148,7 +148,7 @@ def _examples(
 ) -> dict[str, Any]:
     """Return held-out rows in groups, and how they were drawn."""
     sealed, count = evaluation.examples, evaluation.rows
-    note = "Rows that the model did not learn from. Choose one to try it."
+    note = "Rows that were not used for training. Choose one to try it."
     if not sealed:
         return {"groups": [], "note": ""}
     if not labels:

@@ -32,7 +32,7 @@ class ValueWarnings extends HTMLElement {
   show(warnings) {
     this.hidden = !warnings.length;
     const title = element("strong", "Unlike the training rows");
-    const text = element("div", "The model predicts this row, but nothing shows that it does so well.");
+    const text = element("div", "No training row has such values, so the prediction may be unreliable.");
     this.replaceChildren(title, text, list(warnings.map(({ column, problem }) => `${column}: ${problem}`)));
   }
 }

@@ -15,7 +15,7 @@ async function request(path, options = {}) {
   try {
     response = await fetch(path, { ...options, headers });
   } catch {
-    throw new Error("The server does not answer.");
+    throw new Error("The server does not respond.");
   }
   if (response.status === 401) {
     at("sign-in").hidden = false;

@@ -1,0 +1,115 @@
+"""A folder of predictions with a part for each file of rows, on disk or in an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct, structs
+
+from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.disk import (
+    remove,
+    sync_folder,
+    write_atomically,
+)
+from artifact_pipeline.inference.predictor import Predictor
+from artifact_pipeline.inference.resumable_output import key_of, predict_file, read_json
+from artifact_pipeline.inference.row_paths import RowPath
+from artifact_pipeline.inference.tally import Options, Tally
+
+if TYPE_CHECKING:
+    pass
+
+
+REMOTE_REPORTS = "_reports"
+
+REPORTS = ".reports"
+"""The folder with a report on each complete part, while others are written."""
+
+
+class _Report(Struct, frozen=True):
+    """That a part is complete."""
+
+    key: str
+    bytes: int
+    tally: Tally
+
+
+class PartResult(Struct, frozen=True):
+    """What was done for a part.
+
+    Attributes:
+        tally: The counts over its rows.
+        is_resumed: Whether it was complete before.
+    """
+
+    tally: Tally
+    is_resumed: bool = False
+
+
+def predict_part(
+    predictor: Predictor, file: RowPath, *, folder: str, options: Options
+) -> PartResult:
+    """Write the predictions for a file into a folder, unless it has them already."""
+    if remote_files.is_remote(folder):
+        return _predict_remote_part(predictor, file, folder=folder, options=options)
+    output = Path(folder, file.part)
+    report = Path(folder, REPORTS, f"{file.part}.json")
+    key = key_of(predictor, [file], output=output, options=options)
+    if options.resume and (known := read_json(report, _Report)) is not None:
+        with suppress(OSError):
+            if known.key == key and output.stat().st_size == known.bytes:
+                return PartResult(known.tally, is_resumed=True)
+    for path in (output, report):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    tally = predict_file(predictor, [file], output=output, options=options, may_be_empty=True)
+    done = _Report(key, output.stat().st_size, tally)
+    write_atomically(report, msgspec.json.encode(done))
+    return PartResult(tally)
+
+
+def _predict_remote_part(
+    predictor: Predictor, file: RowPath, *, folder: str, options: Options
+) -> PartResult:
+    """Write the predictions for a file into an object store, unless it has them already."""
+    target = f"{folder}/{file.part}"
+    report = f"{folder}/{REMOTE_REPORTS}/{file.part}.json"
+    with TemporaryDirectory() as temporary:
+        output = Path(temporary) / PurePosixPath(file.part).name
+        key = key_of(predictor, [file], output=output, options=options)
+        if options.resume and (data := remote_files.read(report)) is not None:
+            with suppress(msgspec.DecodeError):
+                known = msgspec.json.decode(data, type=_Report)
+                written = remote_files.stat(target)
+                if known.key == key and written is not None and written.size == known.bytes:
+                    return PartResult(known.tally, is_resumed=True)
+        tally = predict_file(
+            predictor,
+            [file],
+            output=output,
+            options=structs.replace(options, resume=False),
+            may_be_empty=True,
+        )
+        done = _Report(key, output.stat().st_size, tally)
+        remote_files.upload(output, target)
+        output.write_bytes(msgspec.json.encode(done))
+        remote_files.upload(output, report)
+    return PartResult(tally)
+
+
+def publish(stage: Path, folder: Path, *, parts: Sequence[str]) -> None:
+    """Give a folder of complete parts its name."""
+    remove(stage / REPORTS)
+    expected = {stage / part for part in parts}
+    for path in stage.rglob("*"):  # parts whose rows were removed before the work was continued
+        if path.is_file() and path not in expected:
+            path.unlink()
+    if folder.is_dir():
+        folder.rmdir()  # it is empty
+    stage.replace(folder)
+    sync_folder(folder.parent)

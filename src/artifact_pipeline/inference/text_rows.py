@@ -1,0 +1,58 @@
+"""Rows in text files, whose errors name lines of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
+
+from artifact_pipeline.errors import DataError
+from artifact_pipeline.inference.row_layout import (
+    CheckedRows,
+)
+from artifact_pipeline.inference.text_records import TextPiece
+
+if TYPE_CHECKING:
+    pass
+
+
+FIRST_BYTES = 1 << 20
+
+
+def first_bytes(stream: Any, start: bytes) -> bytes:
+    """Return the first bytes of a stream, all of them if there are fewer than `FIRST_BYTES`."""
+    while len(start) < FIRST_BYTES and (block := stream.read(FIRST_BYTES - len(start))):
+        start += block
+    return start
+
+
+class TextRows(Struct, frozen=True):
+    """Records of a text file.
+
+    Attributes:
+        piece: The records.
+        read_text: Reads records, behind so many blank lines.
+        header_lines: The number of lines that it puts before these.
+    """
+
+    piece: TextPiece
+    read_text: Callable[[TextPiece, int], CheckedRows]
+    header_lines: int = 0
+
+    def __len__(self) -> int:
+        return len(self.piece.ends)
+
+    def slice(self, begin: int, end: int) -> TextRows:
+        return structs.replace(self, piece=self.piece.slice(begin, end))
+
+    def read(self) -> CheckedRows:
+        lines_before = self.piece.line - self.header_lines
+        try:
+            return self.read_text(self.piece, 0)
+        except DataError as error:
+            if error.location is None or error.location.line is None or lines_before <= 0:
+                raise
+        # The message names lines, so it is made again where they have their numbers.
+        self.read_text(self.piece, lines_before)
+        raise AssertionError("rows were refused, and then read")
