@@ -49,41 +49,31 @@ CONFIG = {
 }
 _TIMED = """
 import json, time, sys
-{imports}
+import pandas, pyarrow.compute, pyarrow.csv, pyarrow.dataset, pyarrow.parquet
+from artifact_pipeline.builder.config.resolved import TableData
+from artifact_pipeline.builder.data import bundled, loader, table_csv, table_json
 before, start = time.process_time(), time.perf_counter()
 table = {expression}
 print(json.dumps([time.process_time() - before, time.perf_counter() - start]))
 """
-_LOAD = (
-    "from artifact_pipeline.builder.data import bundled, loader, table_csv, table_json\n"
-    "from artifact_pipeline.builder.config.resolved import TableData\n"
-    "import pandas, pyarrow.csv, pyarrow.compute, pyarrow.parquet"
-)
+"""A reader. All import the same, as fresh memory may cost more a second after it was freed."""
 CSV, PARQUET, SCRIPT = "pandas.read_csv", "pyarrow.parquet.read_table", "the plain script"
 """The phases that others are compared with."""
 ROUNDS, COMPLETE_ROUNDS = 5, 3
 MANY_ROWS = 2_000_000
 READS = {
-    name: _TIMED.format(imports=imports, expression=expression)
-    for name, imports, expression in (
-        ("pyarrow.csv.read_csv", "import pyarrow.csv", 'pyarrow.csv.read_csv("table.csv")'),
-        (CSV, "import pandas", 'pandas.read_csv("table.csv")'),
-        (
-            "CSV, read, typed and hashed",
-            _LOAD,
-            'loader.load(TableData(path="table.csv", target="target"))',
+    name: _TIMED.format(expression=expression)
+    for name, expression in {
+        "pyarrow.csv.read_csv": 'pyarrow.csv.read_csv("table.csv")',
+        CSV: 'pandas.read_csv("table.csv")',
+        "CSV, read, typed and hashed": (
+            'loader.load(TableData(path="table.csv", target="target"))'
         ),
-        (
-            PARQUET,
-            "import pyarrow.dataset, pyarrow.parquet",  # read_table imports both
-            'pyarrow.parquet.read_table("table.parquet")',
+        PARQUET: 'pyarrow.parquet.read_table("table.parquet")',
+        "Parquet, read, typed and hashed": (
+            'loader.load(TableData(path="table.parquet", target="target"))'
         ),
-        (
-            "Parquet, read, typed and hashed",
-            _LOAD,
-            'loader.load(TableData(path="table.parquet", target="target"))',
-        ),
-    )
+    }.items()
 }
 """The phases that only read a table."""
 _PLAIN = """

@@ -85,10 +85,12 @@ class Remote(Protocol):
         """Store a file, which the remote does not have."""
 
     def publish(self, artifact: Verified, name: str) -> bool:
-        """Store the manifest of an artifact whose files are there.
+        """Store the manifest of an artifact whose files are there; False if it was there."""
 
-        Returns:
-            Whether the service was found to ignore the conditions of writes.
+    def ignores_conditions(self, artifact: Verified) -> bool:
+        """Return whether the service writes a manifest again that it was told to create.
+
+        The manifest is the one that `publish` has just written, so no byte changes.
         """
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:

@@ -148,7 +148,7 @@ def _push(store: Store, artifact: Verified, *, remote: Remote, progress: Progres
         )
     missing = _upload(artifact, remote=remote, progress=progress)
     warnings = []
-    if remote.publish(artifact, name):
+    if remote.publish(artifact, name) and remote.ignores_conditions(artifact):
         warnings.append(
             f"{remote.address} ignores If-None-Match and If-Match: "
             "the later of two promotions at the same moment wins"

@@ -22,7 +22,7 @@ MIN_SIZE = 1 << 21
 """Bytes. Smaller tables are read as text."""
 _HEAD = 1 << 18
 """Bytes that show which columns may be numbers."""
-_SLICE = 1 << 18
+_SLICE = 1 << 17
 """Bytes that are searched at once; they stay in the cache of a processor."""
 _LONGEST_PREFIX = 3
 """The bytes of a cell that show whether it needs the rules, as in -00."""
@@ -161,17 +161,19 @@ def prefixed_columns(data: bytes, delimiter: bytes, *, columns: int) -> set[int]
         part = codes[begin : begin + _SLICE + _LONGEST_PREFIX]
         if len(part) < _SLICE + _LONGEST_PREFIX:
             part = np.append(part, np.zeros(_LONGEST_PREFIX, dtype="uint8"))
-        before, first, second, third = part[:-3], part[1:-2], part[2:-1], part[3:]
-        is_zero, is_delimiter = part == ord("0"), before == ord(delimiter)
-        begins = is_delimiter | (before == ord("\n"))
-        matches = is_zero[1:-2] | ((first == ord("-")) & is_zero[2:-1])
+        before, first = part[:-3], part[1:-2]
+        padded = part[:-1] == ord("0")
+        padded &= part[1:] - ord("0") < 10  # unsigned, so that only digits are below
+        # In place, without temporary arrays.
+        matches = first == ord("-")
+        matches &= padded[2:]
+        matches |= padded[1:-1]
         for prefix in prefixes:
             matches |= first == ord(prefix)
+        is_delimiter = before == ord(delimiter)
+        begins = before == ord("\n")
+        begins |= is_delimiter
         places = np.flatnonzero(begins & matches)
-        after_zero = np.where(first[places] == ord("-"), third[places], second[places])
-        is_number = (first[places] == ord("0")) | (first[places] == ord("-"))
-        is_digit = (after_zero >= ord("0")) & (after_zero <= ord("9"))
-        places = places[is_digit | ~is_number]
         if len(places):
             delimiters += data.count(delimiter, counted, begin)
             counted = begin

@@ -12,8 +12,9 @@ from artifact_pipeline.builder.data.remote_files import RemotePath
 from artifact_pipeline.errors import EnvironmentFailure, Location
 
 COPIES = 3
-"""A table takes at least as many times the size of its files while it is read: its bytes, its
-cells as text or in Arrow's types, and its columns in float64."""
+"""A run takes at least as many times the size of its table's files: their bytes and the columns in
+float64 while it reads them, then the columns, the rows of both sides and their preprocessed
+features."""
 _CGROUPS = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),

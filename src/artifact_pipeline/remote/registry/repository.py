@@ -151,7 +151,11 @@ class RegistryRemote:
         for data in (artifact.sealed, pack.config):
             self._upload_bytes(data)
         self._put_manifest(pack.digest, pack.data, media_type=MANIFEST_TYPE)
-        return False  # the protocol has no conditions
+        return True
+
+    def ignores_conditions(self, artifact: Verified) -> bool:
+        """See `Remote`. A registry has no conditions that it could ignore."""
+        return False
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:
         """See `Remote`."""
