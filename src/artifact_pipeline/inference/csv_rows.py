@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from msgspec import structs
 
@@ -26,9 +26,6 @@ from artifact_pipeline.inference.row_layout import (
 )
 from artifact_pipeline.inference.text_records import TextPiece
 from artifact_pipeline.inference.text_rows import FIRST_BYTES, TextRows, first_bytes
-
-if TYPE_CHECKING:
-    pass
 
 
 class _CsvHeader(NamedTuple):

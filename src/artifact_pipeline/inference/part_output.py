@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct, structs
@@ -21,10 +20,6 @@ from artifact_pipeline.inference.predictor import Predictor
 from artifact_pipeline.inference.resumable_output import key_of, predict_file, read_json
 from artifact_pipeline.inference.row_paths import RowPath
 from artifact_pipeline.inference.tally import Options, Tally
-
-if TYPE_CHECKING:
-    pass
-
 
 REMOTE_REPORTS = "_reports"
 

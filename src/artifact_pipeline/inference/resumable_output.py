@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -29,10 +29,6 @@ from artifact_pipeline.inference.predictor import Predictor
 from artifact_pipeline.inference.row_layout import Layout
 from artifact_pipeline.inference.row_paths import RowPath
 from artifact_pipeline.inference.tally import Options, Tally
-
-if TYPE_CHECKING:
-    pass
-
 
 T = TypeVar("T")
 

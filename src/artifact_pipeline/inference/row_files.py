@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING, Literal, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 from artifact_pipeline.builder.data import table_packaging
 from artifact_pipeline.builder.data.table_files import FORMATS
@@ -21,10 +21,6 @@ from artifact_pipeline.inference.row_layout import (
     Layout,
     RowFile,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 RowFormat: TypeAlias = Literal["csv", "parquet", "jsonl", "arrow", "matrix"]
 

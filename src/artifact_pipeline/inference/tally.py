@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from artifact_pipeline.errors import DataError, Location
-
-if TYPE_CHECKING:
-    pass
-
 
 OnError: TypeAlias = Literal["fail", "skip"]
 

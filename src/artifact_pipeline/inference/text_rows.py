@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct, structs
 
@@ -12,10 +12,6 @@ from artifact_pipeline.inference.row_layout import (
     CheckedRows,
 )
 from artifact_pipeline.inference.text_records import TextPiece
-
-if TYPE_CHECKING:
-    pass
-
 
 FIRST_BYTES = 1 << 20
 
