@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artifact_pipeline.builder.formats.onnx_graph import ML, Graph, give, wide_input
@@ -43,8 +43,7 @@ def one_hot(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
             kept = np.delete(kept, encoder.drop_idx_[index])
         if len(kept):
             parts.append(_matches(graph, X, index=index, categories=kept))
-    hot = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-    _give_number(graph, hot, variable=operator.outputs[0])
+    _give_number(graph, _joined(graph, parts), variable=operator.outputs[0])
 
 
 def grouped_one_hot(scope: Any, operator: Any, container: Any) -> None:
@@ -80,8 +79,7 @@ def grouped_one_hot(scope: Any, operator: Any, container: Any) -> None:
         )
     # The encoder adds an axis: (n_rows, 1, n_codes).
     flat = [graph.add("Flatten", part, axis=1) for part in parts]
-    hot = graph.add("Concat", *flat, axis=1) if len(flat) > 1 else flat[0]
-    _give_number(graph, hot, variable=operator.outputs[0])
+    _give_number(graph, _joined(graph, flat), variable=operator.outputs[0])
 
 
 def target_encoder(scope: Any, operator: Any, container: Any) -> None:
@@ -101,8 +99,7 @@ def target_encoder(scope: Any, operator: Any, container: Any) -> None:
         place = _codes(graph, column, categories=categories, codes=codes, unknown=len(categories))
         flat = graph.add("Reshape", place, graph.constant(np.array([-1])))
         parts.append(graph.add("Gather", graph.constant(table), flat, axis=0))
-    encoded = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-    _give_number(graph, encoded, variable=operator.outputs[0])
+    _give_number(graph, _joined(graph, parts), variable=operator.outputs[0])
 
 
 def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
@@ -133,8 +130,7 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
             gap = graph.add("IsNaN", column)
             code = graph.add("Where", gap, graph.constant(np.array(np.nan)), code)
         parts.append(code)
-    encoded = graph.add("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
-    _give_number(graph, encoded, variable=operator.outputs[0])
+    _give_number(graph, _joined(graph, parts), variable=operator.outputs[0])
 
 
 def _encoded_numbers(graph: Graph, operator: Any) -> Any:
@@ -145,7 +141,7 @@ def _encoded_numbers(graph: Graph, operator: Any) -> Any:
     """
     if operator.raw_operator._infrequent_enabled:
         raise RuntimeError("an encoder of numbers with infrequent categories")
-    return _joined(graph, operator)
+    return _joined(graph, [str(variable.full_name) for variable in operator.inputs])
 
 
 def _columns(graph: Graph, operator: Any) -> Iterator[str]:
@@ -188,9 +184,8 @@ def _of_numbers(operator: Any) -> bool:
     return all(isinstance(one.type, DoubleTensorType) for one in operator.inputs)
 
 
-def _joined(graph: Graph, operator: Any) -> str:
-    names = [one.full_name for one in operator.inputs]
-    return graph.add("Concat", *names, axis=1) if len(names) > 1 else str(names[0])
+def _joined(graph: Graph, columns: Sequence[str]) -> str:
+    return graph.add("Concat", *columns, axis=1) if len(columns) > 1 else columns[0]
 
 
 def _matches(graph: Graph, X: str, *, index: int, categories: NDArray[np.float64]) -> str:
