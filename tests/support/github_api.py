@@ -12,9 +12,11 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.json_server import JsonHandler
 
 VERSIONS = {"2022-11-28", "2026-03-10"}
 REPOSITORY = "acme/churn"
@@ -52,9 +54,8 @@ class GitHub:
         return [comment["body"] for comment in self.comments if comment["user"]["login"] == login]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     github: GitHub
-    protocol_version = "HTTP/1.1"
 
     def _serve(self) -> None:
         github, method = self.github, self.command
@@ -62,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if method in github.fails:
             status, headers, content = github.fails[method]
-            return self._answer(status, content, headers)
+            return self.answer(status, content, headers)
         if not self.headers.get("User-Agent"):
             return self._refuse(403, "Request forbidden by administrative rules.")
         if self.headers.get("X-GitHub-Api-Version", "2022-11-28") not in VERSIONS:
@@ -89,11 +90,11 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(body, str) or not body.strip() or len(body) > 65_536:
             return self._refuse(422, "Validation Failed")
         if method == "POST":
-            return self._json(201, github.write(github.users[token], body))
+            return self.answer_json(201, github.write(github.users[token], body))
         for comment in github.comments:
             if one and comment["id"] == int(one[1]):
                 comment["body"] = body
-                return self._json(200, comment)
+                return self.answer_json(200, comment)
         return self._refuse(404, "Not Found")
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve  # noqa: N815
@@ -101,8 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _graphql(self, data: bytes, login: str) -> None:
         query = " ".join(str(json.loads(data)["query"]).split())
         if not re.fullmatch(r"(query )?\{ ?viewer ?\{ ?login ?\} ?\}", query):
-            return self._json(200, {"errors": [{"type": "undefinedField", "message": query}]})
-        return self._json(200, {"data": {"viewer": {"login": login}}})
+            return self.answer_json(200, {"errors": [{"type": "undefinedField", "message": query}]})
+        return self.answer_json(200, {"data": {"viewer": {"login": login}}})
 
     def _list(self, query: str) -> None:
         values = {name: int(texts[0]) for name, texts in parse_qs(query).items()}
@@ -111,24 +112,12 @@ class _Handler(BaseHTTPRequestHandler):
         shown = self.github.comments[start : start + size]
         more = len(self.github.comments) > start + size
         link = f'<{self.github.url}{self.path}&page={page + 1}>; rel="next"'
-        self._json(200, shown, {"Link": link} if more else {})
+        self.answer_json(200, shown, {"Link": link} if more else {})
 
     def _refuse(self, status: int, message: str) -> None:
-        self._json(status, {"message": message, "documentation_url": "", "status": str(status)})
-
-    def _json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
-        self._answer(status, json.dumps(value).encode(), headers or {})
-
-    def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json; charset=utf-8", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer_json(
+            status, {"message": message, "documentation_url": "", "status": str(status)}
+        )
 
 
 @contextmanager

@@ -15,9 +15,11 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.json_server import JsonHandler
 
 LFS_TYPE = "application/vnd.git-lfs+json"
 LFS_SUFFIXES = (".onnx", ".bin", ".npz", ".pkl", ".pt", ".zip", ".safetensors", ".skops")
@@ -64,23 +66,22 @@ class Refused(Exception):
         self.fields = fields
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     hub: Hub
-    protocol_version = "HTTP/1.1"
 
     def _serve(self) -> None:
         self.hub.requests.append((self.command, self.path))
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         for suffix, (status, headers, content) in self.hub.fails.items():
             if self.path.partition("?")[0].endswith(suffix):
-                return self._answer(status, content, headers)
+                return self.answer(status, content, headers)
         try:
-            self._json(200, self._result(data))
+            self.answer_json(200, self._result(data))
         except Refused as error:
             headers = {"X-Error-Message": error.message}
             if error.code:
                 headers["X-Error-Code"] = error.code
-            self._json(error.status, {"error": error.message, **error.fields}, headers)
+            self.answer_json(error.status, {"error": error.message, **error.fields}, headers)
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
 
@@ -229,20 +230,6 @@ class _Handler(BaseHTTPRequestHandler):
         repository.messages.append(header["value"]["summary"])
         url = f"{self.hub.url}/{name}/commit/{repository.head}"
         return {"success": True, "commitOid": repository.head, "commitUrl": url, "hookOutput": ""}
-
-    def _json(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
-        self._answer(status, json.dumps(value).encode(), headers or {})
-
-    def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json; charset=utf-8", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def _parsed(data: bytes) -> Any:
