@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from artifact_pipeline.builder.background import submit
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     Location,
@@ -28,7 +29,7 @@ from artifact_pipeline.errors import (
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
-from artifact_pipeline.remote.transfer import in_order, submit
+from artifact_pipeline.remote.transfer import in_order
 
 _PART = 8 << 20
 """Bytes of a part of an upload or a download."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 from artifact_pipeline import disk
 from artifact_pipeline.builder.artifact.manifest import File
+from artifact_pipeline.builder.background import start, submit
 from artifact_pipeline.errors import EnvironmentFailure, Location, NetworkError, VerificationError
 from artifact_pipeline.remote.protocol import PIECE, Pieces, Remote
 from artifact_pipeline.verification.verify import Verified
@@ -69,7 +70,7 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
                         future.set_exception(error)
 
     for _ in range(min(TRANSFERS, len(jobs))):
-        _start(work)
+        start(work)
     try:
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         failures = [failure for future in done if (failure := future.exception())]
@@ -101,7 +102,7 @@ def read_ahead(pieces: Generator[bytes]) -> Iterator[bytes]:
             end = error
         queue.put(end)
 
-    _start(read)
+    start(read)
     try:
         while (piece := queue.get()) is not None:
             if isinstance(piece, BaseException):
@@ -123,27 +124,6 @@ def in_order(jobs: Iterable[Callable[[], T]], *, ahead: int) -> Iterator[T]:
             yield running.popleft().result()
     while running:
         yield running.popleft().result()
-
-
-def submit(job: Callable[[], T]) -> Future[T]:
-    """Run a job in a thread of its own."""
-    from concurrent.futures import Future
-
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(job())
-        except BaseException as error:  # noqa: BLE001  (the caller raises it)
-            future.set_exception(error)
-
-    _start(run)
-    return future
-
-
-def _start(work: Callable[[], None]) -> None:
-    """Start a thread that does not keep the process from ending while a server is silent."""
-    threading.Thread(target=work, daemon=True).start()
 
 
 def pieces_of(

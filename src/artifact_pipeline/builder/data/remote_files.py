@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import queue
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -22,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
+from artifact_pipeline.builder.background import submit
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     CallError,
@@ -214,27 +213,19 @@ def _answer(url: str, request: Callable[[Any, str], T]) -> T:
         ArtifactNotFound: If there is no such file.
         NetworkError: If the store cannot be reached, or refuses it.
     """
-    answers: queue.SimpleQueue[tuple[T, None] | tuple[None, Exception]] = queue.SimpleQueue()
 
-    def run() -> None:
-        try:
-            with _errors(url):
-                answers.put((request(*_resolve(url)), None))
-        except Exception as error:  # noqa: BLE001  (raised by the caller)
-            answers.put((None, error))
+    def answer() -> T:
+        with _errors(url):
+            return request(*_resolve(url))
 
-    threading.Thread(target=run, name=f"request to {url}", daemon=True).start()
     try:
-        answer, error = answers.get(timeout=_ANSWER_SECONDS)
-    except queue.Empty:
+        return submit(answer).result(_ANSWER_SECONDS)
+    except TimeoutError:
         raise NetworkError(
             f"the object store did not respond within {_ANSWER_SECONDS:.0f} seconds",
             location=Location(url),
             remedy="check the address and the endpoint",
         ) from None
-    if error is not None:
-        raise error
-    return answer  # type: ignore[return-value]
 
 
 def _resolve(url: str) -> tuple[Any, str]:

@@ -23,6 +23,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from artifact_pipeline._version import __version__
+from artifact_pipeline.builder.background import submit
 from artifact_pipeline.errors import (
     Location,
     MissingDependency,
@@ -34,7 +35,6 @@ from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.registry import credentials
 from artifact_pipeline.remote.registry.credentials import DOCKER_HUB, IDENTITY_TOKEN, Credentials
-from artifact_pipeline.remote.transfer import submit
 
 Content: TypeAlias = Callable[[], Iterator[bytes]]
 
