@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from functools import cache
@@ -23,8 +22,8 @@ from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.progress import Estimator
 from artifact_pipeline.errors import CallError, DataError, StoreError
 from tests.support.command import call, environment, script
+from tests.support.kill_points import kill_before
 from tests.support.s3 import endpoint
-from tests.support.waiting import until
 
 ROWS = 70_000
 """More than a batch."""
@@ -549,76 +548,72 @@ def test_a_reader_that_has_gone_ends_it_without_a_message(scored, tmp_path):
     assert len(done.stdout) == 100 and done.stderr == b""
 
 
-def start(artifact, rows, output, *options):
-    """Start the command in a process of its own."""
-    command = [sys.executable, "-m", "artifact_pipeline", "infer", artifact, rows, "-o", output]
-    return subprocess.Popen(
-        list(map(str, [*command, *options])),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_file_is_continued_after_each_of_many_kills(scored, tmp_path, form):
-    """Kill it after each batch; no row is lost or doubled, and no byte differs."""
+    """No row is lost or doubled, and no byte differs."""
     _, artifact = scored
     rows = tmp_path / "rows.csv"
     rows.write_bytes(CSV + b"".join(GOOD.replace(b"k", b"k%d" % i) for i in range(65_536 * 28)))
     api.infer_files(artifact, rows, output=tmp_path / f"whole.{form}")
-    output, partial = tmp_path / f"out.{form}", tmp_path / f".out.{form}.partial"
-    journal = tmp_path / f".out.{form}.partial.json"
-
-    def progress():
-        return journal.read_bytes() if journal.exists() else b""
-
-    kills = 0
-    while kills < 25:
-        before = progress()
-        process = start(artifact, rows, output, "--resume")
-        until(lambda b=before, p=process: progress() != b or p.poll() is not None)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if process.returncode == 0:
-            break
-        kills += 1
-        assert not output.exists() and partial.exists()
-    assert kills == 25
-    assert start(artifact, rows, output, "--resume").wait() == 0
-    assert output.read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"out.{form}",
-        "rows.csv",
-        f"whole.{form}",
-    ]
+    output, journal = f"out.{form}", f".out.{form}.partial.json"
+    command = ("infer", artifact, rows, "-o", tmp_path / output, "--resume")
+    for count in (1, 2, 3) * 9:  # 0, 1 or 2 batches are complete when the next one is lost
+        kill_before("os.rename", journal, *command, count=count, cwd=tmp_path)
+        assert not (tmp_path / output).exists()
+    kill_before("os.rename", output, *command, cwd=tmp_path)
+    assert not (tmp_path / output).exists()
+    kill_before("os.remove", journal, *command, cwd=tmp_path)
+    assert call(*command, cwd=tmp_path).code == 0
+    assert (tmp_path / output).read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
+    assert names(tmp_path) == sorted([output, "rows.csv", f"whole.{form}"])
 
 
 @pytest.mark.slow
 def test_a_folder_of_parts_is_continued_after_a_kill(scored, tmp_path):
     _, artifact = scored
-    for index in range(12):
-        write(make_table(3_000, seed=index), tmp_path / "rows" / f"{index:02}.parquet")
+    parts = [f"{index:02}.parquet" for index in range(12)]
+    for index, part in enumerate(parts):
+        write(make_table(3_000, seed=index), tmp_path / "rows" / part)
     api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "whole")
-    reports = tmp_path / ".out.partial" / ".reports"
+    output = tmp_path / "out"
+    command = ("infer", artifact, tmp_path / "rows", "-o", output, "--resume")
+    for event, name in (
+        ("os.rename", "00.parquet"),
+        ("os.remove", ".02.parquet.lock"),
+        ("os.rename", "03.parquet.json"),
+        ("open", ".07.parquet.partial"),
+        ("os.rmdir", ".reports"),
+        ("os.rename", "out"),
+    ):
+        kill_before(event, name, *command, cwd=tmp_path)
+        assert not output.exists()
+    kill_before("open", tmp_path.name, *command, cwd=tmp_path)  # after the folder got its name
+    for _ in range(2):
+        assert names(output) == parts
+        for part in parts:
+            assert (output / part).read_bytes() == (tmp_path / "whole" / part).read_bytes()
+        assert call(*command, cwd=tmp_path).code == 0
+    assert names(tmp_path) == ["out", "rows", "whole"]
 
-    def complete():
-        return len(list(reports.glob("*.json")))
 
-    for _ in range(5):
-        count = complete()
-        process = start(artifact, tmp_path / "rows", tmp_path / "out", "--resume")
-        until(
-            lambda c=count, p=process: len(list(reports.glob("*.json"))) > c or p.poll() is not None
-        )
-        process.kill()
-        process.communicate()
-    assert start(artifact, tmp_path / "rows", tmp_path / "out", "--resume").wait() == 0
-    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
-    for name in names:
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+def test_a_complete_folder_is_kept_where_work_is_continued_with_others(scored, tmp_path):
+    _, artifact = scored
+    write(make_table(10), tmp_path / "rows" / "0.csv")
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out")
+    before = (tmp_path / "out" / "0.csv").read_bytes()
+    write(make_table(10, seed=1), tmp_path / "rows" / "0.csv")
+    with pytest.raises(CallError, match="has other predictions"):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / "0.csv").read_bytes() == before
+    (tmp_path / "out" / "x").touch()
+    with pytest.raises(CallError, match="is not an empty folder"):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert names(tmp_path) == ["out", "rows"]
 
 
 def test_what_was_begun_with_other_rows_or_options_is_not_continued(scored, tmp_path):
