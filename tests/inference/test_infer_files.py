@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from artifact_pipeline.errors import CallError, DataError, StoreError
 from tests.support.command import call, environment, script
 from tests.support.kill_points import kill_before
 from tests.support.s3 import endpoint
+from tests.support.waiting import HANG, until
 
 ROWS = 70_000
 """More than a batch."""
@@ -728,6 +730,66 @@ def test_two_processes_do_not_write_the_same_output(scored, tmp_path):
     ):
         infer(scored[1], tmp_path, CSV + GOOD)
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the list of open files")
+def test_a_process_that_waited_for_a_lock_holds_the_file_that_others_see(tmp_path):
+    """A writer removes the file that it had locked, and another process may have opened it."""
+    from artifact_pipeline.disk import file_lock
+
+    path, is_held, is_done = tmp_path / ".out.csv.lock", threading.Event(), threading.Event()
+
+    def wait():
+        with file_lock(path, "locked", wait=HANG):
+            is_held.set()
+            is_done.wait(HANG)
+
+    with file_lock(path, "locked"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        until(lambda: sum(map(is_open(path), Path("/proc/self/fd").iterdir())) > 1)
+        path.unlink()
+    assert is_held.wait(HANG)
+    try:
+        with pytest.raises(StoreError, match="locked"), file_lock(path, "locked"):
+            pass
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def is_open(path):
+    def check(entry):
+        try:
+            return entry.readlink() == path
+        except OSError:  # closed meanwhile
+            return False
+
+    return check
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs the limits of a POSIX file system")
+def test_a_name_that_is_too_long_until_it_is_complete_is_named(scored, tmp_path):
+    name = "a" * 250 + ".csv"
+    with pytest.raises(StoreError, match=r"a{250}\.csv: File name too long"):
+        infer(scored[1], tmp_path, CSV + GOOD, output=name)
+
+
+def test_rows_that_changed_without_another_time_are_predicted_again(scored, tmp_path):
+    rows = write(make_table(10), tmp_path / "rows" / "0.csv")
+    write(make_table(10, seed=1), tmp_path / "rows" / "1.csv")
+
+    def stop(note):
+        if note.done == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", report=stop)
+    times = rows.stat().st_atime_ns, rows.stat().st_mtime_ns
+    rows.write_bytes(rows.read_bytes().replace(b"k0000003", b"changed!"))
+    os.utime(rows, ns=times)
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert b"changed!" in (tmp_path / "out" / "0.csv").read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ class RowPath(NamedTuple):
                 stream.close()
 
     def fingerprint(self) -> list[str | int]:
-        """Return a value that changes when the file does, from its path, size and time.
+        """Return a value that changes when the file does, from its path, size and times.
 
         Raises:
             CallError: If it cannot be read.
@@ -85,7 +85,8 @@ class RowPath(NamedTuple):
             status = Path(self.path).stat()
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
-        return [os.fspath(Path(self.path).absolute()), status.st_size, status.st_mtime_ns]
+        times = [status.st_mtime_ns, status.st_ctime_ns]  # the first can be set to any time
+        return [os.fspath(Path(self.path).absolute()), status.st_size, *times]
 
 
 def unreadable(path: str, error: Exception) -> CallError:
