@@ -80,7 +80,7 @@ def evaluated(result: Evaluated) -> str:
 
 
 def predicted(result: Prediction) -> str:
-    """Return a line for each row; of held-out rows a metric and the first predictions."""
+    """Return a line for each row; for held-out rows, a metric and the first predictions."""
     count = _count(result)
     if result.truth is None:
         if result.predictions is not None:
@@ -141,7 +141,7 @@ def _remarks(extra: Sequence[str], unseen: Mapping[str, int]) -> list[str]:
 
 
 def report_lines(path: str) -> list[str]:
-    """Return the path of a report in one piece, which fills the line in a store beside it."""
+    """Return the path of a report on a line of its own, unbroken so that it can be copied."""
     return ["", "report:", write_out(path)]
 
 
@@ -473,7 +473,7 @@ def listed(artifacts: list[Listed], runs: list[PastRun], *, count: int) -> str:
             truncated(write_out(run.outcome), 11),
             write_out((run.artifact or "")[7:19]),
             "cached" if run.cached else "",
-            # The end of a path says more than its start.
+            # The end of a path is more informative than its start.
             truncated(write_out(run.config)[::-1], 13)[::-1],
         ]
         for run in runs
@@ -577,7 +577,7 @@ def _past_gates(record: PastRun | None) -> list[str]:
 
     try:
         verdicts = msgspec.convert(record.gates, list[Verdict])
-    except msgspec.ValidationError:  # an earlier release wrote them otherwise
+    except msgspec.ValidationError:  # an earlier release wrote another format
         passed = sum(isinstance(g, dict) and g.get("passed") is True for g in record.gates)
         return [f"  gates  {passed} of {len(record.gates)} passed"]
     return _gates(verdicts)[1:]
@@ -606,7 +606,7 @@ def _rule(verdict: Verdict) -> str:
 
 
 def _alias_history(result: Shown) -> list[str]:
-    """Return a line for each time that an alias began or ceased to name an artifact."""
+    """Return a line for each time that an alias started or stopped naming an artifact."""
     verbs = [("since" if move.digest == result.digest else "until") for move in result.promotions]
     events: list[tuple[str, Promotion | RemovedAlias]] = [
         *zip(verbs, result.promotions, strict=True),
