@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from functools import cache
@@ -23,8 +22,8 @@ from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.progress import Estimator
 from artifact_pipeline.errors import CallError, DataError, StoreError
 from tests.support.command import call, environment, script
+from tests.support.kill_points import kill_before
 from tests.support.s3 import endpoint
-from tests.support.waiting import until
 
 ROWS = 70_000
 """More than a batch."""
@@ -181,6 +180,68 @@ def test_standard_input_and_output(scored, tmp_path):
             == (read(folder / "out.csv")["label"].to_pylist()[:50])
         )
         assert b"wrote 50 predictions of" in done.stderr
+
+
+KEPT = {
+    "nanoseconds": (
+        pa.array([0, 1, 10**18 + 500_000_000, None], pa.timestamp("ns")),
+        ["1970-01-01T00:00:00", "1970-01-01T00:00:00.000000001", "2001-09-09T01:46:40.5", None],
+    ),
+    "zone": (
+        pa.array([0, 1, 10**9, None], pa.timestamp("ns", tz="Europe/Zurich")),
+        [
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00.000000001Z",
+            "1970-01-01T00:00:01Z",
+            None,
+        ],
+    ),
+    "clock": (
+        pa.array([1, 3_600 * 10**9, None, 0], pa.time64("ns")),
+        ["00:00:00.000000001", "01:00:00", None, "00:00:00"],
+    ),
+    "duration": (
+        pa.array([1, -1_500_000_000, None, 86_400 * 10**9], pa.duration("ns")),
+        ["PT0.000000001S", "-PT1.5S", None, "PT86400S"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_kept_times_in_json_lines_have_nanoseconds(scored, tmp_path, kind):
+    column, expected = KEPT[kind]
+    rows = write(make_table(4).append_column("t", column), tmp_path / "rows.parquet")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.jsonl", keep=["t"])
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["t"] for line in lines] == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "form"),
+    [
+        (pa.array([[1], [2]]), "csv"),
+        (pa.array([10**18] * 2, pa.timestamp("us")), "csv"),
+        (pa.array([10**18] * 2, pa.timestamp("us")), "jsonl"),
+        (pa.array([10**7] * 2, pa.int32()).cast(pa.date32()), "jsonl"),
+        (pa.array([[10**18]] * 2, pa.list_(pa.timestamp("us"))), "jsonl"),
+        (pa.array([2**62] * 2, pa.timestamp("s")), "parquet"),
+        (pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"])), "parquet"),
+        (pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()), "parquet"),
+    ],
+)
+def test_a_kept_column_that_a_format_cannot_hold_is_refused(scored, tmp_path, column, form):
+    rows = write(make_table(2).append_column("t", column), tmp_path / "rows.arrow")
+    with pytest.raises(CallError, match=r"--keep: cannot be written as .*; write another format"):
+        api.infer_files(scored[1], rows, output=tmp_path / f"out.{form}", keep=["t"])
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+
+
+def test_text_of_any_arrow_type_is_kept_in_csv(scored, tmp_path):
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = make_table(2).append_column("t", pa.array(['a,"b"', "c"]).cast(kind))
+        write(table, tmp_path / "rows.arrow")
+        api.infer_files(scored[1], tmp_path / "rows.arrow", output=tmp_path / "o.csv", keep=["t"])
+        assert read(tmp_path / "o.csv")["t"].to_pylist() == ['a,"b"', "c"]
 
 
 def test_packed_files_are_read_as_their_content(scored, tmp_path):
@@ -350,6 +411,45 @@ def test_a_carriage_return_ends_a_line_also_beside_line_feeds(scored, tmp_path):
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_line_of_a_bad_row_does_not_depend_on_how_lines_end(scored, tmp_path, line_end):
+    rows = CSV + GOOD.replace(b"Bern", b'"B\nX"') + GOOD * 65_540 + GOOD.replace(b"Bern", b"\0")
+    with pytest.raises(DataError, match=r"line 65544: contains NUL bytes"):
+        infer(scored[1], tmp_path, rows.replace(b"Bern", b"B").replace(b"\n", line_end.encode()))
+
+
+def test_errors_about_rows_name_no_key_of_the_config(scored, tmp_path):
+    """The config decided what the sealed model takes, so that changing it does not help."""
+    artifact = scored[1]
+    texts = {
+        "csv": CSV + GOOD.replace(b"1.5", b"9007199254740993"),
+        "latin.csv": CSV + GOOD.replace(b"Bern", b"Z\xfcrich"),
+        "jsonl": b'{"a": 9007199254740993, "b": 1, "city": "x", "day": "2020-01-01"}\n',
+    }
+    table = make_table(2)
+    wrong = [pa.array([2**53 + 1] * 2), pa.array([b"1"] * 2), pa.array([True] * 2)]
+    for name, data in texts.items():
+        (tmp_path / f"rows.{name}").write_bytes(data)
+    for index, column in enumerate(wrong):
+        write(table.set_column(1, "a", column), tmp_path / f"rows.{index}.parquet")
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 6
+    for path in paths:
+        for predict in (
+            lambda path: api.infer_files(artifact, path, output=tmp_path / "out.csv"),
+            lambda path: api.infer(artifact, path.read_bytes(), name=path.name),
+        ):
+            with pytest.raises(DataError) as caught:
+                predict(path)
+            assert "data." not in str(caught.value).replace(str(tmp_path), "")
+    with pytest.raises(DataError, match=r"line 2: is not utf-8: byte 0xfc; save it as utf-8"):
+        infer(artifact, tmp_path, texts["latin.csv"])
+    frame = table.to_pandas().assign(a=["9007199254740993"] * 2)
+    with pytest.raises(DataError) as caught:
+        api.open_artifact(artifact).predict(frame)
+    assert "data." not in str(caught.value)
+
+
 def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):
     folder = tmp_path / "rows"
     for index in range(8):
@@ -448,76 +548,72 @@ def test_a_reader_that_has_gone_ends_it_without_a_message(scored, tmp_path):
     assert len(done.stdout) == 100 and done.stderr == b""
 
 
-def start(artifact, rows, output, *options):
-    """Start the command in a process of its own."""
-    command = [sys.executable, "-m", "artifact_pipeline", "infer", artifact, rows, "-o", output]
-    return subprocess.Popen(
-        list(map(str, [*command, *options])),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_file_is_continued_after_each_of_many_kills(scored, tmp_path, form):
-    """Kill it after each batch; no row is lost or doubled, and no byte differs."""
+    """No row is lost or doubled, and no byte differs."""
     _, artifact = scored
     rows = tmp_path / "rows.csv"
     rows.write_bytes(CSV + b"".join(GOOD.replace(b"k", b"k%d" % i) for i in range(65_536 * 28)))
     api.infer_files(artifact, rows, output=tmp_path / f"whole.{form}")
-    output, partial = tmp_path / f"out.{form}", tmp_path / f".out.{form}.partial"
-    journal = tmp_path / f".out.{form}.partial.json"
-
-    def progress():
-        return journal.read_bytes() if journal.exists() else b""
-
-    kills = 0
-    while kills < 25:
-        before = progress()
-        process = start(artifact, rows, output, "--resume")
-        until(lambda b=before, p=process: progress() != b or p.poll() is not None)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if process.returncode == 0:
-            break
-        kills += 1
-        assert not output.exists() and partial.exists()
-    assert kills == 25
-    assert start(artifact, rows, output, "--resume").wait() == 0
-    assert output.read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"out.{form}",
-        "rows.csv",
-        f"whole.{form}",
-    ]
+    output, journal = f"out.{form}", f".out.{form}.partial.json"
+    command = ("infer", artifact, rows, "-o", tmp_path / output, "--resume")
+    for count in (1, 2, 3) * 9:  # 0, 1 or 2 batches are complete when the next one is lost
+        kill_before("os.rename", journal, *command, count=count, cwd=tmp_path)
+        assert not (tmp_path / output).exists()
+    kill_before("os.rename", output, *command, cwd=tmp_path)
+    assert not (tmp_path / output).exists()
+    kill_before("os.remove", journal, *command, cwd=tmp_path)
+    assert call(*command, cwd=tmp_path).code == 0
+    assert (tmp_path / output).read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
+    assert names(tmp_path) == sorted([output, "rows.csv", f"whole.{form}"])
 
 
 @pytest.mark.slow
 def test_a_folder_of_parts_is_continued_after_a_kill(scored, tmp_path):
     _, artifact = scored
-    for index in range(12):
-        write(make_table(3_000, seed=index), tmp_path / "rows" / f"{index:02}.parquet")
+    parts = [f"{index:02}.parquet" for index in range(12)]
+    for index, part in enumerate(parts):
+        write(make_table(3_000, seed=index), tmp_path / "rows" / part)
     api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "whole")
-    reports = tmp_path / ".out.partial" / ".reports"
+    output = tmp_path / "out"
+    command = ("infer", artifact, tmp_path / "rows", "-o", output, "--resume")
+    for event, name in (
+        ("os.rename", "00.parquet"),
+        ("os.remove", ".02.parquet.lock"),
+        ("os.rename", "03.parquet.json"),
+        ("open", ".07.parquet.partial"),
+        ("os.rmdir", ".reports"),
+        ("os.rename", "out"),
+    ):
+        kill_before(event, name, *command, cwd=tmp_path)
+        assert not output.exists()
+    kill_before("open", tmp_path.name, *command, cwd=tmp_path)  # after the folder got its name
+    for _ in range(2):
+        assert names(output) == parts
+        for part in parts:
+            assert (output / part).read_bytes() == (tmp_path / "whole" / part).read_bytes()
+        assert call(*command, cwd=tmp_path).code == 0
+    assert names(tmp_path) == ["out", "rows", "whole"]
 
-    def complete():
-        return len(list(reports.glob("*.json")))
 
-    for _ in range(5):
-        count = complete()
-        process = start(artifact, tmp_path / "rows", tmp_path / "out", "--resume")
-        until(
-            lambda c=count, p=process: len(list(reports.glob("*.json"))) > c or p.poll() is not None
-        )
-        process.kill()
-        process.communicate()
-    assert start(artifact, tmp_path / "rows", tmp_path / "out", "--resume").wait() == 0
-    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
-    for name in names:
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+def test_a_complete_folder_is_kept_where_work_is_continued_with_others(scored, tmp_path):
+    _, artifact = scored
+    write(make_table(10), tmp_path / "rows" / "0.csv")
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out")
+    before = (tmp_path / "out" / "0.csv").read_bytes()
+    write(make_table(10, seed=1), tmp_path / "rows" / "0.csv")
+    with pytest.raises(CallError, match="has other predictions"):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / "0.csv").read_bytes() == before
+    (tmp_path / "out" / "x").touch()
+    with pytest.raises(CallError, match="is not an empty folder"):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert names(tmp_path) == ["out", "rows"]
 
 
 def test_what_was_begun_with_other_rows_or_options_is_not_continued(scored, tmp_path):

@@ -10,7 +10,7 @@ import threading
 import pytest
 from benchmarks.serving.soak import workers_of
 
-from tests.support.command import call
+from tests.support.command import call, script
 from tests.support.configs import SHORT, write
 from tests.support.server import serving, tensor
 from tests.support.waiting import HANG, alive, until
@@ -246,3 +246,30 @@ def test_a_signal_at_startup_ends_the_server(store, workers, wanted):
     with serving("champion", "--workers", workers, cwd=folder) as server:
         server.process.send_signal(wanted)
         assert server.process.wait(HANG) == 0
+
+
+STOP_IN_ANOTHER_THREAD = """
+import signal, sys, threading, time
+import artifact_pipeline
+
+def stop(url):
+    main = threading.main_thread().ident
+    while sys._current_frames()[main].f_code.co_name != "select":
+        time.sleep(0.001)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+if __name__ == "__main__":
+    model = artifact_pipeline.ModelSpec(name="model", artifact="champion")
+    artifact_pipeline.serve(artifact_pipeline.ServerOptions(models=(model,), port=0), stop)
+    print("ended")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_a_signal_that_does_not_interrupt_the_main_thread_ends_the_server(store):
+    """A signal just before the main thread waits does not interrupt it either."""
+    folder, _ = store
+    (folder / "stop.py").write_text(STOP_IN_ANOTHER_THREAD)
+    done = script(folder / "stop.py", cwd=folder)
+    assert (done.code, done.out) == (0, "ended\n"), done.err

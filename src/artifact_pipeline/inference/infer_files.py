@@ -180,21 +180,16 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
     if remote_files.is_remote(target):
         remote_files.check_bucket(target)
         if is_folder and not resume and remote_files.find(target.rstrip("/")):
-            raise CallError(
-                "is not an empty folder",
-                location=Location(target),
-                remedy="name a folder that does not exist",
-            )
+            raise _other_folder("is not an empty folder", target)
         return is_folder
     if is_folder:
         with translate_os_errors(path):
             # A link could not be replaced by the folder when that is complete.
-            is_other = path.is_symlink() or (path.exists() and not path.is_dir())
-            if is_other or (path.is_dir() and any(path.iterdir())):
-                problem = "is not a folder" if is_other else "is not an empty folder"
-                raise CallError(
-                    problem, location=Location(target), remedy="name a folder that does not exist"
-                )
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                raise _other_folder("is not a folder", target)
+            parts = {file.part for file in source.files}
+            if path.is_dir() and any(path.iterdir()) and not (resume and _files_in(path) == parts):
+                raise _other_folder("is not an empty folder", target)
     elif path.is_dir():
         raise StoreError(
             "is a folder, expected a file", location=Location(target), remedy="name a file in it"
@@ -204,6 +199,14 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
     with translate_os_errors(path):
         check_folder_of(path)
     return is_folder
+
+
+def _other_folder(problem: str, target: str) -> CallError:
+    return CallError(problem, location=Location(target), remedy="name a folder that does not exist")
+
+
+def _files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
 
 
 def _check_apart(target: str, source: row_paths.RowPaths) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from artifact_pipeline.disk import (
     sync_folder,
     write_atomically,
 )
+from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.inference.predictor import Predictor
 from artifact_pipeline.inference.resumable_output import key_of, predict_file, read_json
 from artifact_pipeline.inference.row_paths import RowPath
@@ -98,13 +100,29 @@ def _predict_remote_part(
 
 
 def publish(stage: Path, folder: Path, *, parts: Sequence[str]) -> None:
-    """Give a folder of complete parts its name."""
+    """Give a folder of complete parts its name.
+
+    A folder with these parts has that name already where the process was killed after this.
+
+    Raises:
+        CallError: If its parts are others.
+    """
     remove(stage / REPORTS)
     expected = {stage / part for part in parts}
     for path in stage.rglob("*"):  # parts whose rows were removed before the work was continued
         if path.is_file() and path not in expected:
             path.unlink()
+    if folder.is_dir() and any(folder.iterdir()):
+        is_same = all(filecmp.cmp(stage / part, folder / part, shallow=False) for part in parts)
+        remove(stage)
+        if not is_same:
+            raise CallError(
+                "has other predictions",
+                location=Location(str(folder)),
+                remedy="name a folder that does not exist",
+            )
+        return
     if folder.is_dir():
-        folder.rmdir()  # it is empty
+        folder.rmdir()
     stage.replace(folder)
     sync_folder(folder.parent)
