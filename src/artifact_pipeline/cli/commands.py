@@ -173,9 +173,9 @@ def infer(
 ) -> None:
     """Predict the rows in the file ROWS, or the held-out rows.
 
-    ROWS is a .csv, .json or .npy file, or for a model of a table a .csv, .parquet or .jsonl file;
-    - reads standard input. With --output, ROWS may have any size, and may be .arrow, a folder of
-    parts, or a pattern such as 'parts/*.csv'.
+    ROWS is a .csv, .json or .npy file; for a model of a table, a .csv, .parquet or .jsonl file.
+    - reads standard input. With --output, ROWS can have any size, and can also be .arrow, a folder
+    of parts, or a pattern such as 'parts/*.csv'.
     """
     from artifact_pipeline.inference.output import check_name
 
@@ -356,8 +356,8 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 @click.option("--pickle", metavar="FILE", shell_complete=completion.file, hidden=True,
               help="Another way to write MODEL.")  # fmt: skip
 @click.option("--digest", metavar="sha256:…",
-              help="Digest of the file with the estimator, which is required: opening it can run "
-              "code. Without it, the error has the digest to compare.")  # fmt: skip
+              help="Digest of the estimator's file. Required, because opening the file can run "
+              "code; without it, the error shows the digest to compare.")  # fmt: skip
 @click.option("-d", "--data", metavar="PATH", required=True, shell_complete=completion.file,
               help="Table to measure the model on.")  # fmt: skip
 @click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
@@ -365,9 +365,10 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 @click.option("-n", "--name", metavar="NAME",
               help="Name of the model [default: from the name of the table].")  # fmt: skip
 @click.option("--description", metavar="TEXT", help="Text for the model card and the report.")
-@click.option("--positive", metavar="LABEL", help="Positive label of two.")
+@click.option("--positive", metavar="LABEL", help="Positive one of the two labels.")
 @click.option("--tracking-uri", metavar="URI",
-              help=f"MLflow server of an address [default: ${TRACKING_URI_ENV_VAR}].")  # fmt: skip
+              help=f"MLflow server of an mlflow: address [default: ${TRACKING_URI_ENV_VAR}].",
+              )  # fmt: skip
 @options.STORE
 @options.JSON
 def seal(
@@ -375,8 +376,8 @@ def seal(
 ) -> None:
     """Seal a scikit-learn estimator that was fitted elsewhere.
 
-    MODEL is a file of pickle, joblib or skops, the folder of an MLflow model, or the address of one
-    on a server: mlflow:models:/NAME/VERSION, mlflow:models:/NAME@ALIAS or mlflow:runs:/ID/PATH.
+    MODEL is a pickle, joblib or skops file, the folder of an MLflow model, or its address on a
+    server: mlflow:models:/NAME/VERSION, mlflow:models:/NAME@ALIAS or mlflow:runs:/ID/PATH.
     """
     from artifact_pipeline.pipeline.import_model import seal_saved
 
@@ -469,7 +470,7 @@ def _run(pipeline: Callable[..., api.Run], *, as_json: bool, arguments: dict[str
 
 
 def _warn(gates: Sequence[Verdict], warnings: Sequence[str]) -> None:
-    """Print warnings, and those about gates that were not judged as annotations too."""
+    """Print warnings; those about gates that were not judged also become annotations."""
     from artifact_pipeline.pipeline.gates import unjudged
 
     about_gates = unjudged(gates)
@@ -518,7 +519,7 @@ def _write_example(path: str) -> None:
 
 
 def _check_not_input(path: str, inputs: list[str | None]) -> None:
-    """Check that a file to write is none of the files that are read."""
+    """Check that the output file is not one of the inputs."""
     for name in inputs:
         is_same = False
         with suppress(OSError, ValueError):  # one of the two does not exist

@@ -31,7 +31,7 @@ def short(text: str) -> str:
 
 
 def field(name: str, value: str) -> str:
-    """Return a labelled value; a word that is too long for the line has one of its own."""
+    """Return a labelled value; a word that is too long goes on a line of its own."""
     label, value = write_out(name), write_out(value)
     start = max(_LABEL, len(label)) + 3
     lines = _wrapped(value, WIDTH - start)
@@ -44,7 +44,7 @@ def field(name: str, value: str) -> str:
 
 
 def paragraph(text: str, *, indent: str = "  ", hanging: str | None = None) -> str:
-    """Return `text` wrapped, each line after `indent`, and those after the first `hanging`."""
+    """Return `text` wrapped, `indent` before the first line and `hanging` before the others."""
     return "\n".join(
         wrap(
             text,

@@ -102,7 +102,8 @@ def history(reference: str, at: str | None, *, store: str | None, as_json: bool)
 @click.option("--keep-last", metavar="N", type=click.IntRange(0), default=0, show_default=True,
               help="Number of last runs of each model to keep.")  # fmt: skip
 @click.option("--keep-days", metavar="D", type=click.FloatRange(0, 365_000), default=30.0,
-              show_default=True, help="Keep artifacts in use within these days.")  # fmt: skip
+              show_default=True,
+              help="Keep artifacts that were in use within this many days.")  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be removed.")
 @options.STORE_TO_READ
 @options.JSON

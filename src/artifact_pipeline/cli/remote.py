@@ -34,8 +34,9 @@ def push(
 ) -> None:
     """Copy ARTIFACT to REMOTE.
 
-    The signature, run record and report are copied too. Files that REMOTE has are not transferred
-    again. REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or oci://host/repository.
+    The signature, run record and report are copied too. Files that REMOTE already has are not
+    transferred again. REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or
+    oci://host/repository.
     """
     with _progress() as progress:
         result = api.push(artifact, remote, tags=tags, store=store, progress=progress)
@@ -50,8 +51,8 @@ def push(
 def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
     """Verify an artifact of REMOTE and copy it into the store.
 
-    Without an alias, version or digest, pull the last one pushed. The alias of the same name moves
-    in the store.
+    Without an alias, version or digest, pull the artifact that was pushed last. Pulling an alias
+    also moves the alias of the same name in the store.
     """
     with _progress() as progress:
         result = api.pull(reference, **options.trust(trusted, store), progress=progress)
@@ -76,7 +77,7 @@ def list_(remote: str, as_json: bool) -> None:
 
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
-    """Yield what shows the bytes transferred on a terminal, or None without one."""
+    """Yield a callback that shows the bytes transferred on a terminal, or None without one."""
     if not output.coloured(sys.stderr):
         yield None
         return

@@ -12,8 +12,6 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.store.events import Promotion, Version
 from artifact_pipeline.verification.verify import Verified
 
-MAX_DOCUMENT = 64 << 20
-"""Bytes of an attachment; larger ones are not read."""
 MAX_POINTER = 1 << 20
 """Bytes of the document of an alias or a version."""
 MAX_ENTRIES = 100_000
@@ -99,8 +97,8 @@ class Remote(Protocol):
     def attachments(self, digest: Digest) -> list[Attachment]:
         """Return the attachments of an artifact, the oldest first as far as that is known."""
 
-    def attachment(self, digest: Digest, attachment: Attachment) -> bytes:
-        """Return the content of an attachment, compared with its digest."""
+    def attachment(self, digest: Digest, attachment: Attachment, *, limit: int) -> bytes:
+        """Return an attachment of at most `limit` bytes, compared with its digest."""
 
     def attach(self, digest: Digest, kind: str, *, data: bytes) -> None:
         """Attach a document to an artifact that is published; do nothing if it is attached."""

@@ -35,6 +35,7 @@ from artifact_pipeline.remote.connect import connect
 from artifact_pipeline.remote.protocol import Attachment, Remote
 from artifact_pipeline.remote.transfer import Progress, download, in_threads
 from artifact_pipeline.report.write import publish_report
+from artifact_pipeline.store import models
 from artifact_pipeline.store.events import Promotion, PulledVersion
 from artifact_pipeline.store.journal import MAX_RECORD, PastRun, decode_record
 from artifact_pipeline.store.models import MOVE_WAIT, now, parse_time
@@ -51,6 +52,12 @@ if TYPE_CHECKING:
 
 MAX_ATTACHMENTS = 200
 """Attachments of an artifact that are read of each kind: the newest."""
+_MAX_BYTES = {"signature": MAX_SIGNATURE, "run": MAX_RECORD, "move": 1 << 20}
+"""Bytes of an attachment of each kind."""
+_MAX_TOTAL = 64 << 20
+"""Bytes of all attachments of a kind that are kept; older ones are left out."""
+_MAX_MOVES = 2 << 20
+"""Bytes of the moves that a pull adds to the history; older ones are left out."""
 _RUN = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{6,16}")
 
 
@@ -356,30 +363,46 @@ def _documents(
     Raises:
         VerificationError: If a document is not what it must be.
     """
-    by_kind = {kind: list[Attachment]() for kind in kinds}
-    for attachment in remote.attachments(digest):
-        if attachment.kind in by_kind:
-            by_kind[attachment.kind].append(attachment)
-    # A champion that each commit promotes again has more moves than anybody reads.
-    attachments = [item for items in by_kind.values() for item in items[-MAX_ATTACHMENTS:]]
+    attached = remote.attachments(digest)
     signatures: list[bytes] = []
     runs: dict[str, bytes] = {}
     moves: list[Promotion] = []
-    for attachment in attachments:
-        limit = MAX_SIGNATURE if attachment.kind == "signature" else MAX_RECORD
+    for kind in kinds:
+        own = [attachment for attachment in attached if attachment.kind == kind]
+        for location, data in _contents(remote, digest, attachments=own):
+            if kind == "signature":
+                signatures.append(data)
+            elif kind == "run":
+                runs[_run_id(data, digest, location=location)] = data
+            else:
+                moves.append(_move(data, digest, location=location))
+    moves.sort(key=lambda move: parse_time(move.when))
+    return _Documents(signatures, runs, moves)
+
+
+def _contents(
+    remote: Remote, digest: Digest, *, attachments: list[Attachment]
+) -> list[tuple[Location, bytes]]:
+    """Return the attachments of a kind, the oldest first, without those that are too many.
+
+    Raises:
+        VerificationError: If one is larger than its kind may be.
+    """
+    contents: list[tuple[Location, bytes]] = []
+    total = 0
+    # A champion that each commit promotes again has more moves than anybody reads.
+    for attachment in reversed(attachments[-MAX_ATTACHMENTS:]):
+        limit = _MAX_BYTES[attachment.kind]
         location = Location(f"{remote.address}: {attachment.kind} {attachment.digest}")
         if attachment.size > limit:
             problem = f"has {attachment.size} bytes, more than {limit}"
             raise VerificationError(problem, location=location)
-        data = remote.attachment(digest, attachment)
-        if attachment.kind == "signature":
-            signatures.append(data)
-        elif attachment.kind == "run":
-            runs[_run_id(data, digest, location=location)] = data
-        else:
-            moves.append(_move(data, digest, location=location))
-    moves.sort(key=lambda move: parse_time(move.when))
-    return _Documents(signatures, runs, moves)
+        data = remote.attachment(digest, attachment, limit=limit)
+        total += len(data)
+        if total > _MAX_TOTAL:
+            break
+        contents.append((location, data))
+    return contents[::-1]
 
 
 def _run_id(data: bytes, digest: Digest, *, location: Location) -> str:
@@ -398,6 +421,9 @@ def _move(data: bytes, digest: Digest, *, location: Location) -> Promotion:
     try:
         move = decode_record(data, Promotion)
         parse_time(move.when)
+        # The history must be able to read it again, in the event that it becomes a part of.
+        event = _pulled(digest, [move], remote="", version=1)
+        models.decode_line(models.encode(event), "")
     except (canonical.NotCanonical, msgspec.ValidationError, ValueError) as error:
         raise VerificationError(f"is not a move: {error}", location=location) from error
     if move.digest != digest or not ALIAS.fullmatch(move.alias):
@@ -414,7 +440,7 @@ def _record(
     moves: list[Promotion],
     version: int,
 ) -> None:
-    """Append that an artifact was pulled to the history, unless it says so already."""
+    """Append to the history that an artifact was pulled, with the moves that are new there."""
     with store.models.lock(name, wait=MOVE_WAIT):
         pulls = [
             event
@@ -422,14 +448,24 @@ def _record(
             if isinstance(event, PulledVersion)
             and (event.digest, event.remote) == (digest, remote.address)
         ]
-        if pulls and pulls[-1].moves == moves:
-            return
-        event = PulledVersion(
-            digest=digest,
-            version=version,
-            remote=remote.address,
-            moves=moves,
-            by=user(),
-            when=now(),
-        )
-        store.models.append(name, event)
+        known = {_encode(move) for event in pulls for move in event.moves}
+        fresh: list[Promotion] = []
+        size = 0
+        for move in reversed(moves):
+            data = _encode(move)
+            size += len(data)
+            if data not in known and size <= _MAX_MOVES:
+                fresh.insert(0, move)
+        if fresh or not pulls:
+            event = _pulled(digest, fresh, remote=remote.address, version=version)
+            store.models.append(name, event)
+
+
+def _encode(move: Promotion) -> bytes:
+    return canonical.encode(msgspec.to_builtins(move))
+
+
+def _pulled(digest: Digest, moves: list[Promotion], *, remote: str, version: int) -> PulledVersion:
+    return PulledVersion(
+        digest=digest, version=version, remote=remote, moves=moves, by=user(), when=now()
+    )

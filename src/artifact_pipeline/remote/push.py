@@ -26,7 +26,7 @@ from artifact_pipeline.store.access import open_to_send
 from artifact_pipeline.store.events import Promotion
 from artifact_pipeline.store.folder import REPAIR
 from artifact_pipeline.store.journal import MAX_RECORD
-from artifact_pipeline.store.models import now
+from artifact_pipeline.store.models import next_version, now
 from artifact_pipeline.store.pointers import CHAMPION, LATEST
 from artifact_pipeline.store.promotion import check_move, evidence_of
 from artifact_pipeline.store.provenance import user
@@ -222,7 +222,7 @@ def _claim_version(store: Store, remote: Remote, *, pointer: Pointer) -> int:
         for version, digest in versions.items():
             if digest == pointer.digest:
                 return version
-        version = own if own not in versions else max(versions) + 1
+        version = own if own not in versions else next_version(versions)
         if remote.set_pointer(str(version), pointer, seen=None):
             return version
     raise _contended(remote, "versions")

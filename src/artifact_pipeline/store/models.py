@@ -13,7 +13,7 @@ place: if its writer is killed in between, it gets the same version when it is s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -42,6 +42,7 @@ from artifact_pipeline.store.events import (
 from artifact_pipeline.store.folder import REPAIR, StoreFolder
 from artifact_pipeline.store.journal import is_deep
 from artifact_pipeline.store.pointers import LATEST, Pointers
+from artifact_pipeline.store.references import MAX_VERSION
 
 MODELS = "models"
 JOURNAL = "journal.jsonl"
@@ -168,7 +169,7 @@ class Models:
             with self.lock(name, wait=SEAL_WAIT):
                 history = self.history(name)
                 if digest not in history.numbers:
-                    version = max(history.versions, default=0) + 1
+                    version = next_version(history.versions)
                     if preferred is not None and preferred not in history.versions:
                         version = preferred
                     self.append(name, SealedVersion(version=version, digest=digest, when=now()))
@@ -197,9 +198,28 @@ class Models:
         """Append an event to the journal of a name, whose lock the caller holds.
 
         Raises:
-            StoreError: If it cannot be written; the journal is left as it was.
+            StoreError: If it cannot be written, or would have more than `MAX_JOURNAL` bytes; the
+                journal is left as it was.
         """
-        disk.append_line(self.journal_path(name), encode(event))
+        path, line = self.journal_path(name), encode(event)
+        with translate_os_errors(path):
+            size = path.stat().st_size if path.exists() else 0
+        if size + len(line) >= MAX_JOURNAL:
+            problem = f"would have more than {MAX_JOURNAL} bytes"
+            raise StoreError(problem, location=Location(str(path)), remedy="use another store")
+        disk.append_line(path, line)
+
+
+def next_version(taken: Collection[int]) -> int:
+    """Return the number after the highest one, or the lowest free one if that is the last.
+
+    >>> next_version([1, 4]), next_version([1, MAX_VERSION])
+    (5, 2)
+    """
+    version = max(taken, default=0) + 1
+    if version > MAX_VERSION:
+        version = next(number for number in range(1, MAX_VERSION) if number not in taken)
+    return version
 
 
 def folder_of(name: str) -> str:

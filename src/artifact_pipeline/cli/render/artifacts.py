@@ -96,14 +96,14 @@ def _past_gates(record: PastRun | None) -> list[str]:
 
     try:
         verdicts = msgspec.convert(record.gates, list[Verdict])
-    except msgspec.ValidationError:  # an earlier release wrote them otherwise
+    except msgspec.ValidationError:  # an earlier release wrote another format
         passed = sum(isinstance(g, dict) and g.get("passed") is True for g in record.gates)
         return [f"  gates  {passed} of {len(record.gates)} passed"]
     return gate_lines(verdicts)[1:]
 
 
 def _alias_history(result: Shown) -> list[str]:
-    """Return a line for each time that an alias began or ceased to name an artifact."""
+    """Return a line for each time that an alias started or stopped naming an artifact."""
     verbs = [("since" if move.digest == result.digest else "until") for move in result.promotions]
     events: list[tuple[str, Promotion | RemovedAlias]] = [
         *zip(verbs, result.promotions, strict=True),

@@ -18,7 +18,7 @@ SAMPLES = 10
 
 
 def predicted(result: Prediction) -> str:
-    """Return a line for each row; of held-out rows a metric and the first predictions."""
+    """Return a line for each row; for held-out rows, a metric and the first predictions."""
     count = _count(result)
     if result.truth is None:
         if result.predictions is not None:

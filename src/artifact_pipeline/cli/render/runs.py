@@ -50,7 +50,7 @@ def evaluated(result: Evaluated) -> str:
 
 
 def report_lines(path: str) -> list[str]:
-    """Return the path of a report in one piece, which fills the line in a store beside it."""
+    """Return the path of a report on a line of its own, unbroken so that it can be copied."""
     return ["", "report:", write_out(path)]
 
 
@@ -88,7 +88,7 @@ def listed(artifacts: list[Listed], runs: list[PastRun], *, count: int) -> str:
             truncated(write_out(run.outcome), 11),
             write_out((run.artifact or "")[7:19]),
             "cached" if run.cached else "",
-            # The end of a path says more than its start.
+            # The end of a path is more informative than its start.
             truncated(write_out(run.config)[::-1], 13)[::-1],
         ]
         for run in runs

@@ -23,7 +23,6 @@ from artifact_pipeline.errors import Location, NetworkError, VerificationError
 from artifact_pipeline.remote.address import RemoteAddress, is_label
 from artifact_pipeline.remote.protocol import (
     ATTACHMENT_KINDS,
-    MAX_DOCUMENT,
     MAX_ENTRIES,
     Attachment,
     Pieces,
@@ -187,9 +186,9 @@ class RegistryRemote:
                 found.append(Attachment(kind, content, 0))
         return found
 
-    def attachment(self, digest: Digest, attachment: Attachment) -> bytes:
+    def attachment(self, digest: Digest, attachment: Attachment, *, limit: int) -> bytes:
         """See `Remote`."""
-        data = self._blob(attachment.digest, limit=MAX_DOCUMENT)
+        data = self._blob(attachment.digest, limit=limit)
         if data is None:
             problem = f"does not have {attachment.kind} {attachment.digest}"
             raise NetworkError(problem, location=self._client.location)
