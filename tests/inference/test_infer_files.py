@@ -182,6 +182,68 @@ def test_standard_input_and_output(scored, tmp_path):
         assert b"wrote 50 predictions of" in done.stderr
 
 
+KEPT = {
+    "nanoseconds": (
+        pa.array([0, 1, 10**18 + 500_000_000, None], pa.timestamp("ns")),
+        ["1970-01-01T00:00:00", "1970-01-01T00:00:00.000000001", "2001-09-09T01:46:40.5", None],
+    ),
+    "zone": (
+        pa.array([0, 1, 10**9, None], pa.timestamp("ns", tz="Europe/Zurich")),
+        [
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00.000000001Z",
+            "1970-01-01T00:00:01Z",
+            None,
+        ],
+    ),
+    "clock": (
+        pa.array([1, 3_600 * 10**9, None, 0], pa.time64("ns")),
+        ["00:00:00.000000001", "01:00:00", None, "00:00:00"],
+    ),
+    "duration": (
+        pa.array([1, -1_500_000_000, None, 86_400 * 10**9], pa.duration("ns")),
+        ["PT0.000000001S", "-PT1.5S", None, "PT86400S"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_kept_times_in_json_lines_have_nanoseconds(scored, tmp_path, kind):
+    column, expected = KEPT[kind]
+    rows = write(make_table(4).append_column("t", column), tmp_path / "rows.parquet")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.jsonl", keep=["t"])
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["t"] for line in lines] == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "form"),
+    [
+        (pa.array([[1], [2]]), "csv"),
+        (pa.array([10**18] * 2, pa.timestamp("us")), "csv"),
+        (pa.array([10**18] * 2, pa.timestamp("us")), "jsonl"),
+        (pa.array([10**7] * 2, pa.int32()).cast(pa.date32()), "jsonl"),
+        (pa.array([[10**18]] * 2, pa.list_(pa.timestamp("us"))), "jsonl"),
+        (pa.array([2**62] * 2, pa.timestamp("s")), "parquet"),
+        (pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"])), "parquet"),
+        (pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()), "parquet"),
+    ],
+)
+def test_a_kept_column_that_a_format_cannot_hold_is_refused(scored, tmp_path, column, form):
+    rows = write(make_table(2).append_column("t", column), tmp_path / "rows.arrow")
+    with pytest.raises(CallError, match=r"--keep: cannot be written as .*; write another format"):
+        api.infer_files(scored[1], rows, output=tmp_path / f"out.{form}", keep=["t"])
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+
+
+def test_text_of_any_arrow_type_is_kept_in_csv(scored, tmp_path):
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = make_table(2).append_column("t", pa.array(['a,"b"', "c"]).cast(kind))
+        write(table, tmp_path / "rows.arrow")
+        api.infer_files(scored[1], tmp_path / "rows.arrow", output=tmp_path / "o.csv", keep=["t"])
+        assert read(tmp_path / "o.csv")["t"].to_pylist() == ['a,"b"', "c"]
+
+
 def test_packed_files_are_read_as_their_content(scored, tmp_path):
     rows = write(make_table(100), tmp_path / "rows.csv")
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(rows.read_bytes()))
@@ -347,6 +409,45 @@ def test_a_carriage_return_ends_a_line_also_beside_line_feeds(scored, tmp_path):
     odd = (CSV + GOOD * 2).replace(b"\n", b"\r") + GOOD * 65_998
     infer(scored[1], tmp_path, odd)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_line_of_a_bad_row_does_not_depend_on_how_lines_end(scored, tmp_path, line_end):
+    rows = CSV + GOOD.replace(b"Bern", b'"B\nX"') + GOOD * 65_540 + GOOD.replace(b"Bern", b"\0")
+    with pytest.raises(DataError, match=r"line 65544: contains NUL bytes"):
+        infer(scored[1], tmp_path, rows.replace(b"Bern", b"B").replace(b"\n", line_end.encode()))
+
+
+def test_errors_about_rows_name_no_key_of_the_config(scored, tmp_path):
+    """The config decided what the sealed model takes, so that changing it does not help."""
+    artifact = scored[1]
+    texts = {
+        "csv": CSV + GOOD.replace(b"1.5", b"9007199254740993"),
+        "latin.csv": CSV + GOOD.replace(b"Bern", b"Z\xfcrich"),
+        "jsonl": b'{"a": 9007199254740993, "b": 1, "city": "x", "day": "2020-01-01"}\n',
+    }
+    table = make_table(2)
+    wrong = [pa.array([2**53 + 1] * 2), pa.array([b"1"] * 2), pa.array([True] * 2)]
+    for name, data in texts.items():
+        (tmp_path / f"rows.{name}").write_bytes(data)
+    for index, column in enumerate(wrong):
+        write(table.set_column(1, "a", column), tmp_path / f"rows.{index}.parquet")
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 6
+    for path in paths:
+        for predict in (
+            lambda path: api.infer_files(artifact, path, output=tmp_path / "out.csv"),
+            lambda path: api.infer(artifact, path.read_bytes(), name=path.name),
+        ):
+            with pytest.raises(DataError) as caught:
+                predict(path)
+            assert "data." not in str(caught.value).replace(str(tmp_path), "")
+    with pytest.raises(DataError, match=r"line 2: is not utf-8: byte 0xfc; save it as utf-8"):
+        infer(artifact, tmp_path, texts["latin.csv"])
+    frame = table.to_pandas().assign(a=["9007199254740993"] * 2)
+    with pytest.raises(DataError) as caught:
+        api.open_artifact(artifact).predict(frame)
+    assert "data." not in str(caught.value)
 
 
 def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):

@@ -54,7 +54,8 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     if not table_csv.is_utf8(encoding):
         stream, start = _Transcoded(stream, encoding, start=start, file=file), b""
         dialect = structs.replace(dialect, encoding="utf-8")
-    header = _read_header(first_bytes(stream, start), file, dialect=dialect)
+    with tables.encoding_errors(dialect):
+        header = _read_header(first_bytes(stream, start), file, dialect=dialect)
     check_columns(header.columns, name, layout=layout)
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
@@ -160,11 +161,8 @@ class _Transcoded:
             try:
                 text = self._decoder.decode(block, final=not block)
             except UnicodeError as error:
-                raise DataError(
-                    f"is not {self._encoding}: {first_line(error)}",
-                    location=self._file.at(line=self._line),
-                    remedy="name the encoding it has as data.csv.encoding",
-                ) from error
+                problem = f"is not {self._encoding}: {first_line(error)}"
+                raise DataError(problem, location=self._file.at(line=self._line)) from error
             if text or not block:
                 self._line += text.count("\n")
                 return text.encode("utf-8", "surrogatepass")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -190,6 +191,18 @@ def exact_numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
     return None
 
 
+@contextmanager
+def encoding_errors(dialect: Csv) -> Iterator[None]:
+    """Give errors about the encoding of a CSV a remedy: the config of a sealed model is fixed."""
+    try:
+        yield
+    except DataError as error:
+        if not isinstance(error.__cause__, UnicodeError):
+            raise
+        remedy = f"save it as {dialect.encoding}, like the training table"
+        raise DataError(error.problem, location=error.location, remedy=remedy) from error.__cause__
+
+
 class TableFile(NamedTuple):
     """A table, whose columns are each in one part, or in parts by the type of their values.
 
@@ -208,7 +221,8 @@ class TableFile(NamedTuple):
         if file_format == "csv" and (marked := marked_encoding(data)):
             csv = replace(csv, encoding=marked)
         try:
-            raw = table_reader.read([(name, data)], file_format, csv=csv)
+            with encoding_errors(csv):
+                raw = table_reader.read([(name, data)], file_format, csv=csv)
         except MixedTypes:
             # The meaning of a row must not depend on the other rows, so each is read by its type.
             parts = table_reader.read_by_type(data, name)
@@ -243,7 +257,8 @@ class TableFile(NamedTuple):
         ):
             return ColumnValues(values)
         columns = [
-            table_columns.column(part, name, kind=kind, column_format=form) for part in parts
+            table_columns.column_of_rows(part, name, kind=kind, column_format=form)
+            for part in parts
         ]
         if parts[0].row_numbers is None:
             return ColumnValues(columns[0].values, _distinct(columns[0]))

@@ -74,7 +74,10 @@ class TextPiece(NamedTuple):
         """Return the bytes with blank lines before the first record."""
         if not blank_lines:
             return self.data
-        return self.header + b"\n" * blank_lines + self.data[len(self.header) :]
+        blank = b"\n" * blank_lines
+        if self.header.endswith(b"\r"):  # the first line feed ends the same line
+            blank += b"\n"
+        return self.header + blank + self.data[len(self.header) :]
 
 
 def cut(
