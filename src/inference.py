@@ -28,8 +28,8 @@ def main(model: str | None = None, digest: str | None = None, data: str | None =
         model: The folder of a sealed artifact, which is verified before anything in it is opened.
             By default the model is model_train.pkl.
         digest: The digest that the model must have.
-        data: Where the table of the artifact is now; by default where the run record beside the
-            artifact has it. Its rows must have the digest in the recipe.
+        data: Path of the artifact's table; by default the one in the run record beside the
+            artifact. Its rows must have the digest in the recipe.
     """
     if model is None:
         estimator = load_model("model_train.pkl", digest)

@@ -16,9 +16,19 @@ import artifact_pipeline as api
 from artifact_pipeline.builder.config.source import DEFAULT_PATH, check_extension
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.data.table_files import check_is_file
-from artifact_pipeline.cli import completion, github, options, output, render
+from artifact_pipeline.cli import completion, github, options, output
 from artifact_pipeline.cli.group import Group
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.render.artifacts import reproduced, sealed, shown
+from artifact_pipeline.cli.render.drafts import ambiguous, drafted, wrote
+from artifact_pipeline.cli.render.predictions import (
+    file_remarks,
+    predicted,
+    remarks,
+    written,
+    written_files,
+)
+from artifact_pipeline.cli.render.runs import RUNS, evaluated, listed, ran
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.exports.formats import TRACKING_URI_ENV_VAR
@@ -122,7 +132,7 @@ def evaluate(
     _warn(result.gates, [])
     missed = [verdict for verdict in result.gates if not verdict.passed]
     if not (missed and as_json):  # otherwise the document of the error has the result
-        render.answer(result, render.evaluated, as_json=as_json)
+        output.answer(result, evaluated, as_json=as_json)
     if missed:
         problem = "; ".join(map(str, missed))
         raise api.GateMissed(problem, location=Location("gate"), run=result)
@@ -163,9 +173,9 @@ def infer(
 ) -> None:
     """Predict the rows in the file ROWS, or the held-out rows.
 
-    ROWS is a .csv, .json or .npy file, or for a model of a table a .csv, .parquet or .jsonl file;
-    - reads standard input. With --output, ROWS may have any size, and may be .arrow, a folder of
-    parts, or a pattern such as 'parts/*.csv'.
+    ROWS is a .csv, .json or .npy file; for a model of a table, a .csv, .parquet or .jsonl file.
+    - reads standard input. With --output, ROWS can have any size, and can also be .arrow, a folder
+    of parts, or a pattern such as 'parts/*.csv'.
     """
     from artifact_pipeline.inference.output import check_name
 
@@ -191,14 +201,14 @@ def infer(
         _check_not_input(path, inputs)
     content = None if rows is None else _read(rows)
     result = api.infer(artifact, content, name=name, data=data, **options.trust(trusted, store))
-    for remark in render.remarks(result):
+    for remark in remarks(result):
         output.say(remark)
     if path is not None:
         api.write_predictions(result, path)
     if as_json or path is None:
-        render.answer(result, render.predicted, as_json=as_json)
+        output.answer(result, predicted, as_json=as_json)
     else:
-        output.text(render.written(result, path))
+        output.text(written(result, path))
 
 
 def _infer_files(
@@ -210,14 +220,14 @@ def _infer_files(
     is_free = path != "-" or sys.stdout is None or not sys.stdout.isatty()
     with output.progress("infer", is_free=is_free) as report:
         result = api.infer_files(artifact, rows, output=path, report=report, **options)
-    for remark in render.file_remarks(result):
+    for remark in file_remarks(result):
         output.say(remark)
     if as_json:
         output.document(result)
     elif path == "-":
-        output.say(render.written_files(result))
+        output.say(written_files(result))
     else:
-        output.text(render.written_files(result))
+        output.text(written_files(result))
 
 
 @group.command()
@@ -226,7 +236,7 @@ def _infer_files(
 @options.JSON
 def show(artifact: str, store: str | None, *, as_json: bool) -> None:
     """Show the recipe, metrics, checks and history of ARTIFACT."""
-    render.answer(api.show(artifact, store=store), render.shown, as_json=as_json)
+    output.answer(api.show(artifact, store=store), shown, as_json=as_json)
 
 
 @group.command()
@@ -255,9 +265,9 @@ def list_(store: str | None, as_json: bool) -> None:
     else:
         from artifact_pipeline.store.store import Store
 
-        records = api.runs(limit=render.RUNS, store=store)
+        records = api.runs(limit=RUNS, store=store)
         count = Store(store).run_index.count()
-        output.text(render.listed(artifacts, records, count=count))
+        output.text(listed(artifacts, records, count=count))
 
 
 @group.command()
@@ -280,10 +290,10 @@ def compare(
 
     A paired test decides whether B and each C differ from A by more than chance.
     """
-    from artifact_pipeline.cli.comparison import compared
+    from artifact_pipeline.cli.render.comparison import compared
 
     result = api.compare(a, b, *others, store=store, data=data)
-    render.answer(result, compared, as_json=as_json)
+    output.answer(result, compared, as_json=as_json)
 
 
 @group.command()
@@ -312,7 +322,7 @@ def reproduce(
     )
     failed = result.result == "differs" or (strict and result.result != "identical")
     if not (failed and as_json):
-        render.answer(result, render.reproduced, as_json=as_json)
+        output.answer(result, reproduced, as_json=as_json)
     if failed:
         problem = f"{result.result}: {short(result.digest)} was not reproduced"
         raise api.ReproductionDiffers(problem, location=Location(artifact), run=result)
@@ -346,8 +356,8 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 @click.option("--pickle", metavar="FILE", shell_complete=completion.file, hidden=True,
               help="Another way to write MODEL.")  # fmt: skip
 @click.option("--digest", metavar="sha256:…",
-              help="Digest of the file with the estimator, which is required: opening it can run "
-              "code. Without it, the error has the digest to compare.")  # fmt: skip
+              help="Digest of the estimator's file. Required, because opening the file can run "
+              "code; without it, the error shows the digest to compare.")  # fmt: skip
 @click.option("-d", "--data", metavar="PATH", required=True, shell_complete=completion.file,
               help="Table to measure the model on.")  # fmt: skip
 @click.option("-t", "--target", metavar="COLUMN", required=True, shell_complete=completion.column,
@@ -355,9 +365,10 @@ def recipe(config: str, data: str | None, *, as_json: bool) -> None:
 @click.option("-n", "--name", metavar="NAME",
               help="Name of the model [default: from the name of the table].")  # fmt: skip
 @click.option("--description", metavar="TEXT", help="Text for the model card and the report.")
-@click.option("--positive", metavar="LABEL", help="Positive label of two.")
+@click.option("--positive", metavar="LABEL", help="Positive one of the two labels.")
 @click.option("--tracking-uri", metavar="URI",
-              help=f"MLflow server of an address [default: ${TRACKING_URI_ENV_VAR}].")  # fmt: skip
+              help=f"MLflow server of an mlflow: address [default: ${TRACKING_URI_ENV_VAR}].",
+              )  # fmt: skip
 @options.STORE
 @options.JSON
 def seal(
@@ -365,8 +376,8 @@ def seal(
 ) -> None:
     """Seal a scikit-learn estimator that was fitted elsewhere.
 
-    MODEL is a file of pickle, joblib or skops, the folder of an MLflow model, or the address of one
-    on a server: mlflow:models:/NAME/VERSION, mlflow:models:/NAME@ALIAS or mlflow:runs:/ID/PATH.
+    MODEL is a pickle, joblib or skops file, the folder of an MLflow model, or its address on a
+    server: mlflow:models:/NAME/VERSION, mlflow:models:/NAME@ALIAS or mlflow:runs:/ID/PATH.
     """
     from artifact_pipeline.pipeline.import_model import seal_saved
 
@@ -374,7 +385,7 @@ def seal(
     if source is None or (model and pickle):
         raise click.UsageError("name one MODEL: a file, the folder of an MLflow model, or mlflow:…")
     result = seal_saved(source, digest, **arguments)
-    render.answer(result, render.sealed, as_json=as_json)
+    output.answer(result, sealed, as_json=as_json)
 
 
 @group.command()
@@ -411,7 +422,7 @@ def init(
     folder = Path() if to_stdout else Path(path).parent
     draft = api.draft(data, target, base=folder, **arguments)
     if draft.ambiguous_dates and not as_json and _is_interactive():
-        question = f"{render.ambiguous(draft)} Is the day first?"
+        question = f"{ambiguous(draft)} Is the day first?"
         arguments["day_first"] = click.confirm(question, err=True)
         draft = api.draft(data, target, base=folder, **arguments)
     if not to_stdout:
@@ -428,10 +439,10 @@ def init(
         )
     elif to_stdout:
         output.document(draft.config)
-        for line in render.drafted(draft).splitlines():
+        for line in drafted(draft).splitlines():
             output.say(line)
     else:
-        output.text(f"{render.drafted(draft)}\n\n{render.wrote(path)}")
+        output.text(f"{drafted(draft)}\n\n{wrote(path)}")
 
 
 @group.command()
@@ -451,15 +462,15 @@ def _run(pipeline: Callable[..., api.Run], *, as_json: bool, arguments: dict[str
         github.publish(missed.run)
         _warn(missed.run.gates, [])
         if not as_json:
-            output.text(render.ran(missed.run))
+            output.text(ran(missed.run))
         raise
     github.publish(result)
     _warn(result.gates, result.warnings)
-    render.answer(result, render.ran, as_json=as_json)
+    output.answer(result, ran, as_json=as_json)
 
 
 def _warn(gates: Sequence[Verdict], warnings: Sequence[str]) -> None:
-    """Print warnings, and those about gates that were not judged as annotations too."""
+    """Print warnings; those about gates that were not judged also become annotations."""
     from artifact_pipeline.pipeline.gates import unjudged
 
     about_gates = unjudged(gates)
@@ -508,7 +519,7 @@ def _write_example(path: str) -> None:
 
 
 def _check_not_input(path: str, inputs: list[str | None]) -> None:
-    """Check that a file to write is none of the files that are read."""
+    """Check that the output file is not one of the inputs."""
     for name in inputs:
         is_same = False
         with suppress(OSError, ValueError):  # one of the two does not exist

@@ -22,10 +22,10 @@ SECTIONS = {
     "Share": ("sign", "push", "pull", "remote", "export", "comment"),
     "Set up": ("schema", "completion"),
 }
-"""The commands by what they are for, in the order in which `--help` shows them."""
+"""The commands by purpose, in the order in which `--help` shows them."""
 
 OTHER_NAMES = {"diff": "compare"}
-"""Commands by another name that people know them by."""
+"""Other names for commands."""
 
 EXAMPLES = {
     "": (
@@ -235,7 +235,7 @@ def _write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> Non
 
 
 def _broken(line: str, indent: str, *, width: int) -> str:
-    """Return a command, continued on more lines as a shell accepts it if it is too long."""
+    """Return a command, broken into several shell lines if it is too long."""
     rows, row = [], indent + line
     while len(row) > width:
         cut = row.rfind(" --", len(indent) + 2, width - 1)

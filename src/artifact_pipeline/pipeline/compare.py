@@ -44,23 +44,23 @@ if TYPE_CHECKING:
     from artifact_pipeline.verification.verify import Verified
 
 MAX_ARTIFACTS = 5
-"""As many as fit lines of 80 columns."""
+"""As many as fit into 80 columns."""
 LEVEL = 0.95
 """The confidence of intervals, and of the verdict that two artifacts differ."""
 LETTERS = "abcde"
-"""What sentences call the artifacts, in order."""
+"""The names of the artifacts in sentences, in order."""
 _TIMINGS = 5
 _TIMING_SECONDS = 0.5
-"""A model is timed as often as `_TIMINGS`, or until its timings took so long."""
+"""Seconds after which a model is not timed again, even if `_TIMINGS` is not reached."""
 
 
 class ComparedArtifact(Struct, frozen=True, kw_only=True):
     """One of the artifacts."""
 
     letter: str
-    """What sentences call it: `a` is the first."""
+    """Its name in sentences: `a` is the first."""
     reference: str
-    """As the caller named it."""
+    """The reference that the caller passed."""
     digest: Digest
     name: str
     """The name of its model."""
@@ -114,13 +114,13 @@ class PairComparison(Struct, frozen=True, kw_only=True):
     """The predictions of `a` and of another artifact, row by row."""
 
     letter: str
-    """That of the other one."""
+    """The letter of the other artifact."""
     verdict: str
-    """What the paired test says, or why there is none, a sentence."""
+    """A sentence with the result of the paired test, or on why there is none."""
     is_different: bool | None = None
     """Whether the test found a difference; None without a test."""
     rows: int | None = None
-    """How many rows were compared; None if none were, as are all fields below."""
+    """How many rows were compared; None, like all fields below, if none were."""
     lost: int | None = None
     """Rows that only `a` labels correctly, or predicts closer."""
     gained: int | None = None
@@ -249,7 +249,7 @@ def compare(
 
 
 def shown(value: Any) -> str:
-    """Return a value of a recipe as people read it."""
+    """Return a value of a recipe in readable form."""
     import json
 
     if value is None:
@@ -309,7 +309,7 @@ class _PairTest(NamedTuple):
 
 
 def _verify(reference: ArtifactLike, *, store: PathLike | None) -> _Opened:
-    """Verify an artifact; one without a required signature is compared, and is not opened."""
+    """Verify an artifact; without a required signature, it is compared but not opened."""
     try:
         return _Opened(open_trusted(reference, store=store), None)
     except VerificationError as error:
@@ -319,7 +319,7 @@ def _verify(reference: ArtifactLike, *, store: PathLike | None) -> _Opened:
 def _predict(
     opened: Sequence[_Opened], *, store: PathLike | None, data: PathLike | None
 ) -> list[_Measured]:
-    """Predict the held-out rows of the first artifact with it and with each that has the same."""
+    """Predict the held-out rows of the first artifact with it and all that have the same rows."""
     from artifact_pipeline.pipeline.held_out_outputs import why_unpaired
 
     first = opened[0].verified
@@ -367,7 +367,7 @@ def _outcome(
 
 
 def _time(outputs: Sequence[HeldOutOutputs | None]) -> list[float]:
-    """Return the least seconds that each artifact takes for its held-out rows, by turns."""
+    """Return the least seconds that each artifact takes for its held-out rows, in turns."""
     best = [math.inf for _ in outputs]
     begin = time.perf_counter()
     for _ in range(_TIMINGS):
@@ -524,7 +524,7 @@ def _metrics(
 
 
 def _best(values: Sequence[float | None], *, lower_is_better: bool) -> str | None:
-    """Return the letter of the best value; None if it is not the only best one, or alone."""
+    """Return the letter of the best value; None if several are equal, or there is only one."""
     known = sorted((value for value in values if value is not None), reverse=not lower_is_better)
     if len(known) < 2 or known[0] == known[1]:
         return None
@@ -532,7 +532,7 @@ def _best(values: Sequence[float | None], *, lower_is_better: bool) -> str | Non
 
 
 def _slices(manifests: Sequence[Manifest], *, is_same_rows: bool) -> list[SliceComparison]:
-    """Return the slices that are defined alike in all recipes."""
+    """Return the slices that all recipes define in the same way."""
     definitions = [
         {} if (config := manifest.recipe.evaluation) is None else config.slices or {}
         for manifest in manifests

@@ -111,7 +111,7 @@ def draft(
         CallError: If an argument names a column or an estimator that does not fit.
         DataError: If the table cannot be read, has no such column, or has nothing to learn from.
     """
-    told = Overrides(id=id, group=group, time=time, day_first=day_first)
+    overrides = Overrides(id=id, group=group, time=time, day_first=day_first)
     estimator = None if model is None else _find_estimator(model)
     paths = table_files.locate(os.fspath(data), "")
     table = draft_table.read(paths, target)
@@ -135,7 +135,7 @@ def draft(
     if outcome.positive is not None:
         section["positive"] = outcome.positive
     roles = draft_roles.assign(
-        raw, columns, target=target, class_counts=outcome.class_counts, told=told
+        raw, columns, target=target, class_counts=outcome.class_counts, overrides=overrides
     )
     _check_rows(raw, columns.data[target], target=target, class_counts=outcome.class_counts)
     section |= _data_options(columns, roles, csv=table.csv)
@@ -318,7 +318,7 @@ def _check_rows(
 
 
 def _few_rows(rows: int, *, is_class: bool) -> list[str]:
-    """Return a sentence on how little a few held-out rows tell; none if there are more."""
+    """Return a warning if the held-out rows are too few to judge by, else nothing."""
     held_out = -(-rows // 5)
     if held_out >= FEW_HELD_OUT:
         return []
@@ -470,7 +470,7 @@ def _encoder(target: Target) -> dict[str, Any]:
 
 
 def _find_estimator(name: str) -> str:
-    """Return the public name of an estimator, which may be given by its class alone.
+    """Return the public name of an estimator, which may be given by its class only.
 
     Raises:
         CallError: If there is none.

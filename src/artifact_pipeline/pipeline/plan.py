@@ -83,7 +83,7 @@ def planned(
     table = None if data is None else _table_path(os.fspath(data))
     if table is not None:
         base = ""
-    # With another table it is another entry of the cache.
+    # Another table has another entry in the cache.
     key = written if table is None else b"\0".join([written, os.fsencode(table)])
     with log.timed("look up %s in the cache of checked configs", name):
         cached = config_cache.lookup(key, base)
@@ -126,7 +126,7 @@ def planned(
 def started(plan: Plan, *, report: ReportProgress = ignore) -> Iterator[tuple[Plan, Trainer]]:
     """Start the trainer process of a plan that needed none, for the `with` block.
 
-    The plan may change with it: to a lesser numeric profile, if that is what the process has.
+    The plan may change to a lesser numeric profile, if the process has one.
 
     Args:
         plan: The plan.
@@ -180,7 +180,7 @@ def _resolved(
     profile: str,
     resolved: Resolved,
 ) -> Plan:
-    """Return the plan of a config that a trainer process resolved; it was asked for `profile`."""
+    """Return the plan of a config that a trainer process resolved under `profile`."""
     made = recipe.make(resolved.model, config, rows=resolved.data, profile=resolved.profile)
     warning = _check_profile(profile, resolved)
     plan = _plan(config, name, data=data, base=base, made=made)
@@ -199,7 +199,7 @@ def _plan(config: ResolvedConfig, name: str, *, data: bytes, base: str, made: Re
 
 
 def _table_path(path: str) -> str:
-    """Return the path of a table that a caller named, which is relative to the working folder."""
+    """Return the path of a table that a caller named, relative to the working folder."""
     if not path:
         raise CallError("is empty, expected a path", location=Location("--data"))
     return path if "://" in path else str(Path(path).absolute())
@@ -216,7 +216,7 @@ def _with_table(config: ResolvedConfig, path: str, *, name: str) -> ResolvedConf
 
 
 def _in_short_form(location: Location) -> Location:
-    """Return the location of a key in the short form, which has the full form's keys at its top."""
+    """Return the location in the short form, which has the full form's keys at its top level."""
     key = location.key or ""
     for prefix in ("model.params.", "split."):
         key = key.removeprefix(prefix)

@@ -27,7 +27,7 @@ class _Rival(NamedTuple):
 
 
 def quality(data: ReportData) -> Section:
-    """Return the section that tells whether the model is good enough."""
+    """Return the section on whether the model is good enough."""
     content = blocks.grid(_headline(data), _gates(data), _metrics(data))
     return Section("quality", "Is it good enough?", content)
 

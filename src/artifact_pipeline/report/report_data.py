@@ -1,4 +1,4 @@
-"""What the sections of a report are written from."""
+"""The data of the sections of a report."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ class ReportData(NamedTuple):
 
 
 def worded(metric: str) -> str:
-    """Return the heading of a metric, marked if less of it is better."""
+    """Return the heading of a metric, marked if lower values are better."""
     known = BY_NAME.get(metric)
     return f"{heading(metric)} ↓" if known and known.lower_is_better else heading(metric)

@@ -18,7 +18,7 @@ SMALL_SLICE = 30
 
 
 def weaknesses(data: ReportData) -> Section:
-    """Return the section that tells where the model is wrong."""
+    """Return the section on where the model is wrong."""
     parts = number_panels(data) if not data.manifest.interface.labels else label_panels(data)
     panels = [*parts, _slices(data), _mistakes(data)]
     return Section("errors", "Where is it wrong?", blocks.grid(*filter(None, panels)))

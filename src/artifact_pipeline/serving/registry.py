@@ -105,7 +105,7 @@ class RejectedUpdate(Struct, frozen=True, kw_only=True):
     time: float
     """When it was rejected, on the clock of `time.monotonic`."""
     unreachable: bool = False
-    """Whether the remote could not be asked where its alias is."""
+    """Whether the remote of the alias could not be reached."""
 
 
 def load(spec: ModelSpec, folder: Path | None = None) -> ServedModel:
@@ -209,7 +209,7 @@ class ModelRegistry:
 
     @property
     def unreachable(self) -> set[str]:
-        """The models whose remotes could not be asked when they were last polled."""
+        """The models whose remotes could not be reached at the last poll."""
         return {name for name, update in list(self.rejected.items()) if update.unreachable}
 
     def follow_aliases(self) -> None:

@@ -444,7 +444,7 @@ def _check_types(data: list[Any], column: ColumnSpec, *, place: str) -> None:
 
 
 def _check_plain(parameters: dict[str, Any], place: str) -> None:
-    """Check that parameters of a request or an output do not ask for base64."""
+    """Check that parameters of a request or an output do not request base64."""
     if is_base64(parameters, place):
         raise HTTPError(400, f"{place}: content_type base64 is for an input of BYTES")
 

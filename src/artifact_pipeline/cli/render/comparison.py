@@ -86,7 +86,7 @@ def _recipe(result: Comparison) -> list[str]:
 
 
 def _values(values: Sequence[Any]) -> list[str]:
-    """Return the values of a field; classes without their modules where that tells them apart."""
+    """Return the values of a field; classes without modules if their names differ."""
     texts = [write_out(shown(value)) for value in values]
     if all(value is None or _ESTIMATOR.fullmatch(str(value)) for value in values):
         classes = [text.rpartition(".")[2] for text in texts]
