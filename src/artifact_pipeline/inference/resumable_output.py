@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zlib
@@ -269,7 +270,8 @@ def locked(path: Path, output: Path) -> Iterator[None]:
             location = Location(str(output))
             raise StoreError(error.problem, location=location, remedy=error.remedy) from error
         except OSError as error:
-            error.filename = str(path.parent)
+            is_long = error.errno == errno.ENAMETOOLONG  # with what is added to its name
+            error.filename = str(output if is_long else path.parent)
             raise
         try:
             yield
