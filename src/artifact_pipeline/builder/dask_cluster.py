@@ -153,7 +153,13 @@ def _check_scheduler(address: str) -> None:
             connection = await open_connection(  # type: ignore[no-untyped-call]
                 address, timeout=_CONNECT_SECONDS, **options
             )
-            await connection.close()
+            try:
+                await connection.write({"op": "identity", "reply": True})
+                kind = (await connection.read())["type"]
+            finally:
+                await connection.close()
+        if kind != "Scheduler":
+            raise ValueError(f"a {kind.lower()} is there")
 
     try:
         with ThreadPoolExecutor(1) as pool:  # a notebook has a loop of its own in this thread
