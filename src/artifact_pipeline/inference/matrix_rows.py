@@ -26,7 +26,7 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     """Open a CSV of numbers, with or without a header."""
     file = Location(name)
     _check_nothing_kept(name, layout)
-    # A header is one in the first line only. Behind a row of zeros it is a row that is refused.
+    # Only the first line can be a header. After a row of zeros, names are a wrong row.
     zeros = b",".join([b"0"] * len(layout.features)) + b"\n"
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:

@@ -106,7 +106,7 @@ def parse(value: Any, name: str) -> ResolvedConfig:
 
 
 def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:
-    """Return the values in a config file as they are written, once they are checked."""
+    """Return the values in a config file unchanged, after checking them."""
     values: dict[str, Any] = _decode(read(path), Location(os.fspath(path)))
     parse(values, os.fspath(path))
     return values
@@ -161,7 +161,7 @@ def _decode(data: bytes, file: Location) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """Return how deep lists and objects are nested, up to just over the allowed depth."""
+    """Return the depth of nested lists and objects, up to just over the allowed depth."""
     depth, level = 0, [value]
     while level and depth <= MAX_DEPTH:
         inside = (
