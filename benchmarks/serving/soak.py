@@ -1,7 +1,7 @@
 """`python -m benchmarks.serving.soak [SECONDS]`: full load, with failures.
 
 Some requests are malformed, the alias moves every few seconds, and workers are killed. Each
-response must equal, to the bit, what the artifact that it names predicts for the row on its own.
+response must equal, to the bit, the prediction of the artifact that it names for the single row.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Soak:
         self.wrong: list[str] = []
         """Responses with other predictions, or with another error, than expected."""
         self.lost: list[str] = []
-        """Requests without a response that no kill explains."""
+        """Requests without a response that were not interrupted by a kill."""
         self.digests: set[str] = set()
         self.kills = 0
         self.mib: list[float] = []

@@ -104,7 +104,7 @@ def rclone(folder: Path) -> Iterator[dict[str, str]]:
 
 
 _AZURITE_ACCOUNT = "devstoreaccount1"
-_AZURITE_KEY = (  # the same for everybody: the documentation of Azurite has it
+_AZURITE_KEY = (  # the same everywhere: it is in the documentation of Azurite
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
@@ -220,7 +220,7 @@ def registry(
     """Run Debian's docker-registry; yield its host and port.
 
     Args:
-        folder: Where it keeps everything.
+        folder: The folder with its data.
         tls: Its certificate, if it has one.
         login: Whether it requires `LOGIN`.
     """

@@ -1,4 +1,4 @@
-"""A network that breaks connections: a proxy on this machine, before a server."""
+"""An unreliable network: a proxy on this machine that breaks connections to a server."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 
 class UnreliableNetwork:
-    """A proxy of a server that breaks connections in the middle of what they carry.
+    """A proxy of a server that breaks connections in the middle of a transfer.
 
     Attributes:
         sent: Bytes that clients sent.
         received: Bytes that clients received.
-        cuts: How many more connections are broken.
+        cuts: The number of connections still to break.
         after: The bytes of one direction after which a connection is broken.
         pause: Seconds that a connection waits after each 64 KiB.
-        most: The most connections that were open at the same time.
+        most: The maximum number of connections open at the same time.
     """
 
     def __init__(self, server: int, *, cuts: int = 0, after: int = 0, pause: float = 0) -> None:

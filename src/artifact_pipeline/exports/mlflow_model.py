@@ -169,7 +169,7 @@ def _description(verified: Verified, module: str, *, has_example: bool) -> dict[
 
 
 def _inputs(interface: Interface) -> list[JSON]:
-    """Return the signature's inputs. Booleans become numbers, because MLflow's cannot be missing."""
+    """Return the signature's inputs, with booleans as numbers: MLflow's cannot be missing."""
     return [
         {
             "name": feature.name,

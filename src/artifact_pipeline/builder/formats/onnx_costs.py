@@ -100,7 +100,7 @@ class _Pass:
         self.copies: Counter[str] = Counter()
 
     def run(self, graph: GraphContent, outer: dict[str, Value]) -> dict[str, Value]:
-        """Return the known facts about each value of a graph; `outer` has those of the outer graph."""
+        """Return the known facts about each value of a graph, given those of the outer graph."""
         values = dict(outer)
         values |= {tensor.name: constant_value(tensor) for tensor in graph.constants}
         for port in graph.inputs:

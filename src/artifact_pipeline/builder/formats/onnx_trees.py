@@ -1,7 +1,7 @@
 """The structure of tree ensembles in an ONNX graph.
 
-onnxruntime recurses into trees while it loads them, and indexes rows and scores with the numbers
-that a graph gives, so both are checked before.
+onnxruntime recurses into trees while it loads them, and indexes rows and scores with numbers
+from the graph, so both are checked first.
 
 Formats: TreeEnsembleClassifier and TreeEnsembleRegressor of ai.onnx.ml 1 to 3; TreeEnsemble of
 version 5, where a child is either a node or a leaf, each counted from 0.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DEPTH = 1000
-"""Nodes from a root to a leaf: the runtime recurses for each while it loads, and the process ends
-when the stack does (between 2,000 and 3,000 nodes on a stack of 2 MiB)."""
+"""Maximum nodes from a root to a leaf. The runtime recurses for each while it loads, and a stack
+overflow ends the process (between 2,000 and 3,000 nodes on a stack of 2 MiB)."""
 _MAX_ID = 1 << 31
 
 
@@ -154,7 +154,7 @@ def _count(ids: NDArray[np.uint64]) -> int:
 def _depth(below: NDArray[np.int64]) -> int:
     """Return the depth of trees by the places of each node's children, (2, n_nodes), -1 for none.
 
-    Several nodes may lead to one, as a chain of categories does, but none to itself.
+    Several nodes may lead to the same node, as in a chain of categories, but none to itself.
     """
     import numpy as np
 
