@@ -31,8 +31,12 @@ def scrub(text: str) -> str:
 
     >>> scrub("https://user:secret@example.org/x")
     'https://***@example.org/x'
+    >>> scrub("https://token@example.org/x, s3://bucket@champion")
+    'https://***@example.org/x, s3://bucket@champion'
     """
-    return re.sub(r"(?<=://)[^/\s@]*:[^/\s]*@", "***@", text)
+    return re.sub(
+        r"(?<=://)[^/\s@]*:[^/\s]*@|(?<=https://)[^/\s]+@|(?<=http://)[^/\s]+@", "***@", text
+    )
 
 
 class Log(NamedTuple):

@@ -32,6 +32,23 @@ def test_a_wrong_secret_is_refused_and_not_printed(remote, variable, store, tmp_
     assert call(*push, cwd=tmp_path).code == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [
+    "[default]\naws_secret_access_key hunter2\n",
+    "aws_secret_access_key = hunter2\n",
+    "[default]\naws_secret_access_key = hunter2\naws_secret_access_key = hunter2\n",
+    "[hunter2]\n[hunter2]\n",
+    "[default]\naws_access_key_id = AK IA\naws_secret_access_key = hunter2\n",
+    "[default]\nregion = \x01\naws_secret_access_key = hunter2\n",
+])  # fmt: skip
+def test_a_malformed_profile_is_named_and_not_printed(text, tmp_path):
+    (tmp_path / "credentials").write_text(text)
+    variables = {"AWS_SHARED_CREDENTIALS_FILE": "credentials", "AWS_EC2_METADATA_DISABLED": "true"}
+    done = call("pull", "s3://models/churn", "-v", cwd=tmp_path, env=variables)
+    assert done.code == 5 and "profile" in done.err, done.err
+    assert "hunter2" not in done.out + done.err and "panicked" not in done.err
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -41,6 +58,10 @@ def test_a_wrong_secret_is_refused_and_not_printed(remote, variable, store, tmp_
         ("AWS_REGION", "eu west"),
         ("AWS_ACCESS_KEY_ID", "hunter2\u00fc"),
         ("AWS_SESSION_TOKEN", "hunter2\n"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/hunter2 x"),
+        ("AZURE_STORAGE_TOKEN", "hunter2\nx"),
+        ("AZURE_CLIENT_SECRET", "hunter2 x"),
+        ("AZURE_TENANT_ID", "hunter2/\u00e9"),
     ],
 )
 def test_a_setting_that_is_not_valid_is_named_and_not_printed(name, value, monkeypatch):
@@ -61,6 +82,6 @@ def test_a_list_that_does_not_end_is_given_up(digits, monkeypatch):
         service.answers["list-type"] = lambda handler: send(handler, 200, page.encode())
         for name, setting in {**AWS, "AWS_ENDPOINT_URL": f"http://{service.host}"}.items():
             monkeypatch.setenv(name, setting)
-        with pytest.raises(NetworkError, match="no complete list of the entries below names/"):
+        with pytest.raises(NetworkError, match="does not list all entries below names/"):
             api.list_remote("s3://models/churn")
         service.answers["list-type"] = lambda handler: send(handler, 403)  # ends the thread

@@ -73,6 +73,8 @@ def lies(registry):
         "no JSON": ("manifests/latest", answering(b"\xff\xfe")),
         "tags in a circle": ("tags/list", following(f"{url}/tags/list?n=1000")),
         "tags elsewhere": ("tags/list", following("http://127.0.0.1:1/x")),
+        "nested tags": ("tags/list", answering(b'{"x": ' + b"[" * 100_000)),
+        "endless login": ("/v2/", endless),
         "referrers": ("referrers/", answering(b'{"manifests": [{"digest": "../.."}]}')),
     }
 
@@ -82,6 +84,7 @@ def lies(registry):
     "endless artifact manifest", "compressed", "no blob", "server error", "redirects in a circle",
     "redirect without TLS", "redirect to a file", "list", "list of lists", "another digest",
     "an image", "nested", "no JSON", "tags in a circle", "tags elsewhere", "referrers",
+    "nested tags", "endless login",
 ])  # fmt: skip
 def test_a_lie_is_refused_and_nothing_is_kept(name, registry, elsewhere):
     part, answer = lies(registry)[name]
@@ -139,6 +142,46 @@ def test_a_token_service_gets_the_login_only_on_the_same_host(registry, elsewher
             method, path, authorization = service.requests.pop()
             assert method == "GET" and "scope=repository%3Aacme%2Fchurn%3Apull" in path
             assert (authorization is not None) == gets_login
+
+
+@pytest.mark.parametrize("token", [
+    b'{"x": ' + b"[" * 100_000, b'{"token": null}', b'{"token": "a\\nHost: x"}', b"[]",
+])  # fmt: skip
+def test_a_token_that_is_none_is_refused(token, registry, elsewhere):
+    realm = f'Bearer realm="http://{registry.host}/token"'
+    registry.answers["manifests/"] = answering(b"", 401, WWW_Authenticate=realm)
+    registry.answers["/token"] = answering(token)
+    with pytest.raises(NetworkError, match="returned no token"):
+        pull(registry, elsewhere)
+
+
+@pytest.mark.parametrize("by", ["redirect", "token service"])
+def test_a_registry_elsewhere_leads_to_no_service_of_this_machine(
+    by, registry, elsewhere, digits, monkeypatch
+):
+    """Here only 127.0.0.1 is this machine, so localhost is another one."""
+    monkeypatch.setattr(client, "is_loopback", lambda host: host == "127.0.0.1")
+    monkeypatch.setattr(client.RegistryClient, "_origin", lambda own: f"http://{own._host}")
+    with HostileRegistry(digits.folder).serving() as inner:
+        place = f"http://127.0.0.1:{inner.port}/v2/acme/churn/manifests/latest"
+        registry.answers["manifests/latest"] = (
+            answering(b"", 307, Location=place) if by == "redirect"
+            else answering(b"", 401, WWW_Authenticate=f'Bearer realm="{place}"')
+        )  # fmt: skip
+        with pytest.raises(NetworkError, match=r"without TLS|no safe token service"):
+            pull(registry, elsewhere)
+        assert not inner.requests
+
+
+@pytest.mark.parametrize(("registry_host", "service", "expected"), [
+    ("ghcr.io", "ghcr.io", True), ("registry-1.docker.io", "auth.docker.io", True),
+    ("ghcr.io", "ghcr.io.evil.com", False), ("a.example.co.uk", "b.other.co.uk", False),
+    ("10.0.0.5", "99.0.0.5", False), ("10.0.0.5", "10.0.0.5", True),
+    ("10.0.0.5", "1.10.0.0.5", False),
+    ("fe80::1", "fe80::2", False), ("localhost", "evil.localhost", False),
+])  # fmt: skip
+def test_a_login_goes_only_to_a_token_service_of_the_same_owner(registry_host, service, expected):
+    assert client._is_related(service, registry_host) == expected
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "//example.invalid/x", ""])

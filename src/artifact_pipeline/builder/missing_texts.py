@@ -57,7 +57,7 @@ class ServedEstimator:
             rows[name] = rows[name].where(rows[name] != "", text).astype(object)
         for name in self._unknown:
             if (rows[name] == "").any():
-                raise ValueError(f"no text stands for a missing {name!r}")
+                raise ValueError(f"no text can replace a missing {name!r}")
         return rows
 
 

@@ -99,5 +99,19 @@ def width_of(text: str) -> int:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that makes it short."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value >= 1024:
+            value, unit = value / 1024, larger
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
+
+
 def _wrapped(value: str, width: int) -> list[str]:
     return wrap(value, max(width, 20), break_long_words=False, break_on_hyphens=False)

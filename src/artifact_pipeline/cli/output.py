@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
@@ -155,6 +155,14 @@ def drop() -> None:
         except (OSError, ValueError):
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def answer(result: Any, view: Callable[[Any], str], *, as_json: bool) -> None:
+    """Print a result as JSON, or as the text that `view` makes of it."""
+    if as_json:
+        document(result)
+    else:
+        text(view(result))
 
 
 def document(value: Any) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import completion, options, output, render
+from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command, Group
+from artifact_pipeline.cli.render.remotes import pulled, pushed, remote_artifacts
 
 if TYPE_CHECKING:
     from artifact_pipeline.remote.transfer import Progress
@@ -39,7 +40,7 @@ def push(
     """
     with _progress() as progress:
         result = api.push(artifact, remote, tags=tags, store=store, progress=progress)
-    render.answer(result, render.pushed, as_json=as_json)
+    output.answer(result, pushed, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -55,7 +56,7 @@ def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) ->
     """
     with _progress() as progress:
         result = api.pull(reference, **options.trust(trusted, store), progress=progress)
-    render.answer(result, render.pulled, as_json=as_json)
+    output.answer(result, pulled, as_json=as_json)
 
 
 @click.group(cls=Group)
@@ -71,7 +72,7 @@ def list_(remote: str, as_json: bool) -> None:
 
     No artifact is downloaded.
     """
-    render.answer(api.list_remote(remote), render.remote_artifacts, as_json=as_json)
+    output.answer(api.list_remote(remote), remote_artifacts, as_json=as_json)
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def _check_repository(repo: str | None, *, private: bool, output: PathLike | Non
     """Check the options of an upload to the Hub."""
     if repo is None:
         if private:
-            raise CallError("only a repository is private", location=Location("--private"),
+            raise CallError("needs a repository", location=Location("--private"),
                             remedy="name one with --repo OWNER/NAME")  # fmt: skip
         return
     if output is not None:
@@ -182,7 +182,7 @@ def _server(
         )
     if registered_model is not None and server is None:
         raise CallError(
-            "only a server has a registry",
+            "needs a server",
             location=Location("--registered-model"),
             remedy=f"name one with --tracking-uri or ${TRACKING_URI_ENV_VAR}, without --output",
         )

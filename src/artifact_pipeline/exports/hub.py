@@ -138,7 +138,7 @@ def _token(library: Any) -> str:
         raise NetworkError("not logged in", location=location,
                            remedy="set HF_TOKEN, or log in with: hf auth login")  # fmt: skip
     if not re.fullmatch("[!-~]+", token):
-        raise NetworkError("the token has a character that no token has", location=location,
+        raise NetworkError("the token contains an invalid character", location=location,
                            remedy=_REMEDIES[401])  # fmt: skip
     return token
 
@@ -150,7 +150,7 @@ def _check_address(endpoint: str) -> None:
     except ValueError:
         is_usable = False
     if not is_usable:
-        raise NetworkError("is not an address of http or https",
+        raise NetworkError("is not an http or https address",
                            location=Location(scrub(endpoint)),
                            remedy="correct HF_ENDPOINT")  # fmt: skip
 

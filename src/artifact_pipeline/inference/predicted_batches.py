@@ -87,6 +87,9 @@ def predict_batches(
         if index < begin.file:
             continue
         with path.open() as stream, row_files.opened(stream, path.name, layout=layout) as file:
+            if file.rows == 0 and not file.columns:  # nothing tells which columns it would have
+                position = Position(file=index + 1, rows=position.rows)
+                continue
             own = _table_of(predictor, file, layout=layout, output_format=output_format)
             if table is not None and own.schema != table.schema:
                 raise DataError(

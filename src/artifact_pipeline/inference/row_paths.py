@@ -57,17 +57,22 @@ class RowPath(NamedTuple):
             if sys.stdin is None:
                 problem = "rows cannot be read: it is closed"
                 raise CallError(problem, location=Location(STDIN))
-            yield sys.stdin.buffer
-            return
+            stream: IO[bytes] = sys.stdin.buffer
+        else:
+            try:
+                stream = Path(self.path).open("rb")  # noqa: SIM115
+            except (OSError, ValueError) as error:
+                raise unreadable(self.path, error) from error
         try:
-            file = Path(self.path).open("rb")  # noqa: SIM115
-        except (OSError, ValueError) as error:
-            raise unreadable(self.path, error) from error
-        with file:
-            yield file
+            yield stream
+        except OSError as error:
+            raise unreadable(self.name, error) from error
+        finally:
+            if self.path != "-":
+                stream.close()
 
     def fingerprint(self) -> list[str | int]:
-        """Return a value that changes when the file does, from its path, size and time.
+        """Return a value that changes when the file does, from its path, size and times.
 
         Raises:
             CallError: If it cannot be read.
@@ -80,7 +85,8 @@ class RowPath(NamedTuple):
             status = Path(self.path).stat()
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
-        return [os.fspath(Path(self.path).absolute()), status.st_size, status.st_mtime_ns]
+        times = [status.st_mtime_ns, status.st_ctime_ns]  # the first can be set to any time
+        return [os.fspath(Path(self.path).absolute()), status.st_size, *times]
 
 
 def unreadable(path: str, error: Exception) -> CallError:

@@ -124,7 +124,7 @@ def parse(text: str) -> RemoteReference:
     is_registry = scheme == "oci"
     part = _REPOSITORY if is_registry else _PREFIX
     parts = path.split("/") if path else []
-    if not (_HOST if is_registry else _BUCKET).fullmatch(host):
+    if not (_is_host(host) if is_registry else _BUCKET.fullmatch(host)):
         kind = "host of a registry" if is_registry else "name of a bucket"
         raise CallError(f"found no valid {kind}", location=location, remedy=EXPECTED)
     if not all(part.fullmatch(name) for name in parts) or (is_registry and not parts):
@@ -147,6 +147,19 @@ def parse_remote(text: str) -> RemoteAddress:
             remedy=f"expected only the remote, {reference.address}",
         )
     return reference.address
+
+
+def _is_host(host: str) -> bool:
+    """Return whether a text is a host with or without a port."""
+    from urllib.parse import urlsplit
+
+    if not _HOST.fullmatch(host):
+        return False
+    try:
+        urlsplit(f"//{host}").port  # noqa: B018  (it raises for a port that is too high)
+    except ValueError:  # also for brackets without an address of IPv6
+        return False
+    return True
 
 
 def _split_label(rest: str, scheme: str) -> tuple[str, str | None]:

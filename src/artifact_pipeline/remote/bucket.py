@@ -52,13 +52,14 @@ _ENDPOINTS = (
     "AZURE_ENDPOINT",
     "AZURE_STORAGE_ENDPOINT",
 )
-_WORDS = (
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
+_WORDS = re.compile(
+    "AWS_(DEFAULT_)?REGION|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)"
+    "|AWS_CONTAINER_(CREDENTIALS_RELATIVE_URI|CREDENTIALS_FULL_URI|AUTHORIZATION_TOKEN)"
+    "|AZURE_(STORAGE_)?(ACCOUNT_NAME|(ACCOUNT|ACCESS|MASTER|SAS)_KEY|TOKEN|SAS_TOKEN)"
+    "|AZURE_(STORAGE_)?(CLIENT_ID|CLIENT_SECRET|TENANT_ID|AUTHORITY_ID|AUTHORITY_HOST)"
+    "|(AZURE_)?(MSI|IDENTITY)_ENDPOINT"
 )
+"""Variables whose values become a part of a header or an address."""
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?\Z")
 _LIST_SECONDS = 120.0
 """Maximum seconds for a list of objects."""
@@ -239,7 +240,7 @@ class BucketObjects:
                 # obstore requests the next page as long as a service announces one.
                 found = submit(listed).result(_LIST_SECONDS)
             except TimeoutError:
-                problem = f"sends no complete list of the entries below {prefix}"
+                problem = f"does not list all entries below {prefix}"
                 raise NetworkError(problem, location=Location(self.address)) from None
         if len(found) > MAX_ENTRIES:
             problem = f"has more than {MAX_ENTRIES} entries below {prefix}"
@@ -321,14 +322,18 @@ def _check_environment() -> None:
     Raises:
         NetworkError: If one is not valid. Its value is not part of the message.
     """
-    for name in (*_ENDPOINTS, *_WORDS):
-        value = os.environ.get(name)
+    for name, value in os.environ.items():
         if value and name in _ENDPOINTS and not _URL.match(value):
             remedy = "expected https://host or http://host"
             raise NetworkError("is not a URL", location=Location(name), remedy=remedy)
-        if value and not re.fullmatch("[!-~]+", value):
-            problem = "contains a space or a character that is not of ASCII"
-            raise NetworkError(problem, location=Location(name), remedy="correct this variable")
+        if value and _WORDS.fullmatch(name):
+            _check_word(value, Location(name))
+
+
+def _check_word(value: str, location: Location) -> None:
+    if not re.fullmatch("[!-~]*", value):
+        problem = "contains a space or a character that is not of ASCII"
+        raise NetworkError(problem, location=location, remedy="correct it")
 
 
 def _allows_http() -> bool:
@@ -363,7 +368,9 @@ def _aws_profile() -> dict[str, str]:
         try:
             parser.read(path, "utf-8")
         except (Error, UnicodeDecodeError, OSError) as error:
-            raise NetworkError("is not a file of AWS profiles", location=Location(path)) from error
+            # The cause is not chained: it may quote a line with a key.
+            problem = f"is not a file of AWS profiles: {type(error).__name__}"
+            raise NetworkError(problem, location=Location(path)) from None
         if parser.has_section(section):
             settings = {**dict(parser.items(section)), **settings}
     names = {
@@ -374,6 +381,8 @@ def _aws_profile() -> dict[str, str]:
         "endpoint_url": "endpoint",
     }
     found = {ours: settings[theirs] for theirs, ours in names.items() if theirs in settings}
+    for name, value in found.items():
+        _check_word(value, Location(f"profile {profile}", key=name))
     if (endpoint := found.get("endpoint")) and not _URL.match(endpoint):
         raise NetworkError("endpoint_url is not a URL", location=Location(f"profile {profile}"))
     if "AWS_ACCESS_KEY_ID" in os.environ:

@@ -217,7 +217,7 @@ def _digest_or_damage(pointers: Pointers, path: Path) -> Digest | _Damage:
         digest = pointers.get(path.name)
     except StoreError as error:
         return _unreadable(path, error)
-    return digest or _quarantined(path, "names no artifact: it holds no digest")
+    return digest or _quarantined(path, "names no artifact: it contains no digest")
 
 
 def _dangling(pointers: Pointers, path: Path, *, wrong: str) -> _Damage:
@@ -432,14 +432,14 @@ def _check_root(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
     for path in store.folder.entries():
         is_report = path.suffix == ".html" and _HEX.fullmatch(path.stem)
         if is_report and f"sha256:{path.stem}" not in artifacts:
-            yield _quarantined(path, "is the report of no artifact that verifies")
+            yield _quarantined(path, "belongs to no artifact that verifies")
         elif is_report:
             try:
                 disk.read_file(path, limit=MAX_REPORT, remedy="")
             except StoreError as error:
                 yield _unreadable(path, error)
         elif path.name not in RESERVED_NAMES and not _HEX.fullmatch(path.name):
-            remedy = "inspect it; a repair leaves it as it is"
+            remedy = "inspect it; a repair does not change it"
             yield _Damage(path=path, wrong="does not belong here", remedy=remedy, repair=None)
 
 

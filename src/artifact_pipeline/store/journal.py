@@ -117,7 +117,7 @@ class Journal:
         location = Location(str(path))
         data = disk.read_file(path, limit=MAX_RECORD, remedy=REPAIR)
         if data is None:
-            raise StoreError("does not exist any more", location=location)
+            raise StoreError("no longer exists", location=location)
         try:
             return decode_record(data, kind)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:

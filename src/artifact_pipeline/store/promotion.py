@@ -257,7 +257,9 @@ def _target(
         digest = history.versions.get(to)
         if digest not in before:
             earlier = sorted({history.numbers[d] for d in before if d in history.numbers})
-            choices = f"choose {listed(map(str, earlier))}" if earlier else "nothing was before"
+            choices = (
+                f"choose {listed(map(str, earlier))}" if earlier else "it has no earlier versions"
+            )
             raise CallError(
                 f"did not name version {to} before the current one",
                 location=location,

@@ -31,7 +31,7 @@ from artifact_pipeline.store.references import ArtifactLike, PathLike, Reference
 from artifact_pipeline.store.run_index import RunIndex, modified, note_run
 from artifact_pipeline.verification.verify import Verified
 
-LISTING = "artifact-pipeline list shows what there is"
+LISTING = "artifact-pipeline list shows all artifacts"
 _MAX_CHOICES = 5
 """How many choices an error lists."""
 

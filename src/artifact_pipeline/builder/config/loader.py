@@ -132,7 +132,7 @@ def load_gates(text: str, name: str) -> dict[str, Gate]:
     try:
         value = _decode(text.encode(), file)
     except ConfigError as error:
-        remedy = error.remedy or 'expected such as {"test.accuracy": {"min": 0.9}}'
+        remedy = error.remedy or 'expected gates such as {"test.accuracy": {"min": 0.9}}'
         raise ConfigError(error.problem, location=error.location, remedy=remedy) from error
     gates = _convert({"gates": value}, _Gates, file=file).gates
     check_gates(gates, file, slices=None)

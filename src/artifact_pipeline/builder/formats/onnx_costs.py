@@ -170,7 +170,7 @@ class _Pass:
         """
         fewest, most = _INPUTS.get(node.operator, (1, len(inputs)))
         if not fewest <= len(inputs) <= most:
-            raise GraphRefused(f"{node.operator} takes another number of inputs than it should")
+            raise GraphRefused(f"{node.operator} has the wrong number of inputs")
         if any(value.is_text for value in inputs) and node.operator not in _ON_TEXT:
             raise GraphRefused(f"no estimator needs {node.operator} of text")
         if work := _RULES.get(node.operator):
@@ -231,7 +231,7 @@ def _matmul(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _gemm(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     a, b = _matrices(*inputs[:2])
     if len(a) != 2 or len(b) != 2:
-        raise GraphRefused("it multiplies matrices that have other than two dimensions")
+        raise GraphRefused("it multiplies matrices that do not have two dimensions")
     rows, inner = a[::-1] if node.integer("transA", 0) else a
     columns = b[0] if node.integer("transB", 0) else b[1]
     walk.spend(rows, max(inner, 1), columns)

@@ -266,7 +266,7 @@ def _gather(node: Node, inputs: list[Value]) -> list[Value]:
     sizes, known = None, _sizes(value)
     if rank == 1 and known is not None and indices.integers is not None:
         if not all(-len(known) <= index < len(known) for index in indices.integers):
-            raise GraphRefused("it takes a size that there is not")
+            raise GraphRefused("it selects a size that does not exist")
         sizes = tuple(known[index] for index in indices.integers)
     return [text._replace(shape=shape, sizes=sizes, ordered=text.ordered and len(shape) == 2)]
 
@@ -325,7 +325,7 @@ def _feature_vectorizer(node: Node, inputs: list[Value]) -> list[Value]:
     if any(value.loose or not value.shape or min(value.shape) < 1 for value in inputs):
         raise GraphRefused("it joins an unknown number of columns")
     if [shape[-1] for shape in shapes if shape] != list(widths):
-        raise GraphRefused("it joins another number of columns than it has")
+        raise GraphRefused("it joins the wrong number of columns")
     return [Value(shape=(rows_of(node, inputs), sum(widths)))]
 
 
@@ -428,7 +428,7 @@ def _picked(value: Value, indices: Value, *, along_columns: bool) -> Value:
     elif all(-count <= index < count for index in indices.integers):
         columns = tuple(value.columns[index] for index in indices.integers)
     else:
-        raise GraphRefused("it takes a column of text that there is not")
+        raise GraphRefused("it selects a text column that does not exist")
     return Value(is_text=True, columns=columns, ordered=ordered, longest=value.longest)
 
 

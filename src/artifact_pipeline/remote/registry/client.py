@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, TypeAlias
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import msgspec
 
@@ -89,9 +89,9 @@ class RegistryClient:
                 },
             )
         except (OSError, ValueError) as error:  # a file of certificates, or a proxy
-            raise NetworkError(
-                f"the client cannot be set up: {scrub(str(error))}", location=self.location
-            ) from error
+            # The cause is not chained: it may quote the password of a proxy.
+            problem = f"the client cannot be set up: {scrub(str(error))}"
+            raise NetworkError(problem, location=self.location) from None
         self._base = ""
 
     def url(self, path: str) -> str:
@@ -265,7 +265,7 @@ class RegistryClient:
                 raise NetworkError(
                     "redirects to an address that is not valid", location=self.location
                 )
-            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            if not self._may_be_requested(parts):
                 raise NetworkError("redirects to an address without TLS", location=self.location)
         raise NetworkError("redirects too many times", location=self.location)
 
@@ -296,11 +296,9 @@ class RegistryClient:
     def _token(self, parameters: Mapping[str, str], known: Credentials | None) -> str:
         realm = parameters["realm"]
         parts = urlsplit(realm)
-        host = parts.hostname or ""
-        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-        if not is_safe or "@" in parts.netloc:
+        if not self._may_be_requested(parts) or "@" in parts.netloc:
             raise NetworkError("names no safe token service", location=self.location)
-        if known is not None and not _is_related(host, urlsplit(self._base).hostname or ""):
+        if known is not None and not _is_related(parts.hostname or "", self._registry_host):
             known = None  # not for another host
         query = {"scope": self._scope}
         if service := parameters.get("service"):
@@ -322,7 +320,7 @@ class RegistryClient:
             response.close()
         try:
             answer = msgspec.json.decode(data, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NetworkError("returned no token", location=self.location) from error
         token = str(answer.get("token") or answer.get("access_token") or "")
         if not re.fullmatch(r"[!-~]{1,65536}", token):
@@ -331,14 +329,30 @@ class RegistryClient:
 
     def _origin(self) -> str:
         """Return the scheme and host of the registry; on this machine TLS is tried first."""
-        if not is_loopback(urlsplit(f"https://{self._host}").hostname or ""):
+        if not is_loopback(self._registry_host):
             return f"https://{self._host}"
         try:
-            self._client.get(f"https://{self._host}/v2/")
+            with self._client.stream("GET", f"https://{self._host}/v2/"):
+                pass
         except self._httpx.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
                 return f"http://{self._host}"
         return f"https://{self._host}"
+
+    @property
+    def _registry_host(self) -> str:
+        return urlsplit(f"https://{self._host}").hostname or ""
+
+    def _may_be_requested(self, parts: SplitResult) -> bool:
+        """Return whether a URL that the registry named may be requested.
+
+        One without TLS leads to a service of this machine, which only a registry on this machine
+        may name.
+        """
+        host = parts.hostname or ""
+        if parts.scheme == "http":
+            return is_loopback(host) and is_loopback(self._registry_host)
+        return parts.scheme == "https" and bool(host)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -357,12 +371,16 @@ class RegistryClient:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name is that of this machine."""
-    if host == "localhost":
-        return True
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a host is an address of IP in place of a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 def _is_related(host: str, registry: str) -> bool:
@@ -373,6 +391,8 @@ def _is_related(host: str, registry: str) -> bool:
     """
     if host == registry:
         return True
+    if _is_address(host) or _is_address(registry):
+        return False
     ours, theirs = registry.split(".")[::-1], host.split(".")[::-1]
     count = 3 if len(ours) > 2 and len(ours[1]) <= 3 else 2
     return len(ours) >= count and len(theirs) >= count and ours[:count] == theirs[:count]

@@ -53,7 +53,13 @@ def find(host: str) -> Credentials | None:
         try:
             config = msgspec.json.decode(data, type=dict[str, Any])
             credentials = _in_config(config, host)
-        except (msgspec.DecodeError, ValueError, AttributeError, TypeError) as error:
+        except (
+            msgspec.DecodeError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+        ) as error:
             problem = "is not a file of Docker's credentials"
             raise NetworkError(problem, location=Location(str(path))) from error
         if credentials is not None:

@@ -71,10 +71,7 @@ class RegistryRemote:
     def pointer(self, label: str) -> SeenPointer | None:
         """See `Remote`."""
         data = self._manifest(label)
-        if data is None:
-            return None
-        named = modelpack.unpack(data, location=Location(f"{self.address}:{label}"))
-        return SeenPointer(Pointer(digest=named.digest, name=named.name), canonical.digest(data))
+        return None if data is None else self._decode(data, label)
 
     def pointers(self) -> dict[str, Pointer]:
         """See `Remote`. Tags that name no artifact are left out."""
@@ -216,11 +213,15 @@ class RegistryRemote:
             raise NetworkError(problem, location=self._client.location, remedy="try again")
 
     def _ours(self, label: str) -> Pointer | None:
+        data = self._manifest(label)
         try:
-            seen = self.pointer(label)
+            return None if data is None else self._decode(data, label).pointer
         except VerificationError:
             return None  # another kind of image
-        return None if seen is None else seen.pointer
+
+    def _decode(self, data: bytes, label: str) -> SeenPointer:
+        named = modelpack.unpack(data, location=Location(f"{self.address}:{label}"))
+        return SeenPointer(Pointer(digest=named.digest, name=named.name), canonical.digest(data))
 
     def _tags(self) -> list[str]:
         """Return all tags, from all pages."""
@@ -237,7 +238,7 @@ class RegistryRemote:
                 following = _NEXT.search(response.headers.get("link", ""))
             try:
                 tags += msgspec.json.decode(data, type=_Tags).tags or []
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 problem = "sent a list of tags that is malformed"
                 raise VerificationError(problem, location=self._client.location) from error
             if following is None:
