@@ -709,6 +709,57 @@ def test_a_complete_folder_is_kept_where_work_is_continued_with_others(scored, t
     assert names(tmp_path) == ["out", "rows"]
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_complete_part_that_was_changed_is_written_again(scored, tmp_path, form):
+    for part in range(2):
+        write(make_table(10, seed=part), tmp_path / "rows" / f"{part}.{form}")
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "whole")
+
+    def stop(note):
+        if note.done == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", report=stop)
+    part = tmp_path / ".out.partial" / f"0.{form}"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", resume=True)
+    for part in range(2):
+        written = (tmp_path / "out" / f"{part}.{form}").read_bytes()
+        assert written == (tmp_path / "whole" / f"{part}.{form}").read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"bytes": -1}, {"after": {"rows": -1}}, {"bytes": "1"}, None])
+def test_a_journal_that_was_changed_is_not_followed(scored, tmp_path, change):
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(CSV + GOOD * 65_540)
+    api.infer_files(scored[1], rows, output=tmp_path / "whole.csv")
+
+    def stop(note):
+        raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], rows, output=tmp_path / "out.csv", report=stop)
+    journal = tmp_path / ".out.csv.partial.json"
+    text, _, rest = journal.read_text().partition("\n")
+    changed = json.dumps({**json.loads(text), **change}) if change else text[:-1]
+    journal.write_text(f"{changed}\n{rest}")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.csv", resume=True)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_first(scored, tmp_path, monkeypatch):
+    write(make_table(2), tmp_path / "rows" / "0.csv")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(CallError, match=r"\.: is a mount point or the working folder"):
+        api.infer_files(scored[1], tmp_path / "rows", output=".")
+    api.infer_files(scored[1], tmp_path / "rows", output="out")
+    assert names(tmp_path / "work" / "out") == ["0.csv"]
+
+
 def test_what_was_begun_with_other_rows_or_options_is_not_continued(scored, tmp_path):
     artifact = scored[1]
     infer(artifact, tmp_path, CSV + GOOD, output="whole.csv", keep=["a"])

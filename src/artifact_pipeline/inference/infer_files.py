@@ -187,6 +187,12 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
             # A link could not be replaced by the folder when that is complete.
             if path.is_symlink() or (path.exists() and not path.is_dir()):
                 raise _other_folder("is not a folder", target)
+            if path.is_mount() or (path.is_dir() and path.samefile(Path.cwd())):
+                raise CallError(
+                    "is a mount point or the working folder, which no other folder can replace",
+                    location=Location(target),
+                    remedy="name a folder in it",
+                )
             parts = {file.part for file in source.files}
             if path.is_dir() and any(path.iterdir()) and not (resume and _files_in(path) == parts):
                 raise _other_folder("is not an empty folder", target)

@@ -150,8 +150,8 @@ def _write_text(work: _Work) -> Tally:
     key = ""
     if can_resume:
         key = key_of(work.predictor, files, output=output.path, options=options)
-    done = read_json(output.journal, _Journal) if options.resume else None
-    if done is not None and (done.key != key or _crc(output.partial, done.bytes) != done.crc):
+    done = read_state(output.journal, _Journal) if options.resume else None
+    if done is not None and (done.key != key or crc_of(output.partial, done.bytes) != done.crc):
         done = None
     tally, begin = (done.tally, done.after) if done else (Tally(), Position())
     with output.partial.open("r+b" if done else "wb") as file:
@@ -175,7 +175,7 @@ def _write_text(work: _Work) -> Tally:
             size, crc, tally = size + len(data), zlib.crc32(data, crc), tally + step.tally
             if can_resume:
                 state = _Journal(key=key, bytes=size, crc=crc, after=step.after, tally=tally)
-                _replace(output.journal, msgspec.json.encode(state))
+                _replace(output.journal, encode_state(state))
         os.fsync(file.fileno())
     return tally
 
@@ -228,22 +228,39 @@ def key_of(
     )
 
 
-def read_json(path: Path, struct: type[T]) -> T | None:
-    """Return what a file holds, None if there is none or it is incomplete."""
+def encode_state(state: Struct) -> bytes:
+    """Return the bytes of a file that says how far work is, which `decode_state` checks."""
+    data = msgspec.json.encode(state)
+    return data + b"\n%08x\n" % zlib.crc32(data)
+
+
+def decode_state(data: bytes, struct: type[T]) -> T | None:
+    """Return what such bytes say, None if they are damaged."""
+    text, _, crc = data.removesuffix(b"\n").rpartition(b"\n")
+    if crc != b"%08x" % zlib.crc32(text):
+        return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=struct)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(text, type=struct)
+    except msgspec.DecodeError:
+        return None
+
+
+def read_state(path: Path, struct: type[T]) -> T | None:
+    """Return what such a file says, None if there is none or it is damaged."""
+    try:
+        return decode_state(path.read_bytes(), struct)
+    except OSError:
         return None
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Replace a file that a killed process may leave old, but not a failing disk: see `_crc`."""
+    """Replace a file that a killed process may leave old, but not a failing disk: see `crc_of`."""
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(data)
     new.replace(path)
 
 
-def _crc(path: Path, size: int) -> int | None:
+def crc_of(path: Path, size: int) -> int | None:
     """Return the CRC-32 of the first bytes of a file, None if it has fewer."""
     crc = 0
     try:
