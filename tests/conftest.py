@@ -12,10 +12,12 @@ import pytest
 from hypothesis import settings
 
 import artifact_pipeline
+from artifact_pipeline.disk import file_lock
 from tests.support.artifacts import Sealed
 from tests.support.command import call
 from tests.support.configs import ROOT, SHORT, write
 from tests.support.keys import pair
+from tests.support.waiting import HANG
 
 # A busy machine must not fail a property test.
 settings.register_profile("untimed", deadline=None)
@@ -62,6 +64,14 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture
+def memory_kills(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Keep the processes of pytest apart: the system counts the kills for memory of all of them."""
+    lock = tmp_path_factory.getbasetemp().parent / "memory-kills.lock"
+    with file_lock(lock, "another process uses it", wait=HANG):
+        yield
+
+
+@pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder with the assignment's config, which is the working folder."""
     (tmp_path / "config").mkdir()
@@ -76,7 +86,10 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("src", "config", "pyproject.toml"):
         source = ROOT / name
         target = tmp_path / "checkout" / name
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        if source.is_dir():  # other processes write compiled files meanwhile
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
     return tmp_path / "checkout"
 
 

@@ -70,10 +70,14 @@ class HostileRegistry:
             server.server_close()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        for end, answer in self.answers.items():
+        for end, answer in list(self.answers.items()):
             if end in handler.path:
                 answer(handler)
                 return
+        self.answer_truly(handler)
+
+    def answer_truly(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer as a true registry does."""
         _, _, rest = handler.path.partition("/v2/acme/churn/")
         kind, _, name = rest.partition("/")
         data = {"blobs": self.blobs, "manifests": self.manifests}.get(kind, {}).get(name)

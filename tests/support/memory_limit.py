@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.waiting import until
 
 _ROOT = Path("/sys/fs/cgroup")
 _OLD = _ROOT / "memory"
@@ -40,4 +43,15 @@ def limited(size: int) -> Iterator[Path]:
             swap.write_text("0")
         yield folder / "cgroup.procs"
     finally:
+        until(lambda: _is_removed(folder), "a process stays in the group")
+
+
+def _is_removed(folder: Path) -> bool:
+    """Remove a group, and return whether its last process had ended by then."""
+    try:
         folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True

@@ -27,9 +27,20 @@ AWS = {
 }
 
 
+_RESERVED: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a port that only a server that is told its number can bind, until this process ends.
+
+    The system gives it to no other program while it is bound here, and SO_REUSEADDR lets a server
+    bind it as well.
+    """
+    reserved = socket.socket()
+    _RESERVED.append(reserved)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return int(reserved.getsockname()[1])
 
 
 def listens(port: int) -> bool:

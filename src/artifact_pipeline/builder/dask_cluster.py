@@ -30,7 +30,8 @@ SAME_VERSIONS = "install the same versions on all workers"
 ALLOWED_FAILURES = 5
 """How often a task may lose its worker on a local cluster."""
 _CONNECT_SECONDS = 15
-_WORKER_SECONDS = 30
+WORKER_SECONDS = 120
+"""How long to wait for a worker, which may be starting on a busy machine."""
 
 
 class Cluster(Struct, frozen=True):
@@ -170,7 +171,7 @@ def _check_scheduler(address: str) -> None:
 
 def _wait_for_worker(client: Any, scheduler: str) -> None:
     try:
-        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError as error:
         raise no_workers(scheduler) from error
 
@@ -216,7 +217,7 @@ def connection_lost(client: Any, remedy: str) -> NetworkError:
 
 
 def no_workers(scheduler: str) -> EnvironmentFailure:
-    """Return the error for a scheduler that has no worker for half a minute."""
+    """Return the error for a scheduler that has no worker for two minutes."""
     return EnvironmentFailure(
         "the Dask scheduler has no workers",
         location=Location(scheduler),

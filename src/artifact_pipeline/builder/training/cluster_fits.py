@@ -167,7 +167,9 @@ class FitCluster:
         """Return the rows on the workers; they are sent if no worker has them."""
         if self._sent is None:
             try:
-                self._sent = self._client.scatter(self.rows, broadcast=True, hash=False)
+                self._sent = self._client.scatter(
+                    self.rows, broadcast=True, hash=False, timeout=dask_cluster.WORKER_SECONDS
+                )
             except TimeoutError as error:
                 raise dask_cluster.no_workers(self._client.scheduler.address) from error
             except OSError as error:

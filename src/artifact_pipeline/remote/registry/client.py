@@ -46,6 +46,9 @@ _MAX_WAIT = 60.0
 _TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _WRITE_TIMEOUT = {**_TIMEOUT, "read": 300.0}
 """A registry hashes a large file and flushes it to the disk before it responds."""
+_BEGIN_SECONDS = 90.0
+_WRITE_BEGIN_SECONDS = 900.0
+"""Maximum seconds until a response begins, even if parts of its head arrive earlier."""
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES = 1 << 10
 """Minimum bytes per second of a body after `_SLOW_SECONDS`."""
@@ -254,8 +257,8 @@ class RegistryClient:
                 timeout=self._httpx.Timeout(**(_TIMEOUT if is_read else _WRITE_TIMEOUT)),
             )
             # How long the upload of a file takes is not known.
-            seconds = None if callable(content) else 3 * request.extensions["timeout"]["read"]
-            response = self._open(request, seconds=seconds)
+            seconds = _BEGIN_SECONDS if is_read else _WRITE_BEGIN_SECONDS
+            response = self._open(request, seconds=None if callable(content) else seconds)
             if not is_read or response.status_code not in (301, 302, 303, 307, 308):
                 return response
             response.close()
@@ -309,9 +312,7 @@ class RegistryClient:
         else:
             headers = {} if known is None else {"Authorization": known.basic()}
             request = self._client.build_request("GET", realm, params=query, headers=headers)
-        response = self._retry(
-            partial(self._open, request, seconds=3 * _TIMEOUT["read"]), is_read=True
-        )
+        response = self._retry(partial(self._open, request, seconds=_BEGIN_SECONDS), is_read=True)
         try:
             if response.status_code != 200:
                 raise self.failure(response, "for a token")
