@@ -82,6 +82,6 @@ def test_a_list_that_does_not_end_is_given_up(digits, monkeypatch):
         service.answers["list-type"] = lambda handler: send(handler, 200, page.encode())
         for name, setting in {**AWS, "AWS_ENDPOINT_URL": f"http://{service.host}"}.items():
             monkeypatch.setenv(name, setting)
-        with pytest.raises(NetworkError, match="no complete list of the entries below names/"):
+        with pytest.raises(NetworkError, match="does not list all entries below names/"):
             api.list_remote("s3://models/churn")
         service.answers["list-type"] = lambda handler: send(handler, 403)  # ends the thread

@@ -72,8 +72,8 @@ def predict_batches(
         predictor: The model.
         files: The files of rows, as one table.
         output_format: The format of the predictions; that of the rows by default.
-        options: How rows are predicted.
-        begin: Where to begin.
+        options: The options of the prediction.
+        begin: The position to start at.
         report: Called after each batch.
 
     Raises:
@@ -202,7 +202,7 @@ class _PieceRows(NamedTuple):
 
 
 def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
-    """Read a piece of a file; halve it where it has rows to skip.
+    """Read a piece of a file; halve it until the rows to skip are found.
 
     Args:
         piece: The piece.
