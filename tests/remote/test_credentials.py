@@ -6,10 +6,12 @@ import pytest
 
 import artifact_pipeline as api
 from artifact_pipeline.errors import NetworkError
+from artifact_pipeline.remote import address as addresses
 from artifact_pipeline.remote import bucket
+from artifact_pipeline.remote.objects import ObjectRemote
 from tests.remote.conftest import needs_azurite, needs_rclone
 from tests.support.command import call
-from tests.support.hostile_registry import HostileRegistry, send
+from tests.support.hostile_registry import HostileRegistry, endless, send
 from tests.support.remotes import AWS
 
 WRONG = base64.b64encode(b"another secret of thirty-two byte").decode()
@@ -71,17 +73,53 @@ def test_a_setting_that_is_not_valid_is_named_and_not_printed(name, value, monke
     assert value not in str(caught.value)
 
 
-def test_a_list_that_does_not_end_is_given_up(digits, monkeypatch):
+def huge_page(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(10**12))
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b"0" * 0x10000)
+
+
+def truncated_page(handler):
     page = (
         "<ListBucketResult><Name>models</Name><Prefix></Prefix><KeyCount>0</KeyCount>"
         "<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>"
         "</ListBucketResult>"
     )
-    monkeypatch.setattr(bucket, "_LIST_SECONDS", 0.3)
+    send(handler, 200, page.encode())
+
+
+@pytest.fixture
+def service(digits, monkeypatch):
+    """A service that is to answer as S3 does."""
     with HostileRegistry(digits.folder).serving() as service:
-        service.answers["list-type"] = lambda handler: send(handler, 200, page.encode())
         for name, setting in {**AWS, "AWS_ENDPOINT_URL": f"http://{service.host}"}.items():
             monkeypatch.setenv(name, setting)
-        with pytest.raises(NetworkError, match="no complete list of the entries below names/"):
-            api.list_remote("s3://models/churn")
-        service.answers["list-type"] = lambda handler: send(handler, 403)  # ends the thread
+        yield service
+
+
+@pytest.mark.parametrize("answer", [truncated_page, huge_page, endless])
+def test_a_list_that_does_not_end_is_given_up(answer, service, monkeypatch):
+    """The client ends its process if a page is said to be larger than the memory."""
+    monkeypatch.setattr(bucket, "_LIST_SECONDS", 1.0)
+    service.answers["list-type"] = answer
+    with pytest.raises(NetworkError, match="no complete list of the entries below names/"):
+        api.list_remote("s3://models/churn")
+
+
+def test_a_list_of_other_keys_names_no_artifact(service):
+    keys = ["names/latest", "other/churn/names/latest", "churn/names", "churn/attached/x"]
+    entries = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        "<ETag>x</ETag><Size>1</Size></Contents>"
+        for key in keys
+    )
+    page = (
+        "<ListBucketResult><Name>models</Name><Prefix></Prefix><KeyCount>4</KeyCount>"
+        f"<IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+    )
+    service.answers["list-type"] = lambda handler: send(handler, 200, page.encode())
+    assert api.list_remote("s3://models/churn") == []
+    remote = bucket.BucketObjects(addresses.parse_remote("s3://models/churn"))
+    assert ObjectRemote(remote).attachments(f"sha256:{'0' * 64}") == []
