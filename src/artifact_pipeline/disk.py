@@ -246,6 +246,8 @@ def remove(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
+        if path.exists():  # a thread that was ending has created a last file meanwhile
+            shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
@@ -266,17 +268,29 @@ def file_lock(path: Path, problem: str, *, wait: float = 0.0) -> Iterator[None]:
     location = Location(str(path))
     if kind_of(path) not in (None, "a file"):
         raise StoreError(f"is {kind_of(path)}, expected a file", location=location)
-    with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
-        end = time.monotonic() + wait
-        while True:
+    end = time.monotonic() + wait
+    while True:
+        with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
             try:
                 _lock(file.fileno())
-                break
             except OSError as error:
                 if time.monotonic() >= end:
                     raise StoreError(problem, location=location, remedy="try again") from error
-                time.sleep(_LOCK_POLL_SECONDS)
-        yield
+            else:
+                if _is_at(path, file.fileno()):
+                    yield
+                    return
+                # The process that held the lock has removed the file: another one may be there.
+                continue
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Return whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except OSError:
+        return False
 
 
 def _lock(handle: int) -> None:

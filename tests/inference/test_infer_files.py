@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.data import remote_files
@@ -24,6 +27,7 @@ from artifact_pipeline.errors import CallError, DataError, StoreError
 from tests.support.command import call, environment, script
 from tests.support.kill_points import kill_before
 from tests.support.s3 import endpoint
+from tests.support.waiting import HANG, until
 
 ROWS = 70_000
 """More than a batch."""
@@ -244,6 +248,38 @@ def test_text_of_any_arrow_type_is_kept_in_csv(scored, tmp_path):
         assert read(tmp_path / "o.csv")["t"].to_pylist() == ['a,"b"', "c"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file without any bytes")
+def test_rows_that_a_disk_does_not_return_are_named(scored, tmp_path):
+    """The first bytes of the memory of a process are an input/output error."""
+    with pytest.raises(CallError, match=r"^/proc/self/mem: rows cannot be read: Input/output"):
+        api.infer_files(scored[1], "/proc/self/mem", output=tmp_path / "out.csv")
+
+
+def test_a_packed_file_that_is_damaged_is_named(scored, tmp_path):
+    data = gzip.compress(np.random.default_rng(0).bytes(10_000).hex().encode())
+    for broken in (data[:60] + bytes(20) + data[80:], data[:-9], data + b"more", b"k,a"):
+        with pytest.raises(DataError, match=r"rows\.csv\.gz: is not a \.gz file that can be read"):
+            infer(scored[1], tmp_path, broken, name="rows.csv.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv.gz"]
+
+
+def test_a_part_of_json_lines_without_rows_is_empty(scored, tmp_path):
+    """Other tools write an empty file for an empty partition."""
+    rows = tmp_path / "rows"
+    write(make_table(3), rows / "1.jsonl")
+    for name, data in (("0.jsonl", b""), ("2.jsonl", b"\n")):
+        (rows / name).write_bytes(data)
+    assert api.infer_files(scored[1], rows, output=tmp_path / "out").tally.rows == 3
+    sizes = [len(path.read_bytes().splitlines()) for path in sorted((tmp_path / "out").iterdir())]
+    assert sizes == [0, 3, 0]
+    for name in ("out.csv", "out.parquet", "out.jsonl"):
+        api.infer_files(scored[1], rows, output=tmp_path / name)
+        assert read(tmp_path / name)["key"].to_pylist() == ["k0000000", "k0000001", "k0000002"]
+    (rows / "1.jsonl").write_bytes(b"")
+    with pytest.raises(DataError, match="has no rows"):
+        api.infer_files(scored[1], rows, output=tmp_path / "none.csv")
+
+
 def test_packed_files_are_read_as_their_content(scored, tmp_path):
     rows = write(make_table(100), tmp_path / "rows.csv")
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(rows.read_bytes()))
@@ -252,6 +288,63 @@ def test_packed_files_are_read_as_their_content(scored, tmp_path):
     assert (tmp_path / "rows.csv.out.csv").read_bytes() == (
         tmp_path / "rows.csv.gz.out.csv"
     ).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    """A sealed model of a matrix, rows of several batches, and what scikit-learn predicts."""
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    sealed = api.seal(model, X, y, store=tmp_path_factory.mktemp("iris"))
+    matrix = np.random.default_rng(0).integers(1, 70, size=(66_000, 4)) / 10
+    return Path(sealed.artifact), matrix, model.predict_proba(matrix)
+
+
+def lines_of(matrix, delimiter):
+    return "".join(delimiter.join(map(repr, row)) + "\n" for row in matrix.tolist())
+
+
+MATRIX_FILES = {
+    "rows.csv": lambda matrix: lines_of(matrix, ",").encode(),
+    "rows.tsv": lambda matrix: lines_of(matrix, "\t").encode(),
+    "wide.csv": lambda matrix: lines_of(matrix, ",").encode("utf-16"),
+    "rows.csv.gz": lambda matrix: gzip.compress(lines_of(matrix, ",").encode(), 1),
+    "rows.json": lambda matrix: json.dumps(matrix.tolist()).encode(),
+    "rows.npy": lambda matrix: npy(matrix),
+}
+
+
+def npy(matrix):
+    stream = io.BytesIO()
+    np.save(stream, matrix)
+    return stream.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MATRIX_FILES)
+def test_batches_of_a_matrix_are_predicted_as_scikit_learn_does(iris, tmp_path, name):
+    artifact, matrix, expected = iris
+    infer(artifact, tmp_path, MATRIX_FILES[name](matrix), name=name)
+    out = read(tmp_path / "out.csv")
+    assert out["row"].to_pylist() == [*range(1, len(matrix) + 1)]
+    got = np.column_stack([out[column] for column in out.column_names[2:]])
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.npy", "rows.json"])
+def test_rows_of_a_matrix_that_a_model_does_not_take_are_skipped(iris, tmp_path, name):
+    artifact, matrix, _ = iris
+    wrong = [2, 65_000, 65_999]
+    matrix = matrix.copy()
+    matrix[wrong, 1] = np.nan
+    data = MATRIX_FILES[name](matrix).replace(b"NaN", b"null")
+    with pytest.raises(DataError, match=r"(line|row) 3\b"):
+        infer(artifact, tmp_path, data, name=name)
+    result = infer(artifact, tmp_path, data, name=name, on_error="skip")
+    assert (result.tally.rows, result.tally.skipped) == (65_997, 3)
+    rows = read(tmp_path / "out.csv")["row"].to_pylist()
+    assert sorted({*range(1, 66_001)} - {*rows}) == [row + 1 for row in wrong]
 
 
 CSV = b"key,a,b,city,day\n"
@@ -616,6 +709,57 @@ def test_a_complete_folder_is_kept_where_work_is_continued_with_others(scored, t
     assert names(tmp_path) == ["out", "rows"]
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_complete_part_that_was_changed_is_written_again(scored, tmp_path, form):
+    for part in range(2):
+        write(make_table(10, seed=part), tmp_path / "rows" / f"{part}.{form}")
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "whole")
+
+    def stop(note):
+        if note.done == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", report=stop)
+    part = tmp_path / ".out.partial" / f"0.{form}"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", resume=True)
+    for part in range(2):
+        written = (tmp_path / "out" / f"{part}.{form}").read_bytes()
+        assert written == (tmp_path / "whole" / f"{part}.{form}").read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"bytes": -1}, {"after": {"rows": -1}}, {"bytes": "1"}, None])
+def test_a_journal_that_was_changed_is_not_followed(scored, tmp_path, change):
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(CSV + GOOD * 65_540)
+    api.infer_files(scored[1], rows, output=tmp_path / "whole.csv")
+
+    def stop(note):
+        raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], rows, output=tmp_path / "out.csv", report=stop)
+    journal = tmp_path / ".out.csv.partial.json"
+    text, _, rest = journal.read_text().partition("\n")
+    changed = json.dumps({**json.loads(text), **change}) if change else text[:-1]
+    journal.write_text(f"{changed}\n{rest}")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.csv", resume=True)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_first(scored, tmp_path, monkeypatch):
+    write(make_table(2), tmp_path / "rows" / "0.csv")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(CallError, match=r"\.: is a mount point or the working folder"):
+        api.infer_files(scored[1], tmp_path / "rows", output=".")
+    api.infer_files(scored[1], tmp_path / "rows", output="out")
+    assert names(tmp_path / "work" / "out") == ["0.csv"]
+
+
 def test_what_was_begun_with_other_rows_or_options_is_not_continued(scored, tmp_path):
     artifact = scored[1]
     infer(artifact, tmp_path, CSV + GOOD, output="whole.csv", keep=["a"])
@@ -637,6 +781,66 @@ def test_two_processes_do_not_write_the_same_output(scored, tmp_path):
     ):
         infer(scored[1], tmp_path, CSV + GOOD)
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the list of open files")
+def test_a_process_that_waited_for_a_lock_holds_the_file_that_others_see(tmp_path):
+    """A writer removes the file that it had locked, and another process may have opened it."""
+    from artifact_pipeline.disk import file_lock
+
+    path, is_held, is_done = tmp_path / ".out.csv.lock", threading.Event(), threading.Event()
+
+    def wait():
+        with file_lock(path, "locked", wait=HANG):
+            is_held.set()
+            is_done.wait(HANG)
+
+    with file_lock(path, "locked"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        until(lambda: sum(map(is_open(path), Path("/proc/self/fd").iterdir())) > 1)
+        path.unlink()
+    assert is_held.wait(HANG)
+    try:
+        with pytest.raises(StoreError, match="locked"), file_lock(path, "locked"):
+            pass
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def is_open(path):
+    def check(entry):
+        try:
+            return entry.readlink() == path
+        except OSError:  # closed meanwhile
+            return False
+
+    return check
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs the limits of a POSIX file system")
+def test_a_name_that_is_too_long_until_it_is_complete_is_named(scored, tmp_path):
+    name = "a" * 250 + ".csv"
+    with pytest.raises(StoreError, match=r"a{250}\.csv: File name too long"):
+        infer(scored[1], tmp_path, CSV + GOOD, output=name)
+
+
+def test_rows_that_changed_without_another_time_are_predicted_again(scored, tmp_path):
+    rows = write(make_table(10), tmp_path / "rows" / "0.csv")
+    write(make_table(10, seed=1), tmp_path / "rows" / "1.csv")
+
+    def stop(note):
+        if note.done == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", report=stop)
+    times = rows.stat().st_atime_ns, rows.stat().st_mtime_ns
+    rows.write_bytes(rows.read_bytes().replace(b"k0000003", b"changed!"))
+    os.utime(rows, ns=times)
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert b"changed!" in (tmp_path / "out" / "0.csv").read_bytes()
 
 
 @pytest.fixture(scope="module")

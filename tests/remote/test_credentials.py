@@ -104,7 +104,7 @@ def test_a_list_that_does_not_end_is_given_up(answer, service, monkeypatch):
     """The client ends its process if a page is said to be larger than the memory."""
     monkeypatch.setattr(bucket, "_LIST_SECONDS", 1.0)
     service.answers["list-type"] = answer
-    with pytest.raises(NetworkError, match="no complete list of the entries below names/"):
+    with pytest.raises(NetworkError, match="does not list all entries below names/"):
         api.list_remote("s3://models/churn")
 
 

@@ -11,6 +11,7 @@ from artifact_pipeline.remote.registry import client
 from artifact_pipeline.store.store import Store
 from tests.support.hostile_registry import HostileRegistry, cut, endless, send
 from tests.support.remotes import LOGIN, docker_login
+from tests.support.waiting import HANG
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -105,8 +106,7 @@ def basic(registry, part):
         if handler.headers["Authorization"] is None:
             send(handler, 401, b"", WWW_Authenticate='Basic realm="tests"')
         else:
-            del registry.answers[part]
-            registry.answer(handler)
+            registry.answer_truly(handler)
 
     registry.answers[part] = answer
 
@@ -128,8 +128,7 @@ def test_a_token_service_gets_the_login_only_on_the_same_host(registry, elsewher
         def challenge(host):
             def answer(handler):
                 if handler.headers["Authorization"] == "Bearer granted":
-                    del registry.answers["manifests/latest"]
-                    registry.answer(handler)
+                    registry.answer_truly(handler)
                 else:
                     realm = f'Bearer realm="http://{host}:{service.port}/token",service="tests"'
                     send(handler, 401, b"", WWW_Authenticate=realm)
@@ -216,7 +215,7 @@ def test_a_registry_that_sends_a_byte_at_a_time_is_given_up(
     where, registry, elsewhere, monkeypatch
 ):
     monkeypatch.setattr(client, "_SLOW_SECONDS", 0.3)
-    monkeypatch.setattr(client, "_TIMEOUT", {**client._TIMEOUT, "read": 0.3})
+    monkeypatch.setattr(client, "_BEGIN_SECONDS", HANG if where == "body" else 0.5)
     stopped = threading.Event()
 
     def drip(handler):
@@ -262,9 +261,7 @@ def test_a_token_that_expires_is_replaced_in_the_middle_of_a_push(registry, stor
             registry.manifests[handler.path.rpartition("/")[2]] = data
             send(handler, 201, b"", OCI_Subject="x")
         else:
-            del registry.answers["/v2/acme"]
-            registry.answer(handler)
-            registry.answers["/v2/acme"] = guarded
+            registry.answer_truly(handler)
 
     registry.blobs = {name: data for name, data in registry.blobs.items() if len(data) < 10}
     registry.manifests.clear()

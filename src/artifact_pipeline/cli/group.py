@@ -165,7 +165,7 @@ class Group(click.Group):
 
         Args:
             args: As for click's group.
-            modules: The modules of commands that are imported when they are called.
+            modules: The module of each command, which is imported when the command is called.
             kwargs: As for click's group.
         """
         super().__init__(*args, **kwargs)
@@ -179,7 +179,10 @@ class Group(click.Group):
         name = OTHER_NAMES.get(name, name)
         if name not in self.commands and name in self._modules:
             module = importlib.import_module(f"{__package__}.{self._modules[name]}")
-            self.add_command(getattr(module, name))
+            commands = (
+                value for value in vars(module).values() if isinstance(value, click.Command)
+            )
+            self.add_command(next(command for command in commands if command.name == name))
         return super().get_command(context, name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -208,3 +209,17 @@ def _add(options: tuple[Callable[[Command], Command], ...], command: Command) ->
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def check_not_input(path: str, inputs: list[str | None]) -> None:
+    """Check that the output file is not one of the inputs."""
+    for name in inputs:
+        is_same = False
+        with suppress(OSError, ValueError):  # one of the two does not exist
+            is_same = bool(name) and Path(path).samefile(str(name))
+        if is_same:
+            raise CallError(
+                "is the input, and would be overwritten",
+                location=Location(path),
+                remedy="name another file with --output",
+            )

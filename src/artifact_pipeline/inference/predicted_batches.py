@@ -72,8 +72,8 @@ def predict_batches(
         predictor: The model.
         files: The files of rows, as one table.
         output_format: The format of the predictions; that of the rows by default.
-        options: How rows are predicted.
-        begin: Where to begin.
+        options: The options of the prediction.
+        begin: The position to start at.
         report: Called after each batch.
 
     Raises:
@@ -87,6 +87,9 @@ def predict_batches(
         if index < begin.file:
             continue
         with path.open() as stream, row_files.opened(stream, path.name, layout=layout) as file:
+            if file.rows == 0 and not file.columns:  # nothing tells which columns it would have
+                position = Position(file=index + 1, rows=position.rows)
+                continue
             own = _table_of(predictor, file, layout=layout, output_format=output_format)
             if table is not None and own.schema != table.schema:
                 raise DataError(
@@ -197,7 +200,7 @@ class _PieceRows(NamedTuple):
 
 
 def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
-    """Read a piece of a file; halve it where it has rows to skip.
+    """Read a piece of a file; halve it until the rows to skip are found.
 
     Args:
         piece: The piece.

@@ -87,7 +87,7 @@ class Predictor:
 
     @property
     def interface(self) -> Interface:
-        """The features that the model takes, and the outputs that it gives."""
+        """The features that the model takes, and its outputs."""
         return self.manifest.interface
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -97,7 +97,7 @@ class Predictor:
             X: Rows, as for the class.
 
         Raises:
-            DataError: If X has another shape or other columns, or holds a value that is not a
+            DataError: If X has another shape or other columns, or contains a value that is not a
                 finite number, or that the model does not take.
             VerificationError: If the model fails, or gives other outputs than its manifest says.
         """

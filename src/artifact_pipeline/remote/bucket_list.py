@@ -68,7 +68,7 @@ def entries(address: RemoteAddress, prefix: str, *, seconds: float) -> list[Obje
     """
     location = Location(str(address))
     incomplete = NetworkError(
-        f"sends no complete list of the entries below {prefix}", location=location
+        f"does not list all entries below {prefix}", location=location
     )
     task = _Task(address=address, prefix=prefix, seconds=seconds)
     try:

@@ -6,7 +6,7 @@ and link function follow as plain operators.
 - LightGBM compares float64 inputs with float64 thresholds, and so does its graph. onnxmltools
   rounds both to float32, which moves rows to other leaves.
 - XGBoost casts inputs to float32, and compares them with float32 thresholds.
-- Each node states the way of a missing value. LightGBM treats it as 0 at nodes that saw none in
+- Each node has a branch for missing values. LightGBM treats them as 0 at nodes that had none in
   training.
 - Both truncate numbers that encode categories.
 

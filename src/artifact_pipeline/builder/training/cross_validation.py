@@ -15,12 +15,12 @@ from artifact_pipeline.errors import Location
 
 
 class FoldFit(NamedTuple):
-    """How the estimator of a fold is fitted and measured.
+    """The options for fitting and measuring the estimator of a fold.
 
     Attributes:
         estimator: The estimator; a copy of it is fitted.
-        target: What it predicts.
-        positive: The positive label of two.
+        target: The kind of its predictions.
+        positive: The positive one of two labels.
         n_jobs: As for `fit.fit`.
         location: The folds' location in the config.
     """
@@ -39,7 +39,7 @@ def measure_fold(X: Any, y: Any, *, fold: Fold, how: FoldFit) -> dict[str, float
         X: The training rows.
         y: Their labels or numbers.
         fold: The indices of both parts.
-        how: How the estimator is fitted.
+        how: The options.
 
     Raises:
         ConfigError: If the estimator refuses the rows.

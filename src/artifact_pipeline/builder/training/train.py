@@ -127,14 +127,14 @@ def train(
 
     Args:
         prepared: The config with its rows.
-        report: Called when one of several fits is done.
+        report: Called after each of several fits.
         profile: The numeric profile of this process.
         cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
     Raises:
         ConfigError: If an estimator refuses the rows or its combination of parameters.
         NetworkError: If the cluster cannot be reached.
-        EnvironmentFailure: If a worker of it would compute other bits, or it loses its workers.
+        EnvironmentFailure: If a worker would compute other bits, or the workers are lost.
     """
     config, rows, parts = prepared.config, prepared.rows, prepared.parts
     n_jobs = construction.requested_n_jobs(config.model)
@@ -177,7 +177,7 @@ def train(
 def _search_of(
     prepared: Prepared, cluster: FitCluster | None, *, n_jobs: int | None, report: ReportProgress
 ) -> Callable[[Any], None] | None:
-    """Return what fits the search on a cluster; None if scikit-learn does it in this process."""
+    """Return the function that fits the search on a cluster; None to fit it in this process."""
     if prepared.config.search is None:
         return None
 

@@ -11,12 +11,8 @@ import click
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, title
 from artifact_pipeline.cli.layout import WIDTH, field, paragraph, table, truncated, width_of
-from artifact_pipeline.pipeline.compare import (
-    Comparison,
-    MetricComparison,
-    PairComparison,
-    shown,
-)
+from artifact_pipeline.pipeline.compare import Comparison, MetricComparison, shown
+from artifact_pipeline.pipeline.pair_comparison import PairComparison
 
 FIELDS = 12
 """The number of differences of the recipes that are shown."""

@@ -48,7 +48,7 @@ def find(host: str) -> Credentials | None:
     for path in _files():
         try:
             data = path.read_bytes()
-        except OSError:  # it does not exist, or is not ours
+        except OSError:  # it does not exist, or belongs to another user
             continue
         try:
             config = msgspec.json.decode(data, type=dict[str, Any])
@@ -99,7 +99,7 @@ def _in_config(config: dict[str, Any], host: str) -> Credentials | None:
 
 
 def _from_helper(name: str, key: str) -> Credentials | None:
-    """Return what the program docker-credential-NAME knows, or None if it knows nothing."""
+    """Return the credentials from the program docker-credential-NAME, or None without any."""
     if not _HELPER.fullmatch(name):
         raise ValueError("invalid name of a helper")
     command = f"docker-credential-{name}"

@@ -86,6 +86,7 @@ async function predict(row) {
     `curl ${location.origin}/predict/${model.name}${secret} -H 'content-type: application/json' -d '${quoted}'`;
   next = body;
   if (pending) return;
+  at("prediction").setAttribute("aria-busy", "true");
   while (next) {
     [pending, next] = [next, null];
     try {
@@ -96,6 +97,7 @@ async function predict(row) {
     }
   }
   pending = null;
+  at("prediction").removeAttribute("aria-busy");
 }
 
 function show(response) {
