@@ -67,9 +67,7 @@ def entries(address: RemoteAddress, prefix: str, *, seconds: float) -> list[Obje
             not end or has more than `MAX_ENTRIES` entries.
     """
     location = Location(str(address))
-    incomplete = NetworkError(
-        f"does not list all entries below {prefix}", location=location
-    )
+    incomplete = NetworkError(f"does not list all entries below {prefix}", location=location)
     task = _Task(address=address, prefix=prefix, seconds=seconds)
     try:
         done = subprocess.run(
