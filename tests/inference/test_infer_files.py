@@ -1010,11 +1010,13 @@ def test_what_was_predicted_before_does_not_shorten_the_estimate(scored, tmp_pat
     api.infer_files(artifact, rows, output=tmp_path / "out.csv", resume=True, report=notes.append)
     if form == ".parquet":
         assert [(note.done, note.resumed) for note in notes] == [
+            (65_536, 65_536),
             (131_072, 65_536),
             (140_000, 65_536),
         ]
     else:
-        assert 0 < notes[0].resumed == notes[1].resumed < notes[0].done <= notes[1].done
+        assert 0 < notes[0].resumed == notes[0].done == notes[1].resumed
+        assert notes[0].done < notes[1].done <= notes[2].done
     estimator = Estimator(0.0)
     text = estimator.text(structs.replace(notes[0], done=60, total=100, resumed=40), 10.0)
     assert text.endswith("about 20 s left")

@@ -154,7 +154,13 @@ def _check_scheduler(address: str) -> None:
             connection = await open_connection(  # type: ignore[no-untyped-call]
                 address, timeout=_CONNECT_SECONDS, **options
             )
-            await connection.close()
+            try:
+                await connection.write({"op": "identity", "reply": True})
+                kind = (await connection.read())["type"]
+            finally:
+                await connection.close()
+        if kind != "Scheduler":
+            raise ValueError(f"a {kind.lower()} is there")
 
     try:
         with ThreadPoolExecutor(1) as pool:  # this thread may have a notebook's event loop

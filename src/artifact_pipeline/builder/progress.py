@@ -90,10 +90,15 @@ class Estimator:
         'cross-validate 0 of 5'
         >>> estimator.text(PhaseProgress(phase="predict", done=90, total=120, resumed=80), 18.0)
         'predict 90 of 120, about 30 s left'
+        >>> estimator.text(PhaseProgress(phase="score", done=80, total=120, resumed=80), 20.0)
+        'score 80 of 120'
+        >>> estimator.text(PhaseProgress(phase="score", done=90, total=120, resumed=80), 21.0)
+        'score 90 of 120, about 3 s left'
         """
         if progress.phase != self._phase:
             # The first report of a phase may follow the first of its parts.
-            self._phase, self._begin = progress.phase, self._last if progress.done else now
+            has_part = progress.done > progress.resumed
+            self._phase, self._begin = progress.phase, self._last if has_part else now
         self._last = now
         done = progress.done - progress.resumed
         if done <= 0 or not progress.total:

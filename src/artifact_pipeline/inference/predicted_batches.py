@@ -104,6 +104,8 @@ def predict_batches(
             for number, piece in enumerate(file.pieces):
                 if number < position.pieces:
                     meter.skip(index, stream)
+                    if number + 1 == position.pieces:  # the time until now is not that of a batch
+                        meter.batch(index, stream, rows=position.rows, known=file.rows)
                     continue
                 step = _step(predictor, piece, table=table, position=position, options=options)
                 position = step.after
