@@ -246,7 +246,7 @@ def remove(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-        if path.exists():  # a thread that was ending has created a last file meanwhile
+        if path.exists():  # an ending thread has created another file meanwhile
             shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

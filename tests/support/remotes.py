@@ -31,7 +31,7 @@ _RESERVED: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Return a port that only a server that is told its number can bind, until this process ends.
+    """Return a port that other programs do not get until this process ends.
 
     The system gives it to no other program while it is bound here, and SO_REUSEADDR lets a server
     bind it as well.

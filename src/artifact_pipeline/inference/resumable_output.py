@@ -235,7 +235,7 @@ def encode_state(state: Struct) -> bytes:
 
 
 def decode_state(data: bytes, struct: type[T]) -> T | None:
-    """Return what such bytes say, None if they are damaged."""
+    """Return the progress in bytes of `encode_state`, None if they are damaged."""
     text, _, crc = data.removesuffix(b"\n").rpartition(b"\n")
     if crc != b"%08x" % zlib.crc32(text):
         return None
@@ -246,7 +246,7 @@ def decode_state(data: bytes, struct: type[T]) -> T | None:
 
 
 def read_state(path: Path, struct: type[T]) -> T | None:
-    """Return what such a file says, None if there is none or it is damaged."""
+    """Return the progress in such a file, None if it is missing or damaged."""
     try:
         return decode_state(path.read_bytes(), struct)
     except OSError:

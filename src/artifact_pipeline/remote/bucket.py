@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from artifact_pipeline.builder.background import submit
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     Location,
@@ -28,7 +27,7 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
-from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
+from artifact_pipeline.remote.protocol import PIECE, ObjectEntry, Stored
 from artifact_pipeline.remote.transfer import in_order
 
 _PART = 8 << 20
@@ -85,6 +84,7 @@ class BucketObjects:
                 remedy="pip install obstore, or pip install -r requirements-remote.txt",
             ) from error
         self.address = str(address)
+        self._parsed = address
         self._client: Any = obstore
         self._errors: Any = obstore.exceptions
         with self._translated():
@@ -223,29 +223,19 @@ class BucketObjects:
             )
 
     def entries(self, prefix: str) -> list[ObjectEntry]:
-        """See `ObjectStore`."""
+        """See `ObjectStore`. Another process reads the list, as a hostile one may end a process."""
+        from artifact_pipeline.remote import bucket_list
 
-        def listed() -> list[ObjectEntry]:
-            found: list[ObjectEntry] = []
+        return bucket_list.entries(self._parsed, prefix, seconds=_LIST_SECONDS)
+
+    def listed(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield the objects below a prefix, as the service lists them."""
+        with self._translated():
+            # obstore requests the next page for as long as a service says that there is one.
             for page in self._client.list(self._store, prefix):
                 for entry in page:
                     modified = entry["last_modified"].timestamp()
-                    found.append(ObjectEntry(str(entry["path"]), int(entry["size"]), modified))
-                if len(found) > MAX_ENTRIES:
-                    break
-            return found
-
-        with self._translated():
-            try:
-                # obstore requests the next page as long as a service announces one.
-                found = submit(listed).result(_LIST_SECONDS)
-            except TimeoutError:
-                problem = f"does not list all entries below {prefix}"
-                raise NetworkError(problem, location=Location(self.address)) from None
-        if len(found) > MAX_ENTRIES:
-            problem = f"has more than {MAX_ENTRIES} entries below {prefix}"
-            raise NetworkError(problem, location=Location(self.address))
-        return found
+                    yield ObjectEntry(str(entry["path"]), int(entry["size"]), modified)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

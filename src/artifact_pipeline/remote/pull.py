@@ -420,7 +420,7 @@ def _move(data: bytes, digest: Digest, *, location: Location) -> Promotion:
     try:
         move = decode_record(data, Promotion)
         parse_time(move.when)
-        # The history must be able to read it again, in the event that it becomes a part of.
+        # Its event must fit the limits with which the history is read.
         event = _pulled(digest, [move], remote="", version=1)
         models.decode_line(models.encode(event), "")
     except (canonical.NotCanonical, msgspec.ValidationError, ValueError) as error:

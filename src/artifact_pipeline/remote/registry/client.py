@@ -345,10 +345,9 @@ class RegistryClient:
         return urlsplit(f"https://{self._host}").hostname or ""
 
     def _may_be_requested(self, parts: SplitResult) -> bool:
-        """Return whether a URL that the registry named may be requested.
+        """Return whether a URL from the registry may be requested.
 
-        One without TLS leads to a service of this machine, which only a registry on this machine
-        may name.
+        Without TLS, it must lead to this machine, and only a registry on this machine may send it.
         """
         host = parts.hostname or ""
         if parts.scheme == "http":
