@@ -42,12 +42,18 @@ class _LimitFiles(NamedTuple):
 
 
 _CGROUPS = (
-    _LimitFiles("", ".", "memory.max", "memory.current", cached=("inactive_file", "active_file")),
     _LimitFiles(
-        "memory",
-        "memory",
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
+        controllers="",
+        root=".",
+        limit="memory.max",
+        usage="memory.current",
+        cached=("inactive_file", "active_file"),
+    ),
+    _LimitFiles(
+        controllers="memory",
+        root="memory",
+        limit="memory.limit_in_bytes",
+        usage="memory.usage_in_bytes",
         cached=("total_inactive_file", "total_active_file"),
     ),
 )
