@@ -88,7 +88,7 @@ def predict_batches(
             continue
         version = path.version()
         with path.open() as stream, row_files.opened(stream, path.name, layout=layout) as file:
-            if file.rows == 0 and not file.columns:  # nothing tells which columns it would have
+            if file.rows == 0 and not file.columns:  # its columns are unknown
                 position = Position(file=index + 1, rows=position.rows)
                 continue
             own = _table_of(predictor, file, layout=layout, output_format=output_format)

@@ -293,7 +293,7 @@ def locked(path: Path, output: Path) -> Iterator[None]:
             location = Location(str(output))
             raise StoreError(error.problem, location=location, remedy=error.remedy) from error
         except OSError as error:
-            is_long = error.errno == errno.ENAMETOOLONG  # with what is added to its name
+            is_long = error.errno == errno.ENAMETOOLONG  # with the suffix of the partial file
             error.filename = str(output if is_long else path.parent)
             raise
         try:
