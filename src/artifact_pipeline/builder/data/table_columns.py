@@ -35,6 +35,25 @@ EPOCH = datetime.datetime(1970, 1, 1)
 _ZONE = r":.*(Z|[+-]\d{2}(:?\d{2})?)$"
 
 
+class WrongRows(DataError):
+    """A column has values that are refused; the message is about the first one.
+
+    Attributes:
+        rows: (n_wrong,) the rows with such a value, counted from 0.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        location: Location | None = None,
+        remedy: str | None = None,
+        rows: NDArray[np.int64] | None = None,
+    ) -> None:
+        super().__init__(problem, location=location, remedy=remedy)
+        self.rows = rows
+
+
 class ColumnData(NamedTuple):
     """A column as a model takes it."""
 
@@ -154,6 +173,8 @@ def column_of_rows(
     """
     try:
         return column(raw, name, kind=kind, column_format=column_format)
+    except WrongRows:  # it has no remedy
+        raise
     except DataError as error:
         raise DataError(error.problem, location=error.location) from error
 
@@ -422,12 +443,17 @@ def _finite(
 
 def _refuse(cells: _Cells, good: Any, *, expected: str) -> None:
     """Raise an error for the first value that is not good."""
+    import numpy as np
     import pyarrow.compute as pc
 
     if pc.all(good).as_py() is False:
-        row, text = cells.text.first(pc.invert(good))
+        wrong = pc.invert(good)
+        row, text = cells.text.first(wrong)
         problem = f"found {show(text)}, expected {expected}"
-        raise DataError(problem, location=cells.raw.cell(row, cells.name))
+        rows, row_numbers = cells.text.rows(wrong), cells.raw.row_numbers
+        if row_numbers is not None:
+            rows = np.array(row_numbers)[rows]
+        raise WrongRows(problem, location=cells.raw.cell(row, cells.name), rows=rows)
 
 
 _PARSERS: dict[Kind, Callable[[_Cells], NDArray[Any]]] = {
