@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from artifact_pipeline.builder.data import remote_files
-from artifact_pipeline.builder.data.remote_files import RemotePath
+from artifact_pipeline.builder.data import table_files
+from artifact_pipeline.builder.data.table_files import TablePath
 from artifact_pipeline.errors import EnvironmentFailure, Location
 
 COPIES = 3
@@ -21,7 +21,7 @@ _CGROUPS = (
 )
 
 
-def check_fits(files: Sequence[Path | RemotePath], location: Location) -> None:
+def check_fits(files: Sequence[TablePath], location: Location) -> None:
     """Refuse a table that cannot be read into the free memory, before it is read.
 
     Raises:
@@ -38,12 +38,9 @@ def check_fits(files: Sequence[Path | RemotePath], location: Location) -> None:
         )
 
 
-def _size(file: Path | RemotePath) -> int:
+def _size(file: TablePath) -> int:
     """Return the size of a file, in Parquet before its pages were compressed."""
-    if isinstance(file, RemotePath):
-        remote = remote_files.stat(str(file))
-        return 0 if remote is None else remote.size
-    if file.suffix.lower() == ".parquet":
+    if isinstance(file, Path) and file.suffix.lower() == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as arrow
 
@@ -51,10 +48,7 @@ def _size(file: Path | RemotePath) -> int:
             groups = arrow.read_metadata(file)
             sizes = (groups.row_group(at).total_byte_size for at in range(groups.num_row_groups))
             return int(sum(sizes))
-    try:
-        return file.stat().st_size
-    except OSError:  # the reader says so
-        return 0
+    return table_files.size(file)
 
 
 def available(
