@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.modules.pop("model_interface", None)  # it may be that of another model
-import model_interface
+import model_interface  # noqa: E402
 
 
 def load(folder: Path) -> Callable[[Any], Any]:

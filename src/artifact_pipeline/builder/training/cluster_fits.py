@@ -282,12 +282,16 @@ def search(cluster: FitCluster, unfitted: Any, *, n_jobs: int | None, report: Co
         unfitted.best_estimator_ = best.fit(rows.X, rows.y)
 
 
-def cross_validate(cluster: FitCluster, how: FoldFit, *, report: Count) -> list[dict[str, float]]:
+def cross_validate(
+    cluster: FitCluster, fold_fit: FoldFit, *, report: Count
+) -> list[dict[str, float]]:
     """Return the metrics on each fold of the cross-validation; see `measure_fold`."""
     from sklearn.base import clone
 
-    how = how._replace(estimator=clone(how.estimator))  # without the state of its fit
-    folds = [(how._replace(n_jobs=1), fold) for fold in range(len(cluster.rows.cv))]
+    fold_fit = fold_fit._replace(
+        estimator=clone(fold_fit.estimator)
+    )  # without the state of its fit
+    folds = [(fold_fit._replace(n_jobs=1), fold) for fold in range(len(cluster.rows.cv))]
     return cluster.run(_measure, folds, report=report)
 
 
@@ -372,8 +376,8 @@ def _score(rows: SharedRows, fit: CandidateFit) -> Score:
 
 
 def _measure(rows: SharedRows, fit: tuple[FoldFit, int]) -> dict[str, float]:
-    how, fold = fit
-    return cross_validation.measure_fold(rows.X, rows.y, fold=rows.cv[fold], how=how)
+    fold_fit, fold = fit
+    return cross_validation.measure_fold(rows.X, rows.y, fold=rows.cv[fold], fold_fit=fold_fit)
 
 
 def _with(estimator: Any, params: dict[str, Any]) -> Any:

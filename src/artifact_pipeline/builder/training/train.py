@@ -157,14 +157,14 @@ def train(
             fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
         cv: dict[str, list[float]] | None = None
         if prepared.folds is not None:
-            how = FoldFit(
+            fold_fit = FoldFit(
                 estimator=fitted.estimator,
                 target=rows.target,
                 positive=rows.description.positive,
                 n_jobs=n_jobs,
                 location=Location(prepared.name, key="evaluation.cv"),
             )
-            cv = _cross_validate(how, prepared, cluster=connected, report=report)
+            cv = _cross_validate(fold_fit, prepared, cluster=connected, report=report)
     return TrainedEstimator(
         prepared=prepared,
         fitted=fitted,
@@ -207,7 +207,7 @@ def _folds(
 
 
 def _cross_validate(
-    how: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: ReportProgress
+    fold_fit: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: ReportProgress
 ) -> dict[str, list[float]]:
     """Return each metric on the folds where it is defined."""
     parts, folds = prepared.parts, prepared.folds or []
@@ -219,11 +219,11 @@ def _cross_validate(
         from artifact_pipeline.builder.training import cluster_fits
 
         count(0, len(folds))
-        return by_metric(cluster_fits.cross_validate(cluster, how, report=count))
+        return by_metric(cluster_fits.cross_validate(cluster, fold_fit, report=count))
     metrics = []
     for done, fold in enumerate(folds):
         count(done, len(folds))
-        metrics.append(measure_fold(parts.X_train, parts.y_train, fold=fold, how=how))
+        metrics.append(measure_fold(parts.X_train, parts.y_train, fold=fold, fold_fit=fold_fit))
     return by_metric(metrics)
 
 
