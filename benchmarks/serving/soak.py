@@ -141,7 +141,7 @@ def _send_requests(counts: Soak, port: int, rows: Any, expected: dict[str, Any],
     path = "/v2/models/model/infer"
     kind = _UnsplitConnection if seed % 2 else http.client.HTTPConnection
     connection = kind("127.0.0.1", port, timeout=PATIENCE)
-    alive_at = 0.0  # when the server last accepted the connection, or got what it answered over it
+    alive_at = 0.0  # when the server last accepted the connection or read a request from it
     while not counts.ends.is_set():
         index = generator.randrange(ROWS)
         tensor = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": rows[index].tolist()}

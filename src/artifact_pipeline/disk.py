@@ -185,8 +185,8 @@ def _check_replaceable(path: Path) -> None:
 def staged(folder: Path) -> Iterator[Path]:
     """Yield a new path in `folder`, and remove it afterwards if it still exists.
 
-    The name holds the machine and the process that write it, so that `stale_entries` can tell
-    whether the writer has ended.
+    The name contains the machine and the process of the writer, so that `stale_entries` can check
+    whether it has ended.
     """
     path = folder / f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
     with translate_os_errors(folder):

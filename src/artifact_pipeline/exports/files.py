@@ -96,7 +96,7 @@ def zipped(files: Mapping[str, bytes], prefix: str) -> bytes:
 
     Args:
         files: The content of each file by its name.
-        prefix: The name of the folder in the zip file that holds them.
+        prefix: The name of their folder in the zip file.
     """
     import zipfile
 

@@ -64,7 +64,7 @@ class BuildDefinition(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Builder(Struct, frozen=True, kw_only=True):
-    """The program that built, with the versions of what it consists of."""
+    """The program that built, with the versions of its parts."""
 
     id: str
     version: dict[str, str]

@@ -269,7 +269,7 @@ class _JsonLinesWriter:
 
 @contextmanager
 def _kept_errors(form: str) -> Iterator[None]:
-    """Translate the error for a column that a format cannot hold, which only a kept one can be."""
+    """Translate the error for a kept column that a format cannot represent."""
     import pyarrow as pa
 
     try:
@@ -301,7 +301,7 @@ def _writable(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _json_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return the values of a column, as text where Python has none with nanoseconds."""
+    """Return the values of a column, as text if Python cannot represent their nanoseconds."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t

@@ -231,7 +231,7 @@ class BucketObjects:
     def listed(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield the objects below a prefix, as the service lists them."""
         with self._translated():
-            # obstore requests the next page for as long as a service says that there is one.
+            # obstore requests the next page as long as the service announces one.
             for page in self._client.list(self._store, prefix):
                 for entry in page:
                     modified = entry["last_modified"].timestamp()

@@ -1,8 +1,8 @@
 """`python -m artifact_pipeline.remote.bucket_list`: list the objects of a bucket.
 
-obstore reads each page of a list completely, reserves as much memory as the service says that it
-has, and ends the process if there is not so much. So a process of its own reads a list, with limits
-for its memory and its time.
+obstore reads each page of a list completely, allocates as much memory as the service announces, and
+aborts the process if that fails. So a list is read in a separate process with limits of memory and
+time.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from artifact_pipeline.remote.protocol import MAX_ENTRIES, ObjectEntry
 _MEMORY = 2 << 30
 """Bytes of address space of the process; its libraries take half of one gigabyte."""
 _MAX_KEY = 2000
-"""Characters of a key; services refuse longer ones, and no object of this package has one."""
+"""Maximum characters of a key; services refuse longer ones, and this package writes none."""
 
 
 class _Task(Struct, frozen=True):
-    """What the process is to list."""
+    """The bucket and the prefix to list."""
 
     address: RemoteAddress
     prefix: str
@@ -40,7 +40,7 @@ class _Failure(Struct, frozen=True, tag=True):
     problem: str
     remedy: str | None
     is_missing: bool
-    """Whether there is no such bucket."""
+    """Whether the bucket does not exist."""
 
 
 class _Listed(Struct, frozen=True, tag=True):
@@ -59,7 +59,7 @@ def entries(address: RemoteAddress, prefix: str, *, seconds: float) -> list[Obje
     Args:
         address: The bucket.
         prefix: The first characters of their keys.
-        seconds: How long it may take.
+        seconds: Maximum time.
 
     Raises:
         ArtifactNotFound: If there is no such bucket.
@@ -80,7 +80,7 @@ def entries(address: RemoteAddress, prefix: str, *, seconds: float) -> list[Obje
             check=False,
         )
         answer: _Answer = msgspec.json.decode(done.stdout, type=_Answer)
-    except (subprocess.TimeoutExpired, msgspec.DecodeError):  # the latter if it has ended early
+    except (subprocess.TimeoutExpired, msgspec.DecodeError):  # DecodeError: it has ended early
         raise incomplete from None
     if isinstance(answer, _Failure):
         kind = ArtifactNotFound if answer.is_missing else NetworkError
@@ -105,7 +105,7 @@ def _list(task: _Task) -> _Answer:
         for count, entry in enumerate(BucketObjects(task.address).listed(task.prefix)):
             if count == MAX_ENTRIES:
                 return _Listed(found, is_complete=False)
-            # A hostile service lists other keys, too.
+            # A hostile service may list other keys.
             if entry.key.startswith(task.prefix) and len(entry.key) <= _MAX_KEY:
                 found.append(entry)
     except PipelineError as error:
@@ -120,7 +120,7 @@ def _limit_resources(seconds: float) -> None:
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        # Also if the process that waits for it was killed.
+        # Limits the time even if the waiting process was killed.
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 

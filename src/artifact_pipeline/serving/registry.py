@@ -144,7 +144,7 @@ def _output_spec(port: Port, interface: Interface) -> OutputSpec:
     if port.name == "probabilities":
         datatype = DATATYPES[port.dtype]
         return OutputSpec(name=port.name, datatype=datatype, sizes=sizes, place=1)
-    # A graph returns booleans as 0 and 1, as its interface says; the predictor returns booleans.
+    # In the interface booleans are integers, as in the graph; the predictor returns booleans.
     is_bool = any(isinstance(label, bool) for label in interface.labels)
     datatype = "BOOL" if is_bool else DATATYPES[port.dtype]
     return OutputSpec(name=port.name, datatype=datatype, sizes=sizes, place=0)

@@ -212,7 +212,7 @@ def _check_signature(artifact: Path) -> Iterator[_Damage]:
 
 
 def _digest_or_damage(pointers: Pointers, path: Path) -> Digest | _Damage:
-    """Return the digest that a pointer holds, or what is wrong with the pointer."""
+    """Return the digest in a pointer, or the damage of the pointer."""
     try:
         digest = pointers.get(path.name)
     except StoreError as error:
@@ -304,7 +304,7 @@ def _check_pointer(pointers: Pointers, path: Path, *, artifacts: _Artifacts) -> 
 
 
 def _history_or_damage(store: Store, name: str, *, path: Path) -> ModelHistory | _Damage:
-    """Return the history of a model, or what is wrong with its journal."""
+    """Return the history of a model, or the damage of its journal."""
     try:
         return store.models.history(name)
     except StoreError as error:

@@ -219,11 +219,11 @@ class RunIndex:
             return _stamp((self._folder.root / "runs" / f"{os.fsdecode(file)}.json").lstat())
         return None
 
-    def query(self, ask: Callable[[sqlite3.Connection], T], *, is_complete: bool = False) -> T:
+    def query(self, read: Callable[[sqlite3.Connection], T], *, is_complete: bool = False) -> T:
         """Bring the index up to date, and return what a function reads from it.
 
         Args:
-            ask: The function. It is called again if the index turns out to be damaged.
+            read: The function. It is called again if the index turns out to be damaged.
             is_complete: Whether to compare all records with their files, however many there are.
 
         Raises:
@@ -238,14 +238,14 @@ class RunIndex:
             try:
                 with closing(_open(str(path))) as connection:
                     self._sync(connection, is_complete=is_complete)
-                    return ask(connection)
+                    return read(connection)
             except (sqlite3.Error, msgspec.MsgspecError) as error:
                 log.debug("the index of runs %s is built again: %s", path, error)
                 with suppress(OSError):
                     disk.remove(path)
         with closing(_open(":memory:")) as connection:
             self._sync(connection, is_complete=True)
-            return ask(connection)
+            return read(connection)
 
     def _database(self) -> Path | None:
         """Return the file of the index; None if there can be none."""

@@ -270,7 +270,7 @@ def _key_error(error: Exception, name: str) -> CallError:
 
 @contextmanager
 def _copy(verified: Verified) -> Iterator[Path]:
-    """Yield a folder that holds only the verified bytes, named by the artifact's digest."""
+    """Yield a folder with only the verified bytes, named by the artifact's digest."""
     import tempfile
 
     with translate_os_errors("scratch folder"), tempfile.TemporaryDirectory() as scratch:

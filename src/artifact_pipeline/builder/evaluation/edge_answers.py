@@ -59,7 +59,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
     calls = iter(range(CALLS))
     taken: dict[int, Answer] = {}
 
-    def ask(rows: list[int]) -> bool:
+    def accepts(rows: list[int]) -> bool:
         """Keep the outputs for rows, and return whether the estimator takes them."""
         if next(calls, None) is None:
             return False
@@ -80,7 +80,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
             flaws = cases.flaws[row]
             if row not in taken and refused.isdisjoint(flaws):
                 groups.setdefault(tuple(flaws) if flaws else row, []).append(row)
-        for group in _refusals(list(groups.values()), ask):
+        for group in _refusals(list(groups.values()), accepts):
             for row in group:
                 taken.pop(row, None)
             refused.update(guilty(cases.flaws[group[0]]))
@@ -166,12 +166,12 @@ def outputs_of(estimator: Any, rows: Any) -> Answer:
         return (*predict_with_proba(estimator, rows), decision_scores(estimator, rows))
 
 
-def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iterator[list[int]]:
+def _refusals(groups: list[list[int]], accepts: Callable[[list[int]], bool]) -> Iterator[list[int]]:
     """Yield the groups of rows that are refused, halving those that fail."""
     waiting = [groups] if groups else []
     while waiting:
         part = waiting.pop()
-        if ask([row for group in part for row in group]):
+        if accepts([row for group in part for row in group]):
             continue
         if len(part) == 1:
             yield part[0]

@@ -47,7 +47,7 @@ def fit(
         estimator: An unfitted estimator; it is fitted in place.
         X: (n_rows, n_features), an array or a DataFrame.
         y: Labels or numbers, (n_rows,).
-        n_jobs: How many processes to use, -1 for all processors; by default as `threads.use`.
+        n_jobs: The number of processes, -1 for all processors; by default as for `threads.use`.
         location: The model's location in the config.
         fit_in_place: Called with the estimator instead of its method `fit`.
 

@@ -42,7 +42,7 @@ def use(estimator: Any, n_jobs: int | None) -> Iterator[None]:
 
     Args:
         estimator: An unfitted estimator.
-        n_jobs: How many processes joblib uses, if the config says so.
+        n_jobs: The number of joblib processes, if the config sets it.
     """
     from joblib import parallel_config
 
