@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import artifact_pipeline
 from artifact_pipeline.disk import file_lock
@@ -19,9 +19,16 @@ from tests.support.configs import ROOT, SHORT, write
 from tests.support.keys import pair
 from tests.support.waiting import HANG
 
-# A law holds however long the machine takes to try it.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# A law holds however long the machine takes to try it. The examples are the same in each run, so
+# that a change fails for its own faults only.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
 # A shell ignores SIGINT in what it starts in the background, and nohup SIGHUP; a process that the
 # tests start would inherit that. A handler is not inherited.
