@@ -63,8 +63,8 @@ def show(truth: list[Any], predicted: list[Any], *, numbers: bool = False) -> No
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Predict the held-out rows.")
-    parser.add_argument("--model", metavar="FOLDER", help="a sealed artifact")
-    parser.add_argument("--digest", metavar="sha256:…", help="the digest that the model must have")
-    parser.add_argument("--data", metavar="TABLE", help="where its table is now")
+    parser.add_argument("--model", metavar="FOLDER", help="folder of a sealed artifact")
+    parser.add_argument("--digest", metavar="sha256:…", help="digest that the model must have")
+    parser.add_argument("--data", metavar="TABLE", help="path of its table")
     with exit_on_error():
         main(**vars(parser.parse_args()))

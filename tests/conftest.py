@@ -19,8 +19,8 @@ from tests.support.configs import ROOT, SHORT, write
 from tests.support.keys import pair
 from tests.support.waiting import HANG
 
-# A law holds however long the machine takes to try it. The examples are the same in each run, so
-# that a change fails for its own faults only.
+# A busy machine must not fail a property test. Each run tries the same examples, so that a change
+# fails only for its own faults.
 settings.register_profile(
     "repeatable",
     deadline=None,
@@ -30,8 +30,8 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
-# A shell ignores SIGINT in what it starts in the background, and nohup SIGHUP; a process that the
-# tests start would inherit that. A handler is not inherited.
+# A shell ignores SIGINT in background processes, and nohup ignores SIGHUP. Processes that the tests
+# start would inherit that, but they do not inherit a handler.
 for name in ("SIGINT", "SIGHUP"):
     number = getattr(signal, name, None)
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
@@ -52,14 +52,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    # One of two processes has no reporter: it tells the other what it skipped.
+    # One of two processes has no reporter, and sends its skips to the other.
     if session.config.getoption("--slow") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Keep what this checkout remembers out of the user's state folder."""
+    """Keep the state of this checkout out of the user's state folder."""
     state = str(tmp_path_factory.mktemp("state"))
     names = ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME")
     before = {name: os.environ.get(name) for name in names}
@@ -89,7 +89,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The code and the config in another place, with a memory of its own."""
+    """A copy of the code and the config with its own state folder."""
     for name in ("src", "config", "pyproject.toml"):
         source = ROOT / name
         target = tmp_path / "checkout" / name

@@ -1,7 +1,7 @@
 """`python -m benchmarks.serving.soak [SECONDS]`: full load, with failures.
 
 Some requests are malformed, the alias moves every few seconds, and workers are killed. Each
-response must equal, to the bit, what the artifact that it names predicts for the row on its own.
+response must equal, to the bit, the prediction of the artifact that it names for the single row.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Soak:
         self.wrong: list[str] = []
         """Responses with other predictions, or with another error, than expected."""
         self.lost: list[str] = []
-        """Requests without a response that no kill explains."""
+        """Requests without a response that were not interrupted by a kill."""
         self.digests: set[str] = set()
         self.kills = 0
         self.mib: list[float] = []
@@ -141,7 +141,7 @@ def _send_requests(counts: Soak, port: int, rows: Any, expected: dict[str, Any],
     path = "/v2/models/model/infer"
     kind = _UnsplitConnection if seed % 2 else http.client.HTTPConnection
     connection = kind("127.0.0.1", port, timeout=PATIENCE)
-    alive_at = 0.0  # when the server last accepted the connection, or got what it answered over it
+    alive_at = 0.0  # when the server last accepted the connection or read a request from it
     while not counts.ends.is_set():
         index = generator.randrange(ROWS)
         tensor = {"name": "X", "shape": [1, 64], "datatype": "FP64", "data": rows[index].tolist()}

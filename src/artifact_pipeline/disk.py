@@ -185,8 +185,8 @@ def _check_replaceable(path: Path) -> None:
 def staged(folder: Path) -> Iterator[Path]:
     """Yield a new path in `folder`, and remove it afterwards if it still exists.
 
-    The name holds the machine and the process that write it, so that `stale_entries` can tell
-    whether the writer has ended.
+    The name contains the machine and the process of the writer, so that `stale_entries` can check
+    whether it has ended.
     """
     path = folder / f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
     with translate_os_errors(folder):
@@ -246,7 +246,7 @@ def remove(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-        if path.exists():  # a thread that was ending has created a last file meanwhile
+        if path.exists():  # an ending thread has created another file meanwhile
             shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

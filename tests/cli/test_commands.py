@@ -103,7 +103,7 @@ def test_a_store_that_does_not_exist_is_an_error(project, words):
         ("{:.7}", "did you mean '{:.12}'?"),
         ("{:.11}x", "did you mean '{:.12}'?"),
         ("{:.70}0", "did you mean '{:.12}'?"),
-        ("nothing-like-it", "artifact-pipeline list shows what there is"),
+        ("nothing-like-it", "artifact-pipeline list shows all artifacts"),
     ],
 )
 def test_an_unknown_reference_gets_the_nearest_one(project, digits, reference, hint):

@@ -102,6 +102,16 @@ def test_errors_of_rows_and_workers_reach_the_caller(scored, tmp_path, monkeypat
     with LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None
     ) as cluster:
+        nanny = cluster.workers[0]
+        for place, kind in ((nanny.worker_address, "worker"), (nanny.address, "nanny")):
+            with pytest.raises(NetworkError, match=f"{place}: .* cannot be reached: a {kind} is"):
+                api.infer_files(
+                    artifact,
+                    tmp_path / "rows",
+                    output=tmp_path / "out",
+                    engine="dask",
+                    scheduler=place,
+                )
         address = {"engine": "dask", "scheduler": cluster.scheduler_address}
         table = make_table(10)
         texts = table.set_column(1, "a", [["x"] * 10])

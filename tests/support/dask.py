@@ -48,11 +48,11 @@ def worker(
     """Start a worker for the `with` block, once the scheduler knows it.
 
     Args:
-        address: The scheduler's.
+        address: The address of the scheduler.
         folder: The folder of its log.
         words: More options.
         name: Its name.
-        path: Folders that its modules are searched in first.
+        path: Folders to search for its modules first.
         env: More variables of its environment.
     """
     command = ("worker", address, "--name", name, "--no-dashboard", *words)

@@ -1,6 +1,6 @@
-"""A preload for Dask workers, which kills all of them when they have done some of their tasks.
+"""A preload for Dask workers, which kills all of them after given numbers of tasks.
 
-The folder that `KILLS_ENV_VAR` names has a file `counts` with those numbers of tasks.
+The folder in the variable `KILLS_ENV_VAR` has a file `counts` with these numbers.
 """
 
 from __future__ import annotations

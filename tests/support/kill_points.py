@@ -1,4 +1,4 @@
-"""The command line, killed at an exact point, so that a test need not hit it in time."""
+"""The command line, killed at an exact point, so that tests do not depend on timing."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def command_killed_at(change: int, *words: Any, seconds: float = 0.0) -> list[st
         change: The number of the change, from 1; 0 for a command that is not killed, and that
             prints how many changes it has made, at the end of standard error.
         words: The arguments of the command.
-        seconds: How long it lives on after that, at most until its end.
+        seconds: Delay of the kill after the change, unless the command ends first.
     """
     return [sys.executable, "-c", _CODE_OF_CHANGES, str(change), str(seconds), *map(str, words)]
 
@@ -110,7 +110,7 @@ def kill_before(event: str, name: str, *words: Any, count: int = 1, cwd: Path) -
         event: The audit event: `os.rename`, `os.remove`, `os.rmdir`, `os.mkdir` or `open`.
         name: The last part of the file's path; for `os.rename`, that of the new one.
         words: The arguments of the command.
-        count: Which of these events the command does not survive, from 1.
+        count: The number of the event at which the command is killed, from 1.
         cwd: The folder in which the command runs.
     """
     command = [sys.executable, "-c", _CODE, event, name, str(count), *map(str, words)]

@@ -1,4 +1,4 @@
-"""A control group whose processes the kernel kills for memory. Linux only, and only as root."""
+"""A control group with a memory limit, above which the kernel kills. Linux only, and as root."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_possible() -> bool:
 
 @contextmanager
 def limited(size: int) -> Iterator[Path]:
-    """Make a group for the `with` block, and return the file that a process joins it by.
+    """Make a group for the `with` block, and return the file by which a process joins it.
 
     Args:
         size: The memory of all of its processes, in bytes.

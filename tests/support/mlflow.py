@@ -1,4 +1,4 @@
-"""MLflow's real client and server, in an environment of their own.
+"""MLflow's real client and server, in a separate environment.
 
 `.ci/run` installs MLflow there and names its Python in MLFLOW_PYTHON.
 """
@@ -32,7 +32,7 @@ class Server(NamedTuple):
 
 
 def call_with_mlflow(*words: Any, cwd: Path, **variables: str) -> Done:
-    """Run MLflow's Python; the hook of the tests ends it if it unpickles what it should not."""
+    """Run MLflow's Python; the hook of the tests ends it if it unpickles a forbidden file."""
     assert MLFLOW is not None
     done = subprocess.run([MLFLOW, *map(str, words)], cwd=cwd, env=environment(**variables),
                           capture_output=True, text=True)  # fmt: skip

@@ -1,4 +1,4 @@
-"""A server in a process of its own, and clients that send it what they like."""
+"""A server in its own process, and clients that can send it anything."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Server(NamedTuple):
         return f"127.0.0.1:{self.port}"
 
     def connect(self) -> socket.socket:
-        """Return a connection that never waits for ever."""
+        """Return a connection with a timeout."""
         return socket.create_connection(("127.0.0.1", self.port), HANG)
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
@@ -61,7 +61,7 @@ class Server(NamedTuple):
         return self.ask("GET", path, **headers)
 
     def post(self, path: str, value: Any, **headers: str) -> Reply:
-        """Send a value as JSON; bytes are sent as they are."""
+        """Send a value as JSON, or bytes unchanged."""
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         return self.ask("POST", path, data, **{"content_type": "application/json", **headers})
 
@@ -82,7 +82,7 @@ class Server(NamedTuple):
             until(lambda: not _queued(table, *ends), "the server reads nothing")
 
     def counted(self, line: str) -> float:
-        """Return a number of /metrics by the text before it."""
+        """Return the number after a text in /metrics."""
         text = self.get("/metrics").body.decode()
         [number] = re.findall(rf"^artifact_pipeline_{re.escape(line)} (\S+)$", text, re.M)
         return float(number)
@@ -181,7 +181,7 @@ def train_table(folder: Path, *columns: tuple[str, Callable[[int], object]]) -> 
 
 
 def city(index: int) -> str:
-    """Return the city that goes with `bought`."""
+    """Return a city that correlates with `bought`."""
     return "Rome" if index % 3 else "Ōsaka"
 
 
@@ -193,7 +193,7 @@ def tensor(values: Sequence[Sequence[float]], **more: Any) -> dict[str, Any]:
 
 
 def _queued(table: Path, server: int, client: int) -> bool:
-    """Return whether the kernel holds bytes for `server` that came from `client`."""
+    """Return whether the kernel has unread bytes from `client` for `server`."""
     ends = (f":{server:04X}", f":{client:04X}")
     for line in table.read_text().splitlines()[1:]:
         _, local, remote, _, queues, *_ = line.split()

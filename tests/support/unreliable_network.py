@@ -1,4 +1,4 @@
-"""A network that breaks connections: a proxy on this machine, before a server."""
+"""An unreliable network: a proxy on this machine that breaks connections to a server."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.support.waiting import HANG
 
 
 class UnreliableNetwork:
-    """A proxy of a server that breaks connections in the middle of what they carry.
+    """A proxy of a server that breaks connections in the middle of a transfer.
 
     Attributes:
         sent: Bytes that clients sent.
         received: Bytes that clients received.
-        cuts: How many more connections are broken.
+        cuts: The number of connections still to break.
         after: The bytes of one direction after which a connection is broken.
         pause: Seconds that a connection waits after each 64 KiB.
         held_after: The bytes that clients receive before all wait until `together` connections
             were open at the same time.
         together: A number of connections.
-        most: The most connections that were open at the same time.
+        most: The maximum number of connections open at the same time.
     """
 
     def __init__(

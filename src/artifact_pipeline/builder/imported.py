@@ -62,11 +62,11 @@ def build_imported(
 
     Args:
         estimator: A fitted scikit-learn estimator.
-        X: The rows that measure it, (n_rows, n_features), as the estimator takes them.
+        X: The rows to measure it on, (n_rows, n_features), as the estimator takes them.
         y: Their true labels or numbers, (n_rows,).
         name: The name of the model; by default that of its class.
         description: The description of the model, if it has one.
-        positive: The positive label of two.
+        positive: The positive one of two labels.
         examples: How many of the rows to show in the report.
 
     Raises:
@@ -211,7 +211,7 @@ def _check_parameters(estimator: Any) -> None:
 def _with_names(X: Any) -> Any:
     """Return a DataFrame with its column names as text, or anything else unchanged.
 
-    An estimator that was fitted to columns with other names knows them by position.
+    An estimator that was fitted to columns with other names finds them by position.
     """
     if not hasattr(X, "set_axis") or all(isinstance(name, str) for name in X.columns):
         return X
@@ -323,7 +323,7 @@ def _pickle(estimator: Any) -> bytes:
     """Return the pickle of an estimator.
 
     Raises:
-        ConfigError: if it holds what cannot be pickled, a lambda for example.
+        ConfigError: If part of it cannot be pickled, such as a lambda.
     """
     try:
         return pickle_format.dump(estimator)

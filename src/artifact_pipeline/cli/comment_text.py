@@ -1,4 +1,4 @@
-"""The Markdown of a comment on a pull request: what a run changed, and how the gates judge it.
+"""The Markdown of a comment on a pull request: the changes of a run, and its gates.
 
 Names, classes, aliases and notes are untrusted text. They are written as code spans, where GitHub
 renders no markup, HTML, links, mentions or emoji; a backslash does not prevent mentions.

@@ -1,4 +1,4 @@
-"""Completion in a shell: the command that prints a shell's script, and what it completes."""
+"""Completion in a shell: the command that prints a shell's script, and the completions."""
 
 from __future__ import annotations
 

@@ -65,15 +65,15 @@ def infer(
     """
     from artifact_pipeline.inference.output import check_name
 
-    how: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
-    how |= {"engine": engine, "scheduler": scheduler}
+    settings: dict[str, Any] = {"keep": keep, "on_error": on_error, "resume": resume}
+    settings |= {"engine": engine, "scheduler": scheduler}
     if rows is not None and path is not None:
-        how |= options.trust(trusted, store)
-        _infer_files(artifact, rows, path=path, as_json=as_json, options=how)
+        settings |= options.trust(trusted, store)
+        _infer_files(artifact, rows, path=path, as_json=as_json, options=settings)
         return
     defaults = {"keep": (), "on_error": "fail", "resume": False}
     defaults |= {"engine": "local", "scheduler": None}
-    for option, value in how.items():
+    for option, value in settings.items():
         if value != defaults[option]:
             name = f"--{option.replace('_', '-')}"
             raise CallError("needs ROWS and --output", location=Location(name))

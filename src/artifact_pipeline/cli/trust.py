@@ -106,7 +106,7 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
     if as_json:
         output.document({"signed_by": signed_by})
     else:
-        output.text("infer, verify and load_model now refuse what this signer did not sign")
+        output.text("infer, verify and load_model now refuse artifacts not signed by this signer")
 
 
 @click.command(cls=Command)

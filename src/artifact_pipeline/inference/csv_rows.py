@@ -101,8 +101,8 @@ def _plain_numbers(
 ) -> tables.TableFile | None:
     """Return rows of a CSV whose numbers Arrow converts while it splits them.
 
-    None if one of these columns has anything but finite numbers below 2^53 or is written in a way
-    that only the rules of `table_columns` tell.
+    None if one of these columns has other values than finite numbers below 2^53, or a notation that
+    only `table_columns` reads.
     """
     import numpy as np
 
@@ -114,7 +114,7 @@ def _plain_numbers(
     for name in names:
         column = table.column(name)
         values = tables.exact_numbers(column)
-        # Arrow reads "nan" as a number, which is none by the rules.
+        # Arrow reads "nan" as a number; the rules of `table_columns` do not.
         if values is None or np.count_nonzero(np.isnan(values)) != column.null_count:
             return None
         numbers[name] = values
@@ -130,7 +130,7 @@ def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:
     ends = text_records.record_ends(start, delimiter, at_end=len(start) < FIRST_BYTES).tolist()
     header = start[: ends[0]] if ends else start
     text = header if header.endswith((b"\n", b"\r")) or not header else header + b"\n"
-    # A file of R has a column more than its header, which only its rows show.
+    # A file written by R has one column more than its header, which only its rows show.
     for end in (*ends[1:2], *ends[-1:]):
         with suppress(DataError):
             table, _ = table_csv.read_csv(start[:end], file, dialect=dialect)

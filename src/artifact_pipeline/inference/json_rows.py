@@ -60,7 +60,7 @@ def open_json_lines(content: IO[bytes], name: str, *, layout: Layout, start: byt
 
 
 def _keys(data: bytes, name: str) -> dict[str, None]:
-    """Return the keys of all objects in JSON lines; lines that are wrong are met when read."""
+    """Return the keys of all objects in JSON lines; wrong lines are reported when they are read."""
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     try:
         records = decoder.decode_lines(data)

@@ -29,7 +29,7 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     file = Location(name)
     _check_nothing_kept(name, layout)
     delimiter = b"\t" if name.lower().endswith(".tsv") else b","
-    # A header is one in the first line only. Behind a row of zeros it is a row that is refused.
+    # Only the first line can be a header. After a row of zeros, names are a wrong row.
     zeros = delimiter.join([b"0"] * len(layout.features)) + b"\n"
     start = first_bytes(content, start)
     stream: Any = content

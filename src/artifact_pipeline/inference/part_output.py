@@ -32,11 +32,11 @@ from artifact_pipeline.inference.tally import Options, Tally
 REMOTE_REPORTS = "_reports"
 
 REPORTS = ".reports"
-"""The folder with a report on each complete part, while others are written."""
+"""The folder with a report on each complete part, until all are complete."""
 
 
 class _Report(Struct, frozen=True, kw_only=True):
-    """That a part is complete.
+    """The record of a complete part.
 
     Attributes:
         key: What decides its bytes.
@@ -58,7 +58,7 @@ class _Report(Struct, frozen=True, kw_only=True):
 
 
 class PartResult(Struct, frozen=True):
-    """What was done for a part.
+    """The result for a part.
 
     Attributes:
         tally: The counts over its rows.
@@ -128,7 +128,7 @@ def publish(stage: Path, folder: Path, *, parts: Sequence[str]) -> None:
     """
     remove(stage / REPORTS)
     expected = {stage / part for part in parts}
-    for path in stage.rglob("*"):  # parts whose rows were removed before the work was continued
+    for path in stage.rglob("*"):  # parts whose rows were removed before the work continued
         if path.is_file() and path not in expected:
             path.unlink()
     if folder.is_dir() and any(folder.iterdir()):

@@ -40,7 +40,7 @@ _GROUP_ROWS = 1 << 20
 
 
 def format_of(name: str) -> OutputFormat:
-    """Return the format that the extension of a file's name asks for.
+    """Return the format of a file's extension.
 
     Raises:
         CallError: If it has another extension.
@@ -60,7 +60,7 @@ class KeptColumn(NamedTuple):
     Attributes:
         name: Its name.
         type: Its type.
-        as_json: Whether its texts are values as they are written in JSON.
+        as_json: Whether its texts are JSON literals.
     """
 
     name: str
@@ -123,7 +123,7 @@ class PredictionTable(NamedTuple):
         Args:
             ids: The first column.
             kept: The columns that are carried over.
-            outputs: What the model predicts.
+            outputs: The outputs of the model.
         """
         import numpy as np
         import pyarrow as pa
@@ -269,7 +269,7 @@ class _JsonLinesWriter:
 
 @contextmanager
 def _kept_errors(form: str) -> Iterator[None]:
-    """Translate the error for a column that a format cannot hold, which only a kept one can be."""
+    """Translate the error for a kept column that a format cannot represent."""
     import pyarrow as pa
 
     try:
@@ -301,7 +301,7 @@ def _writable(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _json_values(column: pa.ChunkedArray) -> list[Any]:
-    """Return the values of a column, as text where Python has none with nanoseconds."""
+    """Return the values of a column, as text if Python cannot represent their nanoseconds."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as t
@@ -329,7 +329,7 @@ def _duration(nanoseconds: int) -> str:
 
 
 def _texts_of_json(literals: pa.Array) -> pa.Array:
-    """Return values that are written in JSON as text: a text itself, and others as written."""
+    """Return JSON literals as texts: strings decoded, others unchanged."""
     import pyarrow as pa
 
     texts = [

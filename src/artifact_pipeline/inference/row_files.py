@@ -46,7 +46,7 @@ def opened(stream: IO[bytes], name: str, *, layout: Layout) -> Iterator[RowFile]
         stream: The file; a Parquet file must be seekable.
         name: Its name, whose extension is its format. Without one of `ROW_FORMATS` the format is
             guessed from its first bytes.
-        layout: How its rows are read.
+        layout: The layout of its rows.
 
     Raises:
         DataError: For a file of another format, and for columns that are missing.
@@ -90,7 +90,7 @@ def _guess(start: bytes, layout: Layout) -> RowFormat:
 
 @contextmanager
 def _unpacked(stream: IO[bytes], name: str) -> Iterator[tuple[IO[bytes], str]]:
-    """Open what a gzip or zip file holds, and return it with its name."""
+    """Open the content of a gzip or zip file, and return it with its name."""
     suffix = PurePath(name).suffix.lower()
     if suffix not in _STREAMED:
         yield stream, name

@@ -193,7 +193,9 @@ def decode_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[n
             version, np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = read_header(stream)
-    except Exception as error:  # a tokenizer's, a parser's or a dtype's, without another parent
+    except (
+        Exception
+    ) as error:  # of the tokenizer, the parser or the dtype; they have no other parent
         raise DataError(f"is not an .npy file: {show(str(error))}", location=file) from error
     if dtype.kind not in "iufb":
         raise DataError(f"has the dtype {dtype}, expected numbers", location=file)
@@ -252,7 +254,7 @@ def check(
 
 
 def _within_all(matrix: NDArray[np.float64], limits: Sequence[NumberLimits]) -> bool:
-    """Return whether all values are within the narrowest range, a fast check that most pass."""
+    """Return whether all values are within the narrowest range; most rows pass this fast check."""
     low, high = -math.inf, math.inf
     for limit in limits:
         if limit.numbers is not None:

@@ -107,7 +107,7 @@ def rows_of(
         name: Its name.
         limits: The columns that the model takes.
         id_column: The name of the id column of the training rows.
-        file_columns: Columns that the file has, though all of these rows may lack a value.
+        file_columns: Columns that the file has, even if none of these rows has a value.
 
     Raises:
         DataError: As `read`.
@@ -147,7 +147,7 @@ def missing_column(column: str, names: Sequence[str], *, file: str) -> DataError
 
     Args:
         column: The column.
-        names: Those of the file.
+        names: The columns of the file.
         file: Its name.
     """
     remedy = None
@@ -162,7 +162,7 @@ class ColumnValues(NamedTuple):
 
     Attributes:
         values: (n_rows,) float64, or objects for text.
-        texts: The texts in it, where it is known that it repeats them.
+        texts: The distinct texts in it, if it is known to repeat them.
     """
 
     values: NDArray[Any]
@@ -180,7 +180,7 @@ def _without_values(kind: Kind, rows: int) -> ColumnValues:
 def exact_numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
     """Return a column of numbers as float64, with NaN for null.
 
-    None if one is infinite or so large that a float64 may not hold it.
+    None if one is infinite, or too large to be exact in a float64.
     """
     import numpy as np
 
@@ -269,7 +269,7 @@ class TableFile(NamedTuple):
 
 
 def _typed_numbers(raw: Raw, name: str) -> NDArray[np.float64] | None:
-    """Return a column that has a type of numbers, unless its numbers have to be looked at."""
+    """Return a column that has a type of numbers, unless its numbers need checks."""
     import pyarrow.types as t
 
     column = raw.table.column(name)
@@ -279,7 +279,7 @@ def _typed_numbers(raw: Raw, name: str) -> NDArray[np.float64] | None:
 
 
 def _distinct(column: ColumnData) -> set[str] | None:
-    """Return the texts in a column of text, None if it is not known that it repeats them."""
+    """Return the texts in a column of text, None unless it is known to repeat them."""
     cells = column.cells
     if cells is None or cells.codes is None:
         return None

@@ -30,7 +30,7 @@ class TextRows(Struct, frozen=True):
 
     Attributes:
         piece: The records.
-        read_text: Reads records, behind so many blank lines.
+        read_text: Reads records after a number of blank lines, which gives lines their numbers.
         header_lines: The number of lines that it puts before these.
     """
 
@@ -51,7 +51,7 @@ class TextRows(Struct, frozen=True):
         except DataError as error:
             if error.location is None or error.location.line is None or lines_before <= 0:
                 raise
-        # The message names lines, so it is made again where they have their numbers.
+        # The message names lines, so the rows are read again with their line numbers.
         self.read_text(self.piece, lines_before)
         raise AssertionError("rows were refused, and then read")
 

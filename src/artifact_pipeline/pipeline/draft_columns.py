@@ -146,13 +146,13 @@ def known_values(column: ColumnData) -> set[Any]:
 
 
 def _numbers(raw: Raw, name: str) -> ColumnData | None:
-    """Return a column of numbers that a JSON or Parquet file holds as texts, such as "42"."""
+    """Return a column of numbers that are texts in a JSON or Parquet file, such as "42"."""
     texts = [text for text in raw.column(name).unique().to_pylist() if text]
     if not texts or not all(map(_NUMBER_TEXT.fullmatch, texts)):
         return None
     try:
         return table_columns.column(raw, name, kind="number")
-    except DataError:  # one that a float64 does not hold
+    except DataError:  # one that a float64 cannot represent
         return None
 
 

@@ -1,7 +1,7 @@
 """Gates: bounds on metrics, and comparisons with another artifact and with a baseline.
 
 The artifact that an alias names is the incumbent; the baseline is scikit-learn's dummy model, whose
-metrics the evaluation of each artifact holds.
+metrics are in the evaluation of each artifact.
 """
 
 from __future__ import annotations

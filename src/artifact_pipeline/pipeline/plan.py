@@ -62,7 +62,7 @@ def planned(
 
     Args:
         source: The config.
-        data: Where to read the table instead of at `data.path`; the recipe holds no path.
+        data: Where to read the table instead of at `data.path`; the recipe contains no path.
         report: Called when part of the table is read.
 
     Raises:

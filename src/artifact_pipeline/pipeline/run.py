@@ -102,7 +102,7 @@ def run(
         store: The store to write to; by default $ARTIFACT_PIPELINE_STORE or `artifacts`.
         tests: A path to run pytest on first.
         data: Where to read the table instead of at `data.path`: a path or an address in an object
-            store. The recipe holds no path, so the same rows give the same artifact.
+            store. The recipe contains no path, so the same rows give the same artifact.
         gates: JSON that replaces the config's gates.
         force: Train even if the store has the artifact, and compare the two.
         engine: `dask` runs the fits of a search and of a cross-validation on a Dask cluster. The

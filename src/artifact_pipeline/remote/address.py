@@ -36,7 +36,7 @@ _REMEDY_SECRET = (
 
 
 class RemoteAddress(Struct, frozen=True):
-    """The address of a remote, which holds no credentials.
+    """The address of a remote, without credentials.
 
     Attributes:
         scheme: One of `SCHEMES`.
@@ -79,7 +79,7 @@ class RemoteReference(Struct, frozen=True):
 
 
 def is_remote(text: str) -> bool:
-    """Return whether a reference begins as the address of a remote does."""
+    """Return whether a reference begins like the address of a remote."""
     match = _SCHEME.match(text)
     return match is not None and match[1].lower() in SCHEMES
 
@@ -95,8 +95,8 @@ def parse(text: str) -> RemoteReference:
     The alias of a registry can also follow a colon, as a tag does.
 
     Raises:
-        CallError: If it is not the address of a remote. The message holds none of the text, which
-            may contain a password.
+        CallError: If it is not the address of a remote. The message does not quote the
+            text, which may contain a password.
     """
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""

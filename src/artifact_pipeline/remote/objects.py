@@ -1,10 +1,10 @@
 """A remote of objects by key, in a folder or a bucket.
 
     blobs/sha256/<hex>                  a file or a manifest, named by its digest; never replaced
-    names/<alias or version>            the artifact that it names; replaced on a condition
+    names/<alias or version>            the artifact that it names; replaced conditionally
     attached/<hex>/<kind>/<hex>         a document that belongs to the artifact <hex>
 
-The manifest is written after the files that it lists, so an artifact is complete or not there.
+The manifest is written after the files that it lists, so an artifact is complete or missing.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every byte is compared with a digest before it is used. Files are downloaded into `staging/` of the
 store, verified there together with the signature that the store's policy requires, and renamed
-into place. Whatever fails, the store has the complete artifact or nothing of it.
+into place. After any failure, the store has the complete artifact or nothing of it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
 
 MAX_ATTACHMENTS = 200
-"""Attachments of an artifact that are read of each kind: the newest."""
+"""Maximum attachments of each kind to read, the newest ones."""
 _MAX_BYTES = {"signature": MAX_SIGNATURE, "run": MAX_RECORD, "move": 1 << 20}
 """Bytes of an attachment of each kind."""
 _MAX_TOTAL = 64 << 20
@@ -76,13 +76,13 @@ class Pulled(Struct, frozen=True, kw_only=True):
     downloaded: int
     """The number of files that were transferred, 0 if the store had the artifact."""
     bytes: int
-    """Of these files."""
+    """The size of these files."""
     signed: bool
     """Whether required signers signed it."""
 
 
 class RemoteTarget(Struct, frozen=True):
-    """What a reference names on a remote."""
+    """The artifact that a reference names on a remote."""
 
     digest: Digest
     version: int | None
@@ -90,7 +90,7 @@ class RemoteTarget(Struct, frozen=True):
 
 
 class _Documents(Struct, frozen=True):
-    """What a remote says about an artifact."""
+    """The documents attached to an artifact on a remote."""
 
     signatures: list[bytes]
     runs: dict[str, bytes]
@@ -120,9 +120,9 @@ def pull(
     Raises:
         ArtifactNotFound: If the remote has no such artifact.
         CallError: If the reference is malformed.
-        VerificationError: If the remote returns other bytes than the digests promise, or a
+        VerificationError: If the remote returns bytes that do not match the digests, or a
             required signature is missing or wrong.
-        NetworkError: If the remote cannot be reached, refuses or breaks off.
+        NetworkError: If the remote cannot be reached, refuses or disconnects.
         StoreError: If the store cannot be written.
         MissingDependency: If a package that the remote needs is not installed.
     """
@@ -181,7 +181,7 @@ def pull_to_serve(
     signed_by: Signer | None = None,
     store: PathLike | None = None,
 ) -> Path:
-    """Bring the artifact that a reference names into a store, and return its folder.
+    """Copy the artifact that a reference names into a store, and return its folder.
 
     Aliases, history, run records and the report are left out. Raises as `pull`.
     """
@@ -238,7 +238,7 @@ def _missing(remote: Remote, label: str) -> NoReturn:
 
 
 def _is_fixed(reference: RemoteReference) -> bool:
-    """Return whether a reference names a version or a digest, which nobody moves."""
+    """Return whether a reference names a version or a digest, which never moves."""
     return reference.label is not None and not ALIAS.fullmatch(reference.label)
 
 
@@ -272,7 +272,7 @@ def _fetch(
     signed_by: Signer | None,
     progress: Progress,
 ) -> tuple[Verified, bool, bool]:
-    """Bring an artifact into a store unless it has it, and the signature that is required.
+    """Copy an artifact into a store unless it has it, with the required signature.
 
     Returns:
         The artifact, whether files were downloaded, and whether required signers signed it.
@@ -285,10 +285,10 @@ def _fetch(
         signature, signed = _signature(artifact, documents, signed_by=signed_by, store=store)
         if signature is not None:
             store.artifacts.write_signature(artifact.folder, signature)
-        store.index(artifact)  # a pull that was killed may have left it out
+        store.index(artifact)  # a killed pull may have skipped this
         return artifact, False, signed
     stopping = threading.Event()
-    # The names of stale entries tell which processes have ended.
+    # The names of stale entries show which processes have ended.
     leftovers = store.folder.stale_entries()
     with store.folder.staging() as staged, translate_os_errors(staged):
         staged.mkdir()
@@ -312,7 +312,7 @@ def _fetch(
 
 
 def _reuse(leftovers: list[Path], path: Path, *, size: int) -> None:
-    """Move what a pull that was killed has of a file to `path`; its bytes are compared later."""
+    """Move the part of a file from a killed pull to `path`; its bytes are compared later."""
     for folder in leftovers:
         with suppress(OSError):  # it has no such file, or another pull has taken it
             status = (folder / path.name).lstat()
@@ -327,8 +327,7 @@ def _signature(
     """Return the signature to keep with an artifact, and whether required signers signed it.
 
     Raises:
-        VerificationError: If no signature of the remote or the store is that of each required
-            signer.
+        VerificationError: If a required signer has signed neither on the remote nor in the store.
     """
     signers = required_signers(artifact.folder, signed_by=signed_by, store=store.root)
     existing: list[bytes] = []
@@ -358,10 +357,10 @@ def _signature(
 def _documents(
     remote: Remote, digest: Digest, *, kinds: tuple[str, ...] = ("signature", "run", "move")
 ) -> _Documents:
-    """Return what a remote says about an artifact; the report follows from the artifact.
+    """Return the documents attached to an artifact; its report is written anew.
 
     Raises:
-        VerificationError: If a document is not what it must be.
+        VerificationError: If a document is malformed.
     """
     attached = remote.attachments(digest)
     signatures: list[bytes] = []
@@ -390,7 +389,7 @@ def _contents(
     """
     contents: list[tuple[Location, bytes]] = []
     total = 0
-    # A champion that each commit promotes again has more moves than anybody reads.
+    # A champion that each commit promotes can have more moves than are useful.
     for attachment in reversed(attachments[-MAX_ATTACHMENTS:]):
         limit = _MAX_BYTES[attachment.kind]
         location = Location(f"{remote.address}: {attachment.kind} {attachment.digest}")
@@ -421,7 +420,7 @@ def _move(data: bytes, digest: Digest, *, location: Location) -> Promotion:
     try:
         move = decode_record(data, Promotion)
         parse_time(move.when)
-        # The history must be able to read it again, in the event that it becomes a part of.
+        # Its event must fit the limits with which the history is read.
         event = _pulled(digest, [move], remote="", version=1)
         models.decode_line(models.encode(event), "")
     except (canonical.NotCanonical, msgspec.ValidationError, ValueError) as error:

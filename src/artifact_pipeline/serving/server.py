@@ -1,8 +1,8 @@
-"""The server: binds the port, starts the worker processes, restarts those that die, and ends them.
+"""The server: binds the port, and starts, restarts and ends the worker processes.
 
-Every worker has a listening socket of its own on the same port (SO_REUSEPORT), between which the
-kernel distributes connections. The process that supervises them opens no model, so that no model
-can end it.
+Every worker has its own listening socket on the same port (SO_REUSEPORT), and the kernel
+distributes connections among them. The supervising process opens no model, so that no model can
+end it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.worker import Address, StartFailure
 
 RESTART_SECONDS = (0.1, 0.5, 2.0)
-"""Delays before the restart of a worker that died soon after its start, one after another."""
+"""Delays before successive restarts of a worker that died soon after its start."""
 _SOON_SECONDS = 5.0
 _CONNECT_SECONDS = 60.0
 _GRACE_SECONDS = 2.0

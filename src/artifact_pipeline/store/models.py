@@ -1,13 +1,13 @@
 """The models of a store: versions, aliases and tags of each name, with their history.
 
-    models/<name>/journal.jsonl    an event a line: an artifact sealed, moved to, tagged or pruned
-    models/<name>/latest           the digest of the artifact that the last run gave
+    models/<name>/journal.jsonl    an event per line: an artifact sealed, moved to, tagged or pruned
+    models/<name>/latest           the digest of the artifact of the last run
     models/<name>/lock             locked while an event is appended
 
 The journal is the only record; everything else is computed from it. An event is one line, appended
 under a lock, so a writer that is killed leaves the complete event or none, and two writers get
 different versions. The version of an artifact is appended before the artifact is renamed into
-place: if its writer is killed in between, it gets the same version when it is sealed again.
+place: if its writer is killed in between, sealing the artifact again gives it the same version.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _FOLDER = re.compile("(?:[a-z0-9._-]|![a-z])+")
 
 
 class ModelHistory(Struct, frozen=True, dict=True):
-    """What the journal of a name says. Events are in the order in which they happened."""
+    """The content of the journal of a name. Events are in the order in which they happened."""
 
     name: str
     events: list[Event]
@@ -128,7 +128,7 @@ class Models:
         return self._folder.path(MODELS, folder_of(name), JOURNAL)
 
     def history(self, name: str) -> ModelHistory:
-        """Return what the journal of a name says; a name without a journal has no events.
+        """Return the history of a name; a name without a journal has no events.
 
         Raises:
             StoreError: If the journal cannot be read or is damaged.
@@ -142,7 +142,7 @@ class Models:
         return {name: self.history(name) for name in self.names()}
 
     def latest(self, name: str) -> Digest | None:
-        """Return the artifact of a name that the last run gave. Raises as `Pointers.get`."""
+        """Return the artifact of the last run of a name. Raises as `Pointers.get`."""
         return self._pointers(name).get(LATEST)
 
     def set_latest(self, name: str, digest: Digest) -> None:
@@ -199,7 +199,7 @@ class Models:
 
         Raises:
             StoreError: If it cannot be written, or would have more than `MAX_JOURNAL` bytes; the
-                journal is left as it was.
+                journal stays unchanged.
         """
         path, line = self.journal_path(name), encode(event)
         with translate_os_errors(path):
@@ -223,9 +223,9 @@ def next_version(taken: Collection[int]) -> int:
 
 
 def folder_of(name: str) -> str:
-    """Return the name of a model's folder: upper-case letters are written as Go's modules do.
+    """Return the name of a model's folder: upper-case letters are written as in Go's module cache.
 
-    File systems that ignore case would keep `Churn` and `churn` in one folder.
+    File systems that ignore case would store `Churn` and `churn` in one folder.
 
     >>> folder_of("Churn-2")
     '!churn-2'
@@ -234,7 +234,7 @@ def folder_of(name: str) -> str:
 
 
 def name_of(folder: str) -> str | None:
-    """Return the name of the model that has a folder, or None if it is not that of a model."""
+    """Return the name of the model that has a folder, or None if the folder is not of a model."""
     if not _FOLDER.fullmatch(folder):
         return None
     name = re.sub("!([a-z])", lambda match: match[1].upper(), folder)
@@ -249,7 +249,7 @@ def encode(event: Event) -> bytes:
 def decode(data: bytes, name: str, *, location: Location) -> list[Event]:
     """Return the events in the content of a journal.
 
-    A last line without its end is the rest of an append that was cut off, and did not happen.
+    A last line without its end comes from an interrupted append, and is ignored.
 
     Args:
         data: The content.
@@ -312,7 +312,7 @@ def parse_time(text: str) -> datetime:
 
 
 def in_utc(time: datetime) -> datetime:
-    """Return a time in UTC; the first or the last one if it is out of the calendar there."""
+    """Return a time in UTC; the first or the last one if the calendar ends before it."""
     try:
         return time.astimezone(UTC)
     except OverflowError:

@@ -77,7 +77,7 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
     Args:
         data: The bytes of a file.
         name: Its name in errors.
-        signers: Those whose signatures are required; if there are none, no signature is checked.
+        signers: The signers whose signatures are required; without any, no signature is checked.
 
     Raises:
         VerificationError: If a required signature is missing or wrong, or a required signer is
@@ -116,7 +116,7 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
 
 
 def _encoded(payload_type: str, payload: bytes) -> bytes:
-    """Return what is signed: DSSE's pre-authentication encoding."""
+    """Return the bytes to sign: DSSE's pre-authentication encoding."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 

@@ -69,7 +69,7 @@ def diagnose(
     supports = _supports(rows)
     chosen = headline.choose(supports, measured=measured)
     found = bootstrap.intervals(rows, measured)
-    with warnings.catch_warnings():  # the fit, or the first prediction, gave them already
+    with warnings.catch_warnings():  # the fit or the first prediction has shown them already
         warnings.simplefilter("ignore")
         importances = importance.importance(
             estimator, X, rows=rows, features=features, metric=chosen.metric

@@ -1,4 +1,4 @@
-"""Deadlines, watched by one thread: one for each prediction would cost more than most of them."""
+"""Deadlines, watched by one thread, because a thread takes longer than most predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _TICK = 0.1
-"""Seconds by which a deadline may be late."""
+"""Maximum seconds by which a deadline is late."""
 
 
 class Watch:
@@ -25,7 +25,7 @@ class Watch:
             os.register_at_fork(after_in_child=self._forked)
 
     def begin(self, seconds: float, end: Callable[[], None], *, of_work: bool = False) -> int:
-        """Call `end` in so many seconds, and return the number of this deadline.
+        """Call `end` after so many seconds, and return the number of this deadline.
 
         Args:
             seconds: The seconds.

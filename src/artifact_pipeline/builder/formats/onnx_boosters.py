@@ -6,7 +6,7 @@ and link function follow as plain operators.
 - LightGBM compares float64 inputs with float64 thresholds, and so does its graph. onnxmltools
   rounds both to float32, which moves rows to other leaves.
 - XGBoost casts inputs to float32, and compares them with float32 thresholds.
-- Each node states the way of a missing value. LightGBM treats it as 0 at nodes that saw none in
+- Each node has a branch for missing values. LightGBM treats them as 0 at nodes that had none in
   training.
 - Both truncate numbers that encode categories.
 
@@ -227,7 +227,7 @@ def _read_lightgbm(estimator: Any) -> _Ensemble:
     head, *trees = text.partition("\nend of trees")[0].split("\nTree=")
     about = _fields(head)
     objective, _, settings = about.get("objective", "").partition(" ")
-    told = dict(one.split(":") for one in settings.split() if ":" in one)
+    parameters = dict(one.split(":") for one in settings.split() if ":" in one)
     if "sqrt" in settings.split():
         raise RuntimeError("a square root of the target")
     found = [_lightgbm_tree(_fields(tree)) for tree in trees]
@@ -236,7 +236,7 @@ def _read_lightgbm(estimator: Any) -> _Ensemble:
     if "average_output" in head.splitlines():  # a random forest
         scale = scores / len(found)
     if objective in ("binary", "multiclassova"):
-        scale *= float(told["sigmoid"])
+        scale *= float(parameters["sigmoid"])
     categories = {one.feature for tree in found for one in tree if one.mode == "BRANCH_EQ"}
     return _Ensemble(
         trees=found,
@@ -335,8 +335,8 @@ def _read_xgboost(estimator: Any) -> _Ensemble:
         raise RuntimeError("several targets")
     scores = max(int(about["num_class"]), 1)
     objective = learner["objective"]["name"]
-    said = json.loads(about["base_score"])
-    base = np.array(said if isinstance(said, list) else [said], dtype=np.float32)
+    base_score = json.loads(about["base_score"])
+    base = np.array(base_score if isinstance(base_score, list) else [base_score], dtype=np.float32)
     if objective in _SIGMOID:
         base = np.log(base) - np.log1p(-base)
     elif objective in _EXP:

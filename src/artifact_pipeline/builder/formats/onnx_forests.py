@@ -1,8 +1,8 @@
-"""Converters of trees that compute as scikit-learn does, where those of skl2onnx approximate it.
+"""Converters of trees that compute exactly as scikit-learn; those of skl2onnx approximate.
 
 They compare and add in float64, in scikit-learn's order, so that a tie of an even number of trees
-stays a tie; missing values go the way the tree learned. scikit-learn's trees compare float32 inputs
-with float64 thresholds, HistGradientBoosting compares float64 inputs.
+stays a tie. Missing values take the branch that the tree learned. scikit-learn's trees compare
+float32 inputs with float64 thresholds, HistGradientBoosting compares float64 inputs.
 
 Format: the operator TreeEnsemble of ai.onnx.ml, version 5. Its leaves have one value each, so each
 tree returns the number of its leaf, and the values are gathered from a table.
@@ -129,7 +129,7 @@ def _ensemble(graph: Graph, X: str, *, trees: Sequence[Tree]) -> str:
         "TreeEnsemble",
         X,
         op_domain=ML,
-        op_version=1,  # skl2onnx knows no later one; `onnx_converters.correct` sets it
+        op_version=1,  # skl2onnx supports no later one; `onnx_converters.correct` sets it
         n_targets=len(trees),
         aggregate_function=1,
         post_transform=0,

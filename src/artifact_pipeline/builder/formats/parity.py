@@ -1,8 +1,8 @@
-"""The proof that an open form is the model.
+"""The proof that an open form predicts as the estimator.
 
 A form is sealed only if it gives the estimator's outputs on the held-out rows and on edge cases.
-Where only rows differ that an interface can name (with a missing value, an unseen text, a number
-far beyond the known ones), the interface refuses such rows.
+If only rows differ that an interface can describe (with a missing value, an unseen text, or a
+number far beyond the known ones), the interface refuses such rows.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ class Proof(NamedTuple):
     """A parity that held.
 
     Attributes:
-        measured: The greatest difference from the estimator, which may vary with the CPU.
+        measured: The largest difference from the estimator, which may vary with the CPU.
         outputs: The outputs of the form for the held-out rows.
         refused: The flaws that the interface must refuse, because the estimator refuses them or
-            the form answers otherwise.
-        lowercase: The columns whose texts must be put in lower case before the graph gets them.
+            the outputs of the form differ.
+        lowercase: The columns whose texts must be converted to lower case before the graph.
     """
 
     parity: Parity
@@ -105,14 +105,14 @@ def prove(
     """Return the first form that gives the estimator's outputs, its bytes and the proof.
 
     Args:
-        candidates: Forms that this process or its trainer made by the recipe, best first.
+        candidates: Forms that this process or its trainer made, best first.
         rows: The held-out rows.
         expected: The estimator's outputs for them.
         edges: The edge cases; the form may differ only on those that an interface can refuse.
-        location: The model's place in errors.
+        location: The model's location in errors.
 
     Raises:
-        ConfigError: If there is none; a model that cannot be proven is not sealed.
+        ConfigError: If there is none; an unproven model is not sealed.
     """
     reasons: dict[str, str] = {}
     runs: dict[bytes, _Answers | str] = {}
@@ -147,7 +147,7 @@ def prove(
 
 
 def _explain(reasons: dict[str, str], form: Form) -> str:
-    """Return why no form before `form` was sealed, and what that costs."""
+    """Return why no form before `form` was sealed, and the consequences."""
     forms: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         if name != form.name:  # another graph of the same form
@@ -210,7 +210,7 @@ def _with_scores(predict: PredictFunction, score: PredictFunction) -> PredictFun
 
 
 _CALLS = 2000
-"""The most calls of a form to find the rows on which it fails; rows that are left count as such."""
+"""Maximum calls to find the rows on which a form fails; the remaining rows count as failed."""
 
 
 def _partial_outputs(predict: PredictFunction, rows: Batch, *, count: int) -> _PartialOutputs:
@@ -258,10 +258,10 @@ def _some(rows: Batch, index: list[int]) -> Batch:
 
 
 def lowered_columns(form: Form, edges: Edges | None) -> list[int]:
-    """Return the columns whose texts must be put in lower case before a form gets them.
+    """Return the columns whose texts must be converted to lower case before a form.
 
     onnxruntime maps letter by letter, and so misses the sigma at the end of a word and the dot of
-    İ. Labels may hide that on every row of a proof, so no graph does it.
+    İ. The labels of all rows in a proof may still agree, so no graph converts text.
     """
     return edges.lowercase if edges is not None and form.file == MODEL_ONNX else []
 
@@ -367,9 +367,9 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
 def _scores_agree(
     form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs
 ) -> NDArray[Any]:
-    """Return on which rows, (n_rows,), scores lie within the bound, as shares of their spread.
+    """Return on which rows, (n_rows,), scores are within the bound, as shares of their spread.
 
-    Scores in a shape that is not the estimator's are not compared.
+    Scores in another shape than the estimator's are not compared.
     """
     import numpy as np
 
@@ -423,7 +423,7 @@ def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
     )
     if expected.predicted.dtype.kind == "f":
         measured = float(np.max(apart(found, expected)))
-        if not measured <= form.bound:  # which NaN is not
+        if not measured <= form.bound:  # true for NaN too
             return None
         return Proof(parity=parity, measured=measured, outputs=found)
     if not (found.predicted == expected.predicted).all():

@@ -41,7 +41,7 @@ def metric_lines(metrics: Metrics, *, baseline: Metrics | None = None) -> list[s
 
 
 def headlines(metrics: Mapping[str, float]) -> list[str]:
-    """Return the metrics that a line of a list has room for, with their titles."""
+    """Return the metrics that fit into a line of a list, with their titles."""
     return [
         f"{metric.title} {figure(metrics[metric.name])}"
         for metric in METRICS

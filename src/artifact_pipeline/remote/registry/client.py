@@ -1,4 +1,4 @@
-"""A client of the OCI distribution protocol that trusts its server with nothing.
+"""A client of the OCI distribution protocol that does not trust its server.
 
 Credentials go to the registry and to its token service, if that is on the same host or in the same
 domain, and never along a redirect to another origin. Bodies are read up to a limit, and no
@@ -40,18 +40,18 @@ Content: TypeAlias = Callable[[], Iterator[bytes]]
 
 _REDIRECTS = 5
 _RETRY_SECONDS = (0.5, 2.0)
-"""Delays before a request that the server could not answer is sent again."""
+"""Delays before a failed request is sent again."""
 _MAX_WAIT = 60.0
-"""Seconds; a server that asks for a longer delay is not asked again."""
+"""Maximum seconds of Retry-After; with a longer delay, the request fails."""
 _TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _WRITE_TIMEOUT = {**_TIMEOUT, "read": 300.0}
-"""A registry hashes a large file and flushes it to the disk before it answers."""
+"""A registry hashes a large file and flushes it to the disk before it responds."""
 _BEGIN_SECONDS = 90.0
 _WRITE_BEGIN_SECONDS = 900.0
-"""Seconds for a response to begin, however many parts of it arrive before."""
+"""Maximum seconds until a response begins, even if parts of its head arrive earlier."""
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES = 1 << 10
-"""Bytes per second that a body has after `_SLOW_SECONDS`; a slower one is given up."""
+"""Minimum bytes per second of a body after `_SLOW_SECONDS`."""
 _MAX_TOKEN = 1 << 20
 _CHALLENGE = re.compile(r'([a-z]+)="([^"\\]*)"')
 
@@ -61,7 +61,7 @@ class RegistryClient:
 
     Args:
         address: The repository.
-        actions: What the token is asked for: `pull` or `pull,push`.
+        actions: The permissions to request: `pull` or `pull,push`.
     """
 
     def __init__(self, address: RemoteAddress, actions: str) -> None:
@@ -105,7 +105,7 @@ class RegistryClient:
         return self._base + self._path + path
 
     def same_origin(self, url: str, *, base: str) -> str:
-        """Return a URL that the registry named, complete.
+        """Return the complete form of a URL from the registry.
 
         Raises:
             NetworkError: If it is not a URL of the registry.
@@ -124,7 +124,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: Content | bytes | None = None,
     ) -> Iterator[Any]:
-        """Send a request, authorized if that is asked for; yield the response with an open body.
+        """Send a request, authorized on demand; yield the response with an open body.
 
         Redirects of GET and HEAD are followed.
 
@@ -132,7 +132,7 @@ class RegistryClient:
             method: The method.
             url: The URL.
             headers: More headers.
-            content: The body, or what returns it anew in pieces.
+            content: The body, or a function that returns it in pieces.
 
         Raises:
             NetworkError: If there is no response.
@@ -156,7 +156,7 @@ class RegistryClient:
 
         Raises:
             VerificationError: If it has more than `limit` bytes.
-            NetworkError: If it is compressed, breaks off or comes too slowly.
+            NetworkError: If it is compressed, ends early or arrives too slowly.
         """
         if response.headers.get("content-encoding", "identity") != "identity":
             raise NetworkError("sent a compressed body", location=self.location)
@@ -172,7 +172,7 @@ class RegistryClient:
             yield piece
 
     def failure(self, response: Any, doing: str) -> NetworkError:
-        """Return the error of a response that is not a success."""
+        """Return the error for an unsuccessful response."""
         status = int(response.status_code)
         if status in (401, 403):
             return NetworkError(
@@ -202,7 +202,7 @@ class RegistryClient:
         return response
 
     def _retry(self, send: Callable[[], Any], *, is_read: bool) -> Any:
-        """Return the response of a request, sent again if the server could not answer it now."""
+        """Return the response to a request, which is sent again if the server is busy."""
         for delay in _RETRY_SECONDS:
             try:
                 response = send()
@@ -223,8 +223,8 @@ class RegistryClient:
 
         Args:
             request: The request.
-            seconds: How long the response may take to begin. The limit of the client is for each
-                part that arrives.
+            seconds: Time until the response must begin. The client's own limit applies to each part
+                that arrives.
         """
         send = partial(self._client.send, request, stream=True, auth=None)
         if seconds is None:
@@ -273,7 +273,7 @@ class RegistryClient:
         raise NetworkError("redirects too many times", location=self.location)
 
     def _authorize(self, challenge: str, url: str) -> None:
-        """Set the header that a challenge asks for.
+        """Set the header that a challenge requires.
 
         Raises:
             NetworkError: If there are no credentials, or they are refused.
@@ -302,7 +302,7 @@ class RegistryClient:
         if not self._may_be_requested(parts) or "@" in parts.netloc:
             raise NetworkError("names no safe token service", location=self.location)
         if known is not None and not _is_related(parts.hostname or "", self._registry_host):
-            known = None  # another host does not get them
+            known = None  # not for another host
         query = {"scope": self._scope}
         if service := parameters.get("service"):
             query["service"] = service
@@ -345,10 +345,9 @@ class RegistryClient:
         return urlsplit(f"https://{self._host}").hostname or ""
 
     def _may_be_requested(self, parts: SplitResult) -> bool:
-        """Return whether a URL that the registry named may be requested.
+        """Return whether a URL from the registry may be requested.
 
-        One without TLS leads to a service of this machine, which only a registry on this machine
-        may name.
+        Without TLS, it must lead to this machine, and only a registry on this machine may send it.
         """
         host = parts.hostname or ""
         if parts.scheme == "http":
@@ -400,7 +399,7 @@ def _is_related(host: str, registry: str) -> bool:
 
 
 def _retry_after(response: Any) -> float:
-    """Return the seconds after which a server wants the request again, 0 if it does not say."""
+    """Return the seconds in Retry-After, 0 without it."""
     value = response.headers.get("retry-after", "")
     if re.fullmatch("[0-9]{1,9}", value):
         return float(value)
