@@ -23,10 +23,11 @@ from sklearn.linear_model import LogisticRegression
 import artifact_pipeline as api
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.progress import Estimator
-from artifact_pipeline.errors import CallError, DataError, StoreError
+from artifact_pipeline.errors import CallError, DataError, NetworkError, StoreError
 from tests.support.command import call, environment, script
 from tests.support.kill_points import kill_before
 from tests.support.s3 import endpoint
+from tests.support.unreliable_network import UnreliableNetwork
 from tests.support.waiting import HANG, until
 
 ROWS = 70_000
@@ -887,6 +888,59 @@ def test_parts_in_an_object_store_are_continued(scored, bucket, tmp_path):
     api.infer_files(artifact, f"{bucket}/more", output=f"{bucket}/scored", resume=True)
     assert remote_files.stat(f"{bucket}/scored/0.csv") == first
     assert len(remote_files.find(f"{bucket}/scored")) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_store_that_is_lost_while_rows_are_read_is_named(
+    scored, bucket, tmp_path, monkeypatch, form
+):
+    rows = write(make_table(200_000), tmp_path / f"rows.{form}")
+    remote_files.upload(rows, f"{bucket}/lost/rows.{form}")
+    api.infer_files(scored[1], rows, output=tmp_path / "whole.csv")
+    server = os.environ["AWS_ENDPOINT_URL"]
+    size = rows.stat().st_size
+    network = UnreliableNetwork(int(server.rpartition(":")[2]), after=size // 2)
+    output = tmp_path / "out.csv"
+    with network.serving() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        remote_files._store.cache_clear()
+
+        def lose(note):
+            network.after, network.cuts = 0, 10**6
+
+        with pytest.raises(NetworkError, match=rf"^{bucket}/lost/rows\.{form}: the object store"):
+            api.infer_files(scored[1], f"{bucket}/lost/rows.{form}", output=output, report=lose)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    remote_files._store.cache_clear()
+    notes = []
+    api.infer_files(
+        scored[1],
+        f"{bucket}/lost/rows.{form}",
+        output=output,
+        resume=True,
+        report=notes.append,
+    )
+    assert notes[0].resumed > 0
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["disk", "store"])
+def test_rows_that_change_while_they_are_read_are_refused(scored, bucket, tmp_path, place):
+    rows = write(make_table(), tmp_path / "rows.csv")
+    url = f"{bucket}/change/rows.csv"
+    if place == "store":
+        remote_files.upload(rows, url)
+
+    def change(note):
+        rows.write_bytes(rows.read_bytes() + b"k,1,2,Bern,2020-01-01,n,no\n")
+        if place == "store":
+            remote_files.upload(rows, url)
+
+    source = url if place == "store" else rows
+    with pytest.raises(DataError, match=r"rows\.csv: changed while its rows were read"):
+        api.infer_files(scored[1], source, output=tmp_path / "out.csv", report=change)
+    assert names(tmp_path) == ["rows.csv"]
 
 
 @pytest.mark.slow

@@ -22,11 +22,9 @@ class OnnxPyfunc:
     """The model as MLflow uses it: a DataFrame in, a DataFrame out."""
 
     def __init__(self, folder: Path, model_interface: ModuleType) -> None:
-        from onnxruntime import InferenceSession
-
         self._checks = model_interface
         self._interface = json.loads((folder / "interface.json").read_text("utf-8"))
-        self._graph = InferenceSession(str(folder / "model.onnx"), model_interface.options())
+        self._graph = model_interface.session(folder / "model.onnx")
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
         """Return labels and probabilities, or numbers.

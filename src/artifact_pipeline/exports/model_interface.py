@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
@@ -28,12 +29,18 @@ EXACT = 2**53
 """A float64 holds every integer up to this one."""
 
 
-def options() -> Any:
-    """Return the options of a graph that runs in the caller's thread and prints no warnings."""
+def session(model: Path) -> Any:
+    """Open a graph that runs in the caller's thread and prints no warnings."""
     chosen = onnxruntime.SessionOptions()
     chosen.intra_op_num_threads = chosen.inter_op_num_threads = 1
     chosen.log_severity_level = 3
-    return chosen
+    return onnxruntime.InferenceSession(str(model), chosen)
+
+
+def predict(rows: Any, interface: dict[str, Any], *, graph: Any) -> dict[str, Any]:
+    """Return the predictions for rows. Args and Raises: as `columns` and `inputs`."""
+    values = inputs(columns(rows, interface), interface, graph=graph)
+    return predictions(graph.run(None, values), interface, graph=graph)
 
 
 def columns(rows: Any, interface: dict[str, Any]) -> list[Sequence[Any]]:

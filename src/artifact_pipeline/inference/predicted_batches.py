@@ -86,6 +86,7 @@ def predict_batches(
     for index, path in enumerate(files):
         if index < begin.file:
             continue
+        version = path.version()
         with path.open() as stream, row_files.opened(stream, path.name, layout=layout) as file:
             if file.rows == 0 and not file.columns:  # its columns are unknown
                 position = Position(file=index + 1, rows=position.rows)
@@ -111,6 +112,9 @@ def predict_batches(
                 position = step.after
                 yield step
                 meter.batch(index, stream, rows=position.rows, known=file.rows)
+        if path.version() != version:
+            problem = "changed while its rows were read"
+            raise DataError(problem, location=Location(path.name), remedy="predict it again")
         position = Position(file=index + 1, rows=position.rows)
 
 

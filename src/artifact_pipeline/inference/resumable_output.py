@@ -22,7 +22,13 @@ from artifact_pipeline.disk import (
     sync_folder,
     translate_os_errors,
 )
-from artifact_pipeline.errors import CallError, Location, PipelineError, StoreError
+from artifact_pipeline.errors import (
+    CallError,
+    EnvironmentFailure,
+    Location,
+    PipelineError,
+    StoreError,
+)
 from artifact_pipeline.inference import prediction_files
 from artifact_pipeline.inference.predicted_batches import Position, predict_batches
 from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, OutputFormat
@@ -124,7 +130,7 @@ def predict_file(
             if not may_be_empty:
                 tally.check_any(files[0].name)
         except PipelineError as error:
-            if not isinstance(error, StoreError):  # the partial file is useless
+            if not isinstance(error, EnvironmentFailure):  # the partial file is useless
                 file.partial.unlink(missing_ok=True)
                 file.journal.unlink(missing_ok=True)
             raise

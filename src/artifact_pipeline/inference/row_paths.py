@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import itertools
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -70,6 +71,17 @@ class RowPath(NamedTuple):
         finally:
             if self.path != "-":
                 stream.close()
+
+    def version(self) -> tuple[int, int] | None:
+        """Return the size and the time of the last change; None if it is a pipe or gone."""
+        if remote_files.is_remote(self.path):
+            remote = remote_files.stat(self.path)
+            return None if remote is None else (remote.size, remote.changed)
+        with suppress(OSError, ValueError):
+            status = Path(self.path).stat()
+            if self.path != "-" and stat.S_ISREG(status.st_mode):
+                return status.st_size, status.st_mtime_ns
+        return None
 
     def fingerprint(self) -> list[str | int]:
         """Return a value that changes when the file does, from its path, size and times.
