@@ -40,13 +40,13 @@ class OnnxPyfunc:
         columns = [_values(model_input[name]) for name in names]
         inputs = self._checks.inputs(columns, self._interface, graph=self._graph)
         results = self._graph.run(None, inputs)
-        found = self._checks.predictions(results, self._interface, graph=self._graph)
-        if "predictions" in found:
-            return pd.DataFrame({"prediction": found["predictions"]})
-        frame = pd.DataFrame({"label": found["labels"]})
+        outputs = self._checks.predictions(results, self._interface, graph=self._graph)
+        if "predictions" in outputs:
+            return pd.DataFrame({"prediction": outputs["predictions"]})
+        frame = pd.DataFrame({"label": outputs["labels"]})
         for index, label in enumerate(self._interface["labels"]):
-            if "probabilities" in found:
-                rows = found["probabilities"]
+            if "probabilities" in outputs:
+                rows = outputs["probabilities"]
                 frame[f"probability_{label}"] = [row[index] for row in rows]
         return frame
 

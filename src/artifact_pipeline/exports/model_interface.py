@@ -102,13 +102,13 @@ def inputs(
 
 def predictions(results: list[Any], interface: dict[str, Any], *, graph: Any) -> dict[str, Any]:
     """Return the outputs of the graph: `predictions`, or `labels` and perhaps `probabilities`."""
-    found = dict(zip((port.name for port in graph.get_outputs()), results, strict=True))
-    if "prediction" in found:
-        return {"predictions": found["prediction"].reshape(-1).tolist()}
+    outputs = dict(zip((port.name for port in graph.get_outputs()), results, strict=True))
+    if "prediction" in outputs:
+        return {"predictions": outputs["prediction"].reshape(-1).tolist()}
     labels = {label: label for label in interface["labels"]}  # ONNX gives 1 for true
-    answer = {"labels": [labels[label] for label in found["label"].reshape(-1).tolist()]}
-    if "probabilities" in found:
-        answer["probabilities"] = found["probabilities"].clip(0, 1).tolist()
+    answer = {"labels": [labels[label] for label in outputs["label"].reshape(-1).tolist()]}
+    if "probabilities" in outputs:
+        answer["probabilities"] = outputs["probabilities"].clip(0, 1).tolist()
     return answer
 
 
