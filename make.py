@@ -1,15 +1,15 @@
 """Set up .venv from the pinned requirements, then do one job in it.
 
     python make.py run      the main job: test, train, inference on config/config.json
-    python make.py test     the test suite; with --slow all of it, and a skip is a failure
+    python make.py test     the default test suite; with --slow all tests, and a skip is a failure
     python make.py check    formatting, lint, types, import layers, workflows, the site
 
-Standard library only: this runs before anything is installed.
+It uses only the standard library, because it runs before anything is installed.
 """
 
 import sys
 
-if sys.version_info < (3, 11):  # before anything that an older Python would stumble over
+if sys.version_info < (3, 11):  # before any syntax or import that an older Python lacks
     sys.exit("make.py: needs Python 3.11 or newer; install one and call it: python3.11 make.py")
 
 import hashlib
@@ -46,16 +46,16 @@ COMMANDS = {
 
 
 def fingerprint(files: tuple[str, ...]) -> str:
-    """What an environment was made from; another Python or another pin makes it stale."""
+    """Return a digest of the inputs of an environment; another Python or pin changes it."""
     made_from = [sys.version, str(ROOT), *((ROOT / f).read_text("utf-8") for f in files)]
     made_from.append((ROOT / "pyproject.toml").read_text("utf-8"))
     return hashlib.sha256("\0".join(made_from).encode()).hexdigest()
 
 
 def set_up(job: str) -> None:
-    """Make .venv hold the pinned requirements of `job` and the project itself, if it does not."""
+    """Install the pinned requirements of `job` and the project into .venv, unless it has them."""
     files = REQUIREMENTS[job]
-    # A test environment holds all that a run needs, so a run after a test installs nothing.
+    # A test environment has everything that a run needs, so a run after a test installs nothing.
     stamps = {name: VENV / f"{name}.stamp" for name in REQUIREMENTS}
     accepted = ("run", "test") if job == "run" else ("test",)
     for name in accepted:

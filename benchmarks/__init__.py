@@ -1,1 +1,1 @@
-"""Speed, measured side by side in one run and told as ratios: `python -m benchmarks`."""
+"""Benchmarks that measure ratios of speeds, side by side in one run: `python -m benchmarks`."""

@@ -8,7 +8,7 @@ from benchmarks.speed import measure, table
 
 
 def main() -> None:
-    """Measure and print; the argument is the number of rounds to take the medians of."""
+    """Measure and print; the argument is the number of rounds."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     print(table(measure(rounds), rounds))
 

@@ -3,11 +3,11 @@
     python -m benchmarks.acceptance [--log FILE] [COUNT | NAME …]
 
 Each estimator is built into pipelines in all `ways`, as a config describes them, fitted to a table
-with missing values and categories, sealed, opened and compared. The outcome is the form that was
-proven or the sentence that refuses the pipeline; anything else is a fault, and the exit code is 1.
-Without names all pipelines are tried, or the first COUNT in a seeded order, and the table goes
-into docs/reproducibility.md. All of them take an hour; with --log a sweep that was interrupted
-goes on where it stopped.
+with missing values and categories, sealed, opened and compared. The outcome is the proven
+form, or the sentence that refuses the pipeline; anything else is a fault, and the exit code is 1.
+Without names, all pipelines are tried, or the first COUNT in a seeded order, and the table goes
+into docs/reproducibility.md. All of them take an hour. With --log, an interrupted sweep continues
+where it stopped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         form: The form of the sealed artifact; `refused` or `fault`.
-        reason: The sentence that refuses the pipeline, or what the fault is.
+        reason: The sentence that refuses the pipeline, or the fault.
     """
 
     estimator: str
@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
 
 
 def nested(name: str, **params: Any) -> Nested:
-    """Return an estimator as a config nests it."""
+    """Return an estimator as a nested value of a config."""
     return {"estimator": f"sklearn.{name}", "params": params}
 
 
@@ -215,7 +215,7 @@ def outcome(name: str, way: str, target: Target) -> Outcome:
                 _open_by_recipe(Path(sealed.artifact), model, target=target)
     except PipelineError as error:
         return Outcome(short, way, "refused", error.message)
-    except Exception as error:  # noqa: BLE001  (anything else is what is looked for)
+    except Exception as error:  # noqa: BLE001  (any other exception is a fault)
         return Outcome(short, way, "fault", f"{type(error).__name__}: {error}")
     expected = fitted.predict(X[90:])
     wrong = (
@@ -239,7 +239,7 @@ _SUITED: dict[str, dict[str, Any]] = {
 
 
 def _small(name: str) -> dict[str, Any]:
-    """Return parameters with which an estimator suits the table and an ensemble is made of few."""
+    """Return parameters with which an estimator suits the table and an ensemble is small."""
     if name in _SUITED:
         return _SUITED[name]
     few = inspect.signature(class_of(name, location=Location(key="model"))).parameters
@@ -249,7 +249,7 @@ def _small(name: str) -> dict[str, Any]:
 
 
 def _open_by_recipe(artifact: Path, model: ModelConfig, *, target: Target) -> None:
-    """Open a skops archive as the recipe of a config would let it be opened."""
+    """Open a skops archive under the recipe of a config."""
     schema = Schema(dtype="mixed", features=3, rows=120, target=target)
     rows = Description(digest=canonical.digest(b""), schema=schema)
     config = ResolvedConfig(data=TableData(path="t.csv", target="y"), model=model)

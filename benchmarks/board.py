@@ -3,8 +3,8 @@
     python -m benchmarks.board [--runs 5000]
 
 The table is scrolled by the wheel from its first row to its last, and dragged through by its scroll
-bar in 200 steps. A frame that takes much longer than the usual one is seen as a stutter. `script`
-is the time of this page's own code, which does not depend on how fast the machine draws.
+bar in 200 steps. A frame that takes much longer than the median is visible as a stutter.
+`script` is the time of the page's own code, which does not depend on how fast the machine draws.
 """
 
 from __future__ import annotations

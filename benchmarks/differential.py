@@ -1,11 +1,11 @@
-"""Differential test: sealed artifacts against the estimators that they were made of.
+"""Differential test: sealed artifacts against their estimators.
 
     python -m benchmarks.differential SECONDS [SEED] [LOG]
 
 Each seed is a table, a pipeline fitted to it, and rows unlike those of the table. The sealed
-artifact must give the estimator's answer to a row, or refuse the row by name. Every other row is
-printed with its seed, and the exit code is 1. Each seed appends its result to LOG, a file of JSON
-lines.
+artifact must give the estimator's output for a row, or refuse the row with its location. Every
+other row is printed with its seed, and the exit code is 1. Each seed appends its result to LOG, a
+file of JSON lines.
 """
 
 from __future__ import annotations
@@ -81,18 +81,18 @@ WAYS: tuple[dict[str, Any], ...] = (
     *({"analyzer": "char", "ngram_range": (2, 3)}, {"analyzer": "char_wb"}),
     *({"token_pattern": r"\S+"}, {"token_pattern": r"(?u)\b\w+\b"}, {"token_pattern": "[a-z]+"}),
 )
-"""Other ways to find words."""
+"""Options of vectorizers."""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one seed.
 
     Attributes:
-        form: The sealed form, `refused` where `seal` refused the pipeline, or `unfitted` where
+        form: The sealed form, `refused` if `seal` refused the pipeline, or `unfitted` if
             scikit-learn refused it.
-        compared: Rows whose answers were compared.
-        refused: Rows that the artifact refused by name.
-        faults: Rows that were answered otherwise, and errors of other kinds.
+        compared: Rows whose outputs were compared.
+        refused: Rows that the artifact refused with their location.
+        faults: Rows with other outputs, and errors of other kinds.
         refusal: The message with which the pipeline was refused.
     """
 
@@ -106,9 +106,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(seed: int, store: Path) -> Comparison:
-    """Seal the pipeline of a seed, and compare its answers with those of its estimator.
+    """Seal the pipeline of a seed, and compare its outputs with those of its estimator.
 
-    Pipelines of odd seeds are made of more parts.
+    Pipelines of odd seeds have more parts.
     """
     rng = np.random.default_rng(seed)
     table, y = _table(rng)
@@ -124,8 +124,8 @@ def compare(seed: int, store: Path) -> Comparison:
         try:
             sealed = artifact_pipeline.seal(estimator, table, y, store=store)
         except ConfigError as error:
-            # Documented, with the remedy: a text that no other text stands for, and a booster
-            # inside an estimator whose graph is not exact, as there is no other form of it.
+            # Documented limits with a remedy: a missing text without a replacement, and a
+            # booster inside an estimator whose graph is not exact, which has no other form.
             has_booster = bool(boosters_of(estimator))
             is_documented = "answers row" in error.problem or (
                 has_booster and "no open form" in error.problem
@@ -134,7 +134,7 @@ def compare(seed: int, store: Path) -> Comparison:
             return Comparison(
                 seed=seed, title=title, form="refused", faults=faults, refusal=str(error)
             )
-        except Exception:  # noqa: BLE001  (a traceback is what is looked for)
+        except Exception:  # noqa: BLE001  (the test looks for tracebacks)
             return Comparison(
                 seed=seed, title=title, form="refused", faults=[traceback.format_exc()]
             )
@@ -176,7 +176,7 @@ def _answer(estimator: Any, row: pd.DataFrame) -> tuple[Any, Any]:
 
 def _difference(estimator: Any, row: pd.DataFrame, outputs: Any, spread: float) -> str | None:
     expected, proba, refusal = None, None, ""
-    # A missing text is an empty one to an estimator that refuses it.
+    # For an estimator that refuses missing texts, a missing text is an empty one.
     for filled in ({}, {"note": ""}, {"note": "", "kind": ""}):
         try:
             expected, proba = _answer(estimator, row.fillna(filled) if filled else row)
@@ -265,7 +265,7 @@ def _pipeline(rng: np.random.Generator, table: pd.DataFrame, y: Any) -> Any:
         *(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), encoder),
     )
     words = _pick(rng, TfidfVectorizer(), CountVectorizer(), CountVectorizer(lowercase=False))
-    apart = rng.spawn(1)[0]  # so that what each seed makes otherwise stays as it was
+    apart = rng.spawn(1)[0]  # so that the rest of each seed stays the same
     if apart.random() > 0.6:
         words.set_params(**WAYS[int(apart.integers(len(WAYS)))])
     branches: list[Any] = [
@@ -545,7 +545,7 @@ def _booster(rng: np.random.Generator, kind: str) -> Any:
 
 
 def _row(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row of values from all over the table, some of them changed."""
+    """Return a row of values from random rows of the table, some of them changed."""
     values: dict[str, Any] = {}
     for name in table.columns:
         known = table[name].iloc[int(rng.integers(len(table)))]
@@ -571,7 +571,7 @@ def _row(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main() -> int:
-    """Compare pipelines for as long as the command line says, and print every fault."""
+    """Compare pipelines for the given time, and print every fault."""
     end = time.monotonic() + float(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     log = Path(sys.argv[3]) if len(sys.argv) > 3 else None

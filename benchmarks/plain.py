@@ -1,4 +1,4 @@
-"""The floor of a cold run: train, dump, load and predict with scikit-learn and nothing else."""
+"""The floor of a cold run: train, dump, load and predict with scikit-learn only."""
 
 import joblib
 from sklearn.datasets import load_digits

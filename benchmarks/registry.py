@@ -1,8 +1,8 @@
-"""Times of commands that look for runs, in stores with 10, 1,000 and 100,000 run records.
+"""Times of commands that search runs, in stores with 10, 1,000 and 100,000 run records.
 
     python -m benchmarks.registry [--counts 10 1000 100000] [--rounds 5]
 
-Times are of the CPU, which other processes change less. They should not grow with the number of
+Times are CPU times, which other processes affect less. They should not grow with the number of
 records; the ratio is that of the largest store to the smallest. `indexing` is the first command in
 a store whose index is not built yet.
 """
@@ -89,9 +89,9 @@ def measure(count: int, rounds: int) -> dict[str, float]:
 
 
 def _fill(runs: Path, count: int) -> None:
-    """Write records like the only one until there are `count`: every other one of a new artifact.
+    """Copy the only record until there are `count`; every second one has a new artifact.
 
-    Parameters and metrics vary. Records are up to 3 kB, as those of tables are.
+    Parameters and metrics vary. Records are up to 3 kB, like those of tables.
     """
     [path] = runs.iterdir()
     record = json.loads(path.read_bytes())

@@ -1,14 +1,14 @@
 """`python -m benchmarks.remotes [MB]`: push and pull of a large artifact beside other clients.
 
-The bare clients send the same files from the disk and write what they get to the disk, flushed, and
+The bare clients send the same files from the disk, and write and flush downloads to the disk, but
 hash nothing: obstore with one request for each file, and httpx. `boto3` is the transfer of `aws s3
 cp` with its defaults: ten requests at once for parts of 8 MB, and nothing is flushed. All use the
 same servers on this machine: the S3 of rclone, and Debian's docker-registry. moto's S3 is not
-used, since it reads the complete object for each part.
+used, because it reads the complete object for each part.
 
 Wall-clock times and processor times of the client are medians of `ROUNDS`. The clients take
-turns, each is the first as often, and what one wrote is removed before the next, because a machine
-that has to find new memory for files is slower.
+turns, each is first equally often, and the files of one are removed before the next, because a
+machine that has to find new memory for files is slower.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def main(megabytes: int) -> None:
 
 
 def _empty(place: Path) -> None:
-    """Remove what the servers hold."""
+    """Remove the data of the servers."""
     shutil.rmtree(place / "registry", ignore_errors=True)
     for path in (place / "s3" / "models").iterdir():
         shutil.rmtree(path)

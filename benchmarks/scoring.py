@@ -1,8 +1,8 @@
 """`python -m benchmarks.scoring [ROWS …]`: predictions for large files beside a bare loop.
 
 The bare loop reads the same file with Arrow, converts its columns, runs the graph with onnxruntime
-on batches of the same size, and writes the same columns. Both are processes of their own, in turns.
-Time is processor time, memory the peak of the process tree. Linux only.
+on batches of the same size, and writes the same columns. Both run in their own processes, in turns.
+Time is processor time, and memory is the peak of the process tree. Linux only.
 
     --rounds N     medians of N rounds [default: 3]
     --format NAME  only csv or only parquet
@@ -158,7 +158,7 @@ def measure_files(
 
 
 def main() -> None:
-    """Measure, record or draw what the arguments name."""
+    """Measure, record or draw, according to the arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring")
     parser.add_argument("rows", type=float, nargs="*", default=[1e5, 1e6])
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,7 +1,7 @@
 """Predictions for a folder of parts on one Dask worker and on two, for `benchmarks.scoring`.
 
-The rounds are in turns. The workers are processes with one thread, which a round before the first
-one has warmed up: they have verified and opened the artifact.
+The rounds are in turns. The workers are processes with one thread. A round before the first one
+warms them up, so that they have verified and opened the artifact.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _cpu(folder: Path) -> dict[str, float]:
             command = (process / "cmdline").read_bytes()
             is_ours = (process / "cwd").resolve() == folder.resolve()
             fields = (process / "stat").read_text("utf-8").rpartition(")")[2].split()
-        except OSError:  # it ended, or belongs to another user
+        except OSError:  # it has ended, or belongs to another user
             continue
         if is_ours and b"spawn_main" in command:
             seconds[process.name] = (int(fields[11]) + int(fields[12])) / _TICKS

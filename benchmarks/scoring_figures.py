@@ -1,4 +1,4 @@
-"""The figures of `benchmarks.scoring`, which are kept in `scoring.json` beside it."""
+"""The figures of `benchmarks.scoring`, in `scoring.json` beside it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WorkerRound(Struct, frozen=True, kw_only=True):
         workers: The number of workers, with one thread each.
         wall: The time of the command, in seconds.
         cpu: The processor time of the workers, in seconds.
-        busiest: The part of the worker with the greatest.
+        busiest: The largest processor time of a worker.
         load: The load of the machine in the last minute, when the round began.
     """
 
@@ -65,21 +65,21 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls) -> Figures:
-        """Return the figures that are kept; none if there is no file."""
+        """Return the stored figures; none if there is no file."""
         if not PATH.exists():
             return cls()
         return msgspec.json.decode(PATH.read_bytes(), type=cls)
 
     def write(self) -> None:
-        """Keep the figures."""
+        """Store the figures."""
         PATH.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
     def with_files(self, files: list[FileFigures]) -> Figures:
-        """Return the figures with others in the place of those of the same rows and format."""
+        """Return the figures, with those of the same rows and format replaced."""
         known = {(file.format, file.rows): file for file in [*self.files, *files]}
         return replace(self, files=[known[key] for key in sorted(known)])
 
     def with_dask(self, dask: DaskFigures) -> Figures:
-        """Return the figures with others in the place of those of the same rows."""
+        """Return the figures, with those of the same rows replaced."""
         known = {each.rows: each for each in [*self.dask, dask]}
         return replace(self, dask=[known[rows] for rows in sorted(known)])

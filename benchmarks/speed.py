@@ -1,4 +1,4 @@
-"""Timings of complete commands, each in turns with a command that no pipeline could beat."""
+"""Timings of complete commands, each in turns with a floor that no pipeline could beat."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Timing(NamedTuple):
     floor_name: str
     floor: float
     goal: float
-    """The greatest accepted ratio of the two."""
+    """Maximum accepted ratio of the two."""
 
     @property
     def ratio(self) -> float:
@@ -39,7 +39,7 @@ def measure(rounds: int) -> list[Timing]:
     """Return the timings.
 
     Args:
-        rounds: The rounds to take the medians of; a cold run takes a third of them.
+        rounds: The number of rounds; a cold run takes a third of them.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

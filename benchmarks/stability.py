@@ -3,8 +3,8 @@
     python -m benchmarks.stability [--log FILE] [NAME …]
 
 The two trainings run in two processes, with other hash seeds, thread settings and BLAS kernels in
-the environment around them. Without names all estimators are tried, and the table goes into
-docs/reproducibility.md. With --log a sweep that was interrupted goes on where it stopped.
+the environment around them. Without names, all estimators are tried, and the table goes into
+docs/reproducibility.md. With --log, an interrupted sweep continues where it stopped.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ENVIRONMENTS = (
      "OPENBLAS_CORETYPE": "Nehalem", "NPY_DISABLE_CPU_FEATURES": "X86_V3"},
 )  # fmt: skip
 SMALL = ("GaussianProcessClassifier",)
-"""Classifiers whose fit takes minutes on the digits. They are tried on iris, as are those that have
-no form or no fit on the digits; regressors are tried on diabetes."""
+"""Classifiers whose fit takes minutes on the digits. They are tried on iris, like those without
+a form or a fit on the digits; regressors are tried on diabetes."""
 
 
 class Row(NamedTuple):
@@ -106,7 +106,7 @@ def _train(place: Path, store: str, environment: dict[str, str]) -> dict[str, An
 
 
 def main() -> None:
-    """Measure, print each row, and write the table where all were measured."""
+    """Measure, print each row, and write the table if all were measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stability")
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--log", type=Path, help="append results here, and skip those it holds")

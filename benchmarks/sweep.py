@@ -32,8 +32,8 @@ def run(
 ) -> list[Row]:
     """Measure each case, print its row, and return the rows.
 
-    Rows are appended to `log`, a file of JSON lines, and cases that it holds are not measured
-    again: a sweep that was interrupted goes on where it stopped.
+    Rows are appended to `log`, a file of JSON lines, and cases that it contains are not
+    measured again, so an interrupted sweep continues where it stopped.
     """
     known: dict[Case, Row] = {}
     if log is not None and log.exists():

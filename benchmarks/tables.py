@@ -1,10 +1,9 @@
 """`python -m benchmarks.tables [ROWS]`: a large table beside bare reads and the plain script.
 
-Each phase is a process of its own. Those that only read are medians of `ROUNDS` in turns, and the
-two complete runs of `COMPLETE_ROUNDS`, or of one with more than `MANY_ROWS`. Its
-time is processor time, user and system, of all processes that it starts; imports count in the two
-complete runs only. Its memory is the peak of the proportional set sizes of these processes
-together. Linux only.
+Each phase runs in its own process, and the phases take turns. Phases that only read are medians of
+`ROUNDS`; the two complete runs are medians of `COMPLETE_ROUNDS`, or one run above `MANY_ROWS`. Time
+is the processor time, user and system, of all processes of a phase; imports count only in the two
+complete runs. Memory is the peak of the sum of their proportional set sizes. Linux only.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from benchmarks.speed import BLAS_THREADS, PIPELINE, ROOT
 NUMBERS = 15
 """The number of columns of numbers."""
 MISSING = 0.05
-"""The share of them without a value."""
+"""The share of missing values in them."""
 CITIES = ("Bern", "Lyon", "Graz", "Brno", "Turin", "Porto", "Ghent", "Vilnius")
 PLANS = ("basic", "family", "premium")
 CHUNK = 250_000
@@ -58,7 +57,7 @@ print(json.dumps([time.process_time() - before, time.perf_counter() - start]))
 """
 """A reader. All import the same, as fresh memory may cost more a second after it was freed."""
 CSV, PARQUET, SCRIPT = "pandas.read_csv", "pyarrow.parquet.read_table", "the plain script"
-"""The phases that others are compared with."""
+"""The phases to compare with."""
 ROUNDS, COMPLETE_ROUNDS = 5, 3
 MANY_ROWS = 2_000_000
 READS = {
@@ -123,7 +122,7 @@ class Phase(NamedTuple):
     name: str
     usage: Usage
     floor: str
-    """The name of the other phase; its own if it is one of those."""
+    """The name of the other phase; its own name if it is a floor."""
 
 
 def make_chunks(rows: int) -> Iterator[pa.Table]:
@@ -184,7 +183,7 @@ def measure(folder: Path, rows: int) -> list[Phase]:
     plain, complete = [], []
     for _ in range(COMPLETE_ROUNDS if rows <= MANY_ROWS else 1):
         plain.append(run_measured([sys.executable, "plain.py"], folder))
-        # A store with the artifact, or a state with the recipe, makes training unnecessary.
+        # With the artifact in the store, or the recipe in the state, nothing would be trained.
         for name in ("artifacts", "state"):
             shutil.rmtree(folder / name, ignore_errors=True)
         complete.append(run_measured([*PIPELINE, "run", "config.json"], folder))
@@ -224,7 +223,7 @@ def run_measured(
         command: The command.
         folder: Its working folder.
         timed_inside: Whether it prints its processor time and wall time itself.
-        quiet: Whether to drop what it writes to standard error.
+        quiet: Whether to drop its standard error.
     """
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
@@ -272,7 +271,7 @@ def _session_mib(session: int) -> float:
             if int(status[3]) != session:
                 continue
             rollup = (process / "smaps_rollup").read_text("utf-8")
-        except OSError:  # it ended
+        except OSError:  # it has ended
             continue
         total += sum(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
     return total / 1024

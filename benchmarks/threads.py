@@ -2,7 +2,7 @@
 
 Each estimator is fitted with 1, 2, 3 and 4 OpenMP threads and as many threads of joblib, and the
 bytes of its pickle are compared. The table goes into docs/reproducibility.md. Estimators that are
-not in it use neither.
+not in it use no threads.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 
 
 def estimators() -> dict[str, Any]:
-    """Return the estimators that use OpenMP or joblib, by what the table calls them."""
+    """Return the estimators that use OpenMP or joblib, by their names in the table."""
     from sklearn import cluster, ensemble, linear_model, neighbors
 
     seeded = {"random_state": 0}

@@ -28,8 +28,8 @@ def main(model: str | None = None, digest: str | None = None, data: str | None =
         model: The folder of a sealed artifact, which is verified before anything in it is opened.
             By default the model is model_train.pkl.
         digest: The digest that the model must have.
-        data: Where the table of the artifact is now; by default where the run record beside the
-            artifact has it. Its rows must have the digest in the recipe.
+        data: Path of the artifact's table; by default the one in the run record beside the
+            artifact. Its rows must have the digest in the recipe.
     """
     if model is None:
         estimator = load_model("model_train.pkl", digest)
@@ -63,8 +63,8 @@ def show(truth: list[Any], predicted: list[Any], *, numbers: bool = False) -> No
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Predict the held-out rows.")
-    parser.add_argument("--model", metavar="FOLDER", help="a sealed artifact")
-    parser.add_argument("--digest", metavar="sha256:…", help="the digest that the model must have")
-    parser.add_argument("--data", metavar="TABLE", help="where its table is now")
+    parser.add_argument("--model", metavar="FOLDER", help="folder of a sealed artifact")
+    parser.add_argument("--digest", metavar="sha256:…", help="digest that the model must have")
+    parser.add_argument("--data", metavar="TABLE", help="path of its table")
     with exit_on_error():
         main(**vars(parser.parse_args()))

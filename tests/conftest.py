@@ -9,20 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import artifact_pipeline
+from artifact_pipeline.disk import file_lock
 from tests.support.artifacts import Sealed
 from tests.support.command import call
 from tests.support.configs import ROOT, SHORT, write
 from tests.support.keys import pair
+from tests.support.waiting import HANG
 
-# A law holds however long the machine takes to try it.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# A busy machine must not fail a property test. Each run tries the same examples, so that a change
+# fails only for its own faults.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
-# A shell ignores SIGINT in what it starts in the background, and nohup SIGHUP; a process that the
-# tests start would inherit that. A handler is not inherited.
+# A shell ignores SIGINT in background processes, and nohup ignores SIGHUP. Processes that the tests
+# start would inherit that, but they do not inherit a handler.
 for name in ("SIGINT", "SIGHUP"):
     number = getattr(signal, name, None)
     if number is not None and signal.getsignal(number) is signal.SIG_IGN:
@@ -43,14 +52,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    # One of two processes has no reporter: it tells the other what it skipped.
+    # One of two processes has no reporter, and sends its skips to the other.
     if session.config.getoption("--slow") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Keep what this checkout remembers out of the user's state folder."""
+    """Keep the state of this checkout out of the user's state folder."""
     state = str(tmp_path_factory.mktemp("state"))
     names = ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME")
     before = {name: os.environ.get(name) for name in names}
@@ -59,6 +68,14 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Any:
     yield
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture
+def memory_kills(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Keep the processes of pytest apart: the system counts the kills for memory of all of them."""
+    lock = tmp_path_factory.getbasetemp().parent / "memory-kills.lock"
+    with file_lock(lock, "another process uses it", wait=HANG):
+        yield
 
 
 @pytest.fixture
@@ -72,11 +89,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The code and the config in another place, with a memory of its own."""
+    """A copy of the code and the config with its own state folder."""
     for name in ("src", "config", "pyproject.toml"):
         source = ROOT / name
         target = tmp_path / "checkout" / name
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        if source.is_dir():  # other processes write compiled files meanwhile
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
     return tmp_path / "checkout"
 
 

@@ -2,7 +2,7 @@
 
 wrk keeps 16 connections busy, every server has one worker, and the servers take turns. CPU time is
 that of the server's processes; other load on the machine affects it less than the rate. Other
-servers are installed into scratch environments, or left out, with the reason, if that fails.
+servers are installed into scratch environments; if that fails, they are left out with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Rate(NamedTuple):
     """The results of wrk."""
 
     requests: float
-    """Per second."""
+    """Requests per second."""
     p99: float
     """Milliseconds."""
     cpu: float

@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer any request as an inference of one input."""
+    """Handle any request as an inference of one input."""
     if scope["type"] != "http":
         return
     parts = []

@@ -35,7 +35,7 @@ uvloop.run(main())
 
 
 def readiness(artifact: Path, rounds: int) -> str:
-    """Return the time until the server answers, compared with what it needs at least."""
+    """Return the time until the server responds, compared with the minimum."""
     runtime, own, ours = [], [], []
     for _ in range(rounds):
         runtime.append(_seconds_until_line("-c", _RUNTIME))
@@ -64,7 +64,7 @@ def growth(server: Server, script: Path) -> str:
 
 
 def _seconds_until_line(*words: str) -> float:
-    """Return the seconds until a process prints a line or, for an address, until that answers."""
+    """Return the seconds until a process prints a line or, for an address, until it responds."""
     start = time.perf_counter()
     with subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

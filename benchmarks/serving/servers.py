@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUESTS = 16
-"""Number of different requests; their lengths differ, as those of real clients do."""
+"""Number of different requests; their lengths vary, as with real clients."""
 
 
 class Server(NamedTuple):
@@ -52,7 +52,7 @@ def trained(place: Path) -> Path:
 
 @contextlib.contextmanager
 def started(server: Server) -> Iterator[Running]:
-    """Start a server, wait until it answers, and end it."""
+    """Start a server, wait until it responds, and end it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [word.replace("PORT", str(port)) for word in server.command]

@@ -76,8 +76,8 @@ def read_file(path: Path, *, limit: int, remedy: str) -> bytes | None:
     """Return the content of a regular file, or None if there is none at `path`.
 
     Args:
-        path: The file. If it is a link, a pipe or a device it is not opened.
-        limit: The largest size in bytes that is read.
+        path: The file. A link, a pipe or a device is not opened.
+        limit: Maximum size in bytes.
         remedy: The remedy of the error.
 
     Raises:
@@ -127,10 +127,10 @@ def open_regular(path: Path) -> Iterator[IO[bytes]]:
 
 
 def check_folder_of(path: Path) -> None:
-    """Check that the folder that a file is to be written to is there.
+    """Check that the folder of a file to write exists.
 
     Raises:
-        StoreError: If it is not.
+        StoreError: If it does not.
     """
     if not path.parent.is_dir():
         is_missing = kind_of(path.parent) is None
@@ -142,7 +142,7 @@ def check_folder_of(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) -> None:
-    """Write `data` to `path`, replacing a file that is there.
+    """Write `data` to `path`, replacing an existing file.
 
     Args:
         path: The file to write.
@@ -151,7 +151,7 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
             the folder of `path`.
 
     Raises:
-        StoreError: If it cannot be written; an earlier file is left as it was.
+        StoreError: If it cannot be written; an existing file stays unchanged.
     """
     staged = (staging or path.parent) / f".{path.name}.{os.urandom(4).hex()}"
     with translate_os_errors(path):
@@ -161,20 +161,20 @@ def write_atomically(path: Path, data: bytes, *, staging: Path | None = None) ->
             write_new(staged, data)
             staged.replace(path)
         except OSError as error:
-            error.filename = str(path)  # the temporary file is nothing that the user named
+            error.filename = str(path)  # the user did not name the temporary file
             raise
         finally:
-            with suppress(OSError):  # a file system that is read-only refuses that as well
+            with suppress(OSError):  # a read-only file system refuses this too
                 staged.unlink(missing_ok=True)
 
 
 def _check_replaceable(path: Path) -> None:
-    """Check that a rename to `path` removes nothing but a file or a link to one."""
+    """Check that a rename to `path` replaces only a file or a link to one."""
     location = Location(str(path))
     if path.is_dir():
         raise StoreError("is a folder, expected a file", location=location,
                          remedy="name a file in it")  # fmt: skip
-    # /dev/stdout is a link to one of a process's streams, wherever that leads.
+    # /dev/stdout links to a stream of the process, which may be a file, a pipe or a terminal.
     is_stream = path.is_symlink() and str(path.readlink()).startswith("/proc/")
     if is_stream or (path.exists() and not path.is_file()):
         raise StoreError("is a device or a pipe, expected a file", location=location,
@@ -183,10 +183,10 @@ def _check_replaceable(path: Path) -> None:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """Yield a new path in `folder`, and remove what is left there afterwards.
+    """Yield a new path in `folder`, and remove it afterwards if it still exists.
 
-    The name holds the machine and the process that write it, so that `stale_entries` can tell
-    whether the writer has ended.
+    The name contains the machine and the process of the writer, so that `stale_entries` can check
+    whether it has ended.
     """
     path = folder / f"{platform.node()}~{os.getpid()}~{os.urandom(4).hex()}"
     with translate_os_errors(folder):
@@ -246,6 +246,8 @@ def remove(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
+        if path.exists():  # an ending thread has created another file meanwhile
+            shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
@@ -266,17 +268,29 @@ def file_lock(path: Path, problem: str, *, wait: float = 0.0) -> Iterator[None]:
     location = Location(str(path))
     if kind_of(path) not in (None, "a file"):
         raise StoreError(f"is {kind_of(path)}, expected a file", location=location)
-    with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
-        end = time.monotonic() + wait
-        while True:
+    end = time.monotonic() + wait
+    while True:
+        with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
             try:
                 _lock(file.fileno())
-                break
             except OSError as error:
                 if time.monotonic() >= end:
                     raise StoreError(problem, location=location, remedy="try again") from error
-                time.sleep(_LOCK_POLL_SECONDS)
-        yield
+            else:
+                if _is_at(path, file.fileno()):
+                    yield
+                    return
+                # The process that held the lock has removed the file: another one may be there.
+                continue
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """Return whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except OSError:
+        return False
 
 
 def _lock(handle: int) -> None:
@@ -293,15 +307,15 @@ def _lock(handle: int) -> None:
 def append_line(path: Path, line: bytes) -> None:
     """Append a line to a file and flush it to the disk; the caller holds the file's lock.
 
-    What an earlier append left without a line end is removed first. A crash leaves the complete
-    line, or a part without a line end.
+    An incomplete line from an earlier append is removed first. After a crash, the line is complete
+    or has no line end.
 
     Args:
         path: The file, which is created if it does not exist.
         line: The line, without its end.
 
     Raises:
-        StoreError: If it cannot be written; the file is left as it was.
+        StoreError: If it cannot be written; the file stays unchanged.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0)
@@ -330,9 +344,9 @@ def _end_of_lines(file: FileIO) -> int:
     while position > 0:
         start = max(0, position - _BLOCK)
         file.seek(start)
-        found = (file.read(position - start) or b"").rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        index = (file.read(position - start) or b"").rfind(b"\n")
+        if index >= 0:
+            return start + index + 1
         position = start
     return 0
 

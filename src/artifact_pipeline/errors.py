@@ -10,7 +10,7 @@
         DataError              3  wrong rows
         VerificationError      4  the artifact is not what it claims to be
             UntrustedModel
-        EnvironmentFailure     5  the machine could not do its part
+        EnvironmentFailure     5  the store, the machine or the network failed
             StoreError, NetworkError, TrainerDied, MissingDependency
 
 >>> location = Location("config.json", key="model.params.C")

@@ -1,11 +1,11 @@
-"""Loggers that cost nothing until somebody listens, because `logging` takes 2 ms to import.
+"""Loggers that cost nothing until a program imports `logging`, which takes 2 ms.
 
     log = Log(__name__)
     with log.timed("verify %s", path):
         ...
 
-`--verbose` and the environment variable `ARTIFACT_PIPELINE_VERBOSE` print the messages. Any other
-program gets them as it gets those of other libraries: `logging.getLogger("artifact_pipeline")`.
+`--verbose` and the environment variable `ARTIFACT_PIPELINE_VERBOSE` print the messages. Other
+programs receive them from the logger `artifact_pipeline`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERBOSE_ENV_VAR = "ARTIFACT_PIPELINE_VERBOSE"
 
 
 def is_verbose() -> bool:
-    """Return whether the environment asks for steps, timings and tracebacks."""
+    """Return whether the environment turns on steps, timings and tracebacks."""
     return os.environ.get(VERBOSE_ENV_VAR, "") not in ("", "0")
 
 
@@ -31,8 +31,12 @@ def scrub(text: str) -> str:
 
     >>> scrub("https://user:secret@example.org/x")
     'https://***@example.org/x'
+    >>> scrub("https://token@example.org/x, s3://bucket@champion")
+    'https://***@example.org/x, s3://bucket@champion'
     """
-    return re.sub(r"(?<=://)[^/\s@]*:[^/\s]*@", "***@", text)
+    return re.sub(
+        r"(?<=://)[^/\s@]*:[^/\s]*@|(?<=https://)[^/\s]+@|(?<=http://)[^/\s]+@", "***@", text
+    )
 
 
 class Log(NamedTuple):
@@ -41,7 +45,7 @@ class Log(NamedTuple):
     name: str
 
     def debug(self, message: str, *values: object) -> None:
-        """Log a message with %-style values, if anybody has imported `logging`."""
+        """Log a message with %-style values, if `logging` has been imported."""
         if (logging := sys.modules.get("logging")) is not None:
             logging.getLogger(self.name).debug(message, *values)
 

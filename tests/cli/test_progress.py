@@ -9,6 +9,7 @@ import pytest
 import artifact_pipeline as api
 from artifact_pipeline.cli import output
 from artifact_pipeline.pipeline.record import Job
+from tests.support.waiting import HANG
 
 
 class Terminal(io.StringIO):
@@ -23,17 +24,51 @@ class Terminal(io.StringIO):
 
     def write(self, text):
         count = super().write(text)
-        if re.search(r"running.* [0-9] s", text):
+        if re.search(r"running.* \d+ s", text):
             self.drawn.set()
         return count
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def terminal(monkeypatch):
+    """The environment of a terminal with colours."""
     for name in ("NO_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.fixture
+def quick(terminal, monkeypatch):
+    """A line that is shown again at once."""
     monkeypatch.setattr(output, "_QUIET_SECONDS", 0.05)
+
+
+class Clock:
+    """The time of a line, which stands still until it is set forward."""
+
+    def __init__(self):
+        self.now = 0.0
+        self._forward = threading.Condition()
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        end = self.now + seconds
+        with self._forward:
+            self._forward.wait_for(lambda: self.now >= end)
+
+    def forward(self, seconds):
+        with self._forward:
+            self.now += seconds
+            self._forward.notify_all()
+
+
+@pytest.fixture
+def clock(terminal, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(output, "time", clock)
+    return clock
 
 
 @pytest.mark.slow
@@ -43,7 +78,7 @@ def test_a_running_job_is_shown_again_until_it_ends(quick, is_terminal):
     progress = output.Progress(stream)
     progress(Job(name="train", outcome="running"))
     progress(Job(name="train", outcome="running", note="fit 3 of 20, about 9 s left"))
-    assert stream.drawn.wait(60)
+    assert stream.drawn.wait(HANG)
     progress(Job(name="train", outcome="done", seconds=1.5))
     text = stream.getvalue()
     assert "fit 3 of 20, about 9 s left" in text
@@ -115,19 +150,20 @@ def test_a_table_that_cannot_be_read_ends_the_line_of_the_job_that_read_it(tmp_p
     assert "running" in {job.outcome for job in jobs}
 
 
-def test_a_late_line_is_removed_when_its_work_ends(quick):
+def test_a_late_line_is_removed_when_its_work_ends(clock):
     stream = Terminal(True)
     line = output.LiveLine(stream)
     line.begin("infer", late=True)
     line.change("predict 3 of 9 parts")
     assert "running" not in stream.getvalue()
-    assert stream.drawn.wait(60)
+    clock.forward(1.0)
+    assert stream.drawn.wait(HANG)
     line.end()
     assert "predict 3 of 9 parts" in stream.getvalue()
     assert stream.getvalue().endswith("\r\x1b[K")
 
 
-def test_short_work_prints_no_line(quick):
+def test_short_work_prints_no_line(clock):
     for is_terminal in (True, False):
         stream = Terminal(is_terminal)
         line = output.LiveLine(stream)
@@ -141,7 +177,7 @@ def test_a_running_line_fits_a_narrow_terminal(quick, monkeypatch):
     stream = Terminal(True)
     progress = output.Progress(stream)
     progress(Job(name="train", outcome="running", note="fit 3 of 20, about 9 s left" * 3))
-    assert stream.drawn.wait(60)
+    assert stream.drawn.wait(HANG)
     lines = re.sub(r"\x1b\[\d*[mK]", "", stream.getvalue()).split("\r")
     assert "\n" not in stream.getvalue()
     assert max(map(len, lines)) < 60

@@ -97,12 +97,12 @@ def test_a_private_repository_is_created_and_a_public_one_is_refused(served, dig
         ({"HF_TOKEN": "hf_nobodys"}, "the Hub returned 401 Invalid credentials"),
         ({"HF_TOKEN": "hf_reads"}, "use a token that may write to this repository"),
         ({"HF_TOKEN": "hf_other"}, "use a token that may write to this repository"),
-        ({"HF_TOKEN": "hf_nobod\x01ys"}, "the token has a character that no token has"),
-        ({"HF_TOKEN": "hf_nobodyé"}, "the token has a character that no token has"),
+        ({"HF_TOKEN": "hf_nobod\x01ys"}, "the token contains an invalid character"),
+        ({"HF_TOKEN": "hf_nobodyé"}, "the token contains an invalid character"),
         ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set"),
         ({"HF_ENDPOINT": "http://user:secret@127.0.0.1:1"}, "Connection refused"),
-        ({"HF_ENDPOINT": "http://[::1"}, "is not an address of http or https"),
-        ({"HF_ENDPOINT": "huggingface.co"}, "is not an address of http or https"),
+        ({"HF_ENDPOINT": "http://[::1"}, "is not an http or https address"),
+        ({"HF_ENDPOINT": "huggingface.co"}, "is not an http or https address"),
         ({"HF_HUB_DISABLE_XET": "0"}, "set HF_HUB_DISABLE_XET=1"),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_name_that_no_repository_has_is_refused(digits, repo):
 def test_options_that_contradict_each_other_are_refused(digits, tmp_path):
     with pytest.raises(CallError, match="either a repository or a folder"):
         api.export(digits.folder, "huggingface", repo="a/b", output=tmp_path / "hub")
-    with pytest.raises(CallError, match="--private: only a repository is private"):
+    with pytest.raises(CallError, match="--private: needs a repository"):
         api.export(digits.folder, "huggingface", private=True)
     with pytest.raises(CallError, match="--repo: is for huggingface, not for mlflow"):
         api.export(digits.folder, "mlflow", repo="a/b")

@@ -15,7 +15,7 @@ from tests.inference.test_infer_files import make_table, scored, write
 from tests.support import dask
 from tests.support.command import call, environment
 from tests.support.configs import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import HANG, until
 
 __all__ = ["scored"]  # the fixture
 
@@ -50,6 +50,11 @@ def test_a_local_cluster_gives_the_bytes_of_one_machine(scored, tmp_path):
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
+def running(client):
+    """Return the processes of the workers; one that was just killed does not answer."""
+    return set(client.run(os.getpid, on_error="ignore").values())
+
+
 @pytest.mark.slow
 def test_a_killed_worker_loses_and_doubles_nothing(scored, tmp_path):
     from distributed import Client, LocalCluster
@@ -80,7 +85,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(scored, tmp_path):
         killed = set()
         for count in (1, 6, 12):
             until(lambda n=count: len(list(reports.glob("*.json"))) >= n or not thread.is_alive())
-            pids = until(lambda: set(client.run(os.getpid).values()) - killed)
+            pids = until(lambda: running(client) - killed)
             os.kill(min(pids), signal.SIGKILL)
             killed.add(min(pids))
         thread.join()
@@ -97,6 +102,16 @@ def test_errors_of_rows_and_workers_reach_the_caller(scored, tmp_path, monkeypat
     with LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=None
     ) as cluster:
+        nanny = cluster.workers[0]
+        for place, kind in ((nanny.worker_address, "worker"), (nanny.address, "nanny")):
+            with pytest.raises(NetworkError, match=f"{place}: .* cannot be reached: a {kind} is"):
+                api.infer_files(
+                    artifact,
+                    tmp_path / "rows",
+                    output=tmp_path / "out",
+                    engine="dask",
+                    scheduler=place,
+                )
         address = {"engine": "dask", "scheduler": cluster.scheduler_address}
         table = make_table(10)
         texts = table.set_column(1, "a", [["x"] * 10])
@@ -136,7 +151,7 @@ def test_ctrl_c_is_clean_while_a_local_cluster_starts(scored, tmp_path):
     )
     until(lambda: dask.spawned(lambda fields: int(fields[3]) == process.pid))
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert err.decode().split() == "interrupted; stored artifacts are unchanged".split()
     assert not (tmp_path / "out").exists()

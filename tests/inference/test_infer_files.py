@@ -4,9 +4,9 @@ import gzip
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -17,14 +17,18 @@ import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 from msgspec import structs
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
 
 import artifact_pipeline as api
 from artifact_pipeline.builder.data import remote_files
 from artifact_pipeline.builder.progress import Estimator
-from artifact_pipeline.errors import CallError, DataError, StoreError
+from artifact_pipeline.errors import CallError, DataError, NetworkError, StoreError
 from tests.support.command import call, environment, script
+from tests.support.kill_points import kill_before
 from tests.support.s3 import endpoint
-from tests.support.waiting import until
+from tests.support.unreliable_network import UnreliableNetwork
+from tests.support.waiting import HANG, until
 
 ROWS = 70_000
 """More than a batch."""
@@ -183,6 +187,100 @@ def test_standard_input_and_output(scored, tmp_path):
         assert b"wrote 50 predictions of" in done.stderr
 
 
+KEPT = {
+    "nanoseconds": (
+        pa.array([0, 1, 10**18 + 500_000_000, None], pa.timestamp("ns")),
+        ["1970-01-01T00:00:00", "1970-01-01T00:00:00.000000001", "2001-09-09T01:46:40.5", None],
+    ),
+    "zone": (
+        pa.array([0, 1, 10**9, None], pa.timestamp("ns", tz="Europe/Zurich")),
+        [
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T00:00:00.000000001Z",
+            "1970-01-01T00:00:01Z",
+            None,
+        ],
+    ),
+    "clock": (
+        pa.array([1, 3_600 * 10**9, None, 0], pa.time64("ns")),
+        ["00:00:00.000000001", "01:00:00", None, "00:00:00"],
+    ),
+    "duration": (
+        pa.array([1, -1_500_000_000, None, 86_400 * 10**9], pa.duration("ns")),
+        ["PT0.000000001S", "-PT1.5S", None, "PT86400S"],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_kept_times_in_json_lines_have_nanoseconds(scored, tmp_path, kind):
+    column, expected = KEPT[kind]
+    rows = write(make_table(4).append_column("t", column), tmp_path / "rows.parquet")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.jsonl", keep=["t"])
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert [json.loads(line)["t"] for line in lines] == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "form"),
+    [
+        (pa.array([[1], [2]]), "csv"),
+        (pa.array([10**18] * 2, pa.timestamp("us")), "csv"),
+        (pa.array([10**18] * 2, pa.timestamp("us")), "jsonl"),
+        (pa.array([10**7] * 2, pa.int32()).cast(pa.date32()), "jsonl"),
+        (pa.array([[10**18]] * 2, pa.list_(pa.timestamp("us"))), "jsonl"),
+        (pa.array([2**62] * 2, pa.timestamp("s")), "parquet"),
+        (pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"])), "parquet"),
+        (pa.array([(1, 2, 3)] * 2, pa.month_day_nano_interval()), "parquet"),
+    ],
+)
+def test_a_kept_column_that_a_format_cannot_hold_is_refused(scored, tmp_path, column, form):
+    rows = write(make_table(2).append_column("t", column), tmp_path / "rows.arrow")
+    with pytest.raises(CallError, match=r"--keep: cannot be written as .*; write another format"):
+        api.infer_files(scored[1], rows, output=tmp_path / f"out.{form}", keep=["t"])
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.arrow"]
+
+
+def test_text_of_any_arrow_type_is_kept_in_csv(scored, tmp_path):
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        table = make_table(2).append_column("t", pa.array(['a,"b"', "c"]).cast(kind))
+        write(table, tmp_path / "rows.arrow")
+        api.infer_files(scored[1], tmp_path / "rows.arrow", output=tmp_path / "o.csv", keep=["t"])
+        assert read(tmp_path / "o.csv")["t"].to_pylist() == ['a,"b"', "c"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file without any bytes")
+def test_rows_that_a_disk_does_not_return_are_named(scored, tmp_path):
+    """The first bytes of the memory of a process are an input/output error."""
+    with pytest.raises(CallError, match=r"^/proc/self/mem: rows cannot be read: Input/output"):
+        api.infer_files(scored[1], "/proc/self/mem", output=tmp_path / "out.csv")
+
+
+def test_a_packed_file_that_is_damaged_is_named(scored, tmp_path):
+    data = gzip.compress(np.random.default_rng(0).bytes(10_000).hex().encode())
+    for broken in (data[:60] + bytes(20) + data[80:], data[:-9], data + b"more", b"k,a"):
+        with pytest.raises(DataError, match=r"rows\.csv\.gz: is not a \.gz file that can be read"):
+            infer(scored[1], tmp_path, broken, name="rows.csv.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv.gz"]
+
+
+def test_a_part_of_json_lines_without_rows_is_empty(scored, tmp_path):
+    """Other tools write an empty file for an empty partition."""
+    rows = tmp_path / "rows"
+    write(make_table(3), rows / "1.jsonl")
+    for name, data in (("0.jsonl", b""), ("2.jsonl", b"\n")):
+        (rows / name).write_bytes(data)
+    assert api.infer_files(scored[1], rows, output=tmp_path / "out").tally.rows == 3
+    sizes = [len(path.read_bytes().splitlines()) for path in sorted((tmp_path / "out").iterdir())]
+    assert sizes == [0, 3, 0]
+    for name in ("out.csv", "out.parquet", "out.jsonl"):
+        api.infer_files(scored[1], rows, output=tmp_path / name)
+        assert read(tmp_path / name)["key"].to_pylist() == ["k0000000", "k0000001", "k0000002"]
+    (rows / "1.jsonl").write_bytes(b"")
+    with pytest.raises(DataError, match="has no rows"):
+        api.infer_files(scored[1], rows, output=tmp_path / "none.csv")
+
+
 def test_packed_files_are_read_as_their_content(scored, tmp_path):
     rows = write(make_table(100), tmp_path / "rows.csv")
     (tmp_path / "rows.csv.gz").write_bytes(gzip.compress(rows.read_bytes()))
@@ -191,6 +289,63 @@ def test_packed_files_are_read_as_their_content(scored, tmp_path):
     assert (tmp_path / "rows.csv.out.csv").read_bytes() == (
         tmp_path / "rows.csv.gz.out.csv"
     ).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    """A sealed model of a matrix, rows of several batches, and what scikit-learn predicts."""
+    X, y = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    sealed = api.seal(model, X, y, store=tmp_path_factory.mktemp("iris"))
+    matrix = np.random.default_rng(0).integers(1, 70, size=(66_000, 4)) / 10
+    return Path(sealed.artifact), matrix, model.predict_proba(matrix)
+
+
+def lines_of(matrix, delimiter):
+    return "".join(delimiter.join(map(repr, row)) + "\n" for row in matrix.tolist())
+
+
+MATRIX_FILES = {
+    "rows.csv": lambda matrix: lines_of(matrix, ",").encode(),
+    "rows.tsv": lambda matrix: lines_of(matrix, "\t").encode(),
+    "wide.csv": lambda matrix: lines_of(matrix, ",").encode("utf-16"),
+    "rows.csv.gz": lambda matrix: gzip.compress(lines_of(matrix, ",").encode(), 1),
+    "rows.json": lambda matrix: json.dumps(matrix.tolist()).encode(),
+    "rows.npy": lambda matrix: npy(matrix),
+}
+
+
+def npy(matrix):
+    stream = io.BytesIO()
+    np.save(stream, matrix)
+    return stream.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MATRIX_FILES)
+def test_batches_of_a_matrix_are_predicted_as_scikit_learn_does(iris, tmp_path, name):
+    artifact, matrix, expected = iris
+    infer(artifact, tmp_path, MATRIX_FILES[name](matrix), name=name)
+    out = read(tmp_path / "out.csv")
+    assert out["row"].to_pylist() == [*range(1, len(matrix) + 1)]
+    got = np.column_stack([out[column] for column in out.column_names[2:]])
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv", "rows.npy", "rows.json"])
+def test_rows_of_a_matrix_that_a_model_does_not_take_are_skipped(iris, tmp_path, name):
+    artifact, matrix, _ = iris
+    wrong = [2, 65_000, 65_999]
+    matrix = matrix.copy()
+    matrix[wrong, 1] = np.nan
+    data = MATRIX_FILES[name](matrix).replace(b"NaN", b"null")
+    with pytest.raises(DataError, match=r"(line|row) 3\b"):
+        infer(artifact, tmp_path, data, name=name)
+    result = infer(artifact, tmp_path, data, name=name, on_error="skip")
+    assert (result.tally.rows, result.tally.skipped) == (65_997, 3)
+    rows = read(tmp_path / "out.csv")["row"].to_pylist()
+    assert sorted({*range(1, 66_001)} - {*rows}) == [row + 1 for row in wrong]
 
 
 CSV = b"key,a,b,city,day\n"
@@ -350,6 +505,45 @@ def test_a_carriage_return_ends_a_line_also_beside_line_feeds(scored, tmp_path):
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_the_line_of_a_bad_row_does_not_depend_on_how_lines_end(scored, tmp_path, line_end):
+    rows = CSV + GOOD.replace(b"Bern", b'"B\nX"') + GOOD * 65_540 + GOOD.replace(b"Bern", b"\0")
+    with pytest.raises(DataError, match=r"line 65544: contains NUL bytes"):
+        infer(scored[1], tmp_path, rows.replace(b"Bern", b"B").replace(b"\n", line_end.encode()))
+
+
+def test_errors_about_rows_name_no_key_of_the_config(scored, tmp_path):
+    """The config decided what the sealed model takes, so that changing it does not help."""
+    artifact = scored[1]
+    texts = {
+        "csv": CSV + GOOD.replace(b"1.5", b"9007199254740993"),
+        "latin.csv": CSV + GOOD.replace(b"Bern", b"Z\xfcrich"),
+        "jsonl": b'{"a": 9007199254740993, "b": 1, "city": "x", "day": "2020-01-01"}\n',
+    }
+    table = make_table(2)
+    wrong = [pa.array([2**53 + 1] * 2), pa.array([b"1"] * 2), pa.array([True] * 2)]
+    for name, data in texts.items():
+        (tmp_path / f"rows.{name}").write_bytes(data)
+    for index, column in enumerate(wrong):
+        write(table.set_column(1, "a", column), tmp_path / f"rows.{index}.parquet")
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 6
+    for path in paths:
+        for predict in (
+            lambda path: api.infer_files(artifact, path, output=tmp_path / "out.csv"),
+            lambda path: api.infer(artifact, path.read_bytes(), name=path.name),
+        ):
+            with pytest.raises(DataError) as caught:
+                predict(path)
+            assert "data." not in str(caught.value).replace(str(tmp_path), "")
+    with pytest.raises(DataError, match=r"line 2: is not utf-8: byte 0xfc; save it as utf-8"):
+        infer(artifact, tmp_path, texts["latin.csv"])
+    frame = table.to_pandas().assign(a=["9007199254740993"] * 2)
+    with pytest.raises(DataError) as caught:
+        api.open_artifact(artifact).predict(frame)
+    assert "data." not in str(caught.value)
+
+
 def test_parts_are_checked_before_any_is_predicted(scored, tmp_path):
     folder = tmp_path / "rows"
     for index in range(8):
@@ -448,76 +642,123 @@ def test_a_reader_that_has_gone_ends_it_without_a_message(scored, tmp_path):
     assert len(done.stdout) == 100 and done.stderr == b""
 
 
-def start(artifact, rows, output, *options):
-    """Start the command in a process of its own."""
-    command = [sys.executable, "-m", "artifact_pipeline", "infer", artifact, rows, "-o", output]
-    return subprocess.Popen(
-        list(map(str, [*command, *options])),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_a_file_is_continued_after_each_of_many_kills(scored, tmp_path, form):
-    """Kill it after each batch; no row is lost or doubled, and no byte differs."""
+    """No row is lost or doubled, and no byte differs."""
     _, artifact = scored
     rows = tmp_path / "rows.csv"
     rows.write_bytes(CSV + b"".join(GOOD.replace(b"k", b"k%d" % i) for i in range(65_536 * 28)))
     api.infer_files(artifact, rows, output=tmp_path / f"whole.{form}")
-    output, partial = tmp_path / f"out.{form}", tmp_path / f".out.{form}.partial"
-    journal = tmp_path / f".out.{form}.partial.json"
-
-    def progress():
-        return journal.read_bytes() if journal.exists() else b""
-
-    kills = 0
-    while kills < 25:
-        before = progress()
-        process = start(artifact, rows, output, "--resume")
-        until(lambda b=before, p=process: progress() != b or p.poll() is not None)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        if process.returncode == 0:
-            break
-        kills += 1
-        assert not output.exists() and partial.exists()
-    assert kills == 25
-    assert start(artifact, rows, output, "--resume").wait() == 0
-    assert output.read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"out.{form}",
-        "rows.csv",
-        f"whole.{form}",
-    ]
+    output, journal = f"out.{form}", f".out.{form}.partial.json"
+    command = ("infer", artifact, rows, "-o", tmp_path / output, "--resume")
+    for count in (1, 2, 3) * 9:  # 0, 1 or 2 batches are complete when the next one is lost
+        kill_before("os.rename", journal, *command, count=count, cwd=tmp_path)
+        assert not (tmp_path / output).exists()
+    kill_before("os.rename", output, *command, cwd=tmp_path)
+    assert not (tmp_path / output).exists()
+    kill_before("os.remove", journal, *command, cwd=tmp_path)
+    assert call(*command, cwd=tmp_path).code == 0
+    assert (tmp_path / output).read_bytes() == (tmp_path / f"whole.{form}").read_bytes()
+    assert names(tmp_path) == sorted([output, "rows.csv", f"whole.{form}"])
 
 
 @pytest.mark.slow
 def test_a_folder_of_parts_is_continued_after_a_kill(scored, tmp_path):
     _, artifact = scored
-    for index in range(12):
-        write(make_table(3_000, seed=index), tmp_path / "rows" / f"{index:02}.parquet")
+    parts = [f"{index:02}.parquet" for index in range(12)]
+    for index, part in enumerate(parts):
+        write(make_table(3_000, seed=index), tmp_path / "rows" / part)
     api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "whole")
-    reports = tmp_path / ".out.partial" / ".reports"
+    output = tmp_path / "out"
+    command = ("infer", artifact, tmp_path / "rows", "-o", output, "--resume")
+    for event, name in (
+        ("os.rename", "00.parquet"),
+        ("os.remove", ".02.parquet.lock"),
+        ("os.rename", "03.parquet.json"),
+        ("open", ".07.parquet.partial"),
+        ("os.rmdir", ".reports"),
+        ("os.rename", "out"),
+    ):
+        kill_before(event, name, *command, cwd=tmp_path)
+        assert not output.exists()
+    kill_before("open", tmp_path.name, *command, cwd=tmp_path)  # after the folder got its name
+    for _ in range(2):
+        assert names(output) == parts
+        for part in parts:
+            assert (output / part).read_bytes() == (tmp_path / "whole" / part).read_bytes()
+        assert call(*command, cwd=tmp_path).code == 0
+    assert names(tmp_path) == ["out", "rows", "whole"]
 
-    def complete():
-        return len(list(reports.glob("*.json")))
 
-    for _ in range(5):
-        count = complete()
-        process = start(artifact, tmp_path / "rows", tmp_path / "out", "--resume")
-        until(
-            lambda c=count, p=process: len(list(reports.glob("*.json"))) > c or p.poll() is not None
-        )
-        process.kill()
-        process.communicate()
-    assert start(artifact, tmp_path / "rows", tmp_path / "out", "--resume").wait() == 0
-    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
-    for name in names:
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+def test_a_complete_folder_is_kept_where_work_is_continued_with_others(scored, tmp_path):
+    _, artifact = scored
+    write(make_table(10), tmp_path / "rows" / "0.csv")
+    api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out")
+    before = (tmp_path / "out" / "0.csv").read_bytes()
+    write(make_table(10, seed=1), tmp_path / "rows" / "0.csv")
+    with pytest.raises(CallError, match="has other predictions"):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert (tmp_path / "out" / "0.csv").read_bytes() == before
+    (tmp_path / "out" / "x").touch()
+    with pytest.raises(CallError, match="is not an empty folder"):
+        api.infer_files(artifact, tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert names(tmp_path) == ["out", "rows"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_complete_part_that_was_changed_is_written_again(scored, tmp_path, form):
+    for part in range(2):
+        write(make_table(10, seed=part), tmp_path / "rows" / f"{part}.{form}")
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "whole")
+
+    def stop(note):
+        if note.done == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", report=stop)
+    part = tmp_path / ".out.partial" / f"0.{form}"
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", resume=True)
+    for part in range(2):
+        written = (tmp_path / "out" / f"{part}.{form}").read_bytes()
+        assert written == (tmp_path / "whole" / f"{part}.{form}").read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"bytes": -1}, {"after": {"rows": -1}}, {"bytes": "1"}, None])
+def test_a_journal_that_was_changed_is_not_followed(scored, tmp_path, change):
+    rows = tmp_path / "rows.csv"
+    rows.write_bytes(CSV + GOOD * 65_540)
+    api.infer_files(scored[1], rows, output=tmp_path / "whole.csv")
+
+    def stop(note):
+        raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], rows, output=tmp_path / "out.csv", report=stop)
+    journal = tmp_path / ".out.csv.partial.json"
+    text, _, rest = journal.read_text().partition("\n")
+    changed = json.dumps({**json.loads(text), **change}) if change else text[:-1]
+    journal.write_text(f"{changed}\n{rest}")
+    api.infer_files(scored[1], rows, output=tmp_path / "out.csv", resume=True)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_first(scored, tmp_path, monkeypatch):
+    write(make_table(2), tmp_path / "rows" / "0.csv")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with pytest.raises(CallError, match=r"\.: is a mount point or the working folder"):
+        api.infer_files(scored[1], tmp_path / "rows", output=".")
+    api.infer_files(scored[1], tmp_path / "rows", output="out")
+    assert names(tmp_path / "work" / "out") == ["0.csv"]
 
 
 def test_what_was_begun_with_other_rows_or_options_is_not_continued(scored, tmp_path):
@@ -541,6 +782,66 @@ def test_two_processes_do_not_write_the_same_output(scored, tmp_path):
     ):
         infer(scored[1], tmp_path, CSV + GOOD)
     assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the list of open files")
+def test_a_process_that_waited_for_a_lock_holds_the_file_that_others_see(tmp_path):
+    """A writer removes the file that it had locked, and another process may have opened it."""
+    from artifact_pipeline.disk import file_lock
+
+    path, is_held, is_done = tmp_path / ".out.csv.lock", threading.Event(), threading.Event()
+
+    def wait():
+        with file_lock(path, "locked", wait=HANG):
+            is_held.set()
+            is_done.wait(HANG)
+
+    with file_lock(path, "locked"):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        until(lambda: sum(map(is_open(path), Path("/proc/self/fd").iterdir())) > 1)
+        path.unlink()
+    assert is_held.wait(HANG)
+    try:
+        with pytest.raises(StoreError, match="locked"), file_lock(path, "locked"):
+            pass
+    finally:
+        is_done.set()
+        thread.join()
+
+
+def is_open(path):
+    def check(entry):
+        try:
+            return entry.readlink() == path
+        except OSError:  # closed meanwhile
+            return False
+
+    return check
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs the limits of a POSIX file system")
+def test_a_name_that_is_too_long_until_it_is_complete_is_named(scored, tmp_path):
+    name = "a" * 250 + ".csv"
+    with pytest.raises(StoreError, match=r"a{250}\.csv: File name too long"):
+        infer(scored[1], tmp_path, CSV + GOOD, output=name)
+
+
+def test_rows_that_changed_without_another_time_are_predicted_again(scored, tmp_path):
+    rows = write(make_table(10), tmp_path / "rows" / "0.csv")
+    write(make_table(10, seed=1), tmp_path / "rows" / "1.csv")
+
+    def stop(note):
+        if note.done == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", report=stop)
+    times = rows.stat().st_atime_ns, rows.stat().st_mtime_ns
+    rows.write_bytes(rows.read_bytes().replace(b"k0000003", b"changed!"))
+    os.utime(rows, ns=times)
+    api.infer_files(scored[1], tmp_path / "rows", output=tmp_path / "out", resume=True)
+    assert b"changed!" in (tmp_path / "out" / "0.csv").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -587,6 +888,59 @@ def test_parts_in_an_object_store_are_continued(scored, bucket, tmp_path):
     api.infer_files(artifact, f"{bucket}/more", output=f"{bucket}/scored", resume=True)
     assert remote_files.stat(f"{bucket}/scored/0.csv") == first
     assert len(remote_files.find(f"{bucket}/scored")) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_store_that_is_lost_while_rows_are_read_is_named(
+    scored, bucket, tmp_path, monkeypatch, form
+):
+    rows = write(make_table(200_000), tmp_path / f"rows.{form}")
+    remote_files.upload(rows, f"{bucket}/lost/rows.{form}")
+    api.infer_files(scored[1], rows, output=tmp_path / "whole.csv")
+    server = os.environ["AWS_ENDPOINT_URL"]
+    size = rows.stat().st_size
+    network = UnreliableNetwork(int(server.rpartition(":")[2]), after=size // 2)
+    output = tmp_path / "out.csv"
+    with network.serving() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        remote_files._store.cache_clear()
+
+        def lose(note):
+            network.after, network.cuts = 0, 10**6
+
+        with pytest.raises(NetworkError, match=rf"^{bucket}/lost/rows\.{form}: the object store"):
+            api.infer_files(scored[1], f"{bucket}/lost/rows.{form}", output=output, report=lose)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    remote_files._store.cache_clear()
+    notes = []
+    api.infer_files(
+        scored[1],
+        f"{bucket}/lost/rows.{form}",
+        output=output,
+        resume=True,
+        report=notes.append,
+    )
+    assert notes[0].resumed > 0
+    assert output.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("place", ["disk", "store"])
+def test_rows_that_change_while_they_are_read_are_refused(scored, bucket, tmp_path, place):
+    rows = write(make_table(), tmp_path / "rows.csv")
+    url = f"{bucket}/change/rows.csv"
+    if place == "store":
+        remote_files.upload(rows, url)
+
+    def change(note):
+        rows.write_bytes(rows.read_bytes() + b"k,1,2,Bern,2020-01-01,n,no\n")
+        if place == "store":
+            remote_files.upload(rows, url)
+
+    source = url if place == "store" else rows
+    with pytest.raises(DataError, match=r"rows\.csv: changed while its rows were read"):
+        api.infer_files(scored[1], source, output=tmp_path / "out.csv", report=change)
+    assert names(tmp_path) == ["rows.csv"]
 
 
 @pytest.mark.slow
@@ -710,11 +1064,13 @@ def test_what_was_predicted_before_does_not_shorten_the_estimate(scored, tmp_pat
     api.infer_files(artifact, rows, output=tmp_path / "out.csv", resume=True, report=notes.append)
     if form == ".parquet":
         assert [(note.done, note.resumed) for note in notes] == [
+            (65_536, 65_536),
             (131_072, 65_536),
             (140_000, 65_536),
         ]
     else:
-        assert 0 < notes[0].resumed == notes[1].resumed < notes[0].done <= notes[1].done
+        assert 0 < notes[0].resumed == notes[0].done == notes[1].resumed
+        assert notes[0].done < notes[1].done <= notes[2].done
     estimator = Estimator(0.0)
     text = estimator.text(structs.replace(notes[0], done=60, total=100, resumed=40), 10.0)
     assert text.endswith("about 20 s left")

@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 import artifact_pipeline as api
 from artifact_pipeline.builder.artifact.manifest import decode
 from artifact_pipeline.builder.config.resolved import ModelConfig, Step
-from artifact_pipeline.cli.comparison import compared
+from artifact_pipeline.cli.render.comparison import compared
 from artifact_pipeline.errors import CallError, VerificationError
 from artifact_pipeline.inference import held_out
 from artifact_pipeline.pipeline.recipe_differences import differences

@@ -57,6 +57,9 @@ def test_an_address_and_its_label(text, address, label):
         "file:///srv/hunter2%FF",
         "oci://hunter2..example.org/churn",
         "oci://hunter2:0/churn",
+        "oci://hunter2:65536/churn",
+        "oci://[1:2]/hunter2",
+        "oci://[:::::]/hunter2",
     ],
 )
 @pytest.mark.parametrize("words", [["pull"], ["push", "latest"], ["remote", "list"]])
@@ -88,3 +91,4 @@ def test_a_password_in_an_address_is_nowhere_in_the_output(tmp_path):
     done = call("pull", "x", "oci://me:hunter2@ghcr.io/a/b", cwd=tmp_path)
     assert done.code == 2 and "hunter2" not in done.out + done.err
     assert scrub("x https://me:hunter2@ghcr.io y") == "x https://***@ghcr.io y"
+    assert scrub("http://hunter2@proxy:3128/") == "http://***@proxy:3128/"

@@ -11,6 +11,7 @@ from artifact_pipeline.remote.registry import client
 from artifact_pipeline.store.store import Store
 from tests.support.hostile_registry import HostileRegistry, cut, endless, send
 from tests.support.remotes import LOGIN, docker_login
+from tests.support.waiting import HANG
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -73,6 +74,8 @@ def lies(registry):
         "no JSON": ("manifests/latest", answering(b"\xff\xfe")),
         "tags in a circle": ("tags/list", following(f"{url}/tags/list?n=1000")),
         "tags elsewhere": ("tags/list", following("http://127.0.0.1:1/x")),
+        "nested tags": ("tags/list", answering(b'{"x": ' + b"[" * 100_000)),
+        "endless login": ("/v2/", endless),
         "referrers": ("referrers/", answering(b'{"manifests": [{"digest": "../.."}]}')),
     }
 
@@ -82,6 +85,7 @@ def lies(registry):
     "endless artifact manifest", "compressed", "no blob", "server error", "redirects in a circle",
     "redirect without TLS", "redirect to a file", "list", "list of lists", "another digest",
     "an image", "nested", "no JSON", "tags in a circle", "tags elsewhere", "referrers",
+    "nested tags", "endless login",
 ])  # fmt: skip
 def test_a_lie_is_refused_and_nothing_is_kept(name, registry, elsewhere):
     part, answer = lies(registry)[name]
@@ -102,8 +106,7 @@ def basic(registry, part):
         if handler.headers["Authorization"] is None:
             send(handler, 401, b"", WWW_Authenticate='Basic realm="tests"')
         else:
-            del registry.answers[part]
-            registry.answer(handler)
+            registry.answer_truly(handler)
 
     registry.answers[part] = answer
 
@@ -125,8 +128,7 @@ def test_a_token_service_gets_the_login_only_on_the_same_host(registry, elsewher
         def challenge(host):
             def answer(handler):
                 if handler.headers["Authorization"] == "Bearer granted":
-                    del registry.answers["manifests/latest"]
-                    registry.answer(handler)
+                    registry.answer_truly(handler)
                 else:
                     realm = f'Bearer realm="http://{host}:{service.port}/token",service="tests"'
                     send(handler, 401, b"", WWW_Authenticate=realm)
@@ -139,6 +141,46 @@ def test_a_token_service_gets_the_login_only_on_the_same_host(registry, elsewher
             method, path, authorization = service.requests.pop()
             assert method == "GET" and "scope=repository%3Aacme%2Fchurn%3Apull" in path
             assert (authorization is not None) == gets_login
+
+
+@pytest.mark.parametrize("token", [
+    b'{"x": ' + b"[" * 100_000, b'{"token": null}', b'{"token": "a\\nHost: x"}', b"[]",
+])  # fmt: skip
+def test_a_token_that_is_none_is_refused(token, registry, elsewhere):
+    realm = f'Bearer realm="http://{registry.host}/token"'
+    registry.answers["manifests/"] = answering(b"", 401, WWW_Authenticate=realm)
+    registry.answers["/token"] = answering(token)
+    with pytest.raises(NetworkError, match="returned no token"):
+        pull(registry, elsewhere)
+
+
+@pytest.mark.parametrize("by", ["redirect", "token service"])
+def test_a_registry_elsewhere_leads_to_no_service_of_this_machine(
+    by, registry, elsewhere, digits, monkeypatch
+):
+    """Here only 127.0.0.1 is this machine, so localhost is another one."""
+    monkeypatch.setattr(client, "is_loopback", lambda host: host == "127.0.0.1")
+    monkeypatch.setattr(client.RegistryClient, "_origin", lambda own: f"http://{own._host}")
+    with HostileRegistry(digits.folder).serving() as inner:
+        place = f"http://127.0.0.1:{inner.port}/v2/acme/churn/manifests/latest"
+        registry.answers["manifests/latest"] = (
+            answering(b"", 307, Location=place) if by == "redirect"
+            else answering(b"", 401, WWW_Authenticate=f'Bearer realm="{place}"')
+        )  # fmt: skip
+        with pytest.raises(NetworkError, match=r"without TLS|no safe token service"):
+            pull(registry, elsewhere)
+        assert not inner.requests
+
+
+@pytest.mark.parametrize(("registry_host", "service", "expected"), [
+    ("ghcr.io", "ghcr.io", True), ("registry-1.docker.io", "auth.docker.io", True),
+    ("ghcr.io", "ghcr.io.evil.com", False), ("a.example.co.uk", "b.other.co.uk", False),
+    ("10.0.0.5", "99.0.0.5", False), ("10.0.0.5", "10.0.0.5", True),
+    ("10.0.0.5", "1.10.0.0.5", False),
+    ("fe80::1", "fe80::2", False), ("localhost", "evil.localhost", False),
+])  # fmt: skip
+def test_a_login_goes_only_to_a_token_service_of_the_same_owner(registry_host, service, expected):
+    assert client._is_related(service, registry_host) == expected
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "//example.invalid/x", ""])
@@ -173,7 +215,7 @@ def test_a_registry_that_sends_a_byte_at_a_time_is_given_up(
     where, registry, elsewhere, monkeypatch
 ):
     monkeypatch.setattr(client, "_SLOW_SECONDS", 0.3)
-    monkeypatch.setattr(client, "_TIMEOUT", {**client._TIMEOUT, "read": 0.3})
+    monkeypatch.setattr(client, "_BEGIN_SECONDS", HANG if where == "body" else 0.5)
     stopped = threading.Event()
 
     def drip(handler):
@@ -219,9 +261,7 @@ def test_a_token_that_expires_is_replaced_in_the_middle_of_a_push(registry, stor
             registry.manifests[handler.path.rpartition("/")[2]] = data
             send(handler, 201, b"", OCI_Subject="x")
         else:
-            del registry.answers["/v2/acme"]
-            registry.answer(handler)
-            registry.answers["/v2/acme"] = guarded
+            registry.answer_truly(handler)
 
     registry.blobs = {name: data for name, data in registry.blobs.items() if len(data) < 10}
     registry.manifests.clear()

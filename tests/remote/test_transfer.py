@@ -6,11 +6,13 @@ import time
 import pytest
 
 from artifact_pipeline.errors import NetworkError
+from artifact_pipeline.remote import transfer
 from artifact_pipeline.remote.transfer import in_threads
 from tests.support.waiting import HANG
 
 
-def test_a_failure_is_raised_once_the_other_transfers_have_ended():
+def test_a_failure_is_raised_once_the_other_transfers_have_ended(monkeypatch):
+    monkeypatch.setattr(transfer, "_GRACE", HANG)
     stopping, ended = threading.Event(), []
 
     def fail():

@@ -79,7 +79,8 @@ def test_a_large_object_is_read_in_parts_at_once_where_a_connection_is_slow(
     remote = f"s3://models/{tmp_path.name}"
     api.push(large, remote, store=store)
     port = int(s3_environment["AWS_ENDPOINT_URL"].rpartition(":")[2])
-    slow = UnreliableNetwork(port, pause=0.001)
+    # The first connection alone is measured, and no part is complete when all of them wait.
+    slow = UnreliableNetwork(port, pause=0.001, held_after=20 << 20, together=TRANSFERS + 1)
     with slow.serving() as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://localhost:{proxy}")
         pulled = api.pull(remote, store=elsewhere)

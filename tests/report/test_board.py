@@ -22,6 +22,7 @@ from tests.report.test_page import CHROMIUM, FLAGS
 from tests.support.command import call
 from tests.support.configs import QUICK, write
 from tests.support.runs import churn, price, write_runs
+from tests.support.waiting import HANG
 
 HOSTILE = ["</script><script>alert(1)</script>", "<!--<script>", '"><img src=x onerror=alert(1)>',
            "__proto__", "constructor", "javascript:alert(1)", "\u2028\u2029\u202e\x00\x1b[2J",
@@ -187,8 +188,9 @@ def opened(path, *, width=1280, scheme="light"):
 
     messages, requests = [], []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * HANG)
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+        context.set_default_timeout(1000 * HANG)
         tab = context.new_page()
         tab.on("console", lambda message: messages.append(message.text))
         tab.on("pageerror", lambda error: messages.append(str(error)))

@@ -25,6 +25,7 @@ from artifact_pipeline.verification.verify import verify
 from tests.support.artifacts import reseal
 from tests.support.command import call
 from tests.support.configs import QUICK, ROOT, write
+from tests.support.waiting import HANG
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update",
@@ -318,8 +319,9 @@ def test_the_page_fits_loads_nothing_and_is_accessible_in_a_browser(reports, nam
 
     messages, requests = [], []
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * HANG)
         context = browser.new_context(color_scheme=scheme, viewport={"width": 320, "height": 900})
+        context.set_default_timeout(1000 * HANG)
         tab = context.new_page()
         tab.on("console", lambda message: messages.append(message.text))
         tab.on("pageerror", lambda error: messages.append(str(error)))
@@ -374,8 +376,9 @@ def test_the_page_can_be_read_by_keyboard_and_on_paper(digits):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=1000 * HANG)
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab.set_default_timeout(1000 * HANG)
         tab.goto(digits.folder.with_suffix(".html").as_uri())
         assert tab.title() == "digits: LogisticRegression"
         tab.keyboard.press("Tab")

@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from tests.support.waiting import HANG
+
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "correct-horse-battery-staple"
 _STATUS = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9][0-9]) [\x20-\x7e]*")
@@ -119,7 +121,7 @@ def serving(
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(120)
+                process.wait(HANG)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -131,7 +133,7 @@ def exchange(
     *,
     pause: float = 0.0,
     half_close: bool = False,
-    timeout: float = 120.0,
+    timeout: float = HANG,
 ) -> Received:
     """Send pieces over a connection of their own and return all that comes until it ends.
 
@@ -276,7 +278,7 @@ def _port(process: subprocess.Popen[bytes], out: Path | IO[bytes], stderr: Path)
         if matched := _LISTENS.search(said):
             return int(matched[1])
     else:
-        until = time.monotonic() + 120
+        until = time.monotonic() + HANG
         while process.poll() is None and time.monotonic() < until:
             if matched := _LISTENS.search(out.read_text("utf-8")):
                 return int(matched[1])

@@ -34,6 +34,7 @@ from tests.robustness.http_exchange import (
     serving,
 )
 from tests.robustness.http_requests import MAX_BODY_MIB, MAX_ROWS, Case, Model, sequence
+from tests.support.waiting import HANG
 
 AT_ONCE = 6
 """Connections that are open together."""
@@ -129,7 +130,7 @@ def count(
         only: The number of the one connection that is sent.
     """
     places = [f"{model.name}={model.folder}" for model in served]
-    options = ("--max-body", MAX_BODY_MIB, "--max-rows", MAX_ROWS, "--deadline", 10)
+    options = ("--max-body", MAX_BODY_MIB, "--max-rows", MAX_ROWS, "--deadline", HANG)
     figures = Figures()
     with serving(folder, places, *options) as server:
         for index in range(1_000_000, 1_000_020):  # it warms up: imports, caches, arenas

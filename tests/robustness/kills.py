@@ -1,4 +1,4 @@
-"""`run`, killed at random moments: what is in the store is whole, and nothing is lost."""
+"""`run`, killed at random points: what is in the store is whole, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +15,7 @@ import msgspec
 from artifact_pipeline import open_trusted, runs
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.store.store import Store
+from tests.support.kill_points import command_killed_at
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLIER = {
@@ -31,7 +30,7 @@ class Figures(msgspec.Struct):
 
     kills: int = 0
     in_time: int = 0
-    """Kills that met a run which had not ended."""
+    """Kills of a run that had not ended."""
     broken: int = 0
     """Artifacts that did not verify, and aliases that pointed at nothing whole."""
     lost: int = 0
@@ -44,7 +43,7 @@ class Figures(msgspec.Struct):
 
 
 def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
-    """Return what comes of killing `run` at `kills` random moments, `at_once` runs at a time."""
+    """Return what comes of killing `run` at `kills` random points, `at_once` runs at a time."""
     figures, random = Figures(), Random(seed)
     environment = {
         **os.environ,
@@ -54,8 +53,8 @@ def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
     for name, config in (("earlier", EARLIER), ("killed", KILLED)):
         (place / f"{name}.json").write_text(json.dumps(config))
 
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "artifact_pipeline", "run", *words]
+    def start(*words: str, change: int = 0, seconds: float = 0.0) -> subprocess.Popen[bytes]:
+        command = command_killed_at(change, "run", *words, seconds=seconds)
         return subprocess.Popen(
             command,
             cwd=place,
@@ -64,30 +63,33 @@ def count(kills: int, seed: int, place: Path, at_once: int = 1) -> Figures:
             stderr=subprocess.PIPE,
         )
 
-    def whole(*words: str) -> None:
+    def whole(*words: str) -> int:
+        """Run to the end, and return how many changes that makes."""
         process = start(*words)
         error = process.communicate()[1]
         if process.returncode:
             figures.failed += 1
             figures.examples.append(f"exit code {process.returncode}: {error.decode()[-200:]}")
+            return 1
+        return int(error.split()[-1])
 
     whole("earlier.json")
-    began = time.monotonic()
     whole("killed.json")
-    longest = time.monotonic() - began  # so that every moment of a run is as likely
+    changes = whole("killed.json", "--force")
     store = Store(place / "artifacts")
     known = _known(store)
     while figures.kills < kills:
-        processes = [start("killed.json", "--force") for _ in range(at_once)]
-        moments = sorted(random.uniform(0.02, longest) for _ in processes)
-        began = time.monotonic()
-        for process, moment in zip(processes, moments, strict=True):
-            time.sleep(max(0.0, began + moment - time.monotonic()))
-            figures.in_time += process.poll() is None
-            process.send_signal(signal.SIGKILL)
-            figures.kills += 1
+        processes = [
+            start(
+                "killed.json", "--force",
+                change=random.randint(1, changes), seconds=random.choice([0.0, 0.01, 0.1, 0.5]),
+            )
+            for _ in range(at_once)
+        ]  # fmt: skip
         for process in processes:
             process.communicate()
+            figures.in_time += process.returncode == -signal.SIGKILL
+            figures.kills += 1
         _examine(figures, store, known)
         whole("killed.json", "--force")
         _examine(figures, store, known)

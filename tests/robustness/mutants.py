@@ -25,7 +25,7 @@ from benchmarks.memory import peak_mib
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.formats import onnx_format
-from artifact_pipeline.cli import render
+from artifact_pipeline.cli.render.artifacts import shown
 from artifact_pipeline.errors import PipelineError
 from artifact_pipeline.inference.predictor import load_predictor
 from artifact_pipeline.report import page
@@ -91,7 +91,7 @@ def _read_all(folder: Path, original: Path) -> None:
     """Use an artifact, without its digest, in every way that opens it."""
     found = verify(folder)
     nothing = folder.parent / "no store"
-    render.shown(queries.show(folder, store=nothing))
+    shown(queries.show(folder, store=nothing))
     queries.differences(found.manifest, verify(original).manifest)
     found.evaluation()
     page.write(found)

@@ -139,7 +139,7 @@ def test_a_truncated_index_only_causes_a_training(project, digits, index):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no /proc and no SIGKILL")
-def test_a_killed_trainer_is_one_clear_error(project):
+def test_a_killed_trainer_is_one_clear_error(project, memory_kills):
     endless = {"max_iter": 100_000, "tol": 0, "n_iter_no_change": 100_000}
     model = {"estimator": "sklearn.neural_network.MLPClassifier", "params": endless}
     path = write(project, {"data": {"dataset": "digits"}, "model": model})

@@ -12,6 +12,7 @@ import pytest
 from tests.support.command import call
 from tests.support.configs import write
 from tests.support.server import city, serving, train_table
+from tests.support.waiting import HANG
 
 pytestmark = [
     pytest.mark.slow,
@@ -31,7 +32,7 @@ def browser():
 
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=path, args=FLAGS)
+        found = driver.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * HANG)
         yield found
         found.close()
 
@@ -48,6 +49,7 @@ class Tab:
     def __init__(self, browser, url, **context):
         self.said, self.asked = [], []
         self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}} | context)
+        self.context.set_default_timeout(1000 * HANG)
         self.page = self.context.new_page()
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
@@ -80,8 +82,12 @@ def draw(page, strokes):
 
 def settled(page):
     """Wait until the server has answered all that was asked, and the status line is set."""
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(700)
+    page.wait_for_function("""() => {
+      const number = document.querySelector("#number").textContent;
+      const status = document.querySelector(".headline [role=status]").textContent;
+      const isBusy = document.querySelector("#prediction").hasAttribute("aria-busy");
+      return !isBusy && number && status.startsWith(number);
+    }""")
 
 
 def test_drawn_digits_get_their_labels(tab):
@@ -237,6 +243,7 @@ def test_a_csv_is_predicted_and_its_download_holds_no_formula(browser, table_ser
     (tmp_path / "rows.csv").write_bytes(table_rows(30))
     tab = Tab(browser, f"http://{table_server.address}/")
     page = tab.page
+    page.locator(".best").wait_for()  # the page is ready
     page.locator("#csv").set_input_files(tmp_path / "rows.csv")
     link = page.get_by_role("link", name="Download")
     link.wait_for()

@@ -10,7 +10,7 @@ import threading
 import pytest
 from benchmarks.serving.soak import workers_of
 
-from tests.support.command import call
+from tests.support.command import call, script
 from tests.support.configs import SHORT, write
 from tests.support.server import serving, tensor
 from tests.support.waiting import HANG, alive, until
@@ -42,7 +42,11 @@ def store(two, tmp_path):
 
 
 def move(folder, digest):
-    (folder / "artifacts" / "aliases" / "champion").write_text(f"{digest}\n", "utf-8")
+    """Let the alias name a digest; no reader finds half of it."""
+    alias = folder / "artifacts" / "aliases" / "champion"
+    new = folder / "champion.new"
+    new.write_text(f"{digest}\n", "utf-8")
+    new.replace(alias)
 
 
 def answers(server):
@@ -56,7 +60,7 @@ def answers(server):
 def accepts(server):
     try:
         server.connect().close()
-    except ConnectionRefusedError:
+    except ConnectionError:
         return False
     return True
 
@@ -108,11 +112,11 @@ def test_an_artifact_that_does_not_verify_is_rejected_and_reported(store):
         assert ready["ready"] is True and ready["models"] == {"model": first}
         assert ready["refused"]["model"]["artifact"] == second
         assert "was changed" in ready["refused"]["model"]["why"]
-        assert server.counted('model_refused{model="model"}') == 1
+        until(lambda: server.counted('model_refused{model="model"}') == 1)
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
         move(folder, first)
         until(lambda: not server.get(READY).json["refused"])
-        assert server.counted('model_refused{model="model"}') == 0
+        until(lambda: server.counted('model_refused{model="model"}') == 0)
         (folder / "artifacts" / "aliases" / "champion").unlink()
         until(lambda: server.get(READY).json["refused"])
         assert server.post(INFER, ONE).headers["artifact-digest"] == first
@@ -220,7 +224,7 @@ def test_workers_end_with_their_server(store):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_accepted_requests_finish_before_shutdown(store, workers):
     folder, _ = store
-    with serving("champion", "--workers", workers, cwd=folder) as server:
+    with serving("champion", "--workers", workers, "--deadline", HANG, cwd=folder) as server:
         until(lambda: server.get(READY).status == 200)
         body = b'{"rows": [[' + b",".join([b"1.0"] * 64) + b"]]}"
         head = (
@@ -246,3 +250,30 @@ def test_a_signal_at_startup_ends_the_server(store, workers, wanted):
     with serving("champion", "--workers", workers, cwd=folder) as server:
         server.process.send_signal(wanted)
         assert server.process.wait(HANG) == 0
+
+
+STOP_IN_ANOTHER_THREAD = """
+import signal, sys, threading, time
+import artifact_pipeline
+
+def stop(url):
+    main = threading.main_thread().ident
+    while sys._current_frames()[main].f_code.co_name != "select":
+        time.sleep(0.001)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+if __name__ == "__main__":
+    model = artifact_pipeline.ModelSpec(name="model", artifact="champion")
+    artifact_pipeline.serve(artifact_pipeline.ServerOptions(models=(model,), port=0), stop)
+    print("ended")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+def test_a_signal_that_does_not_interrupt_the_main_thread_ends_the_server(store):
+    """A signal just before the main thread waits does not interrupt it either."""
+    folder, _ = store
+    (folder / "stop.py").write_text(STOP_IN_ANOTHER_THREAD)
+    done = script(folder / "stop.py", cwd=folder)
+    assert (done.code, done.out) == (0, "ended\n"), done.err

@@ -51,7 +51,7 @@ SPOIL = {
     "a record that is a list": (
         lambda s, d: next((s.root / "runs").iterdir()).write_bytes(b"[]"), "is not a record"),
     "the report of nothing": (
-        lambda s, d: (s.root / ("1" * 64 + ".html")).write_text("x"), "the report of no"),
+        lambda s, d: (s.root / ("1" * 64 + ".html")).write_text("x"), "belongs to no artifact"),
     "what a dead writer left": (
         lambda s, d: (s.root / "staging" / f"{platform.node()}~{dead()}~00").mkdir(), "was left"),
 }  # fmt: skip

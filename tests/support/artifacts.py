@@ -39,10 +39,7 @@ def variant(folder: Path, text: str, **recipe: Any) -> dict[str, bytes]:
 
 
 def reseal(folder: Path, name: str, data: bytes) -> str:
-    """Put other bytes into an artifact under a manifest that vouches for them, as an attacker may.
-
-    Returns the digest of what it is now.
-    """
+    """Replace a file of an artifact and seal it again, as an attacker can; return the digest."""
     (folder / name).write_bytes(data)
     manifest = json.loads((folder / "manifest.json").read_bytes())
     for file in manifest["files"]:

@@ -1,4 +1,4 @@
-"""A table with everything in it, written by a seeded script, and a config that uses it."""
+"""A seeded table with columns of all kinds, and a config that uses it."""
 
 import csv
 import math
@@ -47,7 +47,7 @@ def rows(count=600, seed=7):
 
 
 def table(path, change=None, count=600):
-    """Write the table, each row changed by a function of its number and the row."""
+    """Write the table; `change` is called with the number and the content of each row."""
     found = [change(i, row) if change else row for i, row in enumerate(rows(count))]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(found[0]), delimiter=";")
@@ -57,7 +57,7 @@ def table(path, change=None, count=600):
 
 
 def quick(**parts):
-    """A config that trains at once on two numbers."""
+    """Return a config that trains fast, on two columns of numbers."""
     model = {"preprocess": "auto", "estimator": "sklearn.linear_model.LogisticRegression"}
     drop = ["notes", "review", "zip", "since", "label"]
     data = {**CHURN["data"], "drop": drop, "columns": {}}

@@ -1,4 +1,4 @@
-"""The command line, run in a process of its own."""
+"""The command line, run in its own process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.configs import ROOT
 
 
 class Done(NamedTuple):
-    """A command that has ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -25,14 +25,14 @@ class Done(NamedTuple):
 
 
 def call(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
-    """Run `artifact-pipeline` with these words as a user would, and return what came of it."""
+    """Run `artifact-pipeline` with these words as a user would, and return the result."""
     return script("-m", "artifact_pipeline", *words, cwd=cwd, env=env, stdin=stdin)
 
 
 def script(*words: Any, cwd: Path, env: dict[str, str] | None = None, stdin: bytes = b"") -> Done:
     """Run Python with these words, the checkout's package on its path.
 
-    A hook (tests/support/audit) ends the process if it unpickles what it should not.
+    A hook (tests/support/audit) ends the process if it unpickles a file that it should not.
     """
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(
@@ -54,7 +54,7 @@ def environment(*folders: Path, **variables: str) -> dict[str, str]:
 
 
 def trainer_of(parent: int) -> int | None:
-    """Return the process that trains for `parent`, if there is one; Linux alone has /proc."""
+    """Return the trainer process of `parent`, if there is one. Linux only: it reads /proc."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

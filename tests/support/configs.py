@@ -16,7 +16,7 @@ FOREST = {
         "params": {"n_estimators": 9},
     },
 }
-# Bayes fits in no time: for what is about the pipeline and not about the model.
+# Naive Bayes fits fast, for tests of the pipeline rather than of the model.
 QUICK = {
     "data": {"dataset": "iris"},
     "model": {"estimator": "sklearn.naive_bayes.GaussianNB", "params": {}},

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tests.support.command import environment
 from tests.support.configs import ROOT
-from tests.support.waiting import until
+from tests.support.waiting import HANG, until
 
 PRELOAD = ("--preload-nanny", "artifact_pipeline.builder.dask_worker")
 
@@ -37,20 +38,26 @@ def scheduler(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def worker(
-    address: str, folder: Path, *words: str, name: str, path: tuple[Path, ...] = ()
+    address: str,
+    folder: Path,
+    *words: str,
+    name: str,
+    path: tuple[Path, ...] = (),
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a worker for the `with` block, once the scheduler knows it.
 
     Args:
-        address: The scheduler's.
+        address: The address of the scheduler.
         folder: The folder of its log.
         words: More options.
         name: Its name.
-        path: Folders that its modules are searched in first.
+        path: Folders to search for its modules first.
+        env: More variables of its environment.
     """
     command = ("worker", address, "--name", name, "--no-dashboard", *words)
     log = folder / f"{name}.log"
-    with _started(command, log, path=path) as process:
+    with _started(command, log, path=path, env=env) as process:
         until(lambda: "Registered to" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         yield process
@@ -58,7 +65,11 @@ def worker(
 
 @contextmanager
 def _started(
-    words: tuple[str, ...], log: Path, *, path: tuple[Path, ...] = ()
+    words: tuple[str, ...],
+    log: Path,
+    *,
+    path: tuple[Path, ...] = (),
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[subprocess.Popen[bytes]]:
     # Without the hook that ends a process which unpickles: Dask's messages are pickles.
     joined = ":".join(map(str, (*path, ROOT / "src", ROOT)))
@@ -66,7 +77,7 @@ def _started(
         process = subprocess.Popen(
             [sys.executable, "-m", "dask", *words],
             cwd=log.parent,
-            env=environment() | {"PYTHONPATH": joined},
+            env=environment() | {"PYTHONPATH": joined, **env},
             stdout=output,
             stderr=output,
         )
@@ -74,7 +85,11 @@ def _started(
         yield process
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(HANG)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def spawned(is_wanted: Callable[[list[str]], bool]) -> list[int]:

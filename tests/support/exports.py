@@ -17,7 +17,7 @@ class Churn(NamedTuple):
     folder: Path
     run: dict[str, Any]
     records: list[dict[str, Any]]
-    """As in JSON."""
+    """The rows, as in JSON."""
 
     @property
     def artifact(self) -> Path:

@@ -1,8 +1,8 @@
 """The part of GitHub's API that comments on pull requests use, as strict as GitHub's own.
 
 Sources: https://docs.github.com/rest/issues/comments, /rest/using-the-rest-api (authentication, the
-required User-Agent, versions, pagination), and the answers that GitHub gives: 401 "Bad
-credentials", 403 "Resource not accessible by integration" for a token that may only read.
+required User-Agent, versions, pagination), and GitHub's responses: 401 "Bad
+credentials", 403 "Resource not accessible by integration" for a read-only token.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class GitHub:
         self.read_only = {"reads"}
         self.requests: list[tuple[str, str]] = []
         self.fails: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        """Answers to give to a method, in place of the right one."""
+        """Wrong responses to send, by method."""
         self.url = ""
         self._next = 5_000_000_000  # over 2**31, as today's are
 
     def write(self, login: str, body: str) -> dict[str, Any]:
-        """Add a comment, as its user would."""
+        """Add a comment by a user."""
         self._next += 1
         comment = {
             "id": self._next,

@@ -1,7 +1,7 @@
 """`python -m tests.support.google_storage PORT`: a stand-in for Google Cloud Storage.
 
-The XML API of Google Cloud Storage is that of S3, but conditions are about the generation of an
-object: a number that each write changes. This is moto's S3 with generations in front of it.
+The XML API of Google Cloud Storage is that of S3, but conditions use the generation of an
+object, a number that each write changes. This is moto's S3 with generations in front of it.
 
 Source: https://cloud.google.com/storage/docs/xml-api/reference-headers
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-_AUTHORIZATION = (  # moto looks at the service and the account, and checks no signature
+_AUTHORIZATION = (  # moto reads the service and the account, and checks no signature
     "AWS4-HMAC-SHA256 Credential=tester/20260101/us-east-1/s3/aws4_request, "
     "SignedHeaders=host, Signature=0"
 )

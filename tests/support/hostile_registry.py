@@ -1,4 +1,4 @@
-"""A registry that lies: it answers as a true one does, but for what a test changes."""
+"""A malicious registry, which responds like a real one except where a test changes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HostileRegistry:
     """A repository `acme/churn` with one artifact.
 
     Attributes:
-        answers: What is sent for a path in place of the truth, by the end of the path.
+        answers: The responses to send instead of the right ones, by the end of the path.
         requests: The method, path and Authorization of each request.
     """
 
@@ -51,7 +51,7 @@ class HostileRegistry:
 
             def do_GET(self) -> None:
                 registry.requests.append((self.command, self.path, self.headers["Authorization"]))
-                # A client that has seen enough closes the connection.
+                # A client that detects the fault closes the connection.
                 with contextlib.suppress(OSError):
                     registry.answer(self)
 
@@ -70,10 +70,14 @@ class HostileRegistry:
             server.server_close()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        for end, answer in self.answers.items():
+        for end, answer in list(self.answers.items()):
             if end in handler.path:
                 answer(handler)
                 return
+        self.answer_truly(handler)
+
+    def answer_truly(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer as a true registry does."""
         _, _, rest = handler.path.partition("/v2/acme/churn/")
         kind, _, name = rest.partition("/")
         data = {"blobs": self.blobs, "manifests": self.manifests}.get(kind, {}).get(name)
@@ -96,7 +100,7 @@ def send(handler: BaseHTTPRequestHandler, status: int, data: bytes = b"", **head
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
-    """Send a body that does not end."""
+    """Send a body without end."""
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
@@ -105,7 +109,7 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def cut(data: bytes) -> Answer:
-    """Return what promises all of the data and sends half of it."""
+    """Return a response that announces all of the data and sends half of it."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)

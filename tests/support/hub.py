@@ -1,7 +1,7 @@
 """The part of Hugging Face's Hub that uploads of models use, as strict as the Hub's own.
 
-It has no Xet storage, so the client needs HF_HUB_DISABLE_XET. What it checks and answers is from
-the requests of `huggingface_hub` 2.4 and the Hub's answers that the client knows, from
+It has no Xet storage, so the client needs HF_HUB_DISABLE_XET. Its checks and responses come from
+the requests of `huggingface_hub` 2.4, the responses that the client handles,
 https://huggingface.co/docs/hub/api, and from git-lfs's docs/api/batch.md and basic-transfers.md.
 """
 
@@ -24,7 +24,7 @@ from tests.support.json_server import JsonHandler
 LFS_TYPE = "application/vnd.git-lfs+json"
 LFS_SUFFIXES = (".onnx", ".bin", ".npz", ".pkl", ".pt", ".zip", ".safetensors", ".skops")
 LICENSES = {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "gpl-3.0", "other", "unknown"}
-"""Some of the identifiers that the Hub knows."""
+"""Some of the identifiers that the Hub accepts."""
 MAX_REGULAR = 10 << 20
 _NAME = r"[A-Za-z0-9][\w.-]{0,95}"
 _MODEL = re.compile(rf"/api/models/({_NAME}/{_NAME})(?:/(revision|preupload|commit)/([^/]+))?")
@@ -50,10 +50,10 @@ class Hub:
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
         self.uploads: dict[str, tuple[str, int]] = {}
-        """The digest and the size that each signed address of the storage takes."""
+        """The digest and the size that each signed URL of the storage accepts."""
         self.requests: list[tuple[str, str]] = []
         self.fails: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        """Answers to give to paths that end so, in place of the right one."""
+        """Wrong responses to send, by the end of the path."""
         self.url = ""
 
 
@@ -172,7 +172,7 @@ class _Handler(JsonHandler):
         return {"transfer": "basic", "objects": objects}
 
     def _store(self, data: bytes) -> Any:
-        if self.headers.get("Authorization"):  # the storage is another company's
+        if self.headers.get("Authorization"):  # the storage belongs to another company
             raise Refused(400, "Only one auth mechanism allowed")
         address = urlsplit(self.path)
         key = parse_qs(address.query).get("signature", [""])[0]
@@ -270,7 +270,7 @@ def _preupload(repository: Repository, files: list[dict[str, Any]]) -> Any:
 
 
 def _validated(text: str) -> Any:
-    """Check a card's metadata, as the Hub does before and when it is committed."""
+    """Check a card's metadata, as the Hub does before and during a commit."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

@@ -1,4 +1,4 @@
-"""What the stand-ins for servers with JSON share: how they answer."""
+"""The common parts of stand-ins for JSON servers."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def pair(folder: Path, name: str, key: Any = None, lock: Any = None) -> Any:
-    """Write a private and a public key, an elliptic one unless one is given, and return it."""
+    """Write a private and a public key, by default an elliptic one, and return it."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

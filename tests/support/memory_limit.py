@@ -1,11 +1,14 @@
-"""A control group whose processes the kernel kills for memory. Linux only, and only as root."""
+"""A control group with a memory limit, above which the kernel kills. Linux only, and as root."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support.waiting import until
 
 _ROOT = Path("/sys/fs/cgroup")
 _OLD = _ROOT / "memory"
@@ -24,7 +27,7 @@ def is_possible() -> bool:
 
 @contextmanager
 def limited(size: int) -> Iterator[Path]:
-    """Make a group for the `with` block, and return the file that a process joins it by.
+    """Make a group for the `with` block, and return the file by which a process joins it.
 
     Args:
         size: The memory of all of its processes, in bytes.
@@ -40,4 +43,15 @@ def limited(size: int) -> Iterator[Path]:
             swap.write_text("0")
         yield folder / "cgroup.procs"
     finally:
+        until(lambda: _is_removed(folder), "a process stays in the group")
+
+
+def _is_removed(folder: Path) -> bool:
+    """Remove a group, and return whether its last process had ended by then."""
+    try:
         folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True

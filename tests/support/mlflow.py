@@ -1,4 +1,4 @@
-"""MLflow's real client and server, in an environment of their own.
+"""MLflow's real client and server, in a separate environment.
 
 `.ci/run` installs MLflow there and names its Python in MLFLOW_PYTHON.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.command import Done, environment
+from tests.support.remotes import free_port
 from tests.support.waiting import until
 
 MLFLOW = os.environ.get("MLFLOW_PYTHON")
@@ -32,7 +32,7 @@ class Server(NamedTuple):
 
 
 def call_with_mlflow(*words: Any, cwd: Path, **variables: str) -> Done:
-    """Run MLflow's Python; the hook of the tests ends it if it unpickles what it should not."""
+    """Run MLflow's Python; the hook of the tests ends it if it unpickles a forbidden file."""
     assert MLFLOW is not None
     done = subprocess.run([MLFLOW, *map(str, words)], cwd=cwd, env=environment(**variables),
                           capture_output=True, text=True)  # fmt: skip
@@ -50,9 +50,7 @@ def mlflow(*words: Any, cwd: Path, **variables: str) -> str:
 def running_server(folder: Path) -> Iterator[Server]:
     """Serve an empty registry, whose files are in a folder, until the block ends."""
     assert MLFLOW is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [MLFLOW, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",

@@ -27,9 +27,20 @@ AWS = {
 }
 
 
+_RESERVED: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a port that other programs do not get until this process ends.
+
+    The system gives it to no other program while it is bound here, and SO_REUSEADDR lets a server
+    bind it as well.
+    """
+    reserved = socket.socket()
+    _RESERVED.append(reserved)
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return int(reserved.getsockname()[1])
 
 
 def listens(port: int) -> bool:
@@ -104,7 +115,7 @@ def rclone(folder: Path) -> Iterator[dict[str, str]]:
 
 
 _AZURITE_ACCOUNT = "devstoreaccount1"
-_AZURITE_KEY = (  # the same for everybody: the documentation of Azurite has it
+_AZURITE_KEY = (  # the same everywhere: it is in the documentation of Azurite
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
@@ -220,7 +231,7 @@ def registry(
     """Run Debian's docker-registry; yield its host and port.
 
     Args:
-        folder: Where it keeps everything.
+        folder: The folder with its data.
         tls: Its certificate, if it has one.
         login: Whether it requires `LOGIN`.
     """

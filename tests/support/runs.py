@@ -1,4 +1,4 @@
-"""Stores with the records of runs that were never made, as a user's store has after months."""
+"""Stores with invented run records, as many as a user's store has after months."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def write_runs(
         store: The folder.
         count: The number of records.
         kinds: Functions that return the content of a record; each record uses one in turn.
-        seed: Of the values in the records.
+        seed: The seed of the values.
         first: The number of the first record; a record of the same number is replaced.
         change: Fields that replace those of every record.
     """

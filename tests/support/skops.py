@@ -1,4 +1,4 @@
-"""Archives of skops, opened under a recipe of the caller's choice."""
+"""skops archives, opened under a recipe that the caller chooses."""
 
 import msgspec
 

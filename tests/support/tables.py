@@ -1,4 +1,4 @@
-"""Files of rows, and what the reader makes of them."""
+"""Files of rows, and the tables that the reader returns for them."""
 
 import io
 

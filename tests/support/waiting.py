@@ -1,4 +1,4 @@
-"""Waiting for a condition: a limit only ends a test that would hang for ever."""
+"""Waiting for a condition; the limit only ends a test that would hang forever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HANG = 300.0
 
 
 def until(condition: Callable[[], T], reason: str = "the condition never held") -> T:
-    """Call `condition` until what it returns is true, and return that."""
+    """Call `condition` until it returns a true value, and return the value."""
     end = time.monotonic() + HANG
     while not (result := condition()):
         assert time.monotonic() < end, reason

@@ -1,4 +1,4 @@
-"""Work in threads that do not keep the process from ending while a server is silent."""
+"""Background threads, which do not keep the process alive while a server is silent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def submit(job: Callable[[], T]) -> Future[T]:
-    """Run a job in a thread of its own; what it raises, the result raises."""
+    """Run a job in its own thread; the result raises the job's exception."""
     from concurrent.futures import Future
 
     future: Future[T] = Future()

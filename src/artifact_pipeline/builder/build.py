@@ -24,7 +24,7 @@ class Built(NamedTuple):
     trained: Trained
     warnings: list[str]
     parity_measured: float
-    """The greatest difference from the estimator on the held-out rows."""
+    """The largest difference from the estimator on the held-out rows."""
 
 
 def build(
@@ -43,12 +43,12 @@ def build(
         trainer: A trainer process that has checked the recipe's config.
         location: The model's location in the config.
         warning: Why the recipe's numeric profile is `native`, if that is known.
-        report: Called when a phase begins and when one of several fits is done.
+        report: Called when a phase begins and after each of several fits.
         cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
     Raises:
         ConfigError: If the estimator cannot be fitted, or no open form of it can be proven.
-        NetworkError, EnvironmentFailure: If the cluster cannot do it.
+        NetworkError, EnvironmentFailure: If the cluster fails.
         TrainerDied: If the trainer process ends.
     """
     trained = trainer.train(report, cluster=cluster)

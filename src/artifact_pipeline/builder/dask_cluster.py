@@ -28,16 +28,17 @@ T = TypeVar("T")
 
 SAME_VERSIONS = "install the same versions on all workers"
 ALLOWED_FAILURES = 5
-"""How often a task may lose its worker, on a cluster that is started here."""
+"""How often a task may lose its worker on a local cluster."""
 _CONNECT_SECONDS = 15
-_WORKER_SECONDS = 30
+WORKER_SECONDS = 120
+"""How long to wait for a worker, which may be starting on a busy machine."""
 
 
 class Cluster(Struct, frozen=True):
     """A Dask cluster.
 
     Attributes:
-        scheduler: The address of its scheduler; None for one that is started on this machine.
+        scheduler: The address of its scheduler; None for a new cluster on this machine.
     """
 
     scheduler: str | None = None
@@ -119,8 +120,8 @@ def connect(cluster: Cluster, tasks: int, *, profile: str | None = None) -> Iter
 def _interrupts_deferred() -> Iterator[None]:
     """Deliver Ctrl-C after the `with` block, and never to processes that are started in it.
 
-    It reaches the whole process group, and a worker that is starting would print a traceback. The
-    threads and processes that are started here inherit that SIGINT is blocked.
+    Ctrl-C reaches the complete process group, and a starting worker would print a traceback.
+    Threads and processes that are started in the block inherit the blocked SIGINT.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -136,7 +137,7 @@ def _interrupts_deferred() -> Iterator[None]:
 
 
 def _check_scheduler(address: str) -> None:
-    """Check that a scheduler answers, since Dask's client waits forever for another kind of server.
+    """Check that a scheduler responds, because Dask's client waits forever for other servers.
 
     Raises:
         NetworkError: If it does not.
@@ -153,10 +154,16 @@ def _check_scheduler(address: str) -> None:
             connection = await open_connection(  # type: ignore[no-untyped-call]
                 address, timeout=_CONNECT_SECONDS, **options
             )
-            await connection.close()
+            try:
+                await connection.write({"op": "identity", "reply": True})
+                kind = (await connection.read())["type"]
+            finally:
+                await connection.close()
+        if kind != "Scheduler":
+            raise ValueError(f"a {kind.lower()} is there")
 
     try:
-        with ThreadPoolExecutor(1) as pool:  # a notebook has a loop of its own in this thread
+        with ThreadPoolExecutor(1) as pool:  # this thread may have a notebook's event loop
             pool.submit(asyncio.run, reach()).result()
     except Exception as error:  # another kind of server may make Dask raise anything
         is_known = isinstance(error, OSError | ValueError) and str(error)
@@ -170,19 +177,19 @@ def _check_scheduler(address: str) -> None:
 
 def _wait_for_worker(client: Any, scheduler: str) -> None:
     try:
-        client.wait_for_workers(1, timeout=_WORKER_SECONDS)
+        client.wait_for_workers(1, timeout=WORKER_SECONDS)
     except TimeoutError as error:
         raise no_workers(scheduler) from error
 
 
 def check_workers(client: Any, check: Callable[[T, Any], None], *, requirements: T) -> None:
-    """Let each worker check itself, before there is work for it.
+    """Let each worker check itself before it gets work.
 
     Args:
         client: A connected client.
-        check: Called on each worker with the requirements and the worker, which it names
+        check: Called on each worker with the requirements and the worker, as the argument
             `dask_worker`. It raises EnvironmentFailure.
-        requirements: What a worker must have.
+        requirements: The requirements for a worker.
 
     Raises:
         EnvironmentFailure: For the first worker that is refused or cannot import this package.
@@ -200,7 +207,7 @@ def check_workers(client: Any, check: Callable[[T, Any], None], *, requirements:
 
 
 def location_of(worker: Any) -> Location:
-    """Return the location of a worker in errors: its address, after its name if it has one."""
+    """Return the location of a worker in errors: its name, if it has one, and its address."""
     has_name = isinstance(worker.name, str) and worker.name != worker.address
     place = f"{worker.name} ({worker.address})" if has_name else worker.address
     return Location(f"the Dask worker {place}")
@@ -216,7 +223,7 @@ def connection_lost(client: Any, remedy: str) -> NetworkError:
 
 
 def no_workers(scheduler: str) -> EnvironmentFailure:
-    """Return the error for a scheduler that has no worker for half a minute."""
+    """Return the error for a scheduler that has no worker for two minutes."""
     return EnvironmentFailure(
         "the Dask scheduler has no workers",
         location=Location(scheduler),
@@ -225,7 +232,7 @@ def no_workers(scheduler: str) -> EnvironmentFailure:
 
 
 def workers_lost(remedy: str) -> EnvironmentFailure:
-    """Return the error for a task whose worker ended each time that it ran."""
+    """Return the error for a task whose workers ended every time."""
     return EnvironmentFailure(
         "its workers ended again and again, because they were killed or out of memory",
         location=Location("the Dask cluster"),

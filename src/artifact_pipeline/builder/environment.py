@@ -21,9 +21,9 @@ PACKAGES = (
     "skops",
     "threadpoolctl",
 )
-"""The packages that compute: another version may give another model."""
+"""The packages that compute: another version can give another model."""
 TABLE_PACKAGES = ("pandas", "pyarrow")
-"""Packages that compute as well if the rows are a table."""
+"""Packages that also compute if the rows are a table."""
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

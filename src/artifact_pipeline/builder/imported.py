@@ -62,11 +62,11 @@ def build_imported(
 
     Args:
         estimator: A fitted scikit-learn estimator.
-        X: The rows that measure it, (n_rows, n_features), as the estimator takes them.
+        X: The rows to measure it on, (n_rows, n_features), as the estimator takes them.
         y: Their true labels or numbers, (n_rows,).
         name: The name of the model; by default that of its class.
         description: The description of the model, if it has one.
-        positive: The positive label of two.
+        positive: The positive one of two labels.
         examples: How many of the rows to show in the report.
 
     Raises:
@@ -84,10 +84,10 @@ def build_imported(
     truth = _truth(y, len(rows), labels=labels)
     with estimator_errors("predict", Location("estimator")):
         taken = X if kinds else rows
-        given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
-    if given.predicted.shape != truth.shape:
+        direct = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
+    if direct.predicted.shape != truth.shape:
         raise CallError(
-            f"predicts {given.predicted.shape[1:]} values for a row, expected one",
+            f"predicts {direct.predicted.shape[1:]} values for a row, expected one",
             location=_ESTIMATOR,
             remedy="seal a model of each target",
         )
@@ -95,7 +95,7 @@ def build_imported(
     served = missing_texts.ServedEstimator(
         marked, missing_texts.find_texts(estimator, marked, X=X, rows=rows, kinds=kinds)
     )
-    outputs = missing_texts.outputs_as_served(served, rows, given=given)
+    outputs = missing_texts.outputs_as_served(served, rows, direct=direct)
     proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(served, rows, kinds=list(kinds.values()))
@@ -211,7 +211,7 @@ def _check_parameters(estimator: Any) -> None:
 def _with_names(X: Any) -> Any:
     """Return a DataFrame with its column names as text, or anything else unchanged.
 
-    An estimator that was fitted to columns with other names knows them by position.
+    An estimator that was fitted to columns with other names finds them by position.
     """
     if not hasattr(X, "set_axis") or all(isinstance(name, str) for name in X.columns):
         return X
@@ -323,7 +323,7 @@ def _pickle(estimator: Any) -> bytes:
     """Return the pickle of an estimator.
 
     Raises:
-        ConfigError: if it holds what cannot be pickled, a lambda for example.
+        ConfigError: If part of it cannot be pickled, such as a lambda.
     """
     try:
         return pickle_format.dump(estimator)
@@ -345,7 +345,7 @@ def _edges(served: missing_texts.ServedEstimator, rows: Any, *, kinds: list[Kind
         flaws=answers.flaws,
         columns=answers.columns,
         refused=answers.refused,
-        made=answers.made,
+        counts=answers.counts,
         lowercase=answers.lowercase,
     )
 

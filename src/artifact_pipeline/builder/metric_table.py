@@ -28,12 +28,12 @@ class Metric(Struct, frozen=True, kw_only=True):
         name: Its key in a manifest, and in a gate after `train.` or `test.`.
         title: Its name in text.
         task: The target that it is measured for.
-        needs: What it is computed from, beside the true values.
-        lower_is_better: Whether a smaller figure is a better one.
-        headline: Whether it is shown where there is room for two figures.
+        needs: The outputs that it is computed from, besides the true values.
+        lower_is_better: Whether lower values are better.
+        headline: Whether it is shown if there is space for two figures.
         required: Whether every manifest of its task contains it.
-        default_scoring: Whether a search uses it, by this name of scikit-learn's, by default.
-        card_name: The name that Hugging Face's model index has for it; None leaves it out there.
+        default_scoring: Whether it is the default score of a search, under its scikit-learn name.
+        card_name: Its name in Hugging Face's model index; None leaves it out there.
     """
 
     name: str
@@ -111,7 +111,7 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def headline_metrics(task: Target) -> list[Metric]:
-    """Return the metrics of a task to show where there is room for few, the first one first."""
+    """Return the metrics of a task to show if there is space for few, in order."""
     return [metric for metric in METRICS if metric.headline and metric.task == task]
 
 
@@ -121,23 +121,23 @@ def required_metrics(task: Target) -> list[str]:
 
 
 def default_scoring(task: Target) -> str:
-    """Return the score by which a search compares candidates unless the config names another."""
+    """Return the default score by which a search compares candidates."""
     [name] = [metric.name for metric in METRICS if metric.default_scoring and metric.task == task]
     return name
 
 
 def title(name: str) -> str:
-    """Return the title of a metric, or the name itself of one that is not in the table."""
+    """Return the title of a metric, or the name itself if it is not in the table."""
     return BY_NAME[name].title if name in BY_NAME else name
 
 
 def heading(name: str) -> str:
-    """Return the title of a metric with a capital letter, as a table or a card shows it."""
+    """Return the title of a metric with a capital letter, for a table or a card."""
     return title(name)[0].upper() + title(name)[1:] if name in BY_NAME else name
 
 
 def figure(value: float) -> str:
-    """Return a measured number for people: four decimals, five digits where it is over 10."""
+    """Return a measured number as text: four decimals, or five digits above 10."""
     size = abs(value)
     if not math.isfinite(value) or size >= 1e15:
         return f"{value:.4e}"

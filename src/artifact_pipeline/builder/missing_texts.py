@@ -1,7 +1,7 @@
 """Missing texts of a model that was fitted elsewhere.
 
-A served row has an empty text in their place. An estimator that answers otherwise to that gets the
-text that stands for a missing one, for which it gives the same answers.
+A served row has an empty text in their place. If the estimator's outputs then differ, it gets
+another text that replaces missing ones, for which the outputs are the same.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from artifact_pipeline.errors import ConfigError, Location
 
 _ESTIMATOR = Location("estimator")
 MARKER = "\ue000missing"
-"""The text that stands for a missing one in encoders and imputers; it begins with a character of
+"""The text that replaces a missing one in encoders and imputers. It begins with a character of
 private use, so that no other text is equal to it."""
 MAX_TRIED = 1000
-"""The most texts that are tried in the place of a missing one."""
+"""Maximum texts to try as a replacement of missing ones."""
 
 
 class ServedEstimator:
     """An estimator that takes rows as they are served, with missing texts empty.
 
     Attributes:
-        texts: The text that stands for a missing one, by column, where that is not the empty one.
+        texts: The text that replaces missing ones, by column, if it is not the empty text.
     """
 
     def __init__(self, estimator: Any, texts: dict[str, str | None]) -> None:
@@ -50,21 +50,21 @@ class ServedEstimator:
         """Return rows as the estimator takes them.
 
         Raises:
-            ValueError: For a missing text that no text stands for.
+            ValueError: For a missing text without a replacement.
         """
         rows = X.copy() if self.texts else X
         for name, text in self.texts.items():
             rows[name] = rows[name].where(rows[name] != "", text).astype(object)
         for name in self._unknown:
             if (rows[name] == "").any():
-                raise ValueError(f"no text stands for a missing {name!r}")
+                raise ValueError(f"no text can replace a missing {name!r}")
         return rows
 
 
 def with_marker(estimator: Any) -> Any:
-    """Return a copy whose encoders and imputers of text take `MARKER` for a missing text.
+    """Return a copy whose encoders and imputers of text treat `MARKER` as a missing text.
 
-    A graph has no missing text.
+    A graph has no missing texts.
     """
     import numpy as np
     from sklearn.impute import SimpleImputer
@@ -110,11 +110,11 @@ def _fills_texts(imputer: Any) -> bool:
 def find_texts(
     estimator: Any, marked: Any, *, X: Any, rows: Any, kinds: dict[str, Kind]
 ) -> dict[str, str | None]:
-    """Return the text that stands for a missing one in each column of text.
+    """Return the text that replaces missing ones in each column of text.
 
-    It is a text to which the estimator gives the same answers, or None without one. A column in
-    which the empty text does so, that has empty texts and no missing ones, or whose missing texts
-    the estimator refuses, is left out.
+    It is a text for which the estimator's outputs are the same, or None without one. A column is
+    left out if the empty text is such a text, if it has empty texts but no missing ones, or if the
+    estimator refuses its missing texts.
     """
     import pandas as pd
 
@@ -122,7 +122,7 @@ def find_texts(
     for name in (name for name, kind in kinds.items() if kind == "text"):
         missing = X.copy()
         absent = X[name][X[name].isna()]
-        if not len(absent) and (X[name] == "").any():  # the rows have empty texts as given
+        if not len(absent) and (X[name] == "").any():  # the given rows have empty texts
             continue
         marker = absent.iloc[0] if len(absent) else float("nan")
         missing[name] = pd.Series([marker] * len(X), index=X.index, dtype=object)
@@ -158,11 +158,11 @@ def _same(a: Outputs, b: Outputs) -> bool:
     )
 
 
-def outputs_as_served(served: ServedEstimator, rows: Any, *, given: Outputs) -> Outputs:
-    """Return the outputs for rows as they are served.
+def outputs_as_served(served: ServedEstimator, rows: Any, *, direct: Outputs) -> Outputs:
+    """Return the outputs for rows in their served form.
 
     Raises:
-        ConfigError: If they differ from the outputs for the rows as they are given.
+        ConfigError: If they differ from the outputs for the given rows.
     """
     import numpy as np
 
@@ -176,9 +176,9 @@ def outputs_as_served(served: ServedEstimator, rows: Any, *, given: Outputs) -> 
             location=_ESTIMATOR,
             remedy=remedy + "; encode categories in a Pipeline",
         ) from error
-    differs = outputs.predicted != given.predicted
-    if outputs.probabilities is not None and given.probabilities is not None:
-        distance = np.abs(outputs.probabilities - given.probabilities).max(axis=1)
+    differs = outputs.predicted != direct.predicted
+    if outputs.probabilities is not None and direct.probabilities is not None:
+        distance = np.abs(outputs.probabilities - direct.probabilities).max(axis=1)
         differs |= ~(distance <= 1e-9)
     if differs.any():
         raise ConfigError(

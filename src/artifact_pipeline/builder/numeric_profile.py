@@ -25,7 +25,7 @@ from msgspec import Struct
 from artifact_pipeline.errors import Location, MissingDependency
 
 NATIVE = "native"
-"""The profile of an unknown BLAS or CPU: bytes are promised on the same machine only."""
+"""The profile of an unknown BLAS or CPU: bytes are promised only on the same machine."""
 
 
 class Profile(NamedTuple):
@@ -39,7 +39,7 @@ class Profile(NamedTuple):
     disabled: tuple[str, ...]
     """CPU features that numpy must not use (NPY_DISABLE_CPU_FEATURES)."""
     libm: str
-    """GLIBC_TUNABLES, since the last bits of glibc's exp and log differ with and without FMA."""
+    """GLIBC_TUNABLES, because the last bits of glibc's exp and log depend on FMA."""
 
 
 class BlasLibrary(Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ class BlasLibrary(Struct, frozen=True, kw_only=True):
 
 
 class Inspection(Struct, frozen=True, kw_only=True):
-    """What decides the bits that a process computes."""
+    """The properties that decide the bits that a process computes."""
 
     machine: str
     """As `machine()`."""
@@ -88,16 +88,16 @@ PROFILES = {
         libm="",
     ),
 }
-"""Best first; a machine has the first profile whose needs it meets."""
+"""The profiles, best first; a machine has the first one whose needs it meets."""
 
 THREADS_ENV_VAR = "ARTIFACT_PIPELINE_THREADS"
-"""The variable with the user's `OMP_NUM_THREADS`, which bounds the threads of a fit."""
+"""The variable with the user's `OMP_NUM_THREADS`, which limits the threads of a fit."""
 _ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
-    # Threads of a fit must not spin where others use the cores as well; see `model.threads`.
+    # Threads of a fit must not spin while other processes use the cores; see `model.threads`.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 # Variables that users set for other programs, and that would decide bits here.
@@ -139,7 +139,7 @@ def environment(profile: str, outer: Mapping[str, str]) -> dict[str, str]:
 def detect_profile() -> str:
     """Return the best profile that this machine supports, by the CPU features that numpy detects.
 
-    A child process without a profile detects them, since a BLAS kernel that the CPU does not
+    A child process without a profile detects them, because a BLAS kernel that the CPU does not
     support would crash. /proc/cpuinfo would be wrong under emulation.
 
     Raises:
@@ -149,7 +149,7 @@ def detect_profile() -> str:
 
 
 def holds(profile: str) -> bool:
-    """Return whether this machine supports a profile, whatever the environment of this process is.
+    """Return whether this machine supports a profile, independently of this process's environment.
 
     Raises:
         MissingDependency: If numpy does not load in the child process.

@@ -1,4 +1,4 @@
-"""How far a phase of long work is."""
+"""Progress of the phases of long work."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _MB = 10**6
 
 
 class PhaseProgress(Struct, frozen=True, tag=True, kw_only=True):
-    """What is done of a phase.
+    """The progress of a phase.
 
     Attributes:
-        phase: What is done, such as `fit`.
-        done: How much of it.
-        total: How much there is; 0 if that is unknown.
-        unit: What is counted, if the phase does not say so.
-        resumed: How much of what is done was done before, by work that is continued.
+        phase: Its name, such as `fit`.
+        done: The number of completed units.
+        total: The number of all units; 0 if it is unknown.
+        unit: The name of the units, if the phase does not imply it.
+        resumed: The number of units that earlier, interrupted work completed.
     """
 
     phase: str
@@ -70,7 +70,7 @@ def ignore(_: PhaseProgress) -> None:
 
 
 class Estimator:
-    """Estimates how long the rest of a phase takes, from the time that its part has taken.
+    """Estimates how long the rest of a phase takes, from the time of the completed part.
 
     Args:
         now: The time in seconds at which the first phase begins.
@@ -90,10 +90,15 @@ class Estimator:
         'cross-validate 0 of 5'
         >>> estimator.text(PhaseProgress(phase="predict", done=90, total=120, resumed=80), 18.0)
         'predict 90 of 120, about 30 s left'
+        >>> estimator.text(PhaseProgress(phase="score", done=80, total=120, resumed=80), 20.0)
+        'score 80 of 120'
+        >>> estimator.text(PhaseProgress(phase="score", done=90, total=120, resumed=80), 21.0)
+        'score 90 of 120, about 3 s left'
         """
         if progress.phase != self._phase:
             # The first report of a phase may follow the first of its parts.
-            self._phase, self._begin = progress.phase, self._last if progress.done else now
+            has_part = progress.done > progress.resumed
+            self._phase, self._begin = progress.phase, self._last if has_part else now
         self._last = now
         done = progress.done - progress.resumed
         if done <= 0 or not progress.total:

@@ -48,7 +48,7 @@ class SplitRecipe(
     """The split into training and held-out rows."""
 
     method: Literal[Method, "given"]
-    """`given`: all rows are held out, since the model was fitted elsewhere."""
+    """`given`: all rows are held out, because the model was fitted elsewhere."""
     random_state: int | None = None
     column: str | None = None
     test_size: float | None = None
@@ -219,7 +219,7 @@ def code_digest() -> Digest:
 
 
 def _sources(folder: Path, prefix: str = "") -> Iterator[str]:
-    """Yield the paths of Python files in a folder. Each run does, so it must be quick."""
+    """Yield the paths of Python files in a folder. Each run calls it, so it must be fast."""
     for entry in os.scandir(folder):
         if entry.is_dir():
             yield from _sources(Path(entry.path), f"{prefix}{entry.name}/")

@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _drop_empty_variables() -> None:
-    """Remove the empty variables of object stores, whose clients would take them for values.
+    """Remove empty variables of object stores, which their clients would use as values.
 
-    A workflow that passes on a secret which is not set has such a variable.
+    A workflow that passes on an unset secret creates such a variable.
     """
     for name in [name for name, value in os.environ.items() if not value]:
         if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
@@ -55,7 +55,7 @@ def _drop_empty_variables() -> None:
 
 
 def _in_our_words(message: str) -> tuple[str, str]:
-    """Return the problem in a message of click, and its hint, as the package's own read."""
+    """Return the problem and the hint of a click message, in the package's own wording."""
     message = re.sub(r"\. Choose from:\s+(.*)", _listed, message, flags=re.DOTALL)
     problem, _, hint = message.rstrip(".").partition(" (Did you mean")
     problem = re.sub(r"not a valid (integer|float) range", "not a number", problem.rstrip("."))
@@ -121,7 +121,7 @@ def _signals_raise() -> Iterator[None]:
         return
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        # nohup has SIGHUP ignored; it stays so.
+        # Under nohup, SIGHUP stays ignored.
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             handled.append(number)
             signal.signal(number, terminate)

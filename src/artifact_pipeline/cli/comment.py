@@ -35,9 +35,10 @@ class Comment(Struct, frozen=True, kw_only=True):
 def comment(record: str, store: str | None, *, as_json: bool) -> None:
     """Comment on a pull request with the results of a run.
 
-    RECORD is the file of the run record. The comment has the metrics against the champion and the
-    gates. In a GitHub Actions job for a pull request, $GITHUB_TOKEN posts it, and later runs of
-    the same model replace it; if that fails, it goes to the job summary. Elsewhere it is printed.
+    RECORD is the file of the run record. The comment compares the metrics with the champion's and
+    lists the gates. In a GitHub Actions job for a pull request, it is posted with $GITHUB_TOKEN and
+    replaces the model's earlier comment; if that fails, it goes to the job summary. Elsewhere it is
+    printed.
     """
     stored = Store(store)
     run = _read(record, stored)
@@ -74,9 +75,9 @@ def _post(target: PullRequest, text: str, *, name: str) -> Comment:
     except NetworkError as error:
         problem = str(error)
         github.summarize(
-            f"> [!NOTE]\n> Not posted on the pull request: {code(problem)}. It takes a token that "
-            "may write: `permissions: pull-requests: write`. The tokens of pull requests from "
-            f"forks and from Dependabot never may.\n\n{text}"
+            f"> [!NOTE]\n> Not posted on the pull request: {code(problem)}. The token needs "
+            "`permissions: pull-requests: write`. Tokens of pull requests from forks and from "
+            f"Dependabot never have it.\n\n{text}"
         )
         return Comment(markdown=text, problem=problem)
     return Comment(markdown=text, url=url)

@@ -1,7 +1,7 @@
-"""The Markdown of a comment on a pull request: what a run changed, and how the gates judge it.
+"""The Markdown of a comment on a pull request: the changes of a run, and its gates.
 
-Names, classes, aliases and notes are a stranger's text. They are written as code spans, in which
-GitHub finds no markup, HTML, link, mention or emoji; a backslash would not keep it from mentions.
+Names, classes, aliases and notes are untrusted text. They are written as code spans, where GitHub
+renders no markup, HTML, links, mentions or emoji; a backslash does not prevent mentions.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from artifact_pipeline.store.store import Store
 from artifact_pipeline.verification.verify import Verified
 
 _MAX_ROWS = 30
-"""Rows of a table."""
+"""Maximum rows of a table."""
 _MAX_TEXT = 160
-"""Characters of a stranger's text."""
+"""Maximum characters of an untrusted text."""
 
 
 class _Other(NamedTuple):
@@ -36,7 +36,7 @@ class _Other(NamedTuple):
     title: str
     metrics: Metrics
     problem: str | None
-    """Why there are no differences from it, a sentence."""
+    """A sentence on why no differences are shown."""
 
 
 def write(run: Record, store: Store, *, commit: str = "") -> str:
@@ -45,7 +45,7 @@ def write(run: Record, store: Store, *, commit: str = "") -> str:
     Args:
         run: Its record, which names an artifact.
         store: The store of the artifact and of the champion.
-        commit: The commit that was trained, to show.
+        commit: The trained commit, to show.
 
     Raises:
         StoreError, VerificationError: If the artifact cannot be read or does not verify.

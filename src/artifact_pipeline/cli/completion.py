@@ -1,4 +1,4 @@
-"""Completion in a shell: the command that prints a shell's script, and what it completes."""
+"""Completion in a shell: the command that prints a shell's script, and the completions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def model(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
 def artifact(context: click.Context, parameter: click.Parameter, incomplete: str) -> Items:
     """Complete a reference to an artifact of the store, or else the path of a folder.
 
-    Versions are completed once the name is complete, digests once they are begun.
+    Versions are completed once the name is complete, digests after their first characters.
     """
     items = [_item(LATEST)] if _has_latest(context) else []
     items += _labels(context)
@@ -84,7 +84,7 @@ def artifact(context: click.Context, parameter: click.Parameter, incomplete: str
         versions = [f"{name}:{version}" for version in histories[name].versions]
         items += [_item(word) for word in versions if word.startswith(incomplete)]
     prefix = "sha256:" if incomplete.startswith("sha256:") else ""
-    # All digits of a digest that is meant to be exact, and those that name it otherwise.
+    # The prefix announces an exact digest; otherwise 12 digits name an artifact.
     end = None if prefix else 12
     items += [
         _item(value)
@@ -95,7 +95,7 @@ def artifact(context: click.Context, parameter: click.Parameter, incomplete: str
 
 
 def digest(context: click.Context, _: click.Parameter, incomplete: str) -> Items:
-    """Complete a whole digest of the store."""
+    """Complete a full digest of the store."""
     return [_item(name) for name in _digests(context) if name.startswith(incomplete)]
 
 
@@ -114,7 +114,7 @@ def column(context: click.Context, _: click.Parameter, incomplete: str) -> Items
     import itertools
     from pathlib import Path
 
-    # An option without its value ends the parsing, and leaves arguments where they are.
+    # An option without a value ends parsing early, and leaves the arguments unparsed.
     path, names = str(context.params.get("data") or next(iter(context.args), "")), []
     with suppress(OSError, ValueError, csv.Error), Path(path).open(encoding="utf-8-sig") as file:
         head = "".join(itertools.islice(file, 1))[: 1 << 16]

@@ -38,9 +38,9 @@ from artifact_pipeline.exports.formats import TRACKING_URI_ENV_VAR, ExportFormat
 def export(artifact: str, as_json: bool, **arguments: Any) -> None:
     """Write ARTIFACT in the format of another tool.
 
-    folder is a zip file with the ONNX model and a script that predicts without this program, slsa
-    the provenance, cyclonedx the bill of materials, huggingface a folder for the Hub or a commit on
-    it, and mlflow an MLflow model, as a folder or on a server.
+    Formats: folder, a zip file with the ONNX model and a script that predicts without this program;
+    slsa, the provenance; cyclonedx, the bill of materials; huggingface, a folder for the Hub or a
+    commit on it; mlflow, an MLflow model in a folder or on a server.
     """
     exported = api.export(artifact, **arguments)
     if as_json:

@@ -1,6 +1,6 @@
 """The files and lines that GitHub Actions reads: job summary, step outputs, annotations.
 
-The runner's environment variables name the files; outside of a workflow nothing is written.
+The runner's environment variables name the files; outside a workflow nothing is written.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ SECTIONS = {
     "Share": ("sign", "push", "pull", "remote", "export", "comment"),
     "Set up": ("schema", "completion"),
 }
-"""The commands by what they are for, in the order in which `--help` shows them."""
+"""The commands by purpose, in the order in which `--help` shows them."""
 
 OTHER_NAMES = {"diff": "compare"}
-"""Commands by another name that people know them by."""
+"""Other names for commands."""
 
 EXAMPLES = {
     "": (
@@ -165,7 +165,7 @@ class Group(click.Group):
 
         Args:
             args: As for click's group.
-            modules: The modules of commands that are imported when they are called.
+            modules: The module of each command, which is imported when the command is called.
             kwargs: As for click's group.
         """
         super().__init__(*args, **kwargs)
@@ -179,7 +179,10 @@ class Group(click.Group):
         name = OTHER_NAMES.get(name, name)
         if name not in self.commands and name in self._modules:
             module = importlib.import_module(f"{__package__}.{self._modules[name]}")
-            self.add_command(getattr(module, name))
+            commands = (
+                value for value in vars(module).values() if isinstance(value, click.Command)
+            )
+            self.add_command(next(command for command in commands if command.name == name))
         return super().get_command(context, name)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -235,7 +238,7 @@ def _write_examples(formatter: click.HelpFormatter, lines: Sequence[str]) -> Non
 
 
 def _broken(line: str, indent: str, *, width: int) -> str:
-    """Return a command, continued on more lines as a shell accepts it if it is too long."""
+    """Return a command, broken into several shell lines if it is too long."""
     rows, row = [], indent + line
     while len(row) > width:
         cut = row.rfind(" --", len(indent) + 2, width - 1)

@@ -31,7 +31,7 @@ def short(text: str) -> str:
 
 
 def field(name: str, value: str) -> str:
-    """Return a labelled value; a word that is too long for the line has one of its own."""
+    """Return a labelled value; a word that is too long goes on a line of its own."""
     label, value = write_out(name), write_out(value)
     start = max(_LABEL, len(label)) + 3
     lines = _wrapped(value, WIDTH - start)
@@ -44,7 +44,7 @@ def field(name: str, value: str) -> str:
 
 
 def paragraph(text: str, *, indent: str = "  ", hanging: str | None = None) -> str:
-    """Return `text` wrapped, each line after `indent`, and those after the first `hanging`."""
+    """Return `text` wrapped, `indent` before the first line and `hanging` before the others."""
     return "\n".join(
         wrap(
             text,
@@ -97,6 +97,20 @@ def width_of(text: str) -> int:
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
         for sign in text
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that makes it short."""
+    value, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB"):
+        if value >= 1024:
+            value, unit = value / 1024, larger
+    return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
 
 
 def _wrapped(value: str, width: int) -> list[str]:

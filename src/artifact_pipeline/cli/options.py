@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,7 +21,7 @@ Command: TypeAlias = Callable[..., None]
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 ARTIFACT = click.argument("artifact", shell_complete=completion.artifact)
 _OF_STORES = ("board", "doctor", "list", "runs")
-"""Commands that read all of a store; others may be given an artifact's folder."""
+"""Commands that read a complete store; others also accept an artifact's folder."""
 
 
 def _folder(_: click.Context, __: click.Parameter, store: str | None) -> str | None:
@@ -41,7 +42,7 @@ def check_exists(folder: str | None, *, origin: str = "--store") -> None:
 
 
 def _existing(context: click.Context, option: click.Parameter, store: str | None) -> str | None:
-    """Return the store that a command is to read, if its folder exists and is that of a store."""
+    """Return the store to read, after checking that its folder exists and is a store."""
     reads_all = context.command.name in _OF_STORES
     folder = _folder(context, option, store or (os.environ.get(STORE_ENV_VAR) if reads_all else ""))
     check_exists(folder, origin="--store" if store else f"${STORE_ENV_VAR}")
@@ -199,7 +200,7 @@ def trust(options: dict[str, Any], store: str | None) -> dict[str, Any]:
             "store: artifact-pipeline trust",
         )
     if signed_by is None and policy is not None:
-        # Holds while the command runs, even if the policy's file is removed meanwhile.
+        # Applies to the complete command, even if the policy's file is removed meanwhile.
         signed_by = policy if is_set_here([policy], None, store=store) else None
     return {"digest": digest, "signed_by": signed_by, "store": store}
 
@@ -208,3 +209,17 @@ def _add(options: tuple[Callable[[Command], Command], ...], command: Command) ->
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def check_not_input(path: str, inputs: list[str | None]) -> None:
+    """Check that the output file is not one of the inputs."""
+    for name in inputs:
+        is_same = False
+        with suppress(OSError, ValueError):  # one of the two does not exist
+            is_same = bool(name) and Path(path).samefile(str(name))
+        if is_same:
+            raise CallError(
+                "is the input, and would be overwritten",
+                location=Location(path),
+                remedy="name another file with --output",
+            )

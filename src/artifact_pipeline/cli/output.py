@@ -11,7 +11,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from artifact_pipeline.log import VERBOSE_ENV_VAR, is_verbose, scrub
 if TYPE_CHECKING:
     from artifact_pipeline.pipeline.record import Job
 
-# GitHub's runner takes a line of the log that begins like this for a command.
+# GitHub's runner executes log lines that begin like this.
 _COMMAND = re.compile(r"(?m)^(?=\s*::)|##(?=\[)")
 
 
@@ -146,7 +146,7 @@ def _printing() -> Iterator[None]:
 
 
 def drop() -> None:
-    """Discard buffered output that cannot be written, or Python would retry it when it exits."""
+    """Discard buffered output that cannot be written; Python would retry when it exits."""
     for stream in (sys.stdout, sys.stderr):
         if stream is None:
             continue
@@ -155,6 +155,14 @@ def drop() -> None:
         except (OSError, ValueError):
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def answer(result: Any, view: Callable[[Any], str], *, as_json: bool) -> None:
+    """Print a result as JSON, or as the text that `view` makes of it."""
+    if as_json:
+        document(result)
+    else:
+        text(view(result))
 
 
 def document(value: Any) -> None:
@@ -196,7 +204,7 @@ def error(failure: PipelineError, *, as_json: bool) -> None:
         if isinstance(failure, VerificationError):
             answer["verified"] = False
         run = failure.run if isinstance(failure, CheckFailed) else None
-        with suppress(OSError):  # the line below remains
+        with suppress(OSError):  # the one-line error is printed anyway
             document({**(_builtins(run) if run else {}), **answer})
     line = scrub(" ".join(write_out(str(failure)).split()))
     with suppress(OSError):
@@ -222,7 +230,7 @@ def _builtins(value: Any) -> dict[str, Any]:
 
 
 def harmless(content: str) -> str:
-    """Return `content` without anything that GitHub's runner takes for a command."""
+    """Return `content` without anything that GitHub's runner would execute."""
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return content
     return _COMMAND.sub(lambda match: "# " if match[0] else ".", content)
@@ -255,11 +263,11 @@ def _line(name: str, outcome: str, *, seconds: float, note: str) -> str:
 
 
 class LiveLine:
-    """A line about running work, which shows what it does and for how long until it ends.
+    """A line that shows what running work does and for how long, until it ends.
 
-    A terminal has one line for that, which is drawn again each second; any other stream gets a line
-    every half minute. A line that cannot be printed stops no work: printing the result meets the
-    same failure.
+    A terminal has one line, which is drawn again each second; any other stream gets a line every
+    half minute. A line that cannot be printed does not stop the work, because printing the result
+    fails in the same way.
 
     Args:
         stream: Where to show it.
@@ -289,7 +297,9 @@ class LiveLine:
             self._due = self._start + self._interval
             if self._live and not late:
                 self._draw(0.0)
-        if not self._is_repeated:  # one thread for all work, since quick work takes less than it
+        if (
+            not self._is_repeated
+        ):  # one thread for all work: quick work takes less time than a start
             self._is_repeated = True
             threading.Thread(target=self._repeat, daemon=True).start()
 
@@ -308,7 +318,7 @@ class LiveLine:
             self._is_drawn = False
 
     def _repeat(self) -> None:
-        """Draw the line of running work each time that it is due."""
+        """Draw the line of running work whenever it is due."""
         while True:
             time.sleep(max(self._due - time.monotonic(), 0.0))
             with self._lock:
@@ -338,7 +348,7 @@ class LiveLine:
 
 
 class Progress:
-    """Shows each job when it has ended, and while it runs in a `LiveLine`."""
+    """Shows each job: in a `LiveLine` while it runs, and in its own line when it has ended."""
 
     def __init__(self, stream: IO[str] | None) -> None:
         self._line = LiveLine(stream)

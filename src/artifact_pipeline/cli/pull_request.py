@@ -1,7 +1,7 @@
 """The comment on a pull request, written through GitHub's REST API from a job of GitHub Actions.
 
-There is one comment for each marker, the first line of its text, which HTML hides. Only a comment
-that the token's own user wrote is replaced: anybody may write a marker.
+Each marker has one comment. The marker is the first line of the text, which HTML hides. Only
+comments of the token's own user are replaced, because anyone can write a marker.
 
 Source: https://docs.github.com/rest/issues/comments
 """
@@ -46,7 +46,7 @@ class PullRequest(Struct, frozen=True, kw_only=True):
 
 
 def of_job() -> PullRequest | None:
-    """Return the pull request of this job; None outside of one. The runner's variables name it."""
+    """Return the pull request that the runner's variables name; None outside of one."""
     path, repository = os.environ.get("GITHUB_EVENT_PATH"), os.environ.get("GITHUB_REPOSITORY", "")
     if not path or not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         return None
@@ -97,7 +97,7 @@ def put_comment(pull_request: PullRequest, body: str, *, marker: str, token: str
 
 
 class _NotFound(NetworkError):
-    """GitHub answered 404, or 410 for what was deleted."""
+    """GitHub returned 404, or 410 for a deleted comment."""
 
 
 def _own_comment(pull_request: PullRequest, marker: str, *, token: str) -> int | None:
@@ -128,7 +128,7 @@ def _comments(pull_request: PullRequest, *, token: str) -> Iterator[dict[str, An
 
 
 def _login(pull_request: PullRequest, *, token: str) -> str:
-    """Return the user of a token. The REST API does not tell the token of a job its user."""
+    """Return the user of a token. The REST API does not return the user of a job's token."""
     answer = _call("POST", pull_request.graphql, token=token, data=_WHO)
     try:
         return str(answer["data"]["viewer"]["login"])
@@ -138,7 +138,7 @@ def _login(pull_request: PullRequest, *, token: str) -> str:
 
 
 def _call(method: str, url: str, *, token: str, data: bytes | None = None) -> Any:
-    """Send a request and return the JSON of the answer. Raises NetworkError."""
+    """Send a request and return the JSON of the response. Raises NetworkError."""
     import http.client
     import urllib.error
     import urllib.request
@@ -169,7 +169,7 @@ def _call(method: str, url: str, *, token: str, data: bytes | None = None) -> An
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens addresses, and follows no redirect: that would send the token along."""
+    """Return an opener that follows no redirect, because a redirect would forward the token."""
     import urllib.request
 
     class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -180,7 +180,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _reason(content: bytes) -> str:
-    """Return the message in the answer that refuses a request."""
+    """Return the message of an error response."""
     try:
         message = json.loads(content)["message"]
     except (ValueError, KeyError, TypeError):

@@ -5,8 +5,17 @@ from __future__ import annotations
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import completion, options, output, render
+from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command
+from artifact_pipeline.cli.render.registry import (
+    alias_removed,
+    named_at,
+    past_events,
+    promoted,
+    tag_lines,
+    tagged,
+)
+from artifact_pipeline.cli.render.stores import pruned
 from artifact_pipeline.errors import CallError, Location
 
 MESSAGE = click.option("-m", "--message", metavar="TEXT", help="Reason, for the history.")
@@ -45,13 +54,13 @@ def promote(
             problem = "removes an alias of the store only"
             raise CallError(problem, location=Location("--remove"), remedy="leave out --remote")
         removal = api.remove_alias(remove, message=message, store=store)
-        render.answer(removal, render.alias_removed, as_json=as_json)
+        output.answer(removal, alias_removed, as_json=as_json)
         return
     assert artifact is not None
     if remote is not None:
         api.promote_remote(artifact, remote, alias=alias, message=message, store=store)
     move = api.promote(artifact, alias, message=message, store=store)
-    render.answer(move, render.promoted, as_json=as_json)
+    output.answer(move, promoted, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -69,7 +78,7 @@ def rollback(
     The artifact is verified before the alias moves.
     """
     move = api.rollback(alias, to=to, message=message, store=store)
-    render.answer(move, render.promoted, as_json=as_json)
+    output.answer(move, promoted, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -83,17 +92,18 @@ def history(reference: str, at: str | None, *, store: str | None, as_json: bool)
     """Show the events of a model or of an alias, newest first."""
     if at is not None:
         named = api.alias_at(reference, at, store=store)
-        render.answer(named, render.named_at, as_json=as_json)
+        output.answer(named, named_at, as_json=as_json)
     else:
         entries = api.history(reference, store=store)
-        render.answer(entries, render.history, as_json=as_json)
+        output.answer(entries, past_events, as_json=as_json)
 
 
 @click.command(cls=Command)
 @click.option("--keep-last", metavar="N", type=click.IntRange(0), default=0, show_default=True,
               help="Number of last runs of each model to keep.")  # fmt: skip
 @click.option("--keep-days", metavar="D", type=click.FloatRange(0, 365_000), default=30.0,
-              show_default=True, help="Keep artifacts in use within these days.")  # fmt: skip
+              show_default=True,
+              help="Keep artifacts that were in use within this many days.")  # fmt: skip
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what would be removed.")
 @options.STORE_TO_READ
 @options.JSON
@@ -105,7 +115,7 @@ def prune(
     Artifacts that an alias named within --keep-days are kept too. Run records stay.
     """
     report = api.prune(keep_last=keep_last, keep_days=keep_days, dry_run=dry_run, store=store)
-    render.answer(report, render.pruned, as_json=as_json)
+    output.answer(report, pruned, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -137,10 +147,10 @@ def tag(
         pairs[key] = value
     if pairs or remove:
         changes = api.tag(artifact, pairs, remove=remove, message=message, store=store)
-        render.answer(changes, render.tagged, as_json=as_json)
+        output.answer(changes, tagged, as_json=as_json)
         return
     own = api.show(artifact, store=store).tags
     if as_json:
         output.document(own)
     else:
-        output.text("\n".join(render.tag_lines(own)))
+        output.text("\n".join(tag_lines(own)))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import completion, options, output, render
+from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command, Group
+from artifact_pipeline.cli.render.remotes import pulled, pushed, remote_artifacts
 
 if TYPE_CHECKING:
     from artifact_pipeline.remote.transfer import Progress
@@ -33,12 +34,13 @@ def push(
 ) -> None:
     """Copy ARTIFACT to REMOTE.
 
-    The signature, run record and report are copied too. Files that REMOTE has are not transferred
-    again. REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or oci://host/repository.
+    The signature, run record and report are copied too. Files that REMOTE already has are not
+    transferred again. REMOTE is file:///folder, s3://bucket/prefix, gs://, az:// or
+    oci://host/repository.
     """
     with _progress() as progress:
         result = api.push(artifact, remote, tags=tags, store=store, progress=progress)
-    render.answer(result, render.pushed, as_json=as_json)
+    output.answer(result, pushed, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -49,12 +51,12 @@ def push(
 def pull(reference: str, store: str | None, *, as_json: bool, **trusted: Any) -> None:
     """Verify an artifact of REMOTE and copy it into the store.
 
-    Without an alias, version or digest, pull the last one pushed. The alias of the same name moves
-    in the store.
+    Without an alias, version or digest, pull the artifact that was pushed last. Pulling an alias
+    also moves the alias of the same name in the store.
     """
     with _progress() as progress:
         result = api.pull(reference, **options.trust(trusted, store), progress=progress)
-    render.answer(result, render.pulled, as_json=as_json)
+    output.answer(result, pulled, as_json=as_json)
 
 
 @click.group(cls=Group)
@@ -70,12 +72,12 @@ def list_(remote: str, as_json: bool) -> None:
 
     No artifact is downloaded.
     """
-    render.answer(api.list_remote(remote), render.remote_artifacts, as_json=as_json)
+    output.answer(api.list_remote(remote), remote_artifacts, as_json=as_json)
 
 
 @contextmanager
 def _progress() -> Iterator[Progress | None]:
-    """Yield what shows the bytes transferred on a terminal, or None without one."""
+    """Yield a callback that shows the bytes transferred on a terminal, or None without one."""
     if not output.coloured(sys.stderr):
         yield None
         return

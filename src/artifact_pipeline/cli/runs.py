@@ -46,7 +46,7 @@ def runs(
     The change of the headline metric is against the model's champion. Fields are those of
     --json: name, seconds, cached, params.C, split.test_size, test.accuracy, cv.accuracy, …
     """
-    from artifact_pipeline.cli import run_table
+    from artifact_pipeline.cli.render import run_table
     from artifact_pipeline.store.run_fields import value_of
     from artifact_pipeline.store.run_query import RunQuery, select
 

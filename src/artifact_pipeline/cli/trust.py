@@ -7,9 +7,10 @@ from typing import Any
 import click
 
 import artifact_pipeline as api
-from artifact_pipeline.cli import completion, options, output, render
+from artifact_pipeline.cli import completion, options, output
 from artifact_pipeline.cli.group import Command
 from artifact_pipeline.cli.layout import short
+from artifact_pipeline.cli.render.stores import examined
 from artifact_pipeline.errors import CallError, Location
 from artifact_pipeline.store.policy import required_signers
 
@@ -105,7 +106,7 @@ def trust(store: str | None, as_json: bool, **named: Any) -> None:
     if as_json:
         output.document({"signed_by": signed_by})
     else:
-        output.text("infer, verify and load_model now refuse what this signer did not sign")
+        output.text("infer, verify and load_model now refuse artifacts not signed by this signer")
 
 
 @click.command(cls=Command)
@@ -116,7 +117,7 @@ def doctor(repair: bool, store: str | None, *, as_json: bool) -> None:
     """Check a store for damage."""
     report = api.examine(store, repair=repair)
     if report.healthy or not as_json:
-        render.answer(report, render.examined, as_json=as_json)
+        output.answer(report, examined, as_json=as_json)
     if not report.healthy:
         count = sum(not finding.repaired for finding in report.findings)
         problem = f"{count} problem{'' if count == 1 else 's'} found"

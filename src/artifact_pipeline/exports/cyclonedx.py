@@ -1,6 +1,6 @@
 """A machine-learning bill of materials in CycloneDX 1.6.
 
-It follows from the artifact: it has no time, and its serial number is derived from the digest.
+It is derived from the artifact: it has no time, and its serial number comes from the digest.
 
 Source: https://cyclonedx.org/docs/1.6/json/
 """
@@ -42,11 +42,11 @@ def statement(verified: Verified) -> bytes:
 
 
 def check_bom(verified: Verified, path: PathLike, *, signers: Sequence[Signer] = ()) -> None:
-    """Check that a bill of materials describes an artifact; all of it follows from the artifact.
+    """Check that a bill of materials describes an artifact, from which all of it is derived.
 
     Args:
         verified: The artifact.
-        path: A file with the bill, or with a DSSE envelope that holds a statement with it.
+        path: A file with the bill, or with a DSSE envelope around a statement with it.
         signers: The signers who must have signed it.
 
     Raises:

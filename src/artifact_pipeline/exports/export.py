@@ -30,11 +30,11 @@ _TAKEN_BY: dict[str, tuple[ExportFormat, ...]] = {
     "tracking-uri": ("mlflow",),
     "registered-model": ("mlflow",),
 }
-"""The formats that an option is for."""
+"""The formats that accept each option."""
 
 
 _REGISTERED_NAME = re.compile(r"(?!\s*\.{0,2}\s*$)[^/:\x00-\x1f\x7f]{1,255}")
-"""The names that MLflow accepts, checked before a run is begun, without line ends."""
+"""The names that MLflow accepts, checked before a run starts. Line ends are excluded."""
 
 
 class Exported(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,22 +71,22 @@ def export(
             SLSA v1 predicate. `cyclonedx`: its bill of materials in CycloneDX 1.6.
             `huggingface`: a folder for the Hub, with a model card. `mlflow`: an MLflow model, as
             a folder or on a tracking server.
-        output: The file or folder to write; by default as `OUTPUTS` says.
+        output: The file or folder to write; by default that of the format in `OUTPUTS`.
         key: An unencrypted private key in PEM, on the curve P-256, P-384 or P-521, to sign a
             provenance or a bill of materials with: then a DSSE envelope is written.
         license_id: The Hub's identifier of the licence, such as `mit`; by default `unknown`.
         tracking_uri: The MLflow server to log the model to; by default that of the variable
             `MLFLOW_TRACKING_URI`. Without one, or with `output`, a folder is written.
         registered_model: The name in the server's registry under which to add a version.
-        repo: The repository on the Hub, `OWNER/NAME`, to upload the folder to in place of writing
-            it; it is created if it does not exist.
+        repo: The repository on the Hub, `OWNER/NAME`, to upload the files to instead of writing a
+            folder; it is created if it does not exist.
         private: Whether that repository must be private.
         store: The store that aliases and digests are looked up in.
 
     Raises:
         ArtifactNotFound, VerificationError: As `open_trusted`.
-        CallError: If the format is unknown, cannot hold this artifact or does not take an
-            argument, if the key or the licence cannot be used, or if the output is the artifact,
+        CallError: If the format is unknown, cannot represent this artifact or does not accept
+            an argument, if the key or the licence cannot be used, or if the output is the artifact,
             inside the store, or a folder with files.
         StoreError: If the output cannot be written.
         MissingDependency: If the package that signs, or the client of the server or the Hub, is
@@ -148,7 +148,7 @@ def _check_repository(repo: str | None, *, private: bool, output: PathLike | Non
     """Check the options of an upload to the Hub."""
     if repo is None:
         if private:
-            raise CallError("only a repository is private", location=Location("--private"),
+            raise CallError("needs a repository", location=Location("--private"),
                             remedy="name one with --repo OWNER/NAME")  # fmt: skip
         return
     if output is not None:
@@ -182,7 +182,7 @@ def _server(
         )
     if registered_model is not None and server is None:
         raise CallError(
-            "only a server has a registry",
+            "needs a server",
             location=Location("--registered-model"),
             remedy=f"name one with --tracking-uri or ${TRACKING_URI_ENV_VAR}, without --output",
         )

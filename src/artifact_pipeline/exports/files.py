@@ -14,13 +14,13 @@ from artifact_pipeline.errors import CallError, Location, StoreError
 
 _NEW = "name another one with --output"
 _OLDEST = (1980, 1, 1, 0, 0, 0)
-"""The time of all members of a zip file, the earliest that the format can hold."""
+"""The time of all members of a zip file, the earliest that the format can represent."""
 _UNIX = 3
 _MODE = 0o100644 << 16
 
 
 def check_output(output: Path, root: Path, *, inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Check that an export overwrites neither a store nor what it is made from.
+    """Check that an export overwrites neither a store nor its own inputs.
 
     Args:
         output: The file or folder to write.
@@ -84,7 +84,7 @@ def write_folder(output: Path, files: Mapping[str, bytes]) -> None:
                 output.rmdir()
             staging.rename(output)
         except OSError as error:
-            error.filename = str(output)  # the temporary folder is nothing that the user named
+            error.filename = str(output)  # the user did not name the temporary folder
             raise
         finally:
             if os.path.lexists(staging):
@@ -92,11 +92,11 @@ def write_folder(output: Path, files: Mapping[str, bytes]) -> None:
 
 
 def zipped(files: Mapping[str, bytes], prefix: str) -> bytes:
-    """Return a zip file; equal files give equal bytes, since nothing is compressed.
+    """Return a zip file; identical files give identical bytes, because nothing is compressed.
 
     Args:
         files: The content of each file by its name.
-        prefix: The name of the folder in the zip file that holds them.
+        prefix: The name of their folder in the zip file.
     """
     import zipfile
 
@@ -110,5 +110,5 @@ def zipped(files: Mapping[str, bytes], prefix: str) -> bytes:
 
 
 def short_name(name: str, digest: Digest) -> str:
-    """Return the name of a model and the first digits of a digest, as a folder is named."""
+    """Return a name for a folder: that of the model and the first digits of the digest."""
     return f"{name}-{digest[7:19]}"

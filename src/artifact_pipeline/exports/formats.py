@@ -1,4 +1,4 @@
-"""The formats of exports, which the command line lists before it loads what writes them."""
+"""The formats of exports, which the command line lists without loading their writers."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ OUTPUTS: dict[ExportFormat, str] = {
     "huggingface": "huggingface",
     "mlflow": "mlflow-model",
 }
-"""What each format writes by default: a file, or a folder if the name has no extension."""
+"""The default output of each format: a file, or a folder if the name has no extension."""
 TRACKING_URI_ENV_VAR = "MLFLOW_TRACKING_URI"

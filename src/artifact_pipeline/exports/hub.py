@@ -1,4 +1,4 @@
-"""Uploads to Hugging Face's Hub by its own client, with the login that the client has.
+"""Uploads to Hugging Face's Hub through its own client and the client's login.
 
 Source: https://huggingface.co/docs/huggingface_hub/package_reference/hf_api
 """
@@ -25,10 +25,10 @@ _LOG = Log(__name__)
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _REPOSITORY = re.compile(f"{_PART}/{_PART}")
 _WRITTEN = {CARD, MANIFEST, MODEL_ONNX, MODEL_SKOPS, *onnx_bundle.NAMES}
-"""The files that an export may have written; a commit leaves all others in a repository alone."""
+"""The files that an export may have written; a commit leaves all other files unchanged."""
 _MAX_PROBLEM = 300
 _SILENCE = 120.0
-"""Seconds without an answer after which the Hub counts as away; the client would wait for ever."""
+"""Seconds without a response after which an upload fails; the client would wait forever."""
 _ADDRESS_REMEDY = "check the connection and HF_ENDPOINT"
 _XET_REMEDY = "set HF_HUB_DISABLE_XET=1 if this Hub has no Xet storage"
 _REMEDIES = {
@@ -48,14 +48,14 @@ class Uploaded(Struct, frozen=True, kw_only=True):
     url: str
     """The address of the commit that has them."""
     changed: bool
-    """Whether the commit is a new one."""
+    """Whether the commit is new."""
 
 
 def check_repository(repository: str) -> None:
     """Check the name of a repository.
 
     Raises:
-        CallError: If it cannot be one on the Hub.
+        CallError: If the Hub does not allow it.
     """
     if not _REPOSITORY.fullmatch(repository) or "--" in repository or ".." in repository:
         raise CallError(
@@ -78,7 +78,7 @@ def upload(
     Raises:
         CallError: If the repository exists and is public, and must be private.
         MissingDependency: If `huggingface_hub` is not installed.
-        NetworkError: If the Hub cannot be reached or refuses, or nobody is logged in.
+        NetworkError: If the Hub cannot be reached or refuses, or the user is not logged in.
     """
     import warnings
 
@@ -118,7 +118,7 @@ def upload(
 
 
 def _token(library: Any) -> str:
-    """Return the token of the login that the client has."""
+    """Return the token of the client's login."""
     location = Location(scrub(library.constants.ENDPOINT))
     if library.constants.HF_HUB_OFFLINE:
         raise NetworkError(
@@ -138,7 +138,7 @@ def _token(library: Any) -> str:
         raise NetworkError("not logged in", location=location,
                            remedy="set HF_TOKEN, or log in with: hf auth login")  # fmt: skip
     if not re.fullmatch("[!-~]+", token):
-        raise NetworkError("the token has a character that no token has", location=location,
+        raise NetworkError("the token contains an invalid character", location=location,
                            remedy=_REMEDIES[401])  # fmt: skip
     return token
 
@@ -150,7 +150,7 @@ def _check_address(endpoint: str) -> None:
     except ValueError:
         is_usable = False
     if not is_usable:
-        raise NetworkError("is not an address of http or https",
+        raise NetworkError("is not an http or https address",
                            location=Location(scrub(endpoint)),
                            remedy="correct HF_ENDPOINT")  # fmt: skip
 

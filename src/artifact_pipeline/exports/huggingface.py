@@ -23,7 +23,7 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,63}")
 
 
 def files(verified: Verified, license_id: str | None) -> dict[str, bytes]:
-    """Return the files of the folder by their names: no pickle is one of them.
+    """Return the files of the folder by name, without a pickle.
 
     Args:
         verified: The artifact.
@@ -70,7 +70,7 @@ def _metadata(verified: Verified, license_id: str) -> str:
         "library_name": "onnx" if is_onnx else "sklearn",
         "pipeline_tag": task,
         "tags": ["sklearn", "onnx" if is_onnx else "skops", "artifact-pipeline"],
-        # The Hub links each to one of its own data sets, which a user's table is not.
+        # The Hub links each name to one of its own data sets, so a user's table is left out.
         **({} if bundled is None else {"datasets": [bundled]}),
         "metrics": list(measured),
         "model-index": [{"name": name, "results": [result]}],
@@ -80,7 +80,7 @@ def _metadata(verified: Verified, license_id: str) -> str:
 
 
 def _body(verified: Verified) -> str:
-    """Return the card's text from the manifest, since the sealed card may be any text."""
+    """Return the card's text from the manifest, because the sealed card may contain any text."""
     manifest = verified.manifest
     sealed = card.write(
         manifest.recipe,

@@ -14,13 +14,13 @@ from artifact_pipeline.errors import Location, MissingDependency, NetworkError, 
 _USER = re.compile(r"//[^/\s]*@")
 """The user and the password in a URI."""
 _SETTINGS = {
-    # MLflow would try for minutes to reach a server that is not there.
+    # MLflow would try for minutes to reach a server that does not exist.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-"""Variables that the client reads, where the user has not set them."""
+"""Defaults for variables that the client reads."""
 
 
 def library() -> Any:

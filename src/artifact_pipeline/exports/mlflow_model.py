@@ -1,6 +1,6 @@
 """An MLflow model that is the ONNX form: a folder, or a version in a tracking server's registry.
 
-The folder is written without MLflow, which only sending it needs.
+Writing the folder does not need MLflow; sending it does.
 
 Source: https://mlflow.org/docs/latest/ml/model/
 """
@@ -30,7 +30,7 @@ _TYPES = {"number": "double", "text": "string", "date": "datetime", "boolean": "
 _EXAMPLE = "input_example.json"
 _DATA, _CODE = "data", "code"
 _MAX_PARAM = 6000
-"""Characters of a parameter's value that a tracking server keeps."""
+"""Maximum characters of a parameter's value on a tracking server."""
 _NOT_IN_NAMES = re.compile(r"[^\w./: -]")
 _MAX_NAME = 250
 _SERVER_REMEDY = "check the address, the credentials and the server"
@@ -46,7 +46,7 @@ def files(verified: Verified) -> dict[str, bytes]:
     bundle = onnx_bundle.files(verified)
     del bundle[onnx_bundle.SCRIPT]
     checks, loader = bundle.pop(onnx_bundle.CHECKS), _LOADER.read_bytes()
-    # Python imports a module once, so each release's has a name of its own.
+    # Python imports a module once, so the module of each release has its own name.
     module = f"artifact_pipeline_{hashlib.sha256(loader + checks).hexdigest()[:12]}"
     example = _input_example(verified.manifest.interface)
     described = {
@@ -169,7 +169,7 @@ def _description(verified: Verified, module: str, *, has_example: bool) -> dict[
 
 
 def _inputs(interface: Interface) -> list[JSON]:
-    """Return the signature's inputs. MLflow's booleans cannot be missing, so those are numbers."""
+    """Return the signature's inputs, with booleans as numbers: MLflow's cannot be missing."""
     return [
         {
             "name": feature.name,
@@ -213,7 +213,7 @@ def _input_example(interface: Interface) -> dict[str, JSON] | None:
 
 
 def _environment(verified: Verified) -> dict[str, bytes]:
-    """Return the files that tell MLflow what the model needs."""
+    """Return the files that list the requirements of the model for MLflow."""
     recipe = verified.manifest.recipe
     needed = [f"{name}=={recipe.packages[name]}" for name in ("numpy", "onnxruntime")]
     needed = ["mlflow", "pandas", *needed]

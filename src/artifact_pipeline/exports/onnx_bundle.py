@@ -24,7 +24,7 @@ Known: TypeAlias = "list[float] | list[str] | None"
 
 
 class Feature(Struct, frozen=True, kw_only=True):
-    """A feature, as the script reads it."""
+    """A feature in `interface.json`."""
 
     name: str
     input: str

@@ -1,6 +1,7 @@
 """Provenance: an in-toto statement with a SLSA v1 predicate, written and checked.
 
-The statement follows from the artifact, except for its run details, which a signature vouches for.
+The statement is derived from the artifact, except for its run details, which only a signature
+protects.
 
 Sources: https://github.com/in-toto/attestation (spec/v1), https://slsa.dev/spec/v1.0/provenance
 """
@@ -35,9 +36,9 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:artifact-pipeline:recipe:1"
 """The meaning of the build definition, which docs/hand-over.md describes."""
 BUILDER = "urn:artifact-pipeline:trainer"
-"""The program on the machine of the caller: nothing about the machine is claimed."""
+"""The program on the caller's machine; it claims nothing about the machine."""
 MAX_STATEMENT = 64 << 20
-"""Bytes of a file with a statement."""
+"""Maximum bytes of a file with a statement."""
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -63,7 +64,7 @@ class BuildDefinition(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Builder(Struct, frozen=True, kw_only=True):
-    """The program that built, with the versions of what it consists of."""
+    """The program that built, with the versions of its parts."""
 
     id: str
     version: dict[str, str]
@@ -109,8 +110,8 @@ def statement(verified: Verified, record: PastRun | None) -> bytes:
         verified: The artifact.
         record: The record of the run that trained it, if there is one.
     """
-    made = _statement(verified, _run_details(record))
-    return canonical.encode(to_builtins(made))
+    document = _statement(verified, _run_details(record))
+    return canonical.encode(to_builtins(document))
 
 
 def check_provenance(
@@ -120,7 +121,7 @@ def check_provenance(
 
     Args:
         verified: The artifact.
-        path: A file with a statement, or with a DSSE envelope that holds one.
+        path: A file with a statement, or with a DSSE envelope around one.
         signers: The signers who must have signed it.
 
     Raises:
@@ -133,7 +134,7 @@ def check_provenance(
 
 
 def read_document(path: PathLike, *, signers: Sequence[Signer]) -> JSON:
-    """Return the JSON in a file, or that in the DSSE envelope that the file is.
+    """Return the JSON in a file, or in the DSSE envelope in the file.
 
     Raises:
         ArtifactNotFound, StoreError, VerificationError: As `check_provenance`.
@@ -160,22 +161,22 @@ def check_statement(verified: Verified, value: JSON, *, name: str) -> RunDetails
         name: The name of its file in errors.
     """
     try:
-        found = msgspec.convert(value, Statement)
+        parsed = msgspec.convert(value, Statement)
     except msgspec.ValidationError as error:
         problem = f"is not a provenance: {ascii(str(error))[1:-1][:160]}"
         raise VerificationError(problem, location=Location(name)) from error
-    expected = to_builtins(_statement(verified, found.predicate.run_details))
+    expected = to_builtins(_statement(verified, parsed.predicate.run_details))
     compare(value, expected, kind="provenance", name=name)
-    return found.predicate.run_details
+    return parsed.predicate.run_details
 
 
 def compare(value: JSON, expected: JSON, *, kind: str, name: str) -> None:
-    """Compare a document with the one that follows from the artifact.
+    """Compare a document with the one derived from the artifact.
 
     Args:
         value: The document.
-        expected: The one that follows from the artifact.
-        kind: What it is, in errors.
+        expected: The derived document.
+        kind: The kind of document, for errors.
         name: The name of its file in errors.
 
     Raises:
@@ -310,7 +311,7 @@ def _difference(value: Any, expected: Any, *, path: str = "") -> str:
             if value[key] != expected[key]:
                 return _difference(value[key], expected[key], path=inner)
     if isinstance(value, list) and isinstance(expected, list) and len(value) == len(expected):
-        for index, (one, other) in enumerate(zip(value, expected, strict=True)):
-            if one != other:
-                return _difference(one, other, path=f"{path}[{index}]")
+        for index, (item, expected_item) in enumerate(zip(value, expected, strict=True)):
+            if item != expected_item:
+                return _difference(item, expected_item, path=f"{path}[{index}]")
     return ascii(path)[1:-1][:120] or "its encoding"

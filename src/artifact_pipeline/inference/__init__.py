@@ -1,1 +1,1 @@
-"""Rows in, predictions out, from a verified artifact."""
+"""Inference: predictions of a verified artifact for rows."""

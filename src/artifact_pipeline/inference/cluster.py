@@ -1,7 +1,7 @@
 """Predictions on a Dask cluster: each worker verifies the artifact, and predicts complete parts.
 
-A task holds paths and no data. A part is written under another name until it is complete, so a task
-that runs twice, because its worker was lost, writes the same bytes to the same place.
+A task contains paths and no data. A part is written under another name until it is complete, so a
+task that runs twice, because its worker was lost, writes the same bytes to the same file.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class PartTask(Struct, frozen=True, kw_only=True):
         artifact: The folder of the artifact.
         digest: The digest that it must have.
         file: The rows.
-        folder: The folder that the predictions go to.
-        options: How they are predicted.
+        folder: The folder for the predictions.
+        options: The options of the prediction.
         packages: The versions of `PACKAGES` that the worker must have.
     """
 
@@ -59,7 +59,7 @@ def predict_parts(tasks: Sequence[PartTask], cluster: Cluster) -> Iterator[PartR
     Raises:
         NetworkError: If the scheduler cannot be reached.
         EnvironmentFailure: If there are no workers, one has other versions of the packages, or
-            workers are lost again and again.
+            workers are lost repeatedly.
         PipelineError: As `infer_files`.
     """
     from distributed import CancelledError, KilledWorker
@@ -91,11 +91,11 @@ def predict_task(task: PartTask) -> PartResult:
 
 
 def check_worker(packages: dict[str, str], dask_worker: Any) -> None:
-    """Check that this process, a worker, has the packages of the one that asks.
+    """Check that this process, a worker, has the same packages as the client.
 
     Args:
         packages: The versions of `PACKAGES`.
-        dask_worker: The worker; `Client.run` gives it to a parameter of this name.
+        dask_worker: The worker; `Client.run` passes it to a parameter of this name.
 
     Raises:
         EnvironmentFailure: If it has other versions, with its address.

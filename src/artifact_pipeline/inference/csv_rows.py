@@ -9,7 +9,6 @@ from typing import IO, Any, NamedTuple
 
 from msgspec import structs
 
-from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_csv, table_reader
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
@@ -25,7 +24,7 @@ from artifact_pipeline.inference.row_layout import (
     single_chunk,
 )
 from artifact_pipeline.inference.text_records import TextPiece
-from artifact_pipeline.inference.text_rows import FIRST_BYTES, TextRows, first_bytes
+from artifact_pipeline.inference.text_rows import FIRST_BYTES, TextRows, Transcoded, first_bytes
 
 
 class _CsvHeader(NamedTuple):
@@ -52,9 +51,10 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     start = first_bytes(stream, start)
     encoding = marked_encoding(start) or dialect.encoding
     if not table_csv.is_utf8(encoding):
-        stream, start = _Transcoded(stream, encoding, start=start, file=file), b""
+        stream, start = Transcoded(stream, encoding, start=start, file=file), b""
         dialect = structs.replace(dialect, encoding="utf-8")
-    header = _read_header(first_bytes(stream, start), file, dialect=dialect)
+    with tables.encoding_errors(dialect):
+        header = _read_header(first_bytes(stream, start), file, dialect=dialect)
     check_columns(header.columns, name, layout=layout)
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
@@ -101,8 +101,8 @@ def _plain_numbers(
 ) -> tables.TableFile | None:
     """Return rows of a CSV whose numbers Arrow converts while it splits them.
 
-    None if one of these columns has anything but finite numbers below 2^53 or is written in a way
-    that only the rules of `table_columns` tell.
+    None if one of these columns has other values than finite numbers below 2^53, or a notation that
+    only `table_columns` reads.
     """
     import numpy as np
 
@@ -114,7 +114,7 @@ def _plain_numbers(
     for name in names:
         column = table.column(name)
         values = tables.exact_numbers(column)
-        # Arrow reads "nan" as a number, which is none by the rules.
+        # Arrow reads "nan" as a number; the rules of `table_columns` do not.
         if values is None or np.count_nonzero(np.isnan(values)) != column.null_count:
             return None
         numbers[name] = values
@@ -130,7 +130,7 @@ def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:
     ends = text_records.record_ends(start, delimiter, at_end=len(start) < FIRST_BYTES).tolist()
     header = start[: ends[0]] if ends else start
     text = header if header.endswith((b"\n", b"\r")) or not header else header + b"\n"
-    # A file of R has a column more than its header, which only its rows show.
+    # A file written by R has one column more than its header, which only its rows show.
     for end in (*ends[1:2], *ends[-1:]):
         with suppress(DataError):
             table, _ = table_csv.read_csv(start[:end], file, dialect=dialect)
@@ -139,32 +139,3 @@ def _read_header(start: bytes, file: Location, *, dialect: Csv) -> _CsvHeader:
         table, _ = table_csv.read_csv(text, file, dialect=dialect)
     table_reader.check_names(table.column_names, file)
     return _CsvHeader(text, table.column_names, start[len(header) :])
-
-
-class _Transcoded:
-    """A text file in UTF-8."""
-
-    def __init__(self, stream: IO[bytes], encoding: str, *, start: bytes, file: Location) -> None:
-        import codecs
-
-        self._decoder = codecs.getincrementaldecoder(encoding)()
-        self._encoding = encoding
-        self._stream = stream
-        self._start = start
-        self._file = file
-        self._line = 1
-
-    def read(self, size: int = -1) -> bytes:
-        while True:
-            block, self._start = self._start or self._stream.read(size), b""
-            try:
-                text = self._decoder.decode(block, final=not block)
-            except UnicodeError as error:
-                raise DataError(
-                    f"is not {self._encoding}: {first_line(error)}",
-                    location=self._file.at(line=self._line),
-                    remedy="name the encoding it has as data.csv.encoding",
-                ) from error
-            if text or not block:
-                self._line += text.count("\n")
-                return text.encode("utf-8", "surrogatepass")

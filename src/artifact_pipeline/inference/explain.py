@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from artifact_pipeline.builder.formats.base import Batch, Outputs
 
 MAX_EXACT = 8
-"""The most values for which all sets are computed, 2⁸ rows."""
+"""Maximum values for which all sets are computed, in 2⁸ rows."""
 MAX_ORDERS = 32
 MAX_ROWS = 4096
-"""Rows that an explanation predicts."""
+"""Maximum rows that an explanation predicts."""
 MAX_CELLS = 1 << 21
-"""Values in the rows that it predicts."""
+"""Maximum values in these rows."""
 _LINEAR = frozenset({"LogisticRegression", "LogisticRegressionCV", "SGDClassifier",
                      "LinearDiscriminantAnalysis"})  # fmt: skip
 """Classifiers whose probabilities come from a linear predictor."""

@@ -1,4 +1,4 @@
-"""How far predictions for files are: in rows if their number is known, otherwise in bytes."""
+"""Progress of predictions for files: in rows if their number is known, otherwise in bytes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PHASE = "predict"
 
 
 class FileMeter:
-    """Reports how far predictions for files are.
+    """Reports the progress of predictions for files.
 
     Args:
         files: The files, as one table.
         report: Called after each batch.
         skipped_files: The number of files that were predicted before.
-        skipped_rows: The number of rows that were.
+        skipped_rows: The number of rows that were predicted before.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class FileMeter:
         """Note that a batch was predicted before.
 
         Args:
-            file: The number of files before the one that it is from.
+            file: The number of files before the file of the batch.
             stream: That file.
         """
         self._skipped_bytes = self._bytes(file, stream)
@@ -56,10 +56,10 @@ class FileMeter:
         """Report that a batch is written.
 
         Args:
-            file: The number of files before the one that it is from.
+            file: The number of files before the file of the batch.
             stream: That file.
-            rows: The number of rows that are predicted, of all files.
-            known: The number of rows of that file, if it says so.
+            rows: The number of predicted rows of all files.
+            known: The number of rows of that file, if it is known.
         """
         total = sum(self._sizes)
         if known is not None and len(self._sizes) == 1:

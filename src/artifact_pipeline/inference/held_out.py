@@ -1,4 +1,4 @@
-"""The held-out rows of an artifact, loaded and split again as its recipe says."""
+"""The held-out rows of an artifact, loaded and split again according to its recipe."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows_of(
     Args:
         manifest: The manifest of the artifact.
         digest: Its digest.
-        data: The path of its table; by default the one in the run record that made it.
+        data: The path of its table; by default the one in the record of the run that made it.
         store: The store with the run records.
 
     Raises:
@@ -88,7 +88,7 @@ def data_section(
     Args:
         recipe: The recipe.
         digest: The digest of the artifact.
-        data: The path of its table; by default the one in the run record that made it.
+        data: The path of its table; by default the one in the record of the run that made it.
         store: The store with the run records.
 
     Raises:
@@ -127,10 +127,10 @@ def data_section(
 
 
 def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str:
-    """Return the path where the run that made an artifact read its table, if it is still there.
+    """Return the path from which the run that made an artifact read its table, if it still exists.
 
-    If it is not, the path in the config of that run, from the working folder: another checkout has
-    the table there.
+    Otherwise return the path in that run's config, relative to the working folder, where another
+    checkout has the table.
     """
     location = Location(f"data {title}")
     run = Store(store).run_index.record_with_data(digest)
@@ -158,7 +158,7 @@ def _recorded_path(digest: Digest, store: PathLike | None, *, title: str) -> str
 
 
 def _path_in_config(run: PastRun) -> str | None:
-    """Return `data.path` of a run's config, relative to the working folder, if files are there."""
+    """Return `data.path` of a run's config, relative to the working folder, if it exists."""
     try:
         config: Any = canonical.decode((run.config_text or "").encode())
         path = str(Path(run.config).parent / config["data"]["path"])
@@ -169,12 +169,12 @@ def _path_in_config(run: PastRun) -> str | None:
 
 
 def split_of(recipe: Recipe) -> SplitConfig:
-    """Return the split of a recipe as a config has it."""
+    """Return the split of a recipe as the section of a config."""
     return msgspec.convert(msgspec.to_builtins(recipe.split), SplitConfig)
 
 
 def check(recipe: Recipe, data: DataConfig) -> None:
-    """Check that files still hold the rows of a recipe.
+    """Check that files still contain the rows of a recipe.
 
     Raises:
         DataError: If they do not.

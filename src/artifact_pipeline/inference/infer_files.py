@@ -94,7 +94,7 @@ def infer_files(
         on_error: `skip` leaves out rows that cannot be read or that the model does not take.
         resume: Continue the same output after it was interrupted.
         engine: `dask` predicts the parts of a folder on a Dask cluster, with the same bytes.
-        scheduler: The address of its scheduler; by default a cluster is started on this machine.
+        scheduler: The address of the Dask scheduler; by default a cluster starts on this machine.
         digest: As for `open_artifact`.
         signed_by: As for `open_artifact`.
         store: As for `open_artifact`.
@@ -180,34 +180,43 @@ def _is_folder(target: str, source: row_paths.RowPaths, *, resume: bool) -> bool
     if remote_files.is_remote(target):
         remote_files.check_bucket(target)
         if is_folder and not resume and remote_files.find(target.rstrip("/")):
-            raise CallError(
-                "is not an empty folder",
-                location=Location(target),
-                remedy="name a folder that does not exist",
-            )
+            raise _other_folder("is not an empty folder", target)
         return is_folder
     if is_folder:
         with translate_os_errors(path):
-            # A link could not be replaced by the folder when that is complete.
-            is_other = path.is_symlink() or (path.exists() and not path.is_dir())
-            if is_other or (path.is_dir() and any(path.iterdir())):
-                problem = "is not a folder" if is_other else "is not an empty folder"
+            # The complete folder could not replace a link.
+            if path.is_symlink() or (path.exists() and not path.is_dir()):
+                raise _other_folder("is not a folder", target)
+            if path.is_mount() or (path.is_dir() and path.samefile(Path.cwd())):
                 raise CallError(
-                    problem, location=Location(target), remedy="name a folder that does not exist"
+                    "is a mount point or the working folder, which no other folder can replace",
+                    location=Location(target),
+                    remedy="name a folder in it",
                 )
+            parts = {file.part for file in source.files}
+            if path.is_dir() and any(path.iterdir()) and not (resume and _files_in(path) == parts):
+                raise _other_folder("is not an empty folder", target)
     elif path.is_dir():
         raise StoreError(
             "is a folder, expected a file", location=Location(target), remedy="name a file in it"
         )
-    elif path.exists() and not path.is_file():  # it would be replaced by a file
+    elif path.exists() and not path.is_file():  # a file would replace it
         raise StoreError(f"is {kind_of(path)}, expected a file", location=Location(target))
     with translate_os_errors(path):
         check_folder_of(path)
     return is_folder
 
 
+def _other_folder(problem: str, target: str) -> CallError:
+    return CallError(problem, location=Location(target), remedy="name a folder that does not exist")
+
+
+def _files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+
+
 def _check_apart(target: str, source: row_paths.RowPaths) -> None:
-    """Check that the output is none of the files that are read, nor among them."""
+    """Check that the output is not an input, nor inside the folder of the inputs."""
     is_input = any(_is_same(target, file.path) for file in source.files if file.path != "-")
     if is_input:
         raise CallError(
@@ -273,7 +282,7 @@ def _predict_to_stdout(
 
 
 PredictParts: TypeAlias = "Callable[[Sequence[RowPath], str], Iterator[PartResult]]"
-"""Predicts files into a folder, and yields what was done for each."""
+"""Predicts files into a folder, and yields the result for each."""
 
 
 def _predict_folder(
@@ -287,7 +296,7 @@ def _predict_folder(
     """Write a file of predictions for each file of rows into a folder.
 
     A local folder has another name until all of its files are complete. In an object store each
-    file appears when it is complete, and the folder with reports goes when all are.
+    file appears when it is complete, and the folder with reports is removed when all are.
     """
     if remote_files.is_remote(folder):
         folder = folder.rstrip("/")
@@ -310,7 +319,7 @@ def _predict_folder(
 
 @contextmanager
 def _named_without(stage: Path, folder: Path) -> Iterator[None]:
-    """Name the files of a folder in errors, and not those that are written until it is complete."""
+    """Replace the paths of staged files in errors by those of the final folder."""
     try:
         yield
     except StoreError as error:
@@ -332,14 +341,14 @@ def _total(results: Iterator[PartResult], parts: int, *, report: ReportProgress)
 
 
 def _here(predictor: Predictor, options: Options) -> PredictParts:
-    """Return what predicts files in this process."""
+    """Return the function that predicts files in this process."""
     return lambda files, folder: (
         predict_part(predictor, file, folder=folder, options=options) for file in files
     )
 
 
 def _on_dask(verified: Verified, cluster: Cluster, *, options: Options) -> PredictParts:
-    """Return what predicts files on a Dask cluster."""
+    """Return the function that predicts files on a Dask cluster."""
     from artifact_pipeline.inference.cluster import PartTask, package_versions, predict_parts
 
     def predict(files: Sequence[RowPath], folder: str) -> Iterator[PartResult]:
@@ -349,7 +358,7 @@ def _on_dask(verified: Verified, cluster: Cluster, *, options: Options) -> Predi
                 digest=verified.digest,
                 file=file.absolute(),
                 folder=folder,
-                # What an earlier run left is gone; what a lost worker wrote is continued.
+                # The output of earlier runs is removed; that of a lost worker is continued.
                 options=structs.replace(options, resume=True),
                 packages=package_versions(),
             )

@@ -12,7 +12,6 @@ import msgspec
 
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_reader
-from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables, text_records
 from artifact_pipeline.inference.row_layout import (
     CheckedRows,
@@ -22,7 +21,7 @@ from artifact_pipeline.inference.row_layout import (
     checked_rows,
 )
 from artifact_pipeline.inference.text_records import TextPiece
-from artifact_pipeline.inference.text_rows import TextRows, first_bytes
+from artifact_pipeline.inference.text_rows import FIRST_BYTES, TextRows, first_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,8 +32,9 @@ def open_json_lines(content: IO[bytes], name: str, *, layout: Layout, start: byt
     import pyarrow as pa
 
     start = first_bytes(content, start).removeprefix(codecs.BOM_UTF8)
-    if not start.strip():
-        raise DataError("is empty, expected a JSON object in each line", location=Location(name))
+    if not start.strip() and len(start) < FIRST_BYTES:
+        # A part without rows has no bytes, as JSON lines have no header.
+        return RowFile(name=name, columns=[], has_id=False, kept=[], rows=0, pieces=iter(()))
     columns: dict[str, None] = {}
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
@@ -60,7 +60,7 @@ def open_json_lines(content: IO[bytes], name: str, *, layout: Layout, start: byt
 
 
 def _keys(data: bytes, name: str) -> dict[str, None]:
-    """Return the keys of all objects in JSON lines; lines that are wrong are met when read."""
+    """Return the keys of all objects in JSON lines; wrong lines are reported when they are read."""
     decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
     try:
         records = decoder.decode_lines(data)

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 from msgspec import Struct
 
 from artifact_pipeline.builder.config.messages import show
+from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import rows, text_records
 from artifact_pipeline.inference.row_layout import (
@@ -16,9 +17,10 @@ from artifact_pipeline.inference.row_layout import (
     RowFile,
 )
 from artifact_pipeline.inference.text_records import TextPiece
-from artifact_pipeline.inference.text_rows import TextRows, first_bytes
+from artifact_pipeline.inference.text_rows import TextRows, Transcoded, first_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -26,8 +28,13 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     """Open a CSV of numbers, with or without a header."""
     file = Location(name)
     _check_nothing_kept(name, layout)
-    # A header is one in the first line only. Behind a row of zeros it is a row that is refused.
-    zeros = b",".join([b"0"] * len(layout.features)) + b"\n"
+    delimiter = b"\t" if name.lower().endswith(".tsv") else b","
+    # Only the first line can be a header. After a row of zeros, names are a wrong row.
+    zeros = delimiter.join([b"0"] * len(layout.features)) + b"\n"
+    start = first_bytes(content, start)
+    stream: Any = content
+    if encoding := marked_encoding(start):
+        stream, start = Transcoded(content, encoding, start=start, file=file), b""
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         before = zeros if piece.line else b""
@@ -35,9 +42,7 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
         matrix = rows.parse(text, layout.features, name=name)
         return _matrix(matrix[1:] if before else matrix, layout=layout, location=file)
 
-    pieces = text_records.cut(
-        content, rows=layout.rows, delimiter=b",", name=name, start=first_bytes(content, start)
-    )
+    pieces = text_records.cut(stream, rows=layout.rows, delimiter=delimiter, name=name, start=start)
     return RowFile(
         name=name,
         columns=[],
@@ -48,32 +53,43 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
 
 
 def open_matrix(data: bytes, name: str, *, layout: Layout) -> RowFile:
-    """Open rows that are read at once: JSON or .npy."""
+    """Open rows that are decoded at once: JSON or .npy."""
+    import numpy as np
+
     _check_nothing_kept(name, layout)
-    matrix = rows.parse(data, layout.features, name=name)
+    file = Location(name)
+    decoded: NDArray[np.float64] | list[Any]
+    if name.lower().endswith(".npy") or data.startswith(rows.NPY_MAGIC):
+        decoded = rows.decode_npy(data, layout.features, file=file)
+    elif data.strip():
+        decoded = rows.decode_json(data, file)
+    else:
+        raise DataError(rows.EMPTY, location=file)
 
-    def read(part: NDArray[Any]) -> CheckedRows:
-        return _matrix(part, layout=layout, location=Location(name))
+    def read(part: NDArray[np.float64] | list[Any]) -> CheckedRows:
+        if isinstance(part, list):
+            part = np.array(rows.rows_of_json(part, layout.features, location=file))
+        return _matrix(part, layout=layout, location=file)
 
-    begins = range(0, len(matrix), layout.rows)
-    parts = (_MatrixRows(matrix[begin : begin + layout.rows], read) for begin in begins)
+    begins = range(0, len(decoded), layout.rows)
+    parts = (_DecodedRows(decoded[begin : begin + layout.rows], read) for begin in begins)
     return RowFile(name=name, columns=[], has_id=False, kept=[], pieces=parts)
 
 
-class _MatrixRows(Struct, frozen=True):
-    """Rows of a matrix."""
+class _DecodedRows(Struct, frozen=True):
+    """Rows of a matrix, or of JSON."""
 
-    matrix: NDArray[Any]
-    read_matrix: Callable[[NDArray[Any]], CheckedRows]
+    items: NDArray[Any] | list[Any]
+    read_items: Callable[[NDArray[Any] | list[Any]], CheckedRows]
 
     def __len__(self) -> int:
-        return len(self.matrix)
+        return len(self.items)
 
-    def slice(self, begin: int, end: int) -> _MatrixRows:
-        return _MatrixRows(self.matrix[begin:end], self.read_matrix)
+    def slice(self, begin: int, end: int) -> _DecodedRows:
+        return _DecodedRows(self.items[begin:end], self.read_items)
 
     def read(self) -> CheckedRows:
-        return self.read_matrix(self.matrix)
+        return self.read_items(self.items)
 
 
 def _check_nothing_kept(name: str, layout: Layout) -> None:

@@ -19,7 +19,7 @@ _LEFT = ' style="text-align:left"'
 
 
 def headlines(metrics: Mapping[str, float]) -> str:
-    """Return the one or two metrics that stand for all."""
+    """Return the one or two most important metrics."""
     return ", ".join(
         f"{metric.title} {figure(metrics[metric.name])}"
         for metric in METRICS

@@ -11,7 +11,7 @@ from artifact_pipeline.errors import CallError, Location
 
 
 def write(columns: dict[str, list[Any]], name: str) -> bytes:
-    """Encode a table in the format that the ending of a file's name asks for.
+    """Encode a table in the format of a file's extension.
 
     Args:
         columns: The values of each column, all of the same length.
@@ -43,7 +43,7 @@ def write(columns: dict[str, list[Any]], name: str) -> bytes:
 
 
 def check_name(name: str) -> Format:
-    """Return the format that the ending of a file's name asks for.
+    """Return the format of a file's extension.
 
     Raises:
         CallError: If there is none.

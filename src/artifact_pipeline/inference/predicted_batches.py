@@ -72,8 +72,8 @@ def predict_batches(
         predictor: The model.
         files: The files of rows, as one table.
         output_format: The format of the predictions; that of the rows by default.
-        options: How rows are predicted.
-        begin: Where to begin.
+        options: The options of the prediction.
+        begin: The position to start at.
         report: Called after each batch.
 
     Raises:
@@ -86,7 +86,11 @@ def predict_batches(
     for index, path in enumerate(files):
         if index < begin.file:
             continue
+        version = path.version()
         with path.open() as stream, row_files.opened(stream, path.name, layout=layout) as file:
+            if file.rows == 0 and not file.columns:  # its columns are unknown
+                position = Position(file=index + 1, rows=position.rows)
+                continue
             own = _table_of(predictor, file, layout=layout, output_format=output_format)
             if table is not None and own.schema != table.schema:
                 raise DataError(
@@ -101,11 +105,16 @@ def predict_batches(
             for number, piece in enumerate(file.pieces):
                 if number < position.pieces:
                     meter.skip(index, stream)
+                    if number + 1 == position.pieces:  # the time until now is not that of a batch
+                        meter.batch(index, stream, rows=position.rows, known=file.rows)
                     continue
                 step = _step(predictor, piece, table=table, position=position, options=options)
                 position = step.after
                 yield step
                 meter.batch(index, stream, rows=position.rows, known=file.rows)
+        if path.version() != version:
+            problem = "changed while its rows were read"
+            raise DataError(problem, location=Location(path.name), remedy="predict it again")
         position = Position(file=index + 1, rows=position.rows)
 
 
@@ -197,7 +206,7 @@ class _PieceRows(NamedTuple):
 
 
 def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
-    """Read a piece of a file; halve it where it has rows to skip.
+    """Read a piece of a file; halve it until the rows to skip are found.
 
     Args:
         piece: The piece.

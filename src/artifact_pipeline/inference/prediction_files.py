@@ -40,7 +40,7 @@ _GROUP_ROWS = 1 << 20
 
 
 def format_of(name: str) -> OutputFormat:
-    """Return the format that the extension of a file's name asks for.
+    """Return the format of a file's extension.
 
     Raises:
         CallError: If it has another extension.
@@ -60,7 +60,7 @@ class KeptColumn(NamedTuple):
     Attributes:
         name: Its name.
         type: Its type.
-        as_json: Whether its texts are values as they are written in JSON.
+        as_json: Whether its texts are JSON literals.
     """
 
     name: str
@@ -123,7 +123,7 @@ class PredictionTable(NamedTuple):
         Args:
             ids: The first column.
             kept: The columns that are carried over.
-            outputs: What the model predicts.
+            outputs: The outputs of the model.
         """
         import numpy as np
         import pyarrow as pa
@@ -163,7 +163,9 @@ def writer(sink: IO[bytes], table: PredictionTable, *, header: bool = True) -> I
     if table.format == "parquet":
         import pyarrow.parquet as pq
 
-        with pq.ParquetWriter(sink, table.schema) as parquet:
+        with _kept_errors("Parquet"):
+            parquet = pq.ParquetWriter(sink, table.schema)
+        with parquet:
             groups = _RowGroups(parquet)
             yield groups
             groups.flush()
@@ -199,7 +201,8 @@ class _RowGroups:
 
         if self._waiting:
             table = pa.concat_tables(self._waiting).combine_chunks()
-            self._writer.write_table(table, row_group_size=len(table) or None)
+            with _kept_errors("Parquet"):
+                self._writer.write_table(table, row_group_size=len(table) or None)
         self._waiting, self._rows = [], 0
 
 
@@ -208,7 +211,8 @@ class _IpcWriter:
         self._writer = writer
 
     def write(self, rows: pa.Table) -> None:
-        self._writer.write_table(rows)
+        with _kept_errors("Arrow IPC"):
+            self._writer.write_table(rows)
 
 
 class _CsvWriter:
@@ -232,11 +236,12 @@ class _CsvWriter:
             quoting_style="needed",
         )
         stream = io.BytesIO()
-        try:
+        with _kept_errors("CSV"):
+            kept = {column.name for column in self._table.kept}
+            for place, name in enumerate(rows.schema.names):
+                if name in kept:
+                    rows = rows.set_column(place, name, _writable(rows.column(place)))
             pa.csv.write_csv(rows, stream, options)
-        except pa.ArrowException as error:
-            problem = f"cannot be written as CSV: {first_line(error)[:160]}"
-            raise CallError(problem, location=Location("--keep")) from error
         self._sink.write(stream.getbuffer())
 
 
@@ -248,18 +253,83 @@ class _JsonLinesWriter:
         self._encoder = msgspec.json.Encoder()
 
     def write(self, rows: pa.Table) -> None:
-        columns = [
-            [None if text is None else _Literal(text.encode()) for text in column.to_pylist()]
-            if name in self._literals
-            else column.to_pylist()
-            for name, column in zip(self._names, rows.columns, strict=True)
-        ]
-        records = [dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)]
-        self._sink.write(self._encoder.encode_lines(records))
+        with _kept_errors("JSON lines"):
+            columns = [
+                [None if text is None else _Literal(text.encode()) for text in column.to_pylist()]
+                if name in self._literals
+                else _json_values(column)
+                for name, column in zip(self._names, rows.columns, strict=True)
+            ]
+            records = [
+                dict(zip(self._names, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+            data = self._encoder.encode_lines(records)
+        self._sink.write(data)
+
+
+@contextmanager
+def _kept_errors(form: str) -> Iterator[None]:
+    """Translate the error for a kept column that a format cannot represent."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        problem = f"cannot be written as {form}: {first_line(error)[:160]}"
+        remedy = "write another format, or do not keep the column"
+        raise CallError(problem, location=Location("--keep"), remedy=remedy) from error
+
+
+def _writable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column that Arrow can write as CSV.
+
+    Raises:
+        ValueError: For a time that Arrow would write as an error message.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if t.is_string_view(column.type):
+        return column.cast(pa.large_string())
+    if t.is_timestamp(column.type):
+        texts = column.cast(pa.string())
+        wrong = texts.filter(pc.starts_with(texts, "<"))
+        if len(wrong):
+            raise ValueError(f"{wrong[0].as_py().strip('<>')} in {column.type}")
+    return column
+
+
+def _json_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column, as text if Python cannot represent their nanoseconds."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.types as t
+
+    if getattr(column.type, "unit", None) != "ns":
+        values: list[Any] = column.to_pylist()
+        return values
+    if t.is_duration(column.type):
+        values = column.cast(pa.int64()).to_pylist()
+        return [None if value is None else _duration(value) for value in values]
+    texts = pc.replace_substring(_writable(column).cast(pa.string()), " ", "T")
+    values = pc.replace_substring_regex(texts, r"\.?0+(Z?)$", r"\1").to_pylist()
+    return values
+
+
+def _duration(nanoseconds: int) -> str:
+    """Return a duration by ISO 8601.
+
+    >>> _duration(-1_500_000_000), _duration(7)
+    ('-PT1.5S', 'PT0.000000007S')
+    """
+    seconds, rest = divmod(abs(nanoseconds), 10**9)
+    fraction = f".{rest:09}".rstrip("0") if rest else ""
+    return f"{'-' if nanoseconds < 0 else ''}PT{seconds}{fraction}S"
 
 
 def _texts_of_json(literals: pa.Array) -> pa.Array:
-    """Return values that are written in JSON as text: a text itself, and others as written."""
+    """Return JSON literals as texts: strings decoded, others unchanged."""
     import pyarrow as pa
 
     texts = [

@@ -40,7 +40,7 @@ class Predictor:
         self._has_boolean_labels = any(isinstance(label, bool) for label in labels)
         self._kinds = "f" if not labels else "OU" if isinstance(labels[0], str) else "iub"
         self._width = len(labels) if len(self.interface.outputs) > 1 else None
-        """Probabilities of a row, None if the model gives none."""
+        """The number of probabilities of a row; None without probabilities."""
         self._prepared_columns = [
             (index, column)
             for index, column in enumerate(self.interface.columns or ())
@@ -87,7 +87,7 @@ class Predictor:
 
     @property
     def interface(self) -> Interface:
-        """The features that the model takes, and the outputs that it gives."""
+        """The features that the model takes, and its outputs."""
         return self.manifest.interface
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -97,9 +97,9 @@ class Predictor:
             X: Rows, as for the class.
 
         Raises:
-            DataError: If X has another shape or other columns, or holds a value that is not a
+            DataError: If X has another shape or other columns, or contains a value that is not a
                 finite number, or that the model does not take.
-            VerificationError: If the model fails, or gives other outputs than its manifest says.
+            VerificationError: If the model fails, or its outputs do not match the manifest.
         """
         return self.outputs(X).predicted
 
@@ -143,8 +143,8 @@ class Predictor:
             seconds: The time after which an ONNX graph is ended. A skops model cannot be ended.
 
         Raises:
-            VerificationError: If the model fails, takes longer, or gives other outputs than its
-                manifest says.
+            VerificationError: If the model fails, takes longer, or its outputs do not match the
+                manifest.
         """
         for index, column in self._prepared_columns:
             rows = _with_texts_prepared(rows, index, column=column)

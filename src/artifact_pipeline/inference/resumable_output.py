@@ -1,7 +1,8 @@
-"""A file of predictions, which a killed process leaves so that another continues it."""
+"""A file of predictions that another process can continue if its writer is killed."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zlib
@@ -21,7 +22,13 @@ from artifact_pipeline.disk import (
     sync_folder,
     translate_os_errors,
 )
-from artifact_pipeline.errors import CallError, Location, PipelineError, StoreError
+from artifact_pipeline.errors import (
+    CallError,
+    EnvironmentFailure,
+    Location,
+    PipelineError,
+    StoreError,
+)
 from artifact_pipeline.inference import prediction_files
 from artifact_pipeline.inference.predicted_batches import Position, predict_batches
 from artifact_pipeline.inference.prediction_files import TEXT_FORMATS, OutputFormat
@@ -34,12 +41,12 @@ T = TypeVar("T")
 
 
 class _Journal(Struct, frozen=True, kw_only=True):
-    """How far a partial file was written.
+    """The progress of a partial file.
 
     Attributes:
-        key: What decides its bytes.
+        key: A digest of everything that decides its bytes.
         bytes: The bytes of its complete batches.
-        crc: The CRC-32 of these.
+        crc: The CRC-32 of these bytes.
         after: The position in the rows.
         tally: The counts over these batches.
     """
@@ -71,7 +78,7 @@ class OutputFile(NamedTuple):
 
     @property
     def journal(self) -> Path:
-        """How far that is."""
+        """The file with its progress."""
         return self.path.with_name(f".{self.path.name}.partial.json")
 
     @property
@@ -80,7 +87,7 @@ class OutputFile(NamedTuple):
 
 
 class _Work(Struct, frozen=True, kw_only=True):
-    """What is written to a file; see `predict_file`."""
+    """The arguments of `predict_file`."""
 
     predictor: Predictor
     files: Sequence[RowPath]
@@ -107,7 +114,7 @@ def predict_file(
         predictor: The model.
         files: The files of rows.
         output: The file to write, whose extension is its format.
-        options: How rows are predicted.
+        options: The options of the prediction.
         report: Called after each batch.
         may_be_empty: Whether it may have no predictions, as a part may.
 
@@ -123,12 +130,12 @@ def predict_file(
             if not may_be_empty:
                 tally.check_any(files[0].name)
         except PipelineError as error:
-            if not isinstance(error, StoreError):  # what was written is not wanted
+            if not isinstance(error, EnvironmentFailure):  # the partial file is useless
                 file.partial.unlink(missing_ok=True)
                 file.journal.unlink(missing_ok=True)
             raise
         except OSError as error:
-            error.filename = str(output)  # the user named no partial file
+            error.filename = str(output)  # the user did not name the partial file
             raise
         file.partial.replace(output)
         file.journal.unlink(missing_ok=True)
@@ -137,7 +144,7 @@ def predict_file(
 
 
 def _write_text(work: _Work) -> Tally:
-    """Write a partial file of text, and after each batch how far it is."""
+    """Write a partial file of text, and its progress after each batch."""
     files, options, output = work.files, work.options, work.output
     can_resume = all(file.path != "-" for file in files)
     if options.resume and not can_resume:
@@ -149,8 +156,8 @@ def _write_text(work: _Work) -> Tally:
     key = ""
     if can_resume:
         key = key_of(work.predictor, files, output=output.path, options=options)
-    done = read_json(output.journal, _Journal) if options.resume else None
-    if done is not None and (done.key != key or _crc(output.partial, done.bytes) != done.crc):
+    done = read_state(output.journal, _Journal) if options.resume else None
+    if done is not None and (done.key != key or crc_of(output.partial, done.bytes) != done.crc):
         done = None
     tally, begin = (done.tally, done.after) if done else (Tally(), Position())
     with output.partial.open("r+b" if done else "wb") as file:
@@ -174,13 +181,13 @@ def _write_text(work: _Work) -> Tally:
             size, crc, tally = size + len(data), zlib.crc32(data, crc), tally + step.tally
             if can_resume:
                 state = _Journal(key=key, bytes=size, crc=crc, after=step.after, tally=tally)
-                _replace(output.journal, msgspec.json.encode(state))
+                _replace(output.journal, encode_state(state))
         os.fsync(file.fileno())
     return tally
 
 
 def _write_binary(work: _Work) -> Tally:
-    """Write a partial file of Parquet or Arrow IPC, which is of no use until it is complete."""
+    """Write a partial file of Parquet or Arrow IPC, which is useless until it is complete."""
     partial = work.output.partial
     tally = Tally()
     try:
@@ -227,22 +234,39 @@ def key_of(
     )
 
 
-def read_json(path: Path, struct: type[T]) -> T | None:
-    """Return what a file holds, None if there is none or it is incomplete."""
+def encode_state(state: Struct) -> bytes:
+    """Return the bytes of a file with the progress of work, which `decode_state` checks."""
+    data = msgspec.json.encode(state)
+    return data + b"\n%08x\n" % zlib.crc32(data)
+
+
+def decode_state(data: bytes, struct: type[T]) -> T | None:
+    """Return the progress in bytes of `encode_state`, None if they are damaged."""
+    text, _, crc = data.removesuffix(b"\n").rpartition(b"\n")
+    if crc != b"%08x" % zlib.crc32(text):
+        return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=struct)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(text, type=struct)
+    except msgspec.DecodeError:
+        return None
+
+
+def read_state(path: Path, struct: type[T]) -> T | None:
+    """Return the progress in such a file, None if it is missing or damaged."""
+    try:
+        return decode_state(path.read_bytes(), struct)
+    except OSError:
         return None
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Replace a file that a killed process may leave old, but not a failing disk: see `_crc`."""
+    """Replace a file without flushing it: a lost write is harmless, see `crc_of`."""
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(data)
     new.replace(path)
 
 
-def _crc(path: Path, size: int) -> int | None:
+def crc_of(path: Path, size: int) -> int | None:
     """Return the CRC-32 of the first bytes of a file, None if it has fewer."""
     crc = 0
     try:
@@ -260,7 +284,7 @@ def locked(path: Path, output: Path) -> Iterator[None]:
 
     Args:
         path: The file to lock.
-        output: The output in errors, since the user named no lock.
+        output: The output in errors, because the user did not name the lock.
     """
     with ExitStack() as stack:
         try:
@@ -269,10 +293,11 @@ def locked(path: Path, output: Path) -> Iterator[None]:
             location = Location(str(output))
             raise StoreError(error.problem, location=location, remedy=error.remedy) from error
         except OSError as error:
-            error.filename = str(path.parent)
+            is_long = error.errno == errno.ENAMETOOLONG  # with the suffix of the partial file
+            error.filename = str(output if is_long else path.parent)
             raise
         try:
             yield
         finally:
-            with suppress(OSError):  # Windows removes no open file
+            with suppress(OSError):  # Windows cannot remove an open file
                 path.unlink()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import lzma
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import PurePath
@@ -16,7 +18,7 @@ from typing import IO, Literal, TypeAlias
 from artifact_pipeline.builder.data import table_packaging
 from artifact_pipeline.builder.data.table_files import FORMATS
 from artifact_pipeline.errors import DataError, Location
-from artifact_pipeline.inference import csv_rows, json_rows, matrix_rows, typed_rows
+from artifact_pipeline.inference import csv_rows, json_rows, matrix_rows, rows, typed_rows
 from artifact_pipeline.inference.row_layout import (
     Layout,
     RowFile,
@@ -44,7 +46,7 @@ def opened(stream: IO[bytes], name: str, *, layout: Layout) -> Iterator[RowFile]
         stream: The file; a Parquet file must be seekable.
         name: Its name, whose extension is its format. Without one of `ROW_FORMATS` the format is
             guessed from its first bytes.
-        layout: How its rows are read.
+        layout: The layout of its rows.
 
     Raises:
         DataError: For a file of another format, and for columns that are missing.
@@ -81,14 +83,14 @@ def _guess(start: bytes, layout: Layout) -> RowFormat:
     if start.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
         return "arrow"
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
-    if layout.is_matrix and (start.startswith(b"\x93NUMPY") or text[:1] == b"["):
+    if layout.is_matrix and (start.startswith(rows.NPY_MAGIC) or text[:1] == b"["):
         return "matrix"
     return "jsonl" if text[:1] == b"{" else "csv"
 
 
 @contextmanager
 def _unpacked(stream: IO[bytes], name: str) -> Iterator[tuple[IO[bytes], str]]:
-    """Open what a gzip or zip file holds, and return it with its name."""
+    """Open the content of a gzip or zip file, and return it with its name."""
     suffix = PurePath(name).suffix.lower()
     if suffix not in _STREAMED:
         yield stream, name
@@ -102,7 +104,10 @@ def _unpacked(stream: IO[bytes], name: str) -> Iterator[tuple[IO[bytes], str]]:
                 member = table_packaging.only_member(archive, Location(name))
                 with archive.open(member) as content:
                     yield content, f"{name}/{member.filename}"
-    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, RuntimeError) as error:
+    except (
+        *(EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+        RuntimeError,  # of zipfile, for a password or an unknown method
+    ) as error:
         problem = f"is not a {suffix} file that can be read: {error}"
         raise DataError(problem, location=Location(name)) from error
 

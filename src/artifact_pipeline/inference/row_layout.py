@@ -1,4 +1,4 @@
-"""The rows that a model takes: their columns, and the pieces that files have of them."""
+"""The rows that a model takes: their columns, and the pieces of files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 MAX_ROWS, MIN_ROWS = 1 << 16, 1 << 10
-"""The most and the least rows of a batch."""
+"""Maximum and minimum rows of a batch."""
 
 _CELLS = 1 << 20
 
@@ -39,7 +39,7 @@ def batch_rows(features: int) -> int:
 
 
 class Layout(NamedTuple):
-    """How the rows for a model are read.
+    """The layout of the rows for a model.
 
     Attributes:
         features: The names of the features.
@@ -115,7 +115,7 @@ class CheckedRows(NamedTuple):
 
 
 class Piece(Protocol):
-    """Consecutive rows of a file that were found and not yet read."""
+    """Consecutive rows of a file that are not yet read."""
 
     def __len__(self) -> int: ...
 
@@ -135,13 +135,13 @@ class RowFile(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: Its name in errors.
-        columns: The names of its columns, empty if they are not known before its rows are.
+        columns: The names of its columns, empty if they are only known after its rows.
         has_id: Whether it has the id column.
         kept: The types of the columns that are carried over.
-        pieces: Its rows, each piece but the last with the number of the layout.
-        kept_as_json: Whether these hold each value as it is written in JSON.
-        output_format: The format of predictions that are written in that of the rows.
-        rows: The number of its rows, if it says so.
+        pieces: Its rows; each piece except the last has the number of the layout.
+        kept_as_json: Whether these contain JSON literals.
+        output_format: The format of predictions by default, from that of the rows.
+        rows: The number of its rows, if it is known.
     """
 
     name: str

@@ -1,13 +1,14 @@
-"""The files of rows that a path stands for, and the files that their predictions go to."""
+"""The files of rows that a path names, and the files of their predictions."""
 
 from __future__ import annotations
 
 import glob
 import itertools
 import os
+import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -57,17 +58,33 @@ class RowPath(NamedTuple):
             if sys.stdin is None:
                 problem = "rows cannot be read: it is closed"
                 raise CallError(problem, location=Location(STDIN))
-            yield sys.stdin.buffer
-            return
+            stream: IO[bytes] = sys.stdin.buffer
+        else:
+            try:
+                stream = Path(self.path).open("rb")  # noqa: SIM115
+            except (OSError, ValueError) as error:
+                raise unreadable(self.path, error) from error
         try:
-            file = Path(self.path).open("rb")  # noqa: SIM115
-        except (OSError, ValueError) as error:
-            raise unreadable(self.path, error) from error
-        with file:
-            yield file
+            yield stream
+        except OSError as error:
+            raise unreadable(self.name, error) from error
+        finally:
+            if self.path != "-":
+                stream.close()
+
+    def version(self) -> tuple[int, int] | None:
+        """Return the size and the time of the last change; None if it is a pipe or gone."""
+        if remote_files.is_remote(self.path):
+            remote = remote_files.stat(self.path)
+            return None if remote is None else (remote.size, remote.changed)
+        with suppress(OSError, ValueError):
+            status = Path(self.path).stat()
+            if self.path != "-" and stat.S_ISREG(status.st_mode):
+                return status.st_size, status.st_mtime_ns
+        return None
 
     def fingerprint(self) -> list[str | int]:
-        """Return a value that changes when the file does, from its path, size and time.
+        """Return a value that changes when the file does, from its path, size and times.
 
         Raises:
             CallError: If it cannot be read.
@@ -80,7 +97,8 @@ class RowPath(NamedTuple):
             status = Path(self.path).stat()
         except (OSError, ValueError) as error:
             raise unreadable(self.path, error) from error
-        return [os.fspath(Path(self.path).absolute()), status.st_size, status.st_mtime_ns]
+        times = [status.st_mtime_ns, status.st_ctime_ns]  # the first can be set to any time
+        return [os.fspath(Path(self.path).absolute()), status.st_size, *times]
 
 
 def unreadable(path: str, error: Exception) -> CallError:
@@ -90,7 +108,7 @@ def unreadable(path: str, error: Exception) -> CallError:
 
 
 class RowPaths(NamedTuple):
-    """The files of rows that a path stands for.
+    """The files of rows that a path names.
 
     Attributes:
         files: The files, sorted by name.
@@ -104,14 +122,14 @@ class RowPaths(NamedTuple):
 
 
 def locate(rows: str) -> RowPaths:
-    """Return the files that a path stands for.
+    """Return the files that a path names.
 
     Args:
         rows: A file, a folder of parts, a pattern such as `parts/*.csv`, or `-`.
 
     Raises:
         CallError: If there is no file.
-        DataError: If it is not a table, or those in a folder are of several formats.
+        DataError: If it is not a table, or the files in a folder have several formats.
     """
     if remote_files.is_remote(rows):
         return _locate_remote(rows)
@@ -144,7 +162,7 @@ def locate(rows: str) -> RowPaths:
 
 
 def _locate_remote(url: str) -> RowPaths:
-    """Return the files that an address in an object store stands for."""
+    """Return the files that an address in an object store names."""
     is_pattern = remote_files.is_pattern(url)
     if not is_pattern and remote_files.stat(url) is not None:
         return RowPaths([RowPath(url, PurePosixPath(url).name)], is_many=False)
@@ -173,7 +191,7 @@ def checked(parts: dict[str, str], rows: str) -> list[RowPath]:
 
     Raises:
         CallError: If there are none.
-        DataError: If they are of several formats.
+        DataError: If they have several formats.
     """
     if not parts:
         extensions = ", ".join(OUTPUT_FORMATS)
@@ -187,14 +205,14 @@ def checked(parts: dict[str, str], rows: str) -> list[RowPath]:
 
 
 def check_distinct(files: Sequence[RowPath], folder: str) -> None:
-    """Check that no two files have their predictions in one part.
+    """Check that no two files have the same part for their predictions.
 
     Args:
         files: The files, in the order of their names.
         folder: The folder of parts.
 
     Raises:
-        CallError: If two have, such as `a.csv` and `a.csv.gz`.
+        CallError: If two do, such as `a.csv` and `a.csv.gz`.
     """
     paths: dict[str, str] = {}
     for file in files:
@@ -208,7 +226,7 @@ def check_distinct(files: Sequence[RowPath], folder: str) -> None:
 
 
 def is_hidden(part: str) -> bool:
-    """Return whether a file in a folder is ignored, because of `.` or `_` before a name."""
+    """Return whether a file is ignored because a name in its path begins with `.` or `_`."""
     return any(name[:1] in "._" for name in PurePosixPath(part).parts)
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMATS = (".csv", ".tsv", ".json", ".npy")
+NPY_MAGIC = b"\x93NUMPY"
+EMPTY = "is empty, expected rows to predict"
 _TABLES = (".parquet", ".jsonl", ".ndjson")
 
 
@@ -62,11 +64,11 @@ def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]
     if extension not in FORMATS:
         extension = _guess(data)
     if not data.strip():
-        raise DataError("is empty, expected rows to predict", location=file)
+        raise DataError(EMPTY, location=file)
     if extension == ".npy":
-        return _parse_npy(data, features, file=file)
+        return check(decode_npy(data, features, file=file), features, location=file)
     if extension == ".json":
-        rows = _parse_json(data, features, file=file)
+        rows = rows_of_json(decode_json(data, file), features, location=file)
     else:
         delimiter = "\t" if extension == ".tsv" else ","
         rows = _parse_csv(data, features, file=file, delimiter=delimiter)
@@ -76,7 +78,7 @@ def parse(data: bytes, features: list[str], *, name: str) -> NDArray[np.float64]
 
 
 def _guess(data: bytes) -> str:
-    if data.startswith(b"\x93NUMPY"):
+    if data.startswith(NPY_MAGIC):
         return ".npy"
     return ".json" if data.lstrip()[:1] in (b"[", b"{") else ".csv"
 
@@ -126,12 +128,24 @@ def _parse_csv(
     return rows
 
 
-def _parse_json(data: bytes, features: list[str], *, file: Location) -> list[list[float]]:
+def decode_json(data: bytes, file: Location) -> list[Any]:
+    """Return the rows in JSON, as lists or objects that are not checked yet.
+
+    Raises:
+        DataError: If the bytes are not a list of these.
+    """
     try:
         value = canonical.decode(data)
     except canonical.NotCanonical as error:
         raise DataError(f"is not JSON: {error}", location=file) from error
-    return rows_of_json(value, features, location=file)
+    return _list_of_rows(value, file)
+
+
+def _list_of_rows(value: Any, location: Location) -> list[Any]:
+    if not isinstance(value, list) or not all(isinstance(row, (list, dict)) for row in value):
+        problem = "expected a list of rows: [[1, 2, …], …] or [{…}, …]"
+        raise DataError(problem, location=location)
+    return value
 
 
 def rows_of_json(value: Any, features: list[str], *, location: Location) -> list[list[float]]:
@@ -146,11 +160,8 @@ def rows_of_json(value: Any, features: list[str], *, location: Location) -> list
         DataError: For a row of the wrong length, a column that is missing or unknown, and a value
             that is not a number; with the row.
     """
-    if not isinstance(value, list) or not all(isinstance(row, (list, dict)) for row in value):
-        problem = "expected a list of rows: [[1, 2, …], …] or [{…}, …]"
-        raise DataError(problem, location=location)
     rows = []
-    for number, row in enumerate(value, 1):
+    for number, row in enumerate(_list_of_rows(value, location), 1):
         at_row = location.at(row=number)
         if isinstance(row, dict):
             missing = [name for name in features if name not in row]
@@ -167,7 +178,12 @@ def rows_of_json(value: Any, features: list[str], *, location: Location) -> list
     return rows
 
 
-def _parse_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[np.float64]:
+def decode_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[np.float64]:
+    """Return the matrix in an .npy file, whose values are not checked yet.
+
+    Raises:
+        DataError: For other bytes, another shape, and values that are not numbers.
+    """
     import numpy as np
 
     stream = io.BytesIO(data)
@@ -177,7 +193,9 @@ def _parse_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[n
             version, np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = read_header(stream)
-    except Exception as error:  # a tokenizer's, a parser's or a dtype's, without another parent
+    except (
+        Exception
+    ) as error:  # of the tokenizer, the parser or the dtype; they have no other parent
         raise DataError(f"is not an .npy file: {show(str(error))}", location=file) from error
     if dtype.kind not in "iufb":
         raise DataError(f"has the dtype {dtype}, expected numbers", location=file)
@@ -189,8 +207,7 @@ def _parse_npy(data: bytes, features: list[str], *, file: Location) -> NDArray[n
         problem = "is truncated or padded: its size differs from its header"
         raise DataError(problem, location=file)
     array = np.frombuffer(data, dtype=dtype, offset=stream.tell())
-    matrix = array.reshape(shape, order="F" if fortran else "C").astype(np.float64)
-    return check(matrix, features, location=file)
+    return array.reshape(shape, order="F" if fortran else "C").astype(np.float64)
 
 
 def check(
@@ -237,7 +254,7 @@ def check(
 
 
 def _within_all(matrix: NDArray[np.float64], limits: Sequence[NumberLimits]) -> bool:
-    """Return whether all values are within the narrowest range, a fast check that most pass."""
+    """Return whether all values are within the narrowest range; most rows pass this fast check."""
     low, high = -math.inf, math.inf
     for limit in limits:
         if limit.numbers is not None:

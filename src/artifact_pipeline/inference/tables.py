@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec.structs import replace
@@ -106,7 +107,7 @@ def rows_of(
         name: Its name.
         limits: The columns that the model takes.
         id_column: The name of the id column of the training rows.
-        file_columns: Columns that the file has, though all of these rows may lack a value.
+        file_columns: Columns that the file has, even if none of these rows has a value.
 
     Raises:
         DataError: As `read`.
@@ -146,7 +147,7 @@ def missing_column(column: str, names: Sequence[str], *, file: str) -> DataError
 
     Args:
         column: The column.
-        names: Those of the file.
+        names: The columns of the file.
         file: Its name.
     """
     remedy = None
@@ -161,7 +162,7 @@ class ColumnValues(NamedTuple):
 
     Attributes:
         values: (n_rows,) float64, or objects for text.
-        texts: The texts in it, where it is known that it repeats them.
+        texts: The distinct texts in it, if it is known to repeat them.
     """
 
     values: NDArray[Any]
@@ -179,7 +180,7 @@ def _without_values(kind: Kind, rows: int) -> ColumnValues:
 def exact_numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
     """Return a column of numbers as float64, with NaN for null.
 
-    None if one is infinite or so large that a float64 may not hold it.
+    None if one is infinite, or too large to be exact in a float64.
     """
     import numpy as np
 
@@ -188,6 +189,18 @@ def exact_numbers(column: pa.ChunkedArray) -> NDArray[np.float64] | None:
     if np.fmax.reduce(values, initial=0) < EXACT and np.fmin.reduce(values, initial=0) > -EXACT:
         return values
     return None
+
+
+@contextmanager
+def encoding_errors(dialect: Csv) -> Iterator[None]:
+    """Give errors about the encoding of a CSV a remedy: the config of a sealed model is fixed."""
+    try:
+        yield
+    except DataError as error:
+        if not isinstance(error.__cause__, UnicodeError):
+            raise
+        remedy = f"save it as {dialect.encoding}, like the training table"
+        raise DataError(error.problem, location=error.location, remedy=remedy) from error.__cause__
 
 
 class TableFile(NamedTuple):
@@ -208,7 +221,8 @@ class TableFile(NamedTuple):
         if file_format == "csv" and (marked := marked_encoding(data)):
             csv = replace(csv, encoding=marked)
         try:
-            raw = table_reader.read([(name, data)], file_format, csv=csv)
+            with encoding_errors(csv):
+                raw = table_reader.read([(name, data)], file_format, csv=csv)
         except MixedTypes:
             # The meaning of a row must not depend on the other rows, so each is read by its type.
             parts = table_reader.read_by_type(data, name)
@@ -243,7 +257,8 @@ class TableFile(NamedTuple):
         ):
             return ColumnValues(values)
         columns = [
-            table_columns.column(part, name, kind=kind, column_format=form) for part in parts
+            table_columns.column_of_rows(part, name, kind=kind, column_format=form)
+            for part in parts
         ]
         if parts[0].row_numbers is None:
             return ColumnValues(columns[0].values, _distinct(columns[0]))
@@ -254,7 +269,7 @@ class TableFile(NamedTuple):
 
 
 def _typed_numbers(raw: Raw, name: str) -> NDArray[np.float64] | None:
-    """Return a column that has a type of numbers, unless its numbers have to be looked at."""
+    """Return a column that has a type of numbers, unless its numbers need checks."""
     import pyarrow.types as t
 
     column = raw.table.column(name)
@@ -264,7 +279,7 @@ def _typed_numbers(raw: Raw, name: str) -> NDArray[np.float64] | None:
 
 
 def _distinct(column: ColumnData) -> set[str] | None:
-    """Return the texts in a column of text, None if it is not known that it repeats them."""
+    """Return the texts in a column of text, None unless it is known to repeat them."""
     cells = column.cells
     if cells is None or cells.codes is None:
         return None

@@ -11,7 +11,7 @@ from artifact_pipeline.errors import DataError, Location
 OnError: TypeAlias = Literal["fail", "skip"]
 
 MAX_SHOWN = 5
-"""The number of skipped rows whose errors are kept."""
+"""Maximum skipped rows whose errors are kept."""
 
 
 class Tally(Struct, frozen=True, kw_only=True):
@@ -65,12 +65,12 @@ def _sum(a: dict[str, int], b: dict[str, int]) -> dict[str, int]:
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """How rows are predicted.
+    """The options of the prediction of rows.
 
     Attributes:
         keep: The columns to carry over.
-        on_error: Whether rows that cannot be read end the work or are skipped.
-        resume: Whether to continue what a killed process has begun.
+        on_error: Whether rows that cannot be read stop the work or are skipped.
+        resume: Whether to continue the output of a killed process.
     """
 
     keep: tuple[str, ...] = ()

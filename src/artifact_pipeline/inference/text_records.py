@@ -1,4 +1,4 @@
-"""Text files cut into pieces of complete records, without holding a file in memory.
+"""Text files cut into pieces of complete records, without loading a file into memory.
 
 >>> import io
 >>> stream = io.BytesIO(b'1,"a\\n\\nb"\\n\\n2,c\\n3,d')
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_PIECE = 64 << 20
-"""Bytes after which a piece ends, though it has fewer rows than asked for."""
+"""Bytes after which a piece ends, even if it has fewer rows than requested."""
 MAX_RECORD = 256 << 20
-"""The most bytes of one record."""
+"""Maximum bytes of one record."""
 _BLOCK = 1 << 20
 
 
@@ -74,7 +74,10 @@ class TextPiece(NamedTuple):
         """Return the bytes with blank lines before the first record."""
         if not blank_lines:
             return self.data
-        return self.header + b"\n" * blank_lines + self.data[len(self.header) :]
+        blank = b"\n" * blank_lines
+        if self.header.endswith(b"\r"):  # the first line feed ends the same line
+            blank += b"\n"
+        return self.header + blank + self.data[len(self.header) :]
 
 
 def cut(
@@ -87,14 +90,15 @@ def cut(
     line: int = 0,
     header: bytes = b"",
 ) -> Iterator[TextPiece]:
-    """Yield the records of a text file in pieces, each but the last of `rows` records.
+    """Yield the records of a text file in pieces of `rows` records; the last may have fewer.
 
-    A piece ends earlier if it has `MAX_PIECE` bytes. Where pieces end depends on the content only.
+    A piece ends earlier if it has `MAX_PIECE` bytes. The cuts depend only on the content.
 
     Args:
         stream: The file.
         rows: The number of records in a piece.
-        delimiter: That of a CSV, whose quoted cells may have line ends; None if no record has any.
+        delimiter: The delimiter of a CSV, whose quoted cells may have line ends; None if no record
+            has any.
         name: Its name, for errors.
         start: Bytes that were read before.
         line: The number of lines before these.
@@ -150,7 +154,7 @@ def record_ends(data: bytes, delimiter: bytes, *, at_end: bool = True) -> NDArra
 
     Args:
         data: Text that begins with a record.
-        delimiter: What separates its cells.
+        delimiter: The delimiter of its cells.
         at_end: Whether the text ends where `data` does.
     """
     line_ends = _line_ends(data, returns=True, at_end=at_end)
@@ -181,7 +185,7 @@ def _line_ends(data: bytes, *, returns: bool, at_end: bool) -> NDArray[np.int64]
 def _record_ends(
     data: bytes, line_ends: NDArray[np.int64], *, delimiter: bytes | None, at_end: bool
 ) -> NDArray[np.int64]:
-    """Return those of the line ends that end a record, and the end of a last line without one."""
+    """Return the line ends that end a record, and the end of a last line without one."""
     import numpy as np
 
     ends = line_ends
@@ -211,7 +215,7 @@ def _outside_quotes(data: bytes, ends: NDArray[np.int64], *, delimiter: bytes) -
     if not len(outside) or not are_paired(data[: outside[-1]], delimiter):
         outside = ends[:0]
     paired = int(outside[-1]) if len(outside) else 0
-    # A quote in a cell that does not begin with one is text, so each cell is looked at.
+    # A quote in a cell that does not begin with one is text, so each cell is examined.
     later = ends[ends.searchsorted(paired, side="right") :]
     is_inside = np.zeros(len(later), dtype=bool)
     for cell in quoted_cells(data[paired:], delimiter) if len(later) else ():

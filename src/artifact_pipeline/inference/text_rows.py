@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from msgspec import Struct, structs
 
-from artifact_pipeline.errors import DataError
+from artifact_pipeline.builder.config.messages import first_line
+from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference.row_layout import (
     CheckedRows,
 )
@@ -28,7 +30,7 @@ class TextRows(Struct, frozen=True):
 
     Attributes:
         piece: The records.
-        read_text: Reads records, behind so many blank lines.
+        read_text: Reads records after a number of blank lines, which gives lines their numbers.
         header_lines: The number of lines that it puts before these.
     """
 
@@ -49,6 +51,30 @@ class TextRows(Struct, frozen=True):
         except DataError as error:
             if error.location is None or error.location.line is None or lines_before <= 0:
                 raise
-        # The message names lines, so it is made again where they have their numbers.
+        # The message names lines, so the rows are read again with their line numbers.
         self.read_text(self.piece, lines_before)
         raise AssertionError("rows were refused, and then read")
+
+
+class Transcoded:
+    """A text file in UTF-8."""
+
+    def __init__(self, stream: IO[bytes], encoding: str, *, start: bytes, file: Location) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._encoding = encoding
+        self._stream = stream
+        self._start = start
+        self._file = file
+        self._line = 1
+
+    def read(self, size: int = -1) -> bytes:
+        while True:
+            block, self._start = self._start or self._stream.read(size), b""
+            try:
+                text = self._decoder.decode(block, final=not block)
+            except UnicodeError as error:
+                problem = f"is not {self._encoding}: {first_line(error)}"
+                raise DataError(problem, location=self._file.at(line=self._line)) from error
+            if text or not block:
+                self._line += text.count("\n")
+                return text.encode("utf-8", "surrogatepass")

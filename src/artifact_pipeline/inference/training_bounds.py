@@ -1,6 +1,6 @@
 """Values of rows that no training row has: numbers out of range, unseen texts, missing values.
 
-A model takes them, but nothing shows that its predictions hold for them.
+A model takes them, but its predictions for them were never measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from artifact_pipeline.builder.formats.base import Batch
 
 MAX_LISTED = 100_000
-"""Row numbers that the warnings of a request list together."""
+"""Maximum row numbers in all warnings of a request."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSEEN = "not among the training values"
 _MISSING = "missing, and no training row lacks it"
@@ -44,8 +44,8 @@ class TrainingBounds(Struct, frozen=True, kw_only=True):
     Attributes:
         features: The names of the features.
         numbers: The indices of the features that are numbers or dates.
-        low: The least training value of each of them, (n_numbers, 1).
-        high: The greatest.
+        low: The smallest training value of each of them, (n_numbers, 1).
+        high: The largest.
         texts: The known texts of each feature of text whose texts are listed, by its index; with
             the empty text if a training row lacks the feature.
         ranges: The range of each number in words.
@@ -64,7 +64,7 @@ class TrainingBounds(Struct, frozen=True, kw_only=True):
 def prepare(interface: Interface) -> TrainingBounds | None:
     """Return the bounds of a model, or None if its training rows are not known.
 
-    A pixel is part of an image and has no range of its own: an image has no bounds.
+    An image has no bounds, because the range of a single pixel means little.
     """
     training = interface.training
     if training is None or interface.image is not None:
@@ -110,7 +110,7 @@ def write_value(value: float, column: ColumnSpec | None) -> str:
 
 
 def find(rows: Batch, bounds: TrainingBounds | None) -> list[ValueWarning]:
-    """Return the warnings for rows, a column after the other.
+    """Return the warnings for rows, column by column.
 
     Args:
         rows: A matrix of (n_rows, n_features), or the columns of a table, each (n_rows,).
@@ -122,7 +122,7 @@ def find(rows: Batch, bounds: TrainingBounds | None) -> list[ValueWarning]:
         numbers = np.array([rows[index] for index in bounds.numbers], dtype=np.float64)
     else:
         numbers = rows.T if rows.shape[1] == len(bounds.numbers) else rows.T[bounds.numbers]
-    # NaN is not inside either, so that two comparisons find missing values as well.
+    # NaN fails both comparisons, so they also find missing values.
     inside = (numbers >= bounds.low) & (numbers <= bounds.high)
     is_usual = np.count_nonzero(inside) == inside.size
     unseen = {
@@ -160,10 +160,10 @@ def _text_warnings(unseen: dict[int, list[str]], bounds: TrainingBounds) -> Iter
         yield name, _MISSING, np.flatnonzero(new & empty)
 
 
-def _listed(found: list[_Found], bounds: TrainingBounds) -> list[ValueWarning]:
+def _listed(problems: list[_Found], bounds: TrainingBounds) -> list[ValueWarning]:
     warnings, left = [], MAX_LISTED
     order = {name: place for place, name in enumerate(bounds.features)}
-    for name, problem, rows in sorted(found, key=lambda item: order[item[0]]):
+    for name, problem, rows in sorted(problems, key=lambda item: order[item[0]]):
         if len(rows):
             listed = (rows[:left] + 1).tolist()
             left -= len(listed)

@@ -10,7 +10,7 @@ from msgspec import Struct, structs
 
 from artifact_pipeline.builder.config.messages import first_line
 from artifact_pipeline.builder.config.values import Csv
-from artifact_pipeline.builder.data import table_parquet, table_reader
+from artifact_pipeline.builder.data import remote_files, table_parquet, table_reader
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables
@@ -50,8 +50,8 @@ def _arrow_errors(name: str, form: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
+        if isinstance(error, OSError) and remote_files.is_of_store(error):
+            raise  # with the address of the file
         problem = f"is not {form}: {first_line(error)[:160]}"
         raise DataError(problem, location=Location(name)) from error
 

@@ -1,1 +1,1 @@
-"""What a user asks for, one module a verb."""
+"""The operations of the package, one module for each verb."""

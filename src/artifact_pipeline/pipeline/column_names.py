@@ -1,4 +1,4 @@
-"""What the name of a column says about its role: an id, an entity, a measure."""
+"""Roles that the name of a column suggests: an id, an entity, a measure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names_id(name: str) -> bool:
 
 
 def names_entity(name: str) -> bool:
-    """Return whether a name is that of a thing with several rows, such as household."""
+    """Return whether a name is that of an entity with several rows, such as household."""
     words = words_of(name)
     return len(words) == 1 and words[0] in _ENTITIES
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 
 from artifact_pipeline.builder.artifact import describe
 from artifact_pipeline.builder.artifact.manifest import Manifest, Slice
 from artifact_pipeline.builder.canonical import Digest
-from artifact_pipeline.builder.config.values import Value
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, title
 from artifact_pipeline.errors import (
     CallError,
@@ -22,45 +21,38 @@ from artifact_pipeline.errors import (
     UntrustedModel,
     VerificationError,
 )
-from artifact_pipeline.pipeline.paired_tests import (
-    SAMPLES,
-    Interval,
-    bootstrap,
-    flips,
-    interval,
-    mcnemar,
+from artifact_pipeline.pipeline.pair_comparison import (
+    LEVEL,
+    PairComparison,
+    compare_labels,
+    compare_numbers,
 )
+from artifact_pipeline.pipeline.paired_tests import Interval, bootstrap, interval
 from artifact_pipeline.pipeline.recipe_differences import RecipeDifference, differences
 from artifact_pipeline.store.access import check_integrity, open_trusted
 from artifact_pipeline.store.references import ArtifactLike, PathLike
 from artifact_pipeline.store.store import Store
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from artifact_pipeline.builder.evaluation.weighted_metrics import PredictedRows
     from artifact_pipeline.pipeline.held_out_outputs import HeldOutOutputs
     from artifact_pipeline.verification.verify import Verified
 
 MAX_ARTIFACTS = 5
-"""As many as fit lines of 80 columns."""
-LEVEL = 0.95
-"""The confidence of intervals, and of the verdict that two artifacts differ."""
+"""As many as fit into 80 columns."""
 LETTERS = "abcde"
-"""What sentences call the artifacts, in order."""
+"""The names of the artifacts in sentences, in order."""
 _TIMINGS = 5
 _TIMING_SECONDS = 0.5
-"""A model is timed as often as `_TIMINGS`, or until its timings took so long."""
+"""Seconds after which a model is not timed again, even if `_TIMINGS` is not reached."""
 
 
 class ComparedArtifact(Struct, frozen=True, kw_only=True):
     """One of the artifacts."""
 
     letter: str
-    """What sentences call it: `a` is the first."""
+    """Its name in sentences: `a` is the first."""
     reference: str
-    """As the caller named it."""
+    """The reference that the caller passed."""
     digest: Digest
     name: str
     """The name of its model."""
@@ -98,38 +90,6 @@ class SliceComparison(Struct, frozen=True, kw_only=True):
     name: str
     rows: int
     metrics: list[MetricComparison]
-
-
-class FlippedRow(Struct, frozen=True, kw_only=True):
-    """A held-out row that only one of two artifacts labels correctly."""
-
-    row: int
-    """Its index in the data set."""
-    truth: Value
-    labels: tuple[Value, Value]
-    """The labels by `a` and by the other one."""
-
-
-class PairComparison(Struct, frozen=True, kw_only=True):
-    """The predictions of `a` and of another artifact, row by row."""
-
-    letter: str
-    """That of the other one."""
-    verdict: str
-    """What the paired test says, or why there is none, a sentence."""
-    is_different: bool | None = None
-    """Whether the test found a difference; None without a test."""
-    rows: int | None = None
-    """How many rows were compared; None if none were, as are all fields below."""
-    lost: int | None = None
-    """Rows that only `a` labels correctly, or predicts closer."""
-    gained: int | None = None
-    """Rows that only the other one labels correctly, or predicts closer."""
-    test: Literal["mcnemar", "bootstrap"] | None = None
-    p_value: float | None = None
-    """Of McNemar's test, two-sided; a bootstrap has an interval instead."""
-    flipped: list[FlippedRow] = []
-    """Some of these rows, as many as both configs allow to show (`data.examples`)."""
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
@@ -249,7 +209,7 @@ def compare(
 
 
 def shown(value: Any) -> str:
-    """Return a value of a recipe as people read it."""
+    """Return a value of a recipe in readable form."""
     import json
 
     if value is None:
@@ -309,7 +269,7 @@ class _PairTest(NamedTuple):
 
 
 def _verify(reference: ArtifactLike, *, store: PathLike | None) -> _Opened:
-    """Verify an artifact; one without a required signature is compared, and is not opened."""
+    """Verify an artifact; without a required signature, it is compared but not opened."""
     try:
         return _Opened(open_trusted(reference, store=store), None)
     except VerificationError as error:
@@ -319,7 +279,7 @@ def _verify(reference: ArtifactLike, *, store: PathLike | None) -> _Opened:
 def _predict(
     opened: Sequence[_Opened], *, store: PathLike | None, data: PathLike | None
 ) -> list[_Measured]:
-    """Predict the held-out rows of the first artifact with it and with each that has the same."""
+    """Predict the held-out rows of the first artifact with it and all that have the same rows."""
     from artifact_pipeline.pipeline.held_out_outputs import why_unpaired
 
     first = opened[0].verified
@@ -367,7 +327,7 @@ def _outcome(
 
 
 def _time(outputs: Sequence[HeldOutOutputs | None]) -> list[float]:
-    """Return the least seconds that each artifact takes for its held-out rows, by turns."""
+    """Return the least seconds that each artifact takes for its held-out rows, in turns."""
     best = [math.inf for _ in outputs]
     begin = time.perf_counter()
     for _ in range(_TIMINGS):
@@ -410,95 +370,10 @@ def _test_pair(
         name: interval(values, LEVEL) for name, values in bootstrap(*rows, names=names).items()
     }
     if rows[0].target == "number":
-        return _PairTest(_compare_numbers(*rows, letter=letter, mae=intervals["mae"]), intervals)
+        return _PairTest(compare_numbers(*rows, letter=letter, mae=intervals["mae"]), intervals)
     shown = min(manifest.recipe.data.examples or 0 for manifest in (manifests[0], manifests[index]))
-    comparison = _compare_labels(*rows, letter=letter, indices=first.outputs.indices, shown=shown)
+    comparison = compare_labels(*rows, letter=letter, indices=first.outputs.indices, shown=shown)
     return _PairTest(comparison, intervals)
-
-
-def _compare_labels(
-    first: PredictedRows,
-    second: PredictedRows,
-    *,
-    letter: str,
-    indices: NDArray[np.int64],
-    shown: int,
-) -> PairComparison:
-    import numpy as np
-
-    is_right = [rows.predicted == rows.truth for rows in (first, second)]
-    flipped = np.flatnonzero(is_right[0] != is_right[1])
-    lost, gained = flips(first, second)
-    p_value = mcnemar(lost, gained)
-    is_different = p_value <= 1 - LEVEL
-    if is_different:
-        winner, loser, most = ("a", letter, lost) if lost > gained else (letter, "a", gained)
-        verdict = (
-            f"{winner} is better than {loser}: of the {len(flipped)} rows that only one of them "
-            f"labels correctly, {winner} has {most} (exact McNemar test, p {_p(p_value)})."
-        )
-    elif len(flipped):
-        verdict = (
-            f"The difference between a and {letter} may be chance: of the {len(flipped)} rows that "
-            f"only one of them labels correctly, {letter} has {gained} (exact McNemar test, "
-            f"p {_p(p_value)})."
-        )
-    else:
-        verdict = f"a and {letter} label the same rows correctly."
-    return PairComparison(
-        letter=letter,
-        verdict=verdict,
-        is_different=is_different,
-        rows=len(indices),
-        lost=lost,
-        gained=gained,
-        test="mcnemar",
-        p_value=p_value,
-        flipped=[
-            FlippedRow(
-                row=int(indices[row]),
-                truth=first.truth[row : row + 1].tolist()[0],
-                labels=(
-                    first.predicted[row : row + 1].tolist()[0],
-                    second.predicted[row : row + 1].tolist()[0],
-                ),
-            )
-            for row in flipped[:shown].tolist()
-        ],
-    )
-
-
-def _compare_numbers(
-    first: PredictedRows, second: PredictedRows, *, letter: str, mae: Interval | None
-) -> PairComparison:
-    import numpy as np
-
-    errors = [np.abs(rows.predicted - rows.truth) for rows in (first, second)]
-    change = float(errors[1].mean() - errors[0].mean())
-    assert mae is not None  # the mean absolute error is defined on all samples
-    is_different = mae.low > 0 or mae.high < 0
-    samples = f"on {LEVEL:.0%} of {SAMPLES:,} bootstrap samples of the rows"
-    if is_different:
-        winner, loser = ("a", letter) if change > 0 else (letter, "a")
-        low, high = sorted(map(abs, mae))
-        verdict = (
-            f"{winner} is better than {loser}: its MAE is lower by {figure(abs(change))}, and by "
-            f"{figure(low)} to {figure(high)} {samples}."
-        )
-    else:
-        verdict = (
-            f"The difference between a and {letter} may be chance: the MAE of {letter} differs by "
-            f"{_signed(change)}, and by {_signed(mae.low)} to {_signed(mae.high)} {samples}."
-        )
-    return PairComparison(
-        letter=letter,
-        verdict=verdict,
-        is_different=is_different,
-        rows=len(first.truth),
-        lost=int((errors[0] < errors[1]).sum()),
-        gained=int((errors[1] < errors[0]).sum()),
-        test="bootstrap",
-    )
 
 
 def _metrics(
@@ -524,7 +399,7 @@ def _metrics(
 
 
 def _best(values: Sequence[float | None], *, lower_is_better: bool) -> str | None:
-    """Return the letter of the best value; None if it is not the only best one, or alone."""
+    """Return the letter of the best value; None if several are equal, or there is only one."""
     known = sorted((value for value in values if value is not None), reverse=not lower_is_better)
     if len(known) < 2 or known[0] == known[1]:
         return None
@@ -532,7 +407,7 @@ def _best(values: Sequence[float | None], *, lower_is_better: bool) -> str | Non
 
 
 def _slices(manifests: Sequence[Manifest], *, is_same_rows: bool) -> list[SliceComparison]:
-    """Return the slices that are defined alike in all recipes."""
+    """Return the slices that all recipes define in the same way."""
     definitions = [
         {} if (config := manifest.recipe.evaluation) is None else config.slices or {}
         for manifest in manifests
@@ -552,14 +427,6 @@ def _slices(manifests: Sequence[Manifest], *, is_same_rows: bool) -> list[SliceC
         if all(defined.get(name) == definition for defined in definitions)
         and all(name in measured for measured in slices)
     ]
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
-
-
-def _signed(value: float) -> str:
-    return f"+{figure(value)}" if value >= 0 else f"−{figure(-value)}"
 
 
 def _figure(value: float | None) -> str:

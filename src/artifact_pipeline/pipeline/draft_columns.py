@@ -1,4 +1,4 @@
-"""The columns of a draft: their kinds, and what a model would make of each."""
+"""The columns of a draft: their kinds, and how a model would use each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXAMPLES = 3
 
 
 class ColumnSummary(Struct, frozen=True, kw_only=True):
-    """A column of the table, and what becomes of it."""
+    """A column of the table, and its use."""
 
     name: str
     kind: Kind | None
@@ -109,7 +109,7 @@ def summarize(name: str, column: ColumnData | None, *, use: str) -> ColumnSummar
     Args:
         name: Its name.
         column: Its values; None if they cannot be read.
-        use: What becomes of it.
+        use: Its use, such as `dropped`.
     """
     if column is None:
         return ColumnSummary(name=name, kind=None, missing=0, distinct=0, values="", use=use)
@@ -125,7 +125,7 @@ def summarize(name: str, column: ColumnData | None, *, use: str) -> ColumnSummar
 
 
 def use_of(column: ColumnData) -> str:
-    """Return what the model makes of a feature: scaled, one-hot, encoded or words."""
+    """Return how the model uses a feature: scaled, one-hot, encoded or words."""
     if column.kind != "text":
         return "scaled"
     if is_prose(column):
@@ -146,13 +146,13 @@ def known_values(column: ColumnData) -> set[Any]:
 
 
 def _numbers(raw: Raw, name: str) -> ColumnData | None:
-    """Return a column of numbers that a JSON or Parquet file holds as texts, such as "42"."""
+    """Return a column of numbers that are texts in a JSON or Parquet file, such as "42"."""
     texts = [text for text in raw.column(name).unique().to_pylist() if text]
     if not texts or not all(map(_NUMBER_TEXT.fullmatch, texts)):
         return None
     try:
         return table_columns.column(raw, name, kind="number")
-    except DataError:  # one that a float64 does not hold
+    except DataError:  # one that a float64 cannot represent
         return None
 
 
@@ -180,7 +180,7 @@ def _date_orders(raw: Raw, name: str) -> list[ColumnFormat]:
 
 
 def _number_date(raw: Raw, name: str) -> ColumnFormat | None:
-    """Return the format of a column of dates such as 20260131 whose name says that it is one."""
+    """Return the format of a column of dates such as 20260131 whose name suggests dates."""
     if not {"date", "day", "dt"} & {*words_of(name)}:
         return None
     texts = [str(value) for value in raw.column(name).drop_null().unique().to_pylist()]

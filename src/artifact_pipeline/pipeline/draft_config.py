@@ -19,16 +19,14 @@ from artifact_pipeline.builder.config import model_name
 from artifact_pipeline.builder.config.messages import nearest, show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_files
-from artifact_pipeline.builder.data.dataset import Target
 from artifact_pipeline.builder.data.loader import iso_date
 from artifact_pipeline.builder.data.remote_files import is_remote
 from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.metric_table import headline_metrics
-from artifact_pipeline.builder.model.preprocess import target_encoding
 from artifact_pipeline.disk import write_atomically
 from artifact_pipeline.errors import CallError, DataError, Location
-from artifact_pipeline.pipeline import draft_columns, draft_roles, draft_table, draft_trial
+from artifact_pipeline.pipeline import draft_columns, draft_model, draft_roles, draft_table
 from artifact_pipeline.pipeline.draft_columns import Columns, ColumnSummary
 from artifact_pipeline.pipeline.draft_roles import Overrides, Roles
 
@@ -44,11 +42,6 @@ FOLDS = 5
 MIN_GROUPS_FOR_FOLDS = 10
 YES = ("yes", "true", "1", "positive")
 STDOUT = "-"
-_BRANCH_NAMES = {"scaled": "numbers", "one-hot": "categories", "encoded": "encoded"}
-_CLASSIFIER = "sklearn.linear_model.LogisticRegression"
-_REGRESSOR = "sklearn.linear_model.Ridge"
-_FOREST_CLASSIFIER = "sklearn.ensemble.RandomForestClassifier"
-_FOREST_REGRESSOR = "sklearn.ensemble.RandomForestRegressor"
 
 
 class Draft(Struct, frozen=True, kw_only=True):
@@ -75,11 +68,6 @@ class _Outcome(NamedTuple):
 
     class_counts: list[int] | None
     positive: Any
-    choices: list[str]
-
-
-class _DraftedModel(NamedTuple):
-    section: dict[str, Any]
     choices: list[str]
 
 
@@ -111,8 +99,8 @@ def draft(
         CallError: If an argument names a column or an estimator that does not fit.
         DataError: If the table cannot be read, has no such column, or has nothing to learn from.
     """
-    told = Overrides(id=id, group=group, time=time, day_first=day_first)
-    estimator = None if model is None else _find_estimator(model)
+    overrides = Overrides(id=id, group=group, time=time, day_first=day_first)
+    estimator = None if model is None else draft_model.find_estimator(model)
     paths = table_files.locate(os.fspath(data), "")
     table = draft_table.read(paths, target)
     raw, choices = table.raw, list(table.choices)
@@ -130,12 +118,12 @@ def draft(
         section["missing_target"] = "drop"
         choices.append(f"{missing} of {rows} rows have no {show(target)}, and are left out")
     columns = draft_columns.read(raw, target, day_first=day_first)
-    task = None if estimator is None else _task_of(estimator)
+    task = None if estimator is None else draft_model.task_of(estimator)
     outcome = _outcome(columns.data[target], target, task=task, raw=raw)
     if outcome.positive is not None:
         section["positive"] = outcome.positive
     roles = draft_roles.assign(
-        raw, columns, target=target, class_counts=outcome.class_counts, told=told
+        raw, columns, target=target, class_counts=outcome.class_counts, overrides=overrides
     )
     _check_rows(raw, columns.data[target], target=target, class_counts=outcome.class_counts)
     section |= _data_options(columns, roles, csv=table.csv)
@@ -144,9 +132,9 @@ def draft(
     if estimator is None:
         # The folder of the config, which the path is relative to, may not exist yet.
         table_section = {**section, "path": os.path.abspath(data)}  # noqa: PTH100  (resolves "..")
-        drafted = _tried_model(features, table_section, roles=roles, is_class=is_class)
+        drafted = draft_model.draft_and_try(features, table_section, roles=roles, is_class=is_class)
     else:
-        drafted = _model(features, estimator, is_class=is_class)
+        drafted = draft_model.draft_for(features, estimator, is_class=is_class)
     name = model_name.from_path(os.path.abspath(data))  # noqa: PTH100  (resolves "..")
     if name is None:
         name = "model"
@@ -318,7 +306,7 @@ def _check_rows(
 
 
 def _few_rows(rows: int, *, is_class: bool) -> list[str]:
-    """Return a sentence on how little a few held-out rows tell; none if there are more."""
+    """Return a warning if the held-out rows are too few to judge by, else nothing."""
     held_out = -(-rows // 5)
     if held_out >= FEW_HELD_OUT:
         return []
@@ -383,124 +371,3 @@ def _use(name: str, features: dict[str, ColumnData], *, roles: Roles, target: st
     if name in features:
         return draft_columns.use_of(features[name])
     return "id" if name == roles.id else "dropped"
-
-
-def _tried_model(
-    features: dict[str, ColumnData],
-    section: dict[str, Any],
-    *,
-    roles: Roles,
-    is_class: bool,
-) -> _DraftedModel:
-    """Return a linear model, or a forest if that learns clearly more from the table."""
-    linear = _model(features, _CLASSIFIER if is_class else _REGRESSOR, is_class=is_class)
-    name = _FOREST_CLASSIFIER if is_class else _FOREST_REGRESSOR
-    forest = _model(features, name, is_class=is_class)
-    name = "LogisticRegression" if is_class else "Ridge"
-    fast = f"{name} is fast, and a baseline for other models"
-    config = {"name": "draft", "data": section, "split": roles.split}
-    trial = draft_trial.run({**config, "model": linear.section})
-    other = draft_trial.run({**config, "model": forest.section})
-    if trial is None or other is None:
-        return linear._replace(choices=[fast, *linear.choices])
-    folds = f"in {draft_trial.FOLDS} folds of the training rows its {trial.metric} is"
-    if draft_trial.is_clearly_better(other, than=trial):
-        reason = (
-            f"RandomForest{'Classifier' if is_class else 'Regressor'} learns more than {name}: "
-            f"{folds} {other.score:.2f}, that of {name} {trial.score:.2f}"
-        )
-        return forest._replace(choices=[reason, *forest.choices])
-    against = "the most frequent class" if is_class else "always predicting the mean"
-    measured = (
-        f"{folds} {trial.score:.2f}, that of a random forest {other.score:.2f} and of {against} "
-        f"{trial.baseline:.2f}"
-    )
-    doubt = "" if trial.learns else ", so the columns may not predict the target"
-    return linear._replace(choices=[f"{fast}: {measured}{doubt}", *linear.choices])
-
-
-def _model(features: dict[str, ColumnData], name: str, *, is_class: bool) -> _DraftedModel:
-    params = {"max_iter": 1000} if name == _CLASSIFIER else {}
-    choices = []
-    uses = {feature: draft_columns.use_of(column) for feature, column in features.items()}
-    if {*uses.values()} <= {"scaled", "one-hot"}:
-        choices.append("numbers are imputed and scaled, text is one-hot: model.preprocess is auto")
-        section = {"preprocess": "auto", "estimator": name}
-        return _DraftedModel(section | ({"params": params} if params else {}), choices)
-    transformers = _TRANSFORMERS | {"encoded": _encoder("class" if is_class else "number")}
-    branches = []
-    for use, branch in _BRANCH_NAMES.items():
-        if names := [feature for feature in uses if uses[feature] == use]:
-            branches.append({"name": branch, "columns": names, **transformers[use]})
-    for feature in uses:
-        if uses[feature] == "encoded":
-            choices.append(
-                f"{show(feature)} has {len(set(features[feature].values.tolist()))} texts, too "
-                "many for a column each: each text becomes the mean of its targets (TargetEncoder)"
-            )
-    prose = [feature for feature in uses if uses[feature] == "words"]
-    for number, feature in enumerate(prose, start=1):
-        choices.append(f"{show(feature)} is prose: its words are counted (TfidfVectorizer)")
-        counter = "sklearn.feature_extraction.text.TfidfVectorizer"
-        branches.append({"name": f"prose-{number}", "column": feature, "estimator": counter})
-    last = {"name": "model", "estimator": name} | ({"params": params} if params else {})
-    return _DraftedModel({"steps": [{"name": "prep", "branches": branches}, last]}, choices)
-
-
-_TRANSFORMERS: dict[str, dict[str, Any]] = {
-    "scaled": {
-        "steps": [
-            {"estimator": "sklearn.impute.SimpleImputer", "params": {"strategy": "median"}},
-            {"estimator": "sklearn.preprocessing.StandardScaler"},
-        ]
-    },
-    "one-hot": {
-        "estimator": "sklearn.preprocessing.OneHotEncoder",
-        "params": {"handle_unknown": "ignore", "sparse_output": False},
-    },
-}
-
-
-def _encoder(target: Target) -> dict[str, Any]:
-    """Return the steps of a branch that encodes texts by the target."""
-    encoder: dict[str, Any] = {"estimator": "sklearn.preprocessing.TargetEncoder"}
-    if params := target_encoding(target):
-        encoder["params"] = params
-    return {"steps": [encoder, {"estimator": "sklearn.preprocessing.StandardScaler"}]}
-
-
-def _find_estimator(name: str) -> str:
-    """Return the public name of an estimator, which may be given by its class alone.
-
-    Raises:
-        CallError: If there is none.
-    """
-    if "." in name:
-        return name
-    from artifact_pipeline.builder.model.estimators import public_names
-
-    known = public_names()
-    if name not in known:
-        raise CallError(
-            f"found {show(name)}, expected a classifier or regressor of scikit-learn",
-            location=Location("--model"),
-            remedy=nearest(name, list(known)),
-        )
-    return known[name]
-
-
-def _task_of(estimator: str) -> Literal["class", "number"]:
-    """Return what an estimator predicts.
-
-    Raises:
-        CallError: If it predicts nothing, or needs parameters that only a config can give.
-    """
-    from artifact_pipeline.builder.config.resolved import ModelConfig
-    from artifact_pipeline.builder.model.construction import target_type
-
-    location = Location("--model")
-    task = target_type(ModelConfig(estimator=estimator, params={}), location)
-    if task is None:
-        problem = f"{estimator} predicts neither classes nor numbers"
-        raise CallError(problem, location=location)
-    return task

@@ -67,7 +67,7 @@ class _Facts(NamedTuple):
 
 
 def assign(
-    raw: Raw, columns: Columns, *, target: str, class_counts: list[int] | None, told: Overrides
+    raw: Raw, columns: Columns, *, target: str, class_counts: list[int] | None, overrides: Overrides
 ) -> Roles:
     """Return the role of each column and the split.
 
@@ -76,20 +76,22 @@ def assign(
         columns: Its columns.
         target: The column to predict.
         class_counts: The rows of each class, or None for a number to predict.
-        told: What the caller decided.
+        overrides: The choices of the caller.
 
     Raises:
         CallError: If the caller names a column that cannot have the role.
         DataError: If no feature is left.
     """
-    _check_told(raw, columns, target=target, told=told)
+    _check_overrides(raw, columns, target=target, overrides=overrides)
     drop = [name for name in raw.table.column_names if name not in columns.data]
     choices = [f"{show(name)} is dropped: it has no numbers, dates or text" for name in drop]
     facts = _facts(raw, columns, target=target)
-    id_column, reason = _id([fact for fact in facts if fact.name not in raw.index_columns], told)
+    id_column, reason = _id(
+        [fact for fact in facts if fact.name not in raw.index_columns], overrides
+    )
     if id_column is not None:
         choices.append(f"{show(id_column)} is the id: {reason}")
-    split, reason = _split(facts, told, id_column=id_column)
+    split, reason = _split(facts, overrides, id_column=id_column)
     by = split.get("column")
     if reason:
         choices.append(reason)
@@ -109,7 +111,7 @@ def assign(
         if names_id(name) and fact.column.kind == "number" and _is_whole(fact.column):
             categories.append(name)
             choices.append(f"{show(name)} is text: its numbers identify {fact.distinct} things")
-    if not features and (last := _last_resort(facts, told)) is not None:
+    if not features and (last := _last_resort(facts, overrides)) is not None:
         name = last.name
         features[name] = last.column
         spare.pop(name, None)
@@ -140,8 +142,8 @@ def assign(
     )
 
 
-def _check_told(raw: Raw, columns: Columns, *, target: str, told: Overrides) -> None:
-    named = {"--id": told.id, "--group": told.group, "--time": told.time}
+def _check_overrides(raw: Raw, columns: Columns, *, target: str, overrides: Overrides) -> None:
+    named = {"--id": overrides.id, "--group": overrides.group, "--time": overrides.time}
     for option, name in named.items():
         if name is None:
             continue
@@ -171,7 +173,7 @@ def _check_told(raw: Raw, columns: Columns, *, target: str, told: Overrides) -> 
             )
         if option == "--group" and len(set(column.values.tolist())) < 2:
             raise CallError(f"{show(name)} has a single value", location=location)
-    if told.group is not None and told.time is not None:
+    if overrides.group is not None and overrides.time is not None:
         problem = "expected one of --group and --time: a split has one method"
         raise CallError(problem, location=Location("--time"))
 
@@ -190,11 +192,11 @@ def _facts(raw: Raw, columns: Columns, *, target: str) -> list[_Facts]:
     ]
 
 
-def _id(facts: list[_Facts], told: Overrides) -> tuple[str | None, str]:
+def _id(facts: list[_Facts], overrides: Overrides) -> tuple[str | None, str]:
     """Return the column that identifies a row, and why."""
-    if told.id is not None:
-        return told.id, "as --id says"
-    candidates = [fact for fact in facts if fact.name not in (told.group, told.time)]
+    if overrides.id is not None:
+        return overrides.id, "as set by --id"
+    candidates = [fact for fact in facts if fact.name not in (overrides.group, overrides.time)]
     for fact in candidates:
         if fact.is_unique and names_id(fact.name) and _is_whole(fact.column):
             return fact.name, "it has a different value in each row"
@@ -226,16 +228,16 @@ def _looks_like_id(fact: _Facts) -> bool:
 
 
 def _split(
-    facts: list[_Facts], told: Overrides, *, id_column: str | None
+    facts: list[_Facts], overrides: Overrides, *, id_column: str | None
 ) -> tuple[dict[str, Any], str]:
     """Return the split, and why it is not random."""
     split: dict[str, Any] = {"method": "random", "test_size": 0.2, "random_state": 42}
-    if told.time is not None:
-        reason = f"the fifth of the rows with the latest {show(told.time)} is held out"
-        return split | {"method": "time", "column": told.time}, reason
-    if told.group is not None:
-        reason = f"rows with the same {show(told.group)} stay on one side of the split"
-        return split | {"method": "group", "column": told.group}, reason
+    if overrides.time is not None:
+        reason = f"the fifth of the rows with the latest {show(overrides.time)} is held out"
+        return split | {"method": "time", "column": overrides.time}, reason
+    if overrides.group is not None:
+        reason = f"rows with the same {show(overrides.group)} stay on one side of the split"
+        return split | {"method": "group", "column": overrides.group}, reason
     for fact in facts:
         if fact.name == id_column or not fact.repeats or fact.column.without_value().any():
             continue
@@ -274,12 +276,12 @@ def _reason_to_drop(fact: _Facts, raw: Raw, *, columns: Columns) -> str:
     return ""
 
 
-def _last_resort(facts: list[_Facts], told: Overrides) -> _Facts | None:
+def _last_resort(facts: list[_Facts], overrides: Overrides) -> _Facts | None:
     """Return a column to learn from when all others have another role."""
     for fact in facts:
         is_number = fact.column.kind in ("number", "date") and fact.distinct > 1
-        is_told = fact.name in (told.id, told.group, told.time)
-        if is_number and not is_told and not names_id(fact.name):
+        is_override = fact.name in (overrides.id, overrides.group, overrides.time)
+        if is_number and not is_override and not names_id(fact.name):
             return fact
     return None
 

@@ -69,7 +69,7 @@ def read(paths: Sequence[TablePath], target: str) -> DraftTable:
         target: The column to predict, whose labels are not taken for missing values.
 
     Raises:
-        DataError: If it cannot be read, or its first line holds data rather than names.
+        DataError: If it cannot be read, or its first line is data rather than names.
     """
     contents = [table_packaging.unpack(table_files.read(path), path.name) for path in paths]
     file_format = table_files.format_of(paths[0])
@@ -244,13 +244,13 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
 
 
 def _check_header(rows: list[list[str]], file: Location) -> None:
-    """Check that the first row of a CSV holds names.
+    """Check that the first row of a CSV contains names.
 
-    It holds data if it has numbers above numbers, and each of its texts is also a value below.
+    It is data if it has numbers above numbers, and each of its texts is also a value below.
     Years and consecutive integers are common names.
 
     Raises:
-        DataError: If it holds data.
+        DataError: If it is data.
     """
     header, *values = rows or [[]]
     numbers = [cell for cell in header if _NUMBER.fullmatch(cell)]

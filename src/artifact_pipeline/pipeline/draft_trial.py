@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 FOLDS = 3
 MIN_ROWS = 30
 MAX_ROWS = 2000
-"""Of more rows, a seeded sample is learned in each fold."""
+"""Maximum rows; of a larger table, each fold learns a seeded sample."""
 MARGIN = 0.02
-"""A score that is not better by more may be chance."""
+"""A smaller gain of the score may be chance."""
 CLEAR_MARGIN = 0.1
 """The score that a slower model must gain over one that learns something."""
 
@@ -43,7 +43,8 @@ class Trial(NamedTuple):
 def is_clearly_better(trial: Trial, than: Trial) -> bool:
     """Return whether the model of a trial is worth more time than that of another.
 
-    It is if it learns and the other does not, or if it scores far more and not below the baseline.
+    It is if it learns and the other does not, or if it scores much higher and at least as high as
+    the baseline.
     """
     learns_alone = trial.learns and not than.learns and trial.score > than.score + MARGIN
     return learns_alone or trial.score > max(trial.baseline, than.score + CLEAR_MARGIN)

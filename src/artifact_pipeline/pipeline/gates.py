@@ -1,7 +1,7 @@
 """Gates: bounds on metrics, and comparisons with another artifact and with a baseline.
 
 The artifact that an alias names is the incumbent; the baseline is scikit-learn's dummy model, whose
-metrics the evaluation of each artifact holds.
+metrics are in the evaluation of each artifact.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Verdict(Struct, frozen=True, kw_only=True):
     against: str | None = None
     """The digest that the alias names."""
     confidence: float | None = None
-    """The confidence with which a paired test must find the metric worse for it to miss."""
+    """The confidence with which a paired test must find the metric worse for a miss."""
     p_value: float | None = None
-    """That of the paired test; it misses at 1 − confidence and below."""
+    """The p-value of the paired test; 1 − confidence and below is a miss."""
     note: str | None = None
 
     @property

@@ -218,7 +218,7 @@ def seal_saved(
     Args:
         source: A file of pickle, joblib or skops, the folder of an MLflow model, or the address of
             one: `mlflow:models:/NAME/VERSION`, `mlflow:models:/NAME@ALIAS`, `mlflow:runs:/ID/PATH`.
-        digest: The digest of the file with the estimator.
+        digest: The digest of the estimator's file.
         data: As for `seal_pickle`.
         target: As for `seal_pickle`.
         name: As for `seal_pickle`; a model in a registry has its name there by default.
@@ -298,7 +298,7 @@ def _read_rows(data: TableData, target: Target) -> Rows:
 def _with_missing_texts(estimator: Any, X: Any) -> Any:
     """Return rows of a table with NaN for a missing text, as pandas reads them.
 
-    They keep the empty text if the estimator learned it, or refuses a missing one.
+    The text stays empty if the estimator learned the empty text, or refuses a missing one.
     """
     texts = [name for name in X.columns if X[name].dtype == object and (X[name] == "").any()]
     if not texts or learned_empty_text(estimator):
@@ -315,7 +315,7 @@ def _with_missing_texts(estimator: Any, X: Any) -> Any:
 def _add(
     files: dict[str, bytes], metrics: manifests.Metrics, *, store: Store, record: Record
 ) -> Sealed:
-    """Add a sealed model to the store, and complete the record of how it came there."""
+    """Add a sealed model to the store, and complete its run record."""
     git = provenance.GitStatus(Path.cwd())
     record.cached = store.artifacts.path(canonical.digest(files[MANIFEST])).exists()
     artifact = mark_made_here(store.add(_readable(files)))

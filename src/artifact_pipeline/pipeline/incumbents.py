@@ -31,7 +31,7 @@ class PairedRows(NamedTuple):
 
 
 class Incumbent(Struct, frozen=True, kw_only=True):
-    """The artifact that an alias names, as a gate compares with it."""
+    """The artifact that an alias names, for gates to compare with."""
 
     digest: str | None
     """None if the alias names nothing yet."""
@@ -40,7 +40,7 @@ class Incumbent(Struct, frozen=True, kw_only=True):
     problem: str | None
     """Why it cannot be compared with; None if it can."""
     paired: PairedRows | str | None = None
-    """What a paired test needs, or why it is not there; None if no gate has a paired test."""
+    """The rows for a paired test, or why there are none; None if no gate has a paired test."""
 
 
 def incumbents(

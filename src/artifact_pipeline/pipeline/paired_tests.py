@@ -1,16 +1,16 @@
 """Paired tests: whether two models differ by more than chance on rows that both predicted.
 
-For labels, McNemar's test: rows that both models label correctly, or both wrongly, say nothing
-about which one is better, so only the others count, and if the models are equally good, each of
-those is as likely to favour one as the other. Dietterich recommends it for two classifiers that
+For labels, McNemar's test: rows that both models label correctly, or both wrongly, do not show
+which one is better, so only the others count. If the models are equally good, each of those is as
+likely to favour one as the other. Dietterich recommends it for two classifiers that
 were each trained once, since it wrongly finds a difference no more often than it claims. The exact
 binomial form is used for any number of rows, because the usual chi-squared approximation is poor
 for few.
 
 For other metrics and for numbers, the paired bootstrap: rows are drawn with replacement, the same
 ones for both models, and the difference of the metric is taken on each sample. It needs no
-assumption about the distribution of errors and works for metrics that are no means over rows, such
-as a ROC AUC. Both tests treat the trained models as fixed: they tell whether these two models
+assumption about the distribution of errors and works for metrics that are not means over rows,
+such as a ROC AUC. Both tests treat the trained models as fixed: they show whether these two models
 differ on other rows of the same kind, not whether training again would give the same order.
 
 Time is bounded for any number of rows. Above `MAX_ROWS`, metrics of labels are resampled by counts:
@@ -47,9 +47,9 @@ SAMPLES = 2000
 """The number of samples of a bootstrap; the usual advice for intervals is at least 1,000."""
 SEED = 42
 MAX_ROWS = 20_000
-"""Rows of a bootstrap; of more, see above."""
+"""Maximum rows of a bootstrap; see above for more rows."""
 _WEIGHTS = 1 << 22
-"""The most weights that are held at a time, 32 MiB."""
+"""Maximum weights in memory at a time, 32 MiB."""
 _ROUNDING = 1e-12
 """Differences below it come from rounding."""
 
@@ -146,7 +146,7 @@ def _resample(
 def _resample_counts(
     first: PredictedRows, second: PredictedRows, *, names: Collection[str]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the same for metrics of labels, by the counts of rows that are alike."""
+    """Return the same for metrics of labels, from the counts of identical rows."""
     import numpy as np
 
     columns = [first.truth, first.predicted, second.predicted]

@@ -62,7 +62,7 @@ def planned(
 
     Args:
         source: The config.
-        data: Where to read the table instead of at `data.path`; the recipe holds no path.
+        data: Where to read the table instead of at `data.path`; the recipe contains no path.
         report: Called when part of the table is read.
 
     Raises:
@@ -83,7 +83,7 @@ def planned(
     table = None if data is None else _table_path(os.fspath(data))
     if table is not None:
         base = ""
-    # With another table it is another entry of the cache.
+    # Another table has another entry in the cache.
     key = written if table is None else b"\0".join([written, os.fsencode(table)])
     with log.timed("look up %s in the cache of checked configs", name):
         cached = config_cache.lookup(key, base)
@@ -93,7 +93,7 @@ def planned(
             rows = bundled.describe(config.data)
         assert rows is not None
         known = recipe.make(cached.model, config, rows=rows, profile=machine.profile())
-        yield _plan(config, name, data=written, base=base, made=known), None
+        yield _plan(config, name, data=written, base=base, resolved_recipe=known), None
         return
     from artifact_pipeline.builder.config import loader
     from artifact_pipeline.builder.training.trainer import Trainer
@@ -126,7 +126,7 @@ def planned(
 def started(plan: Plan, *, report: ReportProgress = ignore) -> Iterator[tuple[Plan, Trainer]]:
     """Start the trainer process of a plan that needed none, for the `with` block.
 
-    The plan may change with it: to a lesser numeric profile, if that is what the process has.
+    The plan may change to a lesser numeric profile, if the process has one.
 
     Args:
         plan: The plan.
@@ -180,26 +180,30 @@ def _resolved(
     profile: str,
     resolved: Resolved,
 ) -> Plan:
-    """Return the plan of a config that a trainer process resolved; it was asked for `profile`."""
-    made = recipe.make(resolved.model, config, rows=resolved.data, profile=resolved.profile)
+    """Return the plan of a config that a trainer process resolved under `profile`."""
+    resolved_recipe = recipe.make(
+        resolved.model, config, rows=resolved.data, profile=resolved.profile
+    )
     warning = _check_profile(profile, resolved)
-    plan = _plan(config, name, data=data, base=base, made=made)
+    plan = _plan(config, name, data=data, base=base, resolved_recipe=resolved_recipe)
     return replace(plan, observed=resolved.observed, warning=warning)
 
 
-def _plan(config: ResolvedConfig, name: str, *, data: bytes, base: str, made: Recipe) -> Plan:
+def _plan(
+    config: ResolvedConfig, name: str, *, data: bytes, base: str, resolved_recipe: Recipe
+) -> Plan:
     return Plan(
         config=config,
         name=name,
         text=data.decode(errors="replace"),
         base=base,
-        recipe=made,
-        recipe_digest=recipe.digest(made),
+        recipe=resolved_recipe,
+        recipe_digest=recipe.digest(resolved_recipe),
     )
 
 
 def _table_path(path: str) -> str:
-    """Return the path of a table that a caller named, which is relative to the working folder."""
+    """Return the path of a table that a caller named, relative to the working folder."""
     if not path:
         raise CallError("is empty, expected a path", location=Location("--data"))
     return path if "://" in path else str(Path(path).absolute())
@@ -216,7 +220,7 @@ def _with_table(config: ResolvedConfig, path: str, *, name: str) -> ResolvedConf
 
 
 def _in_short_form(location: Location) -> Location:
-    """Return the location of a key in the short form, which has the full form's keys at its top."""
+    """Return the location in the short form, which has the full form's keys at its top level."""
     key = location.key or ""
     for prefix in ("model.params.", "split."):
         key = key.removeprefix(prefix)

@@ -210,7 +210,7 @@ class JobLog:
 
 
 class RunningJob:
-    """A job that has not ended; `note` is what its line and the run record say about it."""
+    """A job that has not ended; its line and the run record show its `note`."""
 
     note = ""
     was_reported = False

@@ -186,7 +186,7 @@ def _suspects(
 
 
 def _observed(record: PastRun) -> dict[str, Any]:
-    """Return what a run record says about its machine, by the names that suspects have."""
+    """Return the machine in a run record, by the names of suspects."""
     machine = {name: record.host.get(name) for name in ("libc", "python", "machine")}
     observed = msgspec.to_builtins(record.observed) or {}
     return {**machine, "BLAS": observed.get("blas"), "CPU features": observed.get("features")}

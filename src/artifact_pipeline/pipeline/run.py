@@ -102,21 +102,21 @@ def run(
         store: The store to write to; by default $ARTIFACT_PIPELINE_STORE or `artifacts`.
         tests: A path to run pytest on first.
         data: Where to read the table instead of at `data.path`: a path or an address in an object
-            store. The recipe holds no path, so the same rows give the same artifact.
+            store. The recipe contains no path, so the same rows give the same artifact.
         gates: JSON that replaces the config's gates.
         force: Train even if the store has the artifact, and compare the two.
         engine: `dask` runs the fits of a search and of a cross-validation on a Dask cluster. The
             artifact has the same bytes.
-        scheduler: The address of its scheduler; by default a cluster is started on this machine.
+        scheduler: The address of the Dask scheduler; by default a cluster starts on this machine.
         listener: Called when a job starts and when it ends; in a notebook, jobs are printed by
             default.
 
     Raises:
-        CallError: If `data` is given and the config reads no table.
+        CallError: If `data` is given and the config reads no table, or `scheduler` is given and
+            `engine` is not `dask`.
         ConfigError, DataError: If the config or its rows are wrong.
         TestsFailed, GateMissed, ReproductionDiffers: If the work ran and a check failed.
         StoreError, TrainerDied: If the store or the machine fails.
-        CallError: If there is a scheduler, and the engine is not Dask.
         MissingDependency, NetworkError, EnvironmentFailure: If the cluster fails.
     """
     jobs, cluster = ("test", "train", "inference"), _cluster(engine, scheduler)
@@ -243,14 +243,14 @@ def _execute(
         raise
     finally:
         record.git = git.result()
-        if record.recipe is not None:  # a config that is not valid is not an execution
+        if record.recipe is not None:  # a run with an invalid config is not recorded
             record.jobs, record.host = job_log.jobs, provenance.host()
             record.seconds = time.perf_counter() - start
             store.write_run(record.run, record)
 
 
 class _Stored(NamedTuple):
-    """The artifact of a recipe in the store, or why the one that is there cannot be used."""
+    """The artifact of a recipe in the store, or why it cannot be used."""
 
     artifact: Verified | None
     problem: str = ""
@@ -304,7 +304,7 @@ def _build(
 
 
 def _add(built: Built, store: Store, *, stored: Verified | None) -> Verified:
-    """Add a new artifact to the store and return it, once it equals the one that was there.
+    """Add a new artifact to the store and return it, after comparing it with the stored one.
 
     Raises:
         ReproductionDiffers: If the store has another artifact of the same recipe.
@@ -396,7 +396,7 @@ def _write_report(artifact: Verified, store: Store, *, record: Record) -> None:
     try:
         data = disk.read_file(path, limit=MAX_REPORT, remedy="it is written again")
     except StoreError:
-        data = None  # it is replaced below, or else that fails
+        data = None  # it is replaced below
     is_ours = data is not None and local_state.wrote(local_state.REPORT, canonical.digest(data))
     if data is None or not is_ours or run.fingerprint().encode() not in data:
         with log.timed("write the report"):

@@ -36,7 +36,7 @@ _REMEDY_SECRET = (
 
 
 class RemoteAddress(Struct, frozen=True):
-    """The address of a remote, which holds no credentials.
+    """The address of a remote, without credentials.
 
     Attributes:
         scheme: One of `SCHEMES`.
@@ -79,7 +79,7 @@ class RemoteReference(Struct, frozen=True):
 
 
 def is_remote(text: str) -> bool:
-    """Return whether a reference begins as the address of a remote does."""
+    """Return whether a reference begins like the address of a remote."""
     match = _SCHEME.match(text)
     return match is not None and match[1].lower() in SCHEMES
 
@@ -95,8 +95,8 @@ def parse(text: str) -> RemoteReference:
     The alias of a registry can also follow a colon, as a tag does.
 
     Raises:
-        CallError: If it is not the address of a remote. The message holds none of the text, which
-            may contain a password.
+        CallError: If it is not the address of a remote. The message does not quote the
+            text, which may contain a password.
     """
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
@@ -124,7 +124,7 @@ def parse(text: str) -> RemoteReference:
     is_registry = scheme == "oci"
     part = _REPOSITORY if is_registry else _PREFIX
     parts = path.split("/") if path else []
-    if not (_HOST if is_registry else _BUCKET).fullmatch(host):
+    if not (_is_host(host) if is_registry else _BUCKET.fullmatch(host)):
         kind = "host of a registry" if is_registry else "name of a bucket"
         raise CallError(f"found no valid {kind}", location=location, remedy=EXPECTED)
     if not all(part.fullmatch(name) for name in parts) or (is_registry and not parts):
@@ -147,6 +147,19 @@ def parse_remote(text: str) -> RemoteAddress:
             remedy=f"expected only the remote, {reference.address}",
         )
     return reference.address
+
+
+def _is_host(host: str) -> bool:
+    """Return whether a text is a host with or without a port."""
+    from urllib.parse import urlsplit
+
+    if not _HOST.fullmatch(host):
+        return False
+    try:
+        urlsplit(f"//{host}").port  # noqa: B018  (it raises for a port that is too high)
+    except ValueError:  # also for brackets without an address of IPv6
+        return False
+    return True
 
 
 def _split_label(rest: str, scheme: str) -> tuple[str, str | None]:

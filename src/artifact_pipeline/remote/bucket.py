@@ -1,7 +1,7 @@
-"""Objects in a bucket of S3, Google Cloud Storage or Azure, or of a service with their protocol.
+"""Objects in a bucket of S3, Google Cloud Storage or Azure, or of a compatible service.
 
 obstore is the client: it signs, retries and uploads in parts, and finds the credentials of the
-environment. Only AWS profiles are read here, which it does not know.
+environment. Only AWS profiles, which it does not support, are read here.
 
 Source: https://developmentseed.org/obstore/
 """
@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from artifact_pipeline.builder.background import submit
 from artifact_pipeline.errors import (
     ArtifactNotFound,
     Location,
@@ -28,21 +27,21 @@ from artifact_pipeline.errors import (
 )
 from artifact_pipeline.log import scrub
 from artifact_pipeline.remote.address import RemoteAddress
-from artifact_pipeline.remote.protocol import MAX_ENTRIES, PIECE, ObjectEntry, Stored
+from artifact_pipeline.remote.protocol import PIECE, ObjectEntry, Stored
 from artifact_pipeline.remote.transfer import in_order
 
 _PART = 8 << 20
 """Bytes of a part of an upload or a download."""
 _SINGLE = 5 << 20
-"""Bytes of an object that is uploaded in one request, and can then have a condition."""
+"""Maximum bytes of an object uploaded in one request, which can have a condition."""
 _CONNECTIONS = 4
 """Parts of one object that are uploaded at once."""
 _PARTS_AHEAD = 7
-"""Parts of a download that are requested while the one before them is used."""
+"""Parts of a download that are requested in advance."""
 _SAMPLE = 16 << 20
 """Bytes of a download after which its rate is known."""
 _FAST = 100e6
-"""Bytes per second of one connection that are enough."""
+"""Bytes per second from which one connection is fast enough."""
 _PIECE = 256 << 10
 """Bytes that are read at a time; they stay in the processor's cache until they are hashed."""
 _ENDPOINTS = (
@@ -52,21 +51,22 @@ _ENDPOINTS = (
     "AZURE_ENDPOINT",
     "AZURE_STORAGE_ENDPOINT",
 )
-_WORDS = (
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
+_WORDS = re.compile(
+    "AWS_(DEFAULT_)?REGION|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)"
+    "|AWS_CONTAINER_(CREDENTIALS_RELATIVE_URI|CREDENTIALS_FULL_URI|AUTHORIZATION_TOKEN)"
+    "|AZURE_(STORAGE_)?(ACCOUNT_NAME|(ACCOUNT|ACCESS|MASTER|SAS)_KEY|TOKEN|SAS_TOKEN)"
+    "|AZURE_(STORAGE_)?(CLIENT_ID|CLIENT_SECRET|TENANT_ID|AUTHORITY_ID|AUTHORITY_HOST)"
+    "|(AZURE_)?(MSI|IDENTITY)_ENDPOINT"
 )
+"""Variables whose values become a part of a header or an address."""
 _URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[!-~]*)?\Z")
 _LIST_SECONDS = 120.0
-"""How long a list of objects may take."""
+"""Maximum seconds for a list of objects."""
 _REMEDY = "check the address, the network and the credentials in the environment"
 
 
 class _RangeIgnored(NetworkError):
-    """A service answered a request for a range in another way than with status 206."""
+    """A service responded to a request for a range with a status other than 206."""
 
 
 class BucketObjects:
@@ -84,6 +84,7 @@ class BucketObjects:
                 remedy="pip install obstore, or pip install -r requirements-remote.txt",
             ) from error
         self.address = str(address)
+        self._parsed = address
         self._client: Any = obstore
         self._errors: Any = obstore.exceptions
         with self._translated():
@@ -125,13 +126,13 @@ class BucketObjects:
             yield from self._stream(key, start=start, end=end, is_range=False)
 
     def _range(self, key: str, *, start: int, end: int) -> Generator[bytes]:
-        """Yield a range of an object, in parts at the same time where one connection is slow.
+        """Yield a range of an object, in parallel parts if one connection is slow.
 
-        One connection to a service of a cloud is slower than the network. A service that is near
-        is slower in parts, as it may read the object anew for each of them.
+        One connection to a cloud service is slower than the network. A nearby service is slower in
+        parts, because it may read the object again for each part.
         """
         position, began = start, time.monotonic()
-        # Some services answer a range of a complete object as if there was no range.
+        # Some services ignore a range that covers the complete object.
         with closing(self._stream(key, start=start, end=end, is_range=start > 0)) as pieces:
             for piece in pieces:
                 if position == start:
@@ -170,7 +171,7 @@ class BucketObjects:
                 return
 
     def _stream(self, key: str, *, start: int, end: int, is_range: bool) -> Generator[bytes]:
-        """Yield a range of an object from one request, which asks for the range or everything."""
+        """Yield a range of an object from one request, for the range or the complete object."""
         with self._translated():
             options = {"range": (start, end)} if is_range else None
             try:
@@ -211,7 +212,7 @@ class BucketObjects:
     def upload(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         """See `ObjectStore`.
 
-        An object in parts has no condition; all who write it write the same bytes.
+        An upload in parts has no condition; all writers of the object write the same bytes.
         """
         if size <= _SINGLE:
             self.create(key, b"".join(pieces))
@@ -222,29 +223,19 @@ class BucketObjects:
             )
 
     def entries(self, prefix: str) -> list[ObjectEntry]:
-        """See `ObjectStore`."""
+        """See `ObjectStore`. Another process reads the list, as a hostile one may end a process."""
+        from artifact_pipeline.remote import bucket_list
 
-        def listed() -> list[ObjectEntry]:
-            found: list[ObjectEntry] = []
+        return bucket_list.entries(self._parsed, prefix, seconds=_LIST_SECONDS)
+
+    def listed(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Yield the objects below a prefix, as the service lists them."""
+        with self._translated():
+            # obstore requests the next page as long as the service announces one.
             for page in self._client.list(self._store, prefix):
                 for entry in page:
                     modified = entry["last_modified"].timestamp()
-                    found.append(ObjectEntry(str(entry["path"]), int(entry["size"]), modified))
-                if len(found) > MAX_ENTRIES:
-                    break
-            return found
-
-        with self._translated():
-            try:
-                # obstore requests the next page for as long as a service says that there is one.
-                found = submit(listed).result(_LIST_SECONDS)
-            except TimeoutError:
-                problem = f"sends no complete list of the entries below {prefix}"
-                raise NetworkError(problem, location=Location(self.address)) from None
-        if len(found) > MAX_ENTRIES:
-            problem = f"has more than {MAX_ENTRIES} entries below {prefix}"
-            raise NetworkError(problem, location=Location(self.address))
-        return found
+                    yield ObjectEntry(str(entry["path"]), int(entry["size"]), modified)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -260,10 +251,12 @@ class BucketObjects:
         except (self._errors.BaseError, OSError, ValueError) as error:
             denied = (self._errors.PermissionDeniedError, self._errors.UnauthenticatedError)
             problem = "access was denied" if isinstance(error, denied) else _reason(error)
-            # The cause is not chained: it may quote what was sent.
+            # The cause is not chained: it may quote the request.
             raise NetworkError(problem, location=Location(self.address), remedy=_REMEDY) from None
         except BaseException as error:
-            if type(error).__name__ != "PanicException":  # of Rust, which has no other base
+            if (
+                type(error).__name__ != "PanicException"
+            ):  # a Rust panic, which has no other base class
                 raise
             raise NetworkError(
                 "cannot be used: the client failed on its settings or on what was returned",
@@ -273,9 +266,9 @@ class BucketObjects:
 
 
 def _tag(meta: Any) -> str:
-    """Return what identifies the content of an object: its ETag and, where it has one, version.
+    """Return the identifiers of an object's content: its ETag and, if it has one, its version.
 
-    Google's buckets compare the version, which they call generation; the others the ETag.
+    Google compares the version, which it calls generation; the other services compare the ETag.
     """
     return "\n".join(meta[name] for name in ("e_tag", "version") if meta[name])
 
@@ -314,23 +307,27 @@ def _open(address: RemoteAddress, stores: Any) -> Any:
 
 
 def _check_environment() -> None:
-    """Check the settings with which obstore ends in a panic.
+    """Check the settings that make obstore panic.
 
     Raises:
         NetworkError: If one is not valid. Its value is not part of the message.
     """
-    for name in (*_ENDPOINTS, *_WORDS):
-        value = os.environ.get(name)
+    for name, value in os.environ.items():
         if value and name in _ENDPOINTS and not _URL.match(value):
             remedy = "expected https://host or http://host"
             raise NetworkError("is not a URL", location=Location(name), remedy=remedy)
-        if value and not re.fullmatch("[!-~]+", value):
-            problem = "contains a space or a character that is not of ASCII"
-            raise NetworkError(problem, location=Location(name), remedy="correct this variable")
+        if value and _WORDS.fullmatch(name):
+            _check_word(value, Location(name))
+
+
+def _check_word(value: str, location: Location) -> None:
+    if not re.fullmatch("[!-~]*", value):
+        problem = "contains a space or a character that is not of ASCII"
+        raise NetworkError(problem, location=location, remedy="correct it")
 
 
 def _allows_http() -> bool:
-    """Return whether requests without TLS are allowed: to this machine, or if a variable says so.
+    """Return whether requests without TLS are allowed: to this machine, or if a variable is set.
 
     The clients of the three services have a variable of this name.
     """
@@ -361,7 +358,9 @@ def _aws_profile() -> dict[str, str]:
         try:
             parser.read(path, "utf-8")
         except (Error, UnicodeDecodeError, OSError) as error:
-            raise NetworkError("is not a file of AWS profiles", location=Location(path)) from error
+            # The cause is not chained: it may quote a line with a key.
+            problem = f"is not a file of AWS profiles: {type(error).__name__}"
+            raise NetworkError(problem, location=Location(path)) from None
         if parser.has_section(section):
             settings = {**dict(parser.items(section)), **settings}
     names = {
@@ -372,6 +371,8 @@ def _aws_profile() -> dict[str, str]:
         "endpoint_url": "endpoint",
     }
     found = {ours: settings[theirs] for theirs, ours in names.items() if theirs in settings}
+    for name, value in found.items():
+        _check_word(value, Location(f"profile {profile}", key=name))
     if (endpoint := found.get("endpoint")) and not _URL.match(endpoint):
         raise NetworkError("endpoint_url is not a URL", location=Location(f"profile {profile}"))
     if "AWS_ACCESS_KEY_ID" in os.environ:

@@ -10,11 +10,11 @@ from artifact_pipeline.remote.protocol import Remote
 
 
 def connect(address: RemoteAddress, *, create: bool = False) -> Remote:
-    """Return the remote at an address. A service is not asked before its first use.
+    """Return the remote at an address. No request is sent before its first use.
 
     Args:
         address: The address.
-        create: Whether the remote is written: a folder that does not exist will be created.
+        create: Whether a missing folder is created, for writing.
 
     Raises:
         ArtifactNotFound: If it is a folder that does not exist, unless `create`.

@@ -1,7 +1,7 @@
 """Objects in a folder, which may be shared by several machines.
 
-A write goes to `staging/` and is renamed. Conditions are checked under a lock, which other machines
-see if the file system has locks between machines, as NFS 4 and SMB have.
+A write goes to `staging/` and is renamed. Conditions are checked under a lock, which other
+machines see if the file system shares locks, as NFS 4 and SMB do.
 """
 
 from __future__ import annotations
@@ -113,11 +113,11 @@ class FolderObjects:
         return found
 
     def sweep(self) -> None:
-        """Remove what writers that have ended left in `staging/`."""
+        """Remove the entries of `staging/` whose writers have ended."""
         disk.sweep(self._root / "staging")
 
     def _path(self, key: str) -> Path:
-        """Return the path of an object. A link above it leads to where its owner put it."""
+        """Return the path of an object. Links above it are followed."""
         return self._root / key
 
     @contextmanager

@@ -1,10 +1,10 @@
 """A remote of objects by key, in a folder or a bucket.
 
     blobs/sha256/<hex>                  a file or a manifest, named by its digest; never replaced
-    names/<alias or version>            the artifact that it names; replaced on a condition
+    names/<alias or version>            the artifact that it names; replaced conditionally
     attached/<hex>/<kind>/<hex>         a document that belongs to the artifact <hex>
 
-The manifest is written after the files that it lists, so an artifact is complete or not there.
+The manifest is written after the files that it lists, so an artifact is complete or missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from artifact_pipeline.errors import Location, NetworkError, VerificationError
 from artifact_pipeline.remote.address import is_label
 from artifact_pipeline.remote.protocol import (
     ATTACHMENT_KINDS,
-    MAX_DOCUMENT,
     MAX_POINTER,
     Attachment,
     ObjectStore,
@@ -110,10 +109,10 @@ class ObjectRemote:
                 found.append(Attachment(kind, f"sha256:{name}", entry.size))
         return found
 
-    def attachment(self, digest: Digest, attachment: Attachment) -> bytes:
+    def attachment(self, digest: Digest, attachment: Attachment, *, limit: int) -> bytes:
         """See `Remote`."""
         key = _attached(digest, attachment.kind, name=attachment.digest)
-        stored = self._objects.get(key, limit=MAX_DOCUMENT)
+        stored = self._objects.get(key, limit=limit)
         if stored is None:
             raise NetworkError(f"does not have {key}", location=Location(self.address))
         return self._checked(stored.data, attachment.digest)

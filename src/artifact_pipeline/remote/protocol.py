@@ -1,4 +1,4 @@
-"""The operations of a remote, whichever service holds it."""
+"""The operations of a remote, the same for all services."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.store.events import Promotion, Version
 from artifact_pipeline.verification.verify import Verified
 
-MAX_DOCUMENT = 64 << 20
-"""Bytes of an attachment; larger ones are not read."""
 MAX_POINTER = 1 << 20
-"""Bytes of the document of an alias or a version."""
+"""Maximum bytes of the document of an alias or a version."""
 MAX_ENTRIES = 100_000
-"""Aliases and versions of a remote, or attachments of an artifact, that are listed."""
+"""Maximum aliases and versions of a remote, or attachments of an artifact, to list."""
 PIECE = 1 << 20
 """Bytes that are read, hashed and sent at a time."""
 
 ATTACHMENT_KINDS = ("signature", "run", "report", "move")
-"""What travels with an artifact: signatures, run records, its report, and moves of aliases."""
+"""The documents attached to an artifact: signatures, run records, report, moves of aliases."""
 
 Pieces: TypeAlias = Callable[[], Iterator[bytes]]
-"""Returns the content of a file anew, in pieces."""
+"""Returns the content of a file from the start, in pieces."""
 
 
 class Pointer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,9 +34,9 @@ class Pointer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     """Its model."""
     version: Version | None = None
-    """Its version on the remote, if the remote keeps it there."""
+    """Its version on the remote, if the pointer contains it."""
     move: Promotion | None = None
-    """The record of the move that set it, if the remote keeps it there."""
+    """The record of the move that set it, if the pointer contains it."""
 
 
 class SeenPointer(Struct, frozen=True):
@@ -46,7 +44,7 @@ class SeenPointer(Struct, frozen=True):
 
     pointer: Pointer
     tag: str
-    """What the service calls this content, for a write on the condition that it is unchanged."""
+    """The service's identifier of this content, for a write that requires it to be unchanged."""
 
 
 class Attachment(Struct, frozen=True):
@@ -60,8 +58,8 @@ class Attachment(Struct, frozen=True):
 class Remote(Protocol):
     """A remote. Its objects are immutable and named by digests; only pointers move.
 
-    All methods raise NetworkError if the service cannot be reached, refuses or breaks off, and
-    VerificationError if it returns other bytes than it must.
+    All methods raise NetworkError if the service cannot be reached, refuses or disconnects, and
+    VerificationError if it returns wrong bytes.
     """
 
     address: str
@@ -73,7 +71,7 @@ class Remote(Protocol):
         """Return all aliases and versions."""
 
     def set_pointer(self, label: str, pointer: Pointer, *, seen: SeenPointer | None) -> bool:
-        """Set a pointer if it is still as it was seen, and return whether it was."""
+        """Set a pointer unless it has changed since it was read; return whether it was set."""
 
     def manifest(self, digest: Digest) -> bytes | None:
         """Return the manifest of an artifact, compared with its digest; None without one."""
@@ -82,13 +80,13 @@ class Remote(Protocol):
         """Return whether the remote has a file."""
 
     def upload(self, file: File, pieces: Pieces) -> None:
-        """Store a file, which the remote does not have."""
+        """Store a file that the remote does not have."""
 
     def publish(self, artifact: Verified, name: str) -> bool:
-        """Store the manifest of an artifact whose files are there; False if it was there."""
+        """Store the manifest of an artifact after its files; return False if it already exists."""
 
     def ignores_conditions(self, artifact: Verified) -> bool:
-        """Return whether the service writes a manifest again that it was told to create.
+        """Return whether the service overwrites a manifest that it was asked to create.
 
         The manifest is the one that `publish` has just written, so no byte changes.
         """
@@ -97,13 +95,13 @@ class Remote(Protocol):
         """Yield the bytes of a file from a position, at most as many as it has."""
 
     def attachments(self, digest: Digest) -> list[Attachment]:
-        """Return the attachments of an artifact, the oldest first as far as that is known."""
+        """Return the attachments of an artifact, oldest first if their times are known."""
 
-    def attachment(self, digest: Digest, attachment: Attachment) -> bytes:
-        """Return the content of an attachment, compared with its digest."""
+    def attachment(self, digest: Digest, attachment: Attachment, *, limit: int) -> bytes:
+        """Return an attachment of at most `limit` bytes, compared with its digest."""
 
     def attach(self, digest: Digest, kind: str, *, data: bytes) -> None:
-        """Attach a document to an artifact that is published; do nothing if it is attached."""
+        """Attach a document to a published artifact, unless it is attached already."""
 
 
 class Stored(Struct, frozen=True):
@@ -140,7 +138,7 @@ class ObjectStore(Protocol):
         """Write an object that must not exist; return False if it does."""
 
     def replace(self, key: str, data: bytes, *, tag: str) -> bool:
-        """Write an object if it is still the one with this tag; return whether it was."""
+        """Write an object if its tag is unchanged; return whether it was."""
 
     def upload(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         """Write an object in pieces; readers see all of it or nothing."""

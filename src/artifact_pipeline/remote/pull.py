@@ -2,7 +2,7 @@
 
 Every byte is compared with a digest before it is used. Files are downloaded into `staging/` of the
 store, verified there together with the signature that the store's policy requires, and renamed
-into place. Whatever fails, the store has the complete artifact or nothing of it.
+into place. After any failure, the store has the complete artifact or nothing of it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from artifact_pipeline.remote.connect import connect
 from artifact_pipeline.remote.protocol import Attachment, Remote
 from artifact_pipeline.remote.transfer import Progress, download, in_threads
 from artifact_pipeline.report.write import publish_report
+from artifact_pipeline.store import models
 from artifact_pipeline.store.events import Promotion, PulledVersion
 from artifact_pipeline.store.journal import MAX_RECORD, PastRun, decode_record
 from artifact_pipeline.store.models import MOVE_WAIT, now, parse_time
@@ -50,7 +51,13 @@ if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
 
 MAX_ATTACHMENTS = 200
-"""Attachments of an artifact that are read of each kind: the newest."""
+"""Maximum attachments of each kind to read, the newest ones."""
+_MAX_BYTES = {"signature": MAX_SIGNATURE, "run": MAX_RECORD, "move": 1 << 20}
+"""Bytes of an attachment of each kind."""
+_MAX_TOTAL = 64 << 20
+"""Bytes of all attachments of a kind that are kept; older ones are left out."""
+_MAX_MOVES = 2 << 20
+"""Bytes of the moves that a pull adds to the history; older ones are left out."""
 _RUN = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{6,16}")
 
 
@@ -69,13 +76,13 @@ class Pulled(Struct, frozen=True, kw_only=True):
     downloaded: int
     """The number of files that were transferred, 0 if the store had the artifact."""
     bytes: int
-    """Of these files."""
+    """The size of these files."""
     signed: bool
     """Whether required signers signed it."""
 
 
 class RemoteTarget(Struct, frozen=True):
-    """What a reference names on a remote."""
+    """The artifact that a reference names on a remote."""
 
     digest: Digest
     version: int | None
@@ -83,7 +90,7 @@ class RemoteTarget(Struct, frozen=True):
 
 
 class _Documents(Struct, frozen=True):
-    """What a remote says about an artifact."""
+    """The documents attached to an artifact on a remote."""
 
     signatures: list[bytes]
     runs: dict[str, bytes]
@@ -113,9 +120,9 @@ def pull(
     Raises:
         ArtifactNotFound: If the remote has no such artifact.
         CallError: If the reference is malformed.
-        VerificationError: If the remote returns other bytes than the digests promise, or a
+        VerificationError: If the remote returns bytes that do not match the digests, or a
             required signature is missing or wrong.
-        NetworkError: If the remote cannot be reached, refuses or breaks off.
+        NetworkError: If the remote cannot be reached, refuses or disconnects.
         StoreError: If the store cannot be written.
         MissingDependency: If a package that the remote needs is not installed.
     """
@@ -174,7 +181,7 @@ def pull_to_serve(
     signed_by: Signer | None = None,
     store: PathLike | None = None,
 ) -> Path:
-    """Bring the artifact that a reference names into a store, and return its folder.
+    """Copy the artifact that a reference names into a store, and return its folder.
 
     Aliases, history, run records and the report are left out. Raises as `pull`.
     """
@@ -231,7 +238,7 @@ def _missing(remote: Remote, label: str) -> NoReturn:
 
 
 def _is_fixed(reference: RemoteReference) -> bool:
-    """Return whether a reference names a version or a digest, which nobody moves."""
+    """Return whether a reference names a version or a digest, which never moves."""
     return reference.label is not None and not ALIAS.fullmatch(reference.label)
 
 
@@ -265,7 +272,7 @@ def _fetch(
     signed_by: Signer | None,
     progress: Progress,
 ) -> tuple[Verified, bool, bool]:
-    """Bring an artifact into a store unless it has it, and the signature that is required.
+    """Copy an artifact into a store unless it has it, with the required signature.
 
     Returns:
         The artifact, whether files were downloaded, and whether required signers signed it.
@@ -278,10 +285,10 @@ def _fetch(
         signature, signed = _signature(artifact, documents, signed_by=signed_by, store=store)
         if signature is not None:
             store.artifacts.write_signature(artifact.folder, signature)
-        store.index(artifact)  # a pull that was killed may have left it out
+        store.index(artifact)  # a killed pull may have skipped this
         return artifact, False, signed
     stopping = threading.Event()
-    # The names of stale entries tell which processes have ended.
+    # The names of stale entries show which processes have ended.
     leftovers = store.folder.stale_entries()
     with store.folder.staging() as staged, translate_os_errors(staged):
         staged.mkdir()
@@ -305,7 +312,7 @@ def _fetch(
 
 
 def _reuse(leftovers: list[Path], path: Path, *, size: int) -> None:
-    """Move what a pull that was killed has of a file to `path`; its bytes are compared later."""
+    """Move the part of a file from a killed pull to `path`; its bytes are compared later."""
     for folder in leftovers:
         with suppress(OSError):  # it has no such file, or another pull has taken it
             status = (folder / path.name).lstat()
@@ -320,8 +327,7 @@ def _signature(
     """Return the signature to keep with an artifact, and whether required signers signed it.
 
     Raises:
-        VerificationError: If no signature of the remote or the store is that of each required
-            signer.
+        VerificationError: If a required signer has signed neither on the remote nor in the store.
     """
     signers = required_signers(artifact.folder, signed_by=signed_by, store=store.root)
     existing: list[bytes] = []
@@ -351,35 +357,51 @@ def _signature(
 def _documents(
     remote: Remote, digest: Digest, *, kinds: tuple[str, ...] = ("signature", "run", "move")
 ) -> _Documents:
-    """Return what a remote says about an artifact; the report follows from the artifact.
+    """Return the documents attached to an artifact; its report is written anew.
 
     Raises:
-        VerificationError: If a document is not what it must be.
+        VerificationError: If a document is malformed.
     """
-    by_kind = {kind: list[Attachment]() for kind in kinds}
-    for attachment in remote.attachments(digest):
-        if attachment.kind in by_kind:
-            by_kind[attachment.kind].append(attachment)
-    # A champion that each commit promotes again has more moves than anybody reads.
-    attachments = [item for items in by_kind.values() for item in items[-MAX_ATTACHMENTS:]]
+    attached = remote.attachments(digest)
     signatures: list[bytes] = []
     runs: dict[str, bytes] = {}
     moves: list[Promotion] = []
-    for attachment in attachments:
-        limit = MAX_SIGNATURE if attachment.kind == "signature" else MAX_RECORD
+    for kind in kinds:
+        own = [attachment for attachment in attached if attachment.kind == kind]
+        for location, data in _contents(remote, digest, attachments=own):
+            if kind == "signature":
+                signatures.append(data)
+            elif kind == "run":
+                runs[_run_id(data, digest, location=location)] = data
+            else:
+                moves.append(_move(data, digest, location=location))
+    moves.sort(key=lambda move: parse_time(move.when))
+    return _Documents(signatures, runs, moves)
+
+
+def _contents(
+    remote: Remote, digest: Digest, *, attachments: list[Attachment]
+) -> list[tuple[Location, bytes]]:
+    """Return the attachments of a kind, the oldest first, without those that are too many.
+
+    Raises:
+        VerificationError: If one is larger than its kind may be.
+    """
+    contents: list[tuple[Location, bytes]] = []
+    total = 0
+    # A champion that each commit promotes can have more moves than are useful.
+    for attachment in reversed(attachments[-MAX_ATTACHMENTS:]):
+        limit = _MAX_BYTES[attachment.kind]
         location = Location(f"{remote.address}: {attachment.kind} {attachment.digest}")
         if attachment.size > limit:
             problem = f"has {attachment.size} bytes, more than {limit}"
             raise VerificationError(problem, location=location)
-        data = remote.attachment(digest, attachment)
-        if attachment.kind == "signature":
-            signatures.append(data)
-        elif attachment.kind == "run":
-            runs[_run_id(data, digest, location=location)] = data
-        else:
-            moves.append(_move(data, digest, location=location))
-    moves.sort(key=lambda move: parse_time(move.when))
-    return _Documents(signatures, runs, moves)
+        data = remote.attachment(digest, attachment, limit=limit)
+        total += len(data)
+        if total > _MAX_TOTAL:
+            break
+        contents.append((location, data))
+    return contents[::-1]
 
 
 def _run_id(data: bytes, digest: Digest, *, location: Location) -> str:
@@ -398,6 +420,9 @@ def _move(data: bytes, digest: Digest, *, location: Location) -> Promotion:
     try:
         move = decode_record(data, Promotion)
         parse_time(move.when)
+        # Its event must fit the limits with which the history is read.
+        event = _pulled(digest, [move], remote="", version=1)
+        models.decode_line(models.encode(event), "")
     except (canonical.NotCanonical, msgspec.ValidationError, ValueError) as error:
         raise VerificationError(f"is not a move: {error}", location=location) from error
     if move.digest != digest or not ALIAS.fullmatch(move.alias):
@@ -414,7 +439,7 @@ def _record(
     moves: list[Promotion],
     version: int,
 ) -> None:
-    """Append that an artifact was pulled to the history, unless it says so already."""
+    """Append to the history that an artifact was pulled, with the moves that are new there."""
     with store.models.lock(name, wait=MOVE_WAIT):
         pulls = [
             event
@@ -422,14 +447,24 @@ def _record(
             if isinstance(event, PulledVersion)
             and (event.digest, event.remote) == (digest, remote.address)
         ]
-        if pulls and pulls[-1].moves == moves:
-            return
-        event = PulledVersion(
-            digest=digest,
-            version=version,
-            remote=remote.address,
-            moves=moves,
-            by=user(),
-            when=now(),
-        )
-        store.models.append(name, event)
+        known = {_encode(move) for event in pulls for move in event.moves}
+        fresh: list[Promotion] = []
+        size = 0
+        for move in reversed(moves):
+            data = _encode(move)
+            size += len(data)
+            if data not in known and size <= _MAX_MOVES:
+                fresh.insert(0, move)
+        if fresh or not pulls:
+            event = _pulled(digest, fresh, remote=remote.address, version=version)
+            store.models.append(name, event)
+
+
+def _encode(move: Promotion) -> bytes:
+    return canonical.encode(msgspec.to_builtins(move))
+
+
+def _pulled(digest: Digest, moves: list[Promotion], *, remote: str, version: int) -> PulledVersion:
+    return PulledVersion(
+        digest=digest, version=version, remote=remote, moves=moves, by=user(), when=now()
+    )

@@ -26,7 +26,7 @@ from artifact_pipeline.store.access import open_to_send
 from artifact_pipeline.store.events import Promotion
 from artifact_pipeline.store.folder import REPAIR
 from artifact_pipeline.store.journal import MAX_RECORD
-from artifact_pipeline.store.models import now
+from artifact_pipeline.store.models import next_version, now
 from artifact_pipeline.store.pointers import CHAMPION, LATEST
 from artifact_pipeline.store.promotion import check_move, evidence_of
 from artifact_pipeline.store.provenance import user
@@ -37,7 +37,7 @@ from artifact_pipeline.verification.verify import Verified, check_file, read_sig
 log = Log(__name__)
 
 _ATTEMPTS = 20
-"""How often a version or `latest` is set again that another process set at the same moment."""
+"""Attempts to set a version or `latest` while other processes set it too."""
 
 
 class Pushed(Struct, frozen=True, kw_only=True):
@@ -53,9 +53,9 @@ class Pushed(Struct, frozen=True, kw_only=True):
     uploaded: int
     """The number of files that the remote did not have."""
     bytes: int
-    """Of these files."""
+    """The size of these files."""
     warnings: list[str]
-    """What the remote does not do as it should; also logged."""
+    """Faults of the remote; also logged."""
 
 
 def push(
@@ -68,8 +68,8 @@ def push(
 ) -> Pushed:
     """Copy an artifact to a remote, with its signature, run record and report.
 
-    What the remote has already is not transferred. The alias `latest` of the remote moves to the
-    artifact.
+    Files that the remote already has are not transferred. The alias `latest` of the remote moves to
+    the artifact.
 
     Args:
         artifact: As for `open_trusted`, which checks it first.
@@ -80,7 +80,7 @@ def push(
 
     Raises:
         ArtifactNotFound, VerificationError: As `open_trusted`.
-        CallError: If the address or a tag is not valid, or the remote holds another model.
+        CallError: If the address or a tag is not valid, or the remote contains another model.
         NetworkError: If the remote cannot be reached or refuses.
         StoreError: If a tag was moved by another process at the same moment.
         MissingDependency: If a package that the remote needs is not installed.
@@ -108,13 +108,13 @@ def promote_remote(
     """Push an artifact, move an alias of the remote to it, and return the record of the move.
 
     In a folder or a bucket, one of two moves at the same moment fails. A registry has no such
-    condition: there the later one wins.
+    condition: the later one wins.
 
     Args:
         artifact: As for `open_trusted`, which checks it first.
         remote: The address of the remote.
         alias: As for `promote`.
-        message: Why it is moved.
+        message: The reason.
         store: The store of the artifact.
 
     Raises:
@@ -187,7 +187,7 @@ def _upload(artifact: Verified, *, remote: Remote, progress: Progress) -> list[F
 
 
 def _attach(store: Store, artifact: Verified, *, remote: Remote) -> None:
-    """Attach what the store knows about an artifact, as far as the remote does not have it."""
+    """Attach the documents that the store has and the remote lacks."""
     documents = {"report": page.write(artifact).encode()}
     with suppress(VerificationError):  # there is no signature
         documents["signature"] = read_signature(artifact.folder)
@@ -207,7 +207,7 @@ def _attach(store: Store, artifact: Verified, *, remote: Remote) -> None:
 def _claim_version(store: Store, remote: Remote, *, pointer: Pointer) -> int:
     """Return the version of an artifact on a remote; one that has none gets the store's number.
 
-    If another artifact has that number there, it gets the next that is free.
+    If another artifact has that number there, it gets the next free one.
     """
     own = store.models.history(pointer.name).numbers.get(pointer.digest, 1)
     seen = remote.pointer(str(own))
@@ -222,7 +222,7 @@ def _claim_version(store: Store, remote: Remote, *, pointer: Pointer) -> int:
         for version, digest in versions.items():
             if digest == pointer.digest:
                 return version
-        version = own if own not in versions else max(versions) + 1
+        version = own if own not in versions else next_version(versions)
         if remote.set_pointer(str(version), pointer, seen=None):
             return version
     raise _contended(remote, "versions")
@@ -258,7 +258,7 @@ def _move(
             remedy="choose another alias or remote",
         )
     if before is not None and before.move is not None:
-        # It may have been set by a process that was killed before it recorded the move.
+        # A process may have been killed after it set the alias and before it recorded the move.
         remote.attach(before.digest, "move", data=_encode(before.move))
     move = Promotion(
         alias=alias,

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 TRANSFERS = 4
 """Files of an artifact that are transferred at once."""
 _ATTEMPTS = 4
-"""How often a download breaks off, soon after the last time, before it fails."""
+"""Interruptions in quick succession after which a download fails."""
 _AHEAD = 8
 """Pieces of a file that are read before they are needed."""
 _FLUSHED = 64 << 20
 """Bytes of a download that are flushed to the disk at a time."""
 _GRACE = 1.0
-"""Seconds in which transfers end after one has failed; those that a silent server holds do not."""
+"""Seconds to wait for other transfers after one has failed; a silent server may exceed it."""
 
 Progress: TypeAlias = Callable[[int], None]
 """Called with the bytes transferred since the last call, from several threads."""
@@ -52,7 +52,7 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
             then waits for the others for a moment.
 
     Raises:
-        Exception: That of the first job that failed.
+        Exception: The exception of the first job that failed.
     """
     from concurrent.futures import FIRST_EXCEPTION, Future, wait
 
@@ -81,7 +81,7 @@ def in_threads(jobs: Sequence[Callable[[], T]], stopping: threading.Event) -> li
         stopping.set()
         for future in futures:
             future.cancel()
-        # Otherwise one may write into a folder that the caller is removing.
+        # Otherwise a job could write into a folder that the caller is removing.
         wait(futures, timeout=_GRACE)
 
 
@@ -110,7 +110,7 @@ def read_ahead(pieces: Generator[bytes]) -> Iterator[bytes]:
             yield piece
     finally:
         stopped.set()
-        with suppress(Empty):  # the thread may be waiting for room
+        with suppress(Empty):  # the thread may be waiting for space in the queue
             while True:
                 queue.get_nowait()
 
@@ -131,7 +131,7 @@ def pieces_of(
 ) -> Pieces:
     """Return the reader of a file of an artifact.
 
-    It fails before the last piece if the file has changed, so that nothing is uploaded.
+    If the file has changed, it fails before the last piece, so that nothing is uploaded.
     """
 
     def pieces() -> Generator[bytes]:
@@ -158,18 +158,18 @@ def download(
 ) -> None:
     """Download a file into a folder, and compare it with its digest.
 
-    What the folder has of it already, of an earlier attempt, is not transferred again.
+    Bytes in the folder from an earlier attempt are not transferred again.
 
     Raises:
-        NetworkError: If the remote cannot be reached or breaks off.
-        VerificationError: If it returns other bytes.
+        NetworkError: If the remote cannot be reached or disconnects.
+        VerificationError: If it returns wrong bytes.
     """
     path = folder / file.path
     _check_running(stopping)
     with disk.translate_os_errors(path):
         if path.exists() and _fetch(remote, file, path=path, progress=progress, stopping=stopping):
             return
-        path.unlink(missing_ok=True)  # the earlier attempt got other bytes
+        path.unlink(missing_ok=True)  # the earlier attempt received wrong bytes
         if not _fetch(remote, file, path=path, progress=progress, stopping=stopping):
             raise VerificationError(
                 f"returned other bytes for {file.path}, expected {file.sha256}",
@@ -180,7 +180,7 @@ def download(
 def _fetch(
     remote: Remote, file: File, *, path: Path, progress: Progress, stopping: threading.Event
 ) -> bool:
-    """Download what a file lacks, and return whether it has its digest then."""
+    """Download the rest of a file, and return whether its digest matches then."""
     digest, size = hashlib.sha256(), 0
     with path.open("a+b") as target:
         target.seek(0)
@@ -213,7 +213,7 @@ def _fetch(
 def _write(pieces: Generator[bytes], target: BinaryIO) -> Generator[bytes]:
     """Write pieces to a file, and yield them.
 
-    A thread flushes the file to the disk meanwhile, so that little of it is left for the end.
+    A thread flushes the file to the disk meanwhile, so that little is left to flush at the end.
     """
     written, flush = 0, None
     with closing(pieces):

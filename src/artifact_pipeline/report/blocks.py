@@ -13,7 +13,7 @@ from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import figure
 
 Width: TypeAlias = Literal["single", "double", "wide"]
-"""How much of a row a panel takes: one part, two, or all of it."""
+"""How much of a row a panel takes: one column, two, or all of it."""
 
 
 class Drawing(NamedTuple):

@@ -3,9 +3,9 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const ROW = 36; // pixels of a row of the table, as in board.css
 const SPARE = 12; // rows kept above and below those in view
-const TALLEST = 640; // pixels of the table's box, as in board.css; an empty one is less tall
+const TALLEST = 640; // maximum height of the table in pixels, as in board.css
 const HOUR = 3600000;
-const MOVES = 40; // moves of an alias that are listed
+const MOVES = 40; // maximum moves of an alias to list
 const collator = new Intl.Collator("en", { numeric: true });
 const $ = (id) => document.getElementById(id);
 
@@ -38,7 +38,7 @@ function when(ms) {
   return ms === null ? "" : new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 }
 
-// As toLocaleString, which is too slow for the cells of thousands of runs.
+// Like toLocaleString, which is too slow for the cells of thousands of runs.
 function grouped(digits) {
   return digits.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",");
 }
@@ -93,7 +93,7 @@ function valueOf(run, key) {
     commit: run.commit, source: run.source, estimator: run.estimator }[key];
 }
 
-// The chosen metric against that of the champion of the same model.
+// The chosen metric minus that of the champion of the same model.
 function changeOf(run) {
   const champion = champions.get(run.model)?.metrics[state.metric] ?? null;
   const value = run.metrics[state.metric] ?? null;
@@ -106,7 +106,7 @@ function sorted(list) {
   const isMissing = (key) => key === null || key === "";
   return list.sort((a, b) => {
     const [x, y] = [keys.get(a), keys.get(b)];
-    // Missing values are last either way.
+    // Missing values are last in both orders.
     if (isMissing(x) || isMissing(y)) return isMissing(x) - isMissing(y) || a.index - b.index;
     const order = typeof x === "number" && typeof y === "number" ? x - y : collator.compare(String(x), String(y));
     return (state.down ? -order : order) || a.index - b.index;
@@ -231,7 +231,7 @@ function sortBy(column) {
 function drawRows() {
   const first = Math.max(0, Math.floor(box.scrollTop / ROW) - SPARE);
   const last = Math.min(shown.length, Math.ceil((box.scrollTop + Math.max(box.clientHeight, TALLEST)) / ROW) + SPARE);
-  // The rows around the one that has the focus stay, or the keyboard would leave the table.
+  // Rows near the focused one stay; otherwise the keyboard would leave the table.
   const focus = [...drawn].find(([, row]) => row.contains(document.activeElement))?.[0];
   const near = focus === undefined ? [0, 0] : [Math.max(0, focus - SPARE), Math.min(shown.length, focus + SPARE)];
   for (const [position, row] of drawn) {
@@ -353,7 +353,7 @@ function drawDetails(run) {
 // ---- charts: canvases, whose text alternative is the table
 
 const PAD = { left: 62, right: 14, top: 14, bottom: 40 };
-let points = new Map(); // of each canvas, the points that it shows
+let points = new Map(); // the points of each canvas
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

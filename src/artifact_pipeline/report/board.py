@@ -132,7 +132,7 @@ def document(
 
 
 def embedded(value: object) -> str:
-    """Return a value as JSON that ends no script element and opens no comment in one."""
+    """Return a value as JSON that cannot end a script element or open a comment in one."""
     text = msgspec.json.encode(value).decode()
     escapes = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
     return text.translate(escapes)
@@ -241,7 +241,7 @@ def _moves(rows: Sequence[RunRow], store: Store) -> list[HistoryEntry]:
 
 
 def _name(store: Store) -> str:
-    """Return the name of a store's folder; of the usual one, that of the project around it."""
+    """Return the name of a store's folder, or of the project folder for the default store."""
     root = store.root.absolute()
     return (root.parent.name if root.name == DEFAULT_STORE else root.name) or "a store"
 

@@ -1,6 +1,6 @@
-"""The run that a report tells of: who made the artifact and when, its gates, and the champion.
+"""The run behind a report: who made the artifact and when, its gates, and the champion.
 
-An artifact holds nothing of it. The report lies beside the artifact, so it may.
+An artifact contains nothing about its run. The report is stored beside the artifact, so it can.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from artifact_pipeline.verification.verify import Verified
 
 
 class GateResult(Struct, frozen=True, kw_only=True):
-    """A gate as the run judged it."""
+    """A gate, and the run's verdict on it."""
 
     metric: str
     bound: str
@@ -81,7 +81,7 @@ class Champion(Struct, frozen=True, kw_only=True):
 
 
 class RunContext(Struct, frozen=True, kw_only=True):
-    """What the report says about a run."""
+    """The information about a run in a report."""
 
     run: str
     started: str
@@ -135,7 +135,7 @@ def find(artifact: Verified, store: Store) -> RunContext | None:
             return None
         return make(made_by, judged_by, artifact=artifact, store=store)
     except StoreError:
-        return None  # the report tells of the artifact, which is intact
+        return None  # the artifact is intact, so it gets a report without its run
 
 
 def _gate(value: Any) -> GateResult | None:

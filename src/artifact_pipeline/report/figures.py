@@ -1,7 +1,7 @@
 """The figures of the report as inline SVG.
 
 Colours are classes, because the page's content security policy allows no inline style, and because
-they differ between light and dark. Each figure has a label that says in words what it shows.
+they differ between light and dark. Each figure has a label that describes it in words.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ _SHOWN = 20
 
 
 def influences(data: ReportData) -> Section | None:
-    """Return the section that tells what the model looks at; None if that is not known."""
+    """Return the section on what the model looks at; None if that is not known."""
     panels = [_importance(data), _coefficients(data), _weights(data)]
     content = blocks.grid(*filter(None, panels))
     return Section("features", "What does it look at?", content) if any(panels) else None
@@ -76,7 +76,7 @@ def _importance(data: ReportData) -> str:
 
 
 def _with_spread(mean: float, std: float) -> str:
-    """Return a mean and its standard deviation with the digits that the latter leaves open."""
+    """Return a mean and its standard deviation rounded to the precision of the latter."""
     decimals = decimals_of(ConfidenceInterval(mean - std, mean + std))
     decimals = 4 if decimals is None else min(decimals, 6)
     return f"{mean:,.{decimals}f} ± {std:,.{decimals}f}"

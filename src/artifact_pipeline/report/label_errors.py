@@ -16,7 +16,7 @@ from artifact_pipeline.report.numbers import share
 from artifact_pipeline.report.report_data import ReportData
 
 _HIGHLIGHTED = 3
-"""Of more than two classes, so many curves have a colour: those with the least area."""
+"""Number of coloured curves if there are more than two classes: those with the least area."""
 
 
 def label_panels(data: ReportData) -> list[str]:
@@ -165,9 +165,9 @@ def _precision(curve: Curve) -> list[tuple[float, float]]:
 
 
 def _decision(data: ReportData, label: int) -> tuple[float, float, float] | None:
-    """Return false positive rate, recall and precision of the labels that the model gives.
+    """Return false positive rate, recall and precision of the labels that the model predicts.
 
-    None for a class that it never gives, or that has no rows.
+    None for a class that it never predicts, or that has no rows.
     """
     confusion = data.evaluation.confusion
     hits, own = confusion[label][label], sum(confusion[label])

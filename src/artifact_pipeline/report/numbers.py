@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 _LARGEST = 1e12
 """Larger numbers are shown as powers of ten."""
 _THOUSANDS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
-"""The sizes, by their prefixes, that an axis shows numbers from 10,000 in."""
+"""The prefixes of numbers from 10,000 on an axis."""
 
 
 def share(part: float, whole: float) -> str:

@@ -11,11 +11,11 @@ from artifact_pipeline.report.report_data import ReportData
 from artifact_pipeline.report.search_plot import search_plot
 
 _COLUMNS = 8
-"""The columns of a branch that are named; the others are counted."""
+"""Maximum columns of a branch to name; the others are counted."""
 
 
 def origin(data: ReportData) -> Section:
-    """Return the section that tells how the model was made."""
+    """Return the section on how the model was made."""
     panels = [
         _steps(data),
         _run(data),

@@ -27,7 +27,7 @@ def write(artifact: Verified, *, run: RunContext | None = None, examples: bool =
 
     Args:
         artifact: The artifact.
-        run: The run that it tells of; without one it has no gates, date and config.
+        run: The run to describe; without one, the report has no gates, date or config.
         examples: Whether to show held-out rows.
 
     Raises:
@@ -50,11 +50,11 @@ def write(artifact: Verified, *, run: RunContext | None = None, examples: bool =
 
 
 def write_head(artifact: Verified, *, run: RunContext | None = None) -> str:
-    """Return the head of the report, which tells whether the model is good enough, as HTML.
+    """Return the head of the report, on whether the model is good enough, as HTML.
 
     Args:
         artifact: The artifact.
-        run: The run that it tells of.
+        run: The run to describe.
 
     Raises:
         VerificationError: If its evaluation is invalid.

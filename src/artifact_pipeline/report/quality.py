@@ -19,7 +19,7 @@ _UNIT_METRICS = ("mae", "rmse")
 _OUTCOMES = ("missed", "passed", "not judged")
 
 
-class _Rival(NamedTuple):
+class _ComparedModel(NamedTuple):
     name: str
     value: float
     interval: ConfidenceInterval | None
@@ -27,7 +27,7 @@ class _Rival(NamedTuple):
 
 
 def quality(data: ReportData) -> Section:
-    """Return the section that tells whether the model is good enough."""
+    """Return the section on whether the model is good enough."""
     content = blocks.grid(_headline(data), _gates(data), _metrics(data))
     return Section("quality", "Is it good enough?", content)
 
@@ -53,7 +53,7 @@ def _headline(data: ReportData) -> str:
         f'<p class="metric">Held-out {escape(BY_NAME[metric].title)}</p>'
         f'<p class="figure">{escape(value)}</p>{certain}'
         f'<p class="soft">on {rows:,} rows that the model was not fitted to</p>{reason}'
-        f"</div><div>{_rivals(data, metric)}{_without_gates(data)}</div></div>"
+        f"</div><div>{_compared_models(data, metric)}{_without_gates(data)}</div></div>"
     )
 
 
@@ -68,10 +68,10 @@ def _without_gates(data: ReportData) -> str:
     return f'<p class="soft">{text}</p>'
 
 
-def _rivals(data: ReportData, metric: str) -> str:
+def _compared_models(data: ReportData, metric: str) -> str:
     """Return the headline beside the baseline and the champion, on one scale."""
-    rivals = [
-        _Rival(
+    models = [
+        _ComparedModel(
             name="this model",
             value=data.manifest.metrics.test[metric],
             interval=data.interval(metric),
@@ -85,8 +85,8 @@ def _rivals(data: ReportData, metric: str) -> str:
         if champion.is_this:
             note = f"This artifact is the champion{version}."
         elif champion.metrics is not None and metric in champion.metrics.test:
-            rivals.append(
-                _Rival(
+            models.append(
+                _ComparedModel(
                     name=f"champion{version}",
                     value=champion.metrics.test[metric],
                     interval=None,
@@ -97,31 +97,33 @@ def _rivals(data: ReportData, metric: str) -> str:
             note = "The champion was measured on other held-out rows."
     baseline = data.evaluation.baseline
     if baseline is not None and metric in baseline.test:
-        rivals.append(
-            _Rival(name="baseline", value=baseline.test[metric], interval=None, style="other")
+        models.append(
+            _ComparedModel(
+                name="baseline", value=baseline.test[metric], interval=None, style="other"
+            )
         )
-    low, high = _scale(rivals)
+    low, high = _scale(models)
     own = data.interval(metric)
     rows: list[list[str | Drawing]] = [
         [
-            rival.name,
-            _mark(rival, low=low, high=high),
-            justified(rival.value, rival.interval or own),
+            model.name,
+            _mark(model, low=low, high=high),
+            justified(model.value, model.interval or own),
         ]
-        for rival in rivals
+        for model in models
     ]
-    words = "The baseline ignores the features." if len(rivals) > 1 and baseline else ""
+    words = "The baseline ignores the features." if len(models) > 1 and baseline else ""
     text = " ".join(part for part in (words, note) if part)
     about = f'<p class="soft">{escape(text)}</p>' if text else ""
     head = ["Model", f"{low:g} to {high:g}", heading(metric)]
     return blocks.table(worded(metric), head, rows=rows, kind="rivals") + about
 
 
-def _scale(rivals: list[_Rival]) -> tuple[float, float]:
-    values = [rival.value for rival in rivals]
-    for rival in rivals:
-        if rival.interval is not None:
-            values += [rival.interval.low, rival.interval.high]
+def _scale(models: list[_ComparedModel]) -> tuple[float, float]:
+    values = [model.value for model in models]
+    for model in models:
+        if model.interval is not None:
+            values += [model.interval.low, model.interval.high]
     low, high = min(values), max(values)
     if low >= 0 and high <= 1:
         return 0.0, 1.0
@@ -132,16 +134,16 @@ def _scale(rivals: list[_Rival]) -> tuple[float, float]:
     )
 
 
-def _mark(rival: _Rival, *, low: float, high: float) -> Drawing:
+def _mark(model: _ComparedModel, *, low: float, high: float) -> Drawing:
     def at(value: float) -> float:
         return (value - low) / ((high - low) or 1.0)
 
     zero = at(0.0)
-    value = at(rival.value)
-    if rival.interval is not None:
-        ends = at(rival.interval.low), at(rival.interval.high)
-        return Drawing(figures.bar(*ends, mark=value, style=rival.style))
-    return Drawing(figures.bar(min(zero, value), max(zero, value), mark=value, style=rival.style))
+    value = at(model.value)
+    if model.interval is not None:
+        ends = at(model.interval.low), at(model.interval.high)
+        return Drawing(figures.bar(*ends, mark=value, style=model.style))
+    return Drawing(figures.bar(min(zero, value), max(zero, value), mark=value, style=model.style))
 
 
 def _gates(data: ReportData) -> str:

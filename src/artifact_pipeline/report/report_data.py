@@ -1,4 +1,4 @@
-"""What the sections of a report are written from."""
+"""The data of the sections of a report."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ReportData(NamedTuple):
         """The unit of the target after a space, or nothing."""
         schema = self.manifest.recipe.data.schema
         formats = [column.format for column in schema.columns or () if column.role == "target"]
-        units = [f" {one.unit}" for one in formats if one is not None and one.unit is not None]
+        units = [f" {form.unit}" for form in formats if form is not None and form.unit is not None]
         return "".join(units)
 
     def names(self) -> list[str]:
@@ -57,6 +57,6 @@ class ReportData(NamedTuple):
 
 
 def worded(metric: str) -> str:
-    """Return the heading of a metric, marked if less of it is better."""
+    """Return the heading of a metric, marked if lower values are better."""
     known = BY_NAME.get(metric)
     return f"{heading(metric)} ↓" if known and known.lower_is_better else heading(metric)

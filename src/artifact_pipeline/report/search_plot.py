@@ -19,7 +19,7 @@ CANDIDATES = 20
 _PLOTS = 3
 """The number of parameters that have a plot."""
 _RATIO = 20.0
-"""A parameter whose greatest value is so many times its least one has a logarithmic axis."""
+"""Ratio of a parameter's largest to its smallest value from which its axis is logarithmic."""
 _TITLE = 40
 """The characters of a parameter's name that fit below an axis."""
 _NAMED_TICKS = 6
@@ -49,7 +49,7 @@ def search_plot(search: Searched) -> str:
 
 def _varied(candidates: Sequence[SearchCandidate]) -> list[str]:
     """Return the parameters that have several values, or all if none has."""
-    names = list(dict.fromkeys(name for one in candidates for name in one.params))
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate.params))
     varied = [
         name
         for name in names

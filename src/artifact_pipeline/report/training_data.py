@@ -13,11 +13,11 @@ from artifact_pipeline.report.numbers import date, rounded, share
 from artifact_pipeline.report.report_data import ReportData
 
 _SHIFT = 0.1
-"""The share of the rows that must differ between training and held-out rows for a mark."""
+"""Difference between training and held-out rows from which a column is marked."""
 
 
 def training_data(data: ReportData) -> Section:
-    """Return the section that tells what the model was trained on."""
+    """Return the section on what the model was trained on."""
     panels = [_leaks(data), _rows(data), _target(data), _columns(data)]
     return Section("data", "What was it trained on?", blocks.grid(*filter(None, panels)))
 
@@ -43,7 +43,7 @@ def _rows(data: ReportData) -> str:
 
 
 def _leaks(data: ReportData) -> str:
-    """Return the warnings that speak of no single column; the others are beside their column."""
+    """Return the warnings about no single column; the others are beside their column."""
     leaks = data.evaluation.leaks or []
     if not leaks:
         return ""
@@ -214,10 +214,10 @@ def _drawing(profile: ColumnProfile) -> str | Drawing:
 
 
 def _shift(profile: ColumnProfile) -> float:
-    """Return the share of held-out rows in other bins than training rows, less that by chance.
+    """Return the share of held-out rows in other bins than training rows, minus that by chance.
 
-    The share is the total variation distance. About sqrt(bins / rows) / 2.5 is chance: the mean of
-    a sum of half normal deviations.
+    The share is the total variation distance. By chance it is about sqrt(bins / rows) / 2.5,
+    the mean of a sum of half-normal deviations.
     """
     if profile.top is not None:
         train, test = [v.train for v in profile.top], [v.test for v in profile.top]

@@ -50,7 +50,7 @@ def head_of(artifact: Verified) -> str:
 
 
 def _run_of(artifact: Verified) -> RunContext | None:
-    """Return the run that made an artifact, if the artifact lies in a store that records it."""
+    """Return the run that made an artifact, if the artifact is in a store that has its record."""
     from artifact_pipeline.report import context
 
     home = Path(artifact.folder).parent
@@ -63,7 +63,7 @@ def publish_report(artifact: Verified, store: Store, *, run: RunContext | None =
     Args:
         artifact: The artifact.
         store: Its store.
-        run: The run that the report tells of.
+        run: The run to describe.
 
     Raises:
         StoreError: If the report cannot be written.

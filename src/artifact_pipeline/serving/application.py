@@ -134,7 +134,7 @@ class Application:
     def _dispatch(
         self, scope: dict[str, Any], headers: Headers, *, body: Body
     ) -> Response | Awaitable[Response]:
-        """Return the response to a request, or what will give it.
+        """Return the response to a request, or an awaitable of it.
 
         Raises:
             HTTPError: For every reason to refuse it.

@@ -105,7 +105,7 @@ class ServerMetrics:
         self._numbers[self._bases[model] + _REJECTED] = float(is_rejected)
 
     def set_unreachable(self, model: str, is_unreachable: bool) -> None:
-        """Record whether this worker could not ask the remote of a model."""
+        """Record whether this worker could not reach the remote of a model."""
         self._numbers[self._bases[model] + _UNREACHABLE] = float(is_unreachable)
 
     def text(self, digests: Mapping[str, str]) -> bytes:

@@ -105,7 +105,7 @@ class RejectedUpdate(Struct, frozen=True, kw_only=True):
     time: float
     """When it was rejected, on the clock of `time.monotonic`."""
     unreachable: bool = False
-    """Whether the remote could not be asked where its alias is."""
+    """Whether the remote of the alias could not be reached."""
 
 
 def load(spec: ModelSpec, folder: Path | None = None) -> ServedModel:
@@ -144,7 +144,7 @@ def _output_spec(port: Port, interface: Interface) -> OutputSpec:
     if port.name == "probabilities":
         datatype = DATATYPES[port.dtype]
         return OutputSpec(name=port.name, datatype=datatype, sizes=sizes, place=1)
-    # A graph returns booleans as 0 and 1, as its interface says; the predictor returns booleans.
+    # In the interface booleans are integers, as in the graph; the predictor returns booleans.
     is_bool = any(isinstance(label, bool) for label in interface.labels)
     datatype = "BOOL" if is_bool else DATATYPES[port.dtype]
     return OutputSpec(name=port.name, datatype=datatype, sizes=sizes, place=0)
@@ -209,7 +209,7 @@ class ModelRegistry:
 
     @property
     def unreachable(self) -> set[str]:
-        """The models whose remotes could not be asked when they were last polled."""
+        """The models whose remotes could not be reached at the last poll."""
         return {name for name, update in list(self.rejected.items()) if update.unreachable}
 
     def follow_aliases(self) -> None:
@@ -225,23 +225,20 @@ class ModelRegistry:
 
     def _follow(self, specs: Iterable[ModelSpec]) -> None:
         for spec in specs:
+            digest = None
             try:
                 digest = self._current_digest(spec)
-            except PipelineError as error:
-                self._reject(spec, None, error=error)
-                continue
-            rejected = self.rejected.get(spec.name)
-            if digest == self.models[spec.name].digest:
-                self.rejected.pop(spec.name, None)
-            elif (
-                rejected is None
-                or rejected.digest != digest
-                or time.monotonic() - rejected.time > RETRY_REJECTED_SECONDS
-            ):
-                try:
+                rejected = self.rejected.get(spec.name)
+                if digest == self.models[spec.name].digest:
+                    self.rejected.pop(spec.name, None)
+                elif (
+                    rejected is None
+                    or rejected.digest != digest
+                    or time.monotonic() - rejected.time > RETRY_REJECTED_SECONDS
+                ):
                     self._serve(self._load(spec))
-                except PipelineError as error:
-                    self._reject(spec, digest, error=error)
+            except Exception as error:  # noqa: BLE001  (else no alias would be followed any more)
+                self._reject(spec, digest, error=error)
 
     def _current_digest(self, spec: ModelSpec) -> str:
         """Return the digest that an alias names now, or else the one that is served."""
@@ -284,10 +281,10 @@ class ModelRegistry:
         self.rejected.pop(model.name, None)
         write_atomically(self._shared / f"{model.name}.digest", model.digest.encode())
 
-    def _reject(self, spec: ModelSpec, digest: str | None, *, error: PipelineError) -> None:
+    def _reject(self, spec: ModelSpec, digest: str | None, *, error: Exception) -> None:
         self.rejected[spec.name] = RejectedUpdate(
             digest=digest,
-            reason=str(error),
+            reason=str(error) if isinstance(error, PipelineError) else repr(error)[:200],
             time=time.monotonic(),
             unreachable=spec in self._remote_specs and isinstance(error, EnvironmentFailure),
         )

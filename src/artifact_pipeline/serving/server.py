@@ -1,8 +1,8 @@
-"""The server: binds the port, starts the worker processes, restarts those that die, and ends them.
+"""The server: binds the port, and starts, restarts and ends the worker processes.
 
-Every worker has a listening socket of its own on the same port (SO_REUSEPORT), between which the
-kernel distributes connections. The process that supervises them opens no model, so that no model
-can end it.
+Every worker has its own listening socket on the same port (SO_REUSEPORT), and the kernel
+distributes connections among them. The supervising process opens no model, so that no model can
+end it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -31,7 +30,7 @@ from artifact_pipeline.serving.options import ServerOptions, is_local
 from artifact_pipeline.serving.worker import Address, StartFailure
 
 RESTART_SECONDS = (0.1, 0.5, 2.0)
-"""Delays before the restart of a worker that died soon after its start, one after another."""
+"""Delays before successive restarts of a worker that died soon after its start."""
 _SOON_SECONDS = 5.0
 _CONNECT_SECONDS = 60.0
 _GRACE_SECONDS = 2.0
@@ -142,28 +141,43 @@ def _reserve_port(options: ServerOptions) -> Iterator[Address]:
 
 def _supervise(options: ServerOptions, address: Address, *, ready: Callable[[str], None]) -> None:
     """Start all workers and keep them running until a signal."""
-    wakeup, waker = multiprocessing.Pipe(duplex=False)
-    stopping = threading.Event()
-
-    def stop(*_: Any) -> None:
-        stopping.set()
-        waker.send_bytes(b"stop")
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     workers = _Workers(options, address)
-    try:
-        workers.start(wakeup)
-        if not stopping.is_set():
-            _announce(address, lambda: ready(_url(options, address)))
-        while not stopping.is_set():
-            workers.wait(wakeup)
-            if not stopping.is_set():
-                workers.restart_due()
-    finally:
-        workers.stop()
-        wakeup.close()
-        waker.close()
+    with _stop_signals() as signals:
+        try:
+            if workers.start(signals):
+                _announce(address, lambda: ready(_url(options, address)))
+                while workers.wait(signals):
+                    workers.restart_due()
+        finally:
+            workers.stop()
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[socket.socket]:
+    """Yield a socket that can be read once SIGTERM or SIGINT has arrived.
+
+    The interpreter writes to the socket when the signal arrives. A handler in Python runs later,
+    and not while the main thread waits for its workers: a signal just before that would be lost.
+    """
+    signals, sender = socket.socketpair()
+    with signals, sender:
+        sender.setblocking(False)
+        wakeup_before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        handlers_before = {
+            number: signal.signal(number, lambda *_: None)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        try:
+            yield signals
+        finally:
+            for number, handler in handlers_before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(wakeup_before)
+
+
+def _has_stop(signals: socket.socket) -> bool:
+    """Return whether one of the signals that can be read ends the server."""
+    return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(signals.recv(4096))
 
 
 def _url(options: ServerOptions, address: Address) -> str:
@@ -198,8 +212,8 @@ class _Workers:
         self._failures = [0] * options.workers
         """How often each worker in turn has died soon after its start."""
 
-    def start(self, wakeup: Connection) -> None:
-        """Start all workers and wait until they listen, or until `wakeup` can be read.
+    def start(self, signals: socket.socket) -> bool:
+        """Start all workers and wait until they listen; return False if a signal ends the wait.
 
         Raises:
             PipelineError: The error of the first worker that cannot start.
@@ -211,9 +225,10 @@ class _Workers:
             pending[reader] = self._start(index, writer)
             writer.close()
         while pending:
-            for reader in cast("list[Connection]", wait([*pending, wakeup])):
-                if reader is wakeup:
-                    return
+            readable = wait([*pending, signals])
+            if signals in readable and _has_stop(signals):
+                return False
+            for reader in [reader for reader in pending if reader in readable]:
                 process = pending.pop(reader)
                 try:
                     failure = reader.recv_bytes()
@@ -227,14 +242,16 @@ class _Workers:
                     reader.close()
                 if failure:
                     raise msgspec.json.decode(failure, type=StartFailure).exception()
+        return True
 
-    def wait(self, wakeup: Connection) -> None:
-        """Wait until a worker ends, a restart is due, or `wakeup` can be read."""
+    def wait(self, signals: socket.socket) -> bool:
+        """Wait until a worker ends or a restart is due; return False if a signal ends the wait."""
         sentinels = [process.sentinel for process in self._processes if process is not None]
         due = [
             due for due, process in zip(self._due, self._processes, strict=True) if process is None
         ]
-        wait([*sentinels, wakeup], max(0.0, min(due) - time.monotonic()) if due else None)
+        timeout = max(0.0, min(due) - time.monotonic()) if due else None
+        return signals not in wait([*sentinels, signals], timeout) or not _has_stop(signals)
 
     def restart_due(self) -> None:
         """Plan the restart of workers that ended, and start those whose time has come."""

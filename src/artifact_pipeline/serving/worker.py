@@ -138,7 +138,7 @@ def _application(options: ServerOptions) -> Application:
 
     application = Application(options)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.freeze()  # the collector need not look again at what is loaded now
+    gc.freeze()  # the garbage collector then skips all that is loaded now
     return application
 
 

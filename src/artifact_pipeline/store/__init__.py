@@ -1,1 +1,1 @@
-"""Artifacts, run records and aliases, and the memory of this machine."""
+"""Artifacts, run records and aliases, and the state of this machine."""

@@ -57,7 +57,7 @@ def _check_integrity(
             location=Location(str(location.folder)),
         )
     verified = verify(location.folder, digest or location.digest, contents=contents)
-    # An alias, a shortened digest or a folder's name can be changed by anyone who can write them.
+    # Anyone who can write the store can change what an alias, a folder or a short digest names.
     if digest is not None or (by_digest and location.digest is not None):
         return verified._replace(origin=Origin.PINNED)
     name = verified.model_file
@@ -76,7 +76,7 @@ def open_trusted(
     """Check an artifact's integrity and its required signatures, and return the artifact.
 
     A signature is required from `signed_by`, and from the signer that a store's policy names:
-    the store in use, if `signed_by` is not given, and each store that the artifact lies in.
+    the store in use, if `signed_by` is not given, and each store that contains the artifact.
 
     Args:
         artifact: As for `check_integrity`.
@@ -116,7 +116,7 @@ def _open_trusted(
         from artifact_pipeline.verification import signatures
 
         signatures.check(verified, read_signature(verified.folder), signer=signer)
-    # A policy from elsewhere vouches for nothing: its author may have signed the artifact too.
+    # A policy from elsewhere proves nothing: its author may have signed the artifact too.
     if signers and (signed_by is not None or is_set_here(signers, verified.folder, store=store)):
         return verified._replace(origin=Origin.SIGNED)
     return verified

@@ -1,4 +1,4 @@
-"""Artifacts and their reports, as they lie in a store."""
+"""The artifacts of a store, and their reports."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ArtifactFolder:
         return self._folder.root / digest.removeprefix("sha256:")
 
     def report_path(self, digest: Digest) -> Path:
-        """Return the path of an artifact's report, which lies beside the artifact's folder."""
+        """Return the path of an artifact's report, which is beside the artifact's folder."""
         return self.path(digest).with_suffix(".html")
 
     def digests(self) -> list[Digest]:
@@ -73,7 +73,7 @@ class ArtifactFolder:
             return None
 
     def add(self, files: Mapping[str, bytes]) -> Verified:
-        """Write a sealed artifact atomically, verify it where it lies, and return it.
+        """Write a sealed artifact atomically, verify it in place, and return it.
 
         A broken artifact of the same digest is replaced.
 
@@ -81,7 +81,7 @@ class ArtifactFolder:
             files: The contents of its files by name, among them the manifest.
 
         Raises:
-            StoreError: If it cannot be written; the store is left as it was.
+            StoreError: If it cannot be written; the store stays unchanged.
             VerificationError: If the files break a rule of the format.
         """
         digest = canonical.digest(files[MANIFEST])
@@ -93,12 +93,12 @@ class ArtifactFolder:
         return self.open(digest)
 
     def rename_in(self, staged: Path, digest: Digest) -> None:
-        """Make a staged folder the artifact of this digest, unless it is there and verifies.
+        """Make a staged folder the artifact of this digest, unless one exists and verifies.
 
         A broken artifact of the same digest is replaced.
 
         Raises:
-            StoreError: If it cannot be renamed; the store is left as it was.
+            StoreError: If it cannot be renamed; the store stays unchanged.
         """
         target = self.path(digest)
         with translate_os_errors(target):
@@ -117,7 +117,7 @@ class ArtifactFolder:
             sync_folder(self._folder.root)
 
     def remove(self, digest: Digest) -> None:
-        """Remove an artifact and its report; a crash leaves each of them complete or gone.
+        """Remove an artifact and its report; after a crash, each of them is complete or gone.
 
         Raises:
             StoreError: If it cannot be removed.

@@ -1,4 +1,4 @@
-"""Health checks of a store: what is wrong with it, the remedy, and on request the repair.
+"""Health checks of a store: problems, their remedies, and on request their repair.
 
 A repair never touches an artifact that verifies. It deletes only pointers that lead nowhere and
 leftovers of writers that have ended; other broken entries are moved to `set-aside/`.
@@ -65,13 +65,13 @@ _Artifacts = Mapping[Digest, _Intact]
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that is wrong with a store."""
+    """One problem of a store."""
 
     path: str
     """Relative to the store's folder."""
     wrong: str
     remedy: str
-    """What a repair does about it, or what you can do."""
+    """What a repair does, or what the user can do."""
     repaired: bool
 
 
@@ -87,12 +87,12 @@ class HealthReport(Struct, frozen=True, kw_only=True):
 
     @property
     def healthy(self) -> bool:
-        """Whether everything that was found is repaired."""
+        """Whether all findings are repaired."""
         return all(finding.repaired for finding in self.findings)
 
 
 class _Damage(Struct, frozen=True, kw_only=True):
-    """Something wrong, with the function that repairs it, if there is one."""
+    """A problem, with the function that repairs it, if there is one."""
 
     path: Path
     wrong: str
@@ -126,7 +126,7 @@ def examine(store: PathLike | None = None, *, repair: bool = False) -> HealthRep
         )
     try:
         runs = checked.run_index.count()
-    except StoreError:  # one of the findings says why
+    except StoreError:  # one of the findings has the reason
         runs = 0
     return HealthReport(
         store=str(checked.root), artifacts=len(artifacts), findings=findings, runs=runs
@@ -187,7 +187,7 @@ def _quarantined(path: Path, wrong: str, *, remedy: str = _SET_ASIDE) -> _Damage
 def _unreadable(path: Path, error: StoreError) -> _Damage:
     """Return the damage of an entry that cannot be read.
 
-    Without permission to read it, it may be intact: then it stays.
+    If the permission to read it is missing, it may be intact and stays.
     """
     if isinstance(error.__cause__, PermissionError):
         remedy = "give yourself permission to read it"
@@ -212,12 +212,12 @@ def _check_signature(artifact: Path) -> Iterator[_Damage]:
 
 
 def _digest_or_damage(pointers: Pointers, path: Path) -> Digest | _Damage:
-    """Return the digest that a pointer holds, or what is wrong with the pointer."""
+    """Return the digest in a pointer, or the damage of the pointer."""
     try:
         digest = pointers.get(path.name)
     except StoreError as error:
         return _unreadable(path, error)
-    return digest or _quarantined(path, "names no artifact: it holds no digest")
+    return digest or _quarantined(path, "names no artifact: it contains no digest")
 
 
 def _dangling(pointers: Pointers, path: Path, *, wrong: str) -> _Damage:
@@ -304,7 +304,7 @@ def _check_pointer(pointers: Pointers, path: Path, *, artifacts: _Artifacts) -> 
 
 
 def _history_or_damage(store: Store, name: str, *, path: Path) -> ModelHistory | _Damage:
-    """Return the history of a model, or what is wrong with its journal."""
+    """Return the history of a model, or the damage of its journal."""
     try:
         return store.models.history(name)
     except StoreError as error:
@@ -388,7 +388,7 @@ def _number(store: Store, name: str, *, digest: Digest) -> None:
 
 
 def _in_order(store: Store, digests: Set[Digest]) -> list[Digest]:
-    """Return artifacts in the order of the runs that gave them; those without a run come last."""
+    """Return artifacts in the order of the runs that made them; those without a run come last."""
     runs = store.run_index.artifacts() if digests else []
     order = {digest: position for position, digest in enumerate(runs)}
     return sorted(digests, key=lambda digest: (order.get(digest, len(runs)), digest))
@@ -432,14 +432,14 @@ def _check_root(store: Store, artifacts: _Artifacts) -> Iterator[_Damage]:
     for path in store.folder.entries():
         is_report = path.suffix == ".html" and _HEX.fullmatch(path.stem)
         if is_report and f"sha256:{path.stem}" not in artifacts:
-            yield _quarantined(path, "is the report of no artifact that verifies")
+            yield _quarantined(path, "belongs to no artifact that verifies")
         elif is_report:
             try:
                 disk.read_file(path, limit=MAX_REPORT, remedy="")
             except StoreError as error:
                 yield _unreadable(path, error)
         elif path.name not in RESERVED_NAMES and not _HEX.fullmatch(path.name):
-            remedy = "inspect it; a repair leaves it as it is"
+            remedy = "inspect it; a repair does not change it"
             yield _Damage(path=path, wrong="does not belong here", remedy=remedy, repair=None)
 
 

@@ -4,8 +4,8 @@ The grammar is Python's for comparisons, `in`, `and`, `or`, `not`, names with po
 strings, `True` and `False`. Python parses the text; nothing in it is evaluated as Python.
 
 A missing value matches nothing, as NULL in SQL: a comparison with it is neither true nor false, and
-so is the negation. The same holds for a value that has another type than most of its field. So a
-condition is an expression of SQL, of the values in the index of runs.
+so is the negation. The same holds for a value that has another type than most of its field. A
+condition is therefore an SQL expression of the values in the index of runs.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from artifact_pipeline.store.run_index import SqlValue, sql_value
 from artifact_pipeline.store.run_rows import Scalar
 
 MAX_LENGTH = 2000
-"""Characters of a condition."""
+"""Maximum characters of a condition."""
 MAX_DEPTH = 30
-"""Nested levels of a condition."""
+"""Maximum nested levels of a condition."""
 LOCATION = Location("--where")
 
 _OPERATORS: dict[type[ast.cmpop], str] = {
@@ -49,7 +49,7 @@ _OF_LITERALS: dict[str, Callable[[Scalar, Scalar], bool]] = {
 }
 _EXPECTED = "expected comparisons such as test.accuracy > 0.9, joined with and, or, not"
 _SQL_KINDS: dict[type, str] = {bool: "blob", int: "real", float: "real", str: "text"}
-"""What SQLite calls the type of a value in the index; its integers are compared as numbers."""
+"""SQLite's names of the types of values in the index; its integers are compared as numbers."""
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "a text"}
 _REFUSED = {
     ast.Call: "a call",
@@ -163,18 +163,18 @@ def _nearest_float(value: int) -> float:
 
 
 def sql_kind(value: Scalar | None) -> str:
-    """Return what SQLite calls the type of a value in the index."""
+    """Return SQLite's name of the type of a value in the index."""
     return "null" if value is None else _SQL_KINDS[type(value)]
 
 
 def fields_of(condition: Condition) -> list[str]:
     """Return the fields that a condition names."""
-    operands = (one for predicate in predicates(condition) for one in predicate.operands)
-    return list(dict.fromkeys(one.field for one in operands if one.field is not None))
+    operands = (operand for predicate in predicates(condition) for operand in predicate.operands)
+    return list(dict.fromkeys(operand.field for operand in operands if operand.field is not None))
 
 
 def mismatch(predicate: Predicate, values: tuple[Scalar, Scalar]) -> CallError:
-    """Return the error that a predicate cannot compare the values of its operands."""
+    """Return the error for a predicate that cannot compare the values of its operands."""
     (left, right), (a, b) = predicate.operands, values
     problem = f"{left.described(a)} cannot be compared with {right.described(b)}"
     if predicate.need is bool:
@@ -185,7 +185,7 @@ def mismatch(predicate: Predicate, values: tuple[Scalar, Scalar]) -> CallError:
 
 
 def _joined(parts: Sequence[Sql], word: str) -> Sql:
-    """Return expressions joined by AND or OR, nested as little as can be: SQLite has a limit."""
+    """Return expressions joined by AND or OR, nested little, because SQLite limits the depth."""
     if len(parts) == 1:
         return parts[0]
     if not parts:

@@ -1,7 +1,7 @@
 """A cache of checked configs, by their bytes.
 
-Checking a config takes scikit-learn, and describing a table takes reading it; both take longer than
-a run in which nothing changed.
+Checking a config imports scikit-learn, and describing a table reads it; both take longer than a run
+in which nothing changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from artifact_pipeline.store.local_state import recall, remember
 
 
 class CheckedConfig(Struct, frozen=True):
-    """A resolved config, with what checking it resolved."""
+    """A checked config, with its resolved model and table."""
 
     config: ResolvedConfig
     model: ModelConfig
@@ -61,7 +61,7 @@ def store(data: bytes, checked: CheckedConfig, *, fingerprint: Any) -> None:
     if not isinstance(checked.config.data, TableData):
         remember(_name(data), entry)
     elif fingerprint:
-        # Once by the config, which names the table, and once by the table's fingerprint as well.
+        # One entry by the config, which names the table, and one also by the table's fingerprint.
         remember(_name(data), entry)
         remember(_name(_with_table(data, fingerprint)), entry)
 

@@ -1,4 +1,4 @@
-"""The events of a model: what its journal has a line for."""
+"""The events of a model, each a line of its journal."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Promotion(Struct, frozen=True, kw_only=True):
 
     alias: str
     digest: Digest
-    """The artifact that the alias names since then."""
+    """The artifact that the alias names after the move."""
     instead_of: Digest | None = None
     """The artifact that it named before, if any."""
     by: str
@@ -78,7 +78,7 @@ class RemovedAlias(Struct, frozen=True, kw_only=True):
 
     alias: str
     digest: Sha256
-    """What it named."""
+    """The artifact that it named."""
     version: Version | None = None
     by: str
     when: str
@@ -109,9 +109,9 @@ class PulledVersion(Struct, frozen=True, kw_only=True):
     digest: Sha256
     version: Version
     remote: str
-    """The address, which holds no credentials."""
+    """The address, without credentials."""
     moves: list[Promotion] = []
-    """The moves of the remote's aliases to the artifact, oldest first, as the remote says."""
+    """The moves of the remote's aliases to the artifact, oldest first, as the remote lists them."""
     by: str
     when: str
 

@@ -1,12 +1,12 @@
-"""The folder of a store: paths that never lead out of it, writes that a crash cannot tear.
+"""The folder of a store: paths that never lead out of it, and writes that survive a crash.
 
 artifacts/
     <64 hex digits>/    an artifact, named by its digest
     <64 hex>.html       the report of an artifact
-    recipes/<hex>       the digest of the artifact that a recipe gave
+    recipes/<hex>       the digest of the artifact of a recipe
     runs/<id>.json      the record of a run
     models/<name>/      versions, aliases, tags and history of a model
-    aliases/latest      the digest of the artifact that the last run gave
+    aliases/latest      the digest of the artifact of the last run
     aliases/<name>      an alias of an earlier release, which belonged to the store
     promotions/<name>/  the records of its moves
     trust.json          the signer whose signature is required, if any
@@ -58,8 +58,8 @@ class StoreFolder:
         """Return the path of a folder in the store, which does not have to exist.
 
         Raises:
-            StoreError: If it or a folder above it is a link or not a folder. What a link leads to
-                does not belong to the store.
+            StoreError: If it or a folder above it is a link or not a folder. The target of a
+                link does not belong to the store.
         """
         folder = self.root
         for name in names:
@@ -104,7 +104,7 @@ class StoreFolder:
         """Write a file in the store atomically.
 
         Raises:
-            StoreError: If it cannot be written; an earlier file is left as it was.
+            StoreError: If it cannot be written; an existing file stays unchanged.
         """
         self.path(*path.relative_to(self.root).parts)
         with translate_os_errors(path):
@@ -122,7 +122,7 @@ class StoreFolder:
         log.debug("wrote %s", path)
 
     def staging(self) -> AbstractContextManager[Path]:
-        """Yield a new path in `staging/`, and remove it afterwards if it is still there."""
+        """Yield a new path in `staging/`, and remove it afterwards if it still exists."""
         return staged(self.folder("staging"))
 
     def stale_entries(self) -> list[Path]:

@@ -72,11 +72,11 @@ class AliasAt(Struct, frozen=True, kw_only=True):
     at: str
     """The time, UTC, in ISO 8601."""
     digest: Digest | None = None
-    """None if it named nothing then."""
+    """None if it named nothing at that time."""
     version: int | None = None
     since: str | None = None
     until: str | None = None
-    """None if it names that still."""
+    """None if it still names that."""
     by: str | None = None
     message: str | None = None
 
@@ -209,7 +209,7 @@ def _is_time(text: str) -> bool:
 
 
 def _moment(text: str) -> datetime:
-    """Return the time in a text; of a date the last moment, in UTC."""
+    """Return the time in a text; for a date, its last moment in UTC."""
     problem = f"found {quoted(text)}, expected a date or a time with its zone"
     remedy = "such as 2026-03-03, which means its end in UTC, or 2026-03-03T14:00+01:00"
     try:

@@ -1,4 +1,4 @@
-"""The records of a store: one for each run, and for each promotion by an earlier release."""
+"""The records of a store: of each run, and of each promotion by an earlier release."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Journal:
         location = Location(str(path))
         data = disk.read_file(path, limit=MAX_RECORD, remedy=REPAIR)
         if data is None:
-            raise StoreError("does not exist any more", location=location)
+            raise StoreError("no longer exists", location=location)
         try:
             return decode_record(data, kind)
         except (canonical.NotCanonical, msgspec.ValidationError) as error:
@@ -127,7 +127,7 @@ class Journal:
 
 
 def decode_record(data: bytes, kind: type[T]) -> T:
-    """Return the record that canonical JSON holds.
+    """Return the record in canonical JSON.
 
     Raises:
         NotCanonical: If it is not canonical JSON, or nested too deep.
@@ -140,7 +140,7 @@ def decode_record(data: bytes, kind: type[T]) -> T:
 
 
 def printable(path: str) -> str:
-    """Return a path with each byte that is not UTF-8 as an escape, so that JSON can hold it."""
+    """Return a path with each byte that is not UTF-8 as an escape, so that JSON can contain it."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,7 @@
-"""The memory of this checkout on this machine: a folder of the user, outside of every store.
+"""The state of this checkout on this machine, in a folder of the user outside every store.
 
-It is keyed by the path of the package. It does not lie in the store, so that a store from a cache
-or another machine cannot bring trusted models or a trusted policy with it.
+It is keyed by the path of the package. It is outside the store, so that a store from a cache or
+another machine cannot introduce trusted models or a trusted policy.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def folder() -> Path:
 def record_written(name: str, digest: Digest) -> None:
     """Remember that this checkout wrote a file of this name and digest.
 
-    The name is kept because it decides which reader opens the file, and another reader may see
-    something else in the same bytes: a label in a graph may hold a complete skops archive.
+    The name decides which reader opens the file, and another reader can interpret the same bytes
+    differently: a label in a graph may contain a complete skops archive.
 
     Raises:
         StoreError: If the state folder cannot be written.
@@ -95,7 +95,7 @@ def _state_home() -> Path:
 def _absolute(variable: str) -> Path | None:
     """Return the folder that an environment variable names.
 
-    A relative path is ignored, as the XDG Base Directory Specification demands: the working folder
+    A relative path is ignored, as the XDG Base Directory Specification requires: the working folder
     may belong to anyone.
     """
     path = Path(os.environ.get(variable, ""))

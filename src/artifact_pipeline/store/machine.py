@@ -31,5 +31,5 @@ def _entry() -> str:
     parts = [sys.executable, numeric_profile.machine(), numeric_profile.cpu_model()]
     versions = environment.versions(("numpy", "scipy", "scikit-learn"))
     parts += [f"{package} {version}" for package, version in versions.items()]
-    # Not under profiles/: earlier versions kept there what a single process was set to.
+    # Not under profiles/: earlier versions kept the settings of a single process there.
     return "machine-profiles/" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

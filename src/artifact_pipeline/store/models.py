@@ -1,19 +1,19 @@
 """The models of a store: versions, aliases and tags of each name, with their history.
 
-    models/<name>/journal.jsonl    an event a line: an artifact sealed, moved to, tagged or pruned
-    models/<name>/latest           the digest of the artifact that the last run gave
+    models/<name>/journal.jsonl    an event per line: an artifact sealed, moved to, tagged or pruned
+    models/<name>/latest           the digest of the artifact of the last run
     models/<name>/lock             locked while an event is appended
 
 The journal is the only record; everything else is computed from it. An event is one line, appended
 under a lock, so a writer that is killed leaves the complete event or none, and two writers get
 different versions. The version of an artifact is appended before the artifact is renamed into
-place: if its writer is killed in between, it gets the same version when it is sealed again.
+place: if its writer is killed in between, sealing the artifact again gives it the same version.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -42,6 +42,7 @@ from artifact_pipeline.store.events import (
 from artifact_pipeline.store.folder import REPAIR, StoreFolder
 from artifact_pipeline.store.journal import is_deep
 from artifact_pipeline.store.pointers import LATEST, Pointers
+from artifact_pipeline.store.references import MAX_VERSION
 
 MODELS = "models"
 JOURNAL = "journal.jsonl"
@@ -57,7 +58,7 @@ _FOLDER = re.compile("(?:[a-z0-9._-]|![a-z])+")
 
 
 class ModelHistory(Struct, frozen=True, dict=True):
-    """What the journal of a name says. Events are in the order in which they happened."""
+    """The content of the journal of a name. Events are in the order in which they happened."""
 
     name: str
     events: list[Event]
@@ -127,7 +128,7 @@ class Models:
         return self._folder.path(MODELS, folder_of(name), JOURNAL)
 
     def history(self, name: str) -> ModelHistory:
-        """Return what the journal of a name says; a name without a journal has no events.
+        """Return the history of a name; a name without a journal has no events.
 
         Raises:
             StoreError: If the journal cannot be read or is damaged.
@@ -141,7 +142,7 @@ class Models:
         return {name: self.history(name) for name in self.names()}
 
     def latest(self, name: str) -> Digest | None:
-        """Return the artifact of a name that the last run gave. Raises as `Pointers.get`."""
+        """Return the artifact of the last run of a name. Raises as `Pointers.get`."""
         return self._pointers(name).get(LATEST)
 
     def set_latest(self, name: str, digest: Digest) -> None:
@@ -168,7 +169,7 @@ class Models:
             with self.lock(name, wait=SEAL_WAIT):
                 history = self.history(name)
                 if digest not in history.numbers:
-                    version = max(history.versions, default=0) + 1
+                    version = next_version(history.versions)
                     if preferred is not None and preferred not in history.versions:
                         version = preferred
                     self.append(name, SealedVersion(version=version, digest=digest, when=now()))
@@ -197,15 +198,34 @@ class Models:
         """Append an event to the journal of a name, whose lock the caller holds.
 
         Raises:
-            StoreError: If it cannot be written; the journal is left as it was.
+            StoreError: If it cannot be written, or would have more than `MAX_JOURNAL` bytes; the
+                journal stays unchanged.
         """
-        disk.append_line(self.journal_path(name), encode(event))
+        path, line = self.journal_path(name), encode(event)
+        with translate_os_errors(path):
+            size = path.stat().st_size if path.exists() else 0
+        if size + len(line) >= MAX_JOURNAL:
+            problem = f"would have more than {MAX_JOURNAL} bytes"
+            raise StoreError(problem, location=Location(str(path)), remedy="use another store")
+        disk.append_line(path, line)
+
+
+def next_version(taken: Collection[int]) -> int:
+    """Return the number after the highest one, or the lowest free one if that is the last.
+
+    >>> next_version([1, 4]), next_version([1, MAX_VERSION])
+    (5, 2)
+    """
+    version = max(taken, default=0) + 1
+    if version > MAX_VERSION:
+        version = next(number for number in range(1, MAX_VERSION) if number not in taken)
+    return version
 
 
 def folder_of(name: str) -> str:
-    """Return the name of a model's folder: upper-case letters are written as Go's modules do.
+    """Return the name of a model's folder: upper-case letters are written as in Go's module cache.
 
-    File systems that ignore case would keep `Churn` and `churn` in one folder.
+    File systems that ignore case would store `Churn` and `churn` in one folder.
 
     >>> folder_of("Churn-2")
     '!churn-2'
@@ -214,7 +234,7 @@ def folder_of(name: str) -> str:
 
 
 def name_of(folder: str) -> str | None:
-    """Return the name of the model that has a folder, or None if it is not that of a model."""
+    """Return the name of the model that has a folder, or None if the folder is not of a model."""
     if not _FOLDER.fullmatch(folder):
         return None
     name = re.sub("!([a-z])", lambda match: match[1].upper(), folder)
@@ -229,7 +249,7 @@ def encode(event: Event) -> bytes:
 def decode(data: bytes, name: str, *, location: Location) -> list[Event]:
     """Return the events in the content of a journal.
 
-    A last line without its end is the rest of an append that was cut off, and did not happen.
+    A last line without its end comes from an interrupted append, and is ignored.
 
     Args:
         data: The content.
@@ -292,7 +312,7 @@ def parse_time(text: str) -> datetime:
 
 
 def in_utc(time: datetime) -> datetime:
-    """Return a time in UTC; the first or the last one if it is out of the calendar there."""
+    """Return a time in UTC; the first or the last one if the calendar ends before it."""
     try:
         return time.astimezone(UTC)
     except OverflowError:

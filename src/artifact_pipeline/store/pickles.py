@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from artifact_pipeline.verification.signatures import Signer
 
 _PROTOCOL = b"\x80"
-"""The first byte of pickles since protocol 2, and of joblib's files that are not compressed."""
+"""The first byte of pickles since protocol 2, and of uncompressed joblib files."""
 _ZIP = b"PK\x03\x04"
 """The first bytes of a zip archive, which skops writes."""
 _MLFLOW_FILES = ("model.skops", "model.pkl", MODEL_PICKLE)
 """Names of estimators in the folders of MLflow models and of artifacts."""
 _JOBLIB = b"joblib.numpy_pickle"
-"""The module that a file of joblib's names if it has arrays."""
+"""The module that a joblib file with arrays names."""
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> Digest:
@@ -65,8 +65,8 @@ def load_model(
 ) -> Any:
     """Return the estimator in a pickle, if the origin of the pickle is known.
 
-    A file of joblib or skops is opened on the same terms. A pickle is signed as part of the
-    artifact in whose folder it lies. Signatures are required as by `open_trusted`.
+    The same rules apply to joblib and skops files. A pickle is signed as part of the artifact
+    whose folder contains it. Signatures are required as by `open_trusted`.
 
     Args:
         path: The pickle.
@@ -114,7 +114,7 @@ def load_model(
 
 
 def _load_joblib(trusted: bytes, location: Location) -> Any:
-    """Return the estimator in a file of joblib's whose origin is known.
+    """Return the estimator in a joblib file whose origin is known.
 
     It is a pickle with the bytes of arrays between the instructions, and may be compressed.
 
@@ -137,7 +137,7 @@ def _load_joblib(trusted: bytes, location: Location) -> Any:
 
 
 def _load_skops(trusted: bytes, location: Location) -> Any:
-    """Return the estimator in an archive of skops whose origin is known.
+    """Return the estimator in a skops archive whose origin is known.
 
     Raises:
         VerificationError: If it does not open.

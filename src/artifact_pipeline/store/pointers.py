@@ -1,4 +1,4 @@
-"""Pointers: names of artifacts that can be moved, each a file that holds a digest."""
+"""Pointers: movable names of artifacts, each a file that contains a digest."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pointers:
         """Return the file of a pointer, which does not have to exist.
 
         Raises:
-            StoreError: If a link stands in the place of the pointers' folder.
+            StoreError: If the pointers' folder is a link.
         """
         return self._folder.path(*self._names, name.removeprefix("sha256:"))
 
@@ -49,7 +49,7 @@ class Pointers:
             return disk.kind_of(path) is not None
 
     def get(self, name: str) -> Digest | None:
-        """Return the digest that a pointer holds; None if it is missing or holds no digest.
+        """Return the digest in a pointer; None if it is missing or contains no digest.
 
         Raises:
             StoreError: If it is not a small file, or cannot be read.
@@ -59,7 +59,7 @@ class Pointers:
         return text if DIGEST.fullmatch(text) else None
 
     def all(self) -> dict[str, Digest]:
-        """Return all pointers that hold a digest."""
+        """Return all pointers that contain a digest."""
         names = [path.name for path in self.files()]
         return {name: digest for name in names if (digest := self.get(name))}
 
@@ -73,7 +73,7 @@ class Pointers:
             if self.get(name) == digest:
                 return
         except StoreError:
-            pass  # an unreadable pointer is replaced, or else the write below fails
+            pass  # an unreadable pointer is replaced, or the write below fails
         self._folder.write(self.path(name), f"{digest}\n".encode())
 
     def remove(self, name: str) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MAX_POLICY = 1 << 20
 """Bytes of a policy; a larger file was not written by this package."""
 _MAX_LINKS = 40
-"""Symbolic links that are followed, as many as Linux follows."""
+"""Maximum symbolic links to follow, as in Linux."""
 
 
 class Policy:
@@ -82,7 +82,7 @@ def required_signers(
     """Return every signer whose signature is required to open the artifact at `path`.
 
     These are `signed_by`, or else the signer required by the store in use, and the signers
-    required by the stores that contain `path`, by whatever links it leads there.
+    required by the stores that contain `path`, through any links.
 
     Args:
         path: The artifact.
@@ -104,7 +104,7 @@ def is_set_here(signers: list[Signer], path: PathLike | None, *, store: PathLike
     """Return whether this checkout last set the policy that requires one of the signers.
 
     The policies are those of the store in use and of the stores that contain `path`, if given. A
-    policy from elsewhere restricts what is opened, but it does not tell where an artifact comes
+    policy from elsewhere restricts what is opened, but it does not show where an artifact comes
     from: anyone who can write the store can replace both, or restore the policy of a key that was
     lost since.
 
@@ -121,7 +121,7 @@ def is_set_here(signers: list[Signer], path: PathLike | None, *, store: PathLike
 def _containing_folders(path: PathLike) -> list[Path]:
     """Return the folders whose policy applies to `path`, if they are stores.
 
-    They contain `path` itself, each link that it leads through, or its target. Staged and
+    They contain `path` itself, a link on the way, or its target. Staged and
     quarantined artifacts belong to their store too.
     """
     place = Path(os.path.abspath(path))  # noqa: PTH100  (Path.absolute keeps "..")

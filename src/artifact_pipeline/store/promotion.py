@@ -22,7 +22,7 @@ from artifact_pipeline.verification.verify import Verified, read_signature
 
 TAG_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 MAX_TEXT = 1000
-"""Characters of a message or of a tag."""
+"""Maximum characters of a message or of a tag."""
 
 
 def promote(
@@ -37,12 +37,12 @@ def promote(
     Args:
         artifact: As for `open_trusted`, which checks it first.
         alias: A name of lower-case letters, digits and `-`, but not `latest`, which runs move.
-        message: Why it is moved.
+        message: The reason.
         store: The store of the artifact and the alias.
 
     Raises:
         ArtifactNotFound: If nothing has this name.
-        CallError: If the alias or the message is not valid, or the artifact does not lie in the
+        CallError: If the alias or the message is not valid, or the artifact is not in the
             store.
         VerificationError: As `open_trusted`.
         StoreError: If another process is writing the history, or the store cannot be written.
@@ -91,7 +91,7 @@ def rollback(
         alias: The alias as `NAME@ALIAS`, or by itself if one name has it.
         to: The version; by default the one before the current. A second rollback goes back
             further.
-        message: Why it is moved.
+        message: The reason.
         store: The store.
 
     Raises:
@@ -137,11 +137,11 @@ def remove_alias(
 ) -> RemovedAlias:
     """Remove an alias, and return the record of it. The artifact and the history stay.
 
-    `rollback` gives the alias back what it named.
+    `rollback` restores the alias.
 
     Args:
         alias: The alias as `NAME@ALIAS`, or by itself if one name has it.
-        message: Why it is removed.
+        message: The reason.
         store: The store.
 
     Raises:
@@ -167,7 +167,7 @@ def remove_alias(
             is_wanted=True,
         )
         target.models.append(name, removal)
-        if target.alias(name, label) is not None:  # one of an earlier release, which had no names
+        if target.alias(name, label) is not None:  # aliases of earlier releases had no names
             target.aliases.remove(label)
     return removal
 
@@ -186,13 +186,13 @@ def tag(
         artifact: As for `check_integrity`.
         tags: Texts by key, such as `{"reviewed-by": "asha"}`; they replace those of the same key.
         remove: Keys to remove.
-        message: Why they are changed.
+        message: The reason.
         store: The store of the artifact.
 
     Raises:
         ArtifactNotFound, VerificationError: As `check_integrity`.
         CallError: If a key or a text is not valid, a key to remove is not set, or the artifact
-            does not lie in the store.
+            is not in the store.
         StoreError: As `promote`.
     """
     _check_text(message, "message")
@@ -243,7 +243,7 @@ def check_move(alias: str, message: str | None) -> None:
 def _target(
     store: Store, history: ModelHistory, *, alias: str, to: int | None
 ) -> tuple[Digest, list[int]]:
-    """Return the artifact to go back to, and the versions to go back over, newest first."""
+    """Return the artifact to go back to, and the versions to undo, newest first."""
     location = Location(f"{history.name}@{alias}")
     stack = _stack(store, history, alias=alias)
     # An alias that was removed goes back to what it named last.
@@ -257,7 +257,9 @@ def _target(
         digest = history.versions.get(to)
         if digest not in before:
             earlier = sorted({history.numbers[d] for d in before if d in history.numbers})
-            choices = f"choose {listed(map(str, earlier))}" if earlier else "nothing was before"
+            choices = (
+                f"choose {listed(map(str, earlier))}" if earlier else "it has no earlier versions"
+            )
             raise CallError(
                 f"did not name version {to} before the current one",
                 location=location,
@@ -269,7 +271,7 @@ def _target(
 
 
 def _stack(store: Store, history: ModelHistory, *, alias: str) -> list[Digest]:
-    """Return the artifacts that an alias named, without those that a rollback went back over."""
+    """Return the artifacts that an alias named, without those that a rollback undid."""
     stack: list[Digest] = []
     moves = [move for move in history.moves if move.alias == alias]
     if moves and moves[0].instead_of is not None:  # named by an earlier release
@@ -308,7 +310,7 @@ def _alias_of(store: Store, text: str) -> tuple[str, str]:
 
 
 def _name_in(store: Store, verified: Verified) -> str:
-    """Return the name of an artifact. Raises CallError if it does not lie in the store."""
+    """Return the name of an artifact. Raises CallError if it is not in the store."""
     if verified.digest not in store.artifacts.digests():
         raise CallError(
             f"is not an artifact of the store {store.root}",

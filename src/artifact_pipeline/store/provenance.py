@@ -39,7 +39,7 @@ class GitStatus:
 
         self._git: subprocess.Popen[bytes] | None = None
         try:
-            # The options keep git from running or writing anything in a repository of others.
+            # The options keep git from running or writing anything in another user's repository.
             self._git = subprocess.Popen(
                 ["git", "-c", "core.fsmonitor=false", "status", "--porcelain=v2", "--branch",
                  "--untracked-files=no"],

@@ -1,4 +1,4 @@
-"""Pruning a store: artifacts that nothing refers to are removed, and no version is used again."""
+"""Pruning a store: unreferenced artifacts are removed, and version numbers are not reused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PrunedArtifact(Struct, frozen=True, kw_only=True):
     name: str
     version: int | None
     bytes: int
-    """Of its files and its report."""
+    """The size of its files and its report."""
 
 
 class PruneReport(Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ class PruneReport(Struct, frozen=True, kw_only=True):
     kept: int
     """The number of artifacts that stay."""
     bytes: int
-    """Of everything that was removed."""
+    """The size of everything that was removed."""
     dry_run: bool
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ def _prune(
         return artifact
     with store.models.lock(name, wait=SEAL_WAIT):
         if _is_named(store, store.models.history(name), digest=digest, since=since):
-            return None  # since it was checked above
+            return None  # something has referred to it since the check above
         if version is not None:
             event = PrunedVersion(version=version, digest=digest, by=user(), when=now())
             store.models.append(name, event)
@@ -138,7 +138,9 @@ def _is_named(store: Store, history: ModelHistory, *, digest: Digest, since: dat
     is_back = history.numbers.get(digest, 0) in history.pruned
     if sealed and not is_back:
         return any(parse_time(when) >= since for when in sealed)
-    modified = store.artifacts.path(digest).lstat().st_mtime  # it was copied here, or sealed again
+    modified = (
+        store.artifacts.path(digest).lstat().st_mtime
+    )  # it may have been copied here, or sealed again
     return datetime.fromtimestamp(modified, UTC) >= since
 
 
@@ -148,7 +150,7 @@ def _recently_named(events: Iterable[Event], *, since: datetime) -> set[Digest]:
     current: dict[str, Digest] = {}
     for event in events:
         if isinstance(event, Promotion | RemovedAlias):
-            # The first move of an alias of an earlier release has its artifact only there.
+            # Only `instead_of` has the first artifact of an alias of an earlier release.
             earlier = event.instead_of if isinstance(event, Promotion) else None
             before = current.pop(event.alias, earlier)
             if before is not None and parse_time(event.when) >= since:
@@ -172,7 +174,7 @@ def _of_runs(runs: Iterator[PastRun], *, since: datetime, keep_last: int) -> set
 
 
 def _started(run: PastRun) -> datetime:
-    """Return when a run started; now if its record does not tell, so that it is kept."""
+    """Return when a run started; now if its record does not contain it, so that it is kept."""
     try:
         return parse_time(run.started)
     except ValueError:

@@ -29,9 +29,9 @@ class HeadlineMetric(Struct, frozen=True, kw_only=True):
     metric: str
     value: float
     interval: ConfidenceInterval | None
-    """With 95 % confidence; None if it has the same value on all samples."""
+    """The 95% confidence interval; None if all samples have the same value."""
     baseline: float | None
-    """That of the dummy model; None for a model that was fitted elsewhere."""
+    """The value of the dummy model; None for a model that was fitted elsewhere."""
 
     def summary(self) -> str:
         """Return the value with its interval and its baseline."""
@@ -153,7 +153,7 @@ def headline_of(evaluation: EvaluationReport, manifest: Manifest) -> HeadlineMet
 
 
 def record_of(digest: Digest, *, store: PathLike | None = None) -> PastRun | None:
-    """Return the newest record of a run that trained an artifact, or else one that reused it."""
+    """Return the newest record of a run that trained an artifact, or else reused it."""
     return Store(store).run_index.record_of(digest)
 
 
@@ -173,8 +173,8 @@ def runs(
     """Return the records of runs, newest first; a broken one has the outcome `unreadable`.
 
     Args:
-        name: Only those of this model.
-        limit: Only so many.
+        name: The model; by default all.
+        limit: Maximum number of records.
         store: The store.
 
     Raises:

@@ -1,4 +1,4 @@
-"""References: the words that name an artifact of a store.
+"""References: texts that name an artifact of a store.
 
 >>> parse("churn@champion")
 Reference(text='churn@champion', name='churn', alias='champion', version=None, digits=None)
@@ -29,9 +29,9 @@ _DIGITS = re.compile("[0-9a-f]{8,64}")
 
 
 class Reference(Struct, frozen=True, kw_only=True):
-    """A parsed reference: what it can name, if the store has that; otherwise it is a folder.
+    """A parsed reference, with all that it can name; otherwise it is a folder.
 
-    The word `deadbeef` may be an alias or the start of a digest, in this order.
+    The text `deadbeef` can be an alias or the start of a digest, in this order.
     """
 
     text: str
@@ -49,10 +49,10 @@ class Reference(Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Reference:
-    """Return what a word can name. A word that can only be a folder has only its text."""
+    """Parse a reference. One that can only be a folder has only its text."""
     for sign, kind in (("@", ALIAS), (":", _VERSION)):
-        name, found, rest = text.partition(sign)
-        if found and model_name.is_valid(name) and kind.fullmatch(rest):
+        name, separator, rest = text.partition(sign)
+        if separator and model_name.is_valid(name) and kind.fullmatch(rest):
             if sign == "@":
                 return Reference(text=text, name=name, alias=rest)
             return Reference(text=text, name=name, version=int(rest))

@@ -11,7 +11,7 @@ from artifact_pipeline.store.journal import PastRun
 from artifact_pipeline.store.run_rows import RunRow, Scalar, row_of
 
 GROUPS = ("params", "search", "split", "test", "train", "cv")
-"""The fields of a row that hold fields of their own."""
+"""The fields of a row that contain other fields."""
 PLAIN = tuple(
     field for field in RunRow.__struct_fields__ if field not in GROUPS and field != "missed"
 )
@@ -83,7 +83,7 @@ def param_title(field: str, fields: Collection[str]) -> str:
     'C'
 
     Args:
-        field: A field such as `params.C`; another one is returned as it is.
+        field: A field such as `params.C`; another one is returned unchanged.
         fields: The fields that are shown beside it.
     """
     group, _, name = field.partition(".")
@@ -101,6 +101,6 @@ def is_metric(field: str) -> bool:
 
 
 def is_lower_better(field: str) -> bool:
-    """Return whether a smaller figure of a metric is a better one."""
+    """Return whether a lower value of a metric is better."""
     metric = BY_NAME.get(field.partition(".")[2])
     return metric is not None and metric.lower_is_better

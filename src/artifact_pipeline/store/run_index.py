@@ -1,18 +1,19 @@
 """An index of run records, so that finding some of them does not read all of them.
 
-It is a cache: an SQLite database in the state folder of the user, one for each store's path. It is
-not in the store, because a store may be read-only, copied or written by strangers. A store with few
-runs needs none.
+It is a cache: an SQLite database in the user's state folder, one for each store's path. It is not
+in the store, because a store may be read-only, copied, or writable by others. A store with few runs
+needs no index.
 
 The records of up to `MAX_CHECKED` runs are compared with their files each time, by inode, size and
-times. Of more, only those that a command shows are; the modification time of `runs/` tells whether
-a record came or went since the index was written. A run of this checkout notes the time before and
-after it wrote its record, so that the index knows which record that was; in all other cases it
-lists the folder. A time so recent that a change may have left it as it was is not trusted. Whatever
-is wrong with the database, it is built again, in memory if the state folder cannot be written.
+times. If there are more, only those that a command shows are compared, and the modification time of
+`runs/` shows whether records were added or removed since the index was written. A run of this
+checkout notes the time before and after it wrote its record, so that the index knows which record
+it added; in all other cases the index lists the folder. A modification time is not trusted if it is
+so recent that another change may not have altered it. A damaged database is built again, in memory
+if the state folder cannot be written.
 
-Besides its record, a run has the value of each of its fields in a table of their own, in the order
-of fields and then of runs, so that conditions and sorting read only the fields that they name.
+The values of the fields of runs are in a separate table, ordered by field and then by run, so that
+conditions and sorting read only the fields that they name.
 """
 
 from __future__ import annotations
@@ -51,15 +52,15 @@ _SCHEMA = 2
 _RACY = 50 * 10**6
 _RACY_COARSE = 2 * 10**9
 """Nanoseconds within which a folder may change again without another modification time; the second
-is for file systems whose times are coarse."""
+value is for file systems with coarse times."""
 _BUSY_SECONDS = 120.0
 """Seconds to wait for another process, which may be building the index."""
 MAX_UNINDEXED = 50
-"""Records of a store that are read each time."""
+"""Maximum records of a store without an index; they are read each time."""
 MAX_CHECKED = 5000
-"""Records whose files are compared with the index by each command."""
+"""Maximum records whose files each command compares with the index."""
 _UNUSED_SECONDS = 90 * 24 * 3600
-"""Age of an index that is removed when another is created: its store may be gone."""
+"""Age from which an unused index is removed when another is created: its store may be gone."""
 _FIRST_PAGE = 200
 _PAGE = 10_000
 """Records that are read at once: at first few, because often no more are needed."""
@@ -68,10 +69,10 @@ _LAST = b"\xff" * 256
 _BATCH = 2000
 """Records that are committed at once."""
 _MAX_NOTES = 1 << 20
-"""Bytes of notes, after which they begin anew."""
+"""Bytes after which the file of notes starts again."""
 _RUN_BITS = 32
 _INLINE = 48
-"""Characters of a value that is kept with its run; larger ones are kept once for all runs."""
+"""Maximum characters of a value stored with its run; larger ones are stored once for all runs."""
 _TABLES = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT UNIQUE);
@@ -87,12 +88,12 @@ CREATE INDEX by_name ON runs (name, file);
 
 
 class IndexedRun(NamedTuple):
-    """A run as the index has it."""
+    """A run in the index."""
 
     file: bytes
     """The stem of its record's file."""
     stamp: str
-    """Of that file when it was read."""
+    """The stamp of that file when it was read."""
     record: PastRun
 
 
@@ -115,8 +116,8 @@ class RunIndex:
         """Return run records, newest first; the outcome of a broken one is `unreadable`.
 
         Args:
-            name: Only those of this model.
-            limit: Only so many.
+            name: The model; by default all.
+            limit: Maximum number of records.
 
         Raises:
             StoreError: If the records cannot be listed.
@@ -126,7 +127,7 @@ class RunIndex:
         return self._find(query, [*values, _all(limit)], is_complete=limit is None)
 
     def iterate(self) -> Iterator[PastRun]:
-        """Yield all run records, newest first, reading as many as are needed. Raises as `runs`."""
+        """Yield all run records, newest first, reading them when needed. Raises as `runs`."""
         query = "SELECT file, stamp, body FROM runs WHERE file < ? ORDER BY file DESC LIMIT ?"
         before, is_complete, size = _LAST, True, _FIRST_PAGE
 
@@ -147,7 +148,7 @@ class RunIndex:
         return self.query(lambda connection: int(connection.execute(query, values).fetchone()[0]))
 
     def record_of(self, artifact: Digest) -> PastRun | None:
-        """Return the newest record of a run that trained an artifact, or else one that reused it.
+        """Return the newest record of a run that trained an artifact, or else reused it.
 
         Raises:
             StoreError: As `runs`.
@@ -182,7 +183,7 @@ class RunIndex:
     def checked(
         self, connection: sqlite3.Connection, find: Callable[[], list[int]]
     ) -> list[PastRun]:
-        """Return the records of the runs that a query finds, as their files are now.
+        """Return the current records of the runs that a query finds.
 
         Args:
             connection: One of `synced`.
@@ -218,11 +219,11 @@ class RunIndex:
             return _stamp((self._folder.root / "runs" / f"{os.fsdecode(file)}.json").lstat())
         return None
 
-    def query(self, ask: Callable[[sqlite3.Connection], T], *, is_complete: bool = False) -> T:
-        """Return what a function reads from the index, once that has what the store has.
+    def query(self, read: Callable[[sqlite3.Connection], T], *, is_complete: bool = False) -> T:
+        """Bring the index up to date, and return what a function reads from it.
 
         Args:
-            ask: The function. It is called again if the index turns out to be damaged.
+            read: The function. It is called again if the index turns out to be damaged.
             is_complete: Whether to compare all records with their files, however many there are.
 
         Raises:
@@ -237,14 +238,14 @@ class RunIndex:
             try:
                 with closing(_open(str(path))) as connection:
                     self._sync(connection, is_complete=is_complete)
-                    return ask(connection)
+                    return read(connection)
             except (sqlite3.Error, msgspec.MsgspecError) as error:
                 log.debug("the index of runs %s is built again: %s", path, error)
                 with suppress(OSError):
                     disk.remove(path)
         with closing(_open(":memory:")) as connection:
             self._sync(connection, is_complete=True)
-            return ask(connection)
+            return read(connection)
 
     def _database(self) -> Path | None:
         """Return the file of the index; None if there can be none."""
@@ -261,7 +262,7 @@ class RunIndex:
             return None
 
     def _sync(self, connection: sqlite3.Connection, *, is_complete: bool) -> None:
-        """Bring the index up to date with `runs/`, by as little reading as is safe."""
+        """Bring the index up to date with `runs/`, reading as little as is safe."""
         connection.execute("BEGIN IMMEDIATE")
         state = dict(connection.execute("SELECT key, value FROM state").fetchall())
         noted = _size(self._notes_path())
@@ -297,15 +298,15 @@ class RunIndex:
             Whether there were any.
         """
         stored = dict(connection.execute("SELECT file, stamp FROM runs"))
-        found = _stamps(self._folder.folder("runs"))
+        current = _stamps(self._folder.folder("runs"))
         writer = _Writer(connection, self._journal, folder=self._folder)
-        gone = stored.keys() - found.keys()
+        gone = stored.keys() - current.keys()
         for file in gone:
             writer.remove(file)
-        changed = [file for file, stamp in found.items() if stored.get(file) != stamp]
+        changed = [file for file, stamp in current.items() if stored.get(file) != stamp]
         for index, file in enumerate(sorted(changed), 1):
             writer.read(file)
-            if index % _BATCH == 0:  # a rebuild that is interrupted goes on from here
+            if index % _BATCH == 0:  # an interrupted rebuild continues from here
                 connection.execute("DELETE FROM state WHERE key = 'folder'")
                 connection.commit()
                 connection.execute("BEGIN IMMEDIATE")
@@ -410,7 +411,7 @@ def value_id(field: int, run: int) -> int:
 
 
 def sql_value(value: Scalar | None) -> SqlValue:
-    """Return a value as the index keeps it: a truth value as a byte, unlike 0 and 1."""
+    """Return a value as the index stores it: a boolean as a byte, to differ from 0 and 1."""
     if isinstance(value, bool):
         return bytes([value])
     if isinstance(value, str):
@@ -507,7 +508,7 @@ def _decode(
     *,
     texts: dict[int, Any],
 ) -> Iterator[IndexedRun]:
-    """Yield the records in rows. `texts` has the values that were read before, by number."""
+    """Yield the records in rows. `texts` caches values by number."""
     for file, stamp, body in rows:
         fields, numbers = msgspec.json.decode(body)
         for field, number in numbers.items():

@@ -37,7 +37,7 @@ MAX_FIELDS = 50
 
 
 class RunQuery(Struct, frozen=True, kw_only=True):
-    """Which runs to return, and in which order: newest first, unless they are sorted."""
+    """The runs to return and their order, by default newest first."""
 
     name: str | None = None
     """The model whose runs to return."""
@@ -48,9 +48,9 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     sort: str | None = None
     """A field to sort by: metrics best first, other fields ascending. Runs without it are last."""
     best: str | None = None
-    """A metric; only the best run of each model is returned, those without it are not."""
+    """A metric; only the best run of each model that has it is returned."""
     limit: int | None = None
-    """The number of runs to return at most."""
+    """Maximum number of runs."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -126,7 +126,7 @@ class _Checked(NamedTuple):
 
 
 class _Fields(NamedTuple):
-    """What a statement needs to read the values of fields."""
+    """The parts of a statement that read the values of fields."""
 
     joins: str
     columns: dict[str, str]
@@ -292,7 +292,9 @@ def _check_types(
     for predicate in conditions.predicates(condition):
         operands = predicate.operands
         names = [operand.field for operand in operands if operand.field is not None]
-        kinds = [None if one.field else conditions.sql_kind(one.literal) for one in operands]
+        kinds = [
+            None if operand.field else conditions.sql_kind(operand.literal) for operand in operands
+        ]
         key = (*names, *kinds, predicate.need)
         if key in checked:
             continue
@@ -317,7 +319,7 @@ def _first(
     names: Sequence[str],
     fields: _Fields,
 ) -> list[Scalar | None] | None:
-    """Return the values of fields in some run that filters hold for, or None without one."""
+    """Return the values of fields in a run that matches filters, or None without one."""
     columns = ", ".join(["1", *(fields.columns[name] for name in names)])
     statement = f"SELECT {columns} FROM runs r{fields.joins}{_where(filters)} LIMIT 1"
     values = [value for part in filters for value in part.values]
@@ -351,7 +353,7 @@ def _metric(name: str, known: Collection[str]) -> str:
 
 
 def _moment(text: str) -> datetime:
-    """Return the time in a text; of a date the first moment, in UTC."""
+    """Return the time in a text; for a date, its first moment in UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

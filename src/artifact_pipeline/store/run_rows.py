@@ -1,4 +1,4 @@
-"""Rows of runs: what the record of each run says, in one flat struct of checked values.
+"""Rows of runs: the record of each run as one flat struct of checked values.
 
 Records may come from elsewhere, so a value of an unexpected type is left out.
 """
@@ -22,7 +22,7 @@ from artifact_pipeline.store.journal import PastRun
 
 """The alias whose artifact the headline metric of each run is compared with."""
 MAX_TEXT = 200
-"""Characters of a value that a row keeps."""
+"""Maximum characters of a value in a row."""
 
 Scalar: TypeAlias = bool | int | float | str
 _ID_TIME = re.compile(r"(\d{8}T\d{6}\.\d{6})Z-", re.ASCII)
@@ -89,11 +89,11 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
 
 def row_of(record: PastRun) -> RunRow:
-    """Return what a record says, without the comparison with the champion."""
+    """Return the row of a record, without the comparison with the champion."""
     recipe, metrics = _mapping(record.recipe), _mapping(record.metrics)
     data, model = _mapping(recipe.get("data")), _mapping(recipe.get("model"))
     test = _figures(metrics.get("test"))
-    metric = next((one.name for one in METRICS if one.headline and one.name in test), None)
+    metric = next((entry.name for entry in METRICS if entry.headline and entry.name in test), None)
     verdicts = [_mapping(verdict) for verdict in record.gates]
     missed = [_text(verdict.get("metric")) or "" for verdict in verdicts
               if verdict.get("passed") is not True]  # fmt: skip
@@ -144,7 +144,7 @@ def _started(record: PastRun) -> str:
 
 
 def _name(recipe: Mapping[str, Any]) -> str | None:
-    """Return the name in a recipe; in one of an earlier release, that of its data."""
+    """Return the name in a recipe; recipes of earlier releases have that of the data."""
     name = _text(recipe.get("name"))
     if name is None:
         data = _mapping(recipe.get("data"))
@@ -220,7 +220,7 @@ def _figures(value: Any) -> dict[str, float]:
 
 
 def _scalars(value: Any) -> dict[str, Scalar | None]:
-    """Return the values of an object; of a list or an object in it, the JSON."""
+    """Return the values of an object, with lists and objects in it as JSON."""
     return {name[:MAX_TEXT]: _scalar(inner) for name, inner in _mapping(value).items()}
 
 

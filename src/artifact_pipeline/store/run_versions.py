@@ -15,13 +15,13 @@ from artifact_pipeline.store.store import Store
 
 
 class StoredModel(Struct, frozen=True):
-    """What a store says about a model."""
+    """The versions of a model in a store, and the metrics of its champion."""
 
     numbers: Mapping[Digest, int]
     """The version of each artifact."""
     champion: Digest | None
     metrics: Mapping[str, float]
-    """Those of the champion on the held-out rows."""
+    """The metrics of the champion on the held-out rows."""
 
 
 def iterate(store: Store) -> Iterator[RunRow]:
@@ -46,7 +46,7 @@ def rows_of(records: Iterable[PastRun], store: Store) -> Iterator[RunRow]:
 
 
 def stored_model(store: Store, name: str) -> StoredModel:
-    """Return what a store says about a model. Raises StoreError if its history is damaged."""
+    """Return a model of a store. Raises StoreError if its history is damaged."""
     numbers = store.models.history(name).numbers
     champion = store.alias(name, CHAMPION)
     manifest = None if champion is None else store.artifacts.manifest(champion)

@@ -31,13 +31,13 @@ from artifact_pipeline.store.references import ArtifactLike, PathLike, Reference
 from artifact_pipeline.store.run_index import RunIndex, modified, note_run
 from artifact_pipeline.verification.verify import Verified
 
-LISTING = "artifact-pipeline list shows what there is"
+LISTING = "artifact-pipeline list shows all artifacts"
 _MAX_CHOICES = 5
 """How many choices an error lists."""
 
 
 class ArtifactLocation(NamedTuple):
-    """The place that a reference names, and the digest that it promises there, if any."""
+    """The path that a reference names, and the digest in the reference, if any."""
 
     folder: Path
     digest: Digest | None
@@ -56,9 +56,9 @@ class Store:
         self.artifacts = ArtifactFolder(self.folder)
         self.models = Models(self.folder)
         self.aliases = Pointers(self.folder, "aliases")
-        """`latest` of the whole store, and the aliases of earlier releases, which had no names."""
+        """`latest` of the store, and the aliases of earlier releases, which had no names."""
         self.recipes = Pointers(self.folder, "recipes")
-        """The index: which artifact a recipe gave. It may come from elsewhere and prove nothing."""
+        """The index from recipes to artifacts. It may come from elsewhere and prove nothing."""
         self.journal = Journal(self.folder)
         self.run_index = RunIndex(self.folder, self.journal)
         self.policy = Policy(self.folder)
@@ -69,7 +69,7 @@ class Store:
         return self.folder.root
 
     def add(self, files: Mapping[str, bytes]) -> Verified:
-        """Write a sealed artifact, verify it where it lies, index it by its recipe, and return it.
+        """Write a sealed artifact, verify it in place, index it by its recipe, and return it.
 
         It becomes the next version of its name, unless it is a version already. If the recipe has
         an artifact already that verifies and differs, the index keeps that one.
@@ -116,7 +116,7 @@ class Store:
             self.recipes.set(recipe_digest, artifact.digest)
 
     def find(self, recipe_digest: Digest) -> Verified | None:
-        """Return the artifact that a recipe gave, verified; None if it gave none here.
+        """Return the artifact of a recipe, verified; None if the store has none.
 
         Raises:
             VerificationError: If the artifact does not verify.
@@ -197,7 +197,7 @@ class Store:
         Args:
             reference: A string is `NAME@ALIAS`, `NAME:VERSION`, an alias that one name has, the
                 first eight or more hex digits of a digest, or an existing folder, in this order.
-                `latest` by itself is what the last run of the store gave. A path object is a
+                `latest` by itself is the artifact of the last run of the store. A path object is a
                 folder, existing or not.
 
         Raises:
@@ -235,7 +235,7 @@ class Store:
         return None if reference.digits is None else self._digest_by_start(reference)
 
     def _alias_alone(self, alias: str) -> Digest | None:
-        """Return the digest that an alias names, if one name has it, or the store."""
+        """Return the digest that an alias names, if one model or the store has it."""
         named: dict[str, Digest] = {}
         if alias != LATEST:
             for name, history in self.models.histories().items():
@@ -255,7 +255,7 @@ class Store:
         return next(iter(named.values()), None)
 
     def _earlier_alias(self, alias: str) -> Digest | None:
-        """Return the digest that a pointer in `aliases/` holds, or None without one."""
+        """Return the digest in a pointer in `aliases/`, or None without one."""
         if not self.aliases.exists(alias):
             return None
         if digest := self.aliases.get(alias):
@@ -276,7 +276,7 @@ class Store:
         """Return why a reference names nothing, and what to do."""
         nothing = f"no such folder, and no such digest or alias in the store {self.root}"
         histories: dict[str, ModelHistory] = {}
-        with suppress(StoreError):  # a journal that cannot be read proposes nothing
+        with suppress(StoreError):  # an unreadable journal yields no proposals
             histories = self.models.histories()
         history = histories.get(reference.name or "")
         if history is not None and reference.version in history.versions:
@@ -291,7 +291,7 @@ class Store:
         return nothing, self._nearest(reference, histories)
 
     def _nearest(self, reference: Reference, histories: Mapping[str, ModelHistory]) -> str:
-        """Return the hint that names what is nearest to an unknown reference."""
+        """Return a hint with the names closest to an unknown reference."""
         import difflib
         import re
 
@@ -301,7 +301,7 @@ class Store:
         starts = [name for name in digests if re.fullmatch("[0-9a-f]{4,}", digits)
                   and name.startswith(digits[:12])]  # fmt: skip
         names: list[str] = []
-        with suppress(StoreError):  # aliases that cannot be read are not proposed
+        with suppress(StoreError):  # unreadable aliases are not proposed
             names += self.aliases.all()
             for name, aliases in self.aliases_by_model(histories).items():
                 names += [f"{name}@{alias}" for alias in aliases]
@@ -319,7 +319,7 @@ class Store:
 
 
 def listed(choices: Iterable[str]) -> str:
-    """Return choices in one sentence, of many the first few.
+    """Return choices in one sentence, only the first few if there are many.
 
     >>> listed(["a", "b", "c"])
     'a, b or c'

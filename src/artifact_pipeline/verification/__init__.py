@@ -1,1 +1,1 @@
-"""Read once, hash, compare, and only then parse."""
+"""Verification: bytes are read once, hashed, compared, and only then parsed."""

@@ -77,7 +77,7 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
     Args:
         data: The bytes of a file.
         name: Its name in errors.
-        signers: Those whose signatures are required; if there are none, no signature is checked.
+        signers: The signers whose signatures are required; without any, no signature is checked.
 
     Raises:
         VerificationError: If a required signature is missing or wrong, or a required signer is
@@ -95,7 +95,9 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
             return data
         envelope = msgspec.convert(value, Envelope)
         payload = base64.b64decode(envelope.payload, validate=True)
-        signatures = [base64.b64decode(one.sig, validate=True) for one in envelope.signatures]
+        signatures = [
+            base64.b64decode(signature.sig, validate=True) for signature in envelope.signatures
+        ]
     except (canonical.NotCanonical, msgspec.ValidationError, binascii.Error, ValueError) as error:
         reason = ascii(str(error))[1:-1][:120]
         problem = f"is neither a statement nor an envelope with one: {reason}"
@@ -116,7 +118,7 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
 
 
 def _encoded(payload_type: str, payload: bytes) -> bytes:
-    """Return what is signed: DSSE's pre-authentication encoding."""
+    """Return the bytes to sign: DSSE's pre-authentication encoding."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 

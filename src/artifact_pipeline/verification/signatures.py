@@ -104,13 +104,13 @@ def decode(data: bytes, path: Path) -> Signer:
 
 
 def public_key(path: PathLike) -> PublicKey:
-    """Return the signer whose public key, in PEM, lies at `path`.
+    """Return the signer whose public key, in PEM, is at `path`.
 
     Raises:
-        CallError: If the file cannot be read, or does not hold a usable public key.
+        CallError: If the file cannot be read, or does not contain a usable public key.
     """
     pem = _read(path)
-    if _PRIVATE_KEY in pem:  # It would be copied into `trust.json`, which others read.
+    if _PRIVATE_KEY in pem:  # it would be copied into `trust.json`, which others read
         raise CallError(
             "is a private key, expected the public one",
             location=Location(os.fspath(path)),
@@ -123,7 +123,7 @@ def certificates(paths: Sequence[PathLike]) -> Certificates:
     """Return the signers that the root certificates at `paths`, in PEM, certify.
 
     Raises:
-        CallError: If a file cannot be read, or does not hold certificates.
+        CallError: If a file cannot be read, or does not contain certificates.
     """
     pems = []
     for path in paths:
@@ -168,7 +168,7 @@ def sign(
             config.use_elliptic_key_signer(private_key=key)
         else:
             config.use_sigstore_signer(use_ambient_credentials=True)
-    except Exception as error:  # the library's errors have no other parent in common
+    except Exception as error:  # the library's errors have no other common parent
         raise _sigstore_error(error) if key is None else _key_error(error, str(key)) from error
     config.set_hashing_config(_library("hashing").Config().set_ignored_paths(paths=[SIGNATURE]))
     with _copy(verified) as folder, redirect_stdout(sys.stderr):
@@ -186,10 +186,10 @@ def check(verified: Verified, signature: bytes, *, signer: Signer) -> None:
     Args:
         verified: The artifact.
         signature: The bytes of a Sigstore bundle.
-        signer: The signer that must have made it.
+        signer: The required signer.
 
     Raises:
-        VerificationError: If it is not, or does not cover the manifest.
+        VerificationError: If another signer made it, or it does not cover the manifest.
         CallError: If the signer's key or certificates cannot be used.
         MissingDependency: If `model-signing` is not installed.
         NetworkError: If Sigstore's root of trust cannot be fetched.
@@ -203,15 +203,15 @@ def check(verified: Verified, signature: bytes, *, signer: Signer) -> None:
             raise VerificationError(
                 f"does not vouch for this artifact: {refusal}", location=location
             )
-        # A signature lists the files that it covers. It must cover the manifest, which lists all
-        # others: with another manifest the same signature must be refused.
+        # A signature lists the files that it covers. To show that it covers the manifest, which
+        # lists all others, the same signature must be refused with another manifest.
         (folder / MANIFEST).write_bytes(b"{}")
         if not _refusal(config, folder, signature=file):
             raise VerificationError(f"does not cover {MANIFEST}", location=location)
 
 
 def _checked(signer: _InFile, path: PathLike) -> _InFile:
-    """Return a signer whose key or certificates can be used, as far as the library is there."""
+    """Return a signer after checking its key or certificates, if the library is installed."""
     import importlib.util
     import tempfile
 
@@ -237,7 +237,7 @@ def _verifier(signer: Signer, scratch: Path, *, name: str = "the signer") -> Any
         if isinstance(signer, PublicKey):
             return config.use_elliptic_key_verifier(public_key=scratch)
         return config.use_certificate_verifier(certificate_chain=[scratch])
-    except Exception as error:  # the library's errors have no other parent in common
+    except Exception as error:  # the library's errors have no other common parent
         if isinstance(signer, Identity):
             raise _sigstore_error(error) from error
         raise _key_error(error, name) from error
@@ -270,7 +270,7 @@ def _key_error(error: Exception, name: str) -> CallError:
 
 @contextmanager
 def _copy(verified: Verified) -> Iterator[Path]:
-    """Yield a folder that holds only the verified bytes, named by the artifact's digest."""
+    """Yield a folder with only the verified bytes, named by the artifact's digest."""
     import tempfile
 
     with translate_os_errors("scratch folder"), tempfile.TemporaryDirectory() as scratch:

@@ -2,7 +2,7 @@
 
 Verifying hashes every file in pieces. A file whose bytes are needed is read again when it is
 opened: those bytes are hashed, compared with the manifest and parsed, so a change in between is
-noticed.
+detected.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Verified(NamedTuple):
     sealed: bytes
     """The bytes of the manifest, whose digest is `digest`."""
     origin: Origin = Origin.UNKNOWN
-    """How it is known who made the artifact. Integrity does not tell, so the caller sets it."""
+    """How it is known who made the artifact. Integrity does not show that; the caller sets it."""
 
     def __repr__(self) -> str:
         return f"Verified({self.folder}, {self.manifest!r})"
@@ -115,9 +115,9 @@ class Verified(NamedTuple):
 def verify(
     folder: str | os.PathLike[str], digest: Digest | None = None, *, contents: bool = True
 ) -> Verified:
-    """Check that an artifact keeps every rule of the format, and return it.
+    """Check that an artifact follows every rule of the format, and return it.
 
-    Signatures are not checked, and nothing but the manifest is parsed.
+    Signatures are not checked, and only the manifest is parsed.
 
     Args:
         folder: The artifact's folder. If its name is 64 hex digits, they must be its digest.
@@ -254,7 +254,7 @@ def _compare_size(root: Path, file: File) -> None:
 
 
 def _pieces(root: Path, file: File) -> Iterator[bytes]:
-    """Yield a file's bytes, at most one more than the manifest says."""
+    """Yield a file's bytes, at most one more than the manifest lists."""
     left = file.bytes + 1
     with _open(root, file.path, limit=file.bytes, source="expected") as opened:
         while piece := opened.read(min(_PIECE, left)):

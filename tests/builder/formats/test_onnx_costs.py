@@ -237,7 +237,7 @@ ENDING = {
               constants={"k": [0]}), "joins an unknown number of columns"),
     "a number of columns that is not there": (
         graph(node("FeatureVectorizer", "X", "X", domain=ML, inputdimensions=[9, 4])),
-        "another number of columns"),
+        "the wrong number of columns"),
     "places far away": (
         graph(node("GatherND", "X", "k", batch_dims=-1 << 63), constants={"k": [[-1 << 31]]}),
         "GatherND"),

@@ -19,10 +19,10 @@ from artifact_pipeline.errors import (
     MissingDependency,
     NetworkError,
 )
-from tests.support import dask
+from tests.support import dask, dask_kills
 from tests.support.command import call, environment
 from tests.support.configs import QUICK, ROOT, write
-from tests.support.waiting import alive, until
+from tests.support.waiting import HANG, alive, until
 
 LOGISTIC = {
     "data": {"dataset": "digits"},
@@ -156,38 +156,19 @@ def test_workers_that_are_killed_lose_nothing(tmp_path):
     search = {"params": {"model__C": [10.0**power for power in range(-6, 6)]}, "cv": 5}
     config = {**LOGISTIC, "search": search}
     expected = api.train(config, store=tmp_path / "here").digest
-    runs, done = [], threading.Event()
-
-    def count(job):
-        notes.append(job.note)
-
-    notes = []
-    words = (*dask.PRELOAD, "--nthreads", "1")
+    kills = tmp_path / "kills"
+    kills.mkdir()
+    (kills / "counts").write_text("3 20 35")
+    words = (*dask.PRELOAD, "--preload", dask_kills.__name__, "--nthreads", "1")
+    env = {dask_kills.KILLS_ENV_VAR: str(kills)}
     with (
         dask.scheduler(tmp_path) as address,
-        dask.worker(address, tmp_path, *words, name="one") as one,
-        dask.worker(address, tmp_path, *words, name="two") as two,
+        dask.worker(address, tmp_path, *words, name="one", env=env),
+        dask.worker(address, tmp_path, *words, name="two", env=env),
     ):
-
-        def train():
-            try:
-                runs.append(
-                    api.train(config, store=tmp_path / "s", engine="dask", scheduler=address,
-                              listener=count)
-                )  # fmt: skip
-            finally:
-                done.set()
-
-        thread = threading.Thread(target=train)
-        thread.start()
-        for fits in (3, 20, 35):
-            until(lambda n=fits: done.is_set() or any(f"fit {n} of" in note for note in notes))
-            assert not done.is_set()
-            pids = until(lambda: [*_children(one.pid), *_children(two.pid)])
-            for pid in pids:
-                os.kill(pid, signal.SIGKILL)
-        thread.join()
-    assert runs and runs[0].digest == expected
+        run = api.train(config, store=tmp_path / "s", engine="dask", scheduler=address)
+    assert run.digest == expected
+    assert len(list(kills.glob("killed at *"))) == 3
 
 
 @pytest.mark.slow
@@ -201,16 +182,11 @@ def test_ctrl_c_ends_the_workers_too(tmp_path):
     )
     workers = until(lambda: dask.spawned(lambda fields: int(fields[3]) == process.pid))
     os.killpg(process.pid, signal.SIGINT)
-    _, err = process.communicate()
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 130
     assert b"Traceback" not in err
     until(lambda: not any(alive(pid) for pid in workers))
     assert not (tmp_path / "artifacts" / "index").exists()
-
-
-def _children(parent):
-    """Return the worker processes of a nanny, which has a resource tracker as well."""
-    return dask.spawned(lambda fields: int(fields[1]) == parent)
 
 
 def test_a_scheduler_needs_the_engine(tmp_path):

@@ -29,7 +29,7 @@ main(sys.argv[2:])
 if memory_limit.is_possible():
 
     @pytest.mark.slow
-    def test_a_trainer_that_the_kernel_kills_for_memory_names_it(project):
+    def test_a_trainer_that_the_kernel_kills_for_memory_names_it(project, memory_kills):
         path = write(project, CUBES)
         with memory_limit.limited(480 << 20) as group:
             done = script("-c", JOINED, group, "train", path, cwd=project)

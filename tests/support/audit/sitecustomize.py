@@ -1,9 +1,9 @@
-"""Loaded by every process that the tests start: it ends one that unpickles what it should not.
+"""A hook in every process that the tests start: it ends processes that unpickle a forbidden file.
 
-A pickle may be opened by the trainer, which makes it, and by `load_model`, which knows its origin;
-and a worker of a server is told by its parent, through a pipe, what it is to do. skops imports all
-of scikit-learn, which imports dask where that is installed, and dask reads its own functions back
-from pickles to hash them.
+The trainer may open the pickle that it writes, and `load_model` a pickle of known origin. A worker
+of a server reads its arguments from its parent through a pipe. skops imports all of scikit-learn,
+which imports dask if that is installed, and dask reads its own functions back from pickles to hash
+them.
 """
 
 import os

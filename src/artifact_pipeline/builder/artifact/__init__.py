@@ -1,1 +1,1 @@
-"""What is written into an artifact: manifest, evaluation, model card."""
+"""The content of an artifact: manifest, evaluation, model card."""

@@ -38,7 +38,7 @@ def write(
     parity: Parity,
     evaluation: EvaluationReport,
 ) -> str:
-    """Return the card as Markdown, in which all text from users is escaped.
+    """Return the card as Markdown, with all text from users escaped.
 
     Args:
         recipe: The recipe.
@@ -179,7 +179,7 @@ def _recipe_rows(recipe: Recipe, chosen: Mapping[str, Any] | None) -> str:
 def plain(text: str) -> str:
     r"""Return `text` escaped for Markdown: no markup, HTML or control character remains.
 
-    No link either, except that GitHub makes one of an e-mail address, which no escape prevents.
+    No link remains either, except that GitHub links e-mail addresses, which no escape prevents.
 
     >>> print(plain("[x](http://example.org) www.example.org"))
     \[x\]\(http\://example.org\) www\.example.org

@@ -20,7 +20,7 @@ def title(recipe: Recipe) -> str:
 
 
 def model_name_of(recipe: Recipe) -> str:
-    """Return the name of a recipe's model; of an earlier release's, that of its data."""
+    """Return the name of a recipe's model; recipes of earlier releases have that of the data."""
     return recipe.name or model_name.from_text(recipe.data.title) or "model"
 
 
@@ -40,7 +40,7 @@ def estimators(
         recipe: The recipe.
         chosen: The parameters that a search chose, by their names in the search. They replace the
             recipe's own, and the last line lists them.
-        columns: The most columns of a branch to name; None names all.
+        columns: Maximum columns of a branch to name; None names all.
     """
     lines = []
     is_pipeline = recipe.model.steps is not None
@@ -67,7 +67,7 @@ def estimators(
 
 
 def _below(chosen: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the chosen parameters of one step; under "" the estimator that replaces it."""
+    """Return the chosen parameters of one step; `""` has the estimator that replaces it."""
     parameters = {
         key.removeprefix(f"{name}__"): value
         for key, value in chosen.items()

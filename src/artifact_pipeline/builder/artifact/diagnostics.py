@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 MIN_COUNT = 5
-"""A text is shown only if so many of the training rows hold it."""
+"""Minimum training rows with a text that is shown."""
 
 
 class ConfidenceInterval(Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,17 +20,17 @@ class ConfidenceInterval(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Resampling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the intervals were made: a percentile bootstrap over held-out rows."""
+    """The method of the intervals: a percentile bootstrap over held-out rows."""
 
     level: float
     """The confidence, such as 0.95."""
     samples: int
     rows: int
-    """The rows that were drawn from; fewer than are held out if those are many."""
+    """The number of rows that were drawn from; a sample if many rows are held out."""
 
 
 class Curve(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The counts that the ROC and the precision-recall curve of one class are drawn from."""
+    """The counts behind the ROC curve and the precision-recall curve of one class."""
 
     label: int
     """The position of the class among the labels."""
@@ -57,7 +57,7 @@ class ProbabilityBin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     mean: float
     """The mean of the probabilities."""
     share: float
-    """The share of these rows that are of the class."""
+    """The share of these rows that belong to the class."""
 
 
 class ClassProbabilities(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -167,11 +167,11 @@ class ColumnProfile(
     train_missing: int
     test_missing: int
     distinct: int
-    """Distinct values in the summarized training rows, or in the others if there are none."""
+    """Distinct values in the summarized training rows, or in the held-out rows without any."""
     low: float | None = None
-    """The least number, rounded down; in seconds since 1970 for a date."""
+    """The smallest number, rounded down; in seconds since 1970 for a date."""
     high: float | None = None
-    """The greatest number, rounded up."""
+    """The largest number, rounded up."""
     median: float | None = None
     """Rounded."""
     train: list[int] | None = None
@@ -179,7 +179,7 @@ class ColumnProfile(
     test: list[int] | None = None
     """Held-out rows in the same bins; the outer bins include rows beyond."""
     top: list[ValueCount] | None = None
-    """The most frequent texts, of those that at least `MIN_COUNT` rows hold."""
+    """The most frequent texts that at least `MIN_COUNT` rows have."""
 
 
 class Diagnostics(
@@ -190,7 +190,7 @@ class Diagnostics(
     headline: str
     """The metric to judge the model by."""
     reason: str
-    """Why it is that one, a sentence."""
+    """A sentence with the reason."""
     resampling: Resampling
     intervals: dict[str, ConfidenceInterval]
     """By metric; a metric that has the same value on all samples has none."""

@@ -16,7 +16,7 @@ from artifact_pipeline.builder.artifact.manifest import Metrics
 from artifact_pipeline.builder.metric_table import figure, title
 
 _DIGITS = 2
-"""The digits of the half width of an interval that are still shown."""
+"""The shown digits of the half width of an interval."""
 
 
 def headline_sentence(metrics: Metrics, evaluation: EvaluationReport) -> str | None:
@@ -36,7 +36,7 @@ def headline_sentence(metrics: Metrics, evaluation: EvaluationReport) -> str | N
 
 
 def justified(value: float, interval: ConfidenceInterval | None) -> str:
-    """Return a number without the digits that its interval leaves open."""
+    """Return a number without the digits that its interval makes uncertain."""
     decimals = decimals_of(interval)
     return figure(value) if decimals is None else f"{value:,.{decimals}f}"
 

@@ -30,7 +30,7 @@ class Searched(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 EXAMPLES = 100
-"""The greatest number of held-out rows in an evaluation."""
+"""Maximum number of held-out rows in an evaluation."""
 AVERAGED = ("precision", "recall", "f1")
 """The scores of a class that are averaged over classes."""
 BINS = 10
@@ -51,7 +51,7 @@ class ClassScores(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Unlearned(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A class that has held-out rows but no training rows, so that each row counts as missed."""
+    """A class that has held-out rows but no training rows, so each of its rows counts as wrong."""
 
     label: bool | int | str
     name: str
@@ -61,13 +61,13 @@ class Unlearned(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Bin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The rows whose greatest probability is in [low, high)."""
+    """The rows whose largest probability is in [low, high)."""
 
     low: float
     high: float
     rows: int
     confidence: float
-    """The mean of their greatest probabilities."""
+    """The mean of their largest probabilities."""
     accuracy: float
     """The share of rows with the correct label."""
 
@@ -111,12 +111,12 @@ class EvaluationReport(
     leaks: list[str] | None = None
     """Warnings about rows or features that may leak the target, a sentence each."""
     unlearned: list[Unlearned] | None = None
-    """Classes that only held-out rows have; absent if there are none."""
+    """Classes that only held-out rows have; None without any."""
     baseline: Metrics | None = None
-    """The metrics of a dummy model that was fitted on the same rows; absent if the rows are not
-    known, since the model was fitted elsewhere."""
+    """The metrics of a dummy model fitted to the same rows; None if they are not known, because the
+    model was fitted elsewhere."""
     diagnostics: Diagnostics | None = None
-    """Absent in artifacts of earlier releases."""
+    """None in artifacts of earlier releases."""
 
     def chosen(self) -> dict[str, Any] | None:
         """Return the parameters that a search chose, or None without a search."""

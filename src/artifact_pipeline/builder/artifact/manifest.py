@@ -34,7 +34,7 @@ MODEL_SKOPS = "model.skops"
 MODEL_PICKLE = "model_train.pkl"
 CARD = "README.md"
 SIGNATURE = "model.sig"
-"""A signature of the manifest, and therefore the only file that the manifest does not list."""
+"""A signature of the manifest; it is the only file that the manifest does not list."""
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST = 16 << 20
@@ -58,7 +58,7 @@ TEXTS = ("string",)
 """The dtypes of inputs of numbers and of text."""
 
 MAX_CATEGORIES = 100
-"""How many texts of a column an interface lists at most."""
+"""Maximum texts of a column that an interface lists."""
 
 FormName: TypeAlias = Literal["onnx-float64", "onnx-float32", "skops"]
 MODEL_FILES: dict[FormName, str] = {
@@ -107,13 +107,13 @@ class ColumnSpec(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     format: ColumnFormat | None = None
     """The format of its numbers or dates in text, if it is not the usual one."""
     numbers: list[float] | None = None
-    """The only accepted numbers, sorted; absent if others are accepted."""
+    """The only accepted numbers, sorted; None if others are accepted."""
     range: tuple[float, float] | None = None
-    """The least and the greatest accepted number; absent if there is no limit."""
+    """The smallest and the largest accepted number; None without a limit."""
     lowercase: bool = False
     """Whether text is converted to lower case, by Unicode's full mapping, before the graph."""
     missing_text: str | None = None
-    """The text that replaces a missing one; absent if that is the empty text."""
+    """The text that replaces a missing one; None for the empty text."""
 
 
 class FeatureLimits(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -131,10 +131,10 @@ class TrainingValues(
     """The values of a feature in the training rows."""
 
     typical: float | str | None = None
-    """The lower median of numbers and dates, the most frequent boolean or text; absent if there is
-    none, or if so few rows have that text that it could identify one of them."""
+    """The lower median of numbers and dates, or the most frequent boolean or text; None if there is
+    none, or if so few rows have the text that it could identify one of them."""
     range: tuple[float, float] | None = None
-    """The least and the greatest number or date."""
+    """The smallest and the largest number or date."""
     missing: bool = False
     """Whether a value is missing."""
 
@@ -152,9 +152,9 @@ class Interface(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
     columns: list[ColumnSpec] | None = None
     """For a table, in the order of `features`."""
     limits: list[FeatureLimits] | None = None
-    """For a matrix, in the order of `features`; absent if each accepts every finite number."""
+    """For a matrix, in the order of `features`; None if each accepts every finite number."""
     training: list[TrainingValues] | None = None
-    """In the order of `features`; absent if the training rows are not known."""
+    """In the order of `features`; None if the training rows are not known."""
 
     def target(self) -> str:
         """Return a short description of what is predicted."""
@@ -198,11 +198,11 @@ class Parity(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """Held-out rows."""
     labels_equal: bool
     bound: float
-    """The greatest allowed difference of a probability (0 if there are none), or of a number as a
-    share of the spread of all numbers."""
+    """Maximum difference of a probability (0 if there are none), or of a number as a share of the
+    spread of all numbers."""
     edge_cases: EdgeCaseCounts | None = None
     reason: str | None = None
-    """Why no better form was sealed, a sentence."""
+    """A sentence on why no better form was sealed."""
 
     def claim(self, labels: bool) -> str:
         """Return what was proven, without a full stop.
@@ -237,7 +237,7 @@ class SplitSummary(Struct, frozen=True, forbid_unknown_fields=True):
     indices_digest: Sha256
 
     def summary(self) -> str:
-        """Return how many rows there are."""
+        """Return the number of rows in words."""
         if not self.rows.train:
             return f"fitted elsewhere, measured on {self.rows.test} rows"
         return f"{self.rows.train} training rows, {self.rows.test} held-out rows"
@@ -263,9 +263,9 @@ class Metrics(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
 
     test: dict[str, float]
     train: dict[str, float] | None = None
-    """Absent for a model that was fitted elsewhere."""
+    """None for a model that was fitted elsewhere."""
     train_rows: Count | None = None
-    """The number of training rows in the sample that `train` is measured on; absent for all."""
+    """The number of training rows in the sample that `train` is measured on; None for all."""
     slices: dict[str, Slice] | None = None
     cv: dict[str, Spread] | None = None
     """On folds of the training rows."""

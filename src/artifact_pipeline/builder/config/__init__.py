@@ -1,1 +1,1 @@
-"""The config file: its schema, its checks, and the words for what is wrong with it."""
+"""The config file: its schema, its checks, and its error messages."""

@@ -21,7 +21,7 @@ from artifact_pipeline.errors import ConfigError, Location
 
 METRIC_NAMES = tuple(f"{rows}.{metric.name}" for rows in ("train", "test") for metric in METRICS)
 BOUNDS = ("min", "max", "not_worse_than", "better_than")
-"""The keys of a gate of which it has at least one."""
+"""The keys of a gate; it has at least one of them."""
 COMPARISON_KEYS = ("tolerance", "confidence", "required")
 """The keys of a gate that only apply to `not_worse_than`."""
 SLICED_METRIC = re.compile(r"(test\.[a-z0-9_]+)\[(.+)\]")
@@ -31,7 +31,7 @@ def check_config(config: ResolvedConfig, file: Location) -> None:
     """Check that the model has a name, that names are unique and that columns have at most one use.
 
     Raises:
-        ConfigError: If not.
+        ConfigError: If one of these checks fails.
     """
     if config.name is None:
         raise ConfigError(
@@ -147,7 +147,7 @@ def check_gates(
         slices: The names of the config's slices; None if they are not known.
 
     Raises:
-        ConfigError: If not.
+        ConfigError: If one of these checks fails.
     """
     for name, gate in gates.items():
         location = file.inside("gates").inside(write_out(name))

@@ -60,7 +60,7 @@ def resolve(config: schema.ConfigFile) -> ResolvedConfig:
 
 
 def _name_of(config: schema.ConfigFile) -> str | None:
-    """Return the name in a config, or else that of the data set or of the table's file."""
+    """Return the name in a config, by default that of the data set or of the table's file."""
     if not isinstance(config.name, UnsetType):
         return config.name
     if not isinstance(config.data.dataset, UnsetType):
@@ -85,9 +85,9 @@ def resolve_data(section: schema.DataSection) -> DataConfig:
 
 
 def _resolve_format(form: ColumnFormat, csv: Csv) -> ColumnFormat:
-    """Copy the decimal mark of a CSV, since rows to predict may come in another format.
+    """Copy the decimal mark of a CSV, because rows to predict may have another file format.
 
-    The loader reports one that is the separator of thousands as well.
+    The loader reports a mark that is also the thousands separator.
     """
     mark = csv.decimal
     if form.kind == "date" or form.decimal or mark in (".", form.thousands):

@@ -20,7 +20,7 @@ _EITHER = {
     "StepSection": ("estimator", "branches"),
     "BranchSection": ("estimator", "steps"),
 }
-"""Pairs of keys of which a section has exactly one."""
+"""Pairs of keys; a section has exactly one key of a pair."""
 
 
 def schema() -> dict[str, Any]:

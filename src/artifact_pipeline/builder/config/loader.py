@@ -106,7 +106,7 @@ def parse(value: Any, name: str) -> ResolvedConfig:
 
 
 def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> dict[str, Any]:
-    """Return the values in a config file as they are written, once they are checked."""
+    """Return the values in a config file unchanged, after checking them."""
     values: dict[str, Any] = _decode(read(path), Location(os.fspath(path)))
     parse(values, os.fspath(path))
     return values
@@ -132,7 +132,7 @@ def load_gates(text: str, name: str) -> dict[str, Gate]:
     try:
         value = _decode(text.encode(), file)
     except ConfigError as error:
-        remedy = error.remedy or 'expected such as {"test.accuracy": {"min": 0.9}}'
+        remedy = error.remedy or 'expected gates such as {"test.accuracy": {"min": 0.9}}'
         raise ConfigError(error.problem, location=error.location, remedy=remedy) from error
     gates = _convert({"gates": value}, _Gates, file=file).gates
     check_gates(gates, file, slices=None)
@@ -161,7 +161,7 @@ def _decode(data: bytes, file: Location) -> Any:
 
 
 def _depth(value: Any) -> int:
-    """Return how deep lists and objects are nested, up to just over the allowed depth."""
+    """Return the depth of nested lists and objects, up to just over the allowed depth."""
     depth, level = 0, [value]
     while level and depth <= MAX_DEPTH:
         inside = (

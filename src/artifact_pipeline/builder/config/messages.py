@@ -52,7 +52,7 @@ def first_line(error: BaseException) -> str:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """Return the hint that names the known word nearest to `word`, or all of them if few."""
+    """Return a hint with the known word closest to `word`, or with all if there are few."""
     import difflib
 
     close = difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
@@ -66,7 +66,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
 def explain(
     error: ValidationError, document: Any, *, form: type[Struct], file: Location
 ) -> ConfigError:
-    """Translate msgspec's error into one with a location, the value and what was expected.
+    """Translate msgspec's error into one with a location, the value and the expected type.
 
     msgspec offers its errors as text only.
 
@@ -112,7 +112,7 @@ def explain(
 def line_of(text: str, path: str) -> int:
     r"""Return the line of a JSON text on which a path such as `model.steps[0].params` begins.
 
-    Of a path that does not exist, as for a missing key, this is the line of its nearest parent.
+    For a path that does not exist, such as a missing key, return the line of its nearest parent.
 
     >>> line_of('{"split":\n {"test_size": 2}}', "split.test_size")
     2
@@ -145,7 +145,7 @@ def line_of(text: str, path: str) -> int:
 
 
 def _keys(path: str, value: Any, *, kind: Any) -> list[str | int]:
-    """Return the keys in msgspec's path; where it has `[...]` for a key, the first wrong one."""
+    """Return the keys in msgspec's path, with the first wrong key in place of `[...]`."""
     import msgspec
 
     keys: list[str | int] = []

@@ -33,7 +33,7 @@ def is_valid(name: str) -> bool:
 
 
 def from_path(path: str) -> str | None:
-    """Return a name for the model of a table: the stem of its path, or None if that gives none.
+    """Return a name for the model of a table: the stem of its path, or None if it has no valid one.
 
     The stem of `parts/*.csv` is that of the folder, and the stem of `part-*.csv` is `part`.
     """
@@ -49,7 +49,7 @@ def from_path(path: str) -> str | None:
 
 
 def from_text(text: str) -> str | None:
-    """Return the name nearest to a text: without accents, and with `-` in place of other signs.
+    """Return the name closest to a text: without accents, and with `-` in place of other signs.
 
     None if that leaves nothing, or loses letters or digits of another script.
     """

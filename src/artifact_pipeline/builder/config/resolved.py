@@ -1,4 +1,4 @@
-"""A config with every default filled in: what the rest of the package works with."""
+"""A config with every default filled in, as used by the rest of the package."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -22,7 +22,7 @@ from artifact_pipeline.builder.config.values import (
     check_step,
 )
 
-# Recipes and manifests hold some of these structs. There a field with its default is left out.
+# Recipes and manifests contain some of these structs, without the fields that have defaults.
 
 
 class ColumnFormat(
@@ -34,7 +34,7 @@ class ColumnFormat(
     """As in Python's `strptime`."""
     thousands: Thousands | None = None
     decimal: Decimal | None = None
-    """The decimal mark; None for that of the file, which is a point unless it is a CSV."""
+    """The decimal mark; None for the mark of the file, a point except in some CSVs."""
     unit: str | None = None
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Step(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, 
     params: dict[str, Any] | None = None
     branches: list[Branch] | None = None
     remainder: Literal["drop", "passthrough"] | None = None
-    """What happens to the columns of no branch; None only without branches."""
+    """The treatment of columns without a branch; None only without branches."""
 
     def __post_init__(self) -> None:
         check_step(self)
@@ -182,13 +182,13 @@ class Gate(Struct, frozen=True, kw_only=True):
     not_worse_than: str | None = None
     """An alias."""
     tolerance: float = 0.0
-    """How much worse than the alias's metric it may be."""
+    """How much worse than the metric of the alias the metric may be."""
     confidence: float | None = None
-    """If given, the gate fails only if a paired test finds the metric worse with it."""
+    """If given, only a paired test that finds the metric worse with it fails the gate."""
     required: bool = False
     """Whether an alias that names no artifact fails the gate."""
     better_than: Literal["baseline"] | None = None
-    """The dummy model whose metrics the evaluation holds."""
+    """The dummy model, whose metrics are in the evaluation."""
 
 
 class ResolvedConfig(Struct, frozen=True, kw_only=True):

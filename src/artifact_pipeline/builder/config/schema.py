@@ -1,7 +1,7 @@
 """The sections of a config file as a user writes them: one frozen struct for each JSON object.
 
-They are the source of the JSON Schema. Optional keys are `UNSET` where the file leaves them out;
-`resolved` replaces that by the defaults, and nothing behind it sees these structs.
+They are the source of the JSON Schema. Optional keys that the file leaves out are `UNSET`;
+`resolved` replaces them by their defaults, and later code does not use these structs.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -217,7 +217,7 @@ class ModelSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class SearchSection(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Parameters to try; the artifact holds the best candidate by cross-validation."""
+    """Parameters to try; the artifact contains the best candidate by cross-validation."""
 
     params: Annotated[
         dict[str, Any],

@@ -1,6 +1,6 @@
 """Config files as bytes.
 
-Apart from `loader`, because a config that was checked before is not parsed again.
+They are separate from `loader`, because a cached config is not parsed again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def check_extension(name: str) -> None:
-    """Refuse the name of a table or a YAML file for a config, with what to do instead.
+    """Refuse a table or a YAML file as a config, by its name, with a remedy.
 
     Raises:
         ConfigError: If it is one.

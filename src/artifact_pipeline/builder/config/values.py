@@ -10,7 +10,7 @@ Kind: TypeAlias = Literal["number", "boolean", "date", "text"]
 Thousands: TypeAlias = Literal[",", ".", " ", "'", "_"]
 Decimal: TypeAlias = Literal[".", ","]
 Method: TypeAlias = Literal["random", "group", "time", "column"]
-"""Random rows, whole groups, the latest rows, or as a column of the table says."""
+"""The held-out rows: random ones, complete groups, the latest ones, or those set by a column."""
 Seed: TypeAlias = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Folds: TypeAlias = Annotated[int, Meta(ge=2, le=100)]
 Value: TypeAlias = bool | int | float | str
@@ -97,7 +97,7 @@ def expect_one(section: Struct, first: str, *, second: str) -> None:
     """Check that a section has exactly one of two keys.
 
     Raises:
-        ValueError: If not.
+        ValueError: If it has neither or both.
     """
     if is_given(section, first) == is_given(section, second):
         raise ValueError(f"Expected either {first!r} or {second!r}")

@@ -142,7 +142,7 @@ def _parse_objects(
                 csv=Csv(),
                 row_numbers=tuple(rows),
             )
-            column = table_columns.column(raw, name, kind=kind, column_format=column_format)
+            column = table_columns.column_of_rows(raw, name, kind=kind, column_format=column_format)
             parsed[rows] = column.values
     except DataError:
         raise

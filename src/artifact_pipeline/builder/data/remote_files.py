@@ -13,7 +13,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -56,7 +56,7 @@ class RemotePath(PurePosixPath):
 
     def read_bytes(self) -> bytes:
         """Return the content of the file. Raises as `open_file`."""
-        with open_file(str(self)) as file, _errors(str(self)):
+        with open_file(str(self)) as file:
             return file.read()
 
 
@@ -94,15 +94,17 @@ def open_file(url: str) -> Iterator[IO[bytes]]:
     """
     file = _answer(url, lambda store, path: store.open_input_file(path))
     try:
-        yield file
+        with _errors(url):
+            yield file
     finally:
-        file.close()
+        with suppress(OSError):  # a store that is gone fails here again
+            file.close()
 
 
 def read(url: str) -> bytes | None:
     """Return the content of a file, None if there is none. Raises as `open_file`."""
     try:
-        with open_file(url) as file, _errors(url):
+        with open_file(url) as file:
             return file.read()
     except ArtifactNotFound:
         return None
@@ -310,6 +312,11 @@ def _endpoint(url: str, *, default: str) -> tuple[str, str, str]:
     """Return the protocol, the host with its port, and the path of an endpoint."""
     parts = urlsplit(url if "://" in url else f"{default}://{url}")
     return parts.scheme, parts.netloc, parts.path.strip("/")
+
+
+def is_of_store(error: Exception) -> bool:
+    """Return whether an error is of a store, and not of the bytes of a file in it."""
+    return _REASON.search(str(error)) is not None
 
 
 @contextmanager

@@ -138,6 +138,26 @@ def column(
     return ColumnData(kind=own, values=_finite(numbers, raw, name=name))
 
 
+def column_of_rows(
+    raw: Raw, name: str, *, kind: Kind, column_format: ColumnFormat | None
+) -> ColumnData:
+    """Return a column of rows to predict.
+
+    Args:
+        raw: The rows.
+        name: The name of the column.
+        kind: The type that a sealed model takes.
+        column_format: The format of numbers or dates in text.
+
+    Raises:
+        DataError: As `column`, without a remedy: a setting of the config changes a training table.
+    """
+    try:
+        return column(raw, name, kind=kind, column_format=column_format)
+    except DataError as error:
+        raise DataError(error.problem, location=error.location) from error
+
+
 def _text_column(
     strings: Any, raw: Raw, *, name: str, kind: Kind | None, column_format: ColumnFormat | None
 ) -> ColumnData:

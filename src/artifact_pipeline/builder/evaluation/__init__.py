@@ -1,1 +1,1 @@
-"""Metrics and what is observed on the held-out rows."""
+"""Metrics, and the evaluation on the held-out rows."""

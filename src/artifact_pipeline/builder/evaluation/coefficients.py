@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LISTED = 40
-"""The most encoded columns that are listed."""
+"""Maximum encoded columns to list."""
 MAX_ROWS = 2000
-"""The most rows that are encoded, to find the spread of each column."""
+"""Maximum rows to encode, to measure the spread of each column."""
 MAX_LABELS = 20
-"""With more labels, the coefficients are too many to list."""
+"""Maximum labels; more have too many coefficients to list."""
 
 
 def coefficients(estimator: Any, X: Any, *, features: list[str]) -> Coefficients | None:
@@ -27,7 +27,7 @@ def coefficients(estimator: Any, X: Any, *, features: list[str]) -> Coefficients
 
     Args:
         estimator: A fitted estimator or pipeline.
-        X: Rows to encode: training rows where they are known.
+        X: Rows to encode: training rows if they are known.
         features: The names of the features.
     """
     import numpy as np
@@ -70,7 +70,7 @@ def coefficients(estimator: Any, X: Any, *, features: list[str]) -> Coefficients
 
 
 def _weights(last: Any) -> tuple[NDArray[np.float64] | None, str]:
-    """Return coefficients or importances, (n_outputs, n_inputs), and which of both."""
+    """Return coefficients or importances, (n_outputs, n_inputs), and which of the two."""
     import numpy as np
 
     for name, kind in (("coef_", "coefficients"), ("feature_importances_", "importances")):
@@ -88,8 +88,8 @@ def _names(estimator: Any, features: list[str]) -> list[str]:
     if not hasattr(estimator, "steps") or len(estimator.steps) < 2:
         return features
     known = getattr(estimator, "feature_names_in_", None)
-    given = None if known is not None else features
-    return [str(name) for name in estimator[:-1].get_feature_names_out(given)]
+    input_names = None if known is not None else features
+    return [str(name) for name in estimator[:-1].get_feature_names_out(input_names)]
 
 
 def _encoded(estimator: Any, X: Any) -> Any:

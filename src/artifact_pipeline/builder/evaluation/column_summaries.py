@@ -1,7 +1,7 @@
 """Summaries of the columns in the training and held-out rows.
 
 A summary shows no single cell: ranges end on round numbers, medians are rounded, and only texts
-that several rows hold are shown.
+that several rows have are shown.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_ROWS = 20_000
-"""The most training rows, and the most held-out rows, that are summarized."""
+"""Maximum training rows, and maximum held-out rows, to summarize."""
 MAX_COLUMNS = 300
-"""With more columns, none is summarized."""
+"""Maximum columns; with more, none is summarized."""
 MIN_ROWS = 10
-"""With fewer numbers, a column has no range."""
+"""Minimum numbers for a range."""
 BINS = 16
 TOP = 8
-"""The most texts of a column that are shown."""
+"""Maximum texts of a column to show."""
 MAX_TEXT = 80
 """Longer texts are not shown."""
 _FEW = 12
-"""A range of so few whole numbers has a bin for each."""
+"""A range with at most this many whole numbers has a bin for each."""
 _ROUNDED = 50
 """A median is rounded to about this part of the range."""
 
@@ -181,7 +181,7 @@ def _bins(
 ) -> tuple[float, float, int]:
     """Return the ends of a range with round ends, and the number of its bins.
 
-    A bin of one whole number tells that number, so each of them must have `MIN_COUNT` rows or
+    A bin of one whole number reveals that number, so each must have `MIN_COUNT` rows or
     none; otherwise bins are wider.
     """
     import numpy as np

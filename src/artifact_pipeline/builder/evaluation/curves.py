@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_CLASSES = 20
-"""The most classes that have curves: those with the most held-out rows."""
+"""Maximum classes with curves: those with the most held-out rows."""
 MAX_POINTS = 200
-"""The most points of a curve of two classes; of more classes, each has half as many."""
+"""Maximum points of a curve of two classes; with more classes, each has half as many."""
 BINS = 20
 """Bins of a histogram of probabilities."""
 CALIBRATION_BINS = 10
@@ -27,7 +27,7 @@ CALIBRATION_BINS = 10
 def classes_to_show(
     labels: Sequence[Any], supports: Sequence[int], *, positive: Any | None
 ) -> list[int]:
-    """Return the positions of the labels that have curves: of two labels, the positive one."""
+    """Return the positions of the labels that have curves: if there are two, the positive one."""
     if len(labels) == 2:
         return [list(labels).index(positive) if positive is not None else 1]
     order = sorted(range(len(labels)), key=lambda k: (-supports[k], k))
@@ -42,7 +42,7 @@ def curve(of_class: NDArray[np.bool_], scores: NDArray[np.float64], *, label: in
         of_class: Whether each row is of the class, (n_rows,).
         scores: The probability of the class, (n_rows,).
         label: The position of the class among the labels.
-        points: The most points.
+        points: Maximum points.
     """
     import numpy as np
 

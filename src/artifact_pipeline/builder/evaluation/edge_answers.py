@@ -1,4 +1,4 @@
-"""Answers of an estimator to edge cases, and the flaws for which it refuses a row.
+"""Outputs of an estimator for edge cases, and the flaws for which it refuses a row.
 
 >>> import pandas as pd
 >>> from sklearn.ensemble import HistGradientBoostingClassifier
@@ -21,10 +21,10 @@ from artifact_pipeline.builder.evaluation.edge_columns import FEW, SIDES, Column
 from artifact_pipeline.builder.evaluation.lowercase import lowercase
 
 CALLS = 3000
-"""The most calls of an estimator to find what it refuses; rows that are left count as refused."""
+"""Maximum calls to find the refused rows; the remaining rows count as refused."""
 
 BATCH = 256
-"""The most rows in a call: a transformer may make a million columns of each."""
+"""Maximum rows in a call: a transformer may make a million columns of each."""
 
 Answer = tuple[Any, Any, Any]
 """Labels or numbers, probabilities or None, and decision scores or None, for the same rows."""
@@ -35,10 +35,10 @@ class Answers(NamedTuple):
 
     Attributes:
         outputs: The outputs for all rows, stacked.
-        refused: The flaws that the estimator refuses, or answers with a value that is not a number
-            where `may_refuse` allows that; other rows of the latter kind are kept.
-        made: The number of rows that were made, by kind.
-        lowercase: The columns of text that the estimator puts in lower case before all else.
+        refused: The flaws that the estimator refuses. A flaw whose outputs are not numbers counts
+            as refused if `may_refuse` allows it; otherwise its rows are kept.
+        counts: The number of rows, by kind.
+        lowercase: The columns of text that the estimator first converts to lower case.
     """
 
     rows: Any
@@ -47,7 +47,7 @@ class Answers(NamedTuple):
     columns: list[Column]
     outputs: Answer
     refused: list[Flaw]
-    made: dict[str, int]
+    counts: dict[str, int]
     lowercase: list[int]
 
 
@@ -59,14 +59,14 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
     calls = iter(range(CALLS))
     taken: dict[int, Answer] = {}
 
-    def ask(rows: list[int]) -> bool:
+    def accepts(rows: list[int]) -> bool:
         """Keep the outputs for rows, and return whether the estimator takes them."""
         if next(calls, None) is None:
             return False
         batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
         try:
             outputs = [outputs_of(estimator, _take(cases.rows, batch)) for batch in batches]
-        except Exception:  # noqa: BLE001  (an estimator may raise anything: then it refuses)
+        except Exception:  # noqa: BLE001  (an estimator may raise anything; that is a refusal)
             return False
         for batch, parts in zip(batches, outputs, strict=True):
             for place, row in enumerate(batch):
@@ -80,7 +80,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
             flaws = cases.flaws[row]
             if row not in taken and refused.isdisjoint(flaws):
                 groups.setdefault(tuple(flaws) if flaws else row, []).append(row)
-        for group in _refusals(list(groups.values()), ask):
+        for group in _refusals(list(groups.values()), accepts):
             for row in group:
                 taken.pop(row, None)
             refused.update(guilty(cases.flaws[group[0]]))
@@ -116,7 +116,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
             np.stack([scores for _, _, scores in answers]) if gives[1] else None,
         ),
         refused=sorted(refused),
-        made={kind: cases.kinds.count(kind) for kind in dict.fromkeys(cases.kinds)},
+        counts={kind: cases.kinds.count(kind) for kind in dict.fromkeys(cases.kinds)},
         lowercase=sorted(lowercase(estimator)[0]),
     )
 
@@ -124,7 +124,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
 def guilty(flaws: Sequence[Flaw]) -> list[Flaw]:
     """Return the flaws for which a row is refused.
 
-    A number outside the known range is also not one of the known numbers; the range is to blame.
+    A number outside the known range is also not a known number; only the range is the reason.
     """
     beyond = {flaw.column for flaw in flaws if flaw.kind in SIDES}
     return [flaw for flaw in flaws if flaw.kind != "other" or flaw.column not in beyond]
@@ -133,8 +133,8 @@ def guilty(flaws: Sequence[Flaw]) -> list[Flaw]:
 def may_refuse(flaw: Flaw, column: Column) -> bool:
     """Return whether rows with a flaw in a column may be refused although the estimator takes them.
 
-    Not if training or held-out rows have it, or if only a list of numbers that are not codes would
-    be left.
+    They may not if training or held-out rows have the flaw, or if only a list of numbers that are
+    not codes would remain.
     """
     if flaw.kind in column.needed:
         return False
@@ -147,7 +147,7 @@ def may_refuse(flaw: Flaw, column: Column) -> bool:
 
 
 def with_outer(refused: Iterable[Flaw], columns: Sequence[Column]) -> set[Flaw]:
-    """Return refused flaws with those that lie farther out in the same column."""
+    """Return refused flaws, with those farther out in the same column."""
     flaws = set(refused)
     for flaw in list(flaws):
         if flaw.kind in SIDES:
@@ -166,12 +166,12 @@ def outputs_of(estimator: Any, rows: Any) -> Answer:
         return (*predict_with_proba(estimator, rows), decision_scores(estimator, rows))
 
 
-def _refusals(groups: list[list[int]], ask: Callable[[list[int]], bool]) -> Iterator[list[int]]:
+def _refusals(groups: list[list[int]], accepts: Callable[[list[int]], bool]) -> Iterator[list[int]]:
     """Yield the groups of rows that are refused, halving those that fail."""
     waiting = [groups] if groups else []
     while waiting:
         part = waiting.pop()
-        if ask([row for group in part for row in group]):
+        if accepts([row for group in part for row in group]):
             continue
         if len(part) == 1:
             yield part[0]

@@ -1,9 +1,9 @@
 """Edge cases: rows made for the proof, unlike those that an estimator was measured on.
 
-A form of a model is sealed only if it answers these rows as the estimator does. They are made from
-the values of each column in training, with a fixed seed: missing values, one and several; numbers
-between, beside and beyond the known ones; unseen texts; dates before and after; and combinations
-at random.
+A form of a model is sealed only if it gives the estimator's outputs for these rows. They are made
+from the values of each column in training, with a fixed seed: missing values, one and several;
+numbers between, beside and beyond the known ones; unseen texts; dates before and after; and random
+combinations.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ VERSION = 4
 """The version of the rules by which the rows are made."""
 SEED = 0
 ROWS = 2048
-"""The most rows of one kind, or one for each column if that is more."""
+"""Maximum rows of one kind, or one for each column if that is more."""
 CELLS = 1 << 21
-"""The most values of one kind; of wide tables several columns are tried in one row."""
+"""Maximum values of one kind; in wide tables, a row tries several columns."""
 
 TEXTS = (
     *("Ünseen é 日本 x 1", "x", "Σ", "ΟΔΟΣ ΟΔΥΣΣΕΥΣ", "İstanbul IĞDIR ı", "STRASSE ẞ ß", "ſtraſse"),
@@ -62,7 +62,7 @@ class EdgeCases(NamedTuple):
 
     Attributes:
         rows: A DataFrame, or (n_rows, n_features) float64.
-        kinds: What each row tries, as the manifest counts it.
+        kinds: The kind of each row, as counted in the manifest.
         flaws: The flaws of each row; the first is the one that the row was made for.
         columns: The known values of each column.
     """
@@ -219,7 +219,7 @@ class _Maker:
         """Numbers between, beside and just beyond the known ones, and at thresholds of trees."""
         count = max(1, len(self._numbers))
         most = max(3, min(ROWS // count, CELLS // len(self._columns) // 16))
-        # Columns that must take other numbers than the known ones may share a row.
+        # Columns that must accept unknown numbers can share a row.
         shared = [i for i in self._numbers if "other" in self._columns[i].needed]
         alone = [[i] for i in self._numbers if "other" not in self._columns[i].needed]
         width = 1 + 3 * len(shared) // ROWS
@@ -294,7 +294,7 @@ class _Maker:
         return sorted(self._rng.choice(count, most, replace=False).tolist())
 
     def _bundles(self, columns: list[int]) -> Iterator[list[int]]:
-        """Yield columns one by one, or of a wide table several at once."""
+        """Yield columns one by one, or several at once for a wide table."""
         import numpy as np
 
         if columns:

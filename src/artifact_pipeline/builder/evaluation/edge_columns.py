@@ -1,4 +1,4 @@
-"""Columns as training rows left them: known values, ranges, and how a value differs from these.
+"""The columns of training rows: known values, ranges, and how other values differ from them.
 
 A difference that the interface of an artifact can state is a `Flaw`, so that rows with it can be
 refused by row and column.
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 FEW = 100
 """Integers with at most this many distinct values may act as categories."""
 LONG = 200_000
-"""Of longer columns, a sample shows whether the numbers may act as categories."""
+"""Maximum rows; in longer columns, a sample shows whether numbers may act as categories."""
 LISTED = 100_000
-"""The most values of a column that an interface may list where the model takes no others."""
+"""Maximum values of a column that an interface lists because the model takes no others."""
 FLOAT32_MAX = 3.4028234663852886e38
 YEARS = (-719162.0, 2932896.0)
 """The days of 0001-01-01 and 9999-12-31, counted from 1970-01-01."""
@@ -36,7 +36,7 @@ class Flaw(NamedTuple):
         column: The number of the column.
         kind: `missing` for a missing value, `unseen` for an unknown text, `other` for a number
             that is not one of the known numbers, `below` or `above` for one outside their range.
-        level: How far the number lies outside; see `Column.below`.
+        level: How far outside the number is; see `Column.below`.
     """
 
     column: int
@@ -50,9 +50,9 @@ class Column(NamedTuple):
     Attributes:
         needed: The kinds of flaws that training or held-out rows have, so that every form must
             take them.
-        texts: The known texts, sorted, where they may act as categories.
-        numbers: The known numbers, sorted, where they may act as categories.
-        below: The lower bound of each level, from the known range outward. A flaw of level n lies
+        texts: The known texts, sorted, if they may act as categories.
+        numbers: The known numbers, sorted, if they may act as categories.
+        below: The lower bound of each level, from the known range outward. A flaw of level n is
             below the n-th bound, and not below the next.
         above: The upper bounds likewise.
     """
@@ -72,7 +72,7 @@ def describe(
     held_out: Sequence[NDArray[Any]],
     estimator: Any,
 ) -> list[Column]:
-    """Return what edge cases need to know of each column.
+    """Return the properties of each column that edge cases need.
 
     Args:
         kinds: The types of the columns.
@@ -171,10 +171,10 @@ def _distinct(finite: NDArray[np.float64]) -> NDArray[np.float64] | None:
     import numpy as np
 
     sample = sample_of(finite)
-    found = np.unique(sample)
+    distinct = np.unique(sample)
     if len(sample) == len(finite):
-        return found
-    if not _act_as_categories(len(found), len(sample)):
+        return distinct
+    if not _act_as_categories(len(distinct), len(sample)):
         return None
     import pandas as pd
 
@@ -192,7 +192,7 @@ def _act_as_categories(values: int, rows: int) -> bool:
 
 
 def _outward(bounds: list[float], sign: int) -> list[float]:
-    """Return the bounds that lie beyond all bounds before them."""
+    """Return the bounds that are beyond all bounds before them."""
     kept = bounds[:1]
     for bound in bounds[1:]:
         if sign * bound > sign * kept[-1]:

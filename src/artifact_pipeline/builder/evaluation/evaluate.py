@@ -38,7 +38,7 @@ def observe(
     Args:
         estimator: A fitted classifier or regressor.
         X: (n_rows, n_features) float64, or a DataFrame.
-        rows: The true values of the rows, and what the estimator predicts for them.
+        rows: The true values of the rows, and the predictions of the estimator.
         index: The index of each row in the data set, (n_rows,).
         label_names: The name of each label of the estimator.
         examples: How many rows to show.
@@ -131,7 +131,7 @@ def _confusion(
 ) -> list[list[int]]:
     from sklearn.metrics import confusion_matrix
 
-    if not set(y.tolist()) & set(labels.tolist()):  # scikit-learn refuses these
+    if not set(y.tolist()) & set(labels.tolist()):  # scikit-learn refuses such rows
         return [[0] * len(labels) for _ in labels]
     counts: list[list[int]] = confusion_matrix(
         y, predicted, labels=labels, sample_weight=rows

@@ -1,4 +1,4 @@
-"""The headline metric: the one figure that a model is judged by.
+"""The headline metric: the one figure by which to judge a model.
 
 >>> choose([50, 50], measured=["accuracy", "balanced_accuracy", "roc_auc"]).metric
 'accuracy'
@@ -18,7 +18,7 @@ BALANCED = 0.5
 
 
 class Headline(NamedTuple):
-    """The name of a metric, and a sentence that tells why it is the headline."""
+    """The name of a metric, and a sentence on why it is the headline."""
 
     metric: str
     reason: str

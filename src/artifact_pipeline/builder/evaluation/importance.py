@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 REPEATS = 5
 MAX_ROWS = 1000
-"""The most held-out rows that are shuffled."""
+"""Maximum held-out rows to shuffle."""
 MIN_ROWS = 25
-"""The fewest rows that are worth it."""
+"""Minimum rows for a useful result."""
 MAX_PREDICTED = 30_000
-"""The most rows that are predicted for all features and repeats together."""
+"""Maximum rows to predict for all features and repeats together."""
 MAX_WORK = 100_000_000
-"""The most numbers of the model that are used for these predictions, about: it bounds the time of
-models that compare each row with all training rows. A clock would make the bytes differ."""
+"""Approximate maximum of numbers of the model that these predictions use. It limits the time of
+models that compare each row with all training rows; a clock would make the bytes vary."""
 _ROW_COST = 1000
 _CHUNK = 10_000
 """Rows to predict at once, of several features."""
@@ -43,7 +43,7 @@ def importance(
     Args:
         estimator: A fitted estimator.
         X: The held-out rows, (n_rows, n_features) float64, or a DataFrame.
-        rows: Their true values, and what describes the predictions.
+        rows: Their true values, and the predictions.
         features: The names of the features.
         metric: The metric, which is defined for these rows.
     """
@@ -65,7 +65,7 @@ def importance(
             block = range(start, min(start + step, len(features)))
             shuffled = _shuffled(sample, block, size=size, rng=rng)
             drops.append(_scores(estimator, shuffled, truth=truth, rows=rows, metric=metric))
-    except Exception:  # noqa: BLE001  (any estimator, any error: the rest of the report stands)
+    except Exception:  # noqa: BLE001  (any estimator can raise any error; the rest of the report stays)
         return None
     sign = -1 if BY_NAME[metric].lower_is_better else 1
     losses = sign * (base[0] - np.concatenate(drops)).reshape(len(features), REPEATS)

@@ -1,7 +1,7 @@
 """Confidence intervals of metrics: a percentile bootstrap over held-out rows.
 
-Of many rows, a sample is drawn from, with weights that add up to all of them: the bag of little
-bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014), with one bag.
+If there are many rows, only a sample is drawn from, with weights that add up to all rows: the bag
+of little bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014), with one bag.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 LEVEL = 0.95
 SAMPLES = 1000
 MAX_ROWS = 5000
-"""The most rows that are drawn from."""
+"""Maximum rows to draw from."""
 MAX_SCORES = 50_000
-"""The most rows times classes for which the area under more than two ROC curves is resampled."""
+"""Maximum rows times classes for resampling the area under more than two ROC curves."""
 _CHUNK = 100
 _SEED = 0
 
@@ -53,7 +53,7 @@ def intervals(rows: PredictedRows, measured: Mapping[str, float]) -> dict[str, C
     if size < count:
         sample = measure(_ones(some))
         shift = {name: measured[name] - float(sample[name][0]) for name in names}
-    found = {}
+    result = {}
     for name in names:
         values = np.concatenate([chunk[name] for chunk in chunks])
         values = values[np.isfinite(values)]
@@ -61,16 +61,16 @@ def intervals(rows: PredictedRows, measured: Mapping[str, float]) -> dict[str, C
             continue
         low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + shift[name]
         if low < high:
-            found[name] = ConfidenceInterval(_rounded(low), _rounded(high))
+            result[name] = ConfidenceInterval(_rounded(low), _rounded(high))
         elif name == "accuracy" and low in (0.0, 1.0):
-            found[name] = _one_sided(float(low), count)
-    return found
+            result[name] = _one_sided(float(low), count)
+    return result
 
 
 def _one_sided(value: float, rows: int) -> ConfidenceInterval:
     """Return the interval of a share of 0 or 1, by Clopper and Pearson (1934).
 
-    No sample of such rows varies, which does not make the share certain.
+    All samples of such rows are equal, but that does not make the share certain.
     """
     bound = ((1 - LEVEL) / 2) ** (1 / rows)
     return (

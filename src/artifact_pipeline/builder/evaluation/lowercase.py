@@ -1,4 +1,4 @@
-"""Columns of text that an estimator puts in lower case before all else."""
+"""Columns of text that an estimator first converts to lower case."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 def lowercase(estimator: Any) -> tuple[set[int], bool]:
-    """Return which columns an estimator puts in lower case.
+    """Return the columns that an estimator converts to lower case.
 
     Returns:
-        The numbers of the columns that are read only by vectorizers that put text in lower case,
-        and whether no other part of the estimator does so.
+        The indices of the columns that only vectorizers with conversion to lower case read, and
+        whether no other part of the estimator converts text.
     """
     from artifact_pipeline.builder.model.estimators import parts_of
 
@@ -54,7 +54,7 @@ def _lowers(part: Any) -> bool:
 
     return (
         isinstance(part, CountVectorizer)
-        and hasattr(part, "vocabulary_")  # else it is a template that was never fitted
+        and hasattr(part, "vocabulary_")  # otherwise it is an unfitted template
         and part.lowercase
         and part.preprocessor is None
         and isinstance(part.analyzer, str)

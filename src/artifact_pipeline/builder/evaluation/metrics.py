@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class LabelPairs(NamedTuple):
     """The distinct pairs of a true and a predicted label.
 
-    scikit-learn's metrics of the pairs, weighted by their rows, are those of all rows to the bit,
-    and take a fraction of the time.
+    scikit-learn's metrics of the pairs, weighted by their rows, equal those of all rows to the last
+    bit, and take a fraction of the time.
     """
 
     labels: NDArray[Any]
@@ -32,7 +32,7 @@ class LabelPairs(NamedTuple):
     truth: NDArray[np.int64]
     """(n_pairs,) the index of each true label in `labels`."""
     predicted: NDArray[np.int64]
-    """(n_pairs,) that of each predicted label."""
+    """(n_pairs,) the index of each predicted label."""
     rows: NDArray[np.int64]
     """(n_pairs,) the number of rows with each pair."""
 
@@ -80,7 +80,7 @@ def evaluate(
         target: What is predicted.
         probabilities: (n_rows, n_labels) in the order of `labels`, or None.
         labels: The labels of the model.
-        positive: The positive label of two, for precision, recall and F1.
+        positive: The positive one of two labels, for precision, recall and F1.
     """
     from sklearn import metrics
 
@@ -160,7 +160,7 @@ def _probability_metrics(
         return {}
     proba = np.asarray(probabilities, dtype=np.float64)
     sums = proba.sum(axis=1, keepdims=True)
-    if not (sums > 0).all():  # one against the rest, and no estimator accepts the row
+    if not (sums > 0).all():  # one against the rest, where no estimator accepts the row
         return {}
     proba = proba / sums
     values = {
@@ -185,29 +185,29 @@ def _rounded(value: Any) -> float:
     return float(f"{value:.10g}")
 
 
-def why_missing(metric: str, found: Mapping[str, Any], *, train: Mapping[str, Any]) -> str:
+def why_missing(metric: str, measured: Mapping[str, Any], *, train: Mapping[str, Any]) -> str:
     """Return why a metric was not measured on some rows.
 
     Args:
         metric: Its name.
-        found: The metrics that were measured on those rows.
-        train: The metrics of the training rows, which tell whether the model gives probabilities.
+        measured: The measured metrics of those rows.
+        train: The metrics of the training rows, which show whether the model has probabilities.
     """
-    if not found:
+    if not measured:
         return "nothing was measured on these rows"
     known = BY_NAME.get(metric)
-    if known is None or known.task != ("number" if "mae" in found else "class"):
-        return f"this model has no such metric; {nearest(metric, sorted(found))}"
+    if known is None or known.task != ("number" if "mae" in measured else "class"):
+        return f"this model has no such metric; {nearest(metric, sorted(measured))}"
     missing = f"{known.title} was not measured on these rows"
     if metric == "r2":
         return f"{missing}: it needs two rows"
     if known.needs == "positive class":
-        if "precision" not in found:
+        if "precision" not in measured:
             return f"{missing}: it needs two classes, and data.positive to name one of them"
         predicted = " or was predicted to be" if metric == "f1" else ""
         return f"{missing}: none of them is{predicted} of the positive class"
     if known.needs == "probabilities":
-        if "log_loss" in found:
+        if "log_loss" in measured:
             return f"{missing}: some class of the model has no row among them"
         if "log_loss" in train:
             return (

@@ -63,8 +63,8 @@ def round_range(low: float, high: float, *, steps: int = 10) -> tuple[float, flo
     """Return a range around another whose ends are multiples of 1, 2 or 5 times a power of ten.
 
     Args:
-        low: The least value.
-        high: The greatest value; their difference is finite.
+        low: The smallest value.
+        high: The largest value; their difference is finite.
         steps: About how many of those multiples the range has.
     """
     if low == high:
@@ -82,7 +82,7 @@ def round_range(low: float, high: float, *, steps: int = 10) -> tuple[float, flo
 
 
 def round_step(size: float) -> float:
-    """Return the least of 1, 2 and 5 times a power of ten that is at least `size`."""
+    """Return the smallest of 1, 2 and 5 times a power of ten that is at least `size`."""
     if not 0 < size < math.inf:
         return 0.0
     power = 10.0 ** math.floor(math.log10(size))

@@ -1,6 +1,6 @@
 """Metrics of rows with weights, for many sets of weights at once.
 
-A bootstrap measures thousands of samples of the same rows. A row that a sample holds twice has the
+A bootstrap measures thousands of samples of the same rows. A row that is twice in a sample has the
 weight 2, so each metric is a few matrix operations for all samples, where scikit-learn's functions
 would be called for each. The values are those of `builder.evaluation.metrics.evaluate`; a metric
 that is undefined on a sample is NaN.
@@ -32,7 +32,7 @@ Measure: TypeAlias = "Callable[[Weights], dict[str, NDArray[np.float64]]]"
 
 
 class PredictedRows(NamedTuple):
-    """The true values of rows, and what one model predicts for them."""
+    """The true values of rows, and the predictions of one model."""
 
     truth: NDArray[Any]
     """(n_rows,)"""
@@ -43,7 +43,7 @@ class PredictedRows(NamedTuple):
     labels: Sequence[Any] = ()
     """The labels of the model."""
     positive: Value | None = None
-    """The positive label of two."""
+    """The positive one of two labels."""
     target: Target = "class"
 
 

@@ -1,1 +1,1 @@
-"""The forms a model is sealed in, and the proof that each answers as the estimator does."""
+"""The open forms of a model, and the proof that each gives the estimator's outputs."""

@@ -16,10 +16,10 @@ class Form(NamedTuple):
 
     Attributes:
         name: Its name in a manifest.
-        file: The file that holds it.
+        file: The file that contains it.
         dtype: The type of its numbers. A graph may take float64 and be as precise as float32, such
             as that of a tree.
-        bound: How far its probabilities may be from those of the estimator.
+        bound: Maximum difference of its probabilities from those of the estimator.
     """
 
     name: FormName
@@ -33,24 +33,24 @@ FORMS = (
     Form(name="onnx-float32", file=MODEL_ONNX, dtype="float32", bound=1e-5),
     Form(name="skops", file=MODEL_SKOPS, dtype="float64", bound=1e-9),
 )
-"""The best first."""
+"""The forms, best first."""
 BY_NAME = {form.name: form for form in FORMS}
 
 
 class Outputs(NamedTuple):
-    """What a model says of rows."""
+    """The outputs of a model for rows."""
 
     predicted: NDArray[Any]
     """(n_rows,) labels, or floats: the numbers of a regressor."""
     probabilities: NDArray[np.floating[Any]] | None
-    """(n_rows, n_labels), or None for a model that gives none."""
+    """(n_rows, n_labels), or None for a model without them."""
     scores: NDArray[np.float64] | None = None
     """The decision function of a classifier without probabilities, (n_rows,) or (n_rows, n).
     Scores are compared for the proof and never served."""
 
 
 Batch: TypeAlias = "NDArray[np.float64] | list[NDArray[Any]]"
-"""Rows: a matrix (n_rows, n_features), or of a table its columns, each (n_rows,) float64 or str."""
+"""Rows: a matrix (n_rows, n_features), or the columns of a table, each (n_rows,) float64 or str."""
 
 
 class PredictFunction(Protocol):
@@ -88,7 +88,7 @@ def differ(a: Outputs, b: Outputs, *, bound: float) -> NDArray[np.bool_]:
     Args:
         a: Outputs of a model.
         b: Outputs of another for the same rows.
-        bound: The greatest allowed difference of numbers, as a share of the spread of `b`.
+        bound: Maximum difference of numbers, as a share of the spread of `b`.
     """
     if b.predicted.dtype.kind == "f":
         return apart(a, b) > bound

@@ -23,7 +23,7 @@ from artifact_pipeline.builder.formats.parity import Edges, Proof
 from artifact_pipeline.errors import ConfigError, Location
 
 MAX_LISTED = 4 << 20
-"""The most characters of texts that an interface lists for one column."""
+"""Maximum characters of the texts that an interface lists for one column."""
 
 
 def make(
@@ -42,7 +42,7 @@ def make(
     """Return the interface of a form.
 
     Args:
-        rows: Rows that the form takes, which give the inputs their types.
+        rows: Rows that the form takes, for the types of the inputs.
         outputs: The estimator's outputs for these rows.
     """
     dtype = form.dtype
@@ -78,12 +78,12 @@ def accepted_columns(
     """Return columns with the values that the interface accepts in each.
 
     Args:
-        columns: The columns as they were learned.
+        columns: The columns as in training.
         proof: The proof of the form, with the flaws to refuse.
         edges: The edge cases of the proof, if there were any.
 
     Raises:
-        ConfigError: If a column has too many known texts to list them.
+        ConfigError: If a column has too many known texts to list.
     """
     specs = list(columns)
     if edges is None:

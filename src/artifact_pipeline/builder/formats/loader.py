@@ -1,4 +1,4 @@
-"""Opening of models of any form, from bytes that were verified."""
+"""Opening models of any form, from verified bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def load(
     recipe: Recipe,
     interface: Interface | None = None,
 ) -> PredictFunction:
-    """Open a model from bytes that were verified.
+    """Open a model from verified bytes.
 
     Args:
         name: The form of the model.
@@ -28,8 +28,8 @@ def load(
 
     Raises:
         UntrustedModel: For a skops archive of unknown origin.
-        VerificationError: If the model does not load, holds what the reader does not allow, or
-            does not match the interface.
+        VerificationError: If the model does not load, contains something that the reader does not
+            allow, or does not match the interface.
     """
     form = BY_NAME[name]
     if form.file == MODEL_ONNX:

@@ -23,7 +23,7 @@ def split(estimator: Any, texts: list[bool]) -> Any | None:
 
     Args:
         estimator: Any fitted estimator.
-        texts: Whether each column holds text.
+        texts: Whether each column is text.
 
     Returns:
         None for an estimator that does not begin with imputers and encoders of all columns.
@@ -45,7 +45,7 @@ def split(estimator: Any, texts: list[bool]) -> Any | None:
 
 
 def _is_plain(part: Any) -> bool:
-    """Return whether a step makes the same features of a column as it would of that column only."""
+    """Return whether a step treats each column independently of the others."""
     if isinstance(part, SimpleImputer):
         return not (part.add_indicator or any(value != value for value in part.statistics_))
     infrequent = getattr(part, "_infrequent_enabled", False)

@@ -1,16 +1,16 @@
-"""Replacements for converters of skl2onnx that fail, or whose graph computes something else.
+"""Replacements for skl2onnx converters that fail, or whose graphs compute something else.
 
 - Trees and support vector machines compute in float32 in onnxruntime, and scikit-learn's trees
   compare float32 inputs with thresholds. So a float64 graph casts their inputs, and uses the
   thresholds that skl2onnx rounds towards minus infinity for float32. Otherwise a scaler before a
   forest moves rows to other leaves.
-- The attributes of HistGradientBoosting are scalars of numpy, which onnx refuses
+- The attributes of HistGradientBoosting are numpy scalars, which onnx refuses
   (skl2onnx 1.20 with onnx 1.23).
 - onnxruntime has no Imputer in float64.
-- LinearSVC behind another step gets an option that it does not have (skl2onnx 1.20).
+- LinearSVC after another step gets an option that it does not support (skl2onnx 1.20).
 - Joined columns get the widest of their types, not the type of the first.
 - skl2onnx refuses VotingClassifier with flatten_transform, which does not affect predictions.
-- SimpleImputer accepts text only where a text marks missing values.
+- SimpleImputer accepts text only if a text marks missing values.
 - The tokenizer of CountVectorizer and TfidfVectorizer splits at letters beyond ASCII, and keeps
   words of one letter.
 - skl2onnx groups infrequent categories only in columns that are separate inputs, refuses unknown
@@ -39,7 +39,7 @@ TREES_AND_KERNELS = (*onnx_forests.FORESTS, *onnx_forests.BOOSTED, "SVC", "SVR")
 Convert = Callable[[Any, Any, Any], None]
 
 _PATTERN = r"(?u)\b\w\w+\b"
-"""scikit-learn's default."""
+"""The default of scikit-learn."""
 _PLAIN_PATTERN = re.compile(r"\[[^\s\\\[\]^]+\]\+")
 """A set of characters: RE2 limits escapes to ASCII, and prefers the longest alternative."""
 _WORDS = {"tokenexp": rb"[\pL\pN_]+", "mincharnum": 2}
@@ -172,7 +172,7 @@ def _where_wide(convert: Convert) -> Callable[[Convert, Any, Any, Any], None]:
 def _encoding(
     encode: Callable[..., None],
 ) -> Callable[[Convert, Any, Any, Any], None]:
-    """Return a converter of an encoder that declares its output in float64 in such a graph."""
+    """Return a converter of an encoder that declares its output in float64 in a float64 graph."""
 
     def chosen(before: Convert, scope: Any, operator: Any, container: Any) -> None:
         if _wide:
@@ -205,7 +205,7 @@ def _cast_outputs(convert: Convert, scope: Any, operator: Any, container: Any) -
 
 
 def _give_wide(name: str) -> None:
-    """Declare the outputs of an estimator in float64 in such a graph."""
+    """Declare the outputs of an estimator in float64 in a float64 graph."""
     from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
@@ -221,7 +221,7 @@ def _give_wide(name: str) -> None:
 
 
 def _give_width(name: str) -> None:
-    """Declare the number of features that an encoder really makes."""
+    """Declare the actual number of features of an encoder."""
     from skl2onnx.common._registration import get_shape_calculator, register_shape_calculator
 
     before = get_shape_calculator(f"Sklearn{name}")
@@ -249,10 +249,10 @@ def correct(graph: Any) -> None:
             del node.attribute[:]
             node.attribute.extend([*kept, helper.make_attribute("locale", _LOCALE)])
         if node.op_type == "Tokenizer":
-            found = {one.name: one for one in node.attribute}
-            if "tokenexp" in found and found["tokenexp"].s == _ASCII:
-                found["tokenexp"].s = _WORDS["tokenexp"]
-                found["mincharnum"].i = _WORDS["mincharnum"]
+            attributes = {attribute.name: attribute for attribute in node.attribute}
+            if "tokenexp" in attributes and attributes["tokenexp"].s == _ASCII:
+                attributes["tokenexp"].s = _WORDS["tokenexp"]
+                attributes["mincharnum"].i = _WORDS["mincharnum"]
 
 
 def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
@@ -350,7 +350,7 @@ def _vote(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
 
     voter = copy.copy(operator.raw_operator)
     voter.flatten_transform = False  # affects transform, not predict
-    if voter.weights is not None:  # includes those of dropped estimators
+    if voter.weights is not None:  # includes the weights of dropped estimators
         voter.weights = np.asarray(voter._weights_not_none, dtype=np.float64)
     operator.raw_operator = voter
     convert(scope, operator, container)
@@ -373,5 +373,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, list):
-        return [int(one) if isinstance(one, bool | np.bool_) else _plain(one) for one in value]
+        return [int(item) if isinstance(item, bool | np.bool_) else _plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value

@@ -1,17 +1,17 @@
-"""What a row costs a graph: an upper bound on its work and on the text that it makes.
+"""The cost of a row in a graph: an upper bound on its work and on the text that it creates.
 
 onnxruntime's arena bounds the memory of numbers, and a deadline ends a graph between two operators.
-Neither bounds what a single operator does with many rows, nor the characters of text, which are
-outside of the arena. So the shape of every value is bounded before a graph is loaded, for one row
+Neither limits the work of a single operator on many rows, nor the characters of text, which are
+outside the arena. So the shape of every value is bounded before a graph is loaded, for one row
 and for many, and:
 
 - An operator whose work is more than a pass over its values (a matrix product, trees, a support
   vector machine) must have inputs of known shape, and do at most `MAX_WORK` per row.
-- Text of a row may be copied at most `MAX_COPIES` times, and never as often as a number says.
-- Text that a graph holds, such as labels, must be made in a known number, of at most
-  `MAX_TEXT` bytes per row.
+- Text of a row may be copied at most `MAX_COPIES` times, and not as often as a value decides.
+- The number of copies of text in the graph, such as labels, must be known, with at most `MAX_TEXT`
+  bytes per row.
 
-A shape that is not known is None; what it holds is then bounded by the arena only.
+An unknown shape is None; only the arena then limits its value.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ MAX_FIXED_WORK = 1 << 34
 """Steps of one operator that do not depend on the number of rows: they took 3.4 seconds in a matrix
 product of float64 and 19 seconds in trees, on a loaded core."""
 MAX_TEXT = 1 << 20
-"""Bytes of text that a graph may make for one row out of text that it holds."""
+"""Maximum bytes that a graph may create for one row from text in the graph."""
 MANY_ROWS = 1 << 20
-"""Rows for which a row's share of the cost is measured: so many that a cost that does not depend
-on rows hardly counts. No more rows are computed at once."""
+"""Rows for which the cost is computed and divided: so many that costs independent of rows hardly
+count. No more rows are computed at once."""
 _TOKENS = 1 << 16
 """Stands for the number of words in a text."""
 _TREE_STEP = 16
-"""Steps that a node of a tree counts for: it waits for memory."""
+"""Steps that a node of a tree counts as, because it waits for memory."""
 
 
 class Cost(NamedTuple):
-    """What one row costs a graph.
+    """The cost of one row in a graph.
 
     Attributes:
         width: Elements of its largest value of known shape.
         work: Steps of its most expensive operator.
-        text: Bytes of the text it makes out of text it holds.
+        text: Bytes of text that it creates from text in the graph.
     """
 
     width: int
@@ -69,21 +69,21 @@ class Cost(NamedTuple):
 
 
 def measure(graph: GraphContent) -> Cost:
-    """Return what one row costs a graph.
+    """Return the cost of one row in a graph.
 
     Raises:
-        GraphRefused: If a row may cost more than it should, or its cost cannot be told.
+        GraphRefused: If a row may cost too much, or its cost cannot be determined.
     """
     trees: dict[str, onnx_trees.Trees] = {}
-    one, many = _Pass(1, trees), _Pass(MANY_ROWS, trees)
-    one.run(graph, {})
+    single, many = _Pass(1, trees), _Pass(MANY_ROWS, trees)
+    single.run(graph, {})
     many.run(graph, {})
-    if one.work > MAX_FIXED_WORK:
+    if single.work > MAX_FIXED_WORK:
         raise GraphRefused(f"one of its operators takes more than {MAX_FIXED_WORK} steps")
     cost = Cost(*(-(-total // MANY_ROWS) for total in (many.width, many.work, many.text)))
     if cost.work > MAX_WORK:
         raise GraphRefused(f"one of its operators takes more than {MAX_WORK} steps per row")
-    if max(cost.text, one.text) > MAX_TEXT:
+    if max(cost.text, single.text) > MAX_TEXT:
         raise GraphRefused(f"it makes more than {MAX_TEXT} bytes of text per row")
     return Cost(max(cost.width, 1), max(cost.work, 1), cost.text)
 
@@ -100,7 +100,7 @@ class _Pass:
         self.copies: Counter[str] = Counter()
 
     def run(self, graph: GraphContent, outer: dict[str, Value]) -> dict[str, Value]:
-        """Return what is known of each value of a graph. `outer` has those of an outer graph."""
+        """Return the known facts about each value of a graph, given those of the outer graph."""
         values = dict(outer)
         values |= {tensor.name: constant_value(tensor) for tensor in graph.constants}
         for port in graph.inputs:
@@ -162,15 +162,15 @@ class _Pass:
         return self._trees[name]
 
     def _outputs(self, node: Node, inputs: list[Value]) -> list[Value]:
-        """Return what is known of the outputs of an operator.
+        """Return the known facts about the outputs of an operator.
 
         Raises:
             GraphRefused: If it makes text in a way that no estimator needs, or works on shapes that
-                cannot be told.
+                cannot be determined.
         """
         fewest, most = _INPUTS.get(node.operator, (1, len(inputs)))
         if not fewest <= len(inputs) <= most:
-            raise GraphRefused(f"{node.operator} takes another number of inputs than it should")
+            raise GraphRefused(f"{node.operator} has the wrong number of inputs")
         if any(value.is_text for value in inputs) and node.operator not in _ON_TEXT:
             raise GraphRefused(f"no estimator needs {node.operator} of text")
         if work := _RULES.get(node.operator):
@@ -231,7 +231,7 @@ def _matmul(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
 def _gemm(walk: _Pass, node: Node, inputs: list[Value]) -> list[Value]:
     a, b = _matrices(*inputs[:2])
     if len(a) != 2 or len(b) != 2:
-        raise GraphRefused("it multiplies matrices that have other than two dimensions")
+        raise GraphRefused("it multiplies matrices that do not have two dimensions")
     rows, inner = a[::-1] if node.integer("transA", 0) else a
     columns = b[0] if node.integer("transB", 0) else b[1]
     walk.spend(rows, max(inner, 1), columns)
@@ -312,9 +312,9 @@ _STRING_OBJECT = 32
 """Bytes of a C++ string without its characters."""
 _MAX_COLUMNS = 1 << 16
 _SHORT = 15
-"""Bytes of text that every C++ library holds without memory of its own."""
+"""Bytes of text that every C++ library stores inside the string object."""
 _LOOSE = frozenset("Compress NonZero Slice Split Tokenizer".split())
-"""Operators whose outputs have a size that depends on what they take."""
+"""Operators whose output size depends on the values of their inputs."""
 _INPUTS = {
     "Constant": (0, 0),
     **dict.fromkeys(("Cast", "ConstantOfShape", "Flatten"), (1, 1)),
@@ -325,7 +325,7 @@ _INPUTS = {
     "Gemm": (2, 3),
     "Where": (3, 3),
 }
-"""The fewest and the most inputs of an operator whose rule relies on them."""
+"""The minimum and maximum inputs of operators whose rules rely on them."""
 _ON_TEXT = frozenset(
     "ArrayFeatureExtractor Cast Concat Equal Flatten Gather Identity LabelEncoder OneHotEncoder "
     "Reshape Shape Slice Split Squeeze StringNormalizer TfIdfVectorizer Tokenizer Transpose "

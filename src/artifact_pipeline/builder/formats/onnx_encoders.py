@@ -1,8 +1,8 @@
-"""Converters of encoders that compute as scikit-learn does, where those of skl2onnx approximate it.
+"""Converters of encoders that compute exactly as scikit-learn; those of skl2onnx approximate.
 
-- Encoders of numbers compare them, where skl2onnx would cast 1.5 to 1.
+- Encoders of numbers compare them; skl2onnx would cast 1.5 to 1.
 - Encoders of text group infrequent categories, and encode by the target in float64.
-- Binarizer compares with `>`, where skl2onnx takes a number at the threshold for a greater one.
+- Binarizer compares with `>`; skl2onnx treats a number at the threshold as greater.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def ordinal(fallback: Callable[[Any, Any, Any], None], *where: Any) -> None:
         codes[np.isnan(kept)] = encoder.encoded_missing_value
         hot = _matches(graph, X, index=index, categories=kept)
         axes = graph.constant(np.array([1]))
-        # A NaN code would make the whole sum NaN, so a Where inserts it.
+        # A NaN code would make the sum NaN, so a Where inserts it.
         plain = np.nan_to_num(codes)
         code = graph.add("MatMul", hot, graph.constant(plain.reshape(-1, 1)))
         known = graph.add("ReduceSum", hot, axes, keepdims=1)
@@ -137,7 +137,7 @@ def _encoded_numbers(graph: Graph, operator: Any) -> Any:
     """Return the joined inputs of an encoder of numbers.
 
     Raises:
-        RuntimeError: If it groups infrequent categories, which no graph here does.
+        RuntimeError: If it groups infrequent categories, which is not implemented.
     """
     if operator.raw_operator._infrequent_enabled:
         raise RuntimeError("an encoder of numbers with infrequent categories")
@@ -181,7 +181,7 @@ def _codes(
 def _of_numbers(operator: Any) -> bool:
     from skl2onnx.common.data_types import DoubleTensorType
 
-    return all(isinstance(one.type, DoubleTensorType) for one in operator.inputs)
+    return all(isinstance(variable.type, DoubleTensorType) for variable in operator.inputs)
 
 
 def _joined(graph: Graph, columns: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
-"""The open form: an ONNX graph, which runs anywhere and holds no code of its own.
+"""The open form: an ONNX graph, which runs anywhere and contains no code.
 
-float64 where converter and runtime know all of the estimator's operators, else float32.
+It computes in float64 if converter and runtime support all of the estimator's operators, otherwise
+in float32.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class ExportedGraph(NamedTuple):
     Attributes:
         data: The graph that is sealed.
         scored: The same graph with the output `scores`, the decision function of a classifier
-            that gives no probabilities, in the shape that the converter gives it. It is compared
-            for the proof and not sealed.
+            without probabilities, in the converter's shape. It is compared for the proof and not
+            sealed.
     """
 
     data: bytes
@@ -35,10 +36,10 @@ class ExportedGraph(NamedTuple):
 def export(estimator: Any, rows: Batch) -> Iterator[tuple[Form, ExportedGraph | str]]:
     """Yield the ONNX forms that the converter can make of a fitted estimator, best first.
 
-    `rows` are some that it predicts: of a matrix the graph takes `X`, of columns each as `c0`,
-    `c1`, …. It gives `label`, and `probabilities` if the estimator does; that of a regressor gives
-    `prediction`. A graph in float64 is held to the bound of float32, too: trees compute in that.
-    Where there is none, the reason is given in its place.
+    `rows` are examples of its input. For a matrix, the graph has the input `X`; for a table, an
+    input for each column: `c0`, `c1`, …. Its outputs are `label` and, if the estimator has them,
+    `probabilities`; for a regressor, `prediction`. A graph in float64 only has to meet the bound of
+    float32, because trees compute in that. If there is no graph, a reason takes its place.
     """
     for dtype, first in (("float64", 0), ("float32", 1)):
         graph = _convert(estimator, rows, dtype=dtype)
@@ -56,13 +57,13 @@ def _convert(estimator: Any, rows: Batch, *, dtype: str) -> ExportedGraph | str:
     gives_probabilities = hasattr(estimator, "predict_proba")
     try:
         inputs, source = _inputs(estimator, rows, dtype=dtype)
-        # It warns of its own habits.
+        # Its warnings are about its own defaults.
         with warnings.catch_warnings(action="ignore"), onnx_converters.precision(dtype):
             graph = to_onnx(
                 source,
                 initial_types=inputs,
                 options={"zipmap": False} if gives_probabilities else None,
-                # Left unset it is random, and an artifact's bytes must not be.
+                # The default is random, and an artifact's bytes must not be.
                 name="model",
             )
     except Exception as error:  # noqa: BLE001  (a converter may raise anything)
@@ -75,11 +76,11 @@ def _convert(estimator: Any, rows: Batch, *, dtype: str) -> ExportedGraph | str:
         graphs = [_select(graph, first, scores=False)]
         if hasattr(estimator, "decision_function") and len(graph.graph.output) > 1:
             graphs.append(_select(graph, first, scores=True))
-    for made in graphs:
-        onnx_converters.correct(made)
+    for graph in graphs:
+        onnx_converters.correct(graph)
         if isinstance(rows, list) and len(inputs) == 1:
-            _join(made, inputs[0][1], names=names_of(rows))
-    return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
+            _join(graph, inputs[0][1], names=names_of(rows))
+    return ExportedGraph(*(graph.SerializeToString(deterministic=True) for graph in graphs))
 
 
 def _reason(error: Exception) -> str:
@@ -91,7 +92,7 @@ def _reason(error: Exception) -> str:
 
 
 def _inputs(estimator: Any, rows: Batch, *, dtype: str) -> tuple[list[tuple[str, Any]], Any]:
-    """Return the inputs of the graph, and the estimator as the converter takes it.
+    """Return the inputs of the graph, and the estimator to convert.
 
     An estimator that begins with branches takes its columns one by one, and by their numbers:
     the converter would change their names. Any other takes them as one matrix.
@@ -151,9 +152,9 @@ def _join(graph: Any, kind: Any, *, names: list[str]) -> None:
 
 
 def _select(graph: Any, first: str, *, scores: bool) -> Any:
-    """Return a copy with the first output, named `first`, and the second as `scores`, or without.
+    """Return a copy with the first output, named `first`, and if wanted the second as `scores`.
 
-    The copy gives scores in float64.
+    The scores of the copy are float64.
     """
     from onnx import TensorProto, helper
     from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
@@ -163,7 +164,7 @@ def _select(graph: Any, first: str, *, scores: bool) -> Any:
         if node.op_type == "ZipMap" and node.output[0] == names[-1]:
             names[-1] = node.input[0]
     cut = select_model_inputs_outputs(graph, outputs=names)
-    # Inside a Pipeline the converter names a result `label` and the output otherwise.
+    # Inside a Pipeline, the converter names a result `label` and the output differently.
     name = names[0]
     renamed = {name: first, first: f"inner_{first}"} if name != first else {}
     for node in cut.graph.node:

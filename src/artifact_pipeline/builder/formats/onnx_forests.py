@@ -1,8 +1,8 @@
-"""Converters of trees that compute as scikit-learn does, where those of skl2onnx approximate it.
+"""Converters of trees that compute exactly as scikit-learn; those of skl2onnx approximate.
 
 They compare and add in float64, in scikit-learn's order, so that a tie of an even number of trees
-stays a tie; missing values go the way the tree learned. scikit-learn's trees compare float32 inputs
-with float64 thresholds, HistGradientBoosting compares float64 inputs.
+stays a tie. Missing values take the branch that the tree learned. scikit-learn's trees compare
+float32 inputs with float64 thresholds, HistGradientBoosting compares float64 inputs.
 
 Format: the operator TreeEnsemble of ai.onnx.ml, version 5. Its leaves have one value each, so each
 tree returns the number of its leaf, and the values are gathered from a table.
@@ -55,7 +55,7 @@ def forest(scope: Any, operator: Any, container: Any) -> None:
     several = hasattr(model, "estimators_")
     if model.n_outputs_ != 1:
         raise RuntimeError("a tree of several targets")
-    trees = [_own(one.tree_) for one in (model.estimators_ if several else [model])]
+    trees = [_own(part.tree_) for part in (model.estimators_ if several else [model])]
     X = wide_input(graph, operator, through_float32=True)
     total = _total(graph, _ensemble(graph, X, trees=trees))
     if several:
@@ -80,7 +80,7 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
     if hasattr(model, "_predictors"):
         if getattr(model, "_preprocessor", None) is not None:
             raise RuntimeError("boosted trees that split categories")
-        rounds = [[_binned(one) for one in some] for some in model._predictors]
+        rounds = [[_binned(predictor) for predictor in some] for some in model._predictors]
         first = np.asarray(model._baseline_prediction, dtype=np.float64).ravel()
         X = wide_input(graph, operator)
     else:
@@ -88,8 +88,8 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
             raise RuntimeError("boosted trees that start with an estimator")
         rounds = []
         for some in model.estimators_:
-            own = [_own(one.tree_) for one in some]
-            rounds.append([one._replace(values=model.learning_rate * one.values) for one in own])
+            own = [_own(part.tree_) for part in some]
+            rounds.append([tree._replace(values=model.learning_rate * tree.values) for tree in own])
         zeros = np.zeros((1, model.n_features_in_), dtype=np.float32)
         first = np.asarray(model._raw_predict_init(zeros), dtype=np.float64).ravel()
         X = wide_input(graph, operator, through_float32=True)
@@ -124,12 +124,12 @@ def _ensemble(graph: Graph, X: str, *, trees: Sequence[Tree]) -> str:
     import numpy as np
 
     leaves = [np.flatnonzero(tree.left < 0) for tree in trees]
-    table = np.concatenate([tree.values[one] for tree, one in zip(trees, leaves, strict=True)])
+    table = np.concatenate([tree.values[nodes] for tree, nodes in zip(trees, leaves, strict=True)])
     numbers = graph.add(
         "TreeEnsemble",
         X,
         op_domain=ML,
-        op_version=1,  # skl2onnx knows no later one; `onnx_converters.correct` sets it
+        op_version=1,  # skl2onnx supports no later one; `onnx_converters.correct` sets it
         n_targets=len(trees),
         aggregate_function=1,
         post_transform=0,

@@ -1,4 +1,4 @@
-"""Opening of ONNX graphs: onnxruntime, within the bounds of `onnx_limits`."""
+"""Opening ONNX graphs with onnxruntime, within the bounds of `onnx_limits`."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _TYPES = {
     "int64": ("tensor(int64)",),
     "string": ("tensor(string)",),
 }
-"""What onnxruntime calls the dtypes of a manifest."""
+"""onnxruntime's names of the dtypes of a manifest."""
 
 
 @cache
 def runtime() -> Any:
-    """Return the module onnxruntime, imported so that it reports nothing to its maker.
+    """Return the module onnxruntime, imported without usage reports.
 
-    Its wheels send usage events, and keep them in a file in the user's cache until then, unless
-    this variable is set before it loads. What its sessions may hold in memory is bounded.
+    Its wheels collect usage events in the user's cache and send them, unless this variable is set
+    before the import. The memory of its sessions is limited.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime as ort
@@ -59,7 +59,7 @@ def runtime() -> Any:
 
 
 def preload() -> None:
-    """Begin to import onnxruntime beside other work; whoever needs it then waits for the rest."""
+    """Start to import onnxruntime in a thread; `runtime` waits for its end."""
     threading.Thread(target=runtime, name="import onnxruntime").start()
 
 
@@ -71,20 +71,20 @@ def load(
     Args:
         verified: An ONNX file.
         location: Its file in errors.
-        interface: The interface in its manifest, None while it is being made.
+        interface: The interface in its manifest; None before it is sealed.
 
     Raises:
         VerificationError: If `onnx_limits` refuses it, onnxruntime does not load it in time, or
             its inputs and outputs are not those of the interface.
     """
-    ort = runtime()  # first: numpy does not survive being imported by two threads at once
+    ort = runtime()  # first: numpy fails if two threads import it at once
     cost = onnx_limits.check(verified, location=location)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
-    # By default the runtime guesses the format from the bytes, and could read what was not checked.
+    # By default the runtime guesses the format, and could read bytes that were not checked.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         with at_most(onnx_limits.LOAD_SECONDS, lambda: options.set_load_cancellation_flag(True)):
@@ -92,11 +92,11 @@ def load(
                 verified,
                 options,
                 providers=["CPUExecutionProvider"],
-                # It would compute parts of the graph while it loads, outside all bounds.
+                # This optimizer computes parts of the graph while it loads, outside all bounds.
                 disabled_optimizers=["ConstantFolding"],
-                enable_fallback=0,  # it would print, and try the same again
+                enable_fallback=0,  # a fallback would print, and try the same again
             )
-    except Exception as error:  # onnxruntime's errors share no other parent
+    except Exception as error:  # onnxruntime's errors have no other common parent
         problem = f"onnxruntime does not load it: {_first_line(error)}"
         raise VerificationError(problem, location=location) from error
     if interface is not None:
@@ -128,7 +128,7 @@ def _check_ports(
 ) -> None:
     """Check that the inputs or outputs of a graph are those of a manifest.
 
-    A graph may leave a size open, and compute in another precision.
+    A graph may leave a size open, or compute in another precision.
     """
     by_name = {port.name: port for port in graph_ports}
     wrong = sorted(by_name.keys() ^ {port.name for port in ports})
@@ -149,11 +149,11 @@ class _Model(Struct, frozen=True, kw_only=True):
     """A loaded graph.
 
     Attributes:
-        session: What runs it.
+        session: The session that runs it.
         inputs: Name and dtype of each input, None for texts.
         outputs: Names of the outputs that are read, the prediction first.
-        widths: Values that its manifest states for a row of each output, infinity without one.
-        width: Their sum.
+        widths: Values per row of each output according to the manifest, infinity without one.
+        width: The sum of `widths`.
         rows_per_run: Rows that are computed at once.
         idle_options: Run options for later predictions.
         location: Its file.
@@ -185,18 +185,18 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
     """Predict rows.
 
     Raises:
-        VerificationError: If the graph fails, returns more than its manifest states, or exceeds
+        VerificationError: If the graph fails, returns more than its manifest allows, or exceeds
             its memory or time.
     """
     count = len(rows[0]) if isinstance(rows, list) else len(rows)
-    limit = onnx_limits.seconds(count)
+    limit, has_deadline = onnx_limits.seconds(count), seconds is not None
     try:
         options = model.idle_options.pop()
     except IndexError:
         options = _RunOptions()
     if seconds is None or seconds > limit:
         seconds = limit
-    deadline = watch.begin(seconds, options.terminate)
+    deadline = watch.begin(seconds, options.terminate, of_work=not has_deadline)
     try:
         if count <= model.rows_per_run:
             values = _compute(model, rows, count=count, options=options.options)
@@ -214,7 +214,7 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
         if "scores" in model.outputs:
             scores = values[-1]
         return Outputs(values[0].reshape(count), probabilities, scores)
-    except Exception as error:  # onnxruntime's errors share no other parent
+    except Exception as error:  # onnxruntime's errors have no other common parent
         problem = f"onnxruntime does not run it: {_first_line(error)}"
         raise VerificationError(problem, location=model.location) from error
     finally:
@@ -223,14 +223,14 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
 
 
 def _compute(model: _Model, rows: Batch, *, count: int, options: Any) -> list[NDArray[Any]]:
-    """Return the outputs for `count` rows, unless there are more than its manifest states."""
+    """Return the outputs for `count` rows, unless there are more than its manifest allows."""
     if isinstance(rows, list):
         feed = _feed(model.inputs, rows, count=count)
     else:
         [(name, dtype)] = model.inputs
         feed = {name: _as(rows, dtype)}
     values: list[NDArray[Any]] = model.session.run(model.outputs, feed, options)
-    # That one output has too many and another too few, `_run` and the predictor notice.
+    # If one output has too many and another too few, `_run` and the predictor detect it.
     if sum(map(_size, values)) > count * model.width:
         sizes = zip(model.outputs, model.widths, values, strict=True)
         name = next(name for name, width, value in sizes if value.size > count * width)
@@ -239,9 +239,9 @@ def _compute(model: _Model, rows: Batch, *, count: int, options: Any) -> list[ND
 
 
 def _clipped(probabilities: NDArray[Any]) -> NDArray[Any]:
-    """Return probabilities with those below 0 and above 1 replaced by these."""
+    """Return probabilities clipped to the range from 0 to 1."""
     if probabilities.size <= _FEW:
-        # Python compares a few in a third of the time. If the first is NaN, no comparison holds.
+        # For a few values, Python takes a third of the time. NaN fails every comparison.
         values = probabilities.ravel().tolist()
         if values and min(values) >= 0.0 and max(values) <= 1.0:
             return probabilities

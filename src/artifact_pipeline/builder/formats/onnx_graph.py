@@ -1,4 +1,4 @@
-"""An ONNX graph under construction, as the converters of skl2onnx build it.
+"""An ONNX graph under construction by a converter of skl2onnx.
 
 Format: "ONNX Operators" and "ONNX Operators ml" in the documentation of ONNX.
 """
@@ -77,12 +77,12 @@ class Graph:
         self.add("Gather", self.constant(labels), index, output=output, axis=0)
 
     def best(self, scores: str) -> str:
-        """Add the number of the first of the greatest scores, (n_rows,)."""
+        """Add the index of the largest score, the first one of equal scores, (n_rows,)."""
         return self.add("ArgMax", scores, axis=1, keepdims=0)
 
 
 def wide_input(graph: Graph, operator: Any, *, through_float32: bool = False) -> str:
-    """Return the input of an operator in float64, if requested rounded to float32 first."""
+    """Return the input of an operator in float64, optionally rounded to float32 first."""
     if len(operator.inputs) != 1:
         raise RuntimeError("more than one input")
     source = operator.inputs[0].full_name

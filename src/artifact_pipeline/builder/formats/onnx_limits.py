@@ -1,7 +1,7 @@
-"""Checks of an ONNX graph before onnxruntime sees it.
+"""Checks of an ONNX graph before onnxruntime reads it.
 
-A graph is data, but possibly hostile data: it can name files to read, ask for operators that
-somebody registered, double a tensor forty times, or loop for ever. So it is read with a strict
+A graph is data, but possibly hostile data: it can name files to read, use operators that
+other packages registered, double a tensor forty times, or loop forever. So it is read with a strict
 reader (`onnx_protobuf`), may use only the operators that scikit-learn's estimators need, and must
 have a bounded cost (`onnx_costs`). Memory and time are bounded again while it runs
 (`onnx_format`).
@@ -33,16 +33,16 @@ from artifact_pipeline.errors import Location, VerificationError, quoted
 
 MAX_NODES = 100_000
 MAX_DEPTH = 8
-"""Graphs within graphs, such as the body of a loop."""
+"""Maximum levels of nested graphs, such as the body of a loop."""
 MAX_MEMORY = 4 << 30
-"""Bytes that onnxruntime's arena may hold, for all models of a process together."""
+"""Maximum bytes of onnxruntime's arena, for all models of a process together."""
 LOAD_SECONDS = 60.0
 _MAX_CELLS = 1 << 24
-"""Elements of the largest value of a run; more rows are computed in parts."""
+"""Maximum elements of a value in a run; more rows are computed in parts."""
 _MAX_STEPS = 1 << 34
-"""Steps of the most expensive operator of a run, which is not interrupted."""
+"""Maximum steps of one operator in a run, which cannot be interrupted."""
 _MAX_TEXT = 1 << 28
-"""Bytes of text that a run makes out of text that the graph holds."""
+"""Maximum bytes that a run creates from text in the graph."""
 
 OPERATORS = {
     "": frozenset(
@@ -62,14 +62,14 @@ OPERATORS = {
     ),
     "com.microsoft": frozenset({"Tokenizer"}),
 }
-"""The operators that our converters make of scikit-learn's estimators. None of them reads a file,
-calls something by name, or repeats without end."""
+"""The operators that the converters use for scikit-learn's estimators. None of them reads a file,
+calls a function by name, or loops forever."""
 OPERATORS["ai.onnx"] = OPERATORS[""]
 LOCALES = frozenset({"C", "C.UTF-8", "en_US", "en_US.UTF-8"})
-"""Locales that a StringNormalizer may name: the runtime loads them from the system by name."""
+"""Locales that a StringNormalizer may name: the runtime loads them from the system."""
 
 Kind = Literal["float", "integer", "text", ""]
-"""What the elements of a value are; empty if it cannot be told."""
+"""The kind of the elements of a value; empty if it is unknown."""
 _KINDS: dict[int, Kind] = {
     **dict.fromkeys(FLOAT_TYPES, "float"),
     **dict.fromkeys(INTEGER_TYPES, "integer"),
@@ -99,12 +99,12 @@ _ORT_FORMAT = b"ORTM"
 
 
 def check(data: bytes, *, location: Location | None) -> onnx_costs.Cost:
-    """Return what a row costs an ONNX model that holds only what an estimator needs.
+    """Check that an ONNX model contains only what an estimator needs; return the cost of a row.
 
     Raises:
         VerificationError: For operators, functions or domains beyond `OPERATORS`, data in other
             files, graphs too large or nested too deep, costs that are too high or cannot be
-            bounded, and bytes that a reader could take for something else.
+            bounded, and bytes that another reader could interpret differently.
     """
     try:
         return _check_model(data)
@@ -173,8 +173,8 @@ def _check_kinds(graph: GraphContent) -> None:
     """Refuse divisions that end the process.
 
     The processor ends a process that divides the smallest integer by -1, or any integer by 0. A
-    value whose kind cannot be told may be an integer. No name may be defined twice, so that the
-    runtime cannot take it for another value.
+    value of unknown kind may be an integer. No name may be defined twice, because the runtime could
+    use the other value.
     """
     kinds: dict[str, Kind] = {}
     divisors: set[str] = set()
@@ -244,7 +244,7 @@ def _output_kind(node: Node, place: int, *, inputs: list[Kind]) -> Kind:
 
 
 def _label_kind(node: Node) -> Kind:
-    """Return the kind of what an operator on labels makes, by the one list of them it holds."""
+    """Return the kind of the output of an operator on labels, from its list of labels."""
     lists: dict[Kind, tuple[str, ...]] = {
         "text": ("values_strings", "classlabels_strings"),
         "float": ("values_floats",),

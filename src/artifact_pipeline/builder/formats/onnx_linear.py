@@ -1,7 +1,7 @@
-"""Converters of linear classifiers whose labels are scikit-learn's.
+"""Converters of linear classifiers that predict scikit-learn's labels.
 
-They derive labels from the decision function, as scikit-learn does, and not from probabilities as
-skl2onnx does, because probabilities are equal where they saturate.
+They derive labels from the decision function, as scikit-learn does. skl2onnx uses probabilities,
+which are equal if they saturate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A strict reader of ONNX files in protobuf's wire format.
 
-Each message may hold only the fields in `_MESSAGES`. Encodings that no writer produces and that two
+Each message may have only the fields in `_MESSAGES`. Encodings that no writer produces and that two
 readers could decode differently are refused: long varints, groups, a singular field twice.
 
 Formats: onnx.proto of ONNX 1.x; protobuf's encoding of varints, fixed and delimited fields.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_STRING = 1 << 16
-"""Bytes of one label or category."""
+"""Maximum bytes of one label or category."""
 
 # A list of numbers has one field per number and a forest has millions, so runs are matched at once.
 _NUMBERS = re.compile(rb"(?:\x3d[\s\S]{4}|\x40[\x80-\xff]{0,9}[\x00-\x7f])+")
@@ -86,7 +86,7 @@ _MESSAGES = {
 """The fields each message may have.
 
 Left out: functions, training information, metadata, devices, quantization, sparse tensors, external
-data, and whatever a later version of ONNX adds.
+data, and all additions of later versions of ONNX.
 """
 FLOAT_TYPES = frozenset({1, 10, 11})
 STRING_TYPE = 8
@@ -140,7 +140,7 @@ class GraphPort(Struct, frozen=True, kw_only=True):
 
 
 class Node(Struct, frozen=True, kw_only=True):
-    """An operator of a graph. Its attributes are decoded when they are asked for."""
+    """An operator of a graph. Its attributes are decoded on demand."""
 
     data: bytes
     operator: str
@@ -411,7 +411,7 @@ def text(data: bytes, field: Field) -> str:
 
 
 def root(data: bytes) -> Field:
-    """Return the field that a file is."""
+    """Return a field that covers the complete file."""
     return Field(number=0, wire=_DELIMITED, start=0, end=len(data))
 
 
@@ -469,7 +469,7 @@ def varint(data: bytes, at: int, *, end: int, longest: int = 10) -> tuple[int, i
         data: The bytes of the file.
         at: The position of the varint.
         end: The end of its message.
-        longest: The greatest number of bytes that it may have.
+        longest: Maximum number of bytes.
 
     Raises:
         GraphRefused: If it is longer, longer than needed, or truncated.

@@ -1,7 +1,7 @@
 """The structure of tree ensembles in an ONNX graph.
 
-onnxruntime recurses into trees while it loads them, and indexes rows and scores with the numbers
-that a graph gives, so both are checked before.
+onnxruntime recurses into trees while it loads them, and indexes rows and scores with numbers
+from the graph, so both are checked first.
 
 Formats: TreeEnsembleClassifier and TreeEnsembleRegressor of ai.onnx.ml 1 to 3; TreeEnsemble of
 version 5, where a child is either a node or a leaf, each counted from 0.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DEPTH = 1000
-"""Nodes from a root to a leaf: the runtime recurses for each while it loads, and the process ends
-when the stack does (between 2,000 and 3,000 nodes on a stack of 2 MiB)."""
+"""Maximum nodes from a root to a leaf. The runtime recurses for each while it loads, and a stack
+overflow ends the process (between 2,000 and 3,000 nodes on a stack of 2 MiB)."""
 _MAX_ID = 1 << 31
 
 
@@ -56,7 +56,7 @@ def _by_id(node: Node) -> Trees:
     modes = np.array(node.texts("nodes_modes"))
     values = node.floats("nodes_values")
     if {len(trees), len(ids), len(features), *map(len, children), values} != {len(modes)}:
-        raise GraphRefused("the nodes of its trees are not of one length")
+        raise GraphRefused("the lists of its tree nodes differ in length")
     if not len(modes):
         raise GraphRefused("an ensemble has no trees")
     inner = np.flatnonzero(modes != b"LEAF")
@@ -85,7 +85,7 @@ def _check_scores(node: Node, places: NDArray[np.uint64]) -> None:
     prefix = "class" if classifies else "target"
     trees, ids, targets = (_ids(node, f"{prefix}_{key}") for key in ("treeids", "nodeids", "ids"))
     if {len(trees), len(ids), len(targets)} != {node.floats(f"{prefix}_weights")}:
-        raise GraphRefused("the weights of its trees are not of one length")
+        raise GraphRefused("the lists of its tree weights differ in length")
     if classifies:
         labels = node.texts("classlabels_strings") or node.integers("classlabels_int64s") or ()
         count = len(labels)
@@ -110,7 +110,7 @@ def _by_leaf(node: Node) -> Trees:
     tensors = [node.tensor(name) for name in ("nodes_splits", "nodes_modes", "leaf_weights")]
     lengths = [tensor.shape if tensor else None for tensor in tensors]
     if lengths != [(count,), (count,), (leaves,)] or {*map(len, lists)} != {count} or not count:
-        raise GraphRefused("the nodes of its trees are not of one length")
+        raise GraphRefused("the lists of its tree nodes differ in length")
     below = np.full((2, count), -1)
     for side in (0, 1):
         is_leaf = leaf_flags[side] == 1
@@ -123,7 +123,7 @@ def _by_leaf(node: Node) -> Trees:
     parents = np.bincount(np.r_[below[below >= 0], roots.clip(max=count).astype(np.int64)],
                           minlength=count)  # fmt: skip
     if not len(roots) or (roots >= count).any() or (parents != 1).any():
-        raise GraphRefused("a node of its trees has other than one parent")
+        raise GraphRefused("a node of its trees does not have exactly one parent")
     _check_ids(features, targets)
     if _count(targets) > max(node.integer("n_targets", 0), 0):
         raise GraphRefused("a leaf of a tree belongs to a score that does not exist")
@@ -154,7 +154,7 @@ def _count(ids: NDArray[np.uint64]) -> int:
 def _depth(below: NDArray[np.int64]) -> int:
     """Return the depth of trees by the places of each node's children, (2, n_nodes), -1 for none.
 
-    Several nodes may lead to one, as a chain of categories does, but none to itself.
+    Several nodes may lead to the same node, as in a chain of categories, but none to itself.
     """
     import numpy as np
 

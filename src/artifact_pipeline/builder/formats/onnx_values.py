@@ -1,6 +1,6 @@
-"""Bounds of the values in an ONNX graph: of their shapes, of sizes that they hold, of their text.
+"""Bounds of the values in an ONNX graph: their shapes, sizes in their content, and their text.
 
-A shape that is not known is None.
+An unknown shape is None.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from artifact_pipeline.builder.formats.onnx_protobuf import (
 )
 
 MAX_COPIES = 64
-"""How often each text of a row may occur in all values of a graph together."""
+"""Maximum copies of each text of a row in all values of a graph together."""
 _NUMBER = 24
 """Bytes of the longest number as text."""
 _HUGE = 1 << 62
@@ -26,17 +26,17 @@ _MAX_SIZES = 1 << 10
 
 
 class Value(NamedTuple):
-    """What is known of a value.
+    """The known facts about a value.
 
     Attributes:
         shape: Upper bounds of its dimensions; None if the rank or a bound is not known.
         integers: Its content, if it is a constant.
         sizes: Upper bounds of its content, if it was made from shapes and constants.
         is_text: Whether its elements are text.
-        columns: The text columns of the input that it holds copies of, in the order of its second
-            dimension while `ordered`.
+        columns: The text columns of the input that it contains copies of, in the order of its
+            second dimension if `ordered`.
         ordered: See `columns`.
-        longest: Bytes of the longest text of the graph that it holds.
+        longest: Bytes of the longest text from the graph in it.
         loose: Whether a dimension may be smaller than its bound.
     """
 
@@ -63,7 +63,7 @@ def broadcast(shapes: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | Non
 
 
 def clamped(value: Value) -> Value:
-    """Return a value whose shape and sizes are small enough to go on with.
+    """Return a value whose shape and sizes are small enough to continue.
 
     Raises:
         GraphRefused: If it has too many dimensions.
@@ -266,7 +266,7 @@ def _gather(node: Node, inputs: list[Value]) -> list[Value]:
     sizes, known = None, _sizes(value)
     if rank == 1 and known is not None and indices.integers is not None:
         if not all(-len(known) <= index < len(known) for index in indices.integers):
-            raise GraphRefused("it takes a size that there is not")
+            raise GraphRefused("it selects a size that does not exist")
         sizes = tuple(known[index] for index in indices.integers)
     return [text._replace(shape=shape, sizes=sizes, ordered=text.ordered and len(shape) == 2)]
 
@@ -319,13 +319,13 @@ def _top(node: Node, inputs: list[Value]) -> list[Value]:
 
 
 def _feature_vectorizer(node: Node, inputs: list[Value]) -> list[Value]:
-    """Bound the joined columns. The runtime ends the process where there are none to join."""
+    """Bound the joined columns. The runtime crashes if there are none to join."""
     widths = node.integers("inputdimensions") or ()
     shapes = [value.shape for value in inputs]
     if any(value.loose or not value.shape or min(value.shape) < 1 for value in inputs):
         raise GraphRefused("it joins an unknown number of columns")
     if [shape[-1] for shape in shapes if shape] != list(widths):
-        raise GraphRefused("it joins another number of columns than it has")
+        raise GraphRefused("it joins the wrong number of columns")
     return [Value(shape=(rows_of(node, inputs), sum(widths)))]
 
 
@@ -401,7 +401,7 @@ def _normalizer(node: Node, inputs: list[Value]) -> list[Value]:
 
 
 def _axes(node: Node, inputs: list[Value]) -> Sequence[int] | None:
-    """Return the axes that an attribute or the second input names, None if it cannot be told."""
+    """Return the axes that an attribute or the second input names, None if they are unknown."""
     if len(inputs) > 1 and node.inputs[1]:
         return inputs[1].integers
     return node.integers("axes") or ()
@@ -428,7 +428,7 @@ def _picked(value: Value, indices: Value, *, along_columns: bool) -> Value:
     elif all(-count <= index < count for index in indices.integers):
         columns = tuple(value.columns[index] for index in indices.integers)
     else:
-        raise GraphRefused("it takes a column of text that there is not")
+        raise GraphRefused("it selects a text column that does not exist")
     return Value(is_text=True, columns=columns, ordered=ordered, longest=value.longest)
 
 
@@ -476,4 +476,4 @@ RULES: dict[str, Callable[[Node, list[Value]], list[Value]]] = {
     "Unsqueeze": _unsqueeze,
     "Where": _where,
 }
-"""What is known of the outputs of an operator, by that of its inputs."""
+"""The rules that derive facts about an operator's outputs from those about its inputs."""

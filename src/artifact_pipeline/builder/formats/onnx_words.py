@@ -1,6 +1,6 @@
 """Converters that weight the counts of words in float64.
 
-A weight in float32, as skl2onnx computes it, may be on the other side of a tree's threshold.
+skl2onnx computes weights in float32, which may move them across a tree's threshold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The scikit-learn estimator as a pickle. Opening a pickle runs the code it holds."""
+"""The scikit-learn estimator as a pickle. Opening a pickle runs its code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from artifact_pipeline.builder.model.estimators import strip_process_state
 from artifact_pipeline.errors import Location, VerificationError
 
 PROTOCOL = 5
-"""Fixed, so that another Python writes the same bytes."""
+"""Fixed, so that all versions of Python write the same bytes."""
 
 
 def dump(estimator: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Checks of a skops archive, of its schema before anything is created, and of the result.
+"""Checks of a skops archive: of its schema before anything is created, and of the objects.
 
 A list of types does not make a graph of objects safe. scikit-learn calls methods named in
 attributes (`stack_method_`), calls attributes (`func`), opens files named in attributes or rows
@@ -34,7 +34,7 @@ from artifact_pipeline.builder.recipe import Recipe
 from artifact_pipeline.errors import Location
 
 PROTOCOL = 2
-"""The version of the schema. skops reads others with older loaders."""
+"""The version of the schema. For other versions, skops uses older loaders."""
 
 _NUMBERS = frozenset(
     f"numpy.{name}"
@@ -78,13 +78,13 @@ NODES: dict[str, frozenset[str]] = {
     "TupleNode": frozenset({"builtins.tuple"}),
     "TypeNode": _NUMBERS,
 }
-"""The classes that each kind of node may create, beside those of `allowed_classes`.
+"""The classes that each kind of node may create, in addition to `allowed_classes`.
 
 Other kinds are refused: functions, methods, partials, operators, constructor calls.
 """
 _BOUNDS = {int, type(None)}
 _KEY_TYPES = _SCALARS | {"builtins.str", "builtins.int", "builtins.float", "builtins.bool"}
-"""Types of dictionary keys. Types of Python are allowed nowhere else."""
+"""Types of dictionary keys. Other nodes cannot contain Python types."""
 
 _KERNELS = frozenset(
     f"sklearn.gaussian_process.kernels.{name}"
@@ -119,7 +119,7 @@ PARTS = _KERNELS | {
     "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
     "sklearn.multiclass._ConstantPredictor",
 }
-"""Classes without a public name that fitted estimators hold."""
+"""Classes without a public name in fitted estimators."""
 _EXPERIMENTAL = frozenset(
     (
         "sklearn.impute._iterative.IterativeImputer",
@@ -165,7 +165,7 @@ class ArchiveRefused(ValueError):
 
 
 def allowed_classes(recipe: Recipe) -> frozenset[str]:
-    """Return the paths of the classes that an archive of a recipe may hold.
+    """Return the paths of the classes that an archive of a recipe may contain.
 
     These are the classes that the recipe names and those that they create. The recipe of a model
     that was fitted elsewhere does not name nested estimators, so it allows all public ones.
@@ -174,9 +174,9 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
         from skops.io import _trusted_types
 
         return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
-    made = msgspec.to_builtins(recipe)
-    named = [*_named([made["model"], made.get("search")]), *INNER]
-    # Boosters are never in an archive: their models need a parser of their own.
+    values = msgspec.to_builtins(recipe)
+    named = [*_named([values["model"], values.get("search")]), *INNER]
+    # Boosters are never in an archive, because their models need another parser.
     known = {name for name in named if name.startswith("sklearn.")}
     return PARTS | {
         _path(class_of(name, location=Location(key="recipe"), nested=True)) for name in known
@@ -187,7 +187,7 @@ def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
     """Check that each node of a schema has a kind in `NODES` or a class in `allowed`.
 
     Raises:
-        ArchiveRefused: If one has not. Nothing is imported or created.
+        ArchiveRefused: If a node has neither. Nothing is imported or created.
     """
     root = json.loads(schema)
     if not isinstance(root, dict) or root.pop("protocol", None) != PROTOCOL:
@@ -201,16 +201,16 @@ def check_schema(schema: bytes, allowed: frozenset[str]) -> None:
             if not value.keys().isdisjoint(("__loader__", "__class__", "__module__")):
                 _check_node(value, allowed)
                 if value["__loader__"] == "DictNode":
-                    value = {**value, "key_types": None}  # was checked, by other rules
+                    value = {**value, "key_types": None}  # checked already, by other rules
             waiting += value.values()
 
 
 def check_objects(estimator: Any, allowed: frozenset[str]) -> None:
-    """Check that a loaded estimator holds only what its methods can safely use.
+    """Check that a loaded estimator contains only objects that its methods can use safely.
 
     Raises:
         ArchiveRefused: For an object of another class, an attribute that `ATTRIBUTES` refuses, and
-            indices outside of their arrays.
+            indices outside their arrays.
     """
     if not isinstance(estimator, BaseEstimator):
         raise ArchiveRefused("it is not an estimator")
@@ -257,7 +257,7 @@ def _check_node(node: dict[str, Any], allowed: frozenset[str]) -> None:
         )
     if kind == "JsonNode" and isinstance(json.loads(node["content"]), (list, dict)):
         raise ArchiveRefused("a plain value of its schema is a list or an object")
-    if kind == "SliceNode" and not {type(one) for one in node["content"].values()} <= _BOUNDS:
+    if kind == "SliceNode" and not {type(bound) for bound in node["content"].values()} <= _BOUNDS:
         raise ArchiveRefused("a slice of its schema is not one of numbers")
     if kind == "DictNode":
         types = node["key_types"]
@@ -295,24 +295,24 @@ def _is_estimator_or_none(value: Any) -> bool:
 
 
 def _are_estimators(value: Any) -> bool:
-    """Return whether a value holds only estimators, names, and columns by name or number."""
+    """Return whether a value contains only estimators, names, and columns by name or number."""
     waiting, seen = [value], dict[int, Any]()
     while waiting:
-        one = waiting.pop()
-        if id(one) in seen:  # shared parts would take exponential time
+        item = waiting.pop()
+        if id(item) in seen:  # shared parts would take exponential time
             continue
-        seen[id(one)] = one
-        if isinstance(one, dict):
-            waiting += one.values()
-        elif isinstance(one, (list, tuple)):
-            waiting += one
-        elif isinstance(one, np.ndarray):
-            if one.dtype.kind == "O":
-                waiting += one.ravel().tolist()
-            elif one.dtype.kind not in "biuU":
+        seen[id(item)] = item
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, (list, tuple)):
+            waiting += item
+        elif isinstance(item, np.ndarray):
+            if item.dtype.kind == "O":
+                waiting += item.ravel().tolist()
+            elif item.dtype.kind not in "biuU":
                 return False
-        elif not isinstance(one, (BaseEstimator, _CalibratedClassifier)) and not (
-            one is None or type(one) in (str, int, bool, slice)
+        elif not isinstance(item, (BaseEstimator, _CalibratedClassifier)) and not (
+            item is None or type(item) in (str, int, bool, slice)
         ):
             return False
     return True
@@ -321,7 +321,7 @@ def _are_estimators(value: Any) -> bool:
 def _is_method(value: Any) -> bool:
     """Return whether a value is the name of a method that predicts, or a list of such names."""
     names = value if isinstance(value, (list, tuple)) else [value]
-    return all(one is None or (isinstance(one, str) and one in METHODS) for one in names)
+    return all(name is None or (isinstance(name, str) and name in METHODS) for name in names)
 
 
 def _is_attribute_path(value: Any) -> bool:
@@ -383,8 +383,8 @@ ATTRIBUTES: dict[str, Callable[[Any], bool]] = {
         _are_estimators,
     ),
 }
-"""Checks of attributes by name, for every class. Other attributes may hold any object that an
-archive can: none of these is a function, and only kernels can be called."""
+"""Checks of attributes by name, for every class. Other attributes may have any object that an
+archive can contain: none of these is a function, and only kernels can be called."""
 
 
 def _check_trees(model: Any) -> None:

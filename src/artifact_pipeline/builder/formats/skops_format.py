@@ -1,7 +1,7 @@
 """The form for estimators without a proven graph: a skops archive.
 
-An archive of objects can act as a program, so it is opened only if its origin is known, as a
-pickle is. Even then the reader decides what is built (`skops_checks`), never the archive.
+An archive of objects can act as a program. Like a pickle, it is opened only if its origin is known.
+Even then the reader (`skops_checks`), not the archive, decides which objects are created.
 
 skops names parts by their addresses in memory and adds the time. `export` numbers them in order and
 leaves the time out, so that equal models have equal bytes.
@@ -65,13 +65,13 @@ def load(
         verified: A skops archive.
         location: Its file in errors.
         origin: How its maker is known.
-        recipe: Its recipe, which names the classes that it may hold.
-        interface: The interface in its manifest, None while it is being made.
+        recipe: Its recipe, which names the classes that it may contain.
+        interface: The interface in its manifest; None before it is sealed.
 
     Raises:
-        UntrustedModel: If its origin is unknown; then nothing of it is read.
-        VerificationError: If `export` would not write such an archive, `skops_checks` refuses what
-            it holds, or it does not fit the interface.
+        UntrustedModel: If its origin is unknown. The archive is not read then.
+        VerificationError: If `export` would not write such an archive, `skops_checks` refuses its
+            content, or it does not match the interface.
     """
     require_known(origin, location=location)
     import skops.io
@@ -98,8 +98,8 @@ def load(
     def run(rows: Batch, *, seconds: float | None = None) -> Outputs:
         try:
             X = _framed(rows, estimator) if isinstance(rows, list) else rows
-            # As in training: the number of threads decides between neighbors at equal distance, and
-            # the last bits of a sum.
+            # One thread as in training: the number of threads decides between neighbors at equal
+            # distance, and the last bits of a sum.
             # Each prediction would repeat the warnings of the fit.
             with threads.limit(limits=1), warnings.catch_warnings(action="ignore"):
                 predicted, probabilities = predict_with_proba(estimator, X)
@@ -149,7 +149,7 @@ def _numbered(archive: bytes) -> bytes:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as file:
         for name in sorted(parts):
             entry = zipfile.ZipInfo(name, _FIRST)
-            entry.create_system = 3  # Windows would write another
+            entry.create_system = 3  # Windows would write another value
             file.writestr(entry, parts[name])
     return target.getvalue()
 
@@ -169,11 +169,11 @@ def _check_interface(estimator: Any, interface: Interface) -> None:
 def _check(archive: bytes) -> bytes:
     """Return the schema of an archive that `export` could have written.
 
-    Its first part must be at its start: zip is read from the end, and readers ignore what precedes
+    Its first part must be at its start: zip is read from the end, and readers ignore bytes before
     the parts.
 
     Raises:
-        ValueError: If it holds other files, is compressed, or unpacks to more than its size.
+        ValueError: If it contains other files, is compressed, or unpacks to more than its size.
     """
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
         entries = file.infolist()

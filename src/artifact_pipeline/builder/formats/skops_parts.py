@@ -1,9 +1,9 @@
 """Conversion of estimators to plain data and back, for parts that skops cannot store safely.
 
-A compiled tree trusts its arrays, a function runs, and a spline calls what it holds. So `plain`
-replaces them by arrays, numbers and names before an archive is written, and `restored` creates
-them again after it has checked that compiled code stays within its arrays. Attributes that only
-fitting needs are left out.
+A compiled tree trusts its arrays, a function runs, and a spline calls its attributes. `plain`
+replaces them by arrays, numbers and names before an archive is written. `restored` checks that
+compiled code will stay within its arrays, and creates them again. Attributes that only fitting
+needs are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SCORE_FUNCTIONS = frozenset(
 CHECK_ARRAY = "check_array"
 """The function that HistGradientBoosting applies to columns without categories."""
 _ONLY_FIT = ("named_estimators_", "scorer_", "_checked_cv_orig", "_optimizer")
-"""Attributes that no prediction reads: aliases of estimators, functions, state of a fit."""
+"""Attributes that predictions do not read: aliases of estimators, functions, state of a fit."""
 
 
 class Unsafe(ValueError):
@@ -37,7 +37,7 @@ class Unsafe(ValueError):
 
 
 def plain(estimator: Any) -> Any:
-    """Return a copy of a fitted estimator with plain data in place of such parts."""
+    """Return a copy of a fitted estimator with plain data in place of unsafe parts."""
     copied = copy.deepcopy(estimator)
     for part in objects(copied):
         if isinstance(part, BaseEstimator):
@@ -52,7 +52,7 @@ def restored(estimator: Any) -> None:
     """Create the parts of a loaded estimator again, in place.
 
     Raises:
-        Unsafe: For indices outside of their arrays, and unknown names.
+        Unsafe: For indices outside their arrays, and unknown names.
     """
     for part in list(objects(estimator)):
         if isinstance(part, BaseEstimator):
@@ -66,7 +66,7 @@ def restored(estimator: Any) -> None:
 
 
 def objects(root: Any) -> Iterator[Any]:
-    """Yield an object and, once each, all objects it holds."""
+    """Yield an object and all objects in it, each once."""
     seen: set[int] = set()
     waiting = [root]
     while waiting:
@@ -117,7 +117,7 @@ def _packed(dtype: Any) -> Any:
 
 
 def _name_of(function: Any) -> Any:
-    """Return the name of a function that `restored` can create, or else the function."""
+    """Return the name of a function that `restored` can create, or the function itself."""
     from sklearn.utils import check_array
 
     if isinstance(function, np.ufunc):
@@ -246,7 +246,7 @@ def _depth(nodes: NDArray[Any], n_features: int) -> int:
 def _check_ensemble(part: Any) -> None:
     """Refuse an ensemble whose compiled code would read beyond rows or results.
 
-    An ensemble does not check the number of features of each of its trees.
+    scikit-learn does not check the number of features of each tree of an ensemble.
     """
     from sklearn.ensemble._forest import BaseForest
     from sklearn.ensemble._gb import BaseGradientBoosting

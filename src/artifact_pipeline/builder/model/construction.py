@@ -55,7 +55,7 @@ def resolve(
         model: The model of a config.
         random_state: The seed.
         location: Its location in the config.
-        target: What it predicts.
+        target: The kind of its predictions.
         columns: The kinds of a table's features by name; None if the rows are a matrix.
         labels: The distinct labels to learn, if they are known.
         distinct: The number of distinct texts in each text column, for `preprocess: auto`.
@@ -130,9 +130,9 @@ def resolve_for(
 
 
 def _with_encoded_labels(last: Step, labels: Collection[Any]) -> Step:
-    """Return the last step, wrapped in a vote of one if it does not accept the labels.
+    """Return the last step, inside a VotingClassifier of one if it does not accept the labels.
 
-    XGBoost's classifiers only accept 0, 1, …; a vote encodes the labels, and predicts the same.
+    XGBoost's classifiers only accept 0, 1, …; VotingClassifier encodes the labels.
     """
     name = _estimator(last)
     are_indices = [*labels] == [*range(len(labels))]
@@ -179,7 +179,7 @@ def build(model: ModelConfig) -> Any:
 
 
 def requested_n_jobs(model: ModelConfig) -> int | None:
-    """Return the greatest `n_jobs` in a model, -1 if there is one, or None if there are none."""
+    """Return the largest `n_jobs` in a model, -1 if any is -1, or None without any."""
     requests = [n_jobs for step in _all_steps(model) for n_jobs in _n_jobs(step.params or {})]
     return -1 if -1 in requests else max(requests, default=None)
 

@@ -40,7 +40,7 @@ _EXPERIMENTAL = {
         "sklearn.experimental.enable_halving_search_cv"
     ),
 }
-"""Estimators that scikit-learn only provides once another module is imported."""
+"""Estimators that scikit-learn only provides after the import of another module."""
 
 
 BOOSTERS: dict[str, tuple[str, ...]] = {
@@ -52,8 +52,8 @@ _DETERMINISTIC: dict[str, dict[str, Any]] = {
     "lightgbm": {"deterministic": True, "force_row_wise": True, "n_jobs": 1, "verbosity": -1},
     "xgboost": {"n_jobs": 1},
 }
-"""Settings without which runs might differ in their bits. They include the number of threads, since
-both packages write it into the model."""
+"""Settings that make the bytes of runs the same. They include the number of threads, because both
+packages write it into the model."""
 
 
 def resolve_params(
@@ -67,7 +67,7 @@ def resolve_params(
     """Return the parameters of an estimator in full form, checked by the estimator itself.
 
     Random states and the settings that make a booster deterministic are filled in. `n_jobs` is
-    left out, since the number of processes does not change a result of scikit-learn.
+    left out, because the number of processes does not change scikit-learn's results.
 
     Args:
         name: The estimator's public name.
@@ -210,7 +210,7 @@ def _values(cls: type[Any], params: dict[str, Any]) -> dict[str, Any]:
 def make_value(name: str, value: Any, *, constraints: Any = None) -> Any:
     """Return the value of a parameter as an estimator takes it.
 
-    JSON values become functions, estimators, tuples and dictionaries where those are expected.
+    JSON values become functions, estimators, tuples and dictionaries if those are expected.
 
     Args:
         name: The parameter's name.
@@ -242,7 +242,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _validate(estimator: Any, location: Location) -> None:
-    """Check the parameters of an estimator as its own `fit` does first."""
+    """Check the parameters of an estimator like the first step of its own `fit`."""
     validate = getattr(estimator, "_validate_params", None)
     if validate is None or not hasattr(
         estimator, "_parameter_constraints"
@@ -344,10 +344,10 @@ def _booster(name: str, location: Location) -> type[Any]:
 
 
 def takes_sparse(estimator: Any) -> bool:
-    """Return whether an estimator that takes sparse matrices has the same forms then.
+    """Return whether an estimator takes sparse matrices and still has the same forms.
 
-    Neighbors keep the matrix, which no form holds, and XGBoost takes a zero that a sparse matrix
-    leaves out for a missing value.
+    Neighbors keep the matrix, which no form supports, and XGBoost treats a zero that a sparse
+    matrix leaves out as a missing value.
     """
     from sklearn.utils import get_tags
 
@@ -377,7 +377,7 @@ def predict_with_proba(estimator: Any, X: Any) -> tuple[Any, Any]:
         X: (n_rows, n_features), an array or a DataFrame.
 
     Returns:
-        Labels as of `as_labels`, or float64 numbers, (n_rows,); and float64 probabilities,
+        Labels as from `as_labels`, or float64 numbers, (n_rows,); and float64 probabilities,
         (n_rows, n_labels), if the estimator has them.
     """
     import numpy as np
@@ -403,7 +403,7 @@ def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 
 def decision_scores(estimator: Any, X: Any) -> Any:
-    """Return the float64 decision function of a classifier that gives no probabilities, else None.
+    """Return the float64 decision function of a classifier without probabilities, else None.
 
     The shape is (n_rows,) for two classes, else (n_rows, n_scores).
     """
@@ -435,8 +435,8 @@ def as_labels(values: Any) -> Any:
 def strip_process_state(estimator: Any) -> None:
     """Remove the state of a fitted estimator that differs between processes, such as addresses.
 
-    A vectorizer keeps the id of the stop words that it has checked, and checks them again without
-    it. A search records how long its fits took, and HistGradientBoosting how many threads it had.
+    A vectorizer keeps the id of the stop words that it has checked; without the id, it checks them
+    again. A search records the time of its fits, and HistGradientBoosting its number of threads.
     """
     for part in parts_of(estimator):
         vars(part).pop("_stop_words_id", None)
@@ -463,7 +463,7 @@ def _clear_padding(tree: Any) -> None:
 
 
 def parts_of(estimator: Any) -> Iterator[Any]:
-    """Yield an estimator and all estimators inside of it."""
+    """Yield an estimator and all estimators inside it."""
     from sklearn.base import BaseEstimator
 
     seen: set[int] = set()

@@ -47,7 +47,7 @@ def fit(
         estimator: An unfitted estimator; it is fitted in place.
         X: (n_rows, n_features), an array or a DataFrame.
         y: Labels or numbers, (n_rows,).
-        n_jobs: How many processes to use, -1 for all processors; by default as `threads.use`.
+        n_jobs: The number of processes, -1 for all processors; by default as for `threads.use`.
         location: The model's location in the config.
         fit_in_place: Called with the estimator instead of its method `fit`.
 
@@ -56,7 +56,7 @@ def fit(
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        # `resolve_params` sets it, since without it a fit is random.
+        # `resolve_params` sets random_state, without which a fit is random.
         warnings.filterwarnings("ignore", r".*TargetEncoder\.random_state", FutureWarning)
         with estimator_errors("fit", location), threads.use(estimator, n_jobs):
             if fit_in_place is None:
@@ -69,10 +69,10 @@ def fit(
 
 
 def _compute_distances_exactly(estimator: Any) -> None:
-    """Let brute-force neighbors compute distances from differences.
+    """Make brute-force neighbors compute distances from differences.
 
     For the metric `euclidean` scikit-learn computes them from matrix products, whose last bits
-    depend on BLAS and on the other rows: another machine might choose another one of two
+    depend on BLAS and on the other rows: another machine might choose the other one of two
     neighbors at the same distance.
     """
     for part in parts_of(estimator):
@@ -85,15 +85,15 @@ _REMEDIES = {
     "could not convert string to float": 'encode text in a step, or with model.preprocess: "auto"',
     "contains NaN": 'impute them in a step, or with model.preprocess: "auto"',
 }
-"""What to do where columns reach an estimator that takes numbers only."""
+"""Remedies for columns that an estimator of numbers does not accept."""
 
 
 @contextmanager
 def estimator_errors(verb: str, location: Location) -> Iterator[None]:
-    """Translate whatever an estimator raises into a ConfigError.
+    """Translate any exception of an estimator into a ConfigError.
 
     Args:
-        verb: What the estimator does, such as `fit` or `predict`.
+        verb: The operation, such as `fit` or `predict`.
         location: The model's location in the config.
 
     Raises:

@@ -1,6 +1,6 @@
 """Parameters of scikit-learn that open files, run code, or pass arguments to such functions.
 
-A config may come from a stranger, so `check` allows only values that compute. It decides by the
+A config may be untrusted, so `check` allows only values that compute. It decides by the
 parameter's name, which has the same meaning in every estimator. A test fails when scikit-learn
 adds a parameter that could do more than compute and has no rule here.
 
@@ -72,7 +72,7 @@ def check(name: str, value: Any, *, location: Location) -> None:
         location: Its location in the config.
 
     Raises:
-        ConfigError: If it would do more.
+        ConfigError: If it could do more.
     """
     name = name.rpartition("__")[2]
     rule = RULES.get(name)
@@ -114,7 +114,7 @@ def check_not_callable(name: str, value: Any, *, location: Location) -> None:
 def check_fitted(parameters: dict[str, Any]) -> str | None:
     """Return why an estimator with these parameters cannot be sealed, or None.
 
-    Its owner has run it already, so only parameters that would open files for others are refused.
+    Its owner has run it already, so only parameters that would open files for users are refused.
 
     Args:
         parameters: The `get_params(deep=False)` of a fitted estimator.

@@ -23,7 +23,7 @@ from artifact_pipeline.builder.data.dataset import Rows, Target
 from artifact_pipeline.errors import DataError
 
 MANY_TEXTS = 50
-"""With more distinct texts, a column is encoded by the target rather than one-hot."""
+"""Maximum distinct texts of a one-hot encoded column; more are encoded by the target."""
 _SCALE = Inner("sklearn.preprocessing.StandardScaler", {}, "scale")
 _NUMBERS = (Inner("sklearn.impute.SimpleImputer", {"strategy": "median"}, "impute"), _SCALE)
 
@@ -82,7 +82,7 @@ def target_encoding(target: Target) -> dict[str, str]:
 
 
 def distinct_texts(rows: Rows) -> dict[str, int]:
-    """Return the number of distinct texts in each text column, missing ones aside."""
+    """Return the number of distinct texts in each text column, except missing ones."""
     texts = [name for name, kind in (rows.columns() or {}).items() if kind == "text"]
     return {name: len(set(rows.X[name].tolist()) - {""}) for name in texts}
 
@@ -90,7 +90,7 @@ def distinct_texts(rows: Rows) -> dict[str, int]:
 def without_unique_texts(rows: Rows) -> Rows:
     """Return rows without the text columns whose texts hardly repeat, such as names and prose.
 
-    Such a column has more than `MANY_TEXTS` distinct texts, and one for every two rows or more.
+    Such a column has more than `MANY_TEXTS` distinct texts, and at least one for every two rows.
 
     Raises:
         DataError: If no feature is left.

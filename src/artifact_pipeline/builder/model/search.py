@@ -76,11 +76,11 @@ def build_search(
 
 
 def report_fits(search: Any, report: Callable[[int, int], None]) -> None:
-    """Let an unfitted search report each of its fits, in place.
+    """Make an unfitted search report each of its fits, in place.
 
     Args:
         search: A search whose fits run in this process.
-        report: Called with the number of fits that are done, and that of all.
+        report: Called with the number of completed fits and that of all fits.
     """
     from sklearn.metrics import get_scorer
 
@@ -96,7 +96,7 @@ def report_fits(search: Any, report: Callable[[int, int], None]) -> None:
 
 
 def count_candidates(search: Any) -> int:
-    """Return the number of candidates of a search, or a greater one if a random one has few."""
+    """Return the number of candidates of a search; for a random one, an upper bound."""
     from sklearn.model_selection import ParameterGrid
 
     grid = getattr(search, "param_grid", None)
@@ -116,8 +116,8 @@ def summarize_search(
         location: As for `build_search`.
 
     Raises:
-        ConfigError: If a score is undefined on a fold, as R² of one row is, since the candidates
-            cannot be compared then.
+        ConfigError: If a score is undefined on a fold, as is R² of one row, so that the candidates
+            cannot be compared.
     """
     results = fitted.cv_results_
     undefined = sum(not math.isfinite(score) for score in results["mean_test_score"])
@@ -144,7 +144,7 @@ def summarize_search(
 
 
 def _nearest_parameter(name: str, known: list[str]) -> str:
-    """Return the hint for an unknown parameter, which may only lack the name of its step.
+    """Return a hint for an unknown parameter, which may only lack the name of its step.
 
     >>> _nearest_parameter("C", ["model", "model__C", "scale__copy"])
     "did you mean 'model__C'?"
@@ -172,7 +172,7 @@ def _candidates(name: str, search: Search, *, random_state: int, location: Locat
             from scipy import stats
 
             low, high = bounds
-            if distribution == "uniform":  # scipy's takes the lower bound and the width
+            if distribution == "uniform":  # scipy takes the lower bound and the width
                 return stats.uniform(low, high - low)
             return getattr(stats, distribution)(low, high)
     expected = "a list of values"
@@ -182,7 +182,7 @@ def _candidates(name: str, search: Search, *, random_state: int, location: Locat
 
 
 def _argument(name: str, value: Any, *, random_state: int, location: Location) -> Any:
-    """Return a value to try as the estimator takes it, with the checks of the model's own."""
+    """Return a value to try as the estimator takes it, checked like the model's own values."""
     resolved = resolve_value(name, value, random_state=random_state, location=location)
     argument = make_value(name, resolved)
     check_not_callable(name, argument, location=location)
@@ -195,7 +195,7 @@ def _are_bounds(bounds: Any) -> bool:
 
 
 def _as_written(params: dict[str, Any], search: Search, *, random_state: int) -> Iterator[Any]:
-    """Yield values as the config has them, instead of the objects constructed from them."""
+    """Yield the values in the config, instead of the objects constructed from them."""
     for name, value in params.items():
         written = search.params[name]
         if isinstance(written, list):

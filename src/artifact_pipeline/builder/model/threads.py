@@ -15,15 +15,15 @@ from artifact_pipeline.builder.model.estimators import parts_of
 from artifact_pipeline.builder.numeric_profile import THREADS_ENV_VAR
 
 _OPENMP = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
-"""They bin rows and add histograms in an order that no number of threads changes. Their bin mapper
-keeps the number, which `estimators.strip_process_state` removes."""
+"""The order in which they bin rows and add histograms does not depend on the number of threads.
+Their bin mapper stores that number, and `estimators.strip_process_state` removes it."""
 _FORESTS = (
     *("RandomForestClassifier", "RandomForestRegressor"),
     *("ExtraTreesClassifier", "ExtraTreesRegressor"),
 )
-"""Their trees are seeded before the first one grows."""
+"""Their trees are all seeded before the first one is fitted."""
 _SEQUENTIAL = ("cluster", "manifold", "mixture", "neighbors")
-"""Modules of scikit-learn that add in an order which depends on the threads of OpenMP."""
+"""Modules of scikit-learn whose order of addition depends on the OpenMP threads."""
 
 
 def available() -> int:
@@ -36,13 +36,13 @@ def available() -> int:
 
 @contextmanager
 def use(estimator: Any, n_jobs: int | None) -> Iterator[None]:
-    """Let an estimator use all cores in a block if its bits do not depend on that.
+    """Make an estimator use all cores in a block if its bits do not depend on that.
 
     BLAS keeps its single thread.
 
     Args:
         estimator: An unfitted estimator.
-        n_jobs: How many processes joblib uses, if the config says so.
+        n_jobs: The number of joblib processes, if the config sets it.
     """
     from joblib import parallel_config
 
@@ -52,7 +52,7 @@ def use(estimator: Any, n_jobs: int | None) -> Iterator[None]:
     with ExitStack() as stack:
         if parts.keys() & {*_OPENMP} and not modules & {*_SEQUENTIAL}:
             stack.enter_context(_openmp(count))
-        # A search would fit its candidates side by side, with the memory of all of them.
+        # A search would fit its candidates in parallel, with the memory of all of them.
         if count > 1 and parts.keys() & {*_FORESTS} and "model_selection" not in modules:
             stack.enter_context(parallel_config("threading", n_jobs=count))
         else:

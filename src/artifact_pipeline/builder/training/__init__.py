@@ -1,1 +1,1 @@
-"""The trainer process: both of its ends, the protocol between them, and what it runs."""
+"""The trainer process: the parent's and the child's end, their protocol, and the training."""

@@ -1,8 +1,8 @@
 """The fits of a search and of a cross-validation, on the workers of a Dask cluster.
 
 The training rows and the folds are sent to each worker once, and a task names one of the folds. A
-worker computes under the numeric profile of the trainer, with its packages and one thread, or is
-refused; so each score has the bits that it has in one process.
+worker must compute under the numeric profile of the trainer, with its packages and one thread, or
+it is refused. So each score has the same bits as in one process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from artifact_pipeline.errors import (
 T = TypeVar("T")
 Fit = TypeVar("Fit")
 Count = Callable[[int, int], None]
-"""Called with the number of fits that are done, and that of all."""
+"""Called with the number of completed fits and that of all fits."""
 
 _START = (
     "start it with: dask worker ADDRESS --nworkers -1 --nthreads 1 --preload-nanny "
@@ -41,11 +41,11 @@ _START = (
 )
 _MORE_MEMORY = "give them more memory, or start more of them"
 _ATTEMPTS = 5
-"""How often the rows are sent, since workers that are lost take their copies with them."""
+"""Maximum number of times that the rows are sent: lost workers lose their copies."""
 
 
 class SharedRows:
-    """The training rows and folds of them, as a worker holds them.
+    """The training rows and their folds, as stored on a worker.
 
     They are a pickle within Dask's: arrays that Dask itself receives may begin at any address and
     be read-only, and numpy adds up such arrays in another order.
@@ -70,7 +70,7 @@ def _unpacked(data: bytes) -> SharedRows:
 
 
 class Requirements(NamedTuple):
-    """What a worker must have to compute the bits of this process.
+    """The requirements for a worker to compute the same bits as this process.
 
     Attributes:
         properties: Versions and the like by name; see `_properties`.
@@ -118,15 +118,15 @@ class FitCluster:
     def run(
         self, task: Callable[[SharedRows, Fit], T], fits: Sequence[Fit], *, report: Count
     ) -> list[T]:
-        """Return the results of a function for each of several fits, computed on the workers.
+        """Return the results of a function for several fits, computed on the workers.
 
         Args:
             task: A function of this module, which takes the rows and a fit.
             fits: The fits.
-            report: Called when a fit is done.
+            report: Called after each fit.
 
         Raises:
-            EnvironmentFailure: If a worker is refused, or workers are lost again and again.
+            EnvironmentFailure: If a worker is refused, or workers are lost repeatedly.
             NetworkError: If the connection to the scheduler is lost.
         """
         results: dict[int, T] = {}
@@ -137,7 +137,7 @@ class FitCluster:
                 report(len(results), len(fits))
             if len(results) == len(fits):
                 return [results[index] for index in range(len(fits))]
-            self._sent = None  # the last worker that had the rows is gone
+            self._sent = None  # the last worker with the rows was lost
         raise dask_cluster.workers_lost(_MORE_MEMORY)
 
     def _results(
@@ -167,7 +167,9 @@ class FitCluster:
         """Return the rows on the workers; they are sent if no worker has them."""
         if self._sent is None:
             try:
-                self._sent = self._client.scatter(self.rows, broadcast=True, hash=False)
+                self._sent = self._client.scatter(
+                    self.rows, broadcast=True, hash=False, timeout=dask_cluster.WORKER_SECONDS
+                )
             except TimeoutError as error:
                 raise dask_cluster.no_workers(self._client.scheduler.address) from error
             except OSError as error:
@@ -190,12 +192,12 @@ def connected(
     Args:
         cluster: The cluster.
         rows: The rows that estimators are fitted to.
-        fits: The number of fits, about.
-        profile: The numeric profile that was asked for.
+        fits: The approximate number of fits.
+        profile: The requested numeric profile.
 
     Raises:
         NetworkError: If the scheduler cannot be reached.
-        EnvironmentFailure: If it has no workers, or one that does not fit.
+        EnvironmentFailure: If it has no workers, or an unsuitable one.
     """
     boosters = [name for name in ("lightgbm", "xgboost") if name in sys.modules]
     inspection = numeric_profile.inspect_process()
@@ -217,8 +219,8 @@ def connected(
 def _silent_children() -> Iterator[None]:
     """Drop the standard error of processes that are started in the `with` block.
 
-    Ctrl-C kills this process, and the workers of a cluster that is just starting would print the
-    traceback of that. What an estimator prints still goes to standard output.
+    Ctrl-C kills this process, and the workers of a starting cluster would print a traceback. Output
+    of estimators still goes to standard output.
     """
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -233,13 +235,13 @@ def _silent_children() -> Iterator[None]:
 def search(cluster: FitCluster, unfitted: Any, *, n_jobs: int | None, report: Count) -> None:
     """Fit a search in place, with the fits of its candidates on a cluster.
 
-    scikit-learn compares the candidates, in a search of its own whose scores are known.
+    scikit-learn then compares the candidates in a search with known scores.
 
     Args:
         cluster: The cluster, with the rows.
         unfitted: A GridSearchCV or RandomizedSearchCV.
         n_jobs: As for `fit.fit`, for the last fit, to all rows.
-        report: Called when a fit is done.
+        report: Called after each fit.
     """
     import numpy as np
     from sklearn.model_selection import ParameterGrid, ParameterSampler
@@ -280,21 +282,25 @@ def search(cluster: FitCluster, unfitted: Any, *, n_jobs: int | None, report: Co
         unfitted.best_estimator_ = best.fit(rows.X, rows.y)
 
 
-def cross_validate(cluster: FitCluster, how: FoldFit, *, report: Count) -> list[dict[str, float]]:
+def cross_validate(
+    cluster: FitCluster, fold_fit: FoldFit, *, report: Count
+) -> list[dict[str, float]]:
     """Return the metrics on each fold of the cross-validation; see `measure_fold`."""
     from sklearn.base import clone
 
-    how = how._replace(estimator=clone(how.estimator))  # without what its fit has made
-    folds = [(how._replace(n_jobs=1), fold) for fold in range(len(cluster.rows.cv))]
+    fold_fit = fold_fit._replace(
+        estimator=clone(fold_fit.estimator)
+    )  # without the state of its fit
+    folds = [(fold_fit._replace(n_jobs=1), fold) for fold in range(len(cluster.rows.cv))]
     return cluster.run(_measure, folds, report=report)
 
 
 def check_worker(requirements: Requirements, dask_worker: Any) -> None:
-    """Check that this process, a worker, computes the bits of the one that has the rows.
+    """Check that this process, a worker, computes the same bits as the client.
 
     Args:
-        requirements: What it must have.
-        dask_worker: The worker; `Client.run` gives it to a parameter of this name.
+        requirements: The requirements.
+        dask_worker: The worker; `Client.run` passes it to a parameter of this name.
 
     Raises:
         EnvironmentFailure: If it does not, with its name.
@@ -342,7 +348,7 @@ def _run_task(
     rows: SharedRows,
     fit: Fit,
 ) -> T:
-    """Call a function on a worker, once it is checked: it may have joined the cluster just now."""
+    """Check a worker, which may have just joined the cluster, and call a function on it."""
     from distributed import get_worker
 
     check_worker(requirements, get_worker())
@@ -350,7 +356,7 @@ def _run_task(
 
 
 def _score(rows: SharedRows, fit: CandidateFit) -> Score:
-    """Return the score of an estimator on a fold, by a search that has no other candidate."""
+    """Return the score of an estimator on a fold, from a search with a single candidate."""
     from sklearn.model_selection import GridSearchCV
 
     search = GridSearchCV(
@@ -370,8 +376,8 @@ def _score(rows: SharedRows, fit: CandidateFit) -> Score:
 
 
 def _measure(rows: SharedRows, fit: tuple[FoldFit, int]) -> dict[str, float]:
-    how, fold = fit
-    return cross_validation.measure_fold(rows.X, rows.y, fold=rows.cv[fold], how=how)
+    fold_fit, fold = fit
+    return cross_validation.measure_fold(rows.X, rows.y, fold=rows.cv[fold], fold_fit=fold_fit)
 
 
 def _with(estimator: Any, params: dict[str, Any]) -> Any:
@@ -396,7 +402,7 @@ def _candidate() -> Any:
 
 
 def _properties(packages: Sequence[str]) -> dict[str, str]:
-    """Return what decides the bits of this process besides its numeric profile, by name."""
+    """Return what decides this process's bits besides the numeric profile, by name."""
     return {
         "artifact-pipeline": f"{__version__} (code {recipe.code_digest()[7:19]})",
         "Python": f"{sys.version_info[0]}.{sys.version_info[1]}",

@@ -15,12 +15,12 @@ from artifact_pipeline.errors import Location
 
 
 class FoldFit(NamedTuple):
-    """How the estimator of a fold is fitted and measured.
+    """The options for fitting and measuring the estimator of a fold.
 
     Attributes:
         estimator: The estimator; a copy of it is fitted.
-        target: What it predicts.
-        positive: The positive label of two.
+        target: The kind of its predictions.
+        positive: The positive one of two labels.
         n_jobs: As for `fit.fit`.
         location: The folds' location in the config.
     """
@@ -32,14 +32,14 @@ class FoldFit(NamedTuple):
     location: Location
 
 
-def measure_fold(X: Any, y: Any, *, fold: Fold, how: FoldFit) -> dict[str, float]:
+def measure_fold(X: Any, y: Any, *, fold: Fold, fold_fit: FoldFit) -> dict[str, float]:
     """Fit an estimator to one part of a fold and return its metrics on the other.
 
     Args:
         X: The training rows.
         y: Their labels or numbers.
         fold: The indices of both parts.
-        how: How the estimator is fitted.
+        fold_fit: The options.
 
     Raises:
         ConfigError: If the estimator refuses the rows.
@@ -47,18 +47,18 @@ def measure_fold(X: Any, y: Any, *, fold: Fold, how: FoldFit) -> dict[str, float
     from sklearn.base import clone
 
     train, test = fold
-    unfitted = clone(how.estimator)
+    unfitted = clone(fold_fit.estimator)
     fitted: Any = fit.fit(
-        unfitted, take(X, train), y[train], n_jobs=how.n_jobs, location=how.location
+        unfitted, take(X, train), y[train], n_jobs=fold_fit.n_jobs, location=fold_fit.location
     ).estimator
     predicted, proba = predict_with_proba(fitted, take(X, test))
     return evaluate(
         y[test],
         predicted,
-        target=how.target,
+        target=fold_fit.target,
         probabilities=proba,
-        labels=fitted.classes_.tolist() if how.target == "class" else (),
-        positive=how.positive,
+        labels=fitted.classes_.tolist() if fold_fit.target == "class" else (),
+        positive=fold_fit.positive,
     )
 
 

@@ -29,7 +29,7 @@ REPORT_BUG = "this is a bug; please report it with the config"
 
 
 class Start(Struct, frozen=True, tag=True, kw_only=True):
-    """The first request: check a config and load its rows. The answer is `Resolved`."""
+    """The first request: check a config and load its rows. The response is `Resolved`."""
 
     config: ResolvedConfig
     name: str
@@ -40,18 +40,18 @@ class Start(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Train(Struct, frozen=True, tag=True):
-    """Fit and measure the model. The answers are `TrainingResult` and a first `ExportedForm`."""
+    """Fit and measure the model. The responses are `TrainingResult` and a first `ExportedForm`."""
 
     cluster: Cluster | None = None
     """A Dask cluster for the fits of a search and of a cross-validation."""
 
 
 class NextForm(Struct, frozen=True, tag=True):
-    """Export the next open form, since the last one was not proven."""
+    """Export the next open form, because the last one was not proven."""
 
 
 class Measure(Struct, frozen=True, tag=True):
-    """Measure the model by the outputs of its proven form. The answer is `Measured`."""
+    """Measure the model by the outputs of its proven form. The response is `Measured`."""
 
 
 class Resolved(Struct, frozen=True, tag=True, kw_only=True):
@@ -84,7 +84,7 @@ class Measured(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Failure(Struct, frozen=True, tag=True, kw_only=True):
-    """An error, in place of any answer."""
+    """An error, in place of any response."""
 
     error: str
     """The class in `artifact_pipeline.errors`."""
@@ -95,7 +95,7 @@ class Failure(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Message(NamedTuple):
-    """A message as it was read."""
+    """A message from the stream."""
 
     body: Any
     """The JSON value of a struct; see `decode`."""
@@ -116,7 +116,7 @@ def write_message(
         blobs: Arrays and files, by name.
     """
     sizes = [[name, len(data)] for name, data in blobs.items()]
-    # Python's json, since msgspec's writes NaN as null.
+    # Python's json, because msgspec writes NaN as null.
     line = json.dumps({"message": msgspec.to_builtins(content), "blobs": sizes})
     stream.write(line.encode() + b"\n")
     for data in blobs.values():
@@ -144,7 +144,7 @@ def decode(message: Message, content: type[Content]) -> Content | Failure:
 
 
 def progress(message: Message) -> PhaseProgress | None:
-    """Return the progress in a message, or None if it holds something else."""
+    """Return the progress in a message, or None if it has something else."""
     if message.body.get("type") != PhaseProgress.__name__:
         return None
     return msgspec.convert(message.body, PhaseProgress)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 MAX_TRAINING_ROWS = 100_000
-"""The most training rows that are measured; of more, a seeded sample."""
+"""Maximum training rows to measure; of more rows, a seeded sample is measured."""
 
 
 class Predicted(NamedTuple):
@@ -127,7 +127,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
             flaws=answers.flaws,
             columns=answers.columns,
             refused=answers.refused,
-            made=answers.made,
+            counts=answers.counts,
             lowercase=answers.lowercase,
         ),
     )
@@ -141,8 +141,8 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
 def measure_sealed(trained: TrainedEstimator, sealed: Outputs) -> Metrics:
     """Return the metrics of a model.
 
-    Those on the held-out rows and slices are measured on the outputs of the sealed form, those on
-    the training rows, or a sample of them, and on folds on the outputs of the estimator.
+    Metrics on the held-out rows and slices come from the outputs of the sealed form. Metrics on the
+    training rows, or a sample of them, and on folds come from the outputs of the estimator.
 
     Args:
         trained: The estimator.
@@ -235,7 +235,7 @@ def _metrics_of(
 
 
 def metric_warnings(trained: TrainedEstimator, metrics: Metrics) -> list[str]:
-    """Return warnings about metrics that a baseline reaches, or that some folds lack."""
+    """Return warnings about metrics that a baseline reaches, or that some folds do not define."""
     parts, warnings = trained.prepared.parts, []
     if trained.prepared.rows.target == "number":
         if metrics.test["r2"] < 0:
@@ -321,7 +321,7 @@ def slice_mask(
 
 
 def _stored_value(value: Value, column: ColumnRole, *, location: Location) -> Value:
-    """Return the value of a condition as the column holds it; text is parsed as in the table."""
+    """Return the value of a condition as stored in the column; text is parsed as in the table."""
     kind = column.kind or "text"
     if kind == "text":
         return str(value)
@@ -352,7 +352,7 @@ def _columns(
     *,
     formats: dict[str, ColumnFormat],
 ) -> list[ColumnSpec]:
-    """Return the columns as they were learned; `interface` adds what else they accept."""
+    """Return the columns as in training; `interface` adds the other values that they accept."""
     specs = []
     for name, kind in columns.items():
         few = kind == "text" and len(texts[name]) <= MAX_CATEGORIES

@@ -127,14 +127,14 @@ def train(
 
     Args:
         prepared: The config with its rows.
-        report: Called when one of several fits is done.
+        report: Called after each of several fits.
         profile: The numeric profile of this process.
         cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
     Raises:
         ConfigError: If an estimator refuses the rows or its combination of parameters.
         NetworkError: If the cluster cannot be reached.
-        EnvironmentFailure: If a worker of it would compute other bits, or it loses its workers.
+        EnvironmentFailure: If a worker would compute other bits, or the workers are lost.
     """
     config, rows, parts = prepared.config, prepared.rows, prepared.parts
     n_jobs = construction.requested_n_jobs(config.model)
@@ -157,14 +157,14 @@ def train(
             fitted = Fitted(fitted.estimator.best_estimator_, fitted.warnings)
         cv: dict[str, list[float]] | None = None
         if prepared.folds is not None:
-            how = FoldFit(
+            fold_fit = FoldFit(
                 estimator=fitted.estimator,
                 target=rows.target,
                 positive=rows.description.positive,
                 n_jobs=n_jobs,
                 location=Location(prepared.name, key="evaluation.cv"),
             )
-            cv = _cross_validate(how, prepared, cluster=connected, report=report)
+            cv = _cross_validate(fold_fit, prepared, cluster=connected, report=report)
     return TrainedEstimator(
         prepared=prepared,
         fitted=fitted,
@@ -177,7 +177,7 @@ def train(
 def _search_of(
     prepared: Prepared, cluster: FitCluster | None, *, n_jobs: int | None, report: ReportProgress
 ) -> Callable[[Any], None] | None:
-    """Return what fits the search on a cluster; None if scikit-learn does it in this process."""
+    """Return the function that fits the search on a cluster; None to fit it in this process."""
     if prepared.config.search is None:
         return None
 
@@ -207,7 +207,7 @@ def _folds(
 
 
 def _cross_validate(
-    how: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: ReportProgress
+    fold_fit: FoldFit, prepared: Prepared, *, cluster: FitCluster | None, report: ReportProgress
 ) -> dict[str, list[float]]:
     """Return each metric on the folds where it is defined."""
     parts, folds = prepared.parts, prepared.folds or []
@@ -219,11 +219,11 @@ def _cross_validate(
         from artifact_pipeline.builder.training import cluster_fits
 
         count(0, len(folds))
-        return by_metric(cluster_fits.cross_validate(cluster, how, report=count))
+        return by_metric(cluster_fits.cross_validate(cluster, fold_fit, report=count))
     metrics = []
     for done, fold in enumerate(folds):
         count(done, len(folds))
-        metrics.append(measure_fold(parts.X_train, parts.y_train, fold=fold, how=how))
+        metrics.append(measure_fold(parts.X_train, parts.y_train, fold=fold, fold_fit=fold_fit))
     return by_metric(metrics)
 
 

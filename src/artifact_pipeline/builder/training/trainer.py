@@ -12,7 +12,7 @@
       Measure           ──►      measures the outputs of the proven form
                         ◄──    Measured
 
-Any answer may be a `Failure` instead. When the parent ends, however it ends, the child ends too.
+Any response may be a `Failure` instead. When the parent ends for any reason, the child ends too.
 While the child trains, the parent loads onnxruntime.
 """
 
@@ -109,7 +109,7 @@ class Trainer:
         self._send(Start(config=config, name=name, profile=profile, base=base))
         try:
             self.resolved, _ = self._receive(Resolved)
-        except BaseException:  # raised again, with no process left behind
+        except BaseException:  # raised again, after the process has ended
             self.close()
             raise
 
@@ -128,11 +128,11 @@ class Trainer:
         """Fit and measure the model. Raises as `Trainer` itself.
 
         Args:
-            report: Called when one of several fits is done.
+            report: Called after each of several fits.
             cluster: A Dask cluster for the fits of a search and of a cross-validation.
 
         Raises:
-            NetworkError, EnvironmentFailure: If the cluster cannot do it.
+            NetworkError, EnvironmentFailure: If the cluster fails.
         """
         self._report = report
         self._send(Train(cluster))
@@ -156,7 +156,7 @@ class Trainer:
                 flaws=edge_cases.flaws,
                 columns=edge_cases.columns,
                 refused=edge_cases.refused,
-                made=edge_cases.made,
+                counts=edge_cases.counts,
                 lowercase=edge_cases.lowercase,
             ),
         )
@@ -186,13 +186,13 @@ class Trainer:
         return measured
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, even while it works."""
         self._process.kill()
         self._process.communicate()
 
     def _send(self, request: Struct, blobs: Mapping[str, bytes] = MappingProxyType({})) -> None:
         assert self._process.stdin is not None
-        # If the process has ended, reading its answer raises the reason.
+        # If the process has ended, reading its response raises the reason.
         with suppress(BrokenPipeError):
             protocol.write_message(self._process.stdin, request, blobs=blobs)
 
@@ -214,11 +214,11 @@ class Trainer:
 
 
 def _died(code: int, *, killed: bool) -> TrainerDied:
-    """Return the error for a trainer process that ended before it answered.
+    """Return the error for a trainer process that ended before its response.
 
     Args:
         code: Its exit code.
-        killed: Whether the system has killed a process for memory since it began.
+        killed: Whether the system has killed a process for lack of memory since it started.
     """
     location = Location("trainer process")
     if code >= 0:
@@ -244,7 +244,7 @@ def _died(code: int, *, killed: bool) -> TrainerDied:
 
 
 def _peak_memory() -> int | None:
-    """Return the greatest size of a process that this one has waited for, in bytes."""
+    """Return the largest size of a child process that has ended, in bytes."""
     try:
         import resource
     except ImportError:  # Windows

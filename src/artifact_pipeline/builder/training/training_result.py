@@ -1,6 +1,6 @@
-"""The trainer's answer after a training, apart from its arrays.
+"""The trainer's response after a training, without its arrays.
 
-Only a process that trains imports it: `edge_cases` is too large for the others.
+Only processes that train import it, because `edge_cases` is large.
 """
 
 from msgspec import Struct
@@ -17,13 +17,13 @@ from artifact_pipeline.builder.evaluation.edge_columns import Column, Flaw
 
 
 class EdgeCaseAnswers(Struct, frozen=True, kw_only=True):
-    """Edge cases that the estimator accepts, apart from their rows; see `edge_answers.Answers`."""
+    """Edge cases that the estimator accepts, without their rows; see `edge_answers.Answers`."""
 
     kinds: list[str]
     flaws: list[list[Flaw]]
     columns: list[Column]
     refused: list[Flaw]
-    made: dict[str, int]
+    counts: dict[str, int]
     lowercase: list[int]
 
 

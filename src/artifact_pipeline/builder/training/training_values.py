@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_ROWS = 10
-"""The fewest rows with a text that make it typical in a column with many texts. Below that, it
+"""Minimum rows with a text for it to be typical in a column with many texts. With fewer rows, it
 could identify one of them."""
 
 
@@ -27,7 +27,7 @@ def summarize(
     Args:
         X: The training rows: (n_rows, n_features) float64, or a DataFrame.
         kinds: The kind of each column of the DataFrame.
-        texts: How often each text is in a column of text.
+        texts: The counts of texts in each column of text.
     """
     if kinds is None:
         return [_of_numbers(column) for column in X.T]
@@ -41,7 +41,7 @@ def summarize(
 
 def _of_texts(counts: Counter[str]) -> TrainingValues:
     known = {text: count for text, count in counts.items() if text}
-    # Of equally frequent texts the first in alphabetical order, whatever the order of the rows.
+    # Of equally frequent texts, take the first in alphabetical order, for any order of the rows.
     typical = min(known, key=lambda text: (-known[text], text), default=None)
     is_listed = len(counts) <= MAX_CATEGORIES
     if typical is not None and not is_listed and known[typical] < MIN_ROWS:

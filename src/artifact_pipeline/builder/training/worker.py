@@ -1,4 +1,4 @@
-"""The child's end of a trainer process: it answers requests on its standard streams."""
+"""The child's end of a trainer process: it responds to requests on its standard streams."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _log = logging.getLogger("artifact_pipeline.builder.training.worker")
 
 
 def main() -> None:
-    """Answer the requests on standard input until the model is measured, or the parent ends."""
-    # Ctrl-C reaches the whole process group; the parent decides what happens to the work.
+    """Handle the requests on standard input until the model is measured, or the parent ends."""
+    # Ctrl-C reaches the complete process group; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
     requests: Queue[Message] = Queue()
@@ -104,8 +104,8 @@ def _timed(step: str) -> Iterator[None]:
 def _die_with_parent() -> None:
     """On Linux, let the kernel end this process with the thread that started it.
 
-    `_receive_all` ends it everywhere, also if the parent died before. But it waits for compiled
-    code that holds the interpreter's lock, which a fit can do for minutes.
+    `_receive_all` does this on all systems, even if the parent died earlier. But it waits for
+    compiled code that holds the interpreter's lock, which can take minutes in a fit.
     """
     if sys.platform == "linux":
         import ctypes
@@ -135,7 +135,7 @@ def _failure(error: PipelineError, *, cause: Exception | None = None) -> Failure
 
 
 def _bug(error: Exception) -> TrainerDied:
-    """Return the error to report for an unforeseen one, with the line that raised it."""
+    """Return the error to report for an unexpected one, with the line that raised it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.line]
     ours = [frame for frame in frames if "artifact_pipeline" in Path(frame.filename).parts]
     place = f" in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""

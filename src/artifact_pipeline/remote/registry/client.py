@@ -1,4 +1,4 @@
-"""A client of the OCI distribution protocol that trusts its server with nothing.
+"""A client of the OCI distribution protocol that does not trust its server.
 
 Credentials go to the registry and to its token service, if that is on the same host or in the same
 domain, and never along a redirect to another origin. Bodies are read up to a limit, and no
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, TypeAlias
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import msgspec
 
@@ -40,15 +40,18 @@ Content: TypeAlias = Callable[[], Iterator[bytes]]
 
 _REDIRECTS = 5
 _RETRY_SECONDS = (0.5, 2.0)
-"""Delays before a request that the server could not answer is sent again."""
+"""Delays before a failed request is sent again."""
 _MAX_WAIT = 60.0
-"""Seconds; a server that asks for a longer delay is not asked again."""
+"""Maximum seconds of Retry-After; with a longer delay, the request fails."""
 _TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _WRITE_TIMEOUT = {**_TIMEOUT, "read": 300.0}
-"""A registry hashes a large file and flushes it to the disk before it answers."""
+"""A registry hashes a large file and flushes it to the disk before it responds."""
+_BEGIN_SECONDS = 90.0
+_WRITE_BEGIN_SECONDS = 900.0
+"""Maximum seconds until a response begins, even if parts of its head arrive earlier."""
 _SLOW_SECONDS = 60.0
 _SLOW_BYTES = 1 << 10
-"""Bytes per second that a body has after `_SLOW_SECONDS`; a slower one is given up."""
+"""Minimum bytes per second of a body after `_SLOW_SECONDS`."""
 _MAX_TOKEN = 1 << 20
 _CHALLENGE = re.compile(r'([a-z]+)="([^"\\]*)"')
 
@@ -58,7 +61,7 @@ class RegistryClient:
 
     Args:
         address: The repository.
-        actions: What the token is asked for: `pull` or `pull,push`.
+        actions: The permissions to request: `pull` or `pull,push`.
     """
 
     def __init__(self, address: RemoteAddress, actions: str) -> None:
@@ -89,9 +92,9 @@ class RegistryClient:
                 },
             )
         except (OSError, ValueError) as error:  # a file of certificates, or a proxy
-            raise NetworkError(
-                f"the client cannot be set up: {scrub(str(error))}", location=self.location
-            ) from error
+            # The cause is not chained: it may quote the password of a proxy.
+            problem = f"the client cannot be set up: {scrub(str(error))}"
+            raise NetworkError(problem, location=self.location) from None
         self._base = ""
 
     def url(self, path: str) -> str:
@@ -102,7 +105,7 @@ class RegistryClient:
         return self._base + self._path + path
 
     def same_origin(self, url: str, *, base: str) -> str:
-        """Return a URL that the registry named, complete.
+        """Return the complete form of a URL from the registry.
 
         Raises:
             NetworkError: If it is not a URL of the registry.
@@ -121,7 +124,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: Content | bytes | None = None,
     ) -> Iterator[Any]:
-        """Send a request, authorized if that is asked for; yield the response with an open body.
+        """Send a request, authorized on demand; yield the response with an open body.
 
         Redirects of GET and HEAD are followed.
 
@@ -129,7 +132,7 @@ class RegistryClient:
             method: The method.
             url: The URL.
             headers: More headers.
-            content: The body, or what returns it anew in pieces.
+            content: The body, or a function that returns it in pieces.
 
         Raises:
             NetworkError: If there is no response.
@@ -153,7 +156,7 @@ class RegistryClient:
 
         Raises:
             VerificationError: If it has more than `limit` bytes.
-            NetworkError: If it is compressed, breaks off or comes too slowly.
+            NetworkError: If it is compressed, ends early or arrives too slowly.
         """
         if response.headers.get("content-encoding", "identity") != "identity":
             raise NetworkError("sent a compressed body", location=self.location)
@@ -169,7 +172,7 @@ class RegistryClient:
             yield piece
 
     def failure(self, response: Any, doing: str) -> NetworkError:
-        """Return the error of a response that is not a success."""
+        """Return the error for an unsuccessful response."""
         status = int(response.status_code)
         if status in (401, 403):
             return NetworkError(
@@ -199,7 +202,7 @@ class RegistryClient:
         return response
 
     def _retry(self, send: Callable[[], Any], *, is_read: bool) -> Any:
-        """Return the response of a request, sent again if the server could not answer it now."""
+        """Return the response to a request, which is sent again if the server is busy."""
         for delay in _RETRY_SECONDS:
             try:
                 response = send()
@@ -220,8 +223,8 @@ class RegistryClient:
 
         Args:
             request: The request.
-            seconds: How long the response may take to begin. The limit of the client is for each
-                part that arrives.
+            seconds: Time until the response must begin. The client's own limit applies to each part
+                that arrives.
         """
         send = partial(self._client.send, request, stream=True, auth=None)
         if seconds is None:
@@ -254,8 +257,8 @@ class RegistryClient:
                 timeout=self._httpx.Timeout(**(_TIMEOUT if is_read else _WRITE_TIMEOUT)),
             )
             # How long the upload of a file takes is not known.
-            seconds = None if callable(content) else 3 * request.extensions["timeout"]["read"]
-            response = self._open(request, seconds=seconds)
+            seconds = _BEGIN_SECONDS if is_read else _WRITE_BEGIN_SECONDS
+            response = self._open(request, seconds=None if callable(content) else seconds)
             if not is_read or response.status_code not in (301, 302, 303, 307, 308):
                 return response
             response.close()
@@ -265,12 +268,12 @@ class RegistryClient:
                 raise NetworkError(
                     "redirects to an address that is not valid", location=self.location
                 )
-            if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            if not self._may_be_requested(parts):
                 raise NetworkError("redirects to an address without TLS", location=self.location)
         raise NetworkError("redirects too many times", location=self.location)
 
     def _authorize(self, challenge: str, url: str) -> None:
-        """Set the header that a challenge asks for.
+        """Set the header that a challenge requires.
 
         Raises:
             NetworkError: If there are no credentials, or they are refused.
@@ -296,12 +299,10 @@ class RegistryClient:
     def _token(self, parameters: Mapping[str, str], known: Credentials | None) -> str:
         realm = parameters["realm"]
         parts = urlsplit(realm)
-        host = parts.hostname or ""
-        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-        if not is_safe or "@" in parts.netloc:
+        if not self._may_be_requested(parts) or "@" in parts.netloc:
             raise NetworkError("names no safe token service", location=self.location)
-        if known is not None and not _is_related(host, urlsplit(self._base).hostname or ""):
-            known = None  # another host does not get them
+        if known is not None and not _is_related(parts.hostname or "", self._registry_host):
+            known = None  # not for another host
         query = {"scope": self._scope}
         if service := parameters.get("service"):
             query["service"] = service
@@ -311,9 +312,7 @@ class RegistryClient:
         else:
             headers = {} if known is None else {"Authorization": known.basic()}
             request = self._client.build_request("GET", realm, params=query, headers=headers)
-        response = self._retry(
-            partial(self._open, request, seconds=3 * _TIMEOUT["read"]), is_read=True
-        )
+        response = self._retry(partial(self._open, request, seconds=_BEGIN_SECONDS), is_read=True)
         try:
             if response.status_code != 200:
                 raise self.failure(response, "for a token")
@@ -322,7 +321,7 @@ class RegistryClient:
             response.close()
         try:
             answer = msgspec.json.decode(data, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NetworkError("returned no token", location=self.location) from error
         token = str(answer.get("token") or answer.get("access_token") or "")
         if not re.fullmatch(r"[!-~]{1,65536}", token):
@@ -331,14 +330,29 @@ class RegistryClient:
 
     def _origin(self) -> str:
         """Return the scheme and host of the registry; on this machine TLS is tried first."""
-        if not is_loopback(urlsplit(f"https://{self._host}").hostname or ""):
+        if not is_loopback(self._registry_host):
             return f"https://{self._host}"
         try:
-            self._client.get(f"https://{self._host}/v2/")
+            with self._client.stream("GET", f"https://{self._host}/v2/"):
+                pass
         except self._httpx.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
                 return f"http://{self._host}"
         return f"https://{self._host}"
+
+    @property
+    def _registry_host(self) -> str:
+        return urlsplit(f"https://{self._host}").hostname or ""
+
+    def _may_be_requested(self, parts: SplitResult) -> bool:
+        """Return whether a URL from the registry may be requested.
+
+        Without TLS, it must lead to this machine, and only a registry on this machine may send it.
+        """
+        host = parts.hostname or ""
+        if parts.scheme == "http":
+            return is_loopback(host) and is_loopback(self._registry_host)
+        return parts.scheme == "https" and bool(host)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -357,12 +371,16 @@ class RegistryClient:
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name is that of this machine."""
-    if host == "localhost":
-        return True
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    """Return whether a host is an address of IP in place of a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 def _is_related(host: str, registry: str) -> bool:
@@ -373,13 +391,15 @@ def _is_related(host: str, registry: str) -> bool:
     """
     if host == registry:
         return True
+    if _is_address(host) or _is_address(registry):
+        return False
     ours, theirs = registry.split(".")[::-1], host.split(".")[::-1]
     count = 3 if len(ours) > 2 and len(ours[1]) <= 3 else 2
     return len(ours) >= count and len(theirs) >= count and ours[:count] == theirs[:count]
 
 
 def _retry_after(response: Any) -> float:
-    """Return the seconds after which a server wants the request again, 0 if it does not say."""
+    """Return the seconds in Retry-After, 0 without it."""
     value = response.headers.get("retry-after", "")
     if re.fullmatch("[0-9]{1,9}", value):
         return float(value)

@@ -9,11 +9,14 @@ import base64
 import os
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
+from artifact_pipeline import disk
 from artifact_pipeline.errors import Location, NetworkError
 
 DOCKER_HUB = "docker.io"
@@ -22,6 +25,15 @@ IDENTITY_TOKEN = "<token>"
 """The user name that stands for an identity token in place of a password."""
 _HELPER = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 _HELPER_SECONDS = 60
+_MAX_CONFIG = 8 << 20
+"""Bytes of a file of credentials."""
+
+
+class _HelperAnswer(Struct, frozen=True, rename={"user": "Username", "secret": "Secret"}):
+    """What a credential helper prints."""
+
+    user: str = ""
+    secret: str = ""
 
 
 class Credentials:
@@ -46,14 +58,21 @@ def find(host: str) -> Credentials | None:
         NetworkError: If a file of credentials is malformed, or a helper is not installed.
     """
     for path in _files():
-        try:
-            data = path.read_bytes()
-        except OSError:  # it does not exist, or is not ours
+        data: bytes | None = None
+        with suppress(OSError):  # it belongs to another user, or is a pipe
+            data = disk.read_file(path.resolve(), limit=_MAX_CONFIG, remedy="check this file")
+        if data is None:
             continue
         try:
             config = msgspec.json.decode(data, type=dict[str, Any])
             credentials = _in_config(config, host)
-        except (msgspec.DecodeError, ValueError, AttributeError, TypeError) as error:
+        except (
+            msgspec.DecodeError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            RecursionError,
+        ) as error:
             problem = "is not a file of Docker's credentials"
             raise NetworkError(problem, location=Location(str(path))) from error
         if credentials is not None:
@@ -78,10 +97,13 @@ def _files() -> list[Path]:
 
 def _in_config(config: dict[str, Any], host: str) -> Credentials | None:
     key = _HUB_KEY if host == DOCKER_HUB else host
-    helper = config.get("credHelpers", {}).get(key) or config.get("credsStore")
+    # Docker takes null for an empty object.
+    helper = (config.get("credHelpers") or {}).get(key) or config.get("credsStore")
     if helper and (credentials := _from_helper(str(helper), key)):
         return credentials
-    for name, entry in config.get("auths", {}).items():
+    for name, entry in (config.get("auths") or {}).items():
+        if entry is None:
+            continue
         if name == key or re.sub(r"^https?://|/.*$", "", name) == host:
             if token := entry.get("identitytoken"):
                 return Credentials(IDENTITY_TOKEN, token)
@@ -93,7 +115,7 @@ def _in_config(config: dict[str, Any], host: str) -> Credentials | None:
 
 
 def _from_helper(name: str, key: str) -> Credentials | None:
-    """Return what the program docker-credential-NAME knows, or None if it knows nothing."""
+    """Return the credentials from the program docker-credential-NAME, or None without any."""
     if not _HELPER.fullmatch(name):
         raise ValueError("invalid name of a helper")
     command = f"docker-credential-{name}"
@@ -111,6 +133,8 @@ def _from_helper(name: str, key: str) -> Credentials | None:
         ) from error
     if done.returncode:  # it has none for this registry
         return None
-    result = msgspec.json.decode(done.stdout, type=dict[str, Any])
-    user, password = str(result.get("Username", "")), str(result.get("Secret", ""))
-    return Credentials(user, password) if password else None
+    try:
+        answer = msgspec.json.decode(done.stdout, type=_HelperAnswer)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NetworkError("returns no credentials", location=Location(command)) from error
+    return Credentials(answer.user, answer.secret) if answer.secret else None

@@ -1,7 +1,7 @@
 """An artifact as a ModelPack of the CNCF: an OCI manifest whose layers are the files.
 
-It follows from the artifact's manifest, so an artifact has the same OCI manifest wherever it is
-pushed.
+It is derived from the artifact's manifest, so an artifact has the same OCI manifest on every
+registry.
 
 Source: https://github.com/modelpack/model-spec, https://github.com/opencontainers/image-spec
 """
@@ -32,7 +32,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 MODEL_TYPE = "application/vnd.cncf.model.manifest.v1+json"
 MAX_MANIFEST_SIZE = 4 << 20
-"""Bytes of an OCI manifest, the limit of registries."""
+"""Maximum bytes of an OCI manifest in registries."""
 
 _CONFIG_TYPE = "application/vnd.cncf.model.config.v1+json"
 _WEIGHT_TYPE = "application/vnd.cncf.model.weight.v1.raw"
@@ -40,7 +40,7 @@ _DOCUMENT_TYPE = "application/vnd.cncf.model.doc.v1.raw"
 _WEIGHT_CONFIG_TYPE = "application/vnd.cncf.model.weight.config.v1.raw"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
-"""The configuration of a manifest that needs none."""
+"""The empty configuration of a manifest."""
 _DIGEST = "io.artifact-pipeline.digest"
 _NAME = "io.artifact-pipeline.name"
 _CONTENT = "io.artifact-pipeline.content"
@@ -48,7 +48,7 @@ _CONTENT = "io.artifact-pipeline.content"
 
 class Descriptor(Struct, frozen=True, kw_only=True, rename={"media_type": "mediaType",
                  "artifact_type": "artifactType"}, omit_defaults=True):  # fmt: skip
-    """What a manifest refers to."""
+    """A reference in a manifest to content."""
 
     media_type: str
     digest: Sha256
@@ -78,7 +78,7 @@ class ModelPack(NamedTuple):
 
 
 class Named(NamedTuple):
-    """The artifact that an OCI manifest holds."""
+    """The artifact in an OCI manifest."""
 
     digest: Digest
     name: str
@@ -116,10 +116,10 @@ def pack(sealed: bytes) -> ModelPack:
 
 
 def unpack(data: bytes, *, location: Location) -> Named:
-    """Return the artifact that an OCI manifest holds. Lists of manifests are not followed.
+    """Return the artifact in an OCI manifest. Lists of manifests are not followed.
 
     Raises:
-        VerificationError: If it holds no artifact of this package.
+        VerificationError: If it has no artifact of this package.
     """
     remedy = "expected an artifact that artifact-pipeline pushed"
     try:
@@ -170,7 +170,7 @@ def descriptor_of_referrer(data: bytes) -> Descriptor:
 
 
 def content_of(referrer: Descriptor) -> Digest | None:
-    """Return the digest of the document that a referrer attaches, if it says so."""
+    """Return the digest of the document that a referrer attaches, if it is listed."""
     return referrer.annotations.get(_CONTENT)
 
 

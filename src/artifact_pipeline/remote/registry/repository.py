@@ -1,7 +1,7 @@
 """A repository of a registry as a remote.
 
-An artifact is a ModelPack (see `modelpack`); aliases and versions are tags; what is attached to it
-is a referrer. A registry has no condition for writing a tag: it is read before and after the write,
+An artifact is a ModelPack (see `modelpack`); aliases and versions are tags; its attachments are
+referrers. A registry has no condition for writing a tag: it is read before and after the write,
 and the later of two writers wins.
 """
 
@@ -23,7 +23,6 @@ from artifact_pipeline.errors import Location, NetworkError, VerificationError
 from artifact_pipeline.remote.address import RemoteAddress, is_label
 from artifact_pipeline.remote.protocol import (
     ATTACHMENT_KINDS,
-    MAX_DOCUMENT,
     MAX_ENTRIES,
     Attachment,
     Pieces,
@@ -43,7 +42,7 @@ from artifact_pipeline.remote.transfer import in_threads
 from artifact_pipeline.verification.verify import Verified
 
 _SINGLE = 1 << 20
-"""Bytes of a file that is uploaded again from its start if the connection breaks."""
+"""Maximum bytes of a file that is uploaded again from its start if the connection breaks."""
 _ATTEMPTS = 4
 _ANY_MANIFEST = ", ".join(
     [
@@ -53,7 +52,7 @@ _ANY_MANIFEST = ", ".join(
         "application/vnd.docker.distribution.manifest.list.v2+json",
     ]
 )
-"""What a tag can name. Of a kind that is not accepted, registries say that it does not exist."""
+"""The kinds of manifests that a tag can name. Registries return 404 for a kind not accepted."""
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
@@ -72,13 +71,10 @@ class RegistryRemote:
     def pointer(self, label: str) -> SeenPointer | None:
         """See `Remote`."""
         data = self._manifest(label)
-        if data is None:
-            return None
-        named = modelpack.unpack(data, location=Location(f"{self.address}:{label}"))
-        return SeenPointer(Pointer(digest=named.digest, name=named.name), canonical.digest(data))
+        return None if data is None else self._decode(data, label)
 
     def pointers(self) -> dict[str, Pointer]:
-        """See `Remote`. Tags of other things than artifacts are left out."""
+        """See `Remote`. Tags that name no artifact are left out."""
         labels = [tag for tag in self._tags() if is_label(tag)]
         found = in_threads([partial(self._ours, label) for label in labels], threading.Event())
         return {label: pointer for label, pointer in zip(labels, found, strict=True) if pointer}
@@ -114,8 +110,8 @@ class RegistryRemote:
         """See `Remote`.
 
         A large file is sent in one request of its own, as Docker does. If the connection breaks,
-        the upload continues where the registry has received it, or starts again if the registry
-        has dropped it, as docker-registry 2 does.
+        the upload continues after the bytes that the registry has, or starts again if the registry
+        dropped them, as docker-registry 2 does.
         """
         url, sent = self._start_upload(), 0
         if file.bytes <= _SINGLE:
@@ -154,7 +150,7 @@ class RegistryRemote:
         return True
 
     def ignores_conditions(self, artifact: Verified) -> bool:
-        """See `Remote`. A registry has no conditions that it could ignore."""
+        """See `Remote`. A registry has no conditions to ignore."""
         return False
 
     def download(self, file: File, *, start: int) -> Generator[bytes]:
@@ -187,9 +183,9 @@ class RegistryRemote:
                 found.append(Attachment(kind, content, 0))
         return found
 
-    def attachment(self, digest: Digest, attachment: Attachment) -> bytes:
+    def attachment(self, digest: Digest, attachment: Attachment, *, limit: int) -> bytes:
         """See `Remote`."""
-        data = self._blob(attachment.digest, limit=MAX_DOCUMENT)
+        data = self._blob(attachment.digest, limit=limit)
         if data is None:
             problem = f"does not have {attachment.kind} {attachment.digest}"
             raise NetworkError(problem, location=self._client.location)
@@ -217,14 +213,18 @@ class RegistryRemote:
             raise NetworkError(problem, location=self._client.location, remedy="try again")
 
     def _ours(self, label: str) -> Pointer | None:
+        data = self._manifest(label)
         try:
-            seen = self.pointer(label)
+            return None if data is None else self._decode(data, label).pointer
         except VerificationError:
             return None  # another kind of image
-        return None if seen is None else seen.pointer
+
+    def _decode(self, data: bytes, label: str) -> SeenPointer:
+        named = modelpack.unpack(data, location=Location(f"{self.address}:{label}"))
+        return SeenPointer(Pointer(digest=named.digest, name=named.name), canonical.digest(data))
 
     def _tags(self) -> list[str]:
-        """Return all tags, of as many pages as there are."""
+        """Return all tags, from all pages."""
         tags: list[str] = []
         url, seen = self._client.url("tags/list?n=1000"), set[str]()
         while url not in seen:
@@ -238,7 +238,7 @@ class RegistryRemote:
                 following = _NEXT.search(response.headers.get("link", ""))
             try:
                 tags += msgspec.json.decode(data, type=_Tags).tags or []
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 problem = "sent a list of tags that is malformed"
                 raise VerificationError(problem, location=self._client.location) from error
             if following is None:
@@ -338,13 +338,13 @@ class RegistryRemote:
             return response
 
     def _status_of_upload(self, url: str) -> tuple[str, int] | None:
-        """Return where an upload continues, and how many bytes were received; None if nowhere."""
+        """Return the URL to continue an upload, and the received bytes; None if it was dropped."""
         with self._client.request("GET", url) as response:
             if response.status_code != 204:
                 return None
             location = self._client.same_origin(response.headers.get("location", url), base=url)
             last = re.fullmatch(r"(?:bytes=)?0-(\d{1,15})", response.headers.get("range", ""))
-        # An upload without a byte has the range 0-0, as one with a single byte has.
+        # The range 0-0 can mean no byte or a single one.
         return location, int(last[1]) + 1 if last and last[1] != "0" else 0
 
 

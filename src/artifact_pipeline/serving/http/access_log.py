@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import select
 import threading
 import time
 from contextlib import suppress
@@ -19,6 +20,7 @@ from artifact_pipeline.serving.http.response import Response
 QUEUED_LINES = 10_000
 """Maximum lines that wait for a slow reader; further ones are dropped."""
 _FLUSH_SECONDS = 1.0
+_JOIN_SECONDS = 0.02
 
 
 class AccessLog:
@@ -54,10 +56,23 @@ class AccessLog:
             self._lines.put_nowait(json.dumps(line).encode() + b"\n")
 
     def close(self) -> None:
-        """Write the queued lines, unless that takes longer than a second."""
-        with suppress(queue.Full):
-            self._lines.put(None, timeout=_FLUSH_SECONDS)
-        self._thread.join(_FLUSH_SECONDS)
+        """Write the queued lines, unless the reader takes nothing for a second."""
+        is_last = False
+        while self._thread.is_alive() and self._has_room():
+            if not is_last:
+                with suppress(queue.Full):
+                    self._lines.put_nowait(None)
+                    is_last = True
+            self._thread.join(_JOIN_SECONDS)
+
+    def _has_room(self) -> bool:
+        """Return whether a line can be written within a second."""
+        if not hasattr(select, "poll"):  # Windows
+            self._thread.join(_FLUSH_SECONDS)
+            return self._lines.empty()
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(_FLUSH_SECONDS * 1000))
 
     def _write(self) -> None:
         # os.write instead of sys.stdout: a thread that is stuck in a buffered writer holds its

@@ -25,7 +25,7 @@ _DISCARD_SECONDS = 2.0
 _TICK_SECONDS = 0.05
 
 _WINDOW_BITS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
-"""The argument that tells zlib the container format."""
+"""zlib's argument for each container format."""
 
 
 class Disconnected(Exception):

@@ -36,7 +36,7 @@ class HTTPError(Exception):
 
 
 def busy(message: str) -> HTTPError:
-    """Return the error that asks a client to try again in a second."""
+    """Return the error after which a client can retry in a second."""
     return HTTPError(503, message, (b"retry-after", b"1"))
 
 

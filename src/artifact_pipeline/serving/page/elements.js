@@ -1,4 +1,4 @@
-// Parts and texts that the elements of the page share.
+// Shared parts and texts of the page.
 
 const at = (id) => document.getElementById(id);
 
@@ -17,7 +17,7 @@ function list(texts) {
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
-// A number with four significant digits, and with all before the point.
+// A number with four significant digits, or all digits before the point.
 function digits(value) {
   const isLarge = Math.abs(value) >= 1e4 && Math.abs(value) < 1e15;
   return isLarge ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(4)));

@@ -1,6 +1,6 @@
-// A CSV of rows, the predictions for them, and these as a CSV.
+// A CSV of rows, their predictions, and the download of the predictions as a CSV.
 
-const PREVIEW = 20; // rows that are shown
+const PREVIEW = 20; // maximum rows to show
 
 class CsvFile extends HTMLElement {
   // send(content) returns the response of the server.
@@ -14,7 +14,7 @@ class CsvFile extends HTMLElement {
     const input = document.createElement("input");
     [input.type, input.accept, input.id] = ["file", ".csv,text/csv", "csv"];
     label.htmlFor = input.id;
-    // A file that was corrected can be chosen again.
+    // Allows choosing the same file again after a correction.
     input.addEventListener("click", () => (input.value = ""));
     input.addEventListener("change", () => input.files.length && this.predict(input.files[0]));
     this.result = document.createElement("div");
@@ -66,7 +66,7 @@ class CsvFile extends HTMLElement {
   }
 }
 
-// A spreadsheet takes a text that begins like this for a formula, so it gets an apostrophe.
+// A spreadsheet reads a text that begins like this as a formula, so it gets an apostrophe.
 const FORMULA = /^[\s]*[=+\-@\t\r]/;
 
 function cell(value) {

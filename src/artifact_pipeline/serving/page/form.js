@@ -1,6 +1,6 @@
 // A form for one row, with a field for each feature.
 
-const LISTED = 30; // choices that a column may have before it is a text with suggestions
+const LISTED = 30; // maximum choices of a list; with more, the field is a text with suggestions
 
 class RowForm extends HTMLElement {
   start(fields, values) {
@@ -57,7 +57,7 @@ class RowForm extends HTMLElement {
     return input;
   }
 
-  // A column that takes no other values is a list of choices.
+  // A column that accepts only known values is a list of choices.
   options({ kind, categories, unseen, nullable }) {
     const empty = ["", "(missing)"];
     if (kind === "boolean") return [...(nullable ? [empty] : []), ["1", "true"], ["0", "false"]];
@@ -76,8 +76,8 @@ class RowForm extends HTMLElement {
     this.notify();
   }
 
-  // Text that is not a number stays text, and so does what a user types in a column with a format:
-  // the server parses it, or reports what is wrong.
+  // Text that is not a number stays text, and so does input in a column with a format: the server
+  // parses it or reports the problem.
   values() {
     return this.inputs.map((input, index) => {
       const { kind, format } = this.fields[index];

@@ -1,8 +1,8 @@
 // A canvas to draw on, and the image of the drawing that the model gets.
 //
-// A drawing becomes an image as the digits data set was made: the strokes are scaled so that they
-// fill a bitmap of four times the image's size, in its middle; each block of 4×4 of its points is
-// one pixel, whose value is the share of ink in it. The image can be set by keyboard as well.
+// A drawing becomes an image as in the digits data set: the strokes are scaled and centred to fill a
+// bitmap of four times the image's size, and each block of 4×4 points becomes one pixel, whose value
+// is the share of ink in it. The image can also be set by keyboard.
 
 const THICK = 4.5; // points of the bitmap, as thick as the pens of the digits data set
 const FINE = 4; // steps of a point, so that round strokes have round edges
@@ -134,7 +134,7 @@ class PixelPad extends HTMLElement {
     return ink.map((sum) => this.level(sum / (4 * FINE) ** 2));
   }
 
-  // A share of ink as a value of the image: whole numbers where the range has them.
+  // A share of ink as a value of the image: a whole number if the range has whole numbers.
   level(share) {
     const { min, max } = this.image;
     const value = min + share * (max - min);

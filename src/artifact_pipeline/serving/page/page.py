@@ -29,9 +29,9 @@ from artifact_pipeline.serving.registry import ServedModel
 EXAMPLES = 12
 """Maximum number of held-out rows on the page."""
 MIN_OF_EACH = 2
-"""The fewest rows that are predicted right, and wrong, on the page, where there are as many."""
+"""Minimum of right and of wrong predictions on the page, if there are as many."""
 CHOICES = 4
-"""Maximum number of known texts beside a field; its suggestions have all."""
+"""Maximum number of known texts beside a field; its suggestions list all."""
 SCRIPTS = ("elements", "pad", "form", "prediction", "examples", "file", "try")
 """The parts of the page's one script, in order."""
 HTML = b"text/html; charset=utf-8"

@@ -1,7 +1,7 @@
 // A prediction: each class with its probability, as a bar and as text; or a number. Beside it, the
 // values that no training row has, and what moved the prediction.
 
-const SHOWN = 10; // contributions that are shown before the others are unfolded
+const SHOWN = 10; // contributions to show; the others are folded
 
 class PredictionBars extends HTMLElement {
   clear() {

@@ -5,7 +5,7 @@ const ANNOUNCE_DELAY = 500; // milliseconds; a screen reader announces only the 
 let token = ""; // kept only in memory
 let model = null;
 let names = new Map();
-let pending = null; // the body of the request in flight, and of the one after it
+let pending = null; // the bodies of the request in flight and of the next one
 let next = null;
 let announcing = 0;
 
@@ -36,7 +36,7 @@ async function open() {
   try {
     model = await (await request(`/page/${name}`)).json();
   } catch (error) {
-    // Before a token was sent, the form itself explains what is missing.
+    // Before the first token, the form itself asks for it.
     showError(at("sign-in").hidden || token ? error : null);
     return;
   }
@@ -77,7 +77,7 @@ async function post(action, body, type = "application/json") {
   return (await request(`/${action}/${model.name}`, { method: "POST", body, headers })).json();
 }
 
-// Send one request at a time; of the rows that change meanwhile, only the last is sent.
+// Send one request at a time; if the row changes meanwhile, only its last version is sent.
 async function predict(row) {
   const body = JSON.stringify({ rows: [row] });
   const secret = token ? ` -H "authorization: Bearer $TOKEN"` : "";
@@ -86,6 +86,7 @@ async function predict(row) {
     `curl ${location.origin}/predict/${model.name}${secret} -H 'content-type: application/json' -d '${quoted}'`;
   next = body;
   if (pending) return;
+  at("prediction").setAttribute("aria-busy", "true");
   while (next) {
     [pending, next] = [next, null];
     try {
@@ -96,6 +97,7 @@ async function predict(row) {
     }
   }
   pending = null;
+  at("prediction").removeAttribute("aria-busy");
 }
 
 function show(response) {
@@ -111,7 +113,7 @@ function show(response) {
 
 const explain = (explained) => at("why").show(explained, model, names);
 
-// What was predicted for other values must not be taken for the prediction for these.
+// An old prediction must not look like the prediction for the new values.
 function fail(error) {
   showError(error, "problem");
   at("number").textContent = "No prediction";

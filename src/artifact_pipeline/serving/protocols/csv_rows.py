@@ -25,7 +25,7 @@ def read(body: bytes, model: ServedModel, *, max_rows: int, end: float | None) -
         HTTPError: 400 for what is not CSV and for rows that the model does not take, 413 for too
             many rows or lines, 504 at the deadline.
     """
-    # Parsing stops nowhere in between, so its input is limited first. A header, an empty last line
+    # Parsing cannot be interrupted, so its input is limited first. A header, an empty last line
     # and a quoted line break make more lines than rows.
     if max(body.count(b"\n"), body.count(b"\r")) > 2 * max_rows + 2:
         raise too_many(max_rows)

@@ -221,8 +221,8 @@ _PLAIN = msgspec.json.Decoder(_PlainRequest)
 def _read_plain(body: bytes, model: ServedModel, *, max_rows: int) -> InferenceCall | None:
     """Return the call in a small body with one flat tensor of numbers, decoded at once.
 
-    This is what most clients send to a model of a matrix. Every body with anything else in it, and
-    every wrong one, gives None and is read in steps, which find what is wrong.
+    Most clients send such a body to a model of a matrix. For any other body, and every wrong one,
+    return None; it is then read in steps, which locate the error.
     """
     interface = model.interface
     if len(body) > SMALL_TEXT or interface.columns is not None or not body.isascii():
@@ -444,7 +444,7 @@ def _check_types(data: list[Any], column: ColumnSpec, *, place: str) -> None:
 
 
 def _check_plain(parameters: dict[str, Any], place: str) -> None:
-    """Check that parameters of a request or an output do not ask for base64."""
+    """Check that parameters of a request or an output do not request base64."""
     if is_base64(parameters, place):
         raise HTTPError(400, f"{place}: content_type base64 is for an input of BYTES")
 

@@ -138,7 +138,7 @@ def parameters_of(raw: Raw, place: str) -> dict[str, Any]:
 
     Args:
         raw: Their JSON.
-        place: What error messages call their owner.
+        place: The name of their owner in error messages.
 
     Raises:
         HTTPError: 400 if they are not an object, or too large.

@@ -331,7 +331,9 @@ def _parse(texts: list[str | None], column: ColumnSpec) -> NDArray[Any]:
         raise DataError(_SURROGATE, location=_ROWS.at(column=name)) from error
     table, parts = pa.table({name: array}), [Part(str(_ROWS), len(texts))]
     raw = Raw(table=table, parts=parts, format="jsonl", csv=Csv())
-    return table_columns.column(raw, name, kind=column.kind, column_format=column.format).values
+    return table_columns.column_of_rows(
+        raw, name, kind=column.kind, column_format=column.format
+    ).values
 
 
 def _error(problem: str, column: ColumnSpec, *, row: int) -> DataError:

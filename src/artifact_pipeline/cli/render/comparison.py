@@ -11,12 +11,8 @@ import click
 from artifact_pipeline.builder.escapes import write_out
 from artifact_pipeline.builder.metric_table import BY_NAME, figure, title
 from artifact_pipeline.cli.layout import WIDTH, field, paragraph, table, truncated, width_of
-from artifact_pipeline.pipeline.compare import (
-    Comparison,
-    MetricComparison,
-    PairComparison,
-    shown,
-)
+from artifact_pipeline.pipeline.compare import Comparison, MetricComparison, shown
+from artifact_pipeline.pipeline.pair_comparison import PairComparison
 
 FIELDS = 12
 """The number of differences of the recipes that are shown."""
@@ -86,7 +82,7 @@ def _recipe(result: Comparison) -> list[str]:
 
 
 def _values(values: Sequence[Any]) -> list[str]:
-    """Return the values of a field; classes without their modules where that tells them apart."""
+    """Return the values of a field; classes without modules if their names differ."""
     texts = [write_out(shown(value)) for value in values]
     if all(value is None or _ESTIMATOR.fullmatch(str(value)) for value in values):
         classes = [text.rpartition(".")[2] for text in texts]

@@ -30,9 +30,9 @@ _VARIABLE = ("name", "commit", "estimator", "data", "data_digest", "config")
 _MAX_CELL = 24
 _DROPPED_FIRST = ("config", "data_digest", "commit", "search.", "split.", "data", "estimator",
                   "params.")  # fmt: skip
-"""Fields that make room in a narrow terminal, the first one first."""
+"""Fields that are left out in a narrow terminal, in this order."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for the beginning of a formula."""
+"""Characters that begin a formula in a spreadsheet."""
 
 
 class TableColumn(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class TableColumn(Struct, frozen=True, kw_only=True):
 
 
 def as_table(rows: Sequence[RunRow], *, extra: Sequence[str], columns: Sequence[str] | None) -> str:
-    """Return runs as a table, with what is the same in all of them above it.
+    """Return runs as a table, below the fields that are the same in all of them.
 
     Args:
         rows: The runs, at least one.
@@ -91,7 +91,7 @@ def as_markdown(
 def as_csv(rows: Sequence[RunRow], columns: Sequence[str] | None) -> str:
     """Return runs as CSV with all digits, by default with all fields.
 
-    A text that a spreadsheet would take for a formula begins with an apostrophe.
+    A text that a spreadsheet would read as a formula gets a leading apostrophe.
     """
     names = columns or known_fields(rows)
     buffer = io.StringIO()
