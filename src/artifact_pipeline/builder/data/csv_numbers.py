@@ -115,7 +115,7 @@ def _convert(
             return None
         prefixed = prefixed_columns(block, text.delimiter.encode(), columns=len(text.names))
         doubtful |= numbers.intersection(text.names[position] for position in prefixed)
-        for batch in table_csv.batches(block, text, numbers):
+        for batch in table_csv.batches(block, text, numbers=numbers):
             begin, rows = rows, rows + len(batch)
             if rows > capacity:
                 capacity = max(rows, int(_MARGIN * rows * size / stream.tell()))

@@ -107,7 +107,7 @@ def read_csv(
         return with_row_names, (with_row_names.column_names[0], *text.index_columns)
 
 
-def batches(block: bytes, text: CsvText, numbers: Collection[str]) -> list[pa.RecordBatch]:
+def batches(block: bytes, text: CsvText, *, numbers: Collection[str]) -> list[pa.RecordBatch]:
     """Return rows of a CSV file without quotes, each cell as `read_csv` reads it.
 
     Args:

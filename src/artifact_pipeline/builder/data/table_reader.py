@@ -167,7 +167,7 @@ def read(
                 numbers = _candidates(content, csv).difference(text_columns)
             file = _read_csv(content, csv, numbers=numbers)
         else:
-            file = _read_typed(name, source, file_format)
+            file = _read_typed(name, source, file_format=file_format)
         if read_files:
             _check_same_columns(file, read_files[0])
         read_files.append(file)
@@ -258,10 +258,10 @@ def _read_csv(content: _CsvContent, csv: Csv, *, numbers: set[str]) -> _File:
             digest = canonical.digest(data)
         table, index = table_csv.read_csv(data, location, dialect=csv)
     check_names(table.column_names, location)
-    return _File(Part(name, table.num_rows, digest), table, index)
+    return _File(part=Part(name, table.num_rows, digest), table=table, index_columns=index)
 
 
-def _read_typed(name: str, source: bytes | TablePath, file_format: Format) -> _File:
+def _read_typed(name: str, source: bytes | TablePath, *, file_format: Format) -> _File:
     """Return a file of Parquet or JSON lines."""
     (name, data), digest = _unpacked(name, source)
     location = Location(name)
@@ -273,7 +273,8 @@ def _read_typed(name: str, source: bytes | TablePath, file_format: Format) -> _F
         data = data.removeprefix(codecs.BOM_UTF8)
         table = table_json.read_jsonl(data, location)
     check_names(table.column_names, location)
-    return _File(Part(name, table.num_rows, digest), table, index, data)
+    part = Part(name, table.num_rows, digest)
+    return _File(part=part, table=table, index_columns=index, source=data)
 
 
 def check_names(names: list[str], file: Location) -> None:
