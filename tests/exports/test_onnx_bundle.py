@@ -199,3 +199,12 @@ def test_two_models_of_different_releases_fit_into_one_process(digits, tmp_path)
     checks.write_text(f"{checks.read_text()}\n\ndef predict(*_, **__): return 'old'\n")
     answers = [runpy.run_path(str(script))["load"](script.parent)([[0] * 64]) for script in scripts]
     assert answers[0] == "old" and answers[1]["labels"]
+
+
+def test_a_number_too_large_to_compute_with_gives_null_as_infer_does(ridge, tmp_path):
+    rows = [[1.7e308] * 10]
+    text = start(unpack(ridge, tmp_path), rows).stdout
+    answer = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    inferred = call("infer", ridge, "rows.json", "--json", cwd=tmp_path)
+    assert answer["predictions"] == inferred.json["predictions"] == [None]

@@ -4,6 +4,7 @@
 outputs to labels. Needs onnxruntime and numpy.
 """
 
+import json
 import math
 import os
 import re
@@ -109,6 +110,19 @@ def predictions(results: list[Any], interface: dict[str, Any], *, graph: Any) ->
     if "probabilities" in outputs:
         answer["probabilities"] = outputs["probabilities"].clip(0, 1).tolist()
     return answer
+
+
+def as_json(answer: Any) -> str:
+    """Return predictions as JSON, with null for what a graph computes from numbers too large."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [finite(inner) for inner in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(answer), allow_nan=False)
 
 
 def accepted(value: Any, feature: dict[str, Any]) -> Any:

@@ -21,4 +21,4 @@ def load(folder: Path) -> Callable[[Any], Any]:
 if __name__ == "__main__":
     with model_interface.errors_in_one_line("usage: python predict.py rows.json"):
         rows = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-        print(json.dumps(load(Path(__file__).parent)(rows)))
+        print(model_interface.as_json(load(Path(__file__).parent)(rows)))
