@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import artifact_pipeline
 from artifact_pipeline.disk import file_lock
@@ -19,9 +19,16 @@ from tests.support.configs import ROOT, SHORT, write
 from tests.support.keys import pair
 from tests.support.waiting import HANG
 
-# A busy machine must not fail a property test.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# A busy machine must not fail a property test. Each run tries the same examples, so that a change
+# fails only for its own faults.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
 
 # A shell ignores SIGINT in background processes, and nohup ignores SIGHUP. Processes that the tests
 # start would inherit that, but they do not inherit a handler.

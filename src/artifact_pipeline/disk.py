@@ -343,9 +343,9 @@ def _end_of_lines(file: FileIO) -> int:
     while position > 0:
         start = max(0, position - _BLOCK)
         file.seek(start)
-        found = (file.read(position - start) or b"").rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        index = (file.read(position - start) or b"").rfind(b"\n")
+        if index >= 0:
+            return start + index + 1
         position = start
     return 0
 

@@ -188,3 +188,23 @@ def test_a_skops_artifact_has_no_graph_to_export(tmp_path):
 def test_an_artifact_of_format_version_1_is_exported(tmp_path):
     rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
     assert predict(unpack(FIXTURES / "version-1-onnx", tmp_path), rows)["labels"] == [0, 2]
+
+
+def test_two_models_of_different_releases_fit_into_one_process(digits, tmp_path):
+    scripts = []
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        scripts.append(unpack(digits.folder, tmp_path / name))
+    checks = scripts[0].with_name("model_interface.py")
+    checks.write_text(f"{checks.read_text()}\n\ndef predict(*_, **__): return 'old'\n")
+    answers = [runpy.run_path(str(script))["load"](script.parent)([[0] * 64]) for script in scripts]
+    assert answers[0] == "old" and answers[1]["labels"]
+
+
+def test_a_number_too_large_to_compute_with_gives_null_as_infer_does(ridge, tmp_path):
+    rows = [[1.7e308] * 10]
+    text = start(unpack(ridge, tmp_path), rows).stdout
+    answer = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    inferred = call("infer", ridge, "rows.json", "--json", cwd=tmp_path)
+    assert answer["predictions"] == inferred.json["predictions"] == [None]

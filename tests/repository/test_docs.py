@@ -124,7 +124,11 @@ def not_ignored(names, checkout):
 
 
 def collapsed(text):
-    """Return a text without what differs from run to run: digests, times, users, spaces."""
+    """Return a text without what differs from run to run: digests, times, users, spaces.
+
+    And without the lines of work that takes more than half a minute on a busy machine.
+    """
+    text = re.sub(r"^ *\S+ +running .*\n", "", text, flags=re.M)
     text = re.sub(r"\d{4}-\d\d-\d\d[ T][\d:.]+(\+00:00)?|\b\d\d-\d\d \d\d:\d\d\b", "TIME", text)
     text = re.sub(r"\b\d+(\.\d+)? (s|min)\b", "DURATION", text)
     text = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7,64}\b", "DIGEST", text)

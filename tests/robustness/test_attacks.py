@@ -204,7 +204,10 @@ def test_no_pickle_in_store_or_state_is_opened(digits, tmp_path, place, project)
     assert not (tmp_path / "fired").exists()
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.randoms(use_true_random=False))
 def test_a_mutated_manifest_is_refused_without_a_traceback(copied, random):
     path = copied / "manifest.json"

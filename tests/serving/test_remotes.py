@@ -7,6 +7,7 @@ import pytest
 import artifact_pipeline as api
 from artifact_pipeline.builder.formats.origin import Origin
 from artifact_pipeline.errors import ArtifactNotFound, VerificationError
+from artifact_pipeline.remote import pull
 from artifact_pipeline.serving.options import ModelSpec
 from artifact_pipeline.serving.registry import ModelRegistry
 from artifact_pipeline.store.store import Store
@@ -61,6 +62,21 @@ def test_a_remote_that_is_away_keeps_what_is_served(here, tmp_path):
     hidden.write_bytes(content)
     models.follow_remotes()
     assert not models.unreachable and not models.rejected
+
+
+def test_an_error_that_nobody_expected_does_not_end_the_following(here, tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    first = promote(1, shared, here)
+    models = registry(shared, tmp_path)
+    second = promote(2, shared, here)
+    with monkeypatch.context() as patch:
+        patch.setattr(pull, "resolve", lambda *_: [].pop())
+        models.follow_remotes()
+    assert models.models["churn"].digest == first
+    assert "IndexError" in models.rejected["churn"].reason
+    models.rejected.clear()
+    models.follow_remotes()
+    assert models.models["churn"].digest == second
 
 
 def test_an_update_that_is_damaged_or_not_signed_is_rejected(here, tmp_path, keys):

@@ -225,7 +225,10 @@ def test_a_manifest_that_is_not_canonical_is_refused(copied, change):
     refused(copied, "")
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.data())
 def test_any_flipped_removed_or_added_byte_is_refused(digits, tmp_path, data):
     name = data.draw(st.sampled_from(NAMES))

@@ -84,10 +84,10 @@ def build_imported(
     truth = _truth(y, len(rows), labels=labels)
     with estimator_errors("predict", Location("estimator")):
         taken = X if kinds else rows
-        given = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
-    if given.predicted.shape != truth.shape:
+        direct = Outputs(*predict_with_proba(estimator, taken), decision_scores(estimator, taken))
+    if direct.predicted.shape != truth.shape:
         raise CallError(
-            f"predicts {given.predicted.shape[1:]} values for a row, expected one",
+            f"predicts {direct.predicted.shape[1:]} values for a row, expected one",
             location=_ESTIMATOR,
             remedy="seal a model of each target",
         )
@@ -95,7 +95,7 @@ def build_imported(
     served = missing_texts.ServedEstimator(
         marked, missing_texts.find_texts(estimator, marked, X=X, rows=rows, kinds=kinds)
     )
-    outputs = missing_texts.outputs_as_served(served, rows, given=given)
+    outputs = missing_texts.outputs_as_served(served, rows, direct=direct)
     proven = batch(served.mapped(rows))
     features = list(kinds) if kinds else _features(estimator, rows)
     edges = _edges(served, rows, kinds=list(kinds.values()))
@@ -345,7 +345,7 @@ def _edges(served: missing_texts.ServedEstimator, rows: Any, *, kinds: list[Kind
         flaws=answers.flaws,
         columns=answers.columns,
         refused=answers.refused,
-        made=answers.made,
+        counts=answers.counts,
         lowercase=answers.lowercase,
     )
 

@@ -158,7 +158,7 @@ def _same(a: Outputs, b: Outputs) -> bool:
     )
 
 
-def outputs_as_served(served: ServedEstimator, rows: Any, *, given: Outputs) -> Outputs:
+def outputs_as_served(served: ServedEstimator, rows: Any, *, direct: Outputs) -> Outputs:
     """Return the outputs for rows in their served form.
 
     Raises:
@@ -176,9 +176,9 @@ def outputs_as_served(served: ServedEstimator, rows: Any, *, given: Outputs) -> 
             location=_ESTIMATOR,
             remedy=remedy + "; encode categories in a Pipeline",
         ) from error
-    differs = outputs.predicted != given.predicted
-    if outputs.probabilities is not None and given.probabilities is not None:
-        distance = np.abs(outputs.probabilities - given.probabilities).max(axis=1)
+    differs = outputs.predicted != direct.predicted
+    if outputs.probabilities is not None and direct.probabilities is not None:
+        distance = np.abs(outputs.probabilities - direct.probabilities).max(axis=1)
         differs |= ~(distance <= 1e-9)
     if differs.any():
         raise ConfigError(

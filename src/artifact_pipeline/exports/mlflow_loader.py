@@ -22,11 +22,9 @@ class OnnxPyfunc:
     """The model as MLflow uses it: a DataFrame in, a DataFrame out."""
 
     def __init__(self, folder: Path, model_interface: ModuleType) -> None:
-        from onnxruntime import InferenceSession
-
         self._checks = model_interface
         self._interface = json.loads((folder / "interface.json").read_text("utf-8"))
-        self._graph = InferenceSession(str(folder / "model.onnx"), model_interface.options())
+        self._graph = model_interface.session(folder / "model.onnx")
 
     def predict(self, model_input: Any, params: Any = None) -> Any:
         """Return labels and probabilities, or numbers.
@@ -42,13 +40,13 @@ class OnnxPyfunc:
         columns = [_values(model_input[name]) for name in names]
         inputs = self._checks.inputs(columns, self._interface, graph=self._graph)
         results = self._graph.run(None, inputs)
-        found = self._checks.predictions(results, self._interface, graph=self._graph)
-        if "predictions" in found:
-            return pd.DataFrame({"prediction": found["predictions"]})
-        frame = pd.DataFrame({"label": found["labels"]})
+        outputs = self._checks.predictions(results, self._interface, graph=self._graph)
+        if "predictions" in outputs:
+            return pd.DataFrame({"prediction": outputs["predictions"]})
+        frame = pd.DataFrame({"label": outputs["labels"]})
         for index, label in enumerate(self._interface["labels"]):
-            if "probabilities" in found:
-                rows = found["probabilities"]
+            if "probabilities" in outputs:
+                rows = outputs["probabilities"]
                 frame[f"probability_{label}"] = [row[index] for row in rows]
         return frame
 

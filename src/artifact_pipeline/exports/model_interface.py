@@ -4,6 +4,7 @@
 outputs to labels. Needs onnxruntime and numpy.
 """
 
+import json
 import math
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when onnxruntime is imported
@@ -28,12 +30,18 @@ EXACT = 2**53
 """A float64 holds every integer up to this one."""
 
 
-def options() -> Any:
-    """Return the options of a graph that runs in the caller's thread and prints no warnings."""
+def session(model: Path) -> Any:
+    """Open a graph that runs in the caller's thread and prints no warnings."""
     chosen = onnxruntime.SessionOptions()
     chosen.intra_op_num_threads = chosen.inter_op_num_threads = 1
     chosen.log_severity_level = 3
-    return chosen
+    return onnxruntime.InferenceSession(str(model), chosen)
+
+
+def predict(rows: Any, interface: dict[str, Any], *, graph: Any) -> dict[str, Any]:
+    """Return the predictions for rows. Args and Raises: as `columns` and `inputs`."""
+    values = inputs(columns(rows, interface), interface, graph=graph)
+    return predictions(graph.run(None, values), interface, graph=graph)
 
 
 def columns(rows: Any, interface: dict[str, Any]) -> list[Sequence[Any]]:
@@ -94,14 +102,27 @@ def inputs(
 
 def predictions(results: list[Any], interface: dict[str, Any], *, graph: Any) -> dict[str, Any]:
     """Return the outputs of the graph: `predictions`, or `labels` and perhaps `probabilities`."""
-    found = dict(zip((port.name for port in graph.get_outputs()), results, strict=True))
-    if "prediction" in found:
-        return {"predictions": found["prediction"].reshape(-1).tolist()}
+    outputs = dict(zip((port.name for port in graph.get_outputs()), results, strict=True))
+    if "prediction" in outputs:
+        return {"predictions": outputs["prediction"].reshape(-1).tolist()}
     labels = {label: label for label in interface["labels"]}  # ONNX gives 1 for true
-    answer = {"labels": [labels[label] for label in found["label"].reshape(-1).tolist()]}
-    if "probabilities" in found:
-        answer["probabilities"] = found["probabilities"].clip(0, 1).tolist()
+    answer = {"labels": [labels[label] for label in outputs["label"].reshape(-1).tolist()]}
+    if "probabilities" in outputs:
+        answer["probabilities"] = outputs["probabilities"].clip(0, 1).tolist()
     return answer
+
+
+def as_json(answer: Any) -> str:
+    """Return predictions as JSON, with null for what a graph computes from numbers too large."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [finite(inner) for inner in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(answer), allow_nan=False)
 
 
 def accepted(value: Any, feature: dict[str, Any]) -> Any:

@@ -110,8 +110,8 @@ def statement(verified: Verified, record: PastRun | None) -> bytes:
         verified: The artifact.
         record: The record of the run that trained it, if there is one.
     """
-    made = _statement(verified, _run_details(record))
-    return canonical.encode(to_builtins(made))
+    document = _statement(verified, _run_details(record))
+    return canonical.encode(to_builtins(document))
 
 
 def check_provenance(
@@ -161,13 +161,13 @@ def check_statement(verified: Verified, value: JSON, *, name: str) -> RunDetails
         name: The name of its file in errors.
     """
     try:
-        found = msgspec.convert(value, Statement)
+        parsed = msgspec.convert(value, Statement)
     except msgspec.ValidationError as error:
         problem = f"is not a provenance: {ascii(str(error))[1:-1][:160]}"
         raise VerificationError(problem, location=Location(name)) from error
-    expected = to_builtins(_statement(verified, found.predicate.run_details))
+    expected = to_builtins(_statement(verified, parsed.predicate.run_details))
     compare(value, expected, kind="provenance", name=name)
-    return found.predicate.run_details
+    return parsed.predicate.run_details
 
 
 def compare(value: JSON, expected: JSON, *, kind: str, name: str) -> None:
@@ -311,7 +311,7 @@ def _difference(value: Any, expected: Any, *, path: str = "") -> str:
             if value[key] != expected[key]:
                 return _difference(value[key], expected[key], path=inner)
     if isinstance(value, list) and isinstance(expected, list) and len(value) == len(expected):
-        for index, (one, other) in enumerate(zip(value, expected, strict=True)):
-            if one != other:
-                return _difference(one, other, path=f"{path}[{index}]")
+        for index, (item, expected_item) in enumerate(zip(value, expected, strict=True)):
+            if item != expected_item:
+                return _difference(item, expected_item, path=f"{path}[{index}]")
     return ascii(path)[1:-1][:120] or "its encoding"

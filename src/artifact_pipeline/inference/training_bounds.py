@@ -160,10 +160,10 @@ def _text_warnings(unseen: dict[int, list[str]], bounds: TrainingBounds) -> Iter
         yield name, _MISSING, np.flatnonzero(new & empty)
 
 
-def _listed(found: list[_Found], bounds: TrainingBounds) -> list[ValueWarning]:
+def _listed(problems: list[_Found], bounds: TrainingBounds) -> list[ValueWarning]:
     warnings, left = [], MAX_LISTED
     order = {name: place for place, name in enumerate(bounds.features)}
-    for name, problem, rows in sorted(found, key=lambda item: order[item[0]]):
+    for name, problem, rows in sorted(problems, key=lambda item: order[item[0]]):
         if len(rows):
             listed = (rows[:left] + 1).tolist()
             left -= len(listed)

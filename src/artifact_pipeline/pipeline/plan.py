@@ -93,7 +93,7 @@ def planned(
             rows = bundled.describe(config.data)
         assert rows is not None
         known = recipe.make(cached.model, config, rows=rows, profile=machine.profile())
-        yield _plan(config, name, data=written, base=base, made=known), None
+        yield _plan(config, name, data=written, base=base, resolved_recipe=known), None
         return
     from artifact_pipeline.builder.config import loader
     from artifact_pipeline.builder.training.trainer import Trainer
@@ -181,20 +181,24 @@ def _resolved(
     resolved: Resolved,
 ) -> Plan:
     """Return the plan of a config that a trainer process resolved under `profile`."""
-    made = recipe.make(resolved.model, config, rows=resolved.data, profile=resolved.profile)
+    resolved_recipe = recipe.make(
+        resolved.model, config, rows=resolved.data, profile=resolved.profile
+    )
     warning = _check_profile(profile, resolved)
-    plan = _plan(config, name, data=data, base=base, made=made)
+    plan = _plan(config, name, data=data, base=base, resolved_recipe=resolved_recipe)
     return replace(plan, observed=resolved.observed, warning=warning)
 
 
-def _plan(config: ResolvedConfig, name: str, *, data: bytes, base: str, made: Recipe) -> Plan:
+def _plan(
+    config: ResolvedConfig, name: str, *, data: bytes, base: str, resolved_recipe: Recipe
+) -> Plan:
     return Plan(
         config=config,
         name=name,
         text=data.decode(errors="replace"),
         base=base,
-        recipe=made,
-        recipe_digest=recipe.digest(made),
+        recipe=resolved_recipe,
+        recipe_digest=recipe.digest(resolved_recipe),
     )
 
 

@@ -48,7 +48,7 @@ class ReportData(NamedTuple):
         """The unit of the target after a space, or nothing."""
         schema = self.manifest.recipe.data.schema
         formats = [column.format for column in schema.columns or () if column.role == "target"]
-        units = [f" {one.unit}" for one in formats if one is not None and one.unit is not None]
+        units = [f" {form.unit}" for form in formats if form is not None and form.unit is not None]
         return "".join(units)
 
     def names(self) -> list[str]:

@@ -49,7 +49,7 @@ def search_plot(search: Searched) -> str:
 
 def _varied(candidates: Sequence[SearchCandidate]) -> list[str]:
     """Return the parameters that have several values, or all if none has."""
-    names = list(dict.fromkeys(name for one in candidates for name in one.params))
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate.params))
     varied = [
         name
         for name in names

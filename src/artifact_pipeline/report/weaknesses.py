@@ -31,7 +31,7 @@ def _slices(data: ReportData) -> str:
     metric = data.headline
     intervals = (data.diagnostics and data.diagnostics.slices) or {}
     values = [part.metrics[metric] for part in slices.values() if metric in part.metrics]
-    ends = [end for one in intervals.values() for end in (one.low, one.high)]
+    ends = [end for interval in intervals.values() for end in (interval.low, interval.high)]
     whole = data.manifest.metrics.test[metric]
     low, high = min([*values, *ends, whole]), max([*values, *ends, whole])
     low, high = (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)

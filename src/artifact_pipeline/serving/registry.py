@@ -225,23 +225,20 @@ class ModelRegistry:
 
     def _follow(self, specs: Iterable[ModelSpec]) -> None:
         for spec in specs:
+            digest = None
             try:
                 digest = self._current_digest(spec)
-            except PipelineError as error:
-                self._reject(spec, None, error=error)
-                continue
-            rejected = self.rejected.get(spec.name)
-            if digest == self.models[spec.name].digest:
-                self.rejected.pop(spec.name, None)
-            elif (
-                rejected is None
-                or rejected.digest != digest
-                or time.monotonic() - rejected.time > RETRY_REJECTED_SECONDS
-            ):
-                try:
+                rejected = self.rejected.get(spec.name)
+                if digest == self.models[spec.name].digest:
+                    self.rejected.pop(spec.name, None)
+                elif (
+                    rejected is None
+                    or rejected.digest != digest
+                    or time.monotonic() - rejected.time > RETRY_REJECTED_SECONDS
+                ):
                     self._serve(self._load(spec))
-                except PipelineError as error:
-                    self._reject(spec, digest, error=error)
+            except Exception as error:  # noqa: BLE001  (else no alias would be followed any more)
+                self._reject(spec, digest, error=error)
 
     def _current_digest(self, spec: ModelSpec) -> str:
         """Return the digest that an alias names now, or else the one that is served."""
@@ -284,10 +281,10 @@ class ModelRegistry:
         self.rejected.pop(model.name, None)
         write_atomically(self._shared / f"{model.name}.digest", model.digest.encode())
 
-    def _reject(self, spec: ModelSpec, digest: str | None, *, error: PipelineError) -> None:
+    def _reject(self, spec: ModelSpec, digest: str | None, *, error: Exception) -> None:
         self.rejected[spec.name] = RejectedUpdate(
             digest=digest,
-            reason=str(error),
+            reason=str(error) if isinstance(error, PipelineError) else repr(error)[:200],
             time=time.monotonic(),
             unreachable=spec in self._remote_specs and isinstance(error, EnvironmentFailure),
         )

@@ -169,8 +169,8 @@ def sql_kind(value: Scalar | None) -> str:
 
 def fields_of(condition: Condition) -> list[str]:
     """Return the fields that a condition names."""
-    operands = (one for predicate in predicates(condition) for one in predicate.operands)
-    return list(dict.fromkeys(one.field for one in operands if one.field is not None))
+    operands = (operand for predicate in predicates(condition) for operand in predicate.operands)
+    return list(dict.fromkeys(operand.field for operand in operands if operand.field is not None))
 
 
 def mismatch(predicate: Predicate, values: tuple[Scalar, Scalar]) -> CallError:

@@ -51,8 +51,8 @@ class Reference(Struct, frozen=True, kw_only=True):
 def parse(text: str) -> Reference:
     """Parse a reference. One that can only be a folder has only its text."""
     for sign, kind in (("@", ALIAS), (":", _VERSION)):
-        name, found, rest = text.partition(sign)
-        if found and model_name.is_valid(name) and kind.fullmatch(rest):
+        name, separator, rest = text.partition(sign)
+        if separator and model_name.is_valid(name) and kind.fullmatch(rest):
             if sign == "@":
                 return Reference(text=text, name=name, alias=rest)
             return Reference(text=text, name=name, version=int(rest))

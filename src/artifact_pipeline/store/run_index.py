@@ -298,12 +298,12 @@ class RunIndex:
             Whether there were any.
         """
         stored = dict(connection.execute("SELECT file, stamp FROM runs"))
-        found = _stamps(self._folder.folder("runs"))
+        current = _stamps(self._folder.folder("runs"))
         writer = _Writer(connection, self._journal, folder=self._folder)
-        gone = stored.keys() - found.keys()
+        gone = stored.keys() - current.keys()
         for file in gone:
             writer.remove(file)
-        changed = [file for file, stamp in found.items() if stored.get(file) != stamp]
+        changed = [file for file, stamp in current.items() if stored.get(file) != stamp]
         for index, file in enumerate(sorted(changed), 1):
             writer.read(file)
             if index % _BATCH == 0:  # an interrupted rebuild continues from here

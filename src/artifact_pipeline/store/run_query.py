@@ -292,7 +292,9 @@ def _check_types(
     for predicate in conditions.predicates(condition):
         operands = predicate.operands
         names = [operand.field for operand in operands if operand.field is not None]
-        kinds = [None if one.field else conditions.sql_kind(one.literal) for one in operands]
+        kinds = [
+            None if operand.field else conditions.sql_kind(operand.literal) for operand in operands
+        ]
         key = (*names, *kinds, predicate.need)
         if key in checked:
             continue

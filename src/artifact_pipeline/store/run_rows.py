@@ -93,7 +93,7 @@ def row_of(record: PastRun) -> RunRow:
     recipe, metrics = _mapping(record.recipe), _mapping(record.metrics)
     data, model = _mapping(recipe.get("data")), _mapping(recipe.get("model"))
     test = _figures(metrics.get("test"))
-    metric = next((one.name for one in METRICS if one.headline and one.name in test), None)
+    metric = next((entry.name for entry in METRICS if entry.headline and entry.name in test), None)
     verdicts = [_mapping(verdict) for verdict in record.gates]
     missed = [_text(verdict.get("metric")) or "" for verdict in verdicts
               if verdict.get("passed") is not True]  # fmt: skip

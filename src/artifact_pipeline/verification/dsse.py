@@ -95,7 +95,9 @@ def payload_of(data: bytes, name: str, *, signers: Sequence[Signer]) -> bytes:
             return data
         envelope = msgspec.convert(value, Envelope)
         payload = base64.b64decode(envelope.payload, validate=True)
-        signatures = [base64.b64decode(one.sig, validate=True) for one in envelope.signatures]
+        signatures = [
+            base64.b64decode(signature.sig, validate=True) for signature in envelope.signatures
+        ]
     except (canonical.NotCanonical, msgspec.ValidationError, binascii.Error, ValueError) as error:
         reason = ascii(str(error))[1:-1][:120]
         problem = f"is neither a statement nor an envelope with one: {reason}"

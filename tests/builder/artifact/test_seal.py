@@ -23,7 +23,10 @@ scores = st.dictionaries(texts, st.floats(0, 1), max_size=2).map(lambda more: kn
 
 
 @pytest.mark.slow
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(onnx=st.binary(), pickle=st.binary(), train=scores, test=scores, params=params)
 def test_a_sealed_artifact_opens_with_its_inputs(
     digits, tmp_path, onnx, pickle, train, test, params

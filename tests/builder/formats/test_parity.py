@@ -37,7 +37,7 @@ def edges_of(estimator, rows):
     return parity.Edges(
         rows=answers.rows, outputs=outputs, kinds=answers.kinds, flaws=answers.flaws,
         columns=answers.columns,
-        refused=answers.refused, made=answers.made, lowercase=answers.lowercase,
+        refused=answers.refused, counts=answers.counts, lowercase=answers.lowercase,
     )  # fmt: skip
 
 

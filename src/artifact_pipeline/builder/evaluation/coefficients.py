@@ -88,8 +88,8 @@ def _names(estimator: Any, features: list[str]) -> list[str]:
     if not hasattr(estimator, "steps") or len(estimator.steps) < 2:
         return features
     known = getattr(estimator, "feature_names_in_", None)
-    given = None if known is not None else features
-    return [str(name) for name in estimator[:-1].get_feature_names_out(given)]
+    input_names = None if known is not None else features
+    return [str(name) for name in estimator[:-1].get_feature_names_out(input_names)]
 
 
 def _encoded(estimator: Any, X: Any) -> Any:

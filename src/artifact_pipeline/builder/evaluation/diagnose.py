@@ -68,7 +68,7 @@ def diagnose(
     measured = _measure(rows)
     supports = _supports(rows)
     chosen = headline.choose(supports, measured=measured)
-    found = bootstrap.intervals(rows, measured)
+    intervals = bootstrap.intervals(rows, measured)
     with warnings.catch_warnings():  # the fit or the first prediction has shown them already
         warnings.simplefilter("ignore")
         importances = importance.importance(
@@ -84,7 +84,7 @@ def diagnose(
             samples=bootstrap.SAMPLES,
             rows=min(len(rows.truth), bootstrap.MAX_ROWS),
         ),
-        intervals=found,
+        intervals=intervals,
         slices=_slice_intervals(rows, slices, metric=chosen.metric) or None,
         importance=importances,
         coefficients=weights,
@@ -129,7 +129,7 @@ def _supports(rows: PredictedRows) -> list[int]:
 def _slice_intervals(
     rows: PredictedRows, slices: Mapping[str, NDArray[np.bool_]], *, metric: str
 ) -> dict[str, ConfidenceInterval]:
-    found = {}
+    intervals = {}
     for name, mask in slices.items():
         part = rows._replace(
             truth=rows.truth[mask],
@@ -139,8 +139,8 @@ def _slice_intervals(
         measured = {key: value for key, value in _measure(part).items() if key == metric}
         interval = bootstrap.intervals(part, measured).get(metric)
         if interval is not None:
-            found[name] = interval
-    return found
+            intervals[name] = interval
+    return intervals
 
 
 def _measure(rows: PredictedRows) -> dict[str, float]:

@@ -37,7 +37,7 @@ class Answers(NamedTuple):
         outputs: The outputs for all rows, stacked.
         refused: The flaws that the estimator refuses. A flaw whose outputs are not numbers counts
             as refused if `may_refuse` allows it; otherwise its rows are kept.
-        made: The number of rows that were made, by kind.
+        counts: The number of rows, by kind.
         lowercase: The columns of text that the estimator first converts to lower case.
     """
 
@@ -47,7 +47,7 @@ class Answers(NamedTuple):
     columns: list[Column]
     outputs: Answer
     refused: list[Flaw]
-    made: dict[str, int]
+    counts: dict[str, int]
     lowercase: list[int]
 
 
@@ -116,7 +116,7 @@ def answer(estimator: Any, cases: EdgeCases) -> Answers:
             np.stack([scores for _, _, scores in answers]) if gives[1] else None,
         ),
         refused=sorted(refused),
-        made={kind: cases.kinds.count(kind) for kind in dict.fromkeys(cases.kinds)},
+        counts={kind: cases.kinds.count(kind) for kind in dict.fromkeys(cases.kinds)},
         lowercase=sorted(lowercase(estimator)[0]),
     )
 

@@ -171,10 +171,10 @@ def _distinct(finite: NDArray[np.float64]) -> NDArray[np.float64] | None:
     import numpy as np
 
     sample = sample_of(finite)
-    found = np.unique(sample)
+    distinct = np.unique(sample)
     if len(sample) == len(finite):
-        return found
-    if not _act_as_categories(len(found), len(sample)):
+        return distinct
+    if not _act_as_categories(len(distinct), len(sample)):
         return None
     import pandas as pd
 

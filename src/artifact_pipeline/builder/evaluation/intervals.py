@@ -53,7 +53,7 @@ def intervals(rows: PredictedRows, measured: Mapping[str, float]) -> dict[str, C
     if size < count:
         sample = measure(_ones(some))
         shift = {name: measured[name] - float(sample[name][0]) for name in names}
-    found = {}
+    result = {}
     for name in names:
         values = np.concatenate([chunk[name] for chunk in chunks])
         values = values[np.isfinite(values)]
@@ -61,10 +61,10 @@ def intervals(rows: PredictedRows, measured: Mapping[str, float]) -> dict[str, C
             continue
         low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) + shift[name]
         if low < high:
-            found[name] = ConfidenceInterval(_rounded(low), _rounded(high))
+            result[name] = ConfidenceInterval(_rounded(low), _rounded(high))
         elif name == "accuracy" and low in (0.0, 1.0):
-            found[name] = _one_sided(float(low), count)
-    return found
+            result[name] = _one_sided(float(low), count)
+    return result
 
 
 def _one_sided(value: float, rows: int) -> ConfidenceInterval:

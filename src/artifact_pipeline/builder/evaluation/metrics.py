@@ -185,29 +185,29 @@ def _rounded(value: Any) -> float:
     return float(f"{value:.10g}")
 
 
-def why_missing(metric: str, found: Mapping[str, Any], *, train: Mapping[str, Any]) -> str:
+def why_missing(metric: str, measured: Mapping[str, Any], *, train: Mapping[str, Any]) -> str:
     """Return why a metric was not measured on some rows.
 
     Args:
         metric: Its name.
-        found: The measured metrics of those rows.
+        measured: The measured metrics of those rows.
         train: The metrics of the training rows, which show whether the model has probabilities.
     """
-    if not found:
+    if not measured:
         return "nothing was measured on these rows"
     known = BY_NAME.get(metric)
-    if known is None or known.task != ("number" if "mae" in found else "class"):
-        return f"this model has no such metric; {nearest(metric, sorted(found))}"
+    if known is None or known.task != ("number" if "mae" in measured else "class"):
+        return f"this model has no such metric; {nearest(metric, sorted(measured))}"
     missing = f"{known.title} was not measured on these rows"
     if metric == "r2":
         return f"{missing}: it needs two rows"
     if known.needs == "positive class":
-        if "precision" not in found:
+        if "precision" not in measured:
             return f"{missing}: it needs two classes, and data.positive to name one of them"
         predicted = " or was predicted to be" if metric == "f1" else ""
         return f"{missing}: none of them is{predicted} of the positive class"
     if known.needs == "probabilities":
-        if "log_loss" in found:
+        if "log_loss" in measured:
             return f"{missing}: some class of the model has no row among them"
         if "log_loss" in train:
             return (

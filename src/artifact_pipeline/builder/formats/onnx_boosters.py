@@ -176,9 +176,9 @@ def _numbering(ensemble: _Ensemble) -> _Ensemble:
     count, numbered = 0, []
     for tree in ensemble.trees:
         nodes = []
-        for one in tree:
-            nodes.append(one._replace(value=float(count)) if one.mode == "LEAF" else one)
-            count += one.mode == "LEAF"
+        for node in tree:
+            nodes.append(node._replace(value=float(count)) if node.mode == "LEAF" else node)
+            count += node.mode == "LEAF"
         numbered.append(nodes)
     if count > _EXACT:
         raise RuntimeError(f"more than {_EXACT} leaves")
@@ -190,35 +190,35 @@ def _attributes(ensemble: _Ensemble) -> dict[str, Any]:
     import numpy as np
     from onnx import numpy_helper
 
-    nodes = [(tree, place, one) for tree, found in enumerate(ensemble.trees)
-             for place, one in enumerate(found)]  # fmt: skip
-    leaves = [(tree, place, one) for tree, place, one in nodes if one.mode == "LEAF"]
-    found: dict[str, Any] = {
+    nodes = [(tree, place, node) for tree, members in enumerate(ensemble.trees)
+             for place, node in enumerate(members)]  # fmt: skip
+    leaves = [(tree, place, node) for tree, place, node in nodes if node.mode == "LEAF"]
+    attributes: dict[str, Any] = {
         "n_targets": ensemble.n_targets,
         "aggregate_function": "SUM",
         "post_transform": "NONE",
         "nodes_treeids": [tree for tree, _, _ in nodes],
         "nodes_nodeids": [place for _, place, _ in nodes],
-        "nodes_featureids": [one.feature for _, _, one in nodes],
-        "nodes_modes": [one.mode for _, _, one in nodes],
-        "nodes_truenodeids": [one.true for _, _, one in nodes],
-        "nodes_falsenodeids": [one.false for _, _, one in nodes],
-        "nodes_missing_value_tracks_true": [int(one.missing_true) for _, _, one in nodes],
+        "nodes_featureids": [node.feature for _, _, node in nodes],
+        "nodes_modes": [node.mode for _, _, node in nodes],
+        "nodes_truenodeids": [node.true for _, _, node in nodes],
+        "nodes_falsenodeids": [node.false for _, _, node in nodes],
+        "nodes_missing_value_tracks_true": [int(node.missing_true) for _, _, node in nodes],
         "target_treeids": [tree for tree, _, _ in leaves],
         "target_nodeids": [place for _, place, _ in leaves],
         "target_ids": [ensemble.targets[tree] for tree, _, _ in leaves],
     }
     numbers = {
-        "nodes_values": [one.threshold for _, _, one in nodes],
-        "target_weights": [one.value for _, _, one in leaves],
+        "nodes_values": [node.threshold for _, _, node in nodes],
+        "target_weights": [node.value for _, _, node in leaves],
     }
     for name, values in numbers.items():
         if ensemble.dtype == "float64":
             array = np.array(values, dtype=np.float64)
-            found[f"{name}_as_tensor"] = numpy_helper.from_array(array, name=name)
+            attributes[f"{name}_as_tensor"] = numpy_helper.from_array(array, name=name)
         else:
-            found[name] = values
-    return found
+            attributes[name] = values
+    return attributes
 
 
 def _read_lightgbm(estimator: Any) -> _Ensemble:
@@ -227,20 +227,20 @@ def _read_lightgbm(estimator: Any) -> _Ensemble:
     head, *trees = text.partition("\nend of trees")[0].split("\nTree=")
     about = _fields(head)
     objective, _, settings = about.get("objective", "").partition(" ")
-    parameters = dict(one.split(":") for one in settings.split() if ":" in one)
+    parameters = dict(word.split(":") for word in settings.split() if ":" in word)
     if "sqrt" in settings.split():
         raise RuntimeError("a square root of the target")
-    found = [_lightgbm_tree(_fields(tree)) for tree in trees]
+    parsed = [_lightgbm_tree(_fields(tree)) for tree in trees]
     scores = int(about["num_tree_per_iteration"])
     scale = 1.0
     if "average_output" in head.splitlines():  # a random forest
-        scale = scores / len(found)
+        scale = scores / len(parsed)
     if objective in ("binary", "multiclassova"):
         scale *= float(parameters["sigmoid"])
-    categories = {one.feature for tree in found for one in tree if one.mode == "BRANCH_EQ"}
+    categories = {node.feature for tree in parsed for node in tree if node.mode == "BRANCH_EQ"}
     return _Ensemble(
-        trees=found,
-        targets=[index % scores for index in range(len(found))],
+        trees=parsed,
+        targets=[index % scores for index in range(len(parsed))],
         n_targets=scores,
         base=[0.0] * scores,
         objective=objective,
@@ -258,7 +258,7 @@ def _fields(text: str) -> dict[str, str]:
 def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
     if fields.get("is_linear", "0") != "0":
         raise RuntimeError("linear trees")
-    values = [float(one) for one in fields["leaf_value"].split()]
+    values = [float(text) for text in fields["leaf_value"].split()]
     if int(fields["num_leaves"]) == 1:
         return [_Node(value=values[0])]
     inner = len(values) - 1
@@ -270,7 +270,7 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
         number = int(child)
         return number if number >= 0 else inner + ~number
 
-    found: list[_Node] = []
+    nodes: list[_Node] = []
     more: list[_Node] = []
     for index in range(inner):
         feature, kind = int(lists["split_feature"][index]), int(lists["decision_type"][index])
@@ -280,13 +280,13 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
             known = _lightgbm_categories(fields, int(threshold))
             first = inner + len(values) + len(more)
             chain = _chain(feature, known, true=left, false=right, missing_true=False, first=first)
-            found.append(chain[0])
+            nodes.append(chain[0])
             more += chain[1:]
         elif missing == 1:
             raise RuntimeError("zeros that count as missing")
         else:  # a node without missing values in training treats them as 0
             to_left = bool(kind & 2) if missing == 2 else threshold >= 0.0
-            found.append(
+            nodes.append(
                 _Node(
                     feature=feature,
                     mode="BRANCH_LEQ",
@@ -296,12 +296,14 @@ def _lightgbm_tree(fields: dict[str, str]) -> list[_Node]:
                     missing_true=to_left,
                 )
             )
-    return [*found, *(_Node(value=value) for value in values), *more]
+    return [*nodes, *(_Node(value=value) for value in values), *more]
 
 
 def _lightgbm_categories(fields: dict[str, str], index: int) -> list[int]:
-    bounds = [int(one) for one in fields["cat_boundaries"].split()]
-    words = [int(one) for one in fields["cat_threshold"].split()][bounds[index] : bounds[index + 1]]
+    bounds = [int(text) for text in fields["cat_boundaries"].split()]
+    words = [int(text) for text in fields["cat_threshold"].split()][
+        bounds[index] : bounds[index + 1]
+    ]
     return [32 * at + bit for at, word in enumerate(words) for bit in range(32) if word >> bit & 1]
 
 
@@ -341,10 +343,10 @@ def _read_xgboost(estimator: Any) -> _Ensemble:
         base = np.log(base) - np.log1p(-base)
     elif objective in _EXP:
         base = np.log(base)
-    found = [_xgboost_tree(tree) for tree in model["trees"]]
-    categories = {one.feature for tree in found for one in tree if one.mode == "BRANCH_EQ"}
+    trees = [_xgboost_tree(tree) for tree in model["trees"]]
+    categories = {node.feature for tree in trees for node in tree if node.mode == "BRANCH_EQ"}
     return _Ensemble(
-        trees=found,
+        trees=trees,
         targets=list(model["tree_info"]),
         n_targets=scores,
         base=np.broadcast_to(base, scores).tolist(),
@@ -372,7 +374,7 @@ def _xgboost_tree(tree: dict[str, Any]) -> list[_Node]:
             strict=True,
         )
     }
-    found: list[_Node] = []
+    nodes: list[_Node] = []
     more: list[_Node] = []
     for at, (left, right) in enumerate(
         zip(tree["left_children"], tree["right_children"], strict=True)
@@ -380,7 +382,7 @@ def _xgboost_tree(tree: dict[str, Any]) -> list[_Node]:
         threshold, feature = float(tree["split_conditions"][at]), tree["split_indices"][at]
         to_left = bool(tree["default_left"][at])
         if left == -1:
-            found.append(_Node(value=threshold))
+            nodes.append(_Node(value=threshold))
         elif tree["split_type"][at]:  # those that are listed go right
             first = len(tree["left_children"]) + len(more)
             chain = _chain(
@@ -391,10 +393,10 @@ def _xgboost_tree(tree: dict[str, Any]) -> list[_Node]:
                 missing_true=not to_left,
                 first=first,
             )
-            found.append(chain[0])
+            nodes.append(chain[0])
             more += chain[1:]
         else:
-            found.append(
+            nodes.append(
                 _Node(
                     feature=feature,
                     mode="BRANCH_LT",
@@ -404,4 +406,4 @@ def _xgboost_tree(tree: dict[str, Any]) -> list[_Node]:
                     missing_true=to_left,
                 )
             )
-    return [*found, *more]
+    return [*nodes, *more]

@@ -249,10 +249,10 @@ def correct(graph: Any) -> None:
             del node.attribute[:]
             node.attribute.extend([*kept, helper.make_attribute("locale", _LOCALE)])
         if node.op_type == "Tokenizer":
-            found = {one.name: one for one in node.attribute}
-            if "tokenexp" in found and found["tokenexp"].s == _ASCII:
-                found["tokenexp"].s = _WORDS["tokenexp"]
-                found["mincharnum"].i = _WORDS["mincharnum"]
+            attributes = {attribute.name: attribute for attribute in node.attribute}
+            if "tokenexp" in attributes and attributes["tokenexp"].s == _ASCII:
+                attributes["tokenexp"].s = _WORDS["tokenexp"]
+                attributes["mincharnum"].i = _WORDS["mincharnum"]
 
 
 def _in_float32(convert: Convert, scope: Any, operator: Any, container: Any) -> None:
@@ -373,5 +373,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, list):
-        return [int(one) if isinstance(one, bool | np.bool_) else _plain(one) for one in value]
+        return [int(item) if isinstance(item, bool | np.bool_) else _plain(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value

@@ -75,15 +75,15 @@ def measure(graph: GraphContent) -> Cost:
         GraphRefused: If a row may cost too much, or its cost cannot be determined.
     """
     trees: dict[str, onnx_trees.Trees] = {}
-    one, many = _Pass(1, trees), _Pass(MANY_ROWS, trees)
-    one.run(graph, {})
+    single, many = _Pass(1, trees), _Pass(MANY_ROWS, trees)
+    single.run(graph, {})
     many.run(graph, {})
-    if one.work > MAX_FIXED_WORK:
+    if single.work > MAX_FIXED_WORK:
         raise GraphRefused(f"one of its operators takes more than {MAX_FIXED_WORK} steps")
     cost = Cost(*(-(-total // MANY_ROWS) for total in (many.width, many.work, many.text)))
     if cost.work > MAX_WORK:
         raise GraphRefused(f"one of its operators takes more than {MAX_WORK} steps per row")
-    if max(cost.text, one.text) > MAX_TEXT:
+    if max(cost.text, single.text) > MAX_TEXT:
         raise GraphRefused(f"it makes more than {MAX_TEXT} bytes of text per row")
     return Cost(max(cost.width, 1), max(cost.work, 1), cost.text)
 

@@ -181,7 +181,7 @@ def _codes(
 def _of_numbers(operator: Any) -> bool:
     from skl2onnx.common.data_types import DoubleTensorType
 
-    return all(isinstance(one.type, DoubleTensorType) for one in operator.inputs)
+    return all(isinstance(variable.type, DoubleTensorType) for variable in operator.inputs)
 
 
 def _joined(graph: Graph, columns: Sequence[str]) -> str:

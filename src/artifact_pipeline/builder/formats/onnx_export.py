@@ -76,11 +76,11 @@ def _convert(estimator: Any, rows: Batch, *, dtype: str) -> ExportedGraph | str:
         graphs = [_select(graph, first, scores=False)]
         if hasattr(estimator, "decision_function") and len(graph.graph.output) > 1:
             graphs.append(_select(graph, first, scores=True))
-    for made in graphs:
-        onnx_converters.correct(made)
+    for graph in graphs:
+        onnx_converters.correct(graph)
         if isinstance(rows, list) and len(inputs) == 1:
-            _join(made, inputs[0][1], names=names_of(rows))
-    return ExportedGraph(*(made.SerializeToString(deterministic=True) for made in graphs))
+            _join(graph, inputs[0][1], names=names_of(rows))
+    return ExportedGraph(*(graph.SerializeToString(deterministic=True) for graph in graphs))
 
 
 def _reason(error: Exception) -> str:

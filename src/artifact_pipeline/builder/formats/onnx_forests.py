@@ -55,7 +55,7 @@ def forest(scope: Any, operator: Any, container: Any) -> None:
     several = hasattr(model, "estimators_")
     if model.n_outputs_ != 1:
         raise RuntimeError("a tree of several targets")
-    trees = [_own(one.tree_) for one in (model.estimators_ if several else [model])]
+    trees = [_own(part.tree_) for part in (model.estimators_ if several else [model])]
     X = wide_input(graph, operator, through_float32=True)
     total = _total(graph, _ensemble(graph, X, trees=trees))
     if several:
@@ -80,7 +80,7 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
     if hasattr(model, "_predictors"):
         if getattr(model, "_preprocessor", None) is not None:
             raise RuntimeError("boosted trees that split categories")
-        rounds = [[_binned(one) for one in some] for some in model._predictors]
+        rounds = [[_binned(predictor) for predictor in some] for some in model._predictors]
         first = np.asarray(model._baseline_prediction, dtype=np.float64).ravel()
         X = wide_input(graph, operator)
     else:
@@ -88,8 +88,8 @@ def boosted(scope: Any, operator: Any, container: Any) -> None:
             raise RuntimeError("boosted trees that start with an estimator")
         rounds = []
         for some in model.estimators_:
-            own = [_own(one.tree_) for one in some]
-            rounds.append([one._replace(values=model.learning_rate * one.values) for one in own])
+            own = [_own(part.tree_) for part in some]
+            rounds.append([tree._replace(values=model.learning_rate * tree.values) for tree in own])
         zeros = np.zeros((1, model.n_features_in_), dtype=np.float32)
         first = np.asarray(model._raw_predict_init(zeros), dtype=np.float64).ravel()
         X = wide_input(graph, operator, through_float32=True)
@@ -124,7 +124,7 @@ def _ensemble(graph: Graph, X: str, *, trees: Sequence[Tree]) -> str:
     import numpy as np
 
     leaves = [np.flatnonzero(tree.left < 0) for tree in trees]
-    table = np.concatenate([tree.values[one] for tree, one in zip(trees, leaves, strict=True)])
+    table = np.concatenate([tree.values[nodes] for tree, nodes in zip(trees, leaves, strict=True)])
     numbers = graph.add(
         "TreeEnsemble",
         X,

@@ -189,14 +189,14 @@ def _run(model: _Model, rows: Batch, *, seconds: float | None = None) -> Outputs
             its memory or time.
     """
     count = len(rows[0]) if isinstance(rows, list) else len(rows)
-    limit = onnx_limits.seconds(count)
+    limit, has_deadline = onnx_limits.seconds(count), seconds is not None
     try:
         options = model.idle_options.pop()
     except IndexError:
         options = _RunOptions()
     if seconds is None or seconds > limit:
         seconds = limit
-    deadline = watch.begin(seconds, options.terminate)
+    deadline = watch.begin(seconds, options.terminate, of_work=not has_deadline)
     try:
         if count <= model.rows_per_run:
             values = _compute(model, rows, count=count, options=options.options)

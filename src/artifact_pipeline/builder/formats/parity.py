@@ -58,7 +58,7 @@ class Edges(NamedTuple):
     flaws: list[list[Flaw]]
     columns: list[EdgeColumn]
     refused: list[Flaw]
-    made: dict[str, int]
+    counts: dict[str, int]
     lowercase: list[int]
 
 
@@ -292,11 +292,11 @@ def _compare(
         return refused
     kept = [kind for kind, flaws in zip(edges.kinds, edges.flaws, strict=True)
             if refused.isdisjoint(flaws)]  # fmt: skip
-    lost = {kind: made - kept.count(kind) for kind, made in edges.made.items()}
+    lost = {kind: count - kept.count(kind) for kind, count in edges.counts.items()}
     counts = EdgeCaseCounts(
         version=edge_cases.VERSION,
         seed=edge_cases.SEED,
-        rows=edges.made,
+        rows=edges.counts,
         refused={kind: count for kind, count in lost.items() if count},
     )
     return proof._replace(
@@ -338,7 +338,7 @@ def _refuse(
     return refused
 
 
-def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs) -> NDArray[Any]:
+def _agree(form: Form, outputs: Outputs, *, expected: Outputs, spread_of: Outputs) -> NDArray[Any]:
     """Return on which rows, (n_rows,), a form gives the estimator's outputs."""
     import numpy as np
 
@@ -346,26 +346,26 @@ def _agree(form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs)
     if expected.predicted.dtype.kind == "f":
         spread = float(np.ptp(spread_of.predicted)) or 1.0
         with np.errstate(all="ignore"):
-            distance = np.abs(found.predicted - expected.predicted)
+            distance = np.abs(outputs.predicted - expected.predicted)
             holds = distance <= form.bound * np.maximum(spread, np.abs(expected.predicted))
-        holds |= np.isnan(found.predicted) & np.isnan(expected.predicted)
+        holds |= np.isnan(outputs.predicted) & np.isnan(expected.predicted)
         return holds
-    holds = (found.predicted == expected.predicted) & _scores_agree(
-        form, found, expected=expected, spread_of=spread_of
+    holds = (outputs.predicted == expected.predicted) & _scores_agree(
+        form, outputs, expected=expected, spread_of=spread_of
     )
     if expected.probabilities is None:
         return holds
-    if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
+    if outputs.probabilities is None or outputs.probabilities.shape != expected.probabilities.shape:
         return np.zeros(len(holds), dtype=bool)
     with np.errstate(all="ignore"):
-        distance = np.abs(found.probabilities - expected.probabilities)
-    neither = np.isnan(found.probabilities) & np.isnan(expected.probabilities)
+        distance = np.abs(outputs.probabilities - expected.probabilities)
+    neither = np.isnan(outputs.probabilities) & np.isnan(expected.probabilities)
     within: NDArray[Any] = holds & ((distance <= form.bound) | neither).all(axis=1)
     return within
 
 
 def _scores_agree(
-    form: Form, found: Outputs, *, expected: Outputs, spread_of: Outputs
+    form: Form, outputs: Outputs, *, expected: Outputs, spread_of: Outputs
 ) -> NDArray[Any]:
     """Return on which rows, (n_rows,), scores are within the bound, as shares of their spread.
 
@@ -375,7 +375,7 @@ def _scores_agree(
 
     count = len(expected.predicted)
     all_rows: NDArray[Any] = np.ones(count, dtype=bool)
-    if found.scores is None or expected.scores is None or spread_of.scores is None:
+    if outputs.scores is None or expected.scores is None or spread_of.scores is None:
         return all_rows
     with np.errstate(all="ignore"):
         size = np.abs(expected.scores).reshape(count, -1).max(axis=1)
@@ -384,7 +384,7 @@ def _scores_agree(
             (scores == expected.scores)
             | (np.abs(scores - expected.scores)
                <= form.bound * np.maximum(spread, size).reshape(count, *[1] * (scores.ndim - 1)))
-            for scores in _readings(found.scores, expected.scores)
+            for scores in _readings(outputs.scores, expected.scores)
         ]  # fmt: skip
     rows = [part.reshape(count, -1).all(axis=1) for part in near]
     return max(rows, key=np.count_nonzero, default=all_rows)
@@ -403,7 +403,7 @@ def _readings(scores: NDArray[Any], expected: NDArray[Any]) -> list[NDArray[Any]
     return [scores, scores * expected.sum(axis=1, keepdims=True)]
 
 
-def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
+def compare(form: Form, outputs: Outputs, *, expected: Outputs) -> Proof | None:
     """Return the proof that outputs are the estimator's, or None if they differ.
 
     Labels must be equal, probabilities within the bound of the form, and numbers and scores within
@@ -411,30 +411,30 @@ def compare(form: Form, found: Outputs, *, expected: Outputs) -> Proof | None:
 
     Args:
         form: The form.
-        found: The outputs of the form.
+        outputs: The outputs of the form.
         expected: The outputs of the estimator for the same rows.
     """
     import numpy as np
 
-    if found.predicted.shape != expected.predicted.shape:
+    if outputs.predicted.shape != expected.predicted.shape:
         return None
     parity = Parity(
         form=form.name, rows=len(expected.predicted), labels_equal=True, bound=form.bound
     )
     if expected.predicted.dtype.kind == "f":
-        measured = float(np.max(apart(found, expected)))
+        measured = float(np.max(apart(outputs, expected)))
         if not measured <= form.bound:  # true for NaN too
             return None
-        return Proof(parity=parity, measured=measured, outputs=found)
-    if not (found.predicted == expected.predicted).all():
+        return Proof(parity=parity, measured=measured, outputs=outputs)
+    if not (outputs.predicted == expected.predicted).all():
         return None
-    if not _scores_agree(form, found, expected=expected, spread_of=expected).all():
+    if not _scores_agree(form, outputs, expected=expected, spread_of=expected).all():
         return None
     if expected.probabilities is None:
-        return Proof(parity=structs.replace(parity, bound=0.0), measured=0.0, outputs=found)
-    if found.probabilities is None or found.probabilities.shape != expected.probabilities.shape:
+        return Proof(parity=structs.replace(parity, bound=0.0), measured=0.0, outputs=outputs)
+    if outputs.probabilities is None or outputs.probabilities.shape != expected.probabilities.shape:
         return None
-    measured = float(np.abs(found.probabilities - expected.probabilities).max())
+    measured = float(np.abs(outputs.probabilities - expected.probabilities).max())
     if not measured <= form.bound:
         return None
-    return Proof(parity=parity, measured=measured, outputs=found)
+    return Proof(parity=parity, measured=measured, outputs=outputs)

@@ -174,8 +174,8 @@ def allowed_classes(recipe: Recipe) -> frozenset[str]:
         from skops.io import _trusted_types
 
         return PARTS | _EXPERIMENTAL | frozenset(_trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES)
-    made = msgspec.to_builtins(recipe)
-    named = [*_named([made["model"], made.get("search")]), *INNER]
+    values = msgspec.to_builtins(recipe)
+    named = [*_named([values["model"], values.get("search")]), *INNER]
     # Boosters are never in an archive, because their models need another parser.
     known = {name for name in named if name.startswith("sklearn.")}
     return PARTS | {
@@ -257,7 +257,7 @@ def _check_node(node: dict[str, Any], allowed: frozenset[str]) -> None:
         )
     if kind == "JsonNode" and isinstance(json.loads(node["content"]), (list, dict)):
         raise ArchiveRefused("a plain value of its schema is a list or an object")
-    if kind == "SliceNode" and not {type(one) for one in node["content"].values()} <= _BOUNDS:
+    if kind == "SliceNode" and not {type(bound) for bound in node["content"].values()} <= _BOUNDS:
         raise ArchiveRefused("a slice of its schema is not one of numbers")
     if kind == "DictNode":
         types = node["key_types"]
@@ -298,21 +298,21 @@ def _are_estimators(value: Any) -> bool:
     """Return whether a value contains only estimators, names, and columns by name or number."""
     waiting, seen = [value], dict[int, Any]()
     while waiting:
-        one = waiting.pop()
-        if id(one) in seen:  # shared parts would take exponential time
+        item = waiting.pop()
+        if id(item) in seen:  # shared parts would take exponential time
             continue
-        seen[id(one)] = one
-        if isinstance(one, dict):
-            waiting += one.values()
-        elif isinstance(one, (list, tuple)):
-            waiting += one
-        elif isinstance(one, np.ndarray):
-            if one.dtype.kind == "O":
-                waiting += one.ravel().tolist()
-            elif one.dtype.kind not in "biuU":
+        seen[id(item)] = item
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, (list, tuple)):
+            waiting += item
+        elif isinstance(item, np.ndarray):
+            if item.dtype.kind == "O":
+                waiting += item.ravel().tolist()
+            elif item.dtype.kind not in "biuU":
                 return False
-        elif not isinstance(one, (BaseEstimator, _CalibratedClassifier)) and not (
-            one is None or type(one) in (str, int, bool, slice)
+        elif not isinstance(item, (BaseEstimator, _CalibratedClassifier)) and not (
+            item is None or type(item) in (str, int, bool, slice)
         ):
             return False
     return True
@@ -321,7 +321,7 @@ def _are_estimators(value: Any) -> bool:
 def _is_method(value: Any) -> bool:
     """Return whether a value is the name of a method that predicts, or a list of such names."""
     names = value if isinstance(value, (list, tuple)) else [value]
-    return all(one is None or (isinstance(one, str) and one in METHODS) for one in names)
+    return all(name is None or (isinstance(name, str) and name in METHODS) for name in names)
 
 
 def _is_attribute_path(value: Any) -> bool:

@@ -127,7 +127,7 @@ def measure_estimator(trained: TrainedEstimator) -> Measurement:
             flaws=answers.flaws,
             columns=answers.columns,
             refused=answers.refused,
-            made=answers.made,
+            counts=answers.counts,
             lowercase=answers.lowercase,
         ),
     )

@@ -156,7 +156,7 @@ class Trainer:
                 flaws=edge_cases.flaws,
                 columns=edge_cases.columns,
                 refused=edge_cases.refused,
-                made=edge_cases.made,
+                counts=edge_cases.counts,
                 lowercase=edge_cases.lowercase,
             ),
         )

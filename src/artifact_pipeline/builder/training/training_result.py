@@ -23,7 +23,7 @@ class EdgeCaseAnswers(Struct, frozen=True, kw_only=True):
     flaws: list[list[Flaw]]
     columns: list[Column]
     refused: list[Flaw]
-    made: dict[str, int]
+    counts: dict[str, int]
     lowercase: list[int]
 
 
