@@ -12,9 +12,9 @@ from msgspec import structs
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_csv, table_reader
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
-from artifact_pipeline.builder.data.table_columns import WrongRows
 from artifact_pipeline.builder.data.table_csv import UnpairedQuote
 from artifact_pipeline.builder.data.table_reader import Part, Raw
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables, text_records
 from artifact_pipeline.inference.row_layout import (

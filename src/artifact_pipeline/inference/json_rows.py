@@ -12,7 +12,7 @@ import msgspec
 
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_reader
-from artifact_pipeline.builder.data.table_columns import WrongRows
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import tables, text_records
 from artifact_pipeline.inference.row_layout import (

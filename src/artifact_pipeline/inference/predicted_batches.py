@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct, structs
 
 from artifact_pipeline.builder.config.messages import show
-from artifact_pipeline.builder.data.table_columns import WrongRows
 from artifact_pipeline.builder.data.table_csv import UnpairedQuote
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import prediction_files, row_files, row_layout
@@ -226,7 +226,7 @@ def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
         raise
     except DataError as error:
         if on_error == "fail":
-            raise _located(error, piece, first_row) from error
+            raise _located(error, piece, first_row=first_row) from error
     else:
         count = len(rows.batch[0]) if isinstance(rows.batch, list) else len(rows.batch)
         return _PieceRows(rows=rows, numbers=np.arange(count), total=count, first_skipped=[])
@@ -234,7 +234,7 @@ def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
     parts = _good_parts(piece, numbers)
     good = np.concatenate([part.numbers for part in parts]) if parts else numbers[:0]
     wrong = np.setdiff1d(numbers, good)[:MAX_SHOWN].tolist()
-    errors = [_error_of(piece, row, first_row) for row in wrong]
+    errors = [_error_of(piece, row, first_row=first_row) for row in wrong]
     return _PieceRows(
         rows=row_layout.joined([part.rows for part in parts]) if parts else None,
         numbers=good,
@@ -275,7 +275,7 @@ def _has_place(error: DataError) -> bool:
     return location is not None and (location.row is not None or location.line is not None)
 
 
-def _located(error: DataError, piece: Piece, first_row: int) -> DataError:
+def _located(error: DataError, piece: Piece, *, first_row: int) -> DataError:
     """Return an error about a piece with the number of the row in the file, if it is of a row."""
     import numpy as np
 
@@ -288,14 +288,14 @@ def _located(error: DataError, piece: Piece, first_row: int) -> DataError:
                 numbers = numbers[half:]
             except DataError:
                 numbers = numbers[:half]
-        return _error_of(piece, int(numbers[0]), first_row) or error
+        return _error_of(piece, int(numbers[0]), first_row=first_row) or error
     location = error.location
     if location is not None and location.row is not None:
         location = structs.replace(location, row=location.row + first_row)
     return DataError(error.problem, location=location, remedy=error.remedy)
 
 
-def _error_of(piece: Piece, row: int, first_row: int) -> DataError | None:
+def _error_of(piece: Piece, row: int, *, first_row: int) -> DataError | None:
     """Return the error about a row of a piece, with the number of the row in the file."""
     import numpy as np
 

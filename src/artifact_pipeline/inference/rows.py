@@ -19,8 +19,8 @@ from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import NumberLimits, outside
-from artifact_pipeline.builder.data.table_columns import WrongRows
 from artifact_pipeline.builder.data.table_csv import UnpairedQuote
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from artifact_pipeline.builder.config.values import Csv, Kind
 from artifact_pipeline.builder.data import table_columns, table_reader
 from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import EXACT, outside
-from artifact_pipeline.builder.data.table_columns import ColumnData, WrongRows
+from artifact_pipeline.builder.data.table_columns import ColumnData
 from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.data.table_json import MixedTypes
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.data.text_cells import floats
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from artifact_pipeline.builder.data.column_types import json_option, with_points
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.builder.data.text_cells import TextCells, floats, text_cells
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -33,25 +34,6 @@ MICROSECONDS = 86_400_000_000
 EPOCH = datetime.datetime(1970, 1, 1)
 
 _ZONE = r":.*(Z|[+-]\d{2}(:?\d{2})?)$"
-
-
-class WrongRows(DataError):
-    """A column has values that are refused; the message is about the first one.
-
-    Attributes:
-        rows: (n_wrong,) the rows with such a value, counted from 0.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        location: Location | None = None,
-        remedy: str | None = None,
-        rows: NDArray[np.int64] | None = None,
-    ) -> None:
-        super().__init__(problem, location=location, remedy=remedy)
-        self.rows = rows
 
 
 class ColumnData(NamedTuple):
