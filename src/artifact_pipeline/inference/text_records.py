@@ -217,8 +217,7 @@ def _record_ends(
     lengths = np.diff(ends, prepend=0)
     if delimiter is None:  # a line of spaces has no record
         begins = ends - lengths
-        spaces = np.isin(np.frombuffer(data, dtype="uint8")[begins], [*b" \t\r\n"])
-        places = np.flatnonzero(spaces).tolist()
+        places = np.flatnonzero(np.frombuffer(data, dtype="uint8")[begins] <= ord(" ")).tolist()
         return np.delete(ends, [at for at in places if data[begins[at] : ends[at]].isspace()])
     if lengths.min() > 2:
         return ends
