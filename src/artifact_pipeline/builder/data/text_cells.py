@@ -49,6 +49,14 @@ class TextCells(NamedTuple):
         index = pc.index(mask, True).as_py()
         return self.row(index), self.texts[index].as_py()
 
+    def rows(self, mask: Any) -> NDArray[Any]:
+        """Return the rows whose text is true in a mask of `texts`."""
+        import numpy as np
+        import pyarrow as pa
+
+        true = buffer(mask.fill_null(False).cast(pa.uint8()), "uint8")
+        return np.flatnonzero(self.spread(true, null=0))
+
     def row(self, index: int) -> int:
         """Return the first row with one of `texts`."""
         return index if self.codes is None else int((self.codes == index).argmax())
