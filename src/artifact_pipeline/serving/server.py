@@ -32,7 +32,7 @@ from artifact_pipeline.serving.worker import Address, StartFailure
 RESTART_SECONDS = (0.1, 0.5, 2.0)
 """Delays before successive restarts of a worker that died soon after its start."""
 _SOON_SECONDS = 5.0
-_CONNECT_SECONDS = 60.0
+_POLL_SECONDS = 0.01
 _GRACE_SECONDS = 2.0
 
 _LOG = logging.getLogger(__name__)
@@ -145,9 +145,9 @@ def _supervise(options: ServerOptions, address: Address, *, ready: Callable[[str
     with _stop_signals() as signals:
         try:
             if workers.start(signals):
-                _announce(address, lambda: ready(_url(options, address)))
-                while workers.wait(signals):
-                    workers.restart_due()
+                with _announced(address, lambda: ready(_url(options, address))):
+                    while workers.wait(signals):
+                        workers.restart_due()
         finally:
             workers.stop()
 
@@ -185,18 +185,30 @@ def _url(options: ServerOptions, address: Address) -> str:
     return f"{'https' if options.certificate else 'http'}://{host}:{address.port}"
 
 
-def _announce(address: Address, ready: Callable[[], None]) -> None:
-    """Call `ready` from a thread once connections are accepted."""
+@contextlib.contextmanager
+def _announced(address: Address, ready: Callable[[], None]) -> Iterator[None]:
+    """Call `ready` from a thread once connections are accepted, unless the block ends before."""
+    ended = threading.Event()
 
-    def connect() -> None:
-        end = time.monotonic() + _CONNECT_SECONDS
-        while time.monotonic() < end:
-            with contextlib.suppress(OSError), socket.create_connection(address, 1.0):
+    def announce() -> None:
+        while not ended.wait(_POLL_SECONDS):
+            if _is_listening(address):
                 ready()
                 return
-            time.sleep(0.01)
 
-    threading.Thread(target=connect, daemon=True, name="announce").start()
+    threading.Thread(target=announce, daemon=True, name="announce").start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _is_listening(address: Address) -> bool:
+    try:
+        socket.create_connection(address, 1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 class _Workers:
