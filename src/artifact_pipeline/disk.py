@@ -276,13 +276,12 @@ def file_lock(path: Path, problem: str, *, wait: float = 0.0) -> Iterator[None]:
             except OSError as error:
                 if time.monotonic() >= end:
                     raise StoreError(problem, location=location, remedy="try again") from error
+                time.sleep(_LOCK_POLL_SECONDS)
             else:
                 if _is_at(path, file.fileno()):
                     yield
                     return
                 # The process that held the lock has removed the file: another one may be there.
-                continue
-        time.sleep(_LOCK_POLL_SECONDS)
 
 
 def _is_at(path: Path, handle: int) -> bool:

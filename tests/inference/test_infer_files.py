@@ -399,6 +399,55 @@ def test_skipped_rows_are_counted_and_shown(scored, tmp_path):
         infer(scored[1], tmp_path, CSV + bad[0], on_error="skip")
 
 
+RECORD = {"key": "k", "a": 1.5, "b": 2, "city": "Bern", "day": "2020-01-01"}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_many_skipped_rows_of_each_kind_are_counted_by_hand(scored, tmp_path, form):
+    """A search for each of these rows on its own would take minutes."""
+    record = json.dumps(RECORD).encode() + b"\n"
+    good, wrong = {
+        "csv": (
+            GOOD,
+            [
+                GOOD.replace(b"1.5", b"x"),
+                GOOD.replace(b"2020-01-01", b"soon"),
+                b"k,1\n",
+                GOOD[:-1] + b",more\n",
+            ],
+        ),
+        "jsonl": (record, [record.replace(b"1.5", b'"x"'), record.replace(b"2020", b"soon")]),
+    }[form]
+    random = np.random.default_rng(0)
+    is_wrong = random.random(20_000) < 0.3
+    kinds = random.integers(0, len(wrong), size=len(is_wrong))
+    lines = [wrong[kind] if skip else good for kind, skip in zip(kinds, is_wrong, strict=True)]
+    data = (CSV if form == "csv" else b"") + b"".join(lines)
+    result = infer(
+        scored[1], tmp_path, data.replace(b"key", b"id"), name=f"rows.{form}", on_error="skip"
+    )
+    assert (result.tally.rows, result.tally.skipped) == ((~is_wrong).sum(), is_wrong.sum())
+    rows = read(tmp_path / "out.csv")["row"].to_pylist()
+    assert rows == (np.flatnonzero(~is_wrong) + 1).tolist()
+    shown = [
+        int(error.split("row ")[1].split(":")[0].split(",")[0])
+        for error in result.tally.first_skipped
+    ]
+    assert shown == (np.flatnonzero(is_wrong)[:5] + 1).tolist()
+
+
+@pytest.mark.parametrize("value", ["[1]", "true", "null"])
+def test_a_row_of_json_lines_with_another_type_is_named(scored, tmp_path, value):
+    record = json.dumps(RECORD)
+    wrong = record.replace("1.5", value) if value != "null" else value
+    data = "\n".join([record, "", "  ", record, wrong, record, ""]).encode()
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 3\b"):
+        infer(scored[1], tmp_path, data, name="rows.jsonl")
+    result = infer(scored[1], tmp_path, data, name="rows.jsonl", on_error="skip")
+    assert (result.tally.rows, result.tally.skipped) == (3, 1)
+    assert "rows.jsonl, row 3" in result.tally.first_skipped[0]
+
+
 @pytest.mark.parametrize("output", ["out.csv", "out.parquet", "out.jsonl", "-"])
 def test_without_a_predicted_row_an_output_stays_as_it_is(scored, tmp_path, capfdbinary, output):
     if output != "-":

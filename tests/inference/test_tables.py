@@ -111,6 +111,29 @@ def test_deeply_nested_json_is_refused_cheaply(depth, ends):
         read(data)
 
 
+@pytest.mark.parametrize(
+    ("data", "row"),
+    [
+        (b"null", 1),
+        (b"\xef\xbb\xbf null\n", 1),
+        (b'null\n{"k": 1}\n', 1),
+        (b'{"k": 1}\n{"k": null}\nnull\n', 3),
+        (b'{"k": "} null"} null', 2),
+        (b'{"k": 1}\r\tnull\r{"k": 2}', 2),
+        (b"null null", 1),
+    ],
+)
+def test_null_is_not_a_row(data, row):
+    """pyarrow's reader crashes where it comes first, and makes a row of it elsewhere."""
+    with pytest.raises(DataError, match=rf"row {row}: .* expected an object in each line"):
+        read(data)
+
+
+def test_null_in_an_object_is_a_missing_value():
+    assert read(b'{"k":\nnull\n}\n{"k": "}\\nnull"}') == ["", "}\nnull"]
+    assert read(b'{"k": "a", "l": [{}\n,null]}') == ["a"]
+
+
 def test_brackets_in_text_do_not_count_as_nesting():
     nested = b'{"k": "a", "d": ' + b"[" * 60 + b"0" + b"]" * 60 + b"}\n"
     assert read(nested + b'{"k": "' + b"[{" * 100 + b'\\"[["}') == ["a", "[{" * 100 + '"[[']

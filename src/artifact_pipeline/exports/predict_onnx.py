@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.modules.pop("model_interface", None)  # it may be that of another model
+sys.modules.pop("model_interface", None)  # another model may have loaded its own
 import model_interface  # noqa: E402
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import structs
 
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_csv, table_reader
 from artifact_pipeline.builder.data.encoded_text import line_after, marked_encoding
+from artifact_pipeline.builder.data.table_csv import UnpairedQuote
 from artifact_pipeline.builder.data.table_reader import Part, Raw
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import tables, text_records
 from artifact_pipeline.inference.row_layout import (
@@ -25,6 +27,10 @@ from artifact_pipeline.inference.row_layout import (
 )
 from artifact_pipeline.inference.text_records import TextPiece
 from artifact_pipeline.inference.text_rows import FIRST_BYTES, TextRows, Transcoded, first_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class _CsvHeader(NamedTuple):
@@ -56,12 +62,21 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     with tables.encoding_errors(dialect):
         header = _read_header(first_bytes(stream, start), file, dialect=dialect)
     check_columns(header.columns, name, layout=layout)
+    delimiter = table_csv.delimiter_of(file, dialect)
 
     def read(piece: TextPiece, blank_lines: int) -> CheckedRows:
         text = piece.behind(blank_lines)
         table = _plain_numbers(text, file, dialect=dialect, names=numbers)
         if table is None:
-            table = tables.TableFile.read(text, name, file_format="csv", csv=dialect)
+            try:
+                table = tables.TableFile.read(text, name, file_format="csv", csv=dialect)
+            except DataError as error:
+                uneven = _uneven_rows(text, delimiter)
+                if isinstance(error, UnpairedQuote) or not len(uneven):
+                    raise
+                raise WrongRows(
+                    error.problem, location=error.location, remedy=error.remedy, rows=uneven
+                ) from error
         if table.names != header.columns:
             problem = f"found {len(table.names)} cells, expected {len(header.columns)}"
             raise DataError(problem, location=file.at(row=1))
@@ -81,7 +96,7 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
     pieces = text_records.cut(
         stream,
         rows=layout.rows,
-        delimiter=table_csv.delimiter_of(file, dialect).encode(),
+        delimiter=delimiter.encode(),
         name=name,
         start=header.rest,
         line=lines,
@@ -94,6 +109,32 @@ def open_csv(content: IO[bytes], name: str, *, layout: Layout, start: bytes) -> 
         kept=[pa.string()] * len(layout.keep),
         pieces=(TextRows(piece, read, lines) for piece in pieces),
     )
+
+
+def _uneven_rows(text: bytes, delimiter: str) -> NDArray[np.int64]:
+    """Return the rows of a CSV that have more or fewer cells than its header, counted from 0."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.csv as arrow
+
+    uneven: list[int] = []
+
+    def skip(row: arrow.InvalidRow) -> str:
+        uneven.append(row.number - 2)  # the header is the first
+        return "skip"
+
+    with suppress(pa.ArrowException):
+        arrow.read_csv(
+            pa.BufferReader(text),
+            read_options=arrow.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            parse_options=arrow.ParseOptions(
+                delimiter=delimiter, newlines_in_values=b'"' in text, invalid_row_handler=skip
+            ),
+            convert_options=arrow.ConvertOptions(
+                check_utf8=False, include_columns=["\0"], include_missing_columns=True
+            ),
+        )
+    return np.array(uneven, dtype=np.int64)
 
 
 def _plain_numbers(

@@ -12,6 +12,8 @@ import msgspec
 
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import table_reader
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
+from artifact_pipeline.errors import DataError
 from artifact_pipeline.inference import tables, text_records
 from artifact_pipeline.inference.row_layout import (
     CheckedRows,
@@ -41,7 +43,13 @@ def open_json_lines(content: IO[bytes], name: str, *, layout: Layout, start: byt
         text = piece.behind(blank_lines)
         table = tables.TableFile.read(text, name, file_format="jsonl", csv=Csv())
         kept = _kept_json(piece.data, layout.keep) if layout.keep else []
-        return checked_rows(table, name, layout=layout, kept=kept, file_columns=columns)
+        try:
+            return checked_rows(table, name, layout=layout, kept=kept, file_columns=columns)
+        except WrongRows as error:
+            if table.rows == len(piece.ends):
+                raise
+            # A line has several objects, or an object several lines.
+            raise DataError(error.problem, location=error.location) from error
 
     pieces = text_records.cut(content, rows=layout.rows, name=name, start=start)
     # A row may lack a value, so the columns are those of all rows in the first piece.

@@ -85,8 +85,10 @@ class _DecodedRows(Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.items)
 
-    def slice(self, begin: int, end: int) -> _DecodedRows:
-        return _DecodedRows(self.items[begin:end], self.read_items)
+    def take(self, rows: NDArray[np.int64]) -> _DecodedRows:
+        if isinstance(self.items, list):
+            return _DecodedRows([self.items[row] for row in rows.tolist()], self.read_items)
+        return _DecodedRows(self.items[rows], self.read_items)
 
     def read(self) -> CheckedRows:
         return self.read_items(self.items)

@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.table_csv import UnpairedQuote
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.builder.progress import ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
 from artifact_pipeline.inference import prediction_files, row_files, row_layout
@@ -18,6 +19,7 @@ from artifact_pipeline.inference.predictor import Predictor
 from artifact_pipeline.inference.row_layout import CheckedRows, Layout, Piece, RowFile
 from artifact_pipeline.inference.row_paths import RowPath
 from artifact_pipeline.inference.tally import MAX_SHOWN, OnError, Options, Tally
+from artifact_pipeline.inference.text_rows import TextRows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,7 +208,7 @@ class _PieceRows(NamedTuple):
 
 
 def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
-    """Read a piece of a file; halve it until the rows to skip are found.
+    """Read a piece of a file, without the rows to skip.
 
     Args:
         piece: The piece.
@@ -223,32 +225,88 @@ def _read(piece: Piece, first_row: int, *, on_error: OnError) -> _PieceRows:
     except UnpairedQuote:  # the number of rows that it hides is not known
         raise
     except DataError as error:
-        location = error.location
-        if location is not None and location.row is not None:
-            location = structs.replace(location, row=location.row + first_row)
         if on_error == "fail":
-            raise DataError(error.problem, location=location, remedy=error.remedy) from error
-        if len(piece) == 1:
-            shown = DataError(error.problem, location=location, remedy=error.remedy)
-            return _PieceRows(
-                rows=None,
-                numbers=np.empty(0, dtype=np.int64),
-                total=1,
-                first_skipped=[str(shown)],
-            )
+            raise _located(error, piece, first_row=first_row) from error
     else:
         count = len(rows.batch[0]) if isinstance(rows.batch, list) else len(rows.batch)
         return _PieceRows(rows=rows, numbers=np.arange(count), total=count, first_skipped=[])
-    half = len(piece) // 2
-    before = _read(piece.slice(0, half), first_row, on_error=on_error)
-    after = _read(piece.slice(half, len(piece)), first_row + before.total, on_error=on_error)
-    parts = [part.rows for part in (before, after) if part.rows is not None]
+    numbers = np.arange(len(piece))
+    parts = _good_parts(piece, numbers)
+    good = np.concatenate([part.numbers for part in parts]) if parts else numbers[:0]
+    wrong = np.setdiff1d(numbers, good)[:MAX_SHOWN].tolist()
+    errors = [_error_of(piece, row, first_row=first_row) for row in wrong]
     return _PieceRows(
-        rows=row_layout.joined(parts) if parts else None,
-        numbers=np.concatenate([before.numbers, after.numbers + before.total]),
-        total=before.total + after.total,
-        first_skipped=[*before.first_skipped, *after.first_skipped][:MAX_SHOWN],
+        rows=row_layout.joined([part.rows for part in parts]) if parts else None,
+        numbers=good,
+        total=len(piece),
+        first_skipped=[str(error) for error in errors if error is not None],
     )
+
+
+class _GoodRows(NamedTuple):
+    """Rows of a piece that a model takes, and their numbers in it."""
+
+    rows: CheckedRows
+    numbers: NDArray[np.int64]
+
+
+def _good_parts(piece: Piece, numbers: NDArray[np.int64]) -> list[_GoodRows]:
+    """Return those of some rows that a model takes, in one or several parts."""
+    import numpy as np
+
+    if not len(numbers):
+        return []
+    try:
+        return [_GoodRows(piece.take(numbers).read(), numbers)]
+    except UnpairedQuote:
+        raise
+    except DataError as error:
+        if isinstance(error, WrongRows) and error.rows is not None and len(error.rows):
+            return _good_parts(piece, np.delete(numbers, error.rows))
+        # A column of another type is wrong in all rows, unless each row of text has its own.
+        if len(numbers) == 1 or not (_has_place(error) or isinstance(piece, TextRows)):
+            return []
+    half = len(numbers) // 2
+    return [*_good_parts(piece, numbers[:half]), *_good_parts(piece, numbers[half:])]
+
+
+def _has_place(error: DataError) -> bool:
+    location = error.location
+    return location is not None and (location.row is not None or location.line is not None)
+
+
+def _located(error: DataError, piece: Piece, *, first_row: int) -> DataError:
+    """Return an error about a piece with the number of the row in the file, if it is of a row."""
+    import numpy as np
+
+    if not _has_place(error) and isinstance(piece, TextRows):
+        numbers = np.arange(len(piece))
+        while len(numbers) > 1:  # each row of text has its own type, so that one of them is wrong
+            half = len(numbers) // 2
+            try:
+                piece.take(numbers[:half]).read()
+                numbers = numbers[half:]
+            except DataError:
+                numbers = numbers[:half]
+        return _error_of(piece, int(numbers[0]), first_row=first_row) or error
+    location = error.location
+    if location is not None and location.row is not None:
+        location = structs.replace(location, row=location.row + first_row)
+    return DataError(error.problem, location=location, remedy=error.remedy)
+
+
+def _error_of(piece: Piece, row: int, *, first_row: int) -> DataError | None:
+    """Return the error about a row of a piece, with the number of the row in the file."""
+    import numpy as np
+
+    try:
+        piece.take(np.array([row])).read()
+    except DataError as error:
+        location = error.location
+        if location is not None and location.line is None:
+            location = structs.replace(location, row=first_row + row + 1)
+        return DataError(error.problem, location=location, remedy=error.remedy)
+    return None
 
 
 def _outside(rows: CheckedRows, predictor: Predictor) -> dict[str, int]:

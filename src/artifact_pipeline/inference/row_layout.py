@@ -13,6 +13,7 @@ from artifact_pipeline.inference import tables
 from artifact_pipeline.inference.prediction_files import OutputFormat
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -119,8 +120,8 @@ class Piece(Protocol):
 
     def __len__(self) -> int: ...
 
-    def slice(self, begin: int, end: int) -> Piece:
-        """Return some of the rows, counted from 0."""
+    def take(self, rows: NDArray[np.int64]) -> Piece:
+        """Return some of the rows in their order, counted from 0."""
 
     def read(self) -> CheckedRows:
         """Return the rows. Their numbers in errors are those in the piece.

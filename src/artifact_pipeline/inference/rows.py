@@ -20,6 +20,7 @@ from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.data.encoded_text import marked_encoding
 from artifact_pipeline.builder.data.number_limits import NumberLimits, outside
 from artifact_pipeline.builder.data.table_csv import UnpairedQuote
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -240,9 +241,10 @@ def check(
     finite = np.isfinite(matrix)
     if not finite.all():
         row, column = np.argwhere(~finite)[0].tolist()
-        raise DataError(
+        raise WrongRows(
             f"{features[column]} is {matrix[row, column]}, expected a finite number",
             location=location.at(row=row + 1),
+            rows=np.flatnonzero(~finite.all(axis=1)),
         )
     if not limits or _within_all(matrix, limits):
         return matrix

@@ -19,6 +19,7 @@ from artifact_pipeline.builder.data.table_files import Format
 from artifact_pipeline.builder.data.table_json import MixedTypes
 from artifact_pipeline.builder.data.table_reader import Raw
 from artifact_pipeline.builder.data.text_cells import floats
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def _check_texts(
     if not takes_missing and (texts is None or "" in texts):
         empty = np.flatnonzero(values == "")
         if len(empty):
-            raise _error(MISSING, limit, location=locate(int(empty[0])))
+            raise _error(MISSING, limit, locate=locate, rows=empty)
     if limit.categories is None:
         return 0
     known = {*limit.categories, ""}
@@ -340,10 +341,10 @@ def _check_texts(
         return 0
     unseen = np.array([value not in known for value in values], dtype=bool)
     if unseen.any() and not limit.unseen:
-        row = int(np.flatnonzero(unseen)[0])
+        rows = np.flatnonzero(unseen)
         examples = ", ".join(show(value) for value in limit.categories[:5])
-        problem = f"is {show(values[row])}, but the model accepts only {examples}"
-        raise _error(problem, limit, location=locate(row))
+        problem = f"is {show(values[rows[0]])}, but the model accepts only {examples}"
+        raise _error(problem, limit, locate=locate, rows=rows)
     return int(unseen.sum())
 
 
@@ -353,22 +354,29 @@ def _check_numbers(
     import numpy as np
 
     if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        problem = f"is {values[row]}, expected a finite number"
-        raise _error(problem, limit, location=locate(row))
+        rows = np.flatnonzero(np.isinf(values))
+        problem = f"is {values[rows[0]]}, expected a finite number"
+        raise _error(problem, limit, locate=locate, rows=rows)
     missing = np.isnan(values)
     if not limit.nullable and missing.any():
-        raise _error(MISSING, limit, location=locate(int(np.flatnonzero(missing)[0])))
+        raise _error(MISSING, limit, locate=locate, rows=np.flatnonzero(missing))
     if limit.kind == "boolean":
         wrong = ~missing & (values != 0) & (values != 1)
         if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            problem = f"is {values[row]}, expected true or false"
-            raise _error(problem, limit, location=locate(row))
+            rows = np.flatnonzero(wrong)
+            problem = f"is {values[rows[0]]}, expected true or false"
+            raise _error(problem, limit, locate=locate, rows=rows)
     if wrong_number := outside(values, limit):
         row, problem = wrong_number
-        raise _error(problem, limit, location=locate(row))
+        raise DataError(problem, location=locate(row).at(column=limit.name))
 
 
-def _error(problem: str, limit: ColumnLimits, *, location: Location) -> DataError:
-    return DataError(problem, location=location.at(column=limit.name))
+def _error(
+    problem: str,
+    limit: ColumnLimits,
+    *,
+    locate: Callable[[int], Location],
+    rows: NDArray[np.int64],
+) -> WrongRows:
+    location = locate(int(rows[0])).at(column=limit.name)
+    return WrongRows(problem, location=location, rows=rows)

@@ -70,6 +70,24 @@ class TextPiece(NamedTuple):
         ends = self.ends[begin:end] - (first - size)
         return TextPiece(data=data, ends=ends, line=line, header=self.header)
 
+    def take(self, rows: NDArray[np.int64]) -> TextPiece:
+        """Return some of the records in their order; their lines count only if none is between."""
+        import numpy as np
+
+        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1)
+        if len(runs) == 1:
+            return self.slice(int(rows[0]), int(rows[-1]) + 1)
+        size = len(self.header)
+        begins = np.append(size, self.ends[:-1])
+        view = memoryview(self.data)
+        parts = [view[int(begins[run[0]]) : int(self.ends[run[-1]])] for run in runs]
+        return TextPiece(
+            data=b"".join([self.header, *parts]),
+            ends=np.cumsum((self.ends - begins)[rows]) + size,
+            line=self.line,
+            header=self.header,
+        )
+
     def behind(self, blank_lines: int) -> bytes:
         """Return the bytes with blank lines before the first record."""
         if not blank_lines:
@@ -197,6 +215,10 @@ def _record_ends(
     if not len(ends):
         return ends
     lengths = np.diff(ends, prepend=0)
+    if delimiter is None:  # a line of spaces has no record
+        begins = ends - lengths
+        places = np.flatnonzero(np.frombuffer(data, dtype="uint8")[begins] <= ord(" ")).tolist()
+        return np.delete(ends, [at for at in places if data[begins[at] : ends[at]].isspace()])
     if lengths.min() > 2:
         return ends
     codes = np.frombuffer(data, dtype="uint8")

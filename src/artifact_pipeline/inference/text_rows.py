@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
@@ -14,6 +14,10 @@ from artifact_pipeline.inference.row_layout import (
     CheckedRows,
 )
 from artifact_pipeline.inference.text_records import TextPiece
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FIRST_BYTES = 1 << 20
 
@@ -41,8 +45,8 @@ class TextRows(Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.piece.ends)
 
-    def slice(self, begin: int, end: int) -> TextRows:
-        return structs.replace(self, piece=self.piece.slice(begin, end))
+    def take(self, rows: NDArray[np.int64]) -> TextRows:
+        return structs.replace(self, piece=self.piece.take(rows))
 
     def read(self) -> CheckedRows:
         lines_before = self.piece.line - self.header_lines

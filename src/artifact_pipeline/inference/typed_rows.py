@@ -24,7 +24,9 @@ from artifact_pipeline.inference.row_layout import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 
 class _ArrowRows(Struct, frozen=True):
@@ -36,8 +38,8 @@ class _ArrowRows(Struct, frozen=True):
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def slice(self, begin: int, end: int) -> _ArrowRows:
-        return _ArrowRows(self.table.slice(begin, end - begin), self.read_table)
+    def take(self, rows: NDArray[np.int64]) -> _ArrowRows:
+        return _ArrowRows(self.table.take(rows), self.read_table)
 
     def read(self) -> CheckedRows:
         return self.read_table(self.table)

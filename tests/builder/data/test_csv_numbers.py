@@ -1,8 +1,11 @@
 """Plain numbers that are converted while a CSV is split: the same table as by the rules."""
 
+import hashlib
 import itertools
 import re
 
+import numpy as np
+import pandas as pd
 import pyarrow.types as t
 import pytest
 from hypothesis import example, given
@@ -59,19 +62,20 @@ def lines(table, delimiter):
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.sampled_from([[], ["-1"], ["007"]]),
     st.sampled_from(["abc", "bc", "\nabc", "aba"]),
+    st.sampled_from([1, 7, 1 << 22]),
 )
-@example([(["007"], ["1"], ["1"])], "1", ",", "\n", [], "abc")
-@example([(["1"], ["-00"], ["1"])], "1", ",", "\n", [], "abc")
-@example([(["1"], ["1"], ["+1"])], "1", ",", "\r\n", [], "abc")
-@example([(["1"], [" 1"], ["1 "])], "1", ",", "\n", [], "abc")
-@example([(["nan"], ["1e999"], ["9007199254740993.0"])], "1", ";", "\n", [], "abc")
-@example([(["9007199254740992"], ["nan(1)"], ["inf"])], "1", ";", "\n", [], "abc")
-@example([(["1"], ["x"], ["true"])], "1", ",", "\n", [], "abc")
-@example([(["1", "007"], ["1"], ["1"])], "1", ",", "\r", [], "abc")
-@example([(["1", "1"], ["007", "1"], ["1", "1"])], "1", ",", "\n", [], "bc")
-@example([(["1"], ["1"], ["1"]), (["01"], [None], ["x"])], "1", ",", "\n", [], "abc")
+@example([(["007"], ["1"], ["1"])], "1", ",", "\n", [], "abc", 1)
+@example([(["1"], ["-00"], ["1"])], "1", ",", "\n", [], "abc", 1)
+@example([(["1"], ["1"], ["+1"])], "1", ",", "\r\n", [], "abc", 1)
+@example([(["1"], [" 1"], ["1 "])], "1", ",", "\n", [], "abc", 1)
+@example([(["nan"], ["1e999"], ["9007199254740993.0"])], "1", ";", "\n", [], "abc", 1)
+@example([(["9007199254740992"], ["nan(1)"], ["inf"])], "1", ";", "\n", [], "abc", 1)
+@example([(["1"], ["x"], ["true"])], "1", ",", "\n", [], "abc", 1)
+@example([(["1", "007"], ["1"], ["1"])], "1", ",", "\r", [], "abc", 1)
+@example([(["1", "1"], ["007", "1"], ["1", "1"])], "1", ",", "\n", [], "bc", 1)
+@example([(["1"], ["1"], ["1"]), (["01"], [None], ["x"])], "1", ",", "\n", [], "abc", 1)
 def test_a_table_is_the_same_whether_numbers_are_converted_early_or_not(
-    tables, number, delimiter, ending, null_values, header
+    tables, number, delimiter, ending, null_values, header, block
 ):
     csv = Csv(delimiter=delimiter, null_values=null_values)
     first = [delimiter.join([number] * 3)]
@@ -79,6 +83,7 @@ def test_a_table_is_the_same_whether_numbers_are_converted_early_or_not(
         # Only the first row decides what may be a number.
         names = delimiter.join(header).replace(f"\n{delimiter}", "\n")
         patch.setattr(csv_numbers, "_HEAD", len(f"{names}\n{first[0]}\n"))
+        patch.setattr(csv_numbers, "_BLOCK", block)
         parts = [[names, *first, *lines(table, delimiter)] for table in tables]
         early, _ = read(parts, convert=True, csv=csv, ending=ending)
     assert str(early) == str(read(parts, convert=False, csv=csv, ending=ending)[0])
@@ -105,6 +110,45 @@ def test_small_and_empty_files_of_a_table_are_converted_as_its_first_one():
         str(field.type) for field in table_reader.read(files, "csv", text_columns=()).table.schema
     ]
     assert types == ["double", "string", "double"]
+
+
+@pytest.mark.parametrize(
+    ("last", "kinds"),
+    [
+        ("7.5,Bern", ["number", "text"]),
+        ("07,Bern", ["text", "text"]),
+        ('7,"Bern"', ["number", "text"]),
+        ("", ["number", "text"]),
+    ],
+)
+def test_a_file_on_disk_is_read_and_hashed_in_blocks(tmp_path, monkeypatch, last, kinds):
+    monkeypatch.setattr(csv_numbers, "_BLOCK", 100)
+    # Rows that are shorter than the first ones.
+    rows = ["1000.125,Lyon", ",Graz", *["1,Graz"] * 999, last]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["n,city", *rows]))
+    raw = table_reader.read([("t.csv", path)], "csv", text_columns=())
+    typed = [table_columns.column(raw, name) for name in ("n", "city")]
+    assert [column.kind for column in typed] == kinds
+    expected = pd.read_csv(path, dtype=str, keep_default_na=False)
+    texts = expected["city"].tolist()
+    assert typed[1].values.tolist() == texts
+    if kinds[0] == "number":
+        np.testing.assert_array_equal(typed[0].values, pd.to_numeric(expected["n"]))
+    else:
+        assert typed[0].values.tolist() == expected["n"].tolist()
+    assert raw.parts[0].digest == f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def test_a_text_column_may_repeat_its_texts_in_some_files_only(tmp_path):
+    columns = [["a"] * 2_000, [f"b{number}" for number in range(2_000)], ["a", "", "c"]]
+    for number, texts in enumerate(columns):
+        lines = ["n,text", *(f"1,{text}" for text in texts)]
+        (tmp_path / f"{number}.csv").write_text("\n".join(lines))
+    files = [(path.name, path) for path in sorted(tmp_path.iterdir())]
+    raw = table_reader.read(files, "csv", text_columns=())
+    assert table_columns.column(raw, "text").values.tolist() == [*itertools.chain(*columns)]
+    assert table_columns.column(raw, "n").values.tolist() == [1.0] * 4_003
 
 
 prefixes = st.sampled_from(

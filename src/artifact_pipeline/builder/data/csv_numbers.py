@@ -1,136 +1,185 @@
-"""Large CSV files, whose plain numbers Arrow converts while it splits the cells.
+"""Large CSV files, which are read, hashed and converted in blocks.
 
-That takes half the time of reading texts and converting them. A column is read as text again if
-one of its cells may mean something else by the rules of `column_types`.
+Arrow converts plain numbers while it splits the cells, which takes half the time of reading texts
+and converting them. The memory of a block is used again for the next, so neither the file nor its
+texts are held. A column is read as text if one of its cells may mean something else by the rules
+of `column_types`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+import os
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import plain_columns, table_csv
-from artifact_pipeline.builder.data.table_csv import CsvText
-from artifact_pipeline.builder.data.text_cells import copy_floats
+from artifact_pipeline.builder.data.text_cells import copy_floats, empty_floats, repeats
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 MIN_SIZE = 1 << 21
 """Bytes. Smaller tables are read as text."""
+_BLOCK = 1 << 22
+"""Bytes that are read and converted at once."""
 _HEAD = 1 << 18
 """Bytes that show which columns may be numbers."""
+_MARGIN = 1.2
+"""Arrays are so much longer than the rows that were read suggest."""
 _SLICE = 1 << 17
 """Bytes that are searched at once; they stay in the cache of a processor."""
 _LONGEST_PREFIX = 3
 """The bytes of a cell that show whether it needs the rules, as in -00."""
 
 
+class CsvTable(NamedTuple):
+    """The columns of a CSV file."""
+
+    table: pa.Table
+    """Numbers with NaN for null, texts, and dictionaries of repeated texts."""
+    index_columns: tuple[str, ...]
+    """The columns that hold the index of a data frame."""
+    digest: Digest
+    """Of the bytes that were converted."""
+
+
 def read_csv(
-    data: bytes, file: Location, *, dialect: Csv, numbers: Collection[str]
-) -> tuple[pa.Table, tuple[str, ...]]:
-    """Return what `table_csv.read_csv` does, with plain numbers as float64 and NaN for null.
+    stream: BinaryIO, file: Location, *, dialect: Csv, numbers: Collection[str]
+) -> CsvTable | None:
+    """Return a CSV file without quotes, with plain numbers as float64.
 
     A column is converted only if `plain_columns.numbers` would convert its texts to the same
     numbers, or all are missing, and none is beyond the integers that a float64 holds.
 
     Args:
-        data: The bytes of the file.
+        stream: The bytes of the file, which are read again for each column that turns out as text.
         file: Its name.
         dialect: Its dialect.
         numbers: Columns that may be numbers; others are text.
 
-    Raises:
-        DataError: As `table_csv.read_csv`.
+    Returns:
+        The file; None if it has no such numbers, or is not simple enough to be read in blocks.
     """
-    if numbers and _is_plain(data, dialect):
-        text = table_csv.check_csv(data, file, dialect=dialect)
-        table = _convert(text, numbers)
-        if table is not None:
-            return table, text.index_columns
-    return table_csv.read_csv(data, file, dialect=dialect)
-
-
-def _convert(text: CsvText, numbers: Collection[str]) -> pa.Table | None:
-    """Return a CSV without quotes; None if Arrow cannot split it or convert its numbers."""
     import pyarrow as pa
 
-    if len({*text.names}) < len(text.names):
+    if dialect.decimal != "." or not table_csv.is_utf8(dialect.encoding):
         return None
-    prefixed = prefixed_columns(text.content, text.delimiter.encode(), columns=len(text.names))
-    numbers = {
-        name
-        for position, name in enumerate(text.names)
-        if name in numbers and position not in prefixed
-    }
-    try:
-        while numbers:
-            converted = _collect(text, numbers)
-            if not converted.doubtful:
-                return converted.table
-            numbers -= converted.doubtful
-    except pa.ArrowException:
-        return None
+    numbers = set(numbers)
+    while numbers:
+        try:
+            converted = _convert(stream, file, dialect=dialect, numbers=numbers)
+        except (DataError, pa.ArrowException):
+            return None
+        if converted is None:
+            return None
+        if not converted.doubtful:
+            return converted.csv
+        numbers -= converted.doubtful
     return None
 
 
 class _Converted(NamedTuple):
-    """A table, and its columns that are not converted as the rules would."""
+    """A CSV file, and its columns that are not converted as the rules would."""
 
-    table: pa.Table
+    csv: CsvTable
     doubtful: set[str]
 
 
-def _collect(text: CsvText, numbers: set[str]) -> _Converted:
-    """Return the columns of a CSV, with numbers in an array each, which is written once."""
-    import numpy as np
+def _convert(
+    stream: BinaryIO, file: Location, *, dialect: Csv, numbers: set[str]
+) -> _Converted | None:
+    """Return a CSV file with numbers in an array each, which is written once."""
     import pyarrow as pa
 
-    lines = _count_lines(text.content)
-    values = {name: np.empty(lines, dtype=np.float64) for name in numbers}
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    header = stream.readline()
+    if not _is_plain(header):
+        return None
+    text = table_csv.check_csv(header, file, dialect=dialect)
+    if len({*text.names}) < len(text.names):
+        return None
+    digest = hashlib.sha256(header)
+    values = {name: empty_floats(0) for name in text.names if name in numbers}
     texts: dict[str, list[pa.Array]] = {name: [] for name in text.names if name not in numbers}
     doubtful: set[str] = set()
-    rows = 0
-    for block in table_csv.blocks(text, numbers):
-        begin, rows = rows, rows + len(block)
-        for name, cells in zip(text.names, block.columns, strict=True):
-            if name in texts:
-                texts[name].append(cells)
-            elif not plain_columns.are_exact(cells):
-                doubtful.add(name)
-            else:
-                copy_floats(cells, values[name][begin:rows])
+    rows = capacity = 0
+    for block in _blocks(stream):
+        digest.update(memoryview(block)[1:])
+        if not _is_plain(block):
+            return None
+        prefixed = prefixed_columns(block, text.delimiter.encode(), columns=len(text.names))
+        doubtful |= numbers.intersection(text.names[position] for position in prefixed)
+        for batch in table_csv.batches(block, text, numbers=numbers):
+            begin, rows = rows, rows + len(batch)
+            if rows > capacity:
+                capacity = max(rows, int(_MARGIN * rows * size / stream.tell()))
+                values = {
+                    name: _extended(known[:begin], capacity) for name, known in values.items()
+                }
+            for name, cells in zip(text.names, batch.columns, strict=True):
+                if name in texts:
+                    texts[name].append(_encoded(cells, texts[name]))
+                elif plain_columns.are_exact(cells):
+                    copy_floats(cells, values[name][begin:rows])
+                else:
+                    doubtful.add(name)
     columns = {
-        name: pa.chunked_array(texts[name], pa.string())
+        name: pa.chunked_array(texts[name], None if texts[name] else pa.string())
         if name in texts
         else pa.Array.from_buffers(
             pa.float64(), rows, [None, pa.py_buffer(values[name][:rows])], null_count=0
         )
         for name in text.names
     }
-    return _Converted(pa.table(columns), doubtful)
+    table = CsvTable(pa.table(columns), text.index_columns, f"sha256:{digest.hexdigest()}")
+    return _Converted(table, doubtful)
 
 
-def _count_lines(content: bytes) -> int:
-    import numpy as np
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of a stream in blocks, each after the line end of the line before it."""
+    # glibc returns freed memory to the system unless it was given back a larger block before.
+    bytes(4 * _BLOCK)
+    while block := stream.read(_BLOCK):
+        yield b"".join((b"\n", block, stream.readline()))
 
-    codes = np.frombuffer(content, dtype="uint8")
-    slices = (codes[begin : begin + _SLICE] for begin in range(0, len(codes), _SLICE))
-    return sum(int(np.count_nonzero(part == ord("\n"))) for part in slices)
+
+def _extended(values: NDArray[Any], length: int) -> NDArray[Any]:
+    """Return a longer array that begins with some values."""
+    extended = empty_floats(length)
+    extended[: len(values)] = values
+    return extended
 
 
-def _is_plain(data: bytes, dialect: Csv) -> bool:
-    """Return whether the column of a cell follows from the delimiters before it."""
-    if dialect.decimal != "." or not table_csv.is_utf8(dialect.encoding) or b'"' in data:
+def _encoded(texts: pa.Array, before: list[pa.Array]) -> pa.Array:
+    """Return a block of texts as a dictionary if those of the first block are repeated."""
+    import pyarrow.types as t
+
+    encode = t.is_dictionary(before[0].type) if before else repeats(texts)
+    return texts.dictionary_encode() if encode else texts
+
+
+def _is_plain(block: bytes) -> bool:
+    """Return whether the column of a cell in UTF-8 follows from the delimiters before it."""
+    if b'"' in block or b"\0" in block:
         return False
-    return b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")
+    if b"\r" in block and block.count(b"\r") != block.count(b"\r\n"):
+        return False
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False
 
 
-def candidates(data: bytes, file: Location, *, dialect: Csv) -> set[str]:
+def candidates(stream: BinaryIO, file: Location, *, dialect: Csv) -> set[str]:
     """Return the columns of a file whose first cells are plain numbers."""
-    head = data[: data.rfind(b"\n", 0, _HEAD) + 1]
+    head = stream.read(_HEAD)
+    head = head[: head.rfind(b"\n") + 1]
     try:
         table, _ = table_csv.read_csv(head, file, dialect=dialect)
     except DataError:

@@ -88,13 +88,12 @@ def load(
         return bundled.load(data)
     paths = table_files.locate(data.path, base)
     memory.check_fits(paths, Location(data.path))
-    contents: list[tuple[str, bytes]] = []
-    for path in paths:
-        report(PhaseProgress(phase="read", done=len(contents), total=len(paths), unit="files"))
-        contents.append((path.name, table_files.read(path)))
-    digest = table_files.digest([canonical.digest(content) for _, content in contents])
+    files: list[tuple[str, bytes | table_files.TablePath]] = [(path.name, path) for path in paths]
     if expected is not None:
-        check_digest(digest, expected)
+        contents = [table_files.read(path) for path in paths]
+        check_digest(table_files.digest([*map(canonical.digest, contents)]), expected)
+        files = [(path.name, content) for path, content in zip(paths, contents, strict=True)]
+        del contents
     location = Location(config, key="data")
     file_format = table_files.format_of(paths[0])
     if file_format != "csv" and data.csv is not None:
@@ -102,13 +101,15 @@ def load(
         raise ConfigError(problem, location=location.inside("csv"))
     declared = {name for name, kind in data.columns.items() if kind != "number"}
     raw = table_reader.read(
-        contents,
+        files,
         file_format,
         csv=data.csv or Csv(),
         text_columns={*declared, *data.formats},
         report=report,
     )
-    contents.clear()  # a large table is not held twice
+    files.clear()  # a large table is not held twice
+    digests = [part.digest for part in raw.parts]
+    digest = table_files.digest(digests) if expected is None else expected.digest
     table_files.check_keys(paths, data.path, base=base, columns=raw.table.column_names)
     rows = raw.table.num_rows
     if data.missing_target == "drop":

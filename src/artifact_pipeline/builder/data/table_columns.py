@@ -20,6 +20,7 @@ from artifact_pipeline.builder.data.column_types import json_option, with_points
 from artifact_pipeline.builder.data.number_limits import EXACT, is_rounded
 from artifact_pipeline.builder.data.table_reader import Part, Raw
 from artifact_pipeline.builder.data.text_cells import TextCells, floats, text_cells
+from artifact_pipeline.builder.data.wrong_rows import WrongRows
 from artifact_pipeline.errors import DataError, Location
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ def column_of_rows(
     """
     try:
         return column(raw, name, kind=kind, column_format=column_format)
+    except WrongRows:  # it has no remedy
+        raise
     except DataError as error:
         raise DataError(error.problem, location=error.location) from error
 
@@ -422,12 +425,17 @@ def _finite(
 
 def _refuse(cells: _Cells, good: Any, *, expected: str) -> None:
     """Raise an error for the first value that is not good."""
+    import numpy as np
     import pyarrow.compute as pc
 
     if pc.all(good).as_py() is False:
-        row, text = cells.text.first(pc.invert(good))
+        wrong = pc.invert(good)
+        row, text = cells.text.first(wrong)
         problem = f"found {show(text)}, expected {expected}"
-        raise DataError(problem, location=cells.raw.cell(row, cells.name))
+        rows, row_numbers = cells.text.rows(wrong), cells.raw.row_numbers
+        if row_numbers is not None:
+            rows = np.array(row_numbers)[rows]
+        raise WrongRows(problem, location=cells.raw.cell(row, cells.name), rows=rows)
 
 
 _PARSERS: dict[Kind, Callable[[_Cells], NDArray[Any]]] = {

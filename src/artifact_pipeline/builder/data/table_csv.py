@@ -107,26 +107,32 @@ def read_csv(
         return with_row_names, (with_row_names.column_names[0], *text.index_columns)
 
 
-def blocks(text: CsvText, numbers: Collection[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a CSV file without quotes in blocks, each cell as `read_csv` reads it.
+def batches(block: bytes, text: CsvText, *, numbers: Collection[str]) -> list[pa.RecordBatch]:
+    """Return rows of a CSV file without quotes, each cell as `read_csv` reads it.
 
     Args:
-        text: The file.
+        block: The rows.
+        text: The header of the file.
         numbers: Columns to convert to float64 as Arrow does; others are text.
 
     Raises:
-        pa.ArrowException: If one of them holds another text, and for rows of different lengths or
-            longer than a block.
+        pa.ArrowException: If one of them holds another text, and for rows of different lengths.
     """
     import pyarrow as pa
     import pyarrow.csv as arrow
 
-    yield from arrow.open_csv(
-        pa.BufferReader(text.content),
-        read_options=arrow.ReadOptions(use_threads=False, block_size=BLOCK),
+    text = text._replace(header=text.names)
+    table = arrow.read_csv(
+        pa.BufferReader(block),
+        read_options=arrow.ReadOptions(
+            column_names=text.names,
+            use_threads=False,
+            block_size=min(len(block) + 1, _LARGEST_BLOCK),
+        ),
         parse_options=arrow.ParseOptions(delimiter=text.delimiter),
         convert_options=_conversion(text, numbers),
     )
+    return table.to_batches()  # type: ignore[no-any-return]
 
 
 def delimiter_of(file: Location, dialect: Csv) -> str:

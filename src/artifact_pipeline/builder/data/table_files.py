@@ -6,13 +6,15 @@ The digest of a table is that of its files in order, so computing it only takes 
 from __future__ import annotations
 
 import glob
+import io
 import itertools
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 from artifact_pipeline.builder import canonical
 from artifact_pipeline.builder.canonical import Digest
@@ -228,6 +230,32 @@ def format_of(file: TablePath) -> Format:
             remedy=f"expected a name in {', '.join(FORMATS)}",
         )
     return FORMATS[suffix]
+
+
+def size(file: TablePath) -> int:
+    """Return the size of a file in bytes; 0 if it cannot be read."""
+    if isinstance(file, RemotePath):
+        remote = remote_files.stat(str(file))
+        return 0 if remote is None else remote.size
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+@contextmanager
+def opened(content: bytes | Path) -> Iterator[BinaryIO]:
+    """Open bytes or a file to read.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    try:
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise DataError(problem, location=Location(str(content))) from error
 
 
 def read(file: TablePath) -> bytes | pa.Buffer:

@@ -56,6 +56,8 @@ _DATED = re.compile(
 )
 _PLAIN = re.compile(r"\s*[+-]?\d*\.?\d*\s*")
 _ISO = re.compile(DATE)
+_WORD = re.compile(r"\D*[^\W\d_]\D*")
+"""A text with a letter and without a digit, which no format reads and no pattern above matches."""
 
 
 class Proposal(NamedTuple):
@@ -125,6 +127,8 @@ def propose(values: Sequence[str], decimal: str) -> Proposal | None:
         values: A sample of the column.
         decimal: The decimal mark of its file.
     """
+    if all(_WORD.fullmatch(value) for value in set(values)):
+        return None
     return (
         _propose_numbers(values, decimal)
         or _propose_dates(values)

@@ -27,6 +27,8 @@ _MAX_DIGITS = 310
 """A float64 has no larger integers."""
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 _SPACE = re.compile(r"[ \t\r\n]*")
+_MAYBE_NULL = re.compile(rb"(?:\A(?:\xef\xbb\xbf)?|[\r\n}])[ \t\r\n]*null")
+_NO_OBJECT = "is not JSON lines: expected an object in each line"
 
 
 class MixedTypes(DataError):
@@ -55,6 +57,7 @@ def read_jsonl(data: bytes, file: Location) -> pa.Table:
         raise DataError("is empty, expected a JSON object in each line", location=file)
     decode(data, file, remedy=_SAVE_AS_UTF8)
     _check_depth(data, file)
+    _check_objects(data, file)
     # With one block, types are inferred from all rows and errors count rows from the first one.
     block = arrow.ReadOptions(use_threads=False, block_size=min(len(data) + 1, _LARGEST_BLOCK))
 
@@ -90,6 +93,24 @@ def _check_depth(data: bytes, file: Location) -> None:
         row = 1 + int((depth[: deep[0]] == 0).sum())
         problem = f"is nested deeper than {MAX_DEPTH} levels"
         raise DataError(problem, location=file.at(row=row))
+
+
+def _check_objects(data: bytes, file: Location) -> None:
+    """Refuse null among the objects: Arrow reads it as a row, and crashes if it is the first."""
+    import numpy as np
+
+    values = data.count(b": null") + data.count(b":null")
+    if data.count(b"null") == values or not _MAYBE_NULL.search(data):
+        return
+    bare = _STRING.sub(b"", data)
+    codes = np.frombuffer(bare, dtype="uint8")
+    steps = np.isin(codes, list(b"[{")).astype(np.int8) - np.isin(codes, list(b"]}"))
+    depth = steps.cumsum(dtype=np.int64)
+    for null in re.finditer(rb"null", bare):
+        if depth[null.start()] == 0:
+            before = slice(0, null.start())
+            row = 1 + np.count_nonzero((steps[before] < 0) & (depth[before] == 0))
+            raise DataError(_NO_OBJECT, location=file.at(row=int(row)))
 
 
 def literals(data: bytes, column: str, *, file: Location) -> list[Any]:
@@ -190,8 +211,7 @@ def _records(
         except ValueError as error:
             raise DataError(f"is not JSON: {first_line(error)}", location=location) from error
         if not isinstance(record, dict):
-            problem = "is not JSON lines: expected an object in each line"
-            raise DataError(problem, location=location)
+            raise DataError(_NO_OBJECT, location=location)
         yield record
 
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from artifact_pipeline.builder import canonical
+from artifact_pipeline.builder.canonical import Digest
 from artifact_pipeline.builder.config.messages import show
 from artifact_pipeline.builder.config.values import Csv
 from artifact_pipeline.builder.data import (
     csv_numbers,
+    table_csv,
+    table_files,
     table_json,
     table_packaging,
     table_parquet,
 )
-from artifact_pipeline.builder.data.table_files import Format
+from artifact_pipeline.builder.data.remote_files import RemotePath
+from artifact_pipeline.builder.data.table_files import FORMATS, Format, TablePath
 from artifact_pipeline.builder.data.table_parquet import ParquetTable
 from artifact_pipeline.builder.progress import PhaseProgress, ReportProgress, ignore
 from artifact_pipeline.errors import DataError, Location
@@ -33,6 +39,8 @@ class Part(NamedTuple):
     name: str
     rows: int
     """How many rows it has."""
+    digest: Digest = ""
+    """Of its bytes; empty if the reader was given them rather than a path."""
 
 
 class Raw(NamedTuple):
@@ -65,10 +73,10 @@ class Raw(NamedTuple):
         """
         if self.row_numbers is not None:
             row = self.row_numbers[row]
-        for name, rows in self.parts:
-            if row < rows:
-                return Location(name, row=row + 1)
-            row -= rows
+        for part in self.parts:
+            if row < part.rows:
+                return Location(part.name, row=row + 1)
+            row -= part.rows
         raise IndexError(row)
 
     def cell(self, row: int, column: str) -> Location:
@@ -101,16 +109,26 @@ class Raw(NamedTuple):
         return self._replace(table=self.table.take(rows), row_numbers=tuple(rows))
 
 
+class _CsvContent(NamedTuple):
+    """The bytes of a CSV file, or its path if it can be read in blocks."""
+
+    name: str
+    data: bytes | Path
+    digest: Digest = ""
+
+
 class _File(NamedTuple):
     """The columns of one file, and the names of those that hold the index of a data frame."""
 
     part: Part
     table: pa.Table | ParquetTable
     index_columns: tuple[str, ...]
+    source: bytes = b""
+    """The bytes of JSON lines."""
 
 
 def read(
-    files: Sequence[tuple[str, bytes]],
+    files: Sequence[tuple[str, bytes | TablePath]],
     file_format: Format,
     *,
     csv: Csv = Csv(),  # noqa: B008  (frozen)
@@ -120,7 +138,7 @@ def read(
     """Return the columns in the files of a table.
 
     Args:
-        files: The name and the bytes of each file.
+        files: The name of each file, and its bytes or its path.
         file_format: The format of all of them.
         csv: The dialect of CSV files.
         text_columns: The columns of CSV files that stay text, where plain numbers of others may be
@@ -130,29 +148,26 @@ def read(
     Raises:
         DataError: For files of another format or encoding, columns without a name, with the same
             name, or not in every file, and a table without rows; with the file, row or line.
+        NetworkError: If a file in an object store cannot be read.
     """
-    import pyarrow as pa
-
     csv = csv if file_format == "csv" else Csv()
+    sizes = [
+        table_files.size(source) if isinstance(source, Path | RemotePath) else len(source)
+        for _, source in files
+    ]
+    numbers: set[str] = set()
     read_files: list[_File] = []
-    sources: list[bytes] = []
-    numbers: Collection[str] = ()
-    size, parsed = sum(len(packed) for _, packed in files), 0
-    for packed_name, packed in files:
-        report(PhaseProgress.of_bytes("parse", parsed, total=size))
-        parsed += len(packed)
-        name, data = table_packaging.unpack(packed, packed_name)
-        if file_format == "jsonl":
-            data = data.removeprefix(codecs.BOM_UTF8)
-            sources.append(data)
-        location = Location(name)
-        if file_format == "csv" and text_columns is not None and size >= csv_numbers.MIN_SIZE:
-            numbers = (
-                {field.name for field in read_files[0].table.schema if field.type == pa.float64()}
-                if read_files
-                else csv_numbers.candidates(data, location, dialect=csv).difference(text_columns)
-            )
-        file = _read_file(data, location, file_format=file_format, csv=csv, numbers=numbers)
+    for position, (name, source) in enumerate(files):
+        report(PhaseProgress.of_bytes("parse", sum(sizes[:position]), total=sum(sizes)))
+        if file_format == "csv":
+            content = _csv_content(name, source)
+            if read_files:
+                numbers = _numbers(read_files[0])
+            elif text_columns is not None and sum(sizes) >= csv_numbers.MIN_SIZE:
+                numbers = _candidates(content, csv).difference(text_columns)
+            file = _read_csv(content, csv, numbers=numbers)
+        else:
+            file = _read_typed(name, source, file_format=file_format)
         if read_files:
             _check_same_columns(file, read_files[0])
         read_files.append(file)
@@ -171,7 +186,7 @@ def read(
         format=file_format,
         csv=csv,
         index_columns=tuple(index),
-        sources=tuple(sources),
+        sources=tuple(file.source for file in read_files) if file_format == "jsonl" else (),
     )
 
 
@@ -206,24 +221,60 @@ def read_by_type(data: bytes, name: str) -> dict[str, list[Raw]]:
     }
 
 
-def _read_file(
-    data: bytes,
-    file: Location,
-    *,
-    file_format: Format,
-    csv: Csv,
-    numbers: Collection[str],
-) -> _File:
+def _unpacked(name: str, source: bytes | TablePath) -> tuple[table_packaging.Unpacked, Digest]:
+    """Return a file without its packaging, and the digest of the file if it is read here."""
+    digest = ""
+    if isinstance(source, Path | RemotePath):
+        source = table_files.read(source)
+        digest = canonical.digest(source)
+    return table_packaging.unpack(source, name), digest
+
+
+def _csv_content(name: str, source: bytes | TablePath) -> _CsvContent:
+    if isinstance(source, Path) and FORMATS.get(source.suffix.lower()) == "csv":
+        return _CsvContent(name, source)
+    unpacked, digest = _unpacked(name, source)
+    return _CsvContent(unpacked.name, unpacked.data, digest)
+
+
+def _candidates(content: _CsvContent, csv: Csv) -> set[str]:
+    """Return the columns of a CSV file that may be numbers."""
+    with table_files.opened(content.data) as stream:
+        return csv_numbers.candidates(stream, Location(content.name), dialect=csv)
+
+
+def _read_csv(content: _CsvContent, csv: Csv, *, numbers: set[str]) -> _File:
+    """Return a CSV file, with some of its columns as float64 if all of them can be."""
+    name, data, digest = content
+    location = Location(name)
+    with table_files.opened(data) as stream:
+        converted = csv_numbers.read_csv(stream, location, dialect=csv, numbers=numbers)
+    if converted is not None:
+        table, index = converted.table, converted.index_columns
+        digest = digest or converted.digest
+    else:
+        if isinstance(data, Path):
+            data = table_files.read(data)
+            digest = canonical.digest(data)
+        table, index = table_csv.read_csv(data, location, dialect=csv)
+    check_names(table.column_names, location)
+    return _File(part=Part(name, table.num_rows, digest), table=table, index_columns=index)
+
+
+def _read_typed(name: str, source: bytes | TablePath, *, file_format: Format) -> _File:
+    """Return a file of Parquet or JSON lines."""
+    (name, data), digest = _unpacked(name, source)
+    location = Location(name)
     index: tuple[str, ...] = ()
-    if file_format == "csv":
-        table, index = csv_numbers.read_csv(data, file, dialect=csv, numbers=numbers)
-    elif file_format == "parquet":
-        table = table_parquet.read_parquet(data, file)
+    if file_format == "parquet":
+        table = table_parquet.read_parquet(data, location)
         index = table_parquet.pandas_index(table.schema)
     else:
-        table = table_json.read_jsonl(data, file)
-    check_names(table.column_names, file)
-    return _File(Part(str(file), table.num_rows), table, index)
+        data = data.removeprefix(codecs.BOM_UTF8)
+        table = table_json.read_jsonl(data, location)
+    check_names(table.column_names, location)
+    part = Part(name, table.num_rows, digest)
+    return _File(part=part, table=table, index_columns=index, source=data)
 
 
 def check_names(names: list[str], file: Location) -> None:
@@ -263,19 +314,36 @@ def _concatenate(files: list[_File]) -> pa.Table | ParquetTable:
     try:
         if isinstance(tables[0], ParquetTable):
             return table_parquet.concatenate(tables)
+        if len({frozenset(table.schema) for table in tables}) > 1:
+            tables = [_without_dictionaries(table) for table in tables]
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise table_parquet.do_not_fit(error, Location(files[0].part.name)) from error
 
 
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    """Return a table with plain texts, as those of a column are encoded in some files only."""
+    import pyarrow as pa
+    import pyarrow.types as t
+
+    fields = [
+        field.with_type(field.type.value_type) if t.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
+
+
 def _mixed_columns(files: list[_File]) -> set[str]:
     """Return the columns of CSV files that are numbers in some files only."""
-    schemas = [file.table.schema for file in files]
-    return {
-        name
-        for name in schemas[0].names
-        if len({schema.field(name).type for schema in schemas}) > 1
-    }
+    numbers = [_numbers(file) for file in files]
+    return numbers[0].union(*numbers) - numbers[0].intersection(*numbers)
+
+
+def _numbers(file: _File) -> set[str]:
+    """Return the columns of a file that are float64."""
+    import pyarrow as pa
+
+    return {field.name for field in file.table.schema if field.type == pa.float64()}
 
 
 def _check_same_types(files: list[_File], column: str) -> None:

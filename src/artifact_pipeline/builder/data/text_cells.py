@@ -49,6 +49,14 @@ class TextCells(NamedTuple):
         index = pc.index(mask, True).as_py()
         return self.row(index), self.texts[index].as_py()
 
+    def rows(self, mask: Any) -> NDArray[Any]:
+        """Return the rows whose text is true in a mask of `texts`."""
+        import numpy as np
+        import pyarrow as pa
+
+        true = buffer(mask.fill_null(False).cast(pa.uint8()), "uint8")
+        return np.flatnonzero(self.spread(true, null=0))
+
     def row(self, index: int) -> int:
         """Return the first row with one of `texts`."""
         return index if self.codes is None else int((self.codes == index).argmax())
@@ -74,26 +82,43 @@ def text_cells(column: Any) -> TextCells:
     Args:
         column: Texts, or a dictionary of texts as `table_parquet` returns it.
     """
+    import numpy as np
+    import pyarrow as pa
+
+    if len(column) < _MIN_ROWS or (len(column) > _SAMPLE and not repeats(column.slice(0, _SAMPLE))):
+        return _all_cells(column)
+    encoded = [_encoded(chunk) for chunk in column.chunks]
+    distinct = pa.chunked_array([chunk.dictionary for chunk in encoded]).dictionary_encode()
+    # The dictionary of a later chunk begins with those of the chunks before.
+    texts = pa.chunked_array(
+        [chunk.dictionary for chunk in distinct.chunks[-1:]], distinct.type.value_type
+    )
+    if len(column) <= _SAMPLE and 2 * (len(texts) + bool(column.null_count)) > len(column):
+        return _all_cells(column)
+    indices = pa.chunked_array([chunk.indices for chunk in distinct.chunks], pa.int32())
+    numbers = buffer(indices.fill_null(-1), "int32")
+    codes = np.empty(len(column), dtype=np.int32)
+    row = first = 0
+    # One chunk after the other, since a temporary copy of a large column is slow.
+    for chunk in encoded:
+        by_index = np.append(numbers[first : first + len(chunk.dictionary)], np.int32(-1))
+        codes[row : row + len(chunk)] = by_index[view(chunk.indices.fill_null(-1), codes.dtype)]
+        row, first = row + len(chunk), first + len(chunk.dictionary)
+    return TextCells(column, texts, codes)
+
+
+def _encoded(chunk: Any) -> Any:
+    """Return texts as a dictionary of distinct ones in the order of their first rows."""
     import pyarrow as pa
     import pyarrow.types as t
 
-    if len(column) < _MIN_ROWS or (
-        len(column) > _SAMPLE and not _repeats(column.slice(0, _SAMPLE))
-    ):
-        return _all_cells(column)
-    if t.is_dictionary(column.type):
-        column = column.unify_dictionaries()
-        numbers = pa.chunked_array([chunk.indices for chunk in column.chunks])
-        encoded = numbers.dictionary_encode()
-        texts = column.chunk(0).dictionary.take(encoded.chunks[-1].dictionary)
-    else:
-        encoded = column.dictionary_encode()
-        # The dictionary of a later chunk begins with those of the chunks before.
-        texts = encoded.chunks[-1].dictionary
-    if len(column) <= _SAMPLE and 2 * (len(texts) + bool(column.null_count)) > len(column):
-        return _all_cells(column)
-    codes = pa.chunked_array([chunk.indices for chunk in encoded.chunks]).fill_null(-1)
-    return TextCells(column, pa.chunked_array([texts]), buffer(codes, "int32"))
+    if not t.is_dictionary(chunk.type):
+        return chunk.dictionary_encode()
+    # That of a file may hold texts that no row has, in any order, and one of them twice.
+    encoded = chunk.indices.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(
+        encoded.indices, chunk.dictionary.take(encoded.dictionary)
+    )
 
 
 def _all_cells(column: Any) -> TextCells:
@@ -103,8 +128,21 @@ def _all_cells(column: Any) -> TextCells:
     return TextCells(plain, plain)
 
 
-def _repeats(column: Any) -> bool:
+def repeats(column: Any) -> bool:
+    """Return whether the texts of a column occur twice on average."""
     return 2 * len(column.unique()) <= len(column)
+
+
+def empty_floats(length: int) -> NDArray[Any]:
+    """Return an array without values, in memory of the C library.
+
+    numpy takes huge pages, and fresh ones cost twice as much as others on a virtual machine.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    pool = pa.system_memory_pool()
+    return np.frombuffer(pa.allocate_buffer(8 * length, memory_pool=pool), dtype=np.float64)
 
 
 def floats(column: Any) -> NDArray[Any]:
@@ -116,7 +154,7 @@ def floats(column: Any) -> NDArray[Any]:
         values = view(column.chunk(0), np.dtype(np.float64))
         if values.flags.writeable:
             return values
-    values = np.empty(len(column), dtype=np.float64)
+    values = empty_floats(len(column))
     end = 0
     # One chunk after the other, since a temporary copy of a large column is slow.
     for chunk in column.chunks:

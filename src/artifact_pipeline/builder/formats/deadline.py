@@ -29,9 +29,9 @@ class Watch:
 
         Args:
             seconds: The seconds.
-            end: What is called.
-            of_work: Whether this process must also have used so much processor time by then, so
-                that a busy machine ends nothing that an idle one does not.
+            end: The function to call.
+            of_work: Whether to also wait until this process has used so many seconds of processor
+                time, so that a busy machine ends no more predictions than an idle one.
         """
         number = next(self._numbers)
         used = time.process_time() + seconds if of_work else 0.0
