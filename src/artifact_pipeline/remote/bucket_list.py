@@ -75,7 +75,11 @@ def entries(address: RemoteAddress, prefix: str, *, seconds: float) -> list[Obje
             input=msgspec.json.encode(task),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": numeric_profile.import_path()},
+            env={
+                **os.environ,
+                "PYTHONPATH": numeric_profile.import_path(),
+                "MALLOC_ARENA_MAX": "2",  # one for each thread would use up the address space
+            },
             timeout=seconds,
             check=False,
         )
