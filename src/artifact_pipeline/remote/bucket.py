@@ -26,6 +26,7 @@ from artifact_pipeline.errors import (
     PipelineError,
 )
 from artifact_pipeline.log import scrub
+from artifact_pipeline.remote import bucket_list
 from artifact_pipeline.remote.address import RemoteAddress
 from artifact_pipeline.remote.protocol import PIECE, ObjectEntry, Stored
 from artifact_pipeline.remote.transfer import in_order
@@ -224,8 +225,6 @@ class BucketObjects:
 
     def entries(self, prefix: str) -> list[ObjectEntry]:
         """See `ObjectStore`. Another process reads the list, as a hostile one may end a process."""
-        from artifact_pipeline.remote import bucket_list
-
         return bucket_list.entries(self._parsed, prefix, seconds=_LIST_SECONDS)
 
     def listed(self, prefix: str) -> Iterator[ObjectEntry]:
