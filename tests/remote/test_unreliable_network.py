@@ -19,7 +19,7 @@ from tests.support.artifacts import variant
 from tests.support.command import environment
 from tests.support.hostile_registry import HostileRegistry, send
 from tests.support.unreliable_network import UnreliableNetwork
-from tests.support.waiting import HANG
+from tests.support.waiting import HANG, blocked, until
 
 SIZE = 8 << 20
 READ_SECONDS = 30.0
@@ -160,6 +160,7 @@ def test_an_interrupt_ends_a_pull_from_a_registry_that_has_fallen_silent(digits,
             cwd=tmp_path, env=environment(DOCKER_CONFIG=str(tmp_path)), stderr=subprocess.PIPE,
         )  # fmt: skip
         assert silence.wait(HANG)
+        until(lambda: blocked(process.pid))
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=HANG)
