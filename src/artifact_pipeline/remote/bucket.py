@@ -253,9 +253,8 @@ class BucketObjects:
             # The cause is not chained: it may quote the request.
             raise NetworkError(problem, location=Location(self.address), remedy=_REMEDY) from None
         except BaseException as error:
-            if (
-                type(error).__name__ != "PanicException"
-            ):  # a Rust panic, which has no other base class
+            # A Rust panic has no other base class.
+            if type(error).__name__ != "PanicException":
                 raise
             raise NetworkError(
                 "cannot be used: the client failed on its settings or on what was returned",

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from artifact_pipeline.builder.data import remote_files
+from artifact_pipeline.builder.data import table_files
 from artifact_pipeline.builder.data.remote_files import RemotePath
 from artifact_pipeline.errors import EnvironmentFailure, Location
 
@@ -80,8 +80,7 @@ def check_fits(files: Sequence[Path | RemotePath], location: Location) -> None:
 def _size(file: Path | RemotePath) -> int:
     """Return the size of a file, in Parquet before its pages were compressed."""
     if isinstance(file, RemotePath):
-        remote = remote_files.stat(str(file))
-        return 0 if remote is None else remote.size
+        return table_files.size(file)
     if file.suffix.lower() == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as arrow
@@ -91,7 +90,7 @@ def _size(file: Path | RemotePath) -> int:
             sizes = (groups.row_group(at).total_byte_size for at in range(groups.num_row_groups))
             return int(sum(sizes))
     try:
-        return max(file.stat().st_size, _unpacked_size(file))
+        return max(table_files.size(file), _unpacked_size(file))
     except OSError:  # the reader says so
         return 0
 
